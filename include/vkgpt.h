@@ -1,0 +1,227 @@
+// vkgpt: the GPT family on any Vulkan device.
+//
+// This header is the manual of the library. A program opens a device, loads a model onto it, opens a
+// session (a KV cache and the recordings that run the model over it), and asks for tokens or logits:
+//
+//     vkgpt_error err;
+//     vkgpt_device *device; vkgpt_model *model; vkgpt_session *session;
+//     vkgpt_device_open(NULL, &device, &err);
+//     vkgpt_model_open(device, "gpt2", NULL, &model, &err);
+//     vkgpt_session_open(model, NULL, &session, &err);
+//     vkgpt_prompt(session, ids, count, &err);
+//     vkgpt_generate(session, NULL, 64, print_token, NULL, &stop, &err);
+//
+// Every function that can fail returns 0 or a vkgpt_code and fills `err` with one sentence (err may be
+// NULL). The library never prints and never exits. x_close accepts NULL. Objects are closed in the reverse
+// order of opening. One thread at a time may use a device and what hangs on it; two devices share nothing.
+
+#ifndef VKGPT_H
+#define VKGPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VKGPT_VERSION "0.1.0"
+
+// ---------------------------------------------------------------------------------------------- errors
+
+typedef enum vkgpt_code {
+    VKGPT_OK = 0,
+    VKGPT_BAD_ARGUMENT,  // a value given by the caller is out of range
+    VKGPT_BAD_FILE,      // a file is missing, unreadable, truncated or not what its name says
+    VKGPT_BAD_MODEL,     // the files are well-formed, but do not describe a model that vkgpt runs
+    VKGPT_NO_DEVICE,     // no Vulkan driver, or no device that meets the floor
+    VKGPT_OUT_OF_MEMORY, // host or device memory
+    VKGPT_DEVICE_LOST,   // the driver gave up, or a wait ran out of time
+    VKGPT_BAD_LOGITS,    // the logits hold a NaN or an infinity
+    VKGPT_INTERRUPTED,   // a callback asked to stop
+} vkgpt_code;
+
+typedef struct vkgpt_error {
+    vkgpt_code code;
+    char text[768]; // one sentence, without a newline, with the file, the thing and both values
+} vkgpt_error;
+
+// --------------------------------------------------------------------------------------------- devices
+
+typedef struct vkgpt_device vkgpt_device;
+
+typedef struct vkgpt_device_info {
+    int index;               // what `--device` takes
+    char name[256];
+    const char *type;        // "discrete GPU", "integrated GPU", "virtual GPU", "software", "other"
+    char driver[512];        // name and version, as the driver gives them
+    char api[32];            // "1.3.230"
+    uint32_t vendor_id, device_id;
+    uint64_t memory_bytes;   // the largest device-local heap
+    uint64_t max_buffer_range, max_allocation;   // bytes: maxStorageBufferRange, maxMemoryAllocationSize
+    uint32_t offset_alignment;                   // bytes: minStorageBufferOffsetAlignment
+    uint32_t max_workgroup, shared_bytes;        // invocations; bytes of shared memory
+    uint32_t subgroup_size, subgroup_min, subgroup_max;
+    bool subgroup_shuffle, subgroup_size_control;
+    bool f16, storage16, int8, storage8, coopmat, memory_budget, device_fault, timestamps;
+    bool unified;            // every heap is device-local: host and device share memory
+    bool usable;
+    char why_not[256];       // the first thing that is missing, when not usable
+} vkgpt_device_info;
+
+// Lists every Vulkan device, usable or not, in the order that `vkgpt_device_open(NULL)` prefers: discrete,
+// integrated, virtual, software. The caller frees *list with free(). No Vulkan driver at all is an error.
+int vkgpt_devices(vkgpt_device_info **list, size_t *count, vkgpt_error *err);
+
+// Opens a device: which is NULL (the first usable one of the list), an index of the list, or a part of a
+// device's name, in any case of letters. The environment variable VKGPT_DISABLE ("f16,storage16,shuffle,...")
+// hides optional features, so that every path can be tested on one machine.
+int vkgpt_device_open(const char *which, vkgpt_device **device, vkgpt_error *err);
+void vkgpt_device_close(vkgpt_device *device);
+const vkgpt_device_info *vkgpt_device_describe(const vkgpt_device *device);
+
+// ------------------------------------------------------------------------------------------- tokenizer
+
+typedef struct vkgpt_tokenizer vkgpt_tokenizer;
+
+// Opens the tokenizer of a Hugging Face directory (tokenizer.json, or vocab.json and merges.txt; with
+// added_tokens.json and tokenizer_config.json where they are). Needs no device. vocab_size is the model's
+// (ids must lie below it), or 0 to take what config.json of the directory says.
+int vkgpt_tokenizer_open(const char *dir, uint32_t vocab_size, vkgpt_tokenizer **tok, vkgpt_error *err);
+void vkgpt_tokenizer_close(vkgpt_tokenizer *tok);
+
+// Encodes bytes, NUL and invalid UTF-8 included, as Hugging Face's GPT-2 tokenizer does. With `special`,
+// special tokens such as <|endoftext|> in the text become one id; without, they are text. A leading token
+// is added only where tokenizer_config.json says so (add_bos_token). The caller frees *ids with free().
+int vkgpt_encode(const vkgpt_tokenizer *tok, const char *text, size_t bytes, bool special,
+                 uint32_t **ids, size_t *count, vkgpt_error *err);
+
+// The bytes of one token, without clean-up; *bytes is 0 for an id that has no token (padded tables).
+// The pointer lives as long as the tokenizer.
+const char *vkgpt_token_bytes(const vkgpt_tokenizer *tok, uint32_t id, size_t *bytes);
+
+// ----------------------------------------------------------------------------------------------- model
+
+typedef struct vkgpt_model vkgpt_model;
+
+typedef enum vkgpt_format { VKGPT_AUTO = 0, VKGPT_F32, VKGPT_F16 } vkgpt_format;
+
+typedef struct vkgpt_model_options {
+    vkgpt_format weights; // of the matrices on the device; auto is F16. Norms and biases are always F32
+    void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes); // while uploading, or NULL
+    void *user;
+} vkgpt_model_options;
+
+typedef struct vkgpt_model_info {
+    const char *name;            // the directory's last component
+    const char *architecture;    // "gpt2"
+    const char *weights;         // "f16", "f32": of the matrices on the device
+    uint32_t layers, heads, dim, inner, context, vocab;
+    uint64_t params;             // counted once when tied
+    uint64_t device_bytes;       // weights on the device
+    uint64_t step_bytes;         // weights that one decoded token reads
+    int64_t bos;                 // -1: none
+    uint32_t eos_count;
+    uint32_t eos[16];
+} vkgpt_model_info;
+
+// Loads a checkpoint directory onto the device: config.json, and model.safetensors or pytorch_model.bin,
+// sharded or not. The files are mapped, checked, and uploaded once.
+int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_options *options,
+                     vkgpt_model **model, vkgpt_error *err);
+void vkgpt_model_close(vkgpt_model *model);
+const vkgpt_model_info *vkgpt_model_describe(const vkgpt_model *model);
+
+// --------------------------------------------------------------------------------------------- session
+
+typedef struct vkgpt_session vkgpt_session;
+
+typedef struct vkgpt_session_options {
+    uint32_t context;               // positions in the KV cache; 0: the model's
+    vkgpt_format kv;                // auto is F16
+    uint32_t tokens_per_submission; // 1 to 32; 0: as many as fit into about 100 ms of device time
+} vkgpt_session_options;
+
+// Philox4x32-10 (Salmon et al. 2011) keyed by `seed` and counted by position draws the token, so the text
+// does not depend on how many tokens go into a submission. The order is llama.cpp's: repeat penalty, top-k,
+// top-p, min-p, then temperature.
+typedef struct vkgpt_sampling {
+    float temperature;      // 0: argmax, the lowest id on ties
+    uint32_t top_k;         // 0: all
+    float top_p;            // 1: off
+    float min_p;            // 0: off
+    float repeat_penalty;   // 1: off (Keskar et al. 2019, CTRL)
+    uint32_t repeat_last_n; // tokens that the penalty looks back on
+    uint64_t seed;
+    bool ignore_eos;        // keep going past the model's end tokens
+} vkgpt_sampling;
+
+// temperature 0.8, top_k 40, top_p 0.95, min_p 0.05, repeat_penalty 1 over 64 tokens, seed 0.
+#define VKGPT_SAMPLING_DEFAULT ((vkgpt_sampling){0.8f, 40, 0.95f, 0.05f, 1.0f, 64, 0, false})
+
+typedef enum vkgpt_stop {
+    VKGPT_STOP_LENGTH,    // as many tokens as asked for
+    VKGPT_STOP_EOS,       // an end token (which is not reported)
+    VKGPT_STOP_CONTEXT,   // the context is full
+    VKGPT_STOP_CALLBACK,  // the callback returned false
+} vkgpt_stop;
+
+int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **session,
+                       vkgpt_error *err);
+void vkgpt_session_close(vkgpt_session *session);
+
+// Forgets every token after the first `position`, keeping their cache entries.
+int vkgpt_session_rewind(vkgpt_session *session, uint32_t position, vkgpt_error *err);
+
+// Positions used so far: tokens given by vkgpt_prompt plus tokens generated.
+uint32_t vkgpt_session_position(const vkgpt_session *session);
+
+// Appends `count` tokens. All but the last are run through the model at once, in blocks (prefill); the last
+// one waits to be the input of the first decode step. A session of n positions takes n tokens in all.
+int vkgpt_prompt(vkgpt_session *session, const uint32_t *ids, size_t count, vkgpt_error *err);
+
+// Generates up to `max_tokens` tokens after the prompt; on_token gets each one in order and returns false
+// to stop. A session that is full still yields one token. sampling NULL: VKGPT_SAMPLING_DEFAULT.
+int vkgpt_generate(vkgpt_session *session, const vkgpt_sampling *sampling, size_t max_tokens,
+                   bool (*on_token)(void *user, uint32_t id), void *user, vkgpt_stop *stop, vkgpt_error *err);
+
+// Appends `count` tokens and hands out the logits of each, in blocks of rows: on_rows gets `rows` rows of
+// `vocab` floats, that of token `first` (counted from 0 in this call) on top, and returns false to stop
+// (VKGPT_INTERRUPTED). The pointer is only valid inside the callback.
+int vkgpt_logits(vkgpt_session *session, const uint32_t *ids, size_t count,
+                 bool (*on_rows)(void *user, const float *logits, size_t first, size_t rows), void *user,
+                 vkgpt_error *err);
+
+// Counters since the session was opened, for benchmarks and for the test that a token costs the host nothing.
+typedef struct vkgpt_counters {
+    uint64_t submissions, tokens_decoded, tokens_prefilled;
+    uint64_t dispatches_per_token;   // of the decode recording used last
+    uint32_t tokens_per_submission;  // likewise
+    uint64_t recordings;             // command buffers recorded, ever, on this device
+    uint64_t descriptor_writes;      // vkUpdateDescriptorSets calls, ever, on this device
+    uint64_t device_allocations;     // vkAllocateMemory calls, ever, on this device
+    uint64_t host_allocations;       // calls that the engine made to malloc and its kin, ever, on this device
+    double device_seconds;           // device time of all submissions, from timestamps; 0 where there are none
+} vkgpt_counters;
+vkgpt_counters vkgpt_session_counters(const vkgpt_session *session);
+
+// -------------------------------------------------------------------------------------------- selftest
+
+typedef struct vkgpt_selftest_result {
+    const char *kernel;
+    char size[64];       // what it ran on
+    double error;        // largest error, relative to the scale of the reference
+    double bound;        // what passes; a NaN never does
+    bool pass;
+} vkgpt_selftest_result;
+
+// Runs every kernel of the library on this device against the plain C reference and hands out each result.
+// *failures counts those that did not pass.
+int vkgpt_selftest(vkgpt_device *device, void (*on_result)(void *user, const vkgpt_selftest_result *result),
+                   void *user, size_t *failures, vkgpt_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

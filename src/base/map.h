@@ -1,0 +1,26 @@
+// A hash table from byte strings to 32-bit values. Keys are not copied: they must outlive the map.
+#ifndef VKGPT_BASE_MAP_H
+#define VKGPT_BASE_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct MapEntry {
+    const char *key; // NULL: empty
+    size_t bytes;
+    uint64_t hash;
+    uint32_t value;
+};
+
+struct Map {
+    struct MapEntry *entries;
+    size_t capacity, count; // capacity is a power of two, or 0
+};
+
+// Adds a key. 1: added; 0: it is there already (its value stays); -1: no memory.
+int map_add(struct Map *map, const char *key, size_t bytes, uint32_t value);
+bool map_find(const struct Map *map, const char *key, size_t bytes, uint32_t *value);
+void map_free(struct Map *map);
+
+#endif

@@ -1,0 +1,37 @@
+// Every call of the operating system that is not C11 lives here, so that another system is one more file.
+#ifndef VKGPT_BASE_OS_H
+#define VKGPT_BASE_OS_H
+
+#include "vkgpt.h"
+
+// A file mapped read only. An empty file has data NULL and bytes 0.
+struct Mapping {
+    const uint8_t *data;
+    size_t bytes;
+};
+
+// Errors (VKGPT_BAD_FILE): missing, a directory, unreadable.
+int os_map(const char *path, struct Mapping *mapping, vkgpt_error *err);
+void os_unmap(struct Mapping *mapping);
+// Reads a small file whole into malloc'ed memory, one NUL byte added behind it. More than `limit` bytes is an error.
+int os_read(const char *path, size_t limit, char **data, size_t *bytes, vkgpt_error *err);
+// Writes a file so that a reader sees all of it or nothing: a temporary file beside it, then a rename.
+int os_write(const char *path, const void *data, size_t bytes, vkgpt_error *err);
+bool os_exists(const char *path);      // a file or directory
+bool os_is_dir(const char *path);
+int os_make_dirs(const char *path);    // like mkdir -p; 0 on success
+double os_seconds(void);               // a monotonic clock
+unsigned os_cores(void);
+// Bytes of physical memory not in use, or 0 when unknown.
+uint64_t os_free_memory(void);
+// Where caches go ($XDG_CACHE_HOME/vkgpt or ~/.cache/vkgpt), or false when there is no such place.
+bool os_cache_dir(char *path, size_t size);
+// The directory of the running program, without a trailing slash.
+bool os_program_dir(char *path, size_t size);
+bool os_is_terminal(int fd);
+unsigned os_terminal_width(int fd);    // columns, 80 when unknown
+// Makes Ctrl-C set a flag rather than end the process; a second Ctrl-C ends it.
+void os_catch_interrupt(void);
+bool os_interrupted(void);
+
+#endif

@@ -1,0 +1,80 @@
+// A checkpoint on disk: its tensors by name, mapped from the files that hold them, checked before anything is
+// allocated from what they say. Knows files; knows no Vulkan and copies no weights.
+#ifndef VKGPT_MODEL_CHECKPOINT_H
+#define VKGPT_MODEL_CHECKPOINT_H
+
+#include "base/map.h"
+#include "base/os.h"
+#include "model/config.h"
+
+enum Dtype { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_OTHER }; // other: U8, BOOL, I64, ...: of tensors that are ignored
+
+#define TENSOR_MAX_RANK 8
+
+struct Tensor {
+    const char *name;   // as in the file
+    const char *file;   // path, for sentences
+    enum Dtype dtype;
+    int rank;
+    int64_t shape[TENSOR_MAX_RANK];
+    int64_t stride[TENSOR_MAX_RANK]; // in elements; row-major unless a PyTorch file says otherwise
+    const uint8_t *data; // may be unaligned
+    size_t bytes;        // that the elements span
+};
+
+struct TensorTable { // tensors of one or several files
+    struct Tensor *tensors;
+    size_t count, capacity;
+    struct Map by_name;     // name -> index
+    struct Mapping *files;  // mappings and names that tensors point into
+    char **paths;
+    size_t file_count;
+    char **names;           // owned strings
+    size_t name_count, name_capacity;
+};
+
+// A matrix or vector of the model, where the checkpoint keeps it. `in_out` says that the file holds (in, out)
+// (GPT-2's Conv1D), so that element (o, i) of the product y = W x lies at data[i, o].
+struct Weight {
+    const struct Tensor *tensor; // NULL: absent (an untied head when tied, a bias that the model has not)
+    bool in_out;
+};
+
+struct LayerWeights {
+    struct Weight ln_1_gain, ln_1_bias; // (dim)
+    struct Weight c_attn, c_attn_bias;  // (3 dim, dim): rows q, k, v; (3 dim)
+    struct Weight c_proj, c_proj_bias;  // (dim, dim); (dim): attention's output
+    struct Weight ln_2_gain, ln_2_bias; // (dim)
+    struct Weight c_fc, c_fc_bias;      // (inner, dim); (inner)
+    struct Weight c_out, c_out_bias;    // (dim, inner); (dim): GPT-2's mlp.c_proj
+};
+
+struct Checkpoint {
+    struct Config config;
+    struct TensorTable table;
+    struct Weight wte;  // (vocab, dim)
+    struct Weight wpe;  // (context, dim)
+    struct Weight head; // (vocab, dim); the same tensor as wte when tied
+    struct Weight ln_f_gain, ln_f_bias; // (dim)
+    struct LayerWeights *layers;
+    char name[256]; // the directory's last component
+};
+
+// Opens a directory: config.json, then model.safetensors, model.safetensors.index.json, pytorch_model.bin or
+// pytorch_model.bin.index.json, the first that is there. Every weight is found and its shape checked.
+int checkpoint_open(const char *dir, struct Checkpoint *checkpoint, vkgpt_error *err);
+void checkpoint_close(struct Checkpoint *checkpoint); // accepts a half-made or zeroed one
+
+// Elements [first, first + count) of row o of a weight (a vector has one row), widened to float. For an (in, out)
+// tensor this gathers a column: weight_rows is the fast way for many.
+void weight_row(const struct Weight *weight, int64_t o, int64_t first, int64_t count, float *out);
+// Rows [o, o + rows) of width `in` as float into out (rows, in), cache-friendly for both orders.
+void weight_rows(const struct Weight *weight, int64_t o, int64_t rows, int64_t in, float *out);
+// The largest finite magnitude of the weight, to see whether it fits half precision.
+float weight_max_abs(const struct Weight *weight);
+
+float half_to_float(uint16_t h);
+uint16_t float_to_half(float f); // round to nearest even; past 65504 to infinity, NaN stays NaN
+float bfloat_to_float(uint16_t b);
+
+#endif

@@ -1,0 +1,46 @@
+// What makes one model of the GPT family differ from another, as facts. The engine has one forward pass and
+// reads these; it never asks for a model's name. Read once from a checkpoint, checked, trusted afterwards.
+#ifndef VKGPT_MODEL_CONFIG_H
+#define VKGPT_MODEL_CONFIG_H
+
+#include "vkgpt.h"
+
+enum Activation {       // the names are Hugging Face's
+    ACTIVATION_GELU_TANH,   // gelu_new, gelu_fast, gelu_pytorch_tanh
+    ACTIVATION_GELU_ERF,    // gelu
+    ACTIVATION_RELU,
+    ACTIVATION_SILU,        // silu, swish
+    ACTIVATION_QUICK_GELU,  // x * sigmoid(1.702 x)
+};
+
+#define CONFIG_MAX_EOS 16
+
+struct Config {
+    const char *architecture; // "gpt2"
+    uint32_t layers;          // L
+    uint32_t heads;
+    uint32_t dim;             // C
+    uint32_t head_dim;        // dim / heads
+    uint32_t inner;           // width of the feed-forward layer
+    uint32_t context;         // T: positions
+    uint32_t vocab;           // V: rows of the token table
+    float eps;                // of every layer norm
+    enum Activation activation;
+    bool scale_attention;        // scores divided by sqrt(head_dim)
+    bool scale_by_inverse_layer; // and by (layer + 1)
+    bool tied_head;              // the head is wte
+    int64_t bos;                 // -1: none
+    uint32_t eos_count;
+    uint32_t eos[CONFIG_MAX_EOS];
+};
+
+// Reads config.json, then generation_config.json (bos and eos only) where there is one.
+// Errors (VKGPT_BAD_FILE, VKGPT_BAD_MODEL): see the implementation's table of keys; each names file, key and value.
+int config_read(const char *dir, struct Config *config, vkgpt_error *err);
+
+// The factor on the attention scores of one layer: 1, 1/sqrt(head_dim), and 1/(layer+1) of that.
+float config_attention_scale(const struct Config *config, uint32_t layer);
+
+uint64_t config_params(const struct Config *config); // weights, the head counted once when tied
+
+#endif
