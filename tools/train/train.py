@@ -2,11 +2,11 @@
 
     python3 tools/train/train.py --corpus corpus.txt --out build/tales --minutes 15 --dim 256 --layers 6 --heads 4
 
-Needs the package torch; numpy too, for the export.  Writes config.json, model.safetensors, vocab.json and merges.txt.  The architecture is GPT-2's exactly:
-learned positions, pre-LayerNorm, biases, gelu_new, tied input/output embeddings.  Runs on a CPU with
-torch 1.13 and on a GPU with any newer torch (bf16 autocast, fused attention, torch.compile if asked).
-On Debian install libopenblas0-openmp beside python3-torch: with the reference BLAS it crawls.
-The corpus holds documents separated by lines reading <|endoftext|>; a .xz file is read as it is.
+Needs the packages torch and numpy.  Writes config.json, model.safetensors, vocab.json and merges.txt.  The
+architecture is GPT-2's exactly: learned positions, pre-LayerNorm, biases, gelu_new, tied input/output
+embeddings.  Runs on a CPU with torch 1.13 and on a GPU with any newer torch (bf16 autocast, fused attention,
+torch.compile if asked).  On Debian install libopenblas0-openmp beside python3-torch: with the reference BLAS
+it crawls.  The corpus holds documents separated by lines reading <|endoftext|>; a .xz file is read as it is.
 """
 import argparse
 import ctypes
