@@ -1,0 +1,69 @@
+# Finds what vkgpt is built from. Everything is looked for before the first complaint, so that one sentence
+# names every Debian package that is missing.
+
+set(MISSING_PACKAGES "")
+
+macro(package_program variable program package)
+    find_program(${variable} ${program})
+    if(NOT ${variable})
+        list(APPEND MISSING_PACKAGES ${package})
+    endif()
+endmacro()
+
+macro(package_header variable header package)
+    find_path(${variable} ${header})
+    if(NOT ${variable})
+        list(APPEND MISSING_PACKAGES ${package})
+    endif()
+endmacro()
+
+macro(package_library variable library package)
+    find_library(${variable} ${library})
+    if(NOT ${variable})
+        list(APPEND MISSING_PACKAGES ${package})
+    endif()
+endmacro()
+
+package_header(VULKAN_INCLUDE vulkan/vulkan.h libvulkan-dev)
+package_header(VOLK_INCLUDE volk.h libvulkan-volk-dev)
+package_program(GLSLANG glslangValidator glslang-tools)
+package_program(SPIRV_VAL spirv-val spirv-tools)
+package_program(SPIRV_OPT spirv-opt spirv-tools)
+package_header(PCRE2_INCLUDE pcre2.h libpcre2-dev)
+package_library(PCRE2_LIBRARY pcre2-8 libpcre2-dev)
+package_header(CJSON_INCLUDE cjson/cJSON.h libcjson-dev)
+package_library(CJSON_LIBRARY cjson libcjson-dev)
+if(VKGPT_TESTS)
+    package_header(CMOCKA_INCLUDE cmocka.h libcmocka-dev)
+    package_library(CMOCKA_LIBRARY cmocka libcmocka-dev)
+endif()
+
+if(MISSING_PACKAGES)
+    list(REMOVE_DUPLICATES MISSING_PACKAGES)
+    string(REPLACE ";" " " MISSING_PACKAGES "${MISSING_PACKAGES}")
+    message(FATAL_ERROR "Packages are missing; on Debian: sudo apt-get install ${MISSING_PACKAGES}")
+endif()
+
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+
+# Debian ships volk as header and source; elsewhere there may be a library of it.
+find_library(VOLK_LIBRARY volk)
+mark_as_advanced(VOLK_LIBRARY)
+
+function(packages_link target)
+    target_include_directories(${target} SYSTEM PUBLIC
+        ${VULKAN_INCLUDE} ${VOLK_INCLUDE} ${PCRE2_INCLUDE} ${CJSON_INCLUDE})
+    target_compile_definitions(${target} PRIVATE PCRE2_CODE_UNIT_WIDTH=8)
+    if(VOLK_LIBRARY)
+        target_link_libraries(${target} PUBLIC ${VOLK_LIBRARY})
+    else()
+        add_library(vkgpt_volk OBJECT ${VOLK_INCLUDE}/volk.c)
+        target_compile_definitions(vkgpt_volk PRIVATE VK_NO_PROTOTYPES)
+        target_include_directories(vkgpt_volk SYSTEM PRIVATE ${VULKAN_INCLUDE})
+        target_sources(${target} PRIVATE $<TARGET_OBJECTS:vkgpt_volk>)
+    endif()
+    target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:vkgpt_flags>)
+    target_link_libraries(${target} PUBLIC
+        ${PCRE2_LIBRARY} ${CJSON_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS} m)
+endfunction()

@@ -1,0 +1,62 @@
+# Every tests/test_*.c is a program and a test; the other tests/*.c are a library that they share.
+# tests/test_gpu_x.c runs once for each software driver on this machine, under the validation layer.
+
+file(GLOB SUPPORT_SOURCES CONFIGURE_DEPENDS tests/*.c)
+file(GLOB TEST_SOURCES CONFIGURE_DEPENDS tests/test_*.c)
+if(TEST_SOURCES)
+    list(REMOVE_ITEM SUPPORT_SOURCES ${TEST_SOURCES})
+endif()
+
+add_library(vkgpt_test_flags INTERFACE)
+target_include_directories(vkgpt_test_flags INTERFACE tests)
+target_include_directories(vkgpt_test_flags SYSTEM INTERFACE ${CMOCKA_INCLUDE})
+target_compile_definitions(vkgpt_test_flags INTERFACE VKGPT_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+target_link_libraries(vkgpt_test_flags INTERFACE vkgpt_lib vkgpt_flags ${CMOCKA_LIBRARY})
+if(TARGET vkgpt)
+    target_compile_definitions(vkgpt_test_flags INTERFACE VKGPT_PROGRAM="$<TARGET_FILE:vkgpt>")
+endif()
+
+if(SUPPORT_SOURCES)
+    add_library(vkgpt_test_support STATIC ${SUPPORT_SOURCES})
+    target_link_libraries(vkgpt_test_support PUBLIC vkgpt_test_flags)
+endif()
+
+set(LAVAPIPE /usr/share/vulkan/icd.d/lvp_icd.${CMAKE_SYSTEM_PROCESSOR}.json)
+set(SWIFTSHADER /usr/lib/chromium/vk_swiftshader_icd.json)
+set(SANITIZER_ENVIRONMENT
+    ASAN_OPTIONS=detect_stack_use_after_return=1
+    LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0
+    UBSAN_OPTIONS=print_stacktrace=1)
+
+# Registers one run of a test program: a name and the environment it runs in.
+function(test_register name program)
+    add_test(NAME ${name} COMMAND ${program} WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
+    set_tests_properties(${name} PROPERTIES TIMEOUT 900 ENVIRONMENT "${SANITIZER_ENVIRONMENT};${ARGN}")
+endfunction()
+
+foreach(source ${TEST_SOURCES})
+    cmake_path(GET source STEM program)
+    string(REGEX REPLACE "^test_" "" name ${program})
+    if(name MATCHES "cli$" AND NOT TARGET vkgpt)
+        continue()
+    endif()
+    add_executable(${program} ${source})
+    target_link_libraries(${program} PRIVATE
+        $<$<BOOL:${SUPPORT_SOURCES}>:vkgpt_test_support> vkgpt_test_flags)
+    if(name MATCHES "cli$")
+        add_dependencies(${program} vkgpt)
+    endif()
+    if(NOT name MATCHES "^gpu_")
+        test_register(${name} ${program})
+        continue()
+    endif()
+    if(EXISTS ${LAVAPIPE})
+        test_register(${name}.lavapipe ${program} VKGPT_VALIDATE=1 VK_DRIVER_FILES=${LAVAPIPE})
+    endif()
+    if(EXISTS ${SWIFTSHADER})
+        test_register(${name}.swiftshader ${program} VKGPT_VALIDATE=1 VK_DRIVER_FILES=${SWIFTSHADER})
+    endif()
+    if(VKGPT_TEST_NATIVE)
+        test_register(${name}.native ${program} VKGPT_VALIDATE=1)
+    endif()
+endforeach()
