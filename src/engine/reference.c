@@ -1,0 +1,254 @@
+#include "engine/reference.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+
+void reference_norm(size_t rows, size_t dim, const double *x, const float *gain, const float *bias, double eps,
+                    double *out) {
+    for (size_t t = 0; t < rows; t++, x += dim, out += dim) {
+        double mean = 0, variance = 0;
+        for (size_t i = 0; i < dim; i++) mean += x[i];
+        mean /= (double)dim;
+        for (size_t i = 0; i < dim; i++) variance += (x[i] - mean) * (x[i] - mean);
+        variance /= (double)dim;
+        double inverse = 1 / sqrt(variance + eps);
+        for (size_t i = 0; i < dim; i++)
+            out[i] = (x[i] - mean) * inverse * (gain ? (double)gain[i] : 1) + (bias ? (double)bias[i] : 0);
+    }
+}
+
+// Four partial sums: a quarter of the waiting for additions, and as good an order as any.
+static double dot(size_t n, const double *x, const float *w) {
+    double sum[4] = {0};
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (size_t j = 0; j < 4; j++) sum[j] += x[i + j] * (double)w[i + j];
+    for (; i < n; i++) sum[0] += x[i] * (double)w[i];
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+// y may be a slice of wider rows: `stride` apart
+static void matmul_into(size_t rows, size_t in, size_t out_dim, const double *x, const float *w, const float *bias,
+                        double *y, size_t stride) {
+    for (size_t o = 0; o < out_dim; o++) // a row of w stays in the processor's cache for all rows of x
+        for (size_t t = 0; t < rows; t++)
+            y[t * stride + o] = dot(in, x + t * in, w + o * in) + (bias ? (double)bias[o] : 0);
+}
+
+void reference_matmul(size_t rows, size_t in, size_t out_dim, const double *x, const float *w, const float *bias,
+                      double *y) {
+    matmul_into(rows, in, out_dim, x, w, bias, y, out_dim);
+}
+
+double reference_activation(enum Activation activation, double x) {
+    const double pi = 3.14159265358979323846;
+    switch (activation) {
+    case ACTIVATION_GELU_TANH: return 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x)));
+    case ACTIVATION_GELU_ERF: return 0.5 * x * (1 + erf(x / sqrt(2)));
+    case ACTIVATION_RELU: return x < 0 ? 0 : x; // in this order NaN stays NaN
+    case ACTIVATION_SILU: return x / (1 + exp(-x));
+    case ACTIVATION_QUICK_GELU: return x / (1 + exp(-1.702 * x));
+    }
+    return NAN;
+}
+
+static double score(size_t head_dim, const double *q, const double *k, double scale) {
+    double sum = 0;
+    for (size_t i = 0; i < head_dim; i++) sum += q[i] * k[i];
+    return sum * scale;
+}
+
+// One query of one head against n positions, whose keys and values are `stride` apart. The scores are computed
+// twice, for their maximum and for the weights, so that none has to be kept.
+static void attend_one(size_t n, size_t head_dim, size_t stride, const double *q, const double *K, const double *V,
+                       double scale, double *out) {
+    double most = -INFINITY, total = 0;
+    for (size_t s = 0; s < n; s++) {
+        double z = score(head_dim, q, K + s * stride, scale);
+        if (!(z <= most)) most = z; // a NaN gets in
+    }
+    for (size_t i = 0; i < head_dim; i++) out[i] = 0;
+    for (size_t s = 0; s < n; s++) {
+        double weight = exp(score(head_dim, q, K + s * stride, scale) - most);
+        total += weight;
+        for (size_t i = 0; i < head_dim; i++) out[i] += weight * V[s * stride + i];
+    }
+    for (size_t i = 0; i < head_dim; i++) out[i] /= total;
+}
+
+void reference_attend(size_t rows, size_t first, size_t heads, size_t head_dim, const double *q, const double *K,
+                      const double *V, double scale, bool causal, double *out) {
+    size_t dim = heads * head_dim;
+    for (size_t t = 0; t < rows; t++)
+        for (size_t h = 0; h < heads; h++) {
+            size_t at = t * dim + h * head_dim;
+            size_t seen = causal ? first + t + 1 : first + rows;
+            attend_one(seen, head_dim, dim, q + at, K + h * head_dim, V + h * head_dim, scale, out + at);
+        }
+}
+
+void reference_philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4]) {
+    uint32_t k0 = key[0], k1 = key[1];
+    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
+    for (int round = 0; round < 10; round++) {
+        uint64_t a = (uint64_t)0xD2511F53 * c0, b = (uint64_t)0xCD9E8D57 * c2;
+        uint32_t next0 = (uint32_t)(b >> 32) ^ c1 ^ k0, next2 = (uint32_t)(a >> 32) ^ c3 ^ k1;
+        c0 = next0, c1 = (uint32_t)b, c2 = next2, c3 = (uint32_t)a;
+        k0 += 0x9E3779B9; // the golden ratio and sqrt(3) - 1: Weyl sequences
+        k1 += 0xBB67AE85;
+    }
+    out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+}
+
+double reference_nll(const double *logits, size_t vocab, uint32_t id) {
+    double most = -INFINITY, total = 0;
+    for (size_t i = 0; i < vocab; i++)
+        if (!(logits[i] <= most)) most = logits[i];
+    for (size_t i = 0; i < vocab; i++) total += exp(logits[i] - most);
+    return log(total) + most - logits[id];
+}
+
+// ------------------------------------------------------------------------------------- the forward pass
+
+// What a forward pass needs besides x: activations of all T rows, and room for one matrix as float.
+struct Scratch {
+    double *n;         // (T, dim) normed rows
+    double *q, *k, *v; // (T, dim)
+    double *a;         // (T, dim) what attention gives
+    double *f;         // (T, inner)
+    float *w;          // the largest matrix of a layer
+    float *gain, *bias;
+};
+
+static bool scratch_open(struct Scratch *s, const struct Config *c, size_t T) {
+    size_t widest = c->inner > c->dim ? c->inner : c->dim;
+    s->n = calloc(T * c->dim, sizeof *s->n);
+    s->q = calloc(T * c->dim, sizeof *s->q);
+    s->k = calloc(T * c->dim, sizeof *s->k);
+    s->v = calloc(T * c->dim, sizeof *s->v);
+    s->a = calloc(T * c->dim, sizeof *s->a);
+    s->f = calloc(T * c->inner, sizeof *s->f);
+    s->w = calloc(widest * c->dim, sizeof *s->w);
+    s->gain = calloc(c->dim, sizeof *s->gain);
+    s->bias = calloc(widest, sizeof *s->bias);
+    return s->n && s->q && s->k && s->v && s->a && s->f && s->w && s->gain && s->bias;
+}
+
+static void scratch_close(struct Scratch *s) {
+    free(s->n), free(s->q), free(s->k), free(s->v), free(s->a), free(s->f), free(s->w), free(s->gain), free(s->bias);
+}
+
+// A vector of the checkpoint into `room`, or NULL when the model has none.
+static const float *vector(const struct Weight *weight, int64_t first, int64_t count, float *room) {
+    if (!weight->tensor) return NULL;
+    weight_row(weight, 0, first, count, room);
+    return room;
+}
+
+static void norm(struct Scratch *s, size_t T, const struct Config *c, const struct Weight *gain,
+                 const struct Weight *bias, const double *x, double *out) {
+    const float *g = vector(gain, 0, c->dim, s->gain), *b = vector(bias, 0, c->dim, s->bias);
+    reference_norm(T, c->dim, x, g, b, (double)c->eps, out);
+}
+
+// y (T, out_dim) = x (T, in) times rows [first, first + out_dim) of the weight, plus bias
+static void linear(struct Scratch *s, size_t T, const struct Weight *weight, const struct Weight *bias, int64_t first,
+                   int64_t in, int64_t out_dim, const double *x, double *y) {
+    weight_rows(weight, first, out_dim, in, s->w);
+    reference_matmul(T, (size_t)in, (size_t)out_dim, x, s->w, vector(bias, first, out_dim, s->bias), y);
+}
+
+static void add(size_t n, double *x, const double *y) {
+    for (size_t i = 0; i < n; i++) x[i] += y[i];
+}
+
+// In double, where config_attention_scale gives the float that the device gets.
+static double attention_scale(const struct Config *c, uint32_t layer) {
+    double scale = 1;
+    if (c->scale_attention) scale /= sqrt(c->head_dim);
+    if (c->scale_by_inverse_layer) scale /= layer + 1.0;
+    return scale;
+}
+
+static void forward(const struct Checkpoint *checkpoint, struct Scratch *s, const uint32_t *ids, size_t T, double *x) {
+    const struct Config *c = &checkpoint->config;
+    const size_t dim = c->dim, inner = c->inner;
+
+    // x = wte[token] + wpe[position]
+    for (size_t t = 0; t < T; t++) {
+        weight_row(&checkpoint->wte, ids[t], 0, c->dim, s->gain);
+        weight_row(&checkpoint->wpe, (int64_t)t, 0, c->dim, s->bias);
+        for (size_t i = 0; i < dim; i++) x[t * dim + i] = (double)s->gain[i] + (double)s->bias[i];
+    }
+    for (uint32_t layer = 0; layer < c->layers; layer++) {
+        const struct LayerWeights *l = &checkpoint->layers[layer];
+
+        // attention: x += project(attend(qkv(norm(x))))
+        norm(s, T, c, &l->ln_1_gain, &l->ln_1_bias, x, s->n);
+        linear(s, T, &l->c_attn, &l->c_attn_bias, 0, c->dim, c->dim, s->n, s->q);
+        linear(s, T, &l->c_attn, &l->c_attn_bias, c->dim, c->dim, c->dim, s->n, s->k);
+        linear(s, T, &l->c_attn, &l->c_attn_bias, 2 * (int64_t)c->dim, c->dim, c->dim, s->n, s->v);
+        reference_attend(T, 0, c->heads, c->head_dim, s->q, s->k, s->v, attention_scale(c, layer), true, s->a);
+        linear(s, T, &l->c_proj, &l->c_proj_bias, 0, c->dim, c->dim, s->a, s->n);
+        add(T * dim, x, s->n);
+
+        // feed-forward: x += contract(activation(expand(norm(x))))
+        norm(s, T, c, &l->ln_2_gain, &l->ln_2_bias, x, s->n);
+        linear(s, T, &l->c_fc, &l->c_fc_bias, 0, c->dim, c->inner, s->n, s->f);
+        for (size_t i = 0; i < T * inner; i++) s->f[i] = reference_activation(c->activation, s->f[i]);
+        linear(s, T, &l->c_out, &l->c_out_bias, 0, c->inner, c->dim, s->f, s->n);
+        add(T * dim, x, s->n);
+    }
+    norm(s, T, c, &checkpoint->ln_f_gain, &checkpoint->ln_f_bias, x, x);
+}
+
+static int check_ids(const struct Config *c, const uint32_t *ids, size_t count, vkgpt_error *err) {
+    if (count == 0 || count > c->context)
+        return fail(err, VKGPT_BAD_ARGUMENT, "%zu tokens, the model takes 1 to %u", count, c->context);
+    for (size_t t = 0; t < count; t++)
+        if (ids[t] >= c->vocab)
+            return fail(err, VKGPT_BAD_ARGUMENT, "token %zu is %u, the vocabulary has %u", t, ids[t], c->vocab);
+    return VKGPT_OK;
+}
+
+int reference_hidden(const struct Checkpoint *checkpoint, const uint32_t *ids, size_t count, double *x,
+                     vkgpt_error *err) {
+    int code = check_ids(&checkpoint->config, ids, count, err);
+    if (code) return code;
+    struct Scratch s = {0};
+    if (scratch_open(&s, &checkpoint->config, count))
+        forward(checkpoint, &s, ids, count, x);
+    else
+        code = fail_memory(err, "the reference's activations", count * checkpoint->config.dim * sizeof(double));
+    scratch_close(&s);
+    return code;
+}
+
+int reference_head(const struct Checkpoint *checkpoint, size_t rows, const double *x, double *logits,
+                   vkgpt_error *err) {
+    enum { BLOCK = 256 }; // rows of the table at a time: as floats it may be larger than all else
+    const size_t dim = checkpoint->config.dim, vocab = checkpoint->config.vocab;
+    float *w = malloc(BLOCK * dim * sizeof *w);
+    if (!w) return fail_memory(err, "rows of the head", BLOCK * dim * sizeof *w);
+    for (size_t v = 0; v < vocab; v += BLOCK) {
+        size_t n = vocab - v < BLOCK ? vocab - v : BLOCK;
+        weight_rows(&checkpoint->head, (int64_t)v, (int64_t)n, (int64_t)dim, w);
+        matmul_into(rows, dim, n, x, w, NULL, logits + v, vocab);
+    }
+    free(w);
+    return VKGPT_OK;
+}
+
+int reference_forward(const struct Checkpoint *checkpoint, const uint32_t *ids, size_t count, double *logits,
+                      vkgpt_error *err) {
+    int code = check_ids(&checkpoint->config, ids, count, err);
+    if (code) return code;
+    double *x = malloc(count * checkpoint->config.dim * sizeof *x);
+    if (!x) return fail_memory(err, "the reference's rows", count * checkpoint->config.dim * sizeof *x);
+    code = reference_hidden(checkpoint, ids, count, x, err);
+    if (!code) code = reference_head(checkpoint, count, x, logits, err);
+    free(x);
+    return code;
+}
