@@ -1,0 +1,368 @@
+// config.json and generation_config.json of a Hugging Face directory, read into struct Config. The tables below
+// say which key means what; a key that is absent keeps Hugging Face's default, and a key in no table is ignored.
+// Every number is bounded here, so that whoever allocates from it need not ask again.
+#include "model/config.h"
+
+#include <float.h>
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/os.h"
+#include "model/path.h"
+
+#define CONFIG_BYTES (16u << 20) // of config.json: real ones have a few KB
+
+#define MAX_LAYERS 4096
+#define MAX_DIM (1 << 20)
+#define MAX_ROWS (1 << 24) // of the tables, and the inner width
+
+enum Kind {
+    SIZE,          // a whole number in [1, max]
+    SIZE_OR_NULL,  // likewise; null leaves 0, which means that the default follows from another size
+    FLAG,          // true or false
+    EPSILON,       // a number above 0
+    FUNCTION,      // the name of an activation
+    ONLY_FALSE,    // changes the forward pass when true
+    ONLY_TRUE,     // changes it when false
+    ONLY_EMPTY,    // changes the forward pass when not null, {} or []
+    ONLY_NULL,     // changes the forward pass when not null
+};
+
+struct Key {
+    const char *name;
+    enum Kind kind;
+    size_t field; // offset in struct Config
+    int64_t max;
+};
+
+// Two names for one field: the second is Hugging Face's alias (attribute_map), which wins there too.
+static const struct Key gpt2_keys[] = {
+    {"vocab_size", SIZE, offsetof(struct Config, vocab), MAX_ROWS},
+    {"n_positions", SIZE, offsetof(struct Config, context), MAX_ROWS},
+    {"max_position_embeddings", SIZE, offsetof(struct Config, context), MAX_ROWS},
+    {"n_embd", SIZE, offsetof(struct Config, dim), MAX_DIM},
+    {"hidden_size", SIZE, offsetof(struct Config, dim), MAX_DIM},
+    {"n_layer", SIZE, offsetof(struct Config, layers), MAX_LAYERS},
+    {"num_hidden_layers", SIZE, offsetof(struct Config, layers), MAX_LAYERS},
+    {"n_head", SIZE, offsetof(struct Config, heads), MAX_DIM},
+    {"num_attention_heads", SIZE, offsetof(struct Config, heads), MAX_DIM},
+    {"n_inner", SIZE_OR_NULL, offsetof(struct Config, inner), MAX_ROWS},
+    {"activation_function", FUNCTION, offsetof(struct Config, activation), 0},
+    {"layer_norm_epsilon", EPSILON, offsetof(struct Config, eps), 0},
+    {"scale_attn_weights", FLAG, offsetof(struct Config, scale_attention), 0},
+    {"scale_attn_by_inverse_layer_idx", FLAG, offsetof(struct Config, scale_by_inverse_layer), 0},
+    {"tie_word_embeddings", FLAG, offsetof(struct Config, tied_head), 0},
+    {NULL, 0, 0, 0},
+};
+
+// What any model of the family may ask for and none gets.
+static const struct Key refused_keys[] = {
+    {"add_cross_attention", ONLY_FALSE, 0, 0},
+    {"is_encoder_decoder", ONLY_FALSE, 0, 0},
+    {"is_causal", ONLY_TRUE, 0, 0},
+    {"pruned_heads", ONLY_EMPTY, 0, 0},
+    {"quantization_config", ONLY_NULL, 0, 0},
+    {"compression_config", ONLY_NULL, 0, 0},
+    {NULL, 0, 0, 0},
+};
+
+// The defaults are those of Hugging Face's configuration class (configuration_gpt2.py).
+static const struct Family {
+    const char *class_prefix; // of the names under "architectures"
+    const struct Key *keys;
+    struct Config defaults;
+} families[] = {
+    {"GPT2", gpt2_keys,
+     {.architecture = "gpt2", .layers = 12, .heads = 12, .dim = 768, .context = 1024, .vocab = 50257, .eps = 1e-5f,
+      .activation = ACTIVATION_GELU_TANH, .scale_attention = true, .tied_head = true,
+      .bos = 50256, .eos_count = 1, .eos = {50256}}},
+};
+
+static const struct {
+    const char *name;
+    enum Activation activation;
+} activations[] = {
+    {"gelu_new", ACTIVATION_GELU_TANH},
+    {"gelu_fast", ACTIVATION_GELU_TANH},
+    {"gelu_pytorch_tanh", ACTIVATION_GELU_TANH},
+    {"gelu_python_tanh", ACTIVATION_GELU_TANH},
+    {"gelu_accurate", ACTIVATION_GELU_TANH},
+    {"gelu", ACTIVATION_GELU_ERF},
+    {"gelu_python", ACTIVATION_GELU_ERF},
+    {"relu", ACTIVATION_RELU},
+    {"silu", ACTIVATION_SILU},
+    {"swish", ACTIVATION_SILU},
+    {"quick_gelu", ACTIVATION_QUICK_GELU},
+};
+
+// ------------------------------------------------------------------------------------------ single values
+
+#define VALUE_BYTES 96
+
+// A JSON value as it stood in the file, cut to what a sentence can hold.
+static const char *value_text(const cJSON *item, char text[VALUE_BYTES])
+{
+    char *printed = cJSON_PrintUnformatted(item);
+    bool cut = printed && strlen(printed) >= VALUE_BYTES - 4;
+    snprintf(text, VALUE_BYTES, "%.*s%s", VALUE_BYTES - 4, printed ? printed : "?", cut ? "..." : "");
+    cJSON_free(printed);
+    return text;
+}
+
+static int fail_value(const char *path, const char *key, const cJSON *item, const char *wanted, vkgpt_error *err)
+{
+    char text[VALUE_BYTES];
+    return fail(err, VKGPT_BAD_MODEL, "%s: %s is %s, not %s", path, key, value_text(item, text), wanted);
+}
+
+static int read_size(const char *path, const struct Key *key, const cJSON *item, uint32_t *out, vkgpt_error *err)
+{
+    int64_t value = 0;
+    if (key->kind == SIZE_OR_NULL && cJSON_IsNull(item)) {
+        *out = 0;
+        return 0;
+    }
+    if (!json_integer(item, 1, key->max, &value)) {
+        char wanted[64];
+        snprintf(wanted, sizeof wanted, "a whole number from 1 to %lld", (long long)key->max);
+        return fail_value(path, key->name, item, wanted, err);
+    }
+    *out = (uint32_t)value;
+    return 0;
+}
+
+static int read_epsilon(const char *path, const struct Key *key, const cJSON *item, float *out, vkgpt_error *err)
+{
+    double value = cJSON_IsNumber(item) ? item->valuedouble : 0;
+    if (!(value >= FLT_MIN && value <= FLT_MAX)) return fail_value(path, key->name, item, "a number above 0", err);
+    *out = (float)value;
+    return 0;
+}
+
+static int read_activation(const char *path, const struct Key *key, const cJSON *item, enum Activation *out,
+                           vkgpt_error *err)
+{
+    for (size_t i = 0; cJSON_IsString(item) && i < sizeof activations / sizeof *activations; i++) {
+        if (strcmp(item->valuestring, activations[i].name) == 0) {
+            *out = activations[i].activation;
+            return 0;
+        }
+    }
+    return fail_value(path, key->name, item,
+                      "one of gelu_new, gelu_fast, gelu_pytorch_tanh, gelu, relu, silu, swish, quick_gelu", err);
+}
+
+// True when a key that changes the forward pass is set so that it changes nothing.
+static bool is_harmless(enum Kind kind, const cJSON *item)
+{
+    if (cJSON_IsNull(item)) return true;
+    if (kind == ONLY_FALSE) return cJSON_IsFalse(item);
+    if (kind == ONLY_TRUE) return cJSON_IsTrue(item);
+    return kind == ONLY_EMPTY && (cJSON_IsObject(item) || cJSON_IsArray(item)) && !item->child;
+}
+
+static int key_read(const char *path, const struct Key *key, const cJSON *item, struct Config *config,
+                    vkgpt_error *err)
+{
+    void *field = (char *)config + key->field;
+    char text[VALUE_BYTES];
+    switch (key->kind) {
+    case SIZE:
+    case SIZE_OR_NULL: return read_size(path, key, item, field, err);
+    case EPSILON: return read_epsilon(path, key, item, field, err);
+    case FUNCTION: return read_activation(path, key, item, field, err);
+    case FLAG:
+        if (!cJSON_IsBool(item)) return fail_value(path, key->name, item, "true or false", err);
+        *(bool *)field = cJSON_IsTrue(item);
+        return 0;
+    case ONLY_FALSE:
+    case ONLY_TRUE:
+    case ONLY_EMPTY:
+    case ONLY_NULL: break;
+    }
+    if (is_harmless(key->kind, item)) return 0;
+    return fail(err, VKGPT_BAD_MODEL, "%s: %s is %s, which changes the forward pass and is not supported", path,
+                key->name, value_text(item, text));
+}
+
+static int keys_read(const char *path, const struct Key *keys, const cJSON *json, struct Config *config,
+                     vkgpt_error *err)
+{
+    for (const struct Key *key = keys; key->name; key++) {
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, key->name);
+        int code = item ? key_read(path, key, item, config, err) : 0;
+        if (code) return code;
+    }
+    return 0;
+}
+
+// --------------------------------------------------------------------------------------------- token ids
+
+// An id below the vocabulary, or -1: a negative id, or one past the vocabulary, means that there is none.
+static int read_id(const char *path, const char *key, const cJSON *item, uint32_t vocab, int64_t *id,
+                   vkgpt_error *err)
+{
+    const int64_t exact = INT64_C(1) << 53;
+    if (!json_integer(item, -exact, exact, id)) return fail_value(path, key, item, "a whole number", err);
+    if (*id < 0 || *id >= vocab) *id = -1;
+    return 0;
+}
+
+static int add_eos(const char *path, const cJSON *item, struct Config *config, vkgpt_error *err)
+{
+    int64_t id;
+    int code = read_id(path, "eos_token_id", item, config->vocab, &id, err);
+    if (code || id < 0) return code;
+    for (uint32_t i = 0; i < config->eos_count; i++)
+        if (config->eos[i] == id) return 0;
+    if (config->eos_count == CONFIG_MAX_EOS)
+        return fail(err, VKGPT_BAD_MODEL, "%s: eos_token_id lists more than %d ids", path, CONFIG_MAX_EOS);
+    config->eos[config->eos_count++] = (uint32_t)id;
+    return 0;
+}
+
+// null: no end token. A number, or a list of numbers.
+static int read_eos(const char *path, const cJSON *item, struct Config *config, vkgpt_error *err)
+{
+    config->eos_count = 0;
+    if (cJSON_IsNull(item)) return 0;
+    if (!cJSON_IsArray(item)) return add_eos(path, item, config, err);
+    for (const cJSON *one = item->child; one; one = one->next) {
+        int code = add_eos(path, one, config, err);
+        if (code) return code;
+    }
+    return 0;
+}
+
+static int read_bos(const char *path, const cJSON *item, struct Config *config, vkgpt_error *err)
+{
+    config->bos = -1;
+    return cJSON_IsNull(item) ? 0 : read_id(path, "bos_token_id", item, config->vocab, &config->bos, err);
+}
+
+static int tokens_read(const char *path, const cJSON *json, bool null_counts, struct Config *config, vkgpt_error *err)
+{
+    const cJSON *bos = cJSON_GetObjectItemCaseSensitive(json, "bos_token_id");
+    const cJSON *eos = cJSON_GetObjectItemCaseSensitive(json, "eos_token_id");
+    int code = 0;
+    if (bos && (null_counts || !cJSON_IsNull(bos))) code = read_bos(path, bos, config, err);
+    if (!code && eos && (null_counts || !cJSON_IsNull(eos))) code = read_eos(path, eos, config, err);
+    return code;
+}
+
+// The defaults of the class are ids of the full vocabulary: a smaller one has them not.
+static void tokens_drop_absent(struct Config *config)
+{
+    if (config->bos >= config->vocab) config->bos = -1;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < config->eos_count; i++)
+        if (config->eos[i] < config->vocab) config->eos[kept++] = config->eos[i];
+    config->eos_count = kept;
+}
+
+// ------------------------------------------------------------------------------------------- whole files
+
+// By model_type; where there is none (files of 2019), by the class under "architectures"; GPT-2 where there is
+// neither, as Hugging Face's GPT2LMHeadModel reads it.
+static int find_family(const char *path, const cJSON *json, const struct Family **family, vkgpt_error *err)
+{
+    const cJSON *type = json_get(json, "model_type");
+    const cJSON *class = cJSON_GetArrayItem(json_get(json, "architectures"), 0);
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        *family = &families[i];
+        const char *prefix = (*family)->class_prefix;
+        if (type ? cJSON_IsString(type) && strcmp(type->valuestring, (*family)->defaults.architecture) == 0
+                 : !class || (cJSON_IsString(class) && strncmp(class->valuestring, prefix, strlen(prefix)) == 0))
+            return 0;
+    }
+    return fail_value(path, type ? "model_type" : "the first of architectures", type ? type : class,
+                      "a model that vkgpt runs (gpt2)", err);
+}
+
+// What the sizes have to be to one another.
+static int config_check(const char *path, struct Config *config, vkgpt_error *err)
+{
+    if (config->dim % config->heads)
+        return fail(err, VKGPT_BAD_MODEL, "%s: n_embd %u is no multiple of n_head %u", path, config->dim,
+                    config->heads);
+    config->head_dim = config->dim / config->heads;
+    if (config->inner == 0) config->inner = 4 * config->dim; // at most 2^22
+    return 0;
+}
+
+static int main_read(const char *dir, struct Config *config, vkgpt_error *err)
+{
+    char path[PATH_BYTES];
+    cJSON *json;
+    const struct Family *family;
+    int code = path_join(path, dir, "config.json", err);
+    if (code) return code;
+    if (!os_exists(path))
+        return fail(err, VKGPT_BAD_FILE, "%s: no config.json there, so this is no model directory", dir);
+    if ((code = json_read(path, CONFIG_BYTES, &json, err))) return code;
+    if (!cJSON_IsObject(json)) code = fail(err, VKGPT_BAD_MODEL, "%s: not a JSON object", path);
+    if (!code) code = find_family(path, json, &family, err);
+    if (!code) {
+        *config = family->defaults;
+        code = keys_read(path, family->keys, json, config, err);
+    }
+    if (!code) code = keys_read(path, refused_keys, json, config, err);
+    if (!code) code = config_check(path, config, err);
+    if (!code) {
+        tokens_drop_absent(config);
+        code = tokens_read(path, json, true, config, err);
+    }
+    cJSON_Delete(json);
+    return code;
+}
+
+// bos and eos, which go before those of config.json; null leaves those.
+static int generation_read(const char *dir, struct Config *config, vkgpt_error *err)
+{
+    char path[PATH_BYTES];
+    cJSON *json;
+    int code = path_join(path, dir, "generation_config.json", err);
+    if (code || !os_exists(path)) return code;
+    if ((code = json_read(path, CONFIG_BYTES, &json, err))) return code;
+    if (!cJSON_IsObject(json)) code = fail(err, VKGPT_BAD_MODEL, "%s: not a JSON object", path);
+    if (!code) code = tokens_read(path, json, false, config, err);
+    cJSON_Delete(json);
+    return code;
+}
+
+static int directory_check(const char *dir, vkgpt_error *err)
+{
+    if (!os_exists(dir)) return fail(err, VKGPT_BAD_FILE, "%s: no such model directory", dir);
+    if (os_is_dir(dir)) return 0;
+    return fail(err, VKGPT_BAD_FILE, "%s: is a file; a model is a directory with config.json and its weights", dir);
+}
+
+int config_read(const char *dir, struct Config *config, vkgpt_error *err)
+{
+    *config = (struct Config){0};
+    int code = directory_check(dir, err);
+    if (!code) code = main_read(dir, config, err);
+    if (!code) code = generation_read(dir, config, err);
+    return code;
+}
+
+// ------------------------------------------------------------------------------------ what follows from it
+
+float config_attention_scale(const struct Config *config, uint32_t layer)
+{
+    double scale = config->scale_attention ? 1 / sqrt((double)config->head_dim) : 1;
+    if (config->scale_by_inverse_layer) scale /= (double)layer + 1;
+    return (float)scale;
+}
+
+uint64_t config_params(const struct Config *config)
+{
+    uint64_t dim = config->dim, inner = config->inner;
+    uint64_t attention = 3 * dim * dim + 3 * dim + dim * dim + dim;
+    uint64_t feed_forward = inner * dim + inner + dim * inner + dim;
+    uint64_t layer = 2 * dim + attention + 2 * dim + feed_forward; // each norm has a gain and a bias
+    uint64_t tables = (config->tied_head ? 1 : 2) * (uint64_t)config->vocab * dim + config->context * dim;
+    return tables + config->layers * layer + 2 * dim;
+}
