@@ -15,6 +15,7 @@ struct Tensor {
     const char *name;   // as in the file
     const char *file;   // path, for sentences
     enum Dtype dtype;
+    const char *dtype_name; // as in the file: "F32", "torch.HalfStorage"
     int rank;
     int64_t shape[TENSOR_MAX_RANK];
     int64_t stride[TENSOR_MAX_RANK]; // in elements; row-major unless a PyTorch file says otherwise
@@ -61,7 +62,10 @@ struct Checkpoint {
 };
 
 // Opens a directory: config.json, then model.safetensors, model.safetensors.index.json, pytorch_model.bin or
-// pytorch_model.bin.index.json, the first that is there. Every weight is found and its shape checked.
+// pytorch_model.bin.index.json, the first that is there. Every weight is found and its shape checked. Where the
+// config ties the head but the file holds another lm_head.weight, of other values than wte, that one is the head
+// and config.tied_head becomes false (as Hugging Face transformers 5 does; an equal copy stays tied).
+// Errors: VKGPT_BAD_FILE, VKGPT_BAD_MODEL, VKGPT_OUT_OF_MEMORY; the checkpoint is then closed.
 int checkpoint_open(const char *dir, struct Checkpoint *checkpoint, vkgpt_error *err);
 void checkpoint_close(struct Checkpoint *checkpoint); // accepts a half-made or zeroed one
 
@@ -70,6 +74,8 @@ void checkpoint_close(struct Checkpoint *checkpoint); // accepts a half-made or 
 void weight_row(const struct Weight *weight, int64_t o, int64_t first, int64_t count, float *out);
 // Rows [o, o + rows) of width `in` as float into out (rows, in), cache-friendly for both orders.
 void weight_rows(const struct Weight *weight, int64_t o, int64_t rows, int64_t in, float *out);
+// The same rows as half precision: f16 sources bit for bit, f32 and bf16 rounded as by float_to_half.
+void weight_rows_half(const struct Weight *weight, int64_t o, int64_t rows, int64_t in, uint16_t *out);
 // The largest finite magnitude of the weight, to see whether it fits half precision.
 float weight_max_abs(const struct Weight *weight);
 

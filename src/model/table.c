@@ -1,0 +1,111 @@
+// The table of tensors: growing it, finding in it, and letting go of the files under it.
+#include "model/table.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+static char *copy_text(const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = malloc(bytes);
+    if (copy) memcpy(copy, text, bytes);
+    return copy;
+}
+
+int table_map(struct TensorTable *table, const char *path, const struct Mapping **mapping, const char **kept_path,
+              vkgpt_error *err)
+{
+    size_t count = table->file_count + 1;
+    char **paths = realloc(table->paths, count * sizeof *paths);
+    if (!paths) return fail_memory(err, path, count * sizeof *paths);
+    table->paths = paths;
+    struct Mapping *files = realloc(table->files, count * sizeof *files);
+    if (!files) return fail_memory(err, path, count * sizeof *files);
+    table->files = files;
+
+    char *kept = copy_text(path);
+    if (!kept) return fail_memory(err, path, strlen(path) + 1);
+    int code = os_map(path, &files[count - 1], err);
+    if (code) {
+        free(kept);
+        return code;
+    }
+    paths[count - 1] = kept;
+    table->file_count = count;
+    *mapping = &files[count - 1];
+    *kept_path = kept;
+    return 0;
+}
+
+// Room for one more of both, or false.
+static bool table_grow(struct TensorTable *table)
+{
+    if (table->count < table->capacity) return true;
+    size_t capacity = table->capacity ? 2 * table->capacity : 256;
+    if (capacity > UINT32_MAX) return false;
+    struct Tensor *tensors = realloc(table->tensors, capacity * sizeof *tensors);
+    if (!tensors) return false;
+    table->tensors = tensors;
+    char **names = realloc(table->names, capacity * sizeof *names);
+    if (!names) return false;
+    table->names = names;
+    table->capacity = table->name_capacity = capacity;
+    return true;
+}
+
+int table_add(struct TensorTable *table, const struct Tensor *tensor, vkgpt_error *err)
+{
+    const struct Tensor *there = table_find(table, tensor->name);
+    if (there)
+        return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s is there twice, the other one in %s", tensor->file,
+                    tensor->name, there->file);
+    if (!table_grow(table)) return fail_memory(err, tensor->file, 2 * table->capacity * sizeof *tensor);
+    char *name = copy_text(tensor->name);
+    if (!name) return fail_memory(err, tensor->file, strlen(tensor->name) + 1);
+    table->names[table->name_count++] = name;
+    if (map_add(&table->by_name, name, strlen(name), (uint32_t)table->count) < 0)
+        return fail_memory(err, tensor->file, 2 * table->by_name.capacity * sizeof(struct MapEntry));
+    struct Tensor *slot = &table->tensors[table->count++];
+    *slot = *tensor;
+    slot->name = name;
+    return 0;
+}
+
+const struct Tensor *table_find(const struct TensorTable *table, const char *name)
+{
+    uint32_t index;
+    return map_find(&table->by_name, name, strlen(name), &index) ? &table->tensors[index] : NULL;
+}
+
+void table_free(struct TensorTable *table)
+{
+    for (size_t i = 0; i < table->file_count; i++) {
+        os_unmap(&table->files[i]);
+        free(table->paths[i]);
+    }
+    for (size_t i = 0; i < table->name_count; i++) free(table->names[i]);
+    free(table->files);
+    free(table->paths);
+    free(table->names);
+    free(table->tensors);
+    map_free(&table->by_name);
+    *table = (struct TensorTable){0};
+}
+
+size_t dtype_bytes(enum Dtype dtype)
+{
+    return dtype == DTYPE_F32 ? 4 : dtype == DTYPE_OTHER ? 0 : 2;
+}
+
+const char *shape_text(int rank, const int64_t *shape, char text[SHAPE_BYTES])
+{
+    int used = snprintf(text, SHAPE_BYTES, "(");
+    for (int i = 0; i < rank; i++) // at most 8 numbers of 20 digits and what stands between
+        used += snprintf(text + used, (size_t)(SHAPE_BYTES - used), "%s%" PRId64, i ? ", " : "", shape[i]);
+    snprintf(text + used, (size_t)(SHAPE_BYTES - used), ")");
+    return text;
+}

@@ -1,0 +1,23 @@
+// Filling a struct TensorTable: what the readers of safetensors and PyTorch files have in common.
+#ifndef VKGPT_MODEL_TABLE_H
+#define VKGPT_MODEL_TABLE_H
+
+#include "model/checkpoint.h"
+
+// Maps a file and keeps it, with its path, until table_free. The pointers live as long as the table.
+int table_map(struct TensorTable *table, const char *path, const struct Mapping **mapping, const char **kept_path,
+              vkgpt_error *err);
+// Adds a tensor; its name is copied. Errors (VKGPT_BAD_FILE): a tensor of this name is there already.
+int table_add(struct TensorTable *table, const struct Tensor *tensor, vkgpt_error *err);
+// NULL when there is none. The pointer lives until the next table_add.
+const struct Tensor *table_find(const struct TensorTable *table, const char *name);
+void table_free(struct TensorTable *table);
+
+// Bytes of one element, 0 for DTYPE_OTHER.
+size_t dtype_bytes(enum Dtype dtype);
+
+#define SHAPE_BYTES 192
+// "(768, 2304)"; "()" for rank 0.
+const char *shape_text(int rank, const int64_t *shape, char text[SHAPE_BYTES]);
+
+#endif

@@ -1,0 +1,233 @@
+// Weights as the engine wants them: rows of (out, in), as float or half, from whatever type and order the file has.
+// Loops run over blocks of fixed size, which the compiler turns into vector code, and transpose through tiles that
+// stay in the first cache. Nothing here can fail: shapes and types were checked when the checkpoint was opened.
+#include <string.h>
+
+#include "model/checkpoint.h"
+#include "model/table.h"
+
+#define BLOCK 64
+#define TILE 64
+
+// ------------------------------------------------------------------------------------------ single numbers
+
+static inline uint32_t float_bits(float f)
+{
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    return bits;
+}
+
+static inline float bits_float(uint32_t bits)
+{
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+// The exponent is moved by a multiplication with 2^112, which also normalises the subnormal numbers.
+static inline float widen_half(uint16_t h)
+{
+    uint32_t magnitude = (uint32_t)(h & 0x7fff) << 13, sign = (uint32_t)(h & 0x8000) << 16;
+    uint32_t finite = float_bits(bits_float(magnitude) * 0x1p112f);
+    uint32_t special = magnitude | 0x7f800000; // infinity and NaN
+    return bits_float(sign | (magnitude < 0x0f800000 ? finite : special));
+}
+
+static inline float widen_bfloat(uint16_t b)
+{
+    return bits_float((uint32_t)b << 16);
+}
+
+static inline uint16_t narrow_half(float f)
+{
+    uint32_t bits = float_bits(f), sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
+    uint32_t normal = (magnitude + 0xfff + (magnitude >> 13 & 1) - (112u << 23)) >> 13; // to nearest, ties to even
+    // at 0.5 a float's last place is 2^-24, half's smallest step: the addition rounds
+    uint32_t small = float_bits(bits_float(magnitude) + 0.5f) - 0x3f000000;
+    uint32_t nan = 0x7e00 | (magnitude >> 13 & 0x3ff);
+    uint32_t half = magnitude < 0x38800000 ? small : normal;
+    half = magnitude >= 0x477ff000 ? 0x7c00 : half; // 65520 and above
+    half = magnitude > 0x7f800000 ? nan : half;
+    return (uint16_t)(sign | half);
+}
+
+float half_to_float(uint16_t h)
+{
+    return widen_half(h);
+}
+
+float bfloat_to_float(uint16_t b)
+{
+    return widen_bfloat(b);
+}
+
+uint16_t float_to_half(float f)
+{
+    return narrow_half(f);
+}
+
+// ----------------------------------------------------------------------------- runs of contiguous elements
+
+// src may be unaligned; a block at a time goes through `in`, whose trip count is known.
+#define DEFINE_RUN(name, from, to, convert)                                                                            \
+    static void name(const uint8_t *src, int64_t count, to *out)                                                       \
+    {                                                                                                                  \
+        from in[BLOCK];                                                                                                \
+        to wide[BLOCK];                                                                                                \
+        for (; count >= BLOCK; count -= BLOCK, src += sizeof in, out += BLOCK) {                                       \
+            memcpy(in, src, sizeof in);                                                                                \
+            for (int i = 0; i < BLOCK; i++) wide[i] = convert(in[i]);                                                  \
+            memcpy(out, wide, sizeof wide);                                                                            \
+        }                                                                                                              \
+        memcpy(in, src, (size_t)count * sizeof *in);                                                                   \
+        for (int64_t i = 0; i < count; i++) out[i] = convert(in[i]);                                                   \
+    }
+
+#define HALF_OF_BFLOAT(b) narrow_half(widen_bfloat(b))
+DEFINE_RUN(floats_of_half, uint16_t, float, widen_half)
+DEFINE_RUN(floats_of_bfloat, uint16_t, float, widen_bfloat)
+DEFINE_RUN(halves_of_float, float, uint16_t, narrow_half)
+DEFINE_RUN(halves_of_bfloat, uint16_t, uint16_t, HALF_OF_BFLOAT)
+
+typedef void RunFn(enum Dtype dtype, const uint8_t *src, int64_t count, void *out);
+
+static void run_floats(enum Dtype dtype, const uint8_t *src, int64_t count, void *out)
+{
+    if (dtype == DTYPE_F16) floats_of_half(src, count, out);
+    else if (dtype == DTYPE_BF16) floats_of_bfloat(src, count, out);
+    else memcpy(out, src, (size_t)count * sizeof(float));
+}
+
+static void run_halves(enum Dtype dtype, const uint8_t *src, int64_t count, void *out)
+{
+    if (dtype == DTYPE_F32) halves_of_float(src, count, out);
+    else if (dtype == DTYPE_BF16) halves_of_bfloat(src, count, out);
+    else memcpy(out, src, (size_t)count * sizeof(uint16_t));
+}
+
+// ------------------------------------------------------------------------------------------- rows of a weight
+
+struct View { // element (o, i) lies at data + (o * out_stride + i * in_stride) * bytes
+    const uint8_t *data;
+    enum Dtype dtype;
+    int64_t out_stride, in_stride, bytes;
+};
+
+static struct View view_of(const struct Weight *weight)
+{
+    const struct Tensor *t = weight->tensor;
+    struct View view = {t->data, t->dtype, 0, 1, (int64_t)dtype_bytes(t->dtype)};
+    if (t->rank == 1) view.in_stride = t->stride[0];
+    if (t->rank == 2) {
+        view.out_stride = t->stride[weight->in_out ? 1 : 0];
+        view.in_stride = t->stride[weight->in_out ? 0 : 1];
+    }
+    return view;
+}
+
+static const uint8_t *view_at(const struct View *view, int64_t o, int64_t i)
+{
+    return view->data + (o * view->out_stride + i * view->in_stride) * view->bytes;
+}
+
+#define DEFINE_GATHER(name, type)                                                                                      \
+    static void name(const struct View *view, int64_t o, int64_t i, int64_t rows, int64_t cols, type *tile)            \
+    {                                                                                                                  \
+        int64_t step = view->out_stride * view->bytes;                                                                 \
+        for (int64_t c = 0; c < cols; c++) {                                                                           \
+            const uint8_t *src = view_at(view, o, i + c);                                                              \
+            for (int64_t r = 0; r < rows; r++, src += step) memcpy(&tile[r * TILE + c], src, sizeof *tile);            \
+        }                                                                                                              \
+    }
+
+DEFINE_GATHER(gather_16, uint16_t)
+DEFINE_GATHER(gather_32, uint32_t)
+
+// The tile's columns are read whole, which is the file's order for (in, out); its rows go on as runs.
+static void tile_run(const struct View *view, int64_t o, int64_t i, int64_t rows, int64_t cols, int64_t in, RunFn *run,
+                     uint8_t *out, int64_t out_bytes)
+{
+    union {
+        uint16_t halves[TILE * TILE];
+        uint32_t words[TILE * TILE];
+    } tile;
+    if (view->bytes == 2) gather_16(view, o, i, rows, cols, tile.halves);
+    else gather_32(view, o, i, rows, cols, tile.words);
+    for (int64_t r = 0; r < rows; r++)
+        run(view->dtype, (const uint8_t *)&tile + r * TILE * view->bytes, cols, out + (r * in + i) * out_bytes);
+}
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void rows_run(const struct Weight *weight, int64_t o, int64_t rows, int64_t in, RunFn *run, uint8_t *out,
+                     int64_t out_bytes)
+{
+    struct View view = view_of(weight);
+    if (view.in_stride == 1 && view.out_stride == in) {
+        run(view.dtype, view_at(&view, o, 0), rows * in, out);
+    } else if (view.in_stride == 1) {
+        for (int64_t r = 0; r < rows; r++) run(view.dtype, view_at(&view, o + r, 0), in, out + r * in * out_bytes);
+    } else {
+        for (int64_t r = 0; r < rows; r += TILE)
+            for (int64_t i = 0; i < in; i += TILE)
+                tile_run(&view, o + r, i, min64(TILE, rows - r), min64(TILE, in - i), in, run,
+                         out + r * in * out_bytes, out_bytes);
+    }
+}
+
+void weight_rows(const struct Weight *weight, int64_t o, int64_t rows, int64_t in, float *out)
+{
+    rows_run(weight, o, rows, in, run_floats, (uint8_t *)out, sizeof *out);
+}
+
+void weight_rows_half(const struct Weight *weight, int64_t o, int64_t rows, int64_t in, uint16_t *out)
+{
+    rows_run(weight, o, rows, in, run_halves, (uint8_t *)out, sizeof *out);
+}
+
+void weight_row(const struct Weight *weight, int64_t o, int64_t first, int64_t count, float *out)
+{
+    struct View view = view_of(weight);
+    if (view.in_stride == 1) {
+        run_floats(view.dtype, view_at(&view, o, first), count, out);
+        return;
+    }
+    for (int64_t i = 0; i < count; i++) run_floats(view.dtype, view_at(&view, o, first + i), 1, out + i);
+}
+
+// ------------------------------------------------------------------------------------------------- the range
+
+// The bits of finite magnitudes are ordered as the magnitudes are.
+static int32_t max_bits(const float *values, int64_t count)
+{
+    int32_t max = 0;
+    for (int64_t i = 0; i < count; i++) {
+        int32_t bits = (int32_t)(float_bits(values[i]) & 0x7fffffff);
+        bits = bits < 0x7f800000 ? bits : 0;
+        max = bits > max ? bits : max;
+    }
+    return max;
+}
+
+float weight_max_abs(const struct Weight *weight)
+{
+    const struct Tensor *t = weight->tensor;
+    struct Weight as_stored = {t, t->rank == 2 && t->stride[0] < t->stride[1]}; // along the file's order
+    int64_t rows = t->rank == 2 ? t->shape[as_stored.in_out ? 1 : 0] : 1;
+    int64_t in = t->rank == 0 ? 1 : t->shape[t->rank == 2 && !as_stored.in_out ? 1 : 0];
+    int32_t max = 0;
+    float values[1024];
+    for (int64_t o = 0; o < rows; o++) {
+        for (int64_t i = 0; i < in; i += 1024) {
+            int64_t count = min64(1024, in - i);
+            weight_row(&as_stored, o, i, count, values);
+            int32_t bits = max_bits(values, count);
+            max = bits > max ? bits : max;
+        }
+    }
+    return bits_float((uint32_t)max);
+}
