@@ -25,13 +25,20 @@ static inline float bits_float(uint32_t bits)
     return f;
 }
 
+// a where the condition holds, else b, by masks: a branch, and a ternary that becomes one, keeps loops scalar.
+static inline uint32_t pick(bool condition, uint32_t a, uint32_t b)
+{
+    uint32_t mask = 0 - (uint32_t)condition;
+    return (a & mask) | (b & ~mask);
+}
+
 // The exponent is moved by a multiplication with 2^112, which also normalises the subnormal numbers.
 static inline float widen_half(uint16_t h)
 {
     uint32_t magnitude = (uint32_t)(h & 0x7fff) << 13, sign = (uint32_t)(h & 0x8000) << 16;
     uint32_t finite = float_bits(bits_float(magnitude) * 0x1p112f);
     uint32_t special = magnitude | 0x7f800000; // infinity and NaN
-    return bits_float(sign | (magnitude < 0x0f800000 ? finite : special));
+    return bits_float(sign | pick(magnitude < 0x0f800000, finite, special));
 }
 
 static inline float widen_bfloat(uint16_t b)
@@ -46,9 +53,9 @@ static inline uint16_t narrow_half(float f)
     // at 0.5 a float's last place is 2^-24, half's smallest step: the addition rounds
     uint32_t small = float_bits(bits_float(magnitude) + 0.5f) - 0x3f000000;
     uint32_t nan = 0x7e00 | (magnitude >> 13 & 0x3ff);
-    uint32_t half = magnitude < 0x38800000 ? small : normal;
-    half = magnitude >= 0x477ff000 ? 0x7c00 : half; // 65520 and above
-    half = magnitude > 0x7f800000 ? nan : half;
+    uint32_t half = pick(magnitude < 0x38800000, small, normal);
+    half = pick(magnitude >= 0x477ff000, 0x7c00, half); // 65520 and above
+    half = pick(magnitude > 0x7f800000, nan, half);
     return (uint16_t)(sign | half);
 }
 
