@@ -1,17 +1,18 @@
 # shaders/*.comp -> SPIR-V, validated, optimised, validated again -> arrays in kernels_spirv.c, as
-# src/gpu/spirv.h declares them. A kernel's name is its file's stem.
+# src/gpu/spirv.h declares them. A kernel's name is its file's stem. A line `// variants: - LANES PREFILL+LANES` in
+# the file asks for one compile each: with nothing defined, with LANES (name_lanes), with both (name_prefill_lanes).
 
 set(SHADER_DIR ${CMAKE_SOURCE_DIR}/shaders)
 set(SPIRV_DIR ${CMAKE_BINARY_DIR}/spirv)
 set(EMBED_SCRIPT ${CMAKE_CURRENT_LIST_DIR}/embed.cmake)
 set(SHADER_ENV vulkan1.2)
 
-# One shader: SPIRV_DIR/<name>.inc, the words of its SPIR-V as a C initialiser.
-function(shader_compile source name)
+# One variant of a shader: SPIRV_DIR/<name>.inc, the words of its SPIR-V as a C initialiser.
+function(shader_compile source name defines)
     set(raw ${SPIRV_DIR}/${name}.raw.spv)
     set(optimised ${SPIRV_DIR}/${name}.spv)
     add_custom_command(OUTPUT ${SPIRV_DIR}/${name}.inc
-        COMMAND ${GLSLANG} --quiet --target-env ${SHADER_ENV} -I${SHADER_DIR} -o ${raw} ${source}
+        COMMAND ${GLSLANG} --quiet --target-env ${SHADER_ENV} -I${SHADER_DIR} ${defines} -o ${raw} ${source}
         COMMAND ${SPIRV_VAL} --target-env ${SHADER_ENV} ${raw}
         COMMAND ${SPIRV_OPT} --target-env=${SHADER_ENV} -O -o ${optimised} ${raw}
         COMMAND ${SPIRV_VAL} --target-env ${SHADER_ENV} ${optimised}
@@ -27,9 +28,26 @@ function(shaders_embed target)
     file(GLOB SHADER_INCLUDES CONFIGURE_DEPENDS ${SHADER_DIR}/*.glsl ${SHADER_DIR}/*.h)
     set(names "")
     foreach(source ${sources})
-        cmake_path(GET source STEM name)
-        shader_compile(${source} ${name})
-        list(APPEND names ${name})
+        set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
+        cmake_path(GET source STEM stem)
+        file(STRINGS ${source} line REGEX "^// variants: ")
+        string(REGEX REPLACE "^// variants: +" "" variants "${line}")
+        string(REPLACE " " ";" variants "${variants}")
+        if(NOT variants)
+            set(variants "-")
+        endif()
+        foreach(variant ${variants})
+            set(name ${stem})
+            set(defines "")
+            if(NOT variant STREQUAL "-")
+                string(REPLACE "+" ";" defines "${variant}")
+                list(JOIN defines "_" suffix)
+                string(TOLOWER "${stem}_${suffix}" name)
+                list(TRANSFORM defines PREPEND "-D")
+            endif()
+            shader_compile(${source} ${name} "${defines}")
+            list(APPEND names ${name})
+        endforeach()
     endforeach()
     list(SORT names)
 

@@ -1,0 +1,122 @@
+// Included by the C compiler and by glslang: the push constants of every kernel and the state that lives on the
+// device. Every member is a 32-bit scalar, so both sides lay it out alike. Offsets and strides are in elements
+// (floats) unless a comment says otherwise.
+#ifndef VKGPT_ARGS_H
+#define VKGPT_ARGS_H
+
+#ifdef VKGPT_C
+#include <assert.h>
+#include <stdint.h>
+typedef uint32_t uint;
+#define ARGS_FIT(name) static_assert(sizeof(struct name) <= 128, "push constants: 128 bytes at most")
+#else
+#define ARGS_FIT(name)
+#endif
+
+// Numbers of the values that specialization constants and fields take.
+#define WEIGHTS_F32 0
+#define WEIGHTS_F16 1
+
+#define KV_F32 0
+#define KV_F16 1
+
+#define ACTIVATE_GELU_TANH 0
+#define ACTIVATE_GELU_ERF 1
+#define ACTIVATE_RELU 2
+#define ACTIVATE_SILU 3
+#define ACTIVATE_QUICK_GELU 4
+
+// Why a sequence stopped, in its state and, with RING_STOP set, in the ring in place of a token.
+#define STOP_NONE 0
+#define STOP_EOS 1
+#define STOP_BAD_LOGITS 2
+#define STOP_FULL 3 // as many tokens as asked for, or the context is full: the host knows which
+#define RING_STOP 0x80000000u
+
+#define MAX_EOS 16
+
+// One sequence. The kernels read it, `sample` advances it; the host sets it between runs.
+struct Sequence {
+    uint position;  // of the token that the next step reads, at tokens[position]
+    uint stop;      // STOP_NONE while it runs
+    uint rows;      // prefill: tokens of this block
+    uint remaining; // decode: tokens still to be made
+    uint context;   // positions in the cache
+    uint seed_low, seed_high;
+    uint top_k;
+    float temperature, top_p, min_p, repeat_penalty;
+    uint repeat_last_n;
+    uint eos_count;
+    uint eos[MAX_EOS];
+    uint padding[2]; // to 128 bytes
+};
+
+// x = wte[token] + wpe[position]; dispatched once per chunk of wte's rows.
+struct EmbedArgs {
+    uint sequence;     // prefill: which one
+    uint dim;          // padded width
+    uint first, count; // rows of wte in this chunk
+    uint vocab;        // a token past it is clamped
+    uint token_stride; // of the tokens array, per sequence
+};
+ARGS_FIT(EmbedArgs);
+
+// n = (x - mean) / sqrt(variance + eps) * gain + bias
+struct NormArgs {
+    uint sequence;
+    uint dim, stride;   // true width; padded width
+    uint gain, bias;    // in the layer's vectors
+    float eps;
+};
+ARGS_FIT(NormArgs);
+
+// y = W x + b, for qkv, project, expand, contract and head: W (count, width) is a chunk of the matrix's rows.
+struct ProductArgs {
+    uint sequence;
+    uint first, count;   // rows of W in this chunk: outputs first .. first + count - 1
+    uint x_stride;       // per row of the input
+    uint y_stride;       // per row of the output
+    uint bias;           // in the layer's vectors; NO_BIAS: none
+    // the norm before it
+    uint dim, norm_gain, norm_bias;
+    float eps;
+    // attention's shape
+    uint heads, head_dim;    // padded head_dim
+    uint context;            // positions in the cache
+    uint span;               // positions in one split of the cache
+    uint splits;             // that parts has room for
+    uint outputs;            // of the whole matrix, without padding: the vocabulary
+    uint groups;             // head: workgroups over all chunks
+    uint first_group;        // head: of this chunk
+};
+ARGS_FIT(ProductArgs);
+#define NO_BIAS 0xffffffffu
+
+// One query per head against the cache, a range of positions per workgroup.
+struct AttendArgs {
+    uint sequence;
+    uint heads, head_dim; // padded head_dim
+    uint context;
+    uint span, splits;
+    float scale;
+    uint q_stride;        // per row, of q and (attend_block) of the output
+};
+ARGS_FIT(AttendArgs);
+
+struct SampleArgs {
+    uint vocab;
+    uint logits_stride;
+    uint groups;       // partial results per sequence that head left
+    uint token_stride;
+};
+ARGS_FIT(SampleArgs);
+
+// What head leaves for sample, per workgroup.
+struct HeadPart {
+    float maximum; // of its logits
+    uint index;    // of the maximum, the lowest on ties
+    uint bad;      // 1: a NaN or an infinity
+    uint padding;
+};
+
+#endif

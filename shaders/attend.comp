@@ -1,0 +1,80 @@
+// Attention of one query per head over the cache (Vaswani et al. 2017, 3.2), split into ranges of positions that are
+// fixed by absolute position: one workgroup per head, range and sequence. It leaves the weighted sum of the values,
+// not yet divided, with the maximum and the sum of the exponentials; `project` merges.
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+#include "cache.glsl"
+
+layout(constant_id = 3) const uint HEAD_DIM = 64; // padded
+layout(constant_id = 4) const uint SPAN = 64;     // positions in a range
+
+layout(push_constant) uniform Push { AttendArgs a; };
+
+layout(binding = 1) readonly buffer Q { vec4 q[]; };
+layout(binding = 2) readonly buffer K { uvec4 k_cache[]; }; // [sequence][head][position][head_dim]
+layout(binding = 3) readonly buffer V { uvec4 v_cache[]; };
+layout(binding = 4) writeonly buffer Parts { vec4 parts[]; };
+
+#define CHUNKS (HEAD_DIM / 8)
+shared vec4 query[HEAD_DIM / 4];
+shared float weight[SPAN];
+shared vec4 partial[2 * SIZE];
+
+void main()
+{
+    uint head = gl_WorkGroupID.x, split = gl_WorkGroupID.z, lane = gl_LocalInvocationID.x;
+    Row row = row_at(gl_WorkGroupID.y, 0);
+    uint first = split * SPAN;
+    if (!row.runs || first > row.position) return;
+    uint count = min(SPAN, row.position + 1 - first);
+    uint cache = ((row.sequence * a.heads + head) * a.context + first) * CHUNKS;
+
+    for (uint i = lane; i < HEAD_DIM / 4; i += SIZE) query[i] = q[(row.index * a.q_stride + head * HEAD_DIM) / 4 + i];
+    barrier();
+
+    // scores: a position per lane
+    float maximum = uintBitsToFloat(0xff800000u);
+    for (uint p = lane; p < count; p += SIZE) {
+        float score = 0.0;
+        for (uint c = 0; c < CHUNKS; c++) {
+            vec4 low, high;
+            CACHE8(k_cache, cache + p * CHUNKS + c, low, high)
+            score += dot(query[2 * c], low) + dot(query[2 * c + 1], high);
+        }
+        score *= a.scale;
+        weight[p] = score;
+        maximum = max(maximum, score);
+    }
+    maximum = workgroup_max(maximum);
+    float sum = 0.0;
+    for (uint p = lane; p < count; p += SIZE) {
+        float e = exp(weight[p] - maximum);
+        weight[p] = e;
+        sum += e;
+    }
+    sum = workgroup_sum(sum); // its barriers also show every weight to every lane
+
+    // values: 8 neighbours of the head per lane, positions dealt out over the groups of lanes
+    uint groups = SIZE / CHUNKS, group = lane / CHUNKS, c = lane % CHUNKS;
+    vec4 low_sum = vec4(0.0), high_sum = vec4(0.0);
+    if (group < groups) {
+        for (uint p = group; p < count; p += groups) {
+            vec4 low, high;
+            CACHE8(v_cache, cache + p * CHUNKS + c, low, high)
+            low_sum += weight[p] * low;
+            high_sum += weight[p] * high;
+        }
+        partial[2 * lane] = low_sum;
+        partial[2 * lane + 1] = high_sum;
+    }
+    barrier();
+
+    uint part = ((row.sequence * a.heads + head) * a.splits + split) * (HEAD_DIM / 4 + 1);
+    for (uint i = lane; i < HEAD_DIM / 4; i += SIZE) {
+        vec4 total = vec4(0.0);
+        for (uint g = 0; g < groups; g++) total += partial[2 * g * CHUNKS + i];
+        parts[part + i] = total;
+    }
+    if (lane == 0) parts[part + HEAD_DIM / 4] = vec4(maximum, sum, 0.0, 0.0);
+}

@@ -1,0 +1,115 @@
+// Attention of a block of queries per workgroup over the cache up to each query's own position, with an online
+// softmax over tiles of positions (Milakov and Gimelshein 2018, Dao et al. 2022).
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#define PREFILL
+#include "common.glsl"
+#include "cache.glsl"
+
+layout(constant_id = 3) const uint HEAD_DIM = 64; // padded
+layout(constant_id = 4) const uint QUERIES = 16;  // of a workgroup
+layout(constant_id = 5) const uint SHARES = 1;    // queries whose sums one lane holds: ceil(QUERIES / (SIZE / CHUNKS))
+
+layout(push_constant) uniform Push { AttendArgs a; };
+
+layout(binding = 1) readonly buffer Q { vec4 q[]; };
+layout(binding = 2) readonly buffer K { uvec4 k_cache[]; }; // [sequence][head][position][head_dim]
+layout(binding = 3) readonly buffer V { uvec4 v_cache[]; };
+layout(binding = 4) writeonly buffer A { vec4 attention[]; }; // (rows, heads, head_dim)
+
+#define CHUNKS (HEAD_DIM / 8)
+#define MINUS_INFINITY uintBitsToFloat(0xff800000u)
+shared vec4 query[QUERIES][HEAD_DIM / 4];
+shared float weight[QUERIES][SIZE];
+shared float maximum[QUERIES], sum[QUERIES], rescale[QUERIES];
+
+void main()
+{
+    uint head = gl_WorkGroupID.x, lane = gl_LocalInvocationID.x;
+    uint first = gl_WorkGroupID.y * QUERIES;
+    Row row = row_at(first, a.sequence);
+    if (!row.runs) return;
+    uint queries = min(QUERIES, state[a.sequence].rows - first);
+    uint cache = (row.sequence * a.heads + head) * a.context * CHUNKS;
+
+    for (uint i = lane; i < QUERIES * (HEAD_DIM / 4); i += SIZE) {
+        uint t = i / (HEAD_DIM / 4), d = i % (HEAD_DIM / 4);
+        query[t][d] = t < queries ? q[((first + t) * a.q_stride + head * HEAD_DIM) / 4 + d] : vec4(0.0);
+    }
+    for (uint t = lane; t < QUERIES; t += SIZE) { maximum[t] = MINUS_INFINITY; sum[t] = 0.0; }
+    barrier();
+
+    uint groups = SIZE / CHUNKS, group = lane / CHUNKS, c = lane % CHUNKS;
+    vec4 low_sums[SHARES], high_sums[SHARES];
+    [[unroll]] for (uint i = 0; i < SHARES; i++) { low_sums[i] = vec4(0.0); high_sums[i] = vec4(0.0); }
+
+    uint end = row.position + queries; // positions that the last query sees
+    for (uint tile = 0; tile < end; tile += SIZE) {
+        uint count = min(SIZE, end - tile);
+
+        // scores: a position per lane, against every query
+        float scores[QUERIES];
+        [[unroll]] for (uint t = 0; t < QUERIES; t++) scores[t] = 0.0;
+        uint p = tile + min(lane, count - 1);
+        for (uint d = 0; d < CHUNKS; d++) {
+            vec4 low, high;
+            CACHE8(k_cache, cache + p * CHUNKS + d, low, high)
+            [[unroll]] for (uint t = 0; t < QUERIES; t++) scores[t] += dot(query[t][2 * d], low) + dot(query[t][2 * d + 1], high);
+        }
+        [[unroll]] for (uint t = 0; t < QUERIES; t++) {
+            bool seen = lane < count && p <= row.position + t;
+            weight[t][lane] = seen ? scores[t] * a.scale : MINUS_INFINITY;
+        }
+        barrier();
+
+        // softmax: a query per subgroup. Tiles start at or before a query's own position, so its maximum is finite
+        // from the first tile on.
+        for (uint t = gl_SubgroupID; t < queries; t += gl_NumSubgroups) {
+            float best = maximum[t];
+            for (uint i = gl_SubgroupInvocationID; i < SIZE; i += subgroup_lanes()) best = max(best, weight[t][i]);
+            best = subgroupMax(best);
+            float total = 0.0;
+            for (uint i = gl_SubgroupInvocationID; i < SIZE; i += subgroup_lanes()) {
+                float e = exp(weight[t][i] - best);
+                weight[t][i] = e;
+                total += e;
+            }
+            total = subgroupAdd(total);
+            if (subgroupElect()) {
+                rescale[t] = exp(maximum[t] - best);
+                sum[t] = sum[t] * rescale[t] + total;
+                maximum[t] = best;
+            }
+        }
+        barrier();
+
+        // values: 8 neighbours of the head per lane, queries dealt out over the groups of lanes
+        if (group < groups) {
+            [[unroll]] for (uint i = 0; i < SHARES; i++) {
+                uint t = min(group + i * groups, queries - 1);
+                low_sums[i] *= rescale[t];
+                high_sums[i] *= rescale[t];
+            }
+            for (uint j = 0; j < count; j++) {
+                vec4 low, high;
+                CACHE8(v_cache, cache + (tile + j) * CHUNKS + c, low, high)
+                [[unroll]] for (uint i = 0; i < SHARES; i++) {
+                    float w = weight[min(group + i * groups, queries - 1)][j];
+                    low_sums[i] += w * low;
+                    high_sums[i] += w * high;
+                }
+            }
+        }
+        barrier();
+    }
+
+    if (group >= groups) return;
+    [[unroll]] for (uint i = 0; i < SHARES; i++) {
+        uint t = group + i * groups;
+        if (t < queries) {
+            uint at = ((first + t) * a.q_stride + head * HEAD_DIM) / 4 + 2 * c;
+            attention[at] = low_sums[i] / sum[t];
+            attention[at + 1] = high_sums[i] / sum[t];
+        }
+    }
+}

@@ -1,0 +1,79 @@
+// What kernels share: the workgroup, reductions, the formats of weights and cache, rows and sequences.
+
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_KHR_shader_subgroup_arithmetic : require
+#extension GL_EXT_control_flow_attributes : require
+
+#include "args.h"
+
+layout(local_size_x_id = 0) in;
+#define SIZE gl_WorkGroupSize.x
+
+layout(constant_id = 1) const uint WEIGHTS = WEIGHTS_F16;
+layout(constant_id = 2) const uint KV = KV_F16;
+
+// ---- reductions: the one place that adds across lanes, in an order that depends on the device alone
+
+shared float reduce_scratch[SIZE];
+
+// Lanes in this subgroup. Not gl_SubgroupSize, which may be larger than what the driver runs.
+uint subgroup_lanes() { return SIZE / gl_NumSubgroups; }
+
+float workgroup_sum(float value)
+{
+    value = subgroupAdd(value);
+    if (subgroupElect()) reduce_scratch[gl_SubgroupID] = value;
+    barrier();
+    float total = 0.0;
+    for (uint i = 0; i < gl_NumSubgroups; i++) total += reduce_scratch[i];
+    barrier();
+    return total;
+}
+
+float workgroup_max(float value)
+{
+    value = subgroupMax(value);
+    if (subgroupElect()) reduce_scratch[gl_SubgroupID] = value;
+    barrier();
+    float best = reduce_scratch[0];
+    for (uint i = 1; i < gl_NumSubgroups; i++) best = max(best, reduce_scratch[i]);
+    barrier();
+    return best;
+}
+
+// ---- numbers
+
+float sum4(vec4 v) { return (v.x + v.y) + (v.z + v.w); }
+
+// 8 halves in 16 bytes
+void unpack8(uvec4 q, out vec4 low, out vec4 high)
+{
+    low = vec4(unpackHalf2x16(q.x), unpackHalf2x16(q.y));
+    high = vec4(unpackHalf2x16(q.z), unpackHalf2x16(q.w));
+}
+
+// NaN or infinity, by the bits: compilers may take isnan() for false
+bool is_bad(float x) { return (floatBitsToUint(x) & 0x7f800000u) == 0x7f800000u; }
+
+// ---- rows: in decode a row is a sequence, in prefill it is a token of one sequence
+
+#ifndef STATE_ACCESS
+#define STATE_ACCESS readonly
+#endif
+layout(binding = 0) STATE_ACCESS buffer State { Sequence state[]; };
+
+struct Row {
+    uint index;    // in the activations
+    uint sequence; // in the state and the cache
+    uint position; // of its token
+    bool runs;
+};
+
+Row row_at(uint index, uint sequence)
+{
+#ifdef PREFILL
+    return Row(index, sequence, state[sequence].position + index, index < state[sequence].rows);
+#else
+    return Row(index, index, state[index].position, state[index].stop == STOP_NONE);
+#endif
+}

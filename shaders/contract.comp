@@ -1,0 +1,19 @@
+// x += h W + b: the second half of the feed-forward layer. Its input is wide and read once: never staged.
+// variants: - LANES PREFILL PREFILL+LANES
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+#include "product.glsl"
+
+layout(binding = 4) buffer Y { vec2 y_rows[]; };
+
+#ifndef PREFILL
+void stage(Row row) {}
+#endif
+
+void store(Row row, uint o, vec2 y)
+{
+    y_rows[(row.index * a.y_stride + o) / 2] += y;
+}
+
+void main() { product(); }

@@ -1,0 +1,55 @@
+// logits = norm(x) W. In decode each workgroup also leaves its maximum, where it stands and whether a logit is
+// not finite, so that greedy sampling has a few hundred numbers to look at.
+// variants: - LANES PREFILL PREFILL+LANES
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+#include "product.glsl"
+#include "staged_norm.glsl"
+
+layout(binding = 4) writeonly buffer Logits { float logits[]; };
+
+#ifndef PREFILL
+layout(binding = 5) writeonly buffer Parts { HeadPart parts[]; };
+
+// This lane's best logit so far. Its outputs come in rising order, so > keeps the lowest index.
+float best = uintBitsToFloat(0xff800000u);
+uint best_index = 0xffffffffu;
+uint bad = 0;
+
+void consider(float y, uint o)
+{
+    if (is_bad(y)) bad = 1;
+    if (y > best) { best = y; best_index = o; }
+}
+#endif
+
+void store(Row row, uint o, vec2 y)
+{
+    uint at = row.index * a.y_stride + o;
+    if (o < a.outputs) logits[at] = y.x;
+    if (o + 1 < a.outputs) logits[at + 1] = y.y;
+#ifndef PREFILL
+    if (o < a.outputs) consider(y.x, o);
+    if (o + 1 < a.outputs) consider(y.y, o + 1);
+#endif
+}
+
+#ifndef PREFILL
+shared uint part_index, part_bad;
+
+void main()
+{
+    if (gl_LocalInvocationID.x == 0) { part_index = 0xffffffffu; part_bad = 0; }
+    product();
+    if (!row_at(gl_WorkGroupID.y, 0).runs) return;
+    float maximum = workgroup_max(best);
+    if (best == maximum) atomicMin(part_index, best_index);
+    if (bad != 0) atomicOr(part_bad, 1);
+    barrier();
+    if (gl_LocalInvocationID.x == 0)
+        parts[gl_WorkGroupID.y * a.groups + a.first_group + gl_WorkGroupID.x] = HeadPart(maximum, part_index, part_bad, 0);
+}
+#else
+void main() { product(); }
+#endif

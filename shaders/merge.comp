@@ -1,0 +1,20 @@
+// The splits of the cache merged into attention's output, where the width is too large for `project` to do it.
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+
+layout(push_constant) uniform Push { ProductArgs a; };
+
+layout(binding = 1) readonly buffer Parts { vec4 x[]; };
+layout(binding = 2) writeonly buffer A { vec4 merged_row[]; };
+
+#define WIDTH (a.heads * a.head_dim)
+#include "merged.glsl"
+
+void main()
+{
+    Row row = row_at(gl_WorkGroupID.y, 0);
+    if (!row.runs) return;
+    for (uint i = gl_LocalInvocationID.x; i < WIDTH / 4; i += SIZE)
+        merged_row[row.index * (a.y_stride / 4) + i] = merged(row, i);
+}

@@ -1,0 +1,217 @@
+// y = W x + b for the kernels qkv, project, expand, contract and head. A kernel includes this, says how its input
+// is made (`stage`, in decode) and what happens to two neighbouring outputs (`store`), and calls `product`.
+//
+// Four ways to compute it, one per variant:
+//   (none)         decode on a GPU: a subgroup per ROWS rows of W, lanes along the row
+//   LANES          decode on a software driver: ROWS rows per lane, x handed round by shuffles
+//   PREFILL        many rows of x on a GPU: tiles of 64 x 64 in shared memory, 4 x 4 per lane
+//   PREFILL LANES  the same on a software driver: ROWS rows of W by TOKENS rows of x per lane
+//
+// Widths and numbers of outputs are padded to 8 with zeros when the weights are uploaded, so none of them has a
+// tail along a row.
+#ifdef LANES
+#extension GL_KHR_shader_subgroup_shuffle : require
+#endif
+
+layout(constant_id = 3) const uint WIDTH = 768;   // of a row of W, padded
+layout(constant_id = 4) const uint ROWS = 2;      // even, at most 8
+layout(constant_id = 5) const uint STAGED = 1;    // 1: the input is made in shared memory; 0: it is read as it lies
+layout(constant_id = 6) const uint SUBGROUP = 8;  // LANES: the exact size of a subgroup
+layout(constant_id = 7) const uint TOKENS = 8;    // PREFILL LANES
+
+layout(push_constant) uniform Push { ProductArgs a; };
+
+layout(binding = 1) readonly buffer Weights { uvec4 weights[]; };
+layout(binding = 2) readonly buffer Vectors { vec4 vectors[]; };
+layout(binding = 3) readonly buffer X { vec4 x[]; };
+
+// 8 neighbours of a row of W
+void weights8(uint row, uint k8, out vec4 low, out vec4 high)
+{
+    uint i = row * (WIDTH / 8) + k8;
+    if (WEIGHTS == WEIGHTS_F16) {
+        unpack8(weights[i], low, high);
+    } else {
+        low = uintBitsToFloat(weights[2 * i]);
+        high = uintBitsToFloat(weights[2 * i + 1]);
+    }
+}
+
+vec2 bias2(uint o)
+{
+    if (a.bias == NO_BIAS) return vec2(0.0);
+    vec4 four = vectors[(a.bias + o) / 4];
+    return (o & 2) == 0 ? four.xy : four.zw;
+}
+
+void store(Row row, uint o, vec2 y); // outputs o and o + 1 of a row, the bias added
+
+#ifndef PREFILL
+
+shared vec4 staged[STAGED != 0 ? WIDTH / 4 : 1];
+void stage(Row row); // fills `staged` and ends with a barrier
+
+vec4 input4(Row row, uint i) { return STAGED != 0 ? staged[i] : x[row.index * (a.x_stride / 4) + i]; }
+
+#ifndef LANES
+
+void product()
+{
+    Row row = row_at(gl_WorkGroupID.y, 0);
+    if (!row.runs) return;
+    if (STAGED != 0) stage(row);
+
+    uint group_rows = ROWS * (SIZE / 32);
+    uint group_end = min((gl_WorkGroupID.x + 1) * group_rows, a.count);
+    uint lanes = subgroup_lanes();
+    for (uint o = gl_WorkGroupID.x * group_rows + gl_SubgroupID * ROWS; o < group_end; o += gl_NumSubgroups * ROWS) {
+        float sums[ROWS];
+        [[unroll]] for (uint r = 0; r < ROWS; r++) sums[r] = 0.0;
+        for (uint k8 = gl_SubgroupInvocationID; k8 < WIDTH / 8; k8 += lanes) {
+            vec4 x_low = input4(row, 2 * k8), x_high = input4(row, 2 * k8 + 1);
+            [[unroll]] for (uint r = 0; r < ROWS; r++) {
+                vec4 low, high;
+                weights8(o + r, k8, low, high);
+                sums[r] += dot(x_low, low) + dot(x_high, high);
+            }
+        }
+        [[unroll]] for (uint r = 0; r < ROWS; r++) sums[r] = subgroupAdd(sums[r]);
+        [[unroll]] for (uint r = 0; r < ROWS; r += 2)
+            if (gl_SubgroupInvocationID == r / 2)
+                store(row, a.first + o + r, vec2(sums[r], sums[r + 1]) + bias2(a.first + o + r));
+    }
+}
+
+#else // LANES
+
+void product()
+{
+    Row row = row_at(gl_WorkGroupID.y, 0);
+    if (!row.runs) return;
+    if (STAGED != 0) stage(row);
+
+    uint o = gl_GlobalInvocationID.x * ROWS;
+    uint from = min(o, a.count - ROWS); // lanes past the end work along, for the shuffles, and store nothing
+    float sums[ROWS];
+    [[unroll]] for (uint r = 0; r < ROWS; r++) sums[r] = 0.0;
+    for (uint k4 = 0; k4 < WIDTH / 4; k4 += SUBGROUP) {
+        vec4 mine = input4(row, min(k4 + gl_SubgroupInvocationID, WIDTH / 4 - 1));
+        uint end = min(SUBGROUP, WIDTH / 4 - k4);
+        for (uint i = 0; i < end; i += 2) {
+            vec4 x_low = subgroupShuffle(mine, i), x_high = subgroupShuffle(mine, i + 1);
+            [[unroll]] for (uint r = 0; r < ROWS; r++) {
+                vec4 low, high;
+                weights8(from + r, (k4 + i) / 2, low, high);
+                sums[r] += dot(x_low, low) + dot(x_high, high);
+            }
+        }
+    }
+    if (o < a.count)
+        [[unroll]] for (uint r = 0; r < ROWS; r += 2)
+            store(row, a.first + o + r, vec2(sums[r], sums[r + 1]) + bias2(a.first + o + r));
+}
+
+#endif
+#else // PREFILL
+#ifndef LANES
+
+// 256 lanes make 64 rows by 64 outputs, 16 of the width at a time.
+#define TILE 64
+#define DEPTH 16
+shared float x_tile[DEPTH][TILE + 4];
+shared float w_tile[DEPTH][TILE + 4];
+
+void put8(bool is_x, uint column, uint k, vec4 low, vec4 high)
+{
+    [[unroll]] for (uint i = 0; i < 4; i++) {
+        if (is_x) { x_tile[k + i][column] = low[i]; x_tile[k + 4 + i][column] = high[i]; }
+        else { w_tile[k + i][column] = low[i]; w_tile[k + 4 + i][column] = high[i]; }
+    }
+}
+
+void product()
+{
+    uint first_row = gl_WorkGroupID.y * TILE, first_out = gl_WorkGroupID.x * TILE;
+    if (!row_at(first_row, a.sequence).runs) return;
+
+    uint lane = gl_LocalInvocationID.x;
+    uint tx = lane % 16, ty = lane / 16;        // 4 outputs from tx * 4, 4 rows from ty * 4
+    bool loads_x = lane < 128;                  // half the lanes fill one tile, half the other
+    uint column = (lane % 128) / 2, half8 = lane % 2;
+
+    float sums[4][4];
+    [[unroll]] for (uint i = 0; i < 4; i++)
+        [[unroll]] for (uint j = 0; j < 4; j++) sums[i][j] = 0.0;
+
+    for (uint k = 0; k < WIDTH; k += DEPTH) {
+        vec4 low = vec4(0.0), high = vec4(0.0);
+        uint k8 = k / 8 + half8;
+        if (k8 < WIDTH / 8) {
+            if (loads_x) {
+                uint at = (first_row + column) * (a.x_stride / 4) + 2 * k8;
+                if (row_at(first_row + column, a.sequence).runs) { low = x[at]; high = x[at + 1]; }
+            } else if (first_out + column < a.count) {
+                weights8(first_out + column, k8, low, high);
+            }
+        }
+        barrier();
+        put8(loads_x, column, half8 * 8, low, high);
+        barrier();
+        [[unroll]] for (uint d = 0; d < DEPTH; d++) {
+            float xs[4], ws[4];
+            [[unroll]] for (uint i = 0; i < 4; i++) { xs[i] = x_tile[d][ty * 4 + i]; ws[i] = w_tile[d][tx * 4 + i]; }
+            [[unroll]] for (uint i = 0; i < 4; i++)
+                [[unroll]] for (uint j = 0; j < 4; j++) sums[i][j] += xs[i] * ws[j];
+        }
+    }
+
+    [[unroll]] for (uint i = 0; i < 4; i++) {
+        Row row = row_at(first_row + ty * 4 + i, a.sequence);
+        if (!row.runs) continue;
+        [[unroll]] for (uint j = 0; j < 4; j += 2) {
+            uint o = first_out + tx * 4 + j;
+            if (o < a.count) store(row, a.first + o, vec2(sums[i][j], sums[i][j + 1]) + bias2(a.first + o));
+        }
+    }
+}
+
+#else // PREFILL LANES
+
+void product()
+{
+    uint first_row = gl_WorkGroupID.y * TOKENS;
+    if (!row_at(first_row, a.sequence).runs) return;
+    uint last_row = state[a.sequence].rows - 1;
+
+    uint o = gl_GlobalInvocationID.x * ROWS;
+    uint from = min(o, a.count - ROWS);
+    float sums[TOKENS][ROWS];
+    [[unroll]] for (uint t = 0; t < TOKENS; t++)
+        [[unroll]] for (uint r = 0; r < ROWS; r++) sums[t][r] = 0.0;
+
+    for (uint k4 = 0; k4 < WIDTH / 4; k4 += SUBGROUP) {
+        vec4 mine[TOKENS];
+        uint at = min(k4 + gl_SubgroupInvocationID, WIDTH / 4 - 1);
+        [[unroll]] for (uint t = 0; t < TOKENS; t++) mine[t] = x[min(first_row + t, last_row) * (a.x_stride / 4) + at];
+        uint end = min(SUBGROUP, WIDTH / 4 - k4);
+        for (uint i = 0; i < end; i += 2) {
+            vec4 low[ROWS], high[ROWS];
+            [[unroll]] for (uint r = 0; r < ROWS; r++) weights8(from + r, (k4 + i) / 2, low[r], high[r]);
+            [[unroll]] for (uint t = 0; t < TOKENS; t++) {
+                vec4 x_low = subgroupShuffle(mine[t], i), x_high = subgroupShuffle(mine[t], i + 1);
+                [[unroll]] for (uint r = 0; r < ROWS; r++) sums[t][r] += dot(x_low, low[r]) + dot(x_high, high[r]);
+            }
+        }
+    }
+
+    if (o >= a.count) return;
+    [[unroll]] for (uint t = 0; t < TOKENS; t++) {
+        if (first_row + t > last_row) break;
+        Row row = row_at(first_row + t, a.sequence);
+        [[unroll]] for (uint r = 0; r < ROWS; r += 2)
+            store(row, a.first + o + r, vec2(sums[t][r], sums[t][r + 1]) + bias2(a.first + o + r));
+    }
+}
+
+#endif
+#endif

@@ -1,0 +1,25 @@
+// x += attention W + b. In decode the ranges that `attend` left are merged on the way in.
+// variants: - LANES PREFILL PREFILL+LANES
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+#include "product.glsl"
+
+#ifndef PREFILL
+#include "merged.glsl"
+
+void stage(Row row)
+{
+    for (uint i = gl_LocalInvocationID.x; i < WIDTH / 4; i += SIZE) staged[i] = merged(row, i);
+    barrier();
+}
+#endif
+
+layout(binding = 4) buffer Y { vec2 y_rows[]; };
+
+void store(Row row, uint o, vec2 y)
+{
+    y_rows[(row.index * a.y_stride + o) / 2] += y;
+}
+
+void main() { product(); }

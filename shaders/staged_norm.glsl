@@ -1,0 +1,12 @@
+// The input of a product is the norm of its row: every workgroup computes it again, which costs less than a
+// dispatch. Where the width is too large for shared memory, `norm` has done it before and STAGED is 0.
+#ifndef PREFILL
+#define normed(i) staged[i]
+#include "norm.glsl"
+
+void stage(Row row)
+{
+    norm_row(row.index * (a.x_stride / 4), WIDTH / 4, a.dim, a.norm_gain, a.norm_bias, a.eps);
+    barrier();
+}
+#endif
