@@ -13,6 +13,7 @@
 #include "model/safetensors.h"
 #include "model/shards.h"
 #include "model/table.h"
+#include "model/torch_zip.h"
 
 // ------------------------------------------------------------------------------------------------- the files
 
@@ -23,6 +24,8 @@ static const struct Source {
 } sources[] = {
     {"model.safetensors", false, safetensors_read},
     {"model.safetensors.index.json", true, safetensors_read},
+    {"pytorch_model.bin", false, torch_zip_read},
+    {"pytorch_model.bin.index.json", true, torch_zip_read},
 };
 
 // What other programs call their weights, for the sentence when there is nothing else.

@@ -59,6 +59,10 @@ static bool table_grow(struct TensorTable *table)
 
 int table_add(struct TensorTable *table, const struct Tensor *tensor, vkgpt_error *err)
 {
+    for (const char *c = tensor->name; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            return fail(err, VKGPT_BAD_FILE, "%s: a tensor's name holds the control character 0x%02x", tensor->file,
+                        (unsigned char)*c);
     const struct Tensor *there = table_find(table, tensor->name);
     if (there)
         return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s is there twice, the other one in %s", tensor->file,
