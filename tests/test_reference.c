@@ -1,0 +1,247 @@
+// The reference itself: against Hugging Face transformers (tests/fixtures/gpt2), Random123's known answers for
+// Philox, and values of single operations that can be had by other means.
+#include <stdlib.h>
+#include <string.h>
+
+#include "compare.h"
+#include "engine/reference.h"
+#include "fixture.h"
+#include "synthetic_model.h"
+
+static void philox_known_answers(void **state) {
+    (void)state;
+    // Random123, tests/kat_vectors, "philox4x32 10"
+    static const struct { uint32_t counter[4], key[2], out[4]; } known[] = {
+        {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+        {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff},
+         {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+        {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0},
+         {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        uint32_t out[4];
+        reference_philox(known[i].key, known[i].counter, out);
+        assert_memory_equal(out, known[i].out, sizeof out);
+    }
+}
+
+static void norm_of_known_rows(void **state) {
+    (void)state;
+    const double row[4] = {1000, 1001, 1002, 1003}; // mean 1001.5, variance 1.25
+    const float gain[4] = {1, 2, 1, 1}, bias[4] = {0, 0, 0.5f, 0};
+    const double r = 1 / sqrt(1.25 + 0.1);
+    const double want[4] = {-1.5 * r, -0.5 * r * 2, 0.5 * r + 0.5, 1.5 * r};
+    double x[8], out[8];
+    for (int i = 0; i < 8; i++) x[i] = row[i % 4] - (i < 4 ? 0 : 1000); // the mean is nothing to it
+    reference_norm(2, 4, x, gain, bias, 0.1, out);
+    assert_within(difference_f64(out, want, 4), 1e-12, "norm of row 0");
+    assert_within(difference_f64(out + 4, want, 4), 1e-12, "norm of row 1");
+    const double plain[4] = {-1.5 * r, -0.5 * r, 0.5 * r, 1.5 * r};
+    reference_norm(1, 4, x, NULL, NULL, 0.1, x);
+    assert_within(difference_f64(x, plain, 4), 1e-12, "norm in place, without gain and bias");
+}
+
+static void matmul_of_odd_sizes(void **state) {
+    (void)state;
+    const float w[2 * 5] = {1, 2, 3, 4, 5, -1, 0, 0, 0, 2}, bias[2] = {0.5f, -0.5f};
+    const double x[3 * 5] = {1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0};
+    const double want[3 * 2] = {15.5, 0.5, 5.5, 1.5, 1.5, -1.5};
+    double y[3 * 2];
+    reference_matmul(3, 5, 2, x, w, bias, y);
+    assert_within(difference_f64(y, want, 6), 0, "matmul with bias");
+    reference_matmul(1, 5, 2, x, w, NULL, y);
+    assert_true(y[0] == 15 && y[1] == 1);
+}
+
+static void activations(void **state) {
+    (void)state;
+    // torch 2.15 in float64
+    static const struct { enum Activation kind; double x, y; } known[] = {
+        {ACTIVATION_GELU_TANH, 1, 0.8411919906082768},   {ACTIVATION_GELU_TANH, -2, -0.04540230591222494},
+        {ACTIVATION_GELU_ERF, 1, 0.841344746068543},    {ACTIVATION_GELU_ERF, -2, -0.04550026389635842},
+        {ACTIVATION_RELU, 1.5, 1.5},                     {ACTIVATION_RELU, -1.5, 0},
+        {ACTIVATION_SILU, 1, 0.7310585786300049},        {ACTIVATION_SILU, -2, -0.2384058440442351},
+        {ACTIVATION_QUICK_GELU, 1, 0.8457957659328212},  {ACTIVATION_QUICK_GELU, -2, -0.06434137685579186},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        double y = reference_activation(known[i].kind, known[i].x);
+        assert_within(difference_f64(&y, &known[i].y, 1), 1e-12, "activation %d of %g", known[i].kind, known[i].x);
+        assert_true(isnan(reference_activation(known[i].kind, NAN)));
+        assert_true(reference_activation(known[i].kind, 1000) == 1000); // the exponentials overflow nowhere
+        assert_true(fabs(reference_activation(known[i].kind, -1000)) < 1e-300);
+    }
+}
+
+// A query against a cache gives what the same row gives among all rows; scores are scaled, and softmax is safe.
+static void attend_rows_and_steps(void **state) {
+    (void)state;
+    enum { T = 7, HEADS = 3, SIZE = 5, DIM = HEADS * SIZE };
+    double q[T * DIM], k[T * DIM], v[T * DIM], all[T * DIM], step[DIM];
+    for (uint32_t i = 0; i < T * DIM; i++) {
+        uint32_t word[4];
+        reference_philox((uint32_t[2]){1, 2}, (uint32_t[4]){i, 0, 0, 0}, word);
+        q[i] = word[0] * 0x1p-31 - 1, k[i] = word[1] * 0x1p-31 - 1, v[i] = word[2] * 0x1p-31 - 1;
+    }
+    reference_attend(T, 0, HEADS, SIZE, q, k, v, 0.7, true, all);
+    assert_within(difference_f64(all, v, DIM), 1e-15, "the first row sees itself only");
+    for (size_t t = 0; t < T; t++) {
+        reference_attend(1, t, HEADS, SIZE, q + t * DIM, k, v, 0.7, true, step);
+        assert_within(difference_f64(step, all + t * DIM, DIM), 0, "row %zu alone", t);
+    }
+    reference_attend(1, T - 1, HEADS, SIZE, q, k, v, 0.7, true, step);
+    reference_attend(T, 0, HEADS, SIZE, q, k, v, 0.7, false, all);
+    assert_within(difference_f64(all, step, DIM), 0, "row 0 with all positions in sight");
+
+    // two positions by hand: scores 3 and 1 (times 200: the exponentials must not overflow)
+    const double two_q[1] = {1}, two_k[2] = {3, 1}, two_v[2] = {10, 20};
+    double got;
+    reference_attend(1, 1, 1, 1, two_q, two_k, two_v, 0.5, true, &got);
+    const double e = exp(-1), want = (10 + 20 * e) / (1 + e);
+    assert_within(difference_f64(&got, &want, 1), 1e-14, "softmax of two");
+    reference_attend(1, 1, 1, 1, two_q, two_k, two_v, 1000, true, &got);
+    assert_true(got == 10);
+}
+
+static void open_checkpoint(const struct Fixture *f, struct Checkpoint *checkpoint) {
+    vkgpt_error err = {0};
+    *checkpoint = (struct Checkpoint){0};
+    if (checkpoint_open(f->dir, checkpoint, &err)) fail_msg("%s", err.text);
+    assert_int_equal(checkpoint->config.vocab, f->vocab);
+    assert_int_equal(checkpoint->config.context, f->context);
+}
+
+static double *run(const struct Checkpoint *checkpoint, const uint32_t *ids, size_t count) {
+    vkgpt_error err = {0};
+    double *logits = calloc(count * checkpoint->config.vocab, sizeof *logits);
+    assert_non_null(logits);
+    if (reference_forward(checkpoint, ids, count, logits, &err)) fail_msg("%s", err.text);
+    return logits;
+}
+
+static size_t argmax(const double *x, size_t count) {
+    size_t best = 0;
+    for (size_t i = 1; i < count; i++)
+        if (x[i] > x[best]) best = i;
+    return best;
+}
+
+static void check_logits(const char *name, const struct Fixture *f, const struct Checkpoint *checkpoint) {
+    const size_t V = f->vocab;
+    double *logits = run(checkpoint, f->ids, f->id_count);
+    assert_true(f->row_count > 0 && f->greedy_count > 0);
+    for (size_t r = 0; r < f->row_count; r++) {
+        const float *row = f->logits + r * V;
+        struct Difference d = {0};
+        for (size_t i = 0; i < V; i++) difference_take(&d, i, logits[f->rows[r] * V + i], (double)row[i]);
+        assert_within(d, 1e-6 * scale_f32(row, V), "%s: logits of row %u", name, f->rows[r]);
+    }
+    for (size_t i = 0; i < f->greedy_count; i++)
+        assert_int_equal(argmax(logits + (f->prompt_count - 1 + i) * V, V), f->greedy[i]);
+    free(logits);
+}
+
+// Perplexity in strided windows, as transformers' documentation defines it: each window scores what none before did.
+static void check_windows(const char *name, const struct Fixture *f, const struct Checkpoint *checkpoint,
+                          struct FixtureWindow window) {
+    double total = 0;
+    size_t scored = 0, previous = 0;
+    for (size_t begin = 0; previous < f->text_count; begin += window.stride) {
+        size_t end = begin + f->context < f->text_count ? begin + f->context : f->text_count;
+        double *logits = run(checkpoint, f->text + begin, end - begin);
+        for (size_t t = previous > begin + 1 ? previous : begin + 1; t < end; t++, scored++)
+            total += reference_nll(logits + (t - 1 - begin) * f->vocab, f->vocab, f->text[t]);
+        previous = end;
+        free(logits);
+    }
+    double mean = total / (double)scored;
+    assert_int_equal(scored, window.scored);
+    assert_within(difference_f64(&mean, &window.nll, 1), 1e-9 * window.nll, "%s: nll, stride %u", name, window.stride);
+}
+
+static void check_nll(const char *name, const struct Fixture *f, const struct Checkpoint *checkpoint) {
+    if (f->nll_count == 0) return;
+    double *logits = run(checkpoint, f->text, f->nll_count + 1);
+    for (size_t t = 0; t < f->nll_count; t++) {
+        double nll = reference_nll(logits + t * f->vocab, f->vocab, f->text[t + 1]);
+        assert_within(difference_f64(&nll, &f->nll[t], 1), 1e-8, "%s: nll of token %zu", name, t + 1);
+    }
+    free(logits);
+    for (size_t i = 0; i < f->window_count; i++) check_windows(name, f, checkpoint, f->windows[i]);
+}
+
+static void forward_is_transformers(void **state) {
+    const char *name = *state;
+    struct Fixture f;
+    struct Checkpoint checkpoint;
+    vkgpt_error err = {0};
+    if (fixture_open(name, &f, &err)) fail_msg("%s", err.text);
+    open_checkpoint(&f, &checkpoint);
+    check_logits(name, &f, &checkpoint);
+    check_nll(name, &f, &checkpoint);
+    checkpoint_close(&checkpoint);
+    fixture_close(&f);
+}
+
+static void forward_refuses_what_does_not_fit(void **state) {
+    (void)state;
+    struct Fixture f;
+    struct Checkpoint checkpoint;
+    vkgpt_error err = {0};
+    if (fixture_open("gelu-new-48", &f, &err)) fail_msg("%s", err.text);
+    open_checkpoint(&f, &checkpoint);
+    uint32_t ids[38] = {0};
+    double *logits = calloc(38 * (size_t)f.vocab, sizeof *logits);
+    assert_int_equal(reference_forward(&checkpoint, ids, 0, logits, &err), VKGPT_BAD_ARGUMENT);
+    assert_int_equal(reference_forward(&checkpoint, ids, 38, logits, &err), VKGPT_BAD_ARGUMENT);
+    assert_string_equal(err.text, "38 tokens, the model takes 1 to 37");
+    ids[2] = 307;
+    assert_int_equal(reference_forward(&checkpoint, ids, 3, logits, &err), VKGPT_BAD_ARGUMENT);
+    assert_string_equal(err.text, "token 2 is 307, the vocabulary has 307");
+    free(logits);
+    checkpoint_close(&checkpoint);
+    fixture_close(&f);
+}
+
+// The writer of synthetic models, in the shapes and formats that no fixture has.
+static void synthetic_models_open(void **state) {
+    (void)state;
+    for (int kind = 0; kind < 3; kind++) {
+        struct SyntheticModel m = {.layers = 2, .heads = 3, .dim = 45, .inner = 77, .context = 37, .vocab = 307};
+        m.seed = 5, m.dtype = (enum Dtype)kind, m.activation = ACTIVATION_RELU, m.separate_head = kind == 1;
+        struct Checkpoint checkpoint = {0};
+        vkgpt_error err = {0};
+        char dir[1024];
+        if (synthetic_model_temporary(&m, dir, sizeof dir, &err)) fail_msg("%s", err.text);
+        int code = checkpoint_open(dir, &checkpoint, &err);
+        synthetic_model_remove(dir); // the mapping outlives the file
+        if (code) fail_msg("%s", err.text);
+        assert_int_equal(checkpoint.config.inner, 77);
+        assert_int_equal(checkpoint.config.activation, ACTIVATION_RELU);
+        assert_int_equal(checkpoint.config.tied_head, !m.separate_head);
+        const uint32_t ids[3] = {1, 2, 306};
+        double *logits = run(&checkpoint, ids, 3);
+        double scale = scale_f64(logits, 3 * 307);
+        assert_true(scale > 3 && scale < 50);
+        free(logits);
+        checkpoint_close(&checkpoint);
+    }
+}
+
+int main(void) {
+    enum { MOST = 64 };
+    struct CMUnitTest tests[MOST] = {
+        cmocka_unit_test(philox_known_answers),
+        cmocka_unit_test(norm_of_known_rows),
+        cmocka_unit_test(matmul_of_odd_sizes),
+        cmocka_unit_test(activations),
+        cmocka_unit_test(attend_rows_and_steps),
+        cmocka_unit_test(forward_refuses_what_does_not_fit),
+        cmocka_unit_test(synthetic_models_open),
+    };
+    size_t count = 7;
+    for (size_t i = 0; fixture_name(i) && count < MOST; i++) {
+        void *name = (void *)(uintptr_t)fixture_name(i);
+        tests[count++] = (struct CMUnitTest){fixture_name(i), forward_is_transformers, NULL, NULL, name};
+    }
+    return _cmocka_run_group_tests("reference", tests, count, NULL, NULL);
+}
