@@ -9,23 +9,9 @@
 #include "base/error.h"
 #include "base/map.h"
 #include "base/os.h"
+#include "base/utf8.h"
 
 #define MAX_DEPTH 128
-
-// The length of the well-formed UTF-8 sequence (Unicode 15, table 3-7) at s, or 0.
-static size_t utf8_length(const unsigned char *s, size_t bytes)
-{
-    if (s[0] < 0x80) return 1;
-    if (s[0] < 0xC2 || s[0] > 0xF4) return 0;
-    size_t n = s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : 4;
-    if (bytes < n) return 0;
-    unsigned char low = s[0] == 0xE0 ? 0xA0 : s[0] == 0xF0 ? 0x90 : 0x80;
-    unsigned char high = s[0] == 0xED ? 0x9F : s[0] == 0xF4 ? 0x8F : 0xBF;
-    if (s[1] < low || s[1] > high) return 0;
-    for (size_t i = 2; i < n; i++)
-        if ((s[i] & 0xC0) != 0x80) return 0;
-    return n;
-}
 
 // Errors: a byte that no JSON text holds, an escaped NUL (C strings end there), nesting past MAX_DEPTH.
 static int scan(const char *what, const char *text, size_t bytes, vkgpt_error *err)
@@ -34,7 +20,7 @@ static int scan(const char *what, const char *text, size_t bytes, vkgpt_error *e
     bool in_string = false;
     size_t depth = 0;
     for (size_t i = 0, n; i < bytes; i += n) {
-        n = utf8_length(s + i, bytes - i);
+        n = utf8_length(text + i, bytes - i);
         if (n == 0) return fail(err, VKGPT_BAD_FILE, "%s: byte %zu (0x%02x) is not UTF-8", what, i, s[i]);
         if (s[i] == 0 || (in_string && s[i] < 0x20))
             return fail(err, VKGPT_BAD_FILE, "%s: byte %zu is a bare control character (0x%02x)", what, i, s[i]);
@@ -90,6 +76,7 @@ static bool is_blank(char c)
 int json_parse(const char *what, const char *text, size_t bytes, cJSON **json, vkgpt_error *err)
 {
     *json = NULL;
+    if (!bytes) return fail(err, VKGPT_BAD_FILE, "%s: is empty", what);
     int code = scan(what, text, bytes, err);
     if (code) return code;
 

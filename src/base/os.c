@@ -128,10 +128,11 @@ static bool write_all(int fd, const char *data, size_t bytes)
     return true;
 }
 
-// A pipe or device cannot be replaced by a rename: it is written as it stands.
+// A pipe or device cannot be replaced by a rename: it is written as it stands. /dev/stdout may well be a file
+// that holds text already, which stays: hence O_APPEND.
 static int write_in_place(const char *path, const void *data, size_t bytes, vkgpt_error *err)
 {
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
     if (fd < 0) return fail_errno(err, path, "open for writing");
     int code = write_all(fd, data, bytes) ? 0 : fail_errno(err, path, "write");
     if (close(fd) != 0 && !code) code = fail_errno(err, path, "write");
@@ -167,7 +168,7 @@ int os_write(const char *path, const void *data, size_t bytes, vkgpt_error *err)
     struct stat st;
     if (stat(path, &st) != 0) return write_and_rename(path, path, -1, data, bytes, err);
     if (S_ISDIR(st.st_mode)) return fail(err, VKGPT_BAD_FILE, "%s: is a directory, not a file", path);
-    if (!S_ISREG(st.st_mode)) return write_in_place(path, data, bytes, err);
+    if (!S_ISREG(st.st_mode) || strncmp(path, "/dev/", 5) == 0) return write_in_place(path, data, bytes, err);
 
     char *target = realpath(path, NULL); // a link stays a link
     if (!target) return fail_errno(err, path, "find");

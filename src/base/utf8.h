@@ -1,0 +1,10 @@
+// What counts as well-formed UTF-8, in one place.
+#ifndef VKGPT_BASE_UTF8_H
+#define VKGPT_BASE_UTF8_H
+
+#include <stddef.h>
+
+// The length of the well-formed sequence (Unicode 15, table 3-7) at text, of which `bytes` >= 1 are there, or 0.
+size_t utf8_length(const char *text, size_t bytes);
+
+#endif

@@ -1,0 +1,54 @@
+// The tokens are sorted by text, so those that agree with the text so far are a range that narrows byte by byte.
+#include "text/added.h"
+
+// The first of added[low, high), which agree in their first `depth` bytes, whose next byte is at least `byte`.
+static size_t lower_bound(const struct AddedToken *added, size_t low, size_t high, size_t depth, int byte)
+{
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        int b = added[mid].length > depth ? (unsigned char)added[mid].text[depth] : -1;
+        if (b < byte) low = mid + 1;
+        else high = mid;
+    }
+    return low;
+}
+
+// The longest token of the kind that begins the text, or NULL.
+static const struct AddedToken *longest(const struct Vocab *vocab, const char *text, size_t bytes, bool normalized)
+{
+    const struct AddedToken *best = NULL;
+    size_t low = 0, high = vocab->added_count;
+    for (size_t depth = 0; depth < bytes; depth++) {
+        int byte = (unsigned char)text[depth];
+        low = lower_bound(vocab->added, low, high, depth, byte);
+        high = lower_bound(vocab->added, low, high, depth, byte + 1);
+        if (low == high) break;
+        const struct AddedToken *shortest = &vocab->added[low]; // of those that go on
+        if (shortest->length == depth + 1 && shortest->normalized == normalized) best = shortest;
+    }
+    return best;
+}
+
+static bool stands_alone(const struct Splitter *splitter, struct Passage p, size_t start, size_t end)
+{
+    return !split_word_last(splitter, p.masked, start) && !split_word_first(splitter, p.masked + end, p.bytes - end);
+}
+
+bool added_next(const struct Vocab *vocab, const struct Splitter *splitter, struct Passage passage, bool normalized,
+                bool special, size_t *at, size_t taken, struct AddedMatch *match)
+{
+    while (*at < passage.bytes) {
+        size_t start = *at;
+        const struct AddedToken *a = longest(vocab, passage.text + start, passage.bytes - start, normalized);
+        *at += a ? a->length : 1;
+        if (!a || (a->special && !special)) continue;
+        size_t end = start + a->length;
+        if (a->single_word && !stands_alone(splitter, passage, start, end)) continue;
+        if (a->lstrip) start -= split_blanks_last(splitter, passage.masked, start);
+        if (start < taken) start = taken;
+        if (a->rstrip) end += split_blanks_first(splitter, passage.masked + end, passage.bytes - end);
+        *match = (struct AddedMatch){a->id, start, end};
+        return true;
+    }
+    return false;
+}

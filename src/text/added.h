@@ -1,0 +1,24 @@
+// Finds added tokens in a text, as Hugging Face's tokenizers do (their AddedVocabulary).
+#ifndef VKGPT_TEXT_ADDED_H
+#define VKGPT_TEXT_ADDED_H
+
+#include "text/split.h"
+#include "text/vocab.h"
+
+struct Passage { // a text and its masked form (split.h), which differ only where bytes are no UTF-8
+    const char *text, *masked;
+    size_t bytes;
+};
+
+struct AddedMatch {
+    uint32_t id;
+    size_t start, end; // with the blanks that lstrip and rstrip take
+};
+
+// Finds the next added token of one kind (AddedToken.normalized) from *at on: leftmost, then longest. *at moves to
+// where the search goes on; `taken` is the end of the match before, whose blanks are not taken twice. Without
+// `special`, special tokens are text: one that stands there is passed over as a whole.
+bool added_next(const struct Vocab *vocab, const struct Splitter *splitter, struct Passage passage, bool normalized,
+                bool special, size_t *at, size_t taken, struct AddedMatch *match);
+
+#endif

@@ -1,0 +1,138 @@
+// The symbols of a piece are a linked list in an array; a heap holds the merges that are possible. A candidate
+// whose symbols have changed since it was pushed is dropped when it comes up.
+#include "text/bpe.h"
+
+#include <stdlib.h>
+
+#define NONE UINT32_MAX
+
+struct BpeSymbol {
+    uint32_t id; // NO_TOKEN: merged into the one before
+    uint32_t before, after;
+};
+
+struct BpeCandidate {
+    uint32_t rank, at;    // the order in the heap
+    uint32_t left, right; // ids when it was pushed
+};
+
+bool ids_append(struct Ids *list, uint32_t id)
+{
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? list->capacity * 2 : 64;
+        if (capacity > SIZE_MAX / sizeof *list->ids) return false;
+        uint32_t *wider = realloc(list->ids, capacity * sizeof *wider);
+        if (!wider) return false;
+        list->ids = wider;
+        list->capacity = capacity;
+    }
+    list->ids[list->count++] = id;
+    return true;
+}
+
+void bpe_free(struct Bpe *bpe)
+{
+    free(bpe->symbols);
+    free(bpe->heap);
+    *bpe = (struct Bpe){0};
+}
+
+static bool goes_first(const struct BpeCandidate *a, const struct BpeCandidate *b)
+{
+    return a->rank != b->rank ? a->rank < b->rank : a->at < b->at;
+}
+
+static bool push(struct Bpe *bpe, struct BpeCandidate candidate)
+{
+    if (bpe->heap_count == bpe->heap_capacity) {
+        size_t capacity = bpe->heap_capacity ? bpe->heap_capacity * 2 : 64;
+        struct BpeCandidate *wider = realloc(bpe->heap, capacity * sizeof *wider);
+        if (!wider) return false;
+        bpe->heap = wider;
+        bpe->heap_capacity = capacity;
+    }
+    size_t i = bpe->heap_count++;
+    for (; i > 0 && goes_first(&candidate, &bpe->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        bpe->heap[i] = bpe->heap[(i - 1) / 2];
+    bpe->heap[i] = candidate;
+    return true;
+}
+
+static struct BpeCandidate pop(struct Bpe *bpe)
+{
+    struct BpeCandidate *h = bpe->heap, top = h[0], last = h[--bpe->heap_count];
+    size_t i = 0, n = bpe->heap_count;
+    for (size_t child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && goes_first(&h[child + 1], &h[child])) child++;
+        if (!goes_first(&h[child], &last)) break;
+        h[i] = h[child];
+    }
+    h[i] = last;
+    return top;
+}
+
+// Pushes the merge of the symbol with the one after it, where there is such a merge.
+static bool consider(struct Bpe *bpe, const struct Vocab *vocab, uint32_t at)
+{
+    const struct BpeSymbol *s = &bpe->symbols[at];
+    if (s->after == NONE) return true;
+    uint32_t right = bpe->symbols[s->after].id;
+    const struct Merge *m = vocab_find_merge(vocab, s->id, right);
+    return !m || push(bpe, (struct BpeCandidate){m->rank, at, s->id, right});
+}
+
+// Makes one symbol of each byte. A byte without a token becomes unk where the model has one, else it is dropped.
+static uint32_t load_symbols(struct Bpe *bpe, const struct Vocab *vocab, const char *piece, size_t bytes)
+{
+    struct BpeSymbol *s = bpe->symbols;
+    uint32_t n = 0;
+    bool after_unk = false;
+    for (size_t i = 0; i < bytes; i++) {
+        uint32_t id = vocab->byte_ids[(unsigned char)piece[i]];
+        bool is_unk = id == NO_TOKEN;
+        if (is_unk) id = vocab->unk;
+        if (id == NO_TOKEN || (is_unk && after_unk && vocab->fuse_unk)) continue;
+        after_unk = is_unk;
+        s[n] = (struct BpeSymbol){id, n ? n - 1 : NONE, n + 1};
+        n++;
+    }
+    if (n) s[n - 1].after = NONE;
+    return n;
+}
+
+static bool merge_all(struct Bpe *bpe, const struct Vocab *vocab, uint32_t count)
+{
+    struct BpeSymbol *s = bpe->symbols;
+    bpe->heap_count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (!consider(bpe, vocab, i)) return false;
+    while (bpe->heap_count) {
+        struct BpeCandidate c = pop(bpe);
+        struct BpeSymbol *left = &s[c.at];
+        if (left->id != c.left || left->after == NONE || s[left->after].id != c.right) continue;
+        struct BpeSymbol *right = &s[left->after];
+        left->id = vocab_find_merge(vocab, c.left, c.right)->id;
+        left->after = right->after;
+        if (right->after != NONE) s[right->after].before = c.at;
+        right->id = NO_TOKEN;
+        if (left->before != NONE && !consider(bpe, vocab, left->before)) return false;
+        if (!consider(bpe, vocab, c.at)) return false;
+    }
+    return true;
+}
+
+bool bpe_piece(struct Bpe *bpe, const struct Vocab *vocab, const char *piece, size_t bytes, struct Ids *out)
+{
+    if (bpe->symbol_capacity < bytes) {
+        struct BpeSymbol *wider = realloc(bpe->symbols, bytes * 2 * sizeof *wider);
+        if (!wider) return false;
+        bpe->symbols = wider;
+        bpe->symbol_capacity = bytes * 2;
+    }
+    uint32_t count = load_symbols(bpe, vocab, piece, bytes);
+    if (!count) return true;
+    if (!merge_all(bpe, vocab, count)) return false;
+    for (uint32_t i = 0; i != NONE; i = bpe->symbols[i].after)
+        if (!ids_append(out, bpe->symbols[i].id)) return false;
+    return true;
+}

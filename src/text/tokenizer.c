@@ -1,0 +1,156 @@
+// The public calls: bytes to ids and back. A text goes through three steps: added tokens are found (those that are
+// not `normalized` first), what lies between them is split into pieces, and each piece is encoded by BPE.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "text/added.h"
+#include "text/bpe.h"
+#include "text/reader.h"
+
+struct vkgpt_tokenizer {
+    struct Vocab vocab;
+    struct Splitter splitter;
+};
+
+int vkgpt_tokenizer_open(const char *dir, uint32_t vocab_size, vkgpt_tokenizer **tok, vkgpt_error *err)
+{
+    *tok = NULL;
+    if (!dir) return fail(err, VKGPT_BAD_ARGUMENT, "no directory is given for the tokenizer");
+    vkgpt_tokenizer *t = calloc(1, sizeof *t);
+    if (!t) return fail_memory(err, dir, sizeof *t);
+    int code = splitter_open(&t->splitter, err);
+    if (!code) code = reader_open(dir, vocab_size, &t->vocab, err);
+    if (code) {
+        vkgpt_tokenizer_close(t);
+        return code;
+    }
+    *tok = t;
+    return 0;
+}
+
+void vkgpt_tokenizer_close(vkgpt_tokenizer *tok)
+{
+    if (!tok) return;
+    splitter_close(&tok->splitter);
+    vocab_free(&tok->vocab);
+    free(tok);
+}
+
+const char *vkgpt_token_bytes(const vkgpt_tokenizer *tok, uint32_t id, size_t *bytes)
+{
+    struct Token none = {"", 0};
+    const struct Token *t = id < tok->vocab.count ? &tok->vocab.tokens[id] : &none;
+    if (!t->bytes) t = &none;
+    *bytes = t->length;
+    return t->bytes;
+}
+
+// --------------------------------------------------------------------------------------------- encoding
+
+struct Encoding {
+    const vkgpt_tokenizer *tok;
+    bool special;
+    struct Bpe bpe;
+    struct Ids out;
+    vkgpt_error *err;
+    const char *stretch; // the text between two added tokens that is being split
+    bool out_of_memory;
+};
+
+static int fail_encoding(const struct Encoding *e)
+{
+    return fail_memory(e->err, "a text's tokens", e->out.capacity * 2 * sizeof *e->out.ids);
+}
+
+static bool encode_piece(void *user, size_t offset, size_t length)
+{
+    struct Encoding *e = user;
+    e->out_of_memory = !bpe_piece(&e->bpe, &e->tok->vocab, e->stretch + offset, length, &e->out);
+    return !e->out_of_memory;
+}
+
+static int encode_pieces(struct Encoding *e, struct Passage p)
+{
+    e->stretch = p.text;
+    int code = split_pieces(&e->tok->splitter, p.masked, p.bytes, encode_piece, e, e->err);
+    return !code && e->out_of_memory ? fail_encoding(e) : code;
+}
+
+// add_prefix_space: every stretch that does not begin with a space gets one.
+static int encode_with_space(struct Encoding *e, struct Passage p)
+{
+    char *copy = malloc(2 * (p.bytes + 1));
+    if (!copy) return fail_encoding(e);
+    char *masked = copy + p.bytes + 1;
+    copy[0] = masked[0] = ' ';
+    memcpy(copy + 1, p.text, p.bytes);
+    memcpy(masked + 1, p.masked, p.bytes);
+    int code = encode_pieces(e, (struct Passage){copy, masked, p.bytes + 1});
+    free(copy);
+    return code;
+}
+
+static int encode_stretch(struct Encoding *e, struct Passage p)
+{
+    if (!p.bytes) return 0;
+    bool space = e->tok->vocab.add_prefix_space && p.text[0] != ' ';
+    return space ? encode_with_space(e, p) : encode_pieces(e, p);
+}
+
+static struct Passage part(struct Passage p, size_t start, size_t end)
+{
+    return (struct Passage){p.text + start, p.masked + start, end - start};
+}
+
+// Finds the added tokens of this pass (0: those that are not `normalized`) and encodes what lies between them.
+static int encode_passage(struct Encoding *e, struct Passage p, int pass)
+{
+    if (pass == 2) return encode_stretch(e, p);
+    size_t at = 0, taken = 0;
+    struct AddedMatch m;
+    while (added_next(&e->tok->vocab, &e->tok->splitter, p, pass == 1, e->special, &at, taken, &m)) {
+        int code = taken < m.start ? encode_passage(e, part(p, taken, m.start), pass + 1) : 0;
+        if (code) return code;
+        if (!ids_append(&e->out, m.id)) return fail_encoding(e);
+        taken = m.end;
+    }
+    return taken < p.bytes ? encode_passage(e, part(p, taken, p.bytes), pass + 1) : 0;
+}
+
+static int encode_all(struct Encoding *e, struct Passage p)
+{
+    const struct Vocab *vocab = &e->tok->vocab;
+    for (size_t i = 0; i < vocab->prefix_count; i++)
+        if (!ids_append(&e->out, vocab->prefix[i])) return fail_encoding(e);
+    return encode_passage(e, p, 0);
+}
+
+int vkgpt_encode(const vkgpt_tokenizer *tok, const char *text, size_t bytes, bool special, uint32_t **ids,
+                 size_t *count, vkgpt_error *err)
+{
+    *ids = NULL;
+    *count = 0;
+    if (bytes >= BPE_MAX_BYTES)
+        return fail(err, VKGPT_BAD_ARGUMENT, "a text of %zu bytes is given, less than %zu can be encoded at once",
+                    bytes, BPE_MAX_BYTES);
+    char *masked;
+    int code = split_mask(text, bytes, &masked, err);
+    if (code) return code;
+
+    struct Encoding e = {.tok = tok, .special = special, .err = err};
+    code = encode_all(&e, (struct Passage){text, masked ? masked : text, bytes});
+    if (!code && !e.out.ids) { // an empty text is an empty list, which free() takes
+        e.out.ids = malloc(sizeof *e.out.ids);
+        if (!e.out.ids) code = fail_encoding(&e);
+    }
+    free(masked);
+    bpe_free(&e.bpe);
+    if (code) {
+        free(e.out.ids);
+        return code;
+    }
+    *ids = e.out.ids;
+    *count = e.out.count;
+    return 0;
+}

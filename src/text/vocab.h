@@ -1,0 +1,85 @@
+// The tables that text is encoded with: tokens, merges, and the tokens that are found in the text as they stand.
+// Readers of files fill them (reader.c for Hugging Face's directories) through the functions below, which check
+// what they are given; encoding only reads them.
+#ifndef VKGPT_TEXT_VOCAB_H
+#define VKGPT_TEXT_VOCAB_H
+
+#include "base/map.h"
+#include "vkgpt.h"
+
+#define NO_TOKEN UINT32_MAX
+#define VOCAB_MAX_SIZE (1u << 24) // rows of a token table that anybody means
+
+struct Token {
+    const char *bytes; // what it decodes to; NULL: no token has this id
+    size_t length;
+};
+
+struct Merge { // left + right -> id; the lowest rank goes first
+    uint32_t left, right, rank, id;
+};
+
+// A token that is found in the text before it is split: <|endoftext|>. The flags are Hugging Face's.
+struct AddedToken {
+    const char *text;
+    size_t length;
+    uint32_t id;
+    bool special;         // left as text when the caller asks for it
+    bool normalized;      // found in a second pass, in what the others leave
+    bool lstrip, rstrip;  // takes the blanks before it, after it
+    bool single_word;     // only where no letter or digit touches it
+};
+
+struct VocabBlock;
+
+struct Vocab {
+    uint32_t size;              // every id lies below it
+    struct Token *tokens;       // by id
+    uint32_t count, capacity;   // of tokens: the highest id there is, plus 1
+    struct Map ids;             // a token as the files write it -> its id; freed by vocab_seal
+    uint32_t byte_ids[256];     // the token of one byte, or NO_TOKEN
+    struct Merge *merges;       // a hash table over (left, right); id NO_TOKEN: empty
+    size_t merge_count, merge_capacity;
+    struct AddedToken *added;   // sorted by text once sealed
+    size_t added_count, added_capacity;
+    struct Map added_index;     // their text -> index; freed by vocab_seal
+    uint32_t unk;               // stands for a byte that has no token; NO_TOKEN: such a byte is dropped
+    bool fuse_unk;              // one unk for a run of such bytes
+    bool add_prefix_space;      // a text that begins without a space gets one
+    uint32_t prefix[8];         // tokens put before every text
+    size_t prefix_count;
+    struct VocabBlock *blocks;  // the strings that all of these point to
+};
+
+// An empty vocabulary for ids below `size`, which is at most VOCAB_MAX_SIZE.
+void vocab_init(struct Vocab *vocab, uint32_t size);
+void vocab_free(struct Vocab *vocab); // accepts a zeroed or half-made one
+
+// The functions below name `file` in their sentences.
+
+// Adds a token in the byte-level alphabet of GPT-2 (`Ġthe` is " the"); one that holds another character stands
+// for its own bytes. Errors (VKGPT_BAD_MODEL): the id or the token is there already, the id is past `size`.
+int vocab_add(struct Vocab *vocab, const char *file, const char *symbols, int64_t id, vkgpt_error *err);
+// Adds the next merge. Errors (VKGPT_BAD_MODEL): left, right or both together are no token.
+int vocab_add_merge(struct Vocab *vocab, const char *file, const char *left, size_t left_bytes, const char *right,
+                    size_t right_bytes, vkgpt_error *err);
+// Adds an added token (text, id and flags; the text is copied). It may be a token of the vocabulary already, with
+// the same id. Adding one twice keeps the first. Errors: as for vocab_add, and a token whose two ids differ.
+int vocab_add_added(struct Vocab *vocab, const char *file, const struct AddedToken *token, vkgpt_error *err);
+// The id of a token as the files write it; false when there is none.
+bool vocab_find(const struct Vocab *vocab, const char *symbols, uint32_t *id);
+// The added token of that text, or NULL; the pointer lasts until the next one is added.
+struct AddedToken *vocab_find_added(const struct Vocab *vocab, const char *text);
+// The end of filling: looks up the 256 bytes, sorts the added tokens, frees what only filling needs.
+void vocab_seal(struct Vocab *vocab);
+
+// The merge of two tokens, or NULL.
+const struct Merge *vocab_find_merge(const struct Vocab *vocab, uint32_t left, uint32_t right);
+
+// `text` made fit for a sentence: cut after some 40 bytes, control characters shown as '?'.
+struct Shown {
+    char text[64];
+};
+struct Shown shown(const char *text, size_t bytes);
+
+#endif
