@@ -40,9 +40,10 @@ F32, F16, BF16 = torch.float32, torch.float16, torch.bfloat16
 
 # ------------------------------------------------------------------------------------------ random weights
 
-def random_weights(config, seed, mean=0.0):
+def random_weights(config, seed, mean=0.0, loud=1.0):
     """A state dict under transformers' names, loud enough that wrong arithmetic shows: scores and logits spread
-    over several units, activations reach where the kinds of gelu differ."""
+    over several units, activations reach where the kinds of gelu differ. loud: louder still, so that those kinds,
+    4e-4 apart at most, differ by several 1e-3 in the logits."""
     g = torch.Generator().manual_seed(seed)
     model = GPT2LMHeadModel(config)
     weights = {}
@@ -51,7 +52,7 @@ def random_weights(config, seed, mean=0.0):
         if p.dim() == 2:
             fan_in = config.n_embd if "wpe" in name or "wte" in name or "lm_head" in name else p.shape[0]
             boost = 1.5 if "c_attn" in name or "c_fc" in name else 3.0 if "wte" in name or "lm_head" in name else 1.0
-            x *= boost / fan_in ** 0.5
+            x *= boost / fan_in ** 0.5 * (loud if "wte" in name or "mlp.c_proj" in name else 1.0)
         elif name.endswith("bias"):
             x *= 0.2
         else:
@@ -297,9 +298,9 @@ def write_config(folder, config, without=(), **extra):
 
 
 def stored(name, c, save, seed, prompt=12, greedy=26, text=150, strides=(37, 18, 5), rows=None, mean=0.0, dtypes=F32,
-           buffers=None, prefix=True, change=None, **keys):
+           buffers=None, prefix=True, change=None, loud=1.0, **keys):
     folder = start(name)
-    tensors = cast(random_weights(c, seed, mean), dtypes)
+    tensors = cast(random_weights(c, seed, mean, loud), dtypes)
     if buffers is not None:
         mask_buffers(tensors, c, buffers)
     if change:
@@ -347,7 +348,7 @@ def fixtures():
         "gelu-new-48": lambda n: stored(n, config(), safe, 1, buffers=torch.uint8),
         "gelu-erf-45-f16": lambda n: stored(
             n, config(n_embd=45, n_head=3, n_inner=77, n_layer=1, activation_function="gelu"), safe, 2, dtypes=F16,
-            buffers=F32, prefix=False),
+            buffers=F32, prefix=False, loud=3.0),
         "relu-45-bf16": lambda n: stored(
             n, config(n_embd=45, n_head=5, n_inner=72, activation_function="relu", scale_attn_weights=False), safe, 3,
             dtypes=BF16, change=head_copy),
