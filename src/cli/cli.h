@@ -1,0 +1,40 @@
+// What the subcommands share: exit statuses, how they end, and their entry points.
+#ifndef VKGPT_CLI_CLI_H
+#define VKGPT_CLI_CLI_H
+
+#include <stdio.h>
+
+#include "base/error.h"
+#include "cli/options.h"
+#include "vkgpt.h"
+
+enum Exit { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+
+// One subcommand. `usage` is what stands behind the command's name; `example` is a line that works as it is.
+struct Command {
+    const char *name;
+    enum CommandBit bit;
+    const char *summary, *usage, *example;
+    int (*run)(const struct Options *options);
+};
+
+extern const struct Command COMMANDS[]; // ends with a NULL name
+
+int generate_main(const struct Options *options);
+int logits_main(const struct Options *options);
+int perplexity_main(const struct Options *options);
+int tokenize_main(const struct Options *options);
+int detokenize_main(const struct Options *options);
+int devices_main(const struct Options *options);
+int bench_main(const struct Options *options);
+int selftest_main(const struct Options *options);
+
+// Prints "vkgpt: SENTENCE" on stderr and returns EXIT_FAILED, or EXIT_USAGE for the second.
+int failed(const vkgpt_error *err);
+int wrong_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+// Flushes stdout and says when something of it could not be written: a full disk is a failure. Returns `status`
+// or EXIT_FAILED.
+int finish_output(int status);
+
+#endif

@@ -1,0 +1,105 @@
+#include "cli/help.h"
+
+#include <string.h>
+
+#define COLUMN 34 // where the flags' sentences begin
+
+static const char SUMMARY[] = "run models of the GPT family on any Vulkan device";
+static const char *const ENVIRONMENT[][2] = {
+    {"VKGPT_MODEL", "the model's directory where -m is not given"},
+    {"VKGPT_DISABLE", "optional features of the device to do without, such as f16,storage16"},
+    {"VKGPT_VALIDATE", "1: run under the Vulkan validation layer; any message from it is a failure"},
+};
+static const char *const STATUSES[][2] = {
+    {"0", "success"}, {"1", "failure, with one sentence on stderr"}, {"2", "wrong usage"}, {"130", "ended by Ctrl-C"},
+};
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+void help_program(FILE *out)
+{
+    fprintf(out, "vkgpt: %s\n\nusage: vkgpt COMMAND [flags]\n\n", SUMMARY);
+    for (const struct Command *c = COMMANDS; c->name; c++) fprintf(out, "  %-12s %s\n", c->name, c->summary);
+    fprintf(out, "\n  vkgpt COMMAND --help    the command's flags, with an example\n"
+                 "  vkgpt help --man        this manual as a man page\n"
+                 "  vkgpt help --completions bash|zsh|fish\n"
+                 "  vkgpt --version\n");
+}
+
+// "-n, --predict, --n-predict N"
+static void flag_names(char *text, size_t size, const struct Flag *flag)
+{
+    size_t n = 0;
+    for (int i = 0; i < FLAG_MAX_NAMES && flag->names[i]; i++)
+        n += (size_t)snprintf(text + n, size - n, "%s%s", i ? ", " : "", flag->names[i]);
+    if (flag->value) snprintf(text + n, size - n, " %s", flag->value);
+}
+
+void help_command(FILE *out, const struct Command *command)
+{
+    fprintf(out, "vkgpt %s: %s\n\nusage: vkgpt %s %s\n\n", command->name, command->summary, command->name, command->usage);
+    for (const struct Flag *flag = FLAGS; flag->names[0]; flag++) {
+        if (!(flag->commands & command->bit)) continue;
+        char names[128];
+        flag_names(names, sizeof names, flag);
+        bool fits = strlen(names) < COLUMN - 4;
+        fprintf(out, "  %-*s", COLUMN - 2, names);
+        if (!fits) fprintf(out, "\n%*s", COLUMN, "");
+        fprintf(out, "%s\n", flag->help);
+    }
+    fprintf(out, "\nexample:\n  %s\n", command->example);
+}
+
+// -------------------------------------------------------------------------------------------- man page
+
+// Backslashes and hyphens mean something to troff, and so does a dot or quote that begins a line.
+static void man_text(FILE *out, const char *text)
+{
+    if (*text == '.' || *text == '\'') fputs("\\&", out);
+    for (; *text; text++) {
+        if (*text == '\\') fputs("\\e", out);
+        else if (*text == '-') fputs("\\-", out);
+        else fputc(*text, out);
+    }
+}
+
+static void man_item(FILE *out, const char *term, const char *text)
+{
+    fprintf(out, ".TP\n.B ");
+    man_text(out, term);
+    fprintf(out, "\n");
+    man_text(out, text);
+    fprintf(out, "\n");
+}
+
+static void man_command(FILE *out, const struct Command *command)
+{
+    fprintf(out, ".SS vkgpt %s\n", command->name);
+    man_text(out, command->summary);
+    fprintf(out, "\n.PP\n.B vkgpt %s\n", command->name);
+    man_text(out, command->usage);
+    fprintf(out, "\n");
+    for (const struct Flag *flag = FLAGS; flag->names[0]; flag++) {
+        if (!(flag->commands & command->bit)) continue;
+        char names[128];
+        flag_names(names, sizeof names, flag);
+        man_item(out, names, flag->help);
+    }
+    fprintf(out, ".PP\nExample:\n.PP\n.RS\n.EX\n");
+    man_text(out, command->example);
+    fprintf(out, "\n.EE\n.RE\n");
+}
+
+void help_man(FILE *out)
+{
+    fprintf(out, ".TH VKGPT 1 \"\" \"vkgpt %s\" \"User Commands\"\n.SH NAME\nvkgpt \\- %s\n", VKGPT_VERSION, SUMMARY);
+    fprintf(out, ".SH SYNOPSIS\n.B vkgpt\nCOMMAND [flags]\n");
+    fprintf(out, ".SH DESCRIPTION\nReads checkpoints as Hugging Face publishes them and runs them on a GPU, or on a\n"
+                 "software driver where there is none. A flag's usual value stands in parentheses.\n");
+    fprintf(out, ".SH COMMANDS\n");
+    for (const struct Command *command = COMMANDS; command->name; command++) man_command(out, command);
+    fprintf(out, ".SH EXIT STATUS\n");
+    for (size_t i = 0; i < COUNT(STATUSES); i++) man_item(out, STATUSES[i][0], STATUSES[i][1]);
+    fprintf(out, ".SH ENVIRONMENT\n");
+    for (size_t i = 0; i < COUNT(ENVIRONMENT); i++) man_item(out, ENVIRONMENT[i][0], ENVIRONMENT[i][1]);
+}

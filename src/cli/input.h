@@ -1,0 +1,30 @@
+// What a command reads: text from -p, -f or stdin, or token ids from --ids or --ids-file; and the ids it becomes.
+#ifndef VKGPT_CLI_INPUT_H
+#define VKGPT_CLI_INPUT_H
+
+#include "cli/buffer.h"
+#include "cli/cli.h"
+
+struct Input {
+    struct Buffer text;  // bytes, or ids as they were written
+    bool is_ids;
+    const char *name;    // what sentences call it: "--ids", or the file
+    uint32_t *ids;       // after input_encode
+    size_t count;
+};
+
+// Reads text or ids; with none given, stdin where `use_stdin` allows. Returns 0, or the exit status, with the
+// sentence printed.
+int input_read(struct Input *input, const struct Options *options, bool use_stdin);
+
+// Text to ids, or ids checked against the vocabulary. `tok` may be NULL when the input is ids.
+int input_encode(struct Input *input, const vkgpt_tokenizer *tok, uint32_t vocab, bool special, vkgpt_error *err);
+// An empty prompt becomes the model's bos, else its first eos; a model without either is an error.
+int input_never_empty(struct Input *input, const vkgpt_model_info *model, vkgpt_error *err);
+
+void input_free(struct Input *input);
+
+// Replaces llama.cpp's escapes in place: \n \r \t \' \" \\ \xHH; any other backslash stays. Returns the bytes left.
+size_t unescape(char *text, size_t bytes);
+
+#endif

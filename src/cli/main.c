@@ -1,0 +1,119 @@
+// The program: finds the subcommand, reads its flags, and runs it.
+#include <stdarg.h>
+#include <string.h>
+#include <vulkan/vulkan_core.h>
+
+#include "cli/cli.h"
+#include "cli/completion.h"
+#include "cli/help.h"
+
+const struct Command COMMANDS[] = {
+    {"generate", GENERATE, "write on from a prompt",
+     "[-p TEXT | -f FILE | --ids 1,2,3 | --ids-file FILE] [-n N] [flags]; with none of them the prompt comes from stdin",
+     "vkgpt generate -p \"Once upon a time\" -n 100 --seed 7", generate_main},
+    {"logits", LOGITS, "the scores of every next token, as a NumPy file",
+     "(-p TEXT | -f FILE | --ids 1,2,3 | --ids-file FILE) [--last] -o OUT.npy",
+     "vkgpt logits -p \"Once upon a time\" --last -o logits.npy", logits_main},
+    {"perplexity", PERPLEXITY, "how well the model foretells a text",
+     "(-f FILE | --ids 1,2,3 | --ids-file FILE) [--stride N] [--json]",
+     "vkgpt perplexity -f story.txt --json", perplexity_main},
+    {"tokenize", TOKENIZE, "text to token ids; needs no device", "[-p TEXT | -f FILE] [--json]; with neither the text comes from stdin",
+     "vkgpt tokenize -p \"Once upon a time\"", tokenize_main},
+    {"detokenize", DETOKENIZE, "token ids to exactly their bytes; needs no device", "(--ids 1,2,3 | --ids-file FILE)",
+     "vkgpt detokenize --ids \"$(vkgpt tokenize -p hello)\"", detokenize_main},
+    {"devices", DEVICES, "every Vulkan device, and whether vkgpt can use it", "[--json]", "vkgpt devices", devices_main},
+    {"bench", BENCH, "tokens/s of a prompt and of generation", "[-p 512] [-n 128] [-d DEPTH] [-r 5] [-o md|csv|json]",
+     "vkgpt bench -p 128 -n 64 -o csv", bench_main},
+    {"selftest", SELFTEST, "every kernel against a plain C reference, on this device", "[--report FILE]",
+     "vkgpt selftest --report selftest.json", selftest_main},
+    {0},
+};
+
+int failed(const vkgpt_error *err)
+{
+    fflush(stdout);
+    fprintf(stderr, "vkgpt: %s\n", err->text);
+    return EXIT_FAILED;
+}
+
+int wrong_usage(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "vkgpt: ");
+    vfprintf(stderr, format, args);
+    fprintf(stderr, "\n");
+    va_end(args);
+    return EXIT_USAGE;
+}
+
+int finish_output(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout)) return status;
+    fprintf(stderr, "vkgpt: stdout: cannot write all of the output\n");
+    return EXIT_FAILED;
+}
+
+static int print_version(void)
+{
+#ifdef __clang__
+    const char *compiler = "";
+#else
+    const char *compiler = "gcc ";
+#endif
+    printf("vkgpt %s, Vulkan headers %d.%d.%d, %s%s\n", VKGPT_VERSION, VK_VERSION_MAJOR(VK_HEADER_VERSION_COMPLETE),
+           VK_VERSION_MINOR(VK_HEADER_VERSION_COMPLETE), VK_HEADER_VERSION, compiler, __VERSION__);
+    return finish_output(EXIT_OK);
+}
+
+static const struct Command *find_command(const char *name)
+{
+    for (const struct Command *command = COMMANDS; command->name; command++)
+        if (strcmp(command->name, name) == 0) return command;
+    return NULL;
+}
+
+// `vkgpt help`, `vkgpt help COMMAND`, `vkgpt help --man`, `vkgpt help --completions bash|zsh|fish`
+static int help_main(int argc, char **argv)
+{
+    if (argc == 0) {
+        help_program(stdout);
+    } else if (strcmp(argv[0], "--man") == 0 && argc == 1) {
+        help_man(stdout);
+    } else if (strcmp(argv[0], "--completions") == 0 && argc == 2) {
+        if (!completion_print(stdout, argv[1])) return wrong_usage("--completions is '%s', it has to be one of bash|zsh|fish", argv[1]);
+    } else if (argc == 1 && find_command(argv[0])) {
+        help_command(stdout, find_command(argv[0]));
+    } else {
+        return wrong_usage("help takes a command, --man, or --completions bash|zsh|fish");
+    }
+    return finish_output(EXIT_OK);
+}
+
+static int run_command(const struct Command *command, int argc, char **argv)
+{
+    struct Options options;
+    char sentence[512];
+    bool good = options_parse(command->bit, argc, argv, &options, sentence, sizeof sentence);
+    if (options.help) {
+        help_command(stdout, command);
+        return finish_output(EXIT_OK);
+    }
+    if (!good) return wrong_usage("%s (vkgpt %s --help shows the flags)", sentence, command->name);
+    return command->run(&options);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        help_program(stderr);
+        return EXIT_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--version") == 0) return print_version();
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
+    if (strcmp(name, "help") == 0) return help_main(argc - 2, argv + 2);
+    const struct Command *command = find_command(name);
+    if (!command) return wrong_usage("there is no command '%s' (vkgpt --help shows them)", name);
+    return run_command(command, argc - 2, argv + 2);
+}

@@ -1,0 +1,36 @@
+#include "cli/model_path.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/os.h"
+
+#define DEFAULT_MODEL "models/tales"
+
+// Installed: bin/../share/vkgpt. In the build tree: share/vkgpt beside the program, which points to the sources.
+static bool beside_program(char *path, size_t size)
+{
+    static const char *const PLACES[] = {"share/vkgpt", VKGPT_DATA_FROM_BIN};
+    char program[4096];
+    if (!os_program_dir(program, sizeof program)) return false;
+    for (size_t i = 0; i < sizeof PLACES / sizeof PLACES[0]; i++) {
+        int n = snprintf(path, size, "%s/%s/" DEFAULT_MODEL, program, PLACES[i]);
+        if (n > 0 && (size_t)n < size && os_is_dir(path)) return true;
+    }
+    return false;
+}
+
+int model_path(const char *given, char *path, size_t size, vkgpt_error *err)
+{
+    const char *environment = getenv("VKGPT_MODEL");
+    if (!given && environment && *environment) given = environment;
+    if (!given) {
+        if (beside_program(path, size)) return 0;
+        return fail(err, VKGPT_BAD_FILE, "no model: give its directory with -m DIR (the one that comes with vkgpt should be at %s)", path);
+    }
+    if (strlen(given) >= size) return fail(err, VKGPT_BAD_FILE, "the model's path is %zu bytes long, %zu at most are read", strlen(given), size - 1);
+    memcpy(path, given, strlen(given) + 1);
+    return 0;
+}

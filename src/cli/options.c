@@ -1,0 +1,237 @@
+// The table of flags, and reading them. Values are checked here, once, against the table's ranges.
+#include "cli/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_INPUT (GENERATE | LOGITS | PERPLEXITY | TOKENIZE)
+#define ID_INPUT (GENERATE | LOGITS | PERPLEXITY | DETOKENIZE)
+#define RUNS (GENERATE | LOGITS | PERPLEXITY | BENCH)
+#define ALL (~0u)
+#define AT(member) offsetof(struct Options, member)
+#define UP_TO(low_, high_) .low = (low_), .high = (high_)
+#define WITHIN(least_, most_) .least = (least_), .most = (most_)
+
+const struct Flag FLAGS[] = {
+    {GENERATE | LOGITS | TOKENIZE, FLAG_TEXT, {"-p", "--prompt"}, "TEXT", AT(prompt),
+     .help = "the text, taken literally unless -e is given"},
+    {TEXT_INPUT, FLAG_FILE, {"-f", "--file"}, "FILE", AT(file),
+     .help = "the text from a file: its bytes as they are, the last newline included"},
+    {ID_INPUT, FLAG_TEXT, {"--ids"}, "1,2,3", AT(ids), .help = "token ids in place of text"},
+    {ID_INPUT, FLAG_FILE, {"--ids-file"}, "FILE", AT(ids_file),
+     .help = "token ids from a file, separated by white space or commas"},
+    {GENERATE | LOGITS | TOKENIZE, FLAG_SWITCH, {"-e", "--escape"}, NULL, AT(escape),
+     .help = "\\n, \\r, \\t, \\', \\\", \\\\ and \\xHH in -p and -r are escapes"},
+    {TEXT_INPUT, FLAG_SWITCH, {"--no-special", "--no-parse-special"}, NULL, AT(no_special),
+     .help = "special tokens such as <|endoftext|> in the text are plain text"},
+
+    {GENERATE, FLAG_INT, {"-n", "--predict", "--n-predict"}, "N", AT(predict), UP_TO(-1, INT32_MAX),
+     .help = "new tokens at most; -1: until the context is full (256)"},
+    {GENERATE, FLAG_STOP, {"-r", "--reverse-prompt"}, "STOP", 0,
+     .help = "stop where this text appears, and do not print it; may be given several times"},
+    {GENERATE, FLAG_SWITCH, {"--ignore-eos"}, NULL, AT(ignore_eos), .help = "go on past the model's end token"},
+    {GENERATE, FLAG_SWITCH, {"--echo"}, NULL, AT(echo), .help = "print the prompt before the new text"},
+    {GENERATE, FLAG_REAL, {"--temp", "--temperature"}, "T", AT(temperature), WITHIN(0, 1000),
+     .help = "temperature; 0 takes the likeliest token (0.8)"},
+    {GENERATE, FLAG_INT, {"--top-k"}, "K", AT(top_k), UP_TO(0, INT32_MAX),
+     .help = "sample from the K likeliest tokens; 0: from all (40)"},
+    {GENERATE, FLAG_REAL, {"--top-p"}, "P", AT(top_p), WITHIN(0, 1),
+     .help = "sample from the fewest tokens whose probabilities reach P; 1: off (0.95)"},
+    {GENERATE, FLAG_REAL, {"--min-p"}, "P", AT(min_p), WITHIN(0, 1),
+     .help = "drop tokens less likely than P times the likeliest; 0: off (0.05)"},
+    {GENERATE, FLAG_REAL, {"--repeat-penalty"}, "X", AT(repeat_penalty), WITHIN(0.001, 1000),
+     .help = "make recent tokens less likely; 1: off (1)"},
+    {GENERATE, FLAG_INT, {"--repeat-last-n"}, "N", AT(repeat_last_n), UP_TO(-1, INT32_MAX),
+     .help = "tokens that the penalty looks back on; -1: the context (64)"},
+    {GENERATE, FLAG_INT, {"-s", "--seed"}, "N", AT(seed), UP_TO(-1, INT64_MAX),
+     .help = "of the random numbers; -1: a new one each time (-1)"},
+
+    {LOGITS, FLAG_FILE, {"-o", "--output"}, "OUT.npy", AT(output),
+     .help = "the file to write, exactly this name: float32, (tokens, vocab)"},
+    {LOGITS, FLAG_SWITCH, {"--last"}, NULL, AT(last), .help = "only the last token's row"},
+    {PERPLEXITY, FLAG_INT, {"--stride", "--ppl-stride"}, "N", AT(stride), UP_TO(1, INT32_MAX),
+     .help = "tokens that each window moves on, for texts longer than the context (half of it)"},
+
+    {BENCH, FLAG_INT, {"-p", "--n-prompt"}, "N", AT(bench_prompt), UP_TO(0, INT32_MAX),
+     .help = "tokens of the prompt test; 0: none (512)"},
+    {BENCH, FLAG_INT, {"-n", "--n-gen"}, "N", AT(bench_predict), UP_TO(0, INT32_MAX),
+     .help = "tokens of the generation test; 0: none (128)"},
+    {BENCH, FLAG_INT, {"-d", "--n-depth"}, "N", AT(bench_depth), UP_TO(0, INT32_MAX),
+     .help = "tokens in the cache before each test (0)"},
+    {BENCH, FLAG_INT, {"-r", "--repetitions"}, "N", AT(repetitions), UP_TO(1, 10000),
+     .help = "times each test runs, after a warm-up (5)"},
+    {BENCH, FLAG_CHOICE, {"-o", "--output"}, "md|csv|json", AT(bench_format), .help = "form of the table (md)"},
+
+    {SELFTEST, FLAG_FILE, {"--report"}, "FILE", AT(report),
+     .help = "write device, limits, results and a short bench as one JSON to send in"},
+    {GENERATE | PERPLEXITY | TOKENIZE | DEVICES, FLAG_SWITCH, {"--json"}, NULL, AT(json),
+     .help = "print one JSON object"},
+
+    {RUNS, FLAG_INT, {"-c", "--ctx-size"}, "N", AT(context), UP_TO(0, INT32_MAX),
+     .help = "positions of the cache, up to the model's; 0: the model's (0)"},
+    {RUNS, FLAG_CHOICE, {"--weights"}, "auto|f32|f16", AT(weights),
+     .help = "format of the matrices on the device; auto: f16 (auto)"},
+    {RUNS, FLAG_CHOICE, {"--kv"}, "auto|f32|f16", AT(kv), .help = "format of the KV cache; auto: f16 (auto)"},
+    {GENERATE | BENCH, FLAG_INT, {"--submit"}, "N", AT(submit), UP_TO(0, 32),
+     .help = "tokens per submission to the device; 0: about 100 ms of work (0)"},
+
+    {ALL, FLAG_DIR, {"-m", "--model"}, "DIR", AT(model),
+     .help = "the model's directory (the one that comes with vkgpt)"},
+    {ALL, FLAG_TEXT, {"--device", "-dev"}, "N|NAME", AT(device),
+     .help = "a device by its number or a part of its name, as vkgpt devices lists them"},
+    {ALL, FLAG_SWITCH, {"-v", "--verbose"}, NULL, AT(verbose), .help = "say more on stderr: device, model, counters"},
+    {ALL, FLAG_SWITCH, {"-h", "--help"}, NULL, AT(help), .help = "this text"},
+    {0},
+};
+
+struct Options options_default(void)
+{
+    const vkgpt_sampling sampling = VKGPT_SAMPLING_DEFAULT;
+    return (struct Options){
+        .predict = 256,
+        .seed = -1,
+        .top_k = sampling.top_k,
+        .repeat_last_n = sampling.repeat_last_n,
+        // through decimal text, so that 0.8f shows as 0.8
+        .temperature = 0.8,
+        .top_p = 0.95,
+        .min_p = 0.05,
+        .repeat_penalty = 1,
+        .bench_prompt = -1,
+        .bench_predict = -1,
+        .repetitions = 5,
+    };
+}
+
+// -------------------------------------------------------------------------------------------- one value
+
+struct Parse {
+    char *sentence;
+    size_t size;
+};
+
+__attribute__((format(printf, 2, 3)))
+static bool wrong(struct Parse *parse, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(parse->sentence, parse->size, format, args);
+    va_end(args);
+    return false;
+}
+
+static bool starts_number(const char *text)
+{
+    return *text && !isspace((unsigned char)*text);
+}
+
+static bool read_integer(struct Parse *parse, const struct Flag *flag, const char *name, const char *text, int64_t *value)
+{
+    char *end;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    if (!starts_number(text) || *end) return wrong(parse, "%s takes a whole number, not '%s'", name, text);
+    if (errno == ERANGE || number < flag->low || number > flag->high)
+        return wrong(parse, "%s is %s, it has to lie between %lld and %lld", name, text, (long long)flag->low,
+                     (long long)flag->high);
+    *value = number;
+    return true;
+}
+
+static bool read_real(struct Parse *parse, const struct Flag *flag, const char *name, const char *text, double *value)
+{
+    char *end;
+    double number = strtod(text, &end);
+    if (!starts_number(text) || *end || isnan(number)) return wrong(parse, "%s takes a number, not '%s'", name, text);
+    if (!(number >= flag->least && number <= flag->most))
+        return wrong(parse, "%s is %s, it has to lie between %g and %g", name, text, flag->least, flag->most);
+    *value = number;
+    return true;
+}
+
+static bool read_choice(struct Parse *parse, const struct Flag *flag, const char *name, const char *text, int *value)
+{
+    int place = 0;
+    for (const char *choice = flag->value; *choice; place++) {
+        size_t length = strcspn(choice, "|");
+        if (strlen(text) == length && strncmp(choice, text, length) == 0) {
+            *value = place;
+            return true;
+        }
+        choice += length + (choice[length] == '|');
+    }
+    return wrong(parse, "%s is '%s', it has to be one of %s", name, text, flag->value);
+}
+
+static bool add_stop(struct Parse *parse, struct Options *options, const char *name, const char *text)
+{
+    if (!*text) return wrong(parse, "%s needs a text that is not empty", name);
+    if (options->stop_count == MAX_STOPS) return wrong(parse, "%s can be given %d times at most", name, MAX_STOPS);
+    options->stops[options->stop_count++] = text;
+    return true;
+}
+
+static bool set_value(struct Parse *parse, struct Options *options, const struct Flag *flag, const char *name, const char *text)
+{
+    void *member = (char *)options + flag->offset;
+    switch (flag->kind) {
+    case FLAG_INT: return read_integer(parse, flag, name, text, member);
+    case FLAG_REAL: return read_real(parse, flag, name, text, member);
+    case FLAG_CHOICE: return read_choice(parse, flag, name, text, member);
+    case FLAG_STOP: return add_stop(parse, options, name, text);
+    default: *(const char **)member = text; return true;
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- parsing
+
+// The flag of this command that is spelled like the first `length` bytes of text.
+static const struct Flag *find_flag(unsigned commands, const char *text, size_t length)
+{
+    for (const struct Flag *flag = FLAGS; flag->names[0]; flag++) {
+        if (!(flag->commands & commands)) continue;
+        for (int i = 0; i < FLAG_MAX_NAMES && flag->names[i]; i++)
+            if (strlen(flag->names[i]) == length && strncmp(flag->names[i], text, length) == 0) return flag;
+    }
+    return NULL;
+}
+
+static bool unknown(struct Parse *parse, const char *argument, size_t length)
+{
+    if (argument[0] != '-' || !argument[1])
+        return wrong(parse, "'%s' stands alone: every value follows its flag", argument);
+    if (find_flag(ALL, argument, length))
+        return wrong(parse, "%.*s is a flag of other commands, not of this one", (int)length, argument);
+    return wrong(parse, "there is no flag %.*s", (int)length, argument);
+}
+
+bool options_parse(enum CommandBit command, int argc, char **argv, struct Options *options, char *sentence, size_t size)
+{
+    struct Parse parse = {sentence, size};
+    *options = options_default();
+    for (int i = 0; i < argc; i++) {
+        const char *argument = argv[i];
+        bool is_long = strncmp(argument, "--", 2) == 0;
+        size_t length = is_long ? strcspn(argument, "=") : strlen(argument);
+        const char *value = argument[length] == '=' ? argument + length + 1 : NULL;
+        const struct Flag *flag = find_flag(command, argument, length);
+        if (!flag) return unknown(&parse, argument, length);
+
+        char name[32];
+        snprintf(name, sizeof name, "%.*s", (int)length, argument);
+        if (flag->kind == FLAG_SWITCH) {
+            if (value) return wrong(&parse, "%s takes no value", name);
+            *(bool *)((char *)options + flag->offset) = true;
+            continue;
+        }
+        if (!value && i + 1 == argc) return wrong(&parse, "%s needs a value: %s", name, flag->value);
+        if (!value) value = argv[++i];
+        if (!set_value(&parse, options, flag, name, value)) return false;
+    }
+    return true;
+}

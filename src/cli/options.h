@@ -1,0 +1,80 @@
+// The flags of every subcommand: one table, from which come parsing, --help, the man page and completions.
+#ifndef VKGPT_CLI_OPTIONS_H
+#define VKGPT_CLI_OPTIONS_H
+
+#include "vkgpt.h"
+
+enum CommandBit {
+    GENERATE = 1 << 0,
+    LOGITS = 1 << 1,
+    PERPLEXITY = 1 << 2,
+    TOKENIZE = 1 << 3,
+    DETOKENIZE = 1 << 4,
+    DEVICES = 1 << 5,
+    BENCH = 1 << 6,
+    SELFTEST = 1 << 7,
+};
+
+#define MAX_STOPS 64
+
+// NULL or 0 where a flag was not given, unless the table has a default.
+struct Options {
+    // every command
+    const char *model, *device;
+    bool verbose, help;
+    // where the text comes from
+    const char *prompt, *file, *ids, *ids_file;
+    bool escape, no_special;
+    // the session
+    int64_t context, submit;
+    int weights, kv; // vkgpt_format
+    // generate
+    int64_t predict, seed, top_k, repeat_last_n;
+    double temperature, top_p, min_p, repeat_penalty;
+    bool ignore_eos, echo, json;
+    const char *stops[MAX_STOPS];
+    size_t stop_count;
+    // logits, perplexity, selftest
+    const char *output;
+    bool last;
+    int64_t stride; // 0: half the context
+    const char *report;
+    // bench: -1 where the size is left to the model's context
+    int64_t bench_prompt, bench_predict, bench_depth, repetitions;
+    int bench_format; // enum BenchFormat
+};
+
+enum FlagKind {
+    FLAG_SWITCH, // bool
+    FLAG_TEXT,   // const char *
+    FLAG_FILE,   // likewise; completes to files
+    FLAG_DIR,    // likewise; completes to directories
+    FLAG_INT,    // int64_t in [low, high]
+    FLAG_REAL,   // double in [least, most]
+    FLAG_CHOICE, // int: the place in `value`, "a|b|c"
+    FLAG_STOP,   // one more of Options.stops
+};
+
+#define FLAG_MAX_NAMES 4
+
+struct Flag {
+    unsigned commands;                 // CommandBits that take it
+    enum FlagKind kind;
+    const char *names[FLAG_MAX_NAMES]; // ours, then llama.cpp's other spellings
+    const char *value;                 // what --help calls the value; the choices of FLAG_CHOICE
+    size_t offset;                     // of its member in struct Options
+    int64_t low, high;
+    double least, most;
+    const char *help;
+};
+
+extern const struct Flag FLAGS[]; // ends with no names
+
+// Options with every default of the table.
+struct Options options_default(void);
+
+// Reads the flags of one command from argv[0 .. argc). On false, `sentence` says what is wrong.
+bool options_parse(enum CommandBit command, int argc, char **argv, struct Options *options,
+                   char *sentence, size_t size);
+
+#endif

@@ -1,0 +1,17 @@
+// A bar on stderr while weights are uploaded, on a terminal, once it has taken more than a second.
+#ifndef VKGPT_CLI_PROGRESS_H
+#define VKGPT_CLI_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct Progress {
+    double start, drawn; // seconds; drawn 0: nothing is on the screen
+    bool terminal;
+};
+
+void progress_start(struct Progress *progress);
+void progress_bytes(void *progress, uint64_t done, uint64_t total); // a vkgpt_model_options.progress
+void progress_end(struct Progress *progress);
+
+#endif

@@ -1,0 +1,97 @@
+#include "cli/run.h"
+
+#include <stdio.h>
+
+#include "base/os.h"
+#include "cli/model_path.h"
+#include "cli/progress.h"
+
+#define MIB (1024.0 * 1024.0)
+
+// Whether there is a tokenizer at all: one that is there and damaged is an error, also where ids would do.
+static bool has_tokenizer(const char *dir)
+{
+    static const char *const FILES[] = {"tokenizer.json", "vocab.json"};
+    char path[4200];
+    for (size_t i = 0; i < sizeof FILES / sizeof FILES[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, FILES[i]);
+        if (os_exists(path)) return true;
+    }
+    return false;
+}
+
+static int open_model(struct Run *run, const struct Options *options, vkgpt_error *err)
+{
+    struct Progress progress;
+    progress_start(&progress);
+    const vkgpt_model_options model = {(vkgpt_format)options->weights, progress_bytes, &progress};
+    int code = vkgpt_model_open(run->device, run->dir, &model, &run->model, err);
+    progress_end(&progress);
+    return code;
+}
+
+static int open_session(struct Run *run, const struct Options *options, vkgpt_error *err)
+{
+    const vkgpt_session_options session = {(uint32_t)options->context, (vkgpt_format)options->kv, (uint32_t)options->submit};
+    return vkgpt_session_open(run->model, &session, &run->session, err);
+}
+
+static void describe(const struct Run *run)
+{
+    const vkgpt_device_info *device = run_device(run);
+    const vkgpt_model_info *model = run_model(run);
+    fprintf(stderr, "device   %d: %s, %s, %s, Vulkan %s\n", device->index, device->name, device->type, device->driver, device->api);
+    fprintf(stderr, "model    %s: %s, %u layers, width %u, %u heads, context %u, vocabulary %u, %.2f M parameters\n",
+            run->dir, model->architecture, model->layers, model->dim, model->heads, model->context, model->vocab,
+            (double)model->params * 1e-6);
+    fprintf(stderr, "weights  %s, %.1f MiB on the device, %.1f MiB read for each token\n", model->weights,
+            (double)model->device_bytes / MIB, (double)model->step_bytes / MIB);
+}
+
+int run_open(struct Run *run, const struct Options *options, bool needs_text, vkgpt_error *err)
+{
+    *run = (struct Run){0};
+    double start = os_seconds();
+    int code = model_path(options->model, run->dir, sizeof run->dir, err);
+    // the tokenizer first: it is quick, and needs no device to find a wrong directory
+    if (!code && (needs_text || has_tokenizer(run->dir))) code = vkgpt_tokenizer_open(run->dir, 0, &run->tokenizer, err);
+    if (!code) code = vkgpt_device_open(options->device, &run->device, err);
+    if (!code) code = open_model(run, options, err);
+    if (!code) code = open_session(run, options, err);
+    if (code) {
+        run_close(run);
+        return code;
+    }
+    run->load_seconds = os_seconds() - start;
+    if (options->verbose) describe(run);
+    return 0;
+}
+
+void run_close(struct Run *run)
+{
+    vkgpt_session_close(run->session);
+    vkgpt_model_close(run->model);
+    vkgpt_device_close(run->device);
+    vkgpt_tokenizer_close(run->tokenizer);
+    *run = (struct Run){0};
+}
+
+const vkgpt_device_info *run_device(const struct Run *run)
+{
+    return vkgpt_device_describe(run->device);
+}
+
+const vkgpt_model_info *run_model(const struct Run *run)
+{
+    return vkgpt_model_describe(run->model);
+}
+
+void run_counters(const struct Run *run)
+{
+    vkgpt_counters c = vkgpt_session_counters(run->session);
+    fprintf(stderr, "counters %llu submissions of up to %u tokens, %llu dispatches per token, %.3f s of device time\n",
+            (unsigned long long)c.submissions, c.tokens_per_submission, (unsigned long long)c.dispatches_per_token, c.device_seconds);
+    fprintf(stderr, "         %llu recordings, %llu descriptor writes, %llu device and %llu host allocations\n",
+            (unsigned long long)c.recordings, (unsigned long long)c.descriptor_writes,
+            (unsigned long long)c.device_allocations, (unsigned long long)c.host_allocations);
+}

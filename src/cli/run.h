@@ -1,0 +1,26 @@
+// A device with a model, its tokenizer and a session on it, opened as the flags say.
+#ifndef VKGPT_CLI_RUN_H
+#define VKGPT_CLI_RUN_H
+
+#include "cli/options.h"
+#include "vkgpt.h"
+
+struct Run {
+    char dir[4096];
+    vkgpt_device *device;
+    vkgpt_model *model;
+    vkgpt_session *session;
+    vkgpt_tokenizer *tokenizer; // NULL: the directory has none
+    double load_seconds;
+};
+
+// Opens all of it. A directory without any tokenizer is an error only where `needs_text` says so.
+int run_open(struct Run *run, const struct Options *options, bool needs_text, vkgpt_error *err);
+void run_close(struct Run *run);
+
+const vkgpt_device_info *run_device(const struct Run *run);
+const vkgpt_model_info *run_model(const struct Run *run);
+// What -v says at the end: the session's counters, on stderr.
+void run_counters(const struct Run *run);
+
+#endif

@@ -1,0 +1,102 @@
+// vkgpt tokenize and detokenize: text to ids and back, without any device.
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "cli/cli.h"
+#include "cli/input.h"
+#include "cli/model_path.h"
+#include "cli/print_json.h"
+
+static int open_tokenizer(const struct Options *options, char *dir, size_t size, vkgpt_tokenizer **tok, vkgpt_error *err)
+{
+    *tok = NULL;
+    int code = model_path(options->model, dir, size, err);
+    return code ? code : vkgpt_tokenizer_open(dir, 0, tok, err);
+}
+
+static cJSON *json_tokens(const vkgpt_tokenizer *tok, const struct Input *input)
+{
+    cJSON *tokens = cJSON_CreateArray();
+    for (size_t i = 0; i < input->count; i++) {
+        size_t bytes;
+        const char *piece = vkgpt_token_bytes(tok, input->ids[i], &bytes);
+        cJSON_AddItemToArray(tokens, json_bytes(piece, bytes));
+    }
+    return tokens;
+}
+
+static int print_ids(const struct Options *options, const vkgpt_tokenizer *tok, const struct Input *input)
+{
+    if (options->json) {
+        cJSON *json = cJSON_CreateObject();
+        cJSON_AddItemToObject(json, "ids", json_ids(input->ids, input->count));
+        cJSON_AddItemToObject(json, "tokens", json_tokens(tok, input));
+        return json_print(json);
+    }
+    for (size_t i = 0; i < input->count; i++) printf("%s%" PRIu32, i ? " " : "", input->ids[i]);
+    printf("\n");
+    return EXIT_OK;
+}
+
+int tokenize_main(const struct Options *options)
+{
+    struct Input input;
+    int status = input_read(&input, options, true);
+    if (status) return status;
+
+    vkgpt_error err;
+    vkgpt_tokenizer *tok;
+    char dir[4096];
+    int code = open_tokenizer(options, dir, sizeof dir, &tok, &err);
+    if (!code) code = input_encode(&input, tok, 0, !options->no_special, &err);
+    if (options->verbose && !code) fprintf(stderr, "model    %s\ntokens   %zu for %zu bytes\n", dir, input.count, input.text.bytes);
+    status = code ? failed(&err) : finish_output(print_ids(options, tok, &input));
+    vkgpt_tokenizer_close(tok);
+    input_free(&input);
+    return status;
+}
+
+// ------------------------------------------------------------------------------------------ detokenize
+
+// The model's number of ids, which may be larger than the tokenizer's: tables are padded.
+static int read_vocab(const char *dir, uint32_t *vocab, vkgpt_error *err)
+{
+    char path[4200];
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    cJSON *config;
+    int code = json_read(path, 1 << 24, &config, err);
+    if (code) return code;
+    const cJSON *item = json_get(config, "vocab_size");
+    int64_t size = 50257; // Hugging Face's default
+    if (item && !json_integer(item, 1, INT32_MAX, &size))
+        code = fail(err, VKGPT_BAD_MODEL, "%s: vocab_size is no whole number between 1 and %d", path, INT32_MAX);
+    cJSON_Delete(config);
+    *vocab = (uint32_t)size;
+    return code;
+}
+
+int detokenize_main(const struct Options *options)
+{
+    if (!options->ids && !options->ids_file) return wrong_usage("detokenize needs ids: --ids 1,2,3 or --ids-file FILE");
+    struct Input input;
+    int status = input_read(&input, options, false);
+    if (status) return status;
+
+    vkgpt_error err;
+    vkgpt_tokenizer *tok;
+    uint32_t vocab = 0;
+    char dir[4096];
+    int code = open_tokenizer(options, dir, sizeof dir, &tok, &err);
+    if (!code) code = read_vocab(dir, &vocab, &err);
+    if (!code) code = input_encode(&input, tok, vocab, false, &err);
+    for (size_t i = 0; !code && i < input.count; i++) {
+        size_t bytes;
+        const char *piece = vkgpt_token_bytes(tok, input.ids[i], &bytes);
+        fwrite(piece, 1, bytes, stdout);
+    }
+    status = code ? failed(&err) : finish_output(EXIT_OK);
+    vkgpt_tokenizer_close(tok);
+    input_free(&input);
+    return status;
+}
