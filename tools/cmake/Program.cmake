@@ -10,3 +10,21 @@ file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/share/vkgpt)
 file(CREATE_LINK ${CMAKE_SOURCE_DIR}/models ${CMAKE_BINARY_DIR}/share/vkgpt/models SYMBOLIC)
 
 install(TARGETS vkgpt RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+
+# one file per command, each the program's own words
+set(WRITTEN "")
+function(program_writes file destination)
+    add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/${file}
+        COMMAND vkgpt help ${ARGN} > ${CMAKE_BINARY_DIR}/${file} DEPENDS vkgpt VERBATIM)
+    set(WRITTEN ${WRITTEN} ${CMAKE_BINARY_DIR}/${file} PARENT_SCOPE)
+    install(FILES ${CMAKE_BINARY_DIR}/${file} DESTINATION ${destination})
+endfunction()
+
+if(NOT CMAKE_CROSSCOMPILING)
+    file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/completions)
+    program_writes(vkgpt.1 ${CMAKE_INSTALL_MANDIR}/man1 --man)
+    program_writes(completions/vkgpt ${CMAKE_INSTALL_DATADIR}/bash-completion/completions --completions bash)
+    program_writes(completions/_vkgpt ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions --completions zsh)
+    program_writes(completions/vkgpt.fish ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d --completions fish)
+    add_custom_target(vkgpt_manual ALL DEPENDS ${WRITTEN})
+endif()
