@@ -1,0 +1,48 @@
+// Files for the tests of the model readers: a directory of their own, a tiny GPT-2 written by hand, and ways to
+// spoil one thing in it. Failures of the file system fail the test.
+#ifndef TESTS_MODEL_FILES_H
+#define TESTS_MODEL_FILES_H
+
+#include "model/checkpoint.h"
+
+struct Bytes {
+    uint8_t *data;
+    size_t count, capacity;
+};
+
+void bytes_add(struct Bytes *bytes, const void *data, size_t count);
+void bytes_text(struct Bytes *bytes, const char *text);
+void bytes_number(struct Bytes *bytes, uint64_t value, int count); // little-endian
+void bytes_free(struct Bytes *bytes);
+
+// The text with its first `from`, which has to be there, replaced. The caller frees it.
+char *text_replace(const char *text, const char *from, const char *to);
+
+#define DIR_BYTES 512
+
+void dir_make(char dir[DIR_BYTES]);
+void dir_remove(const char *dir); // with the files in it
+void file_write(const char *dir, const char *name, const void *data, size_t count);
+struct Bytes file_read(const char *dir, const char *name);
+
+// The tiny model: 2 layers, 2 heads, width 8, inner width 12, 5 positions, 11 tokens. Element (row, column) of a
+// tensor, in the file's order, is this; exact in every format (tools/fixtures_torch.py has the same formula).
+float tiny_value(const char *name, int64_t row, int64_t column);
+extern const char tiny_config[];
+// The JSON of its safetensors header, without the prefix `transformer.`; types go round: F32, F16, BF16.
+char *tiny_header(size_t *data_bytes);
+// The whole file for a header: length, header, and the values, or zeros for tensors that the tiny model has not.
+struct Bytes tiny_safetensors(const char *header, size_t data_bytes);
+
+// Checks every weight of an open tiny model against tiny_value, by all three readers; prefix: as in the file.
+void tiny_check(const struct Checkpoint *checkpoint);
+
+// Fails unless the code is this and the sentence has all the words (up to a NULL), and is one line.
+void expect_sentence(int code, int wanted, const vkgpt_error *err, ...);
+
+// A small generator with a fixed seed, for mutations.
+uint32_t random_next(uint64_t *state);
+// Flips, overwrites, cuts out or doubles a few bytes.
+void bytes_mutate(struct Bytes *bytes, uint64_t *state);
+
+#endif

@@ -1,0 +1,276 @@
+// config.json and generation_config.json: what each key does, the defaults, and every value that is refused.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "model_files.h"
+
+static char dir[DIR_BYTES];
+
+static int setup(void **state)
+{
+    (void)state;
+    dir_make(dir);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    dir_remove(dir);
+    return 0;
+}
+
+static int read_text(const char *text, struct Config *config, vkgpt_error *err)
+{
+    file_write(dir, "config.json", text, strlen(text));
+    return config_read(dir, config, err);
+}
+
+static struct Config good(const char *text)
+{
+    struct Config config;
+    vkgpt_error err;
+    if (read_text(text, &config, &err)) fail_msg("%s", err.text);
+    return config;
+}
+
+// {} is GPT-2 124M: Hugging Face's defaults.
+static void test_defaults(void **state)
+{
+    (void)state;
+    struct Config c = good("{}");
+    assert_string_equal(c.architecture, "gpt2");
+    assert_int_equal(c.layers, 12);
+    assert_int_equal(c.heads, 12);
+    assert_int_equal(c.dim, 768);
+    assert_int_equal(c.head_dim, 64);
+    assert_int_equal(c.inner, 3072);
+    assert_int_equal(c.context, 1024);
+    assert_int_equal(c.vocab, 50257);
+    assert_true(c.eps == 1e-5f);
+    assert_int_equal(c.activation, ACTIVATION_GELU_TANH);
+    assert_true(c.scale_attention && c.tied_head && !c.scale_by_inverse_layer);
+    assert_int_equal(c.bos, 50256);
+    assert_int_equal(c.eos_count, 1);
+    assert_int_equal(c.eos[0], 50256);
+    assert_int_equal(config_params(&c), 124439808);
+    c.tied_head = false;
+    assert_int_equal(config_params(&c), 124439808 + 50257 * 768);
+}
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    struct Config c = good("{\"model_type\": \"gpt2\", \"n_layer\": 48, \"n_head\": 25, \"n_embd\": 1600,"
+                           " \"n_ctx\": 7, \"n_inner\": null, \"unknown\": {\"a\": [1]}, \"resid_pdrop\": 0.1}");
+    assert_int_equal(c.head_dim, 64);
+    assert_int_equal(c.inner, 6400);
+    assert_int_equal(c.context, 1024);
+    assert_int_equal(config_params(&c), 1557611200);
+    // the aliases of GPT2Config, which go before the names they stand for
+    c = good("{\"hidden_size\": 12, \"num_hidden_layers\": 3, \"num_attention_heads\": 4, \"n_embd\": 768,"
+             " \"max_position_embeddings\": 9, \"n_inner\": 5, \"vocab_size\": 1}");
+    assert_int_equal(c.dim, 12);
+    assert_int_equal(c.layers, 3);
+    assert_int_equal(c.heads, 4);
+    assert_int_equal(c.context, 9);
+    assert_int_equal(c.inner, 5);
+}
+
+static void test_activations(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum Activation is;
+    } known[] = {
+        {"gelu_new", ACTIVATION_GELU_TANH}, {"gelu_fast", ACTIVATION_GELU_TANH},
+        {"gelu_pytorch_tanh", ACTIVATION_GELU_TANH}, {"gelu", ACTIVATION_GELU_ERF}, {"relu", ACTIVATION_RELU},
+        {"silu", ACTIVATION_SILU}, {"swish", ACTIVATION_SILU}, {"quick_gelu", ACTIVATION_QUICK_GELU},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "{\"activation_function\": \"%s\"}", known[i].name);
+        assert_int_equal(good(text).activation, known[i].is);
+    }
+}
+
+static void test_attention_scale(void **state)
+{
+    (void)state;
+    struct Config c = good("{}");
+    assert_true(config_attention_scale(&c, 3) == 0.125f);
+    c = good("{\"scale_attn_by_inverse_layer_idx\": true}");
+    assert_true(config_attention_scale(&c, 0) == 0.125f);
+    assert_true(config_attention_scale(&c, 3) == 0.03125f);
+    c = good("{\"scale_attn_weights\": false, \"tie_word_embeddings\": false, \"layer_norm_epsilon\": 1e-3}");
+    assert_true(config_attention_scale(&c, 3) == 1);
+    assert_false(c.tied_head);
+    assert_true(c.eps == 1e-3f);
+}
+
+static void test_tokens(void **state)
+{
+    (void)state;
+    struct Config c = good("{\"bos_token_id\": null, \"eos_token_id\": null}");
+    assert_int_equal(c.bos, -1);
+    assert_int_equal(c.eos_count, 0);
+    c = good("{\"vocab_size\": 307}"); // the defaults are past the vocabulary
+    assert_int_equal(c.bos, -1);
+    assert_int_equal(c.eos_count, 0);
+    c = good("{\"vocab_size\": 307, \"bos_token_id\": 306, \"eos_token_id\": [5, 307, 5, 9, -1]}");
+    assert_int_equal(c.bos, 306);
+    assert_int_equal(c.eos_count, 2);
+    assert_int_equal(c.eos[0], 5);
+    assert_int_equal(c.eos[1], 9);
+}
+
+static struct Config with_generation(const char *generation)
+{
+    file_write(dir, "generation_config.json", generation, strlen(generation));
+    return good("{\"vocab_size\": 307, \"bos_token_id\": 1, \"eos_token_id\": 2, \"n_layer\": 3}");
+}
+
+static void test_generation_config(void **state)
+{
+    (void)state;
+    struct Config c = with_generation("{\"eos_token_id\": [7, 8], \"n_layer\": 99, \"temperature\": 0.5}");
+    assert_int_equal(c.bos, 1);
+    assert_int_equal(c.eos_count, 2);
+    assert_int_equal(c.eos[0], 7);
+    assert_int_equal(c.layers, 3);
+    c = with_generation("{\"bos_token_id\": 4, \"eos_token_id\": null}");
+    assert_int_equal(c.bos, 4);
+    assert_int_equal(c.eos_count, 1);
+    assert_int_equal(c.eos[0], 2);
+    c = with_generation("{\"eos_token_id\": 50256}");
+    assert_int_equal(c.eos_count, 0);
+
+    struct Config bad;
+    vkgpt_error err;
+    file_write(dir, "generation_config.json", "{\"eos_token_id\": \"</s>\"}", 24);
+    expect_sentence(config_read(dir, &bad, &err), VKGPT_BAD_MODEL, &err, "generation_config.json", "eos_token_id",
+                    "\"</s>\"", NULL);
+}
+
+// Each row: a config, and what its sentence names.
+static void test_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *key, *value;
+    } bad[] = {
+        {"{\"n_layer\": 0}", "n_layer", "0"},
+        {"{\"n_layer\": -1}", "n_layer", "-1"},
+        {"{\"n_layer\": 1.5}", "n_layer", "1.5"},
+        {"{\"n_layer\": 100000}", "n_layer", "100000"},
+        {"{\"n_layer\": null}", "n_layer", "null"},
+        {"{\"n_embd\": \"768\"}", "n_embd", "\"768\""},
+        {"{\"n_embd\": 1e300}", "n_embd", "1e+300"},
+        {"{\"n_embd\": 1e999}", "n_embd", "1 to 1048576"},
+        {"{\"hidden_size\": 0}", "hidden_size", "0"},
+        {"{\"n_head\": 0}", "n_head", "0"},
+        {"{\"n_head\": 7}", "n_head 7", "n_embd 768"},
+        {"{\"n_head\": 1024}", "n_head 1024", "n_embd 768"},
+        {"{\"n_inner\": 0}", "n_inner", "0"},
+        {"{\"n_inner\": 99999999}", "n_inner", "99999999"},
+        {"{\"n_positions\": 0}", "n_positions", "0"},
+        {"{\"n_positions\": 4294967297}", "n_positions", "4294967297"},
+        {"{\"vocab_size\": 0}", "vocab_size", "0"},
+        {"{\"vocab_size\": 1e9}", "vocab_size", "1000000000"},
+        {"{\"layer_norm_epsilon\": 0}", "layer_norm_epsilon", "0"},
+        {"{\"layer_norm_epsilon\": -1e-5}", "layer_norm_epsilon", "-1e-05"},
+        {"{\"layer_norm_epsilon\": 1e999}", "layer_norm_epsilon", "above 0"},
+        {"{\"layer_norm_epsilon\": 1e-300}", "layer_norm_epsilon", "1e-300"},
+        {"{\"layer_norm_epsilon\": true}", "layer_norm_epsilon", "true"},
+        {"{\"activation_function\": \"gelu_10\"}", "activation_function", "\"gelu_10\""},
+        {"{\"activation_function\": 3}", "activation_function", "3"},
+        {"{\"scale_attn_weights\": 1}", "scale_attn_weights", "1"},
+        {"{\"tie_word_embeddings\": \"yes\"}", "tie_word_embeddings", "\"yes\""},
+        {"{\"eos_token_id\": 1.5}", "eos_token_id", "1.5"},
+        {"{\"eos_token_id\": [1, [2]]}", "eos_token_id", "[2]"},
+        {"{\"eos_token_id\": [0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]}", "eos_token_id", "16"},
+        {"{\"bos_token_id\": \"a\"}", "bos_token_id", "\"a\""},
+        {"{\"add_cross_attention\": true}", "add_cross_attention", "true"},
+        {"{\"is_encoder_decoder\": true}", "is_encoder_decoder", "true"},
+        {"{\"is_causal\": false}", "is_causal", "false"},
+        {"{\"pruned_heads\": {\"0\": [1]}}", "pruned_heads", "{\"0\":[1]}"},
+        {"{\"quantization_config\": {\"bits\": 4}}", "quantization_config", "{\"bits\":4}"},
+        {"{\"model_type\": \"llama\"}", "model_type", "\"llama\""},
+        {"{\"model_type\": 2}", "model_type", "2"},
+        {"{\"architectures\": [\"LlamaForCausalLM\"]}", "architectures", "\"LlamaForCausalLM\""},
+        {"[]", "config.json", "object"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct Config config;
+        vkgpt_error err;
+        int code = read_text(bad[i].text, &config, &err);
+        if (!code) fail_msg("accepted: %s", bad[i].text);
+        expect_sentence(code, VKGPT_BAD_MODEL, &err, "config.json", bad[i].key, bad[i].value, NULL);
+    }
+}
+
+// Keys that change something elsewhere, set so that they do not.
+static void test_harmless(void **state)
+{
+    (void)state;
+    good("{\"add_cross_attention\": false, \"is_encoder_decoder\": false, \"pruned_heads\": {},"
+         " \"quantization_config\": null, \"is_causal\": true, \"reorder_and_upcast_attn\": true,"
+         " \"architectures\": [\"GPT2DoubleHeadsModel\"], \"tokenizer_class\": \"X\", \"torch_dtype\": \"float64\"}");
+}
+
+static void test_files(void **state)
+{
+    (void)state;
+    struct Config config;
+    vkgpt_error err;
+    char other[2 * DIR_BYTES];
+    expect_sentence(config_read(dir, &config, &err), VKGPT_BAD_FILE, &err, dir, "config.json", NULL);
+    snprintf(other, sizeof other, "%s/nowhere", dir);
+    expect_sentence(config_read(other, &config, &err), VKGPT_BAD_FILE, &err, other, NULL);
+    file_write(dir, "config.json", "", 0);
+    expect_sentence(config_read(dir, &config, &err), VKGPT_BAD_FILE, &err, "config.json", NULL);
+    snprintf(other, sizeof other, "%s/config.json", dir);
+    expect_sentence(config_read(other, &config, &err), VKGPT_BAD_FILE, &err, other, "is a file", NULL);
+    expect_sentence(read_text("{\"n_layer\": 1", &config, &err), VKGPT_BAD_FILE, &err, "config.json", "JSON", NULL);
+    expect_sentence(read_text("{\"n_layer\": 1, \"n_layer\": 2}", &config, &err), VKGPT_BAD_FILE, &err, "config.json",
+                    "n_layer", NULL);
+}
+
+static void test_mutations(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"model_type\": \"gpt2\", \"n_layer\": 12, \"n_head\": 12, \"n_embd\": 768, \"n_inner\": null,"
+        " \"activation_function\": \"gelu_new\", \"layer_norm_epsilon\": 1e-05, \"eos_token_id\": [50256, 3],"
+        " \"pruned_heads\": {}, \"tie_word_embeddings\": true, \"architectures\": [\"GPT2LMHeadModel\"]}";
+    uint64_t seed = 1;
+    for (int i = 0; i < 3000; i++) {
+        struct Bytes bytes = {0};
+        struct Config config;
+        vkgpt_error err;
+        bytes_text(&bytes, text);
+        bytes_mutate(&bytes, &seed);
+        file_write(dir, "config.json", bytes.data, bytes.count);
+        int code = config_read(dir, &config, &err);
+        if (code) assert_true(code == VKGPT_BAD_FILE || code == VKGPT_BAD_MODEL);
+        else assert_true(config.head_dim * config.heads == config.dim && config.inner > 0 && config.layers > 0);
+        bytes_free(&bytes);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_defaults), TEST(test_sizes), TEST(test_activations), TEST(test_attention_scale), TEST(test_tokens),
+        TEST(test_generation_config), TEST(test_refused), TEST(test_harmless), TEST(test_files), TEST(test_mutations),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
