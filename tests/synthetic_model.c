@@ -183,7 +183,7 @@ int synthetic_model_write(const char *dir, const struct SyntheticModel *model, v
 
 int synthetic_model_temporary(const struct SyntheticModel *model, char *dir, size_t size, vkgpt_error *err) {
     const char *below = getenv("TMPDIR");
-    int n = snprintf(dir, size, "%s/vkgpt-test-XXXXXX", below && *below ? below : "/tmp");
+    int n = snprintf(dir, size, "%s/vkgpt-synthetic-XXXXXX", below && *below ? below : "/tmp");
     if (n < 0 || (size_t)n >= size || !mkdtemp(dir))
         return fail(err, VKGPT_BAD_FILE, "%s: no directory can be made there", dir);
     int code = synthetic_model_write(dir, model, err);
