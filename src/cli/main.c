@@ -1,5 +1,4 @@
 // The program: finds the subcommand, reads its flags, and runs it.
-#include <stdarg.h>
 #include <string.h>
 #include <vulkan/vulkan_core.h>
 
@@ -28,31 +27,6 @@ const struct Command COMMANDS[] = {
      "vkgpt selftest --report selftest.json", selftest_main},
     {0},
 };
-
-int failed(const vkgpt_error *err)
-{
-    fflush(stdout);
-    fprintf(stderr, "vkgpt: %s\n", err->text);
-    return EXIT_FAILED;
-}
-
-int wrong_usage(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fprintf(stderr, "vkgpt: ");
-    vfprintf(stderr, format, args);
-    fprintf(stderr, "\n");
-    va_end(args);
-    return EXIT_USAGE;
-}
-
-int finish_output(int status)
-{
-    if (fflush(stdout) == 0 && !ferror(stdout)) return status;
-    fprintf(stderr, "vkgpt: stdout: cannot write all of the output\n");
-    return EXIT_FAILED;
-}
 
 static int print_version(void)
 {

@@ -1,9 +1,15 @@
 # The program `vkgpt`, and what it writes about itself: the man page and the shells' completions.
 
-add_executable(vkgpt ${PROGRAM_SOURCES})
-target_link_libraries(vkgpt PRIVATE vkgpt_lib vkgpt_flags)
+# all but main.c is a library, so that tests reach its parts
+file(GLOB PROGRAM_SOURCES CONFIGURE_DEPENDS src/cli/*.c)
+list(REMOVE_ITEM PROGRAM_SOURCES ${CMAKE_SOURCE_DIR}/src/cli/main.c)
+add_library(vkgpt_cli STATIC ${PROGRAM_SOURCES})
+target_link_libraries(vkgpt_cli PUBLIC vkgpt_lib PRIVATE vkgpt_flags)
 file(RELATIVE_PATH DATA_FROM_BIN ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_DATADIR}/vkgpt)
-target_compile_definitions(vkgpt PRIVATE VKGPT_DATA_FROM_BIN="${DATA_FROM_BIN}")
+target_compile_definitions(vkgpt_cli PRIVATE VKGPT_DATA_FROM_BIN="${DATA_FROM_BIN}")
+
+add_executable(vkgpt src/cli/main.c)
+target_link_libraries(vkgpt PRIVATE vkgpt_cli vkgpt_flags)
 
 # the build tree looks like an installed one to the program: share/vkgpt beside it
 file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/share/vkgpt)

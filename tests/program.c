@@ -1,0 +1,112 @@
+#define _POSIX_C_SOURCE 200809L
+#include "program.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define MAX_ARGUMENTS 64
+
+static FILE *temporary(const char *data, size_t bytes)
+{
+    FILE *file = tmpfile(); // files, not pipes: neither side ever waits for the other
+    assert_non_null(file);
+    if (bytes) assert_int_equal(fwrite(data, 1, bytes, file), bytes);
+    rewind(file);
+    return file;
+}
+
+static char *read_back(FILE *file, size_t *bytes)
+{
+    assert_int_equal(fseek(file, 0, SEEK_END), 0);
+    *bytes = (size_t)ftell(file);
+    rewind(file);
+    char *data = malloc(*bytes + 1);
+    assert_non_null(data);
+    assert_int_equal(fread(data, 1, *bytes, file), *bytes);
+    data[*bytes] = '\0';
+    fclose(file);
+    return data;
+}
+
+static pid_t start(FILE *in, FILE *out, FILE *err, const char *const *arguments)
+{
+    const char *argv[MAX_ARGUMENTS] = {VKGPT_PROGRAM};
+    for (int i = 0; arguments[i]; i++) {
+        assert_true(i + 2 < MAX_ARGUMENTS);
+        argv[i + 1] = arguments[i];
+    }
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child) return child;
+    dup2(fileno(in), 0);
+    dup2(fileno(out), 1);
+    dup2(fileno(err), 2);
+    execv(argv[0], (char *const *)argv); // which changes none of them
+    _exit(127);
+}
+
+static struct Output finish(pid_t child, FILE *in, FILE *out, FILE *err)
+{
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    struct Output output = {.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status)};
+    fclose(in);
+    output.out = read_back(out, &output.out_bytes);
+    output.err = read_back(err, &output.err_bytes);
+    return output;
+}
+
+struct Output program_run(const char *input, size_t bytes, const char *const *arguments)
+{
+    FILE *in = temporary(input, bytes), *out = temporary(NULL, 0), *err = temporary(NULL, 0);
+    return finish(start(in, out, err, arguments), in, out, err);
+}
+
+struct Output program_interrupt(const char *const *arguments)
+{
+    FILE *in = temporary(NULL, 0), *out = temporary(NULL, 0), *err = temporary(NULL, 0);
+    pid_t child = start(in, out, err, arguments);
+    struct stat st = {0};
+    for (int i = 0; i < 6000 && st.st_size == 0; i++) { // a minute
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+        assert_int_equal(fstat(fileno(out), &st), 0);
+    }
+    kill(child, SIGINT);
+    return finish(child, in, out, err);
+}
+
+void output_free(struct Output *output)
+{
+    free(output->out);
+    free(output->err);
+    *output = (struct Output){0};
+}
+
+void assert_status(const struct Output *output, int status)
+{
+    if (output->status != status)
+        fail_msg("exit status %d, expected %d\nstdout: %s\nstderr: %s", output->status, status, output->out, output->err);
+}
+
+void assert_sentence(struct Output output, int status, const char *part)
+{
+    assert_status(&output, status);
+    size_t lines = 0;
+    for (const char *c = output.err; *c; c++) lines += *c == '\n';
+    if (lines != 1 || strncmp(output.err, "vkgpt: ", 7) != 0) fail_msg("not one sentence: %s", output.err);
+    if (!strstr(output.err, part)) fail_msg("the sentence lacks '%s': %s", part, output.err);
+    if (output.out_bytes) fail_msg("something stands on stdout: %s", output.out);
+    output_free(&output);
+}

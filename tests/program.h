@@ -1,0 +1,27 @@
+// Runs the program as a person would: arguments and stdin in; stdout, stderr and the exit status out.
+#ifndef VKGPT_TESTS_PROGRAM_H
+#define VKGPT_TESTS_PROGRAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct Output {
+    char *out, *err; // a NUL stands behind each
+    size_t out_bytes, err_bytes;
+    int status;      // 128 + the signal's number when one ended it
+};
+
+// The last argument is NULL. `input` NULL: stdin is empty.
+struct Output program_run(const char *input, size_t bytes, const char *const *arguments);
+// The same, with Ctrl-C sent once something stands on stdout.
+struct Output program_interrupt(const char *const *arguments);
+void output_free(struct Output *output);
+
+#define RUN(...) program_run(NULL, 0, (const char *const[]){__VA_ARGS__, NULL})
+
+// Fails the test with both streams unless the status is the expected one.
+void assert_status(const struct Output *output, int status);
+// That the run failed with exactly one sentence, which contains `part`; frees the output.
+void assert_sentence(struct Output output, int status, const char *part);
+
+#endif
