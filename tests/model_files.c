@@ -33,7 +33,7 @@ void bytes_text(struct Bytes *bytes, const char *text)
 void bytes_number(struct Bytes *bytes, uint64_t value, int count)
 {
     for (int i = 0; i < count; i++) {
-        uint8_t byte = (uint8_t)(value >> 8 * i);
+        uint8_t byte = i < 8 ? (uint8_t)(value >> 8 * i) : 0;
         bytes_add(bytes, &byte, 1);
     }
 }

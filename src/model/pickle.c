@@ -407,11 +407,10 @@ static int reduce(struct Machine *m)
 
 static int push_tuple(struct Machine *m, size_t count, size_t marks)
 {
-    struct Value **items = top(m, count);
-    if (!items) return fail_at(m, "a tuple of more values than there are");
+    if (count && !top(m, count)) return fail_at(m, "a tuple of more values than there are");
     struct Value *tuple = value_push(m, VALUE_TUPLE); // may move the stack
     if (!tuple || !items_append(tuple, m->stack + m->depth - 1 - count, count))
-        return fail_memory(m->err, m->what, count * sizeof *items);
+        return fail_memory(m->err, m->what, count * sizeof tuple);
     m->depth -= count + marks;
     m->stack[m->depth - 1] = tuple;
     return 0;

@@ -1,0 +1,546 @@
+// pytorch_model.bin: files that PyTorch itself wrote (tools/fixtures_torch.py), pickles and archives made by hand to
+// be wrong in one thing each, and some thousand damaged at random.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "model/pickle.h"
+#include "model/table.h"
+#include "model/torch_zip.h"
+#include "model_files.h"
+
+#define FIXTURES VKGPT_SOURCE_DIR "/tests/fixtures/torch/"
+
+// --------------------------------------------------------------------------------------------- PyTorch's own
+
+static void open_fixture(const char *name, struct Checkpoint *c)
+{
+    char path[DIR_BYTES];
+    vkgpt_error err;
+    snprintf(path, sizeof path, "%s%s", FIXTURES, name);
+    if (checkpoint_open(path, c, &err)) fail_msg("%s", err.text);
+    tiny_check(c);
+}
+
+// An OrderedDict with _metadata, as Module.state_dict() gives it; the head shares wte's storage.
+static void test_metadata(void **state)
+{
+    (void)state;
+    struct Checkpoint c;
+    open_fixture("metadata", &c);
+    const struct Tensor *head = table_find(&c.table, "lm_head.weight");
+    assert_non_null(head);
+    assert_ptr_equal(head->data, c.wte.tensor->data);
+    assert_true(c.config.tied_head && c.head.tensor == c.wte.tensor);
+    assert_string_equal(c.wte.tensor->name, "transformer.wte.weight");
+    checkpoint_close(&c);
+}
+
+static void test_strided(void **state)
+{
+    (void)state;
+    struct Checkpoint c;
+    open_fixture("strided", &c);
+    const struct Tensor *t = c.layers[0].c_attn.tensor;
+    assert_int_equal(t->dtype, DTYPE_F16);
+    assert_true(t->stride[0] == 1 && t->stride[1] == 8);
+    assert_int_equal(t->bytes, 8 * 24 * 2);
+    checkpoint_close(&c);
+}
+
+static void test_parameters(void **state)
+{
+    (void)state;
+    struct Checkpoint c;
+    open_fixture("parameters", &c);
+    assert_int_equal(c.wte.tensor->dtype, DTYPE_BF16);
+    assert_int_equal(c.ln_f_gain.tensor->dtype, DTYPE_F32);
+    assert_int_equal(table_find(&c.table, "h.0.attn.masked_bias")->rank, 0);
+    assert_null(table_find(&c.table, "step"));
+    checkpoint_close(&c);
+}
+
+static void test_sharded(void **state)
+{
+    (void)state;
+    struct Checkpoint c;
+    open_fixture("sharded", &c);
+    assert_int_equal(c.table.file_count, 2);
+    checkpoint_close(&c);
+}
+
+static void test_legacy(void **state)
+{
+    (void)state;
+    struct Checkpoint c;
+    vkgpt_error err;
+    int code = checkpoint_open(FIXTURES "legacy", &c, &err);
+    expect_sentence(code, VKGPT_BAD_FILE, &err, "pytorch_model.bin", "before 1.6", "save it", NULL);
+}
+
+// ------------------------------------------------------------------------------------------- pickles by hand
+
+static void add_string(struct Bytes *p, const char *text)
+{
+    bytes_text(p, "X");
+    bytes_number(p, strlen(text), 4);
+    bytes_text(p, text);
+}
+
+static void add_pair(struct Bytes *p, int64_t a, int64_t b) // two LONG1 and TUPLE2
+{
+    bytes_text(p, "\x8a\x08");
+    bytes_number(p, (uint64_t)a, 8);
+    bytes_text(p, "\x8a\x08");
+    bytes_number(p, (uint64_t)b, 8);
+    bytes_text(p, "\x86");
+}
+
+struct View {
+    const char *name, *key, *storage;
+    int64_t elements, offset, shape[2], stride[2];
+};
+
+static const struct View good_view = {"x", "0", "FloatStorage", 6, 0, {2, 3}, {3, 1}};
+
+// {name: _rebuild_tensor_v2(storage, offset, shape, stride, False, OrderedDict())}
+static struct Bytes pickle_of(const struct View *v)
+{
+    struct Bytes p = {0};
+    bytes_text(&p, "\x80\x02}q");
+    bytes_number(&p, 0, 1);
+    add_string(&p, v->name);
+    bytes_text(&p, "ctorch._utils\n_rebuild_tensor_v2\n((");
+    add_string(&p, "storage");
+    bytes_text(&p, "ctorch\n");
+    bytes_text(&p, v->storage);
+    bytes_text(&p, "\n");
+    add_string(&p, v->key);
+    add_string(&p, "cpu");
+    bytes_text(&p, "\x8a\x08");
+    bytes_number(&p, (uint64_t)v->elements, 8);
+    bytes_text(&p, "tQ\x8a\x08");
+    bytes_number(&p, (uint64_t)v->offset, 8);
+    add_pair(&p, v->shape[0], v->shape[1]);
+    add_pair(&p, v->stride[0], v->stride[1]);
+    bytes_text(&p, "\x89" "ccollections\nOrderedDict\n)RtRs.");
+    return p;
+}
+
+static int read_bytes(const struct Bytes *p, vkgpt_error *err)
+{
+    struct PickleTensor *list;
+    size_t count;
+    // a copy without slack, so that a read past the end is seen
+    uint8_t *exact = malloc(p->count ? p->count : 1);
+    if (p->count) memcpy(exact, p->data, p->count);
+    int code = pickle_read("file.bin", exact, p->count, &list, &count, err);
+    free(exact);
+    for (size_t i = 0; !code && i < count; i++) assert_true(list[i].rank <= TENSOR_MAX_RANK && list[i].key[0]);
+    pickle_free(list, count);
+    return code;
+}
+
+static void test_views(void **state)
+{
+    (void)state;
+    const int64_t big = INT64_MAX;
+    static const int64_t four = INT64_C(1) << 62;
+    struct View bad[] = {
+        {"x", "0", "FloatStorage", 6, 1, {2, 3}, {3, 1}},        // one past the end
+        {"x", "0", "FloatStorage", 5, 0, {2, 3}, {3, 1}},
+        {"x", "0", "FloatStorage", 6, -1, {2, 3}, {3, 1}},
+        {"x", "0", "FloatStorage", 6, 0, {2, -3}, {3, 1}},
+        {"x", "0", "FloatStorage", 6, 0, {2, 3}, {-3, 1}},
+        {"x", "0", "FloatStorage", 6, 0, {big, big}, {big, big}},
+        {"x", "0", "FloatStorage", 6, 0, {3, 3}, {four, four}},  // wraps to 0
+        {"x", "0", "FloatStorage", 6, big, {2, 3}, {3, 1}},
+        {"x", "0", "FloatStorage", 6, 7, {0, 3}, {3, 1}},        // no elements, beyond the end
+        {"x", "0", "FloatStorage", big, 0, {2, 3}, {3, 1}},      // bytes overflow
+        {"x", "0", "FloatStorage", -6, 0, {2, 3}, {3, 1}},
+        {"x", "0/../1", "FloatStorage", 6, 0, {2, 3}, {3, 1}},
+        {"x", "", "FloatStorage", 6, 0, {2, 3}, {3, 1}},
+        {"x", "0", "QInt8Storage", 6, 0, {2, 3}, {3, 1}},
+    };
+    vkgpt_error err;
+    struct Bytes p = pickle_of(&good_view);
+    if (read_bytes(&p, &err)) fail_msg("%s", err.text);
+    bytes_free(&p);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        p = pickle_of(&bad[i]);
+        int code = read_bytes(&p, &err);
+        if (!code) fail_msg("accepted view %zu", i);
+        expect_sentence(code, VKGPT_BAD_FILE, &err, "file.bin", "byte", NULL);
+        bytes_free(&p);
+    }
+    p = pickle_of(&bad[0]);
+    expect_sentence(read_bytes(&p, &err), VKGPT_BAD_FILE, &err, "(2, 3)", "(3, 1)", "offset 1", "storage 0 of 6", NULL);
+    bytes_free(&p);
+}
+
+// Each row: a pickle, and what its sentence names.
+static void test_bad_pickles(void **state)
+{
+    (void)state;
+#define P(text) text, sizeof(text) - 1
+    static const struct {
+        const char *text;
+        size_t count;
+        const char *word;
+    } bad[] = {
+        {P(""), "ends at byte 0"},
+        {P("\x80"), "ends"},
+        {P("\x80\x04}."), "protocol 4"},
+        {P("\x80\x02"), "without a STOP"},
+        {P("\x80\x02."), "no state dict"},
+        {P("\x80\x02]."), "no state dict"},
+        {P("\x80\x02("), "without a STOP"},
+        {P("\x80\x02(."), "no state dict"},
+        {P("\x80\x02}(."), "no state dict"},
+        {P("\x80\x02" "cos\nsystem\n(X\x02\0\0\0lstR."), "os.system"},
+        {P("\x80\x02" "cbuiltins\neval\n)R."), "builtins.eval"},
+        {P("\x80\x02" "c__builtin__\nget\x1b[1mattr\n)R."), "__builtin__.get?[1mattr"},
+        {P("\x80\x02" "ctorch\n_load\n)R."), "torch._load"},
+        {P("\x80\x02" "ctorch.storage\nFloatStorage\n)R."), "torch.storage.FloatStorage"},
+        {P("\x80\x02" "ctorch._utils\n_rebuild_qtensor\n)R."), "_rebuild_qtensor"},
+        {P("\x80\x02" "ctorch\nFloatStorage\n)R."), "only names a type"},
+        {P("\x80\x02" "ctorch\nFloat"), "ends"},
+        {P("\x80\x02" "ccollections\nOrderedDict\n(K\x01tR."), "OrderedDict"},
+        {P("\x80\x02" "ctorch._utils\n_rebuild_tensor_v2\n)R."), "_rebuild_tensor_v2"},
+        {P("\x80\x02" "ctorch._utils\n_rebuild_parameter\n)R."), "parameter"},
+        {P("\x80\x02i"), "0x69"},                  // INST
+        {P("\x80\x02)\x81."), "0x81"},             // NEWOBJ
+        {P("\x80\x02" "C\x01x."), "0x43"},         // BINBYTES, protocol 3
+        {P("\x80\x02\x8c\x01x."), "0x8c"},         // SHORT_BINUNICODE, protocol 4
+        {P("\x80\x02" "0."), "0x30"},              // POP
+        {P("\x80\x02Pid\n."), "0x50"},             // PERSID
+        {P("\x80\x02t."), "mark"},
+        {P("\x80\x02u."), "mark"},
+        {P("\x80\x02\x86."), "tuple"},
+        {P("\x80\x02(N\x86."), "tuple"},
+        {P("\x80\x02Ns."), "collection"},
+        {P("\x80\x02NNNs."), "collection"},
+        {P("\x80\x02}NNNs."), "collection"},
+        {P("\x80\x02}(Nu."), "collection"},
+        {P("\x80\x02}Na."), "collection"},
+        {P("\x80\x02]}b."), "state"},
+        {P("\x80\x02}b."), "state"},
+        {P("\x80\x02R."), "call"},
+        {P("\x80\x02NNR."), "call"},
+        {P("\x80\x02Q."), "persistent id"},
+        {P("\x80\x02NQ."), "persistent id"},
+        {P("\x80\x02(X\x06\0\0\0moduleNNNNtQ."), "persistent id"},
+        {P("\x80\x02h\x05."), "memo"},
+        {P("\x80\x02q\x00"), "remember"},
+        {P("\x80\x02(q\x00"), "remember"},
+        {P("\x80\x02}r\xff\xff\xff\xff."), "memo"},
+        {P("\x80\x02j\xff\xff\xff\xff."), "memo"},
+        {P("\x80\x02X\xff\xff\xff\xffx."), "ends"},
+        {P("\x80\x02X\x01"), "ends"},
+        {P("\x80\x02G123."), "ends"},
+        {P("\x80\x02\x8a\x09" "123456789."), "64 bits"},
+        {P("\x80\x02\x8a\x04" "12"), "ends"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct Bytes p = {0};
+        vkgpt_error err;
+        bytes_add(&p, bad[i].text, bad[i].count);
+        int code = read_bytes(&p, &err);
+        if (!code) fail_msg("accepted pickle %zu: %s", i, bad[i].word);
+        expect_sentence(code, VKGPT_BAD_FILE, &err, "file.bin", bad[i].word, NULL);
+        bytes_free(&p);
+    }
+}
+
+// Deep, and wide: no recursion, no blow-up. A dict that holds itself is freed once.
+static void test_large_pickles(void **state)
+{
+    (void)state;
+    struct Bytes p = {0};
+    vkgpt_error err;
+    bytes_text(&p, "\x80\x02}N");
+    for (int i = 0; i < 200000; i++) bytes_text(&p, "\x85"); // (((None,),),)...
+    for (int i = 0; i < 200000; i++) bytes_text(&p, "(");
+    bytes_text(&p, ".");
+    expect_sentence(read_bytes(&p, &err), VKGPT_BAD_FILE, &err, "no state dict", NULL);
+    bytes_free(&p);
+    bytes_text(&p, "\x80\x02}q\x01h\x01h\x01s.");
+    assert_int_equal(read_bytes(&p, &err), 0);
+    bytes_free(&p);
+    p.data = calloc(1, p.count = (8u << 20) + 1);
+    expect_sentence(read_bytes(&p, &err), VKGPT_BAD_FILE, &err, "8388609", "8388608", NULL);
+    bytes_free(&p);
+}
+
+// ------------------------------------------------------------------------------------------ archives by hand
+
+static char dir[DIR_BYTES];
+
+static int setup(void **state)
+{
+    (void)state;
+    dir_make(dir);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    dir_remove(dir);
+    return 0;
+}
+
+struct Entry {
+    const char *name;
+    struct Bytes data;
+    uint64_t local;
+};
+
+struct Wrong { // what to write instead of the truth, where not 0
+    int method, flags;
+    uint32_t size, local;
+    uint64_t directory;
+};
+
+static void add_local(struct Bytes *zip, struct Entry *e)
+{
+    e->local = zip->count;
+    bytes_text(zip, "PK\x03\x04");
+    bytes_number(zip, 0, 22); // sizes and the rest are in the directory only
+    bytes_number(zip, strlen(e->name), 2);
+    bytes_number(zip, 3, 2);
+    bytes_text(zip, e->name);
+    bytes_text(zip, "pad");
+    bytes_add(zip, e->data.data, e->data.count);
+}
+
+static void add_central(struct Bytes *zip, const struct Entry *e, const struct Wrong *wrong, bool zip64)
+{
+    uint64_t size = wrong->size ? wrong->size : e->data.count, local = wrong->local ? wrong->local : e->local;
+    bytes_text(zip, "PK\x01\x02");
+    bytes_number(zip, 0, 4);
+    bytes_number(zip, (uint64_t)wrong->flags, 2);
+    bytes_number(zip, (uint64_t)wrong->method, 2);
+    bytes_number(zip, 0, 8);
+    bytes_number(zip, zip64 ? UINT32_MAX : size, 4);
+    bytes_number(zip, zip64 ? UINT32_MAX : size, 4);
+    bytes_number(zip, strlen(e->name), 2);
+    bytes_number(zip, zip64 ? 33 : 0, 2);
+    bytes_number(zip, 0, 10);
+    bytes_number(zip, zip64 ? UINT32_MAX : local, 4);
+    bytes_text(zip, e->name);
+    if (!zip64) return;
+    bytes_number(zip, 0x4246, 2); // another field first
+    bytes_number(zip, 1, 2);
+    bytes_number(zip, 0, 1);
+    bytes_number(zip, 1, 2);
+    bytes_number(zip, 24, 2);
+    bytes_number(zip, size, 8);
+    bytes_number(zip, size, 8);
+    bytes_number(zip, local, 8);
+}
+
+static struct Bytes zip_of(struct Entry *entries, size_t count, const struct Wrong *wrong, bool zip64)
+{
+    struct Bytes zip = {0};
+    for (size_t i = 0; i < count; i++) add_local(&zip, &entries[i]);
+    uint64_t start = zip.count, at = wrong->directory ? wrong->directory : start;
+    for (size_t i = 0; i < count; i++) add_central(&zip, &entries[i], wrong, zip64);
+    uint64_t end = zip.count;
+    if (zip64) {
+        bytes_text(&zip, "PK\x06\x06");
+        bytes_number(&zip, 44, 8);
+        bytes_number(&zip, 0, 12);
+        bytes_number(&zip, count, 8);
+        bytes_number(&zip, count, 8);
+        bytes_number(&zip, end - start, 8);
+        bytes_number(&zip, at, 8);
+        bytes_text(&zip, "PK\x06\x07");
+        bytes_number(&zip, 0, 4);
+        bytes_number(&zip, end, 8);
+        bytes_number(&zip, 1, 4);
+    }
+    bytes_text(&zip, "PK\x05\x06");
+    bytes_number(&zip, 0, 4);
+    bytes_number(&zip, zip64 ? UINT16_MAX : count, 2);
+    bytes_number(&zip, zip64 ? UINT16_MAX : count, 2);
+    bytes_number(&zip, zip64 ? UINT32_MAX : end - start, 4);
+    bytes_number(&zip, zip64 ? UINT32_MAX : at, 4);
+    bytes_number(&zip, 4, 2);
+    bytes_text(&zip, "note");
+    return zip;
+}
+
+static int read_zip(const struct Bytes *zip, struct TensorTable *table, vkgpt_error *err)
+{
+    char path[2 * DIR_BYTES];
+    *table = (struct TensorTable){0};
+    file_write(dir, "pytorch_model.bin", zip->data, zip->count);
+    snprintf(path, sizeof path, "%s/pytorch_model.bin", dir);
+    return torch_zip_read(path, table, err);
+}
+
+static void expect_zip_error(struct Entry *entries, size_t count, const struct Wrong *wrong, const char *word,
+                             const char *other)
+{
+    for (int zip64 = 0; zip64 < 2; zip64++) {
+        struct TensorTable table;
+        vkgpt_error err;
+        struct Bytes zip = zip_of(entries, count, wrong, zip64);
+        int code = read_zip(&zip, &table, &err);
+        if (!code) fail_msg("accepted: %s", word);
+        expect_sentence(code, VKGPT_BAD_FILE, &err, "pytorch_model.bin", word, other, NULL);
+        table_free(&table);
+        bytes_free(&zip);
+    }
+}
+
+static void test_archives(void **state)
+{
+    (void)state;
+    static const struct Wrong none = {0};
+    struct Bytes storage = {0}, little = {0}, big = {0};
+    for (int i = 0; i < 6; i++) bytes_number(&storage, 0x3f800000, 4); // 1.0
+    bytes_text(&little, "little");
+    bytes_text(&big, "big");
+    struct Entry e[] = {{"m/data.pkl", pickle_of(&good_view), 0}, {"m/byteorder", little, 0}, {"m/data/0", storage, 0}};
+
+    for (int zip64 = 0; zip64 < 2; zip64++) {
+        struct TensorTable table;
+        vkgpt_error err;
+        struct Bytes zip = zip_of(e, 3, &none, zip64);
+        if (read_zip(&zip, &table, &err)) fail_msg("%s", err.text);
+        assert_int_equal(table.count, 1);
+        assert_true(weight_max_abs(&(struct Weight){&table.tensors[0], false}) == 1);
+        table_free(&table);
+        bytes_free(&zip);
+    }
+    expect_zip_error(e, 3, &(struct Wrong){.method = 8}, "compressed", "method 8");
+    expect_zip_error(e, 3, &(struct Wrong){.flags = 1}, "encrypted", NULL);
+    expect_zip_error(e, 3, &(struct Wrong){.size = 99999}, "99999 bytes", "does not fit");
+    expect_zip_error(e, 3, &(struct Wrong){.local = 7}, "byte 7", "no header");
+    expect_zip_error(e, 3, &(struct Wrong){.local = 0x7fffffff}, "2147483647", NULL);
+    expect_zip_error(e, 3, &(struct Wrong){.directory = 0x7fffffff}, "2147483647", "does not fit");
+    expect_zip_error(e, 3, &(struct Wrong){.directory = 1}, "entry 0", "damaged");
+    expect_zip_error(e, 2, &none, "storage 0", "tensor x");
+    expect_zip_error(e + 1, 2, &none, "data.pkl", NULL);
+    e[2].data.count = 20;
+    expect_zip_error(e, 3, &none, "24 bytes", "20");
+    e[2].name = "m/data.pkl";
+    expect_zip_error(e, 3, &none, "entry 2", "earlier");
+    e[1].data = big;
+    expect_zip_error(e, 2, &none, "byte order", NULL);
+    bytes_free(&e[0].data);
+    bytes_free(&storage);
+    bytes_free(&little);
+    bytes_free(&big);
+}
+
+static void expect_plain_error(const void *data, size_t count, const char *word)
+{
+    struct TensorTable table;
+    vkgpt_error err;
+    struct Bytes bytes = {0};
+    bytes_add(&bytes, data, count);
+    expect_sentence(read_zip(&bytes, &table, &err), VKGPT_BAD_FILE, &err, "pytorch_model.bin", word, NULL);
+    table_free(&table);
+    bytes_free(&bytes);
+}
+
+static void test_no_archives(void **state)
+{
+    (void)state;
+    struct Bytes good = file_read(FIXTURES "strided", "pytorch_model.bin");
+    static const char pointer[] = "version https://git-lfs.github.com/spec/v1\n";
+    char tar[512] = {0};
+    memcpy(tar + 257, "ustar", 5);
+    expect_plain_error("", 0, "empty");
+    expect_plain_error("PK", 2, "2 bytes");
+    expect_plain_error(good.data, good.count - 1, "truncated");
+    expect_plain_error(good.data, good.count / 2, "truncated");
+    expect_plain_error(pointer, strlen(pointer), "Git LFS");
+    expect_plain_error(tar, sizeof tar, "before 1.6");
+    bytes_free(&good);
+}
+
+// ------------------------------------------------------------------------------------------------- mutations
+
+// The pickle of a fixture: from its first opcode to what the archive puts behind it.
+static struct Bytes fixture_pickle(const char *name)
+{
+    char path[DIR_BYTES];
+    snprintf(path, sizeof path, "%s%s", FIXTURES, name);
+    struct Bytes file = file_read(path, "pytorch_model.bin");
+    size_t start = 0, end;
+    while (memcmp(file.data + start, "\x80\x02", 2) != 0) start++;
+    for (end = start; memcmp(file.data + end, "PK\x07\x08", 4) != 0; end++) {}
+    memmove(file.data, file.data + start, end - start);
+    file.count = end - start;
+    return file;
+}
+
+static void test_pickle_mutations(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"metadata", "strided", "parameters"};
+    uint64_t seed = 4;
+    int good = 0;
+    for (int n = 0; n < 3; n++) {
+        struct Bytes original = fixture_pickle(names[n]);
+        vkgpt_error err;
+        if (read_bytes(&original, &err)) fail_msg("%s", err.text);
+        for (int i = 0; i < 3000; i++) {
+            struct Bytes p = {0};
+            bytes_add(&p, original.data, original.count);
+            bytes_mutate(&p, &seed);
+            int code = read_bytes(&p, &err);
+            assert_true(code == 0 || code == VKGPT_BAD_FILE);
+            good += code == 0;
+            bytes_free(&p);
+        }
+        bytes_free(&original);
+    }
+    assert_true(good > 0);
+}
+
+static void test_archive_mutations(void **state)
+{
+    (void)state;
+    struct Bytes original = file_read(FIXTURES "strided", "pytorch_model.bin");
+    uint64_t seed = 5;
+    int good = 0;
+    for (int i = 0; i < 2000; i++) {
+        struct Bytes zip = {0};
+        struct TensorTable table;
+        vkgpt_error err;
+        bytes_add(&zip, original.data, original.count);
+        bytes_mutate(&zip, &seed);
+        if (read_zip(&zip, &table, &err) == 0) {
+            good++;
+            for (size_t t = 0; t < table.count; t++)
+                if (table.tensors[t].dtype != DTYPE_OTHER && table.tensors[t].rank <= 2)
+                    weight_max_abs(&(struct Weight){&table.tensors[t], false});
+        }
+        table_free(&table);
+        bytes_free(&zip);
+    }
+    assert_true(good > 0);
+    bytes_free(&original);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_metadata), cmocka_unit_test(test_strided), cmocka_unit_test(test_parameters),
+        cmocka_unit_test(test_sharded), cmocka_unit_test(test_legacy), cmocka_unit_test(test_views),
+        cmocka_unit_test(test_bad_pickles), cmocka_unit_test(test_large_pickles), TEST(test_archives),
+        TEST(test_no_archives), cmocka_unit_test(test_pickle_mutations), TEST(test_archive_mutations),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
