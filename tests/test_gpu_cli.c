@@ -1,0 +1,394 @@
+// The program on a device, with the default model: every subcommand that runs one.
+#define _POSIX_C_SOURCE 200809L
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cjson/cJSON.h>
+#include <cmocka.h>
+
+#include "program.h"
+
+#define TALES VKGPT_SOURCE_DIR "/models/tales"
+#define PROMPT "Once upon a time"
+#define GENERATE(...) RUN("generate", "-m", TALES, __VA_ARGS__)
+#define GREEDY(...) GENERATE("-p", PROMPT, "--temp", "0", __VA_ARGS__)
+#define MAX_IDS 2048
+
+static char out_path[64];
+
+static int make_names(void **state)
+{
+    (void)state;
+    snprintf(out_path, sizeof out_path, "test_gpu_cli.%ld.tmp", (long)getpid());
+    return 0;
+}
+
+static int drop_files(void **state)
+{
+    (void)state;
+    remove(out_path);
+    return 0;
+}
+
+// ------------------------------------------------------------------------------------------------- JSON
+
+static cJSON *parse(struct Output output)
+{
+    assert_status(&output, 0);
+    cJSON *json = cJSON_Parse(output.out);
+    if (!json) fail_msg("not JSON: %s", output.out);
+    output_free(&output);
+    return json;
+}
+
+static const cJSON *member(const cJSON *json, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
+    if (!item) fail_msg("no member %s", name);
+    return item;
+}
+
+static const char *text_of(const cJSON *json, const char *name)
+{
+    const char *text = cJSON_GetStringValue(member(json, name));
+    assert_non_null(text);
+    return text;
+}
+
+static double number_of(const cJSON *json, const char *name)
+{
+    assert_true(cJSON_IsNumber(member(json, name)));
+    return member(json, name)->valuedouble;
+}
+
+static int length_of(const cJSON *json, const char *name)
+{
+    assert_true(cJSON_IsArray(member(json, name)));
+    return cJSON_GetArraySize(member(json, name));
+}
+
+static void assert_same(struct Output a, struct Output b)
+{
+    assert_status(&a, 0);
+    assert_status(&b, 0);
+    assert_true(a.out_bytes > 0);
+    assert_string_equal(a.out, b.out);
+    output_free(&a);
+    output_free(&b);
+}
+
+static void assert_different(struct Output a, struct Output b)
+{
+    assert_status(&a, 0);
+    assert_status(&b, 0);
+    assert_string_not_equal(a.out, b.out);
+    output_free(&a);
+    output_free(&b);
+}
+
+// --------------------------------------------------------------------------------------------- generate
+
+static void test_greedy_repeats(void **state)
+{
+    (void)state;
+    assert_same(GREEDY("-n", "24"), GREEDY("-n", "24"));
+    assert_same(GREEDY("-n", "24", "--submit", "1"), GREEDY("-n", "24", "--submit", "7"));
+}
+
+static void test_seeds(void **state)
+{
+    (void)state;
+    assert_same(GENERATE("-p", PROMPT, "-n", "24", "-s", "7"), GENERATE("-p", PROMPT, "-n", "24", "-s", "7", "--submit", "3"));
+    assert_different(GENERATE("-p", PROMPT, "-n", "24", "-s", "7"), GENERATE("-p", PROMPT, "-n", "24", "-s", "8"));
+    assert_different(GENERATE("-p", PROMPT, "-n", "24"), GENERATE("-p", PROMPT, "-n", "24")); // a new seed each time
+}
+
+static void test_json(void **state)
+{
+    (void)state;
+    struct Output plain = GREEDY("-n", "16");
+    assert_status(&plain, 0);
+    assert_non_null(strstr(plain.err, "decode"));
+    cJSON *json = parse(GREEDY("-n", "16", "--json"));
+    assert_string_equal(text_of(json, "text"), plain.out);
+    assert_string_equal(text_of(json, "stop"), "length");
+    assert_int_equal(length_of(json, "ids"), 16);
+    assert_true(length_of(json, "prompt_ids") > 0);
+    const cJSON *timings = member(json, "timings");
+    assert_true(number_of(timings, "load_s") > 0);
+    assert_true(number_of(timings, "decode_tokens_per_s") > 0);
+    cJSON_Delete(json);
+    output_free(&plain);
+}
+
+static void test_echo_and_ids(void **state)
+{
+    (void)state;
+    struct Output ids = RUN("tokenize", "-m", TALES, "-p", PROMPT);
+    struct Output bare = GREEDY("-n", "8"), echo = GREEDY("-n", "8", "--echo");
+    struct Output from_ids = GENERATE("--ids", ids.out, "--temp", "0", "-n", "8", "--echo");
+    assert_status(&echo, 0);
+    assert_int_equal(strncmp(echo.out, PROMPT, strlen(PROMPT)), 0);
+    assert_string_equal(echo.out + strlen(PROMPT), bare.out);
+    assert_string_equal(from_ids.out, echo.out);
+    output_free(&ids);
+    output_free(&bare);
+    output_free(&echo);
+    output_free(&from_ids);
+}
+
+static void test_stop_string(void **state)
+{
+    (void)state;
+    struct Output whole = GREEDY("-n", "32");
+    assert_status(&whole, 0);
+    assert_true(whole.out_bytes > 40);
+    char stop[16] = {0};
+    memcpy(stop, whole.out + 20, 9); // across tokens, very likely
+    size_t before = (size_t)(strstr(whole.out, stop) - whole.out);
+    cJSON *json = parse(GREEDY("-n", "32", "-r", "no such text", "-r", stop, "--json"));
+    assert_string_equal(text_of(json, "stop"), "stop");
+    assert_int_equal(strlen(text_of(json, "text")), before);
+    assert_int_equal(strncmp(text_of(json, "text"), whole.out, before), 0);
+    cJSON_Delete(json);
+    output_free(&whole);
+}
+
+static void test_lengths(void **state)
+{
+    (void)state;
+    cJSON *json = parse(GREEDY("-n", "0", "--json"));
+    assert_int_equal(length_of(json, "ids"), 0);
+    assert_string_equal(text_of(json, "text"), "");
+    assert_string_equal(text_of(json, "stop"), "length");
+    cJSON_Delete(json);
+
+    // a context of exactly so many tokens yields one more, and ends
+    json = parse(GREEDY("-n", "-1", "-c", "24", "--ignore-eos", "--json"));
+    assert_int_equal(length_of(json, "prompt_ids") + length_of(json, "ids"), 25);
+    assert_string_equal(text_of(json, "stop"), "context");
+    cJSON_Delete(json);
+    assert_sentence(GREEDY("-c", "2"), 1, "context");
+    assert_sentence(GREEDY("-c", "1000000"), 1, "context");
+}
+
+static void test_empty_prompt(void **state)
+{
+    (void)state;
+    cJSON *json = parse(GENERATE("--temp", "0", "-n", "4", "--json"));
+    assert_int_equal(length_of(json, "prompt_ids"), 1);
+    assert_int_equal(cJSON_GetArrayItem(member(json, "prompt_ids"), 0)->valueint, 4095); // the model's bos
+    cJSON_Delete(json);
+    assert_same(GENERATE("--temp", "0", "-n", "4"), GENERATE("-p", "", "--temp", "0", "-n", "4"));
+    assert_sentence(GENERATE("--ids", "1,4096"), 1, "id 4096 is outside the vocabulary of 4096");
+}
+
+static void test_interrupt(void **state)
+{
+    (void)state;
+    struct Output o = program_interrupt((const char *const[]){"generate", "-m", TALES, "-p", PROMPT, "--echo", "--ignore-eos", "-n", "-1", "-v", NULL});
+    if (o.status != 0) { // a fast device may have been done before
+        assert_status(&o, 130);
+        assert_non_null(strstr(o.err, "stop: interrupt"));
+    }
+    assert_non_null(strstr(o.err, "counters"));
+    output_free(&o);
+}
+
+// ---------------------------------------------------------------------------------- logits, perplexity
+
+struct Matrix {
+    size_t rows, columns;
+    float *data;
+};
+
+static struct Matrix read_npy(const char *path)
+{
+    struct Matrix m = {0};
+    char header[128];
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    assert_int_equal(fread(header, 1, 128, file), 128);
+    const char *shape = strstr(header + 10, "'shape': (");
+    assert_non_null(shape);
+    assert_int_equal(sscanf(shape, "'shape': (%zu, %zu)", &m.rows, &m.columns), 2);
+    assert_true(m.rows > 0 && m.rows <= MAX_IDS && m.columns == 4096);
+    m.data = malloc(m.rows * m.columns * sizeof *m.data);
+    assert_non_null(m.data);
+    assert_int_equal(fread(m.data, sizeof *m.data, m.rows * m.columns, file), m.rows * m.columns);
+    assert_int_equal(fgetc(file), EOF);
+    fclose(file);
+    return m;
+}
+
+static struct Matrix logits(const char *ids, const char *last)
+{
+    struct Output o = RUN("logits", "-m", TALES, "--ids", ids, "-o", out_path, last);
+    assert_status(&o, 0);
+    assert_int_equal(o.out_bytes, 0);
+    output_free(&o);
+    return read_npy(out_path);
+}
+
+static size_t argmax(const float *row, size_t columns)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < columns; i++)
+        if (row[i] > row[best]) best = i;
+    return best;
+}
+
+static void test_logits(void **state)
+{
+    (void)state;
+    struct Matrix all = logits("71,72,500,33,1000", NULL), last = logits("71,72,500,33,1000", "--last");
+    assert_int_equal(all.rows, 5);
+    assert_int_equal(last.rows, 1);
+    for (size_t i = 0; i < 5 * all.columns; i++) assert_true(isfinite(all.data[i]));
+    assert_memory_equal(last.data, all.data + 4 * all.columns, all.columns * sizeof *all.data);
+
+    cJSON *json = parse(GENERATE("--ids", "71,72,500,33,1000", "--temp", "0", "-n", "1", "--ignore-eos", "--json"));
+    assert_int_equal(cJSON_GetArrayItem(member(json, "ids"), 0)->valueint, argmax(last.data, last.columns));
+    cJSON_Delete(json);
+    free(all.data);
+    free(last.data);
+    assert_sentence(RUN("logits", "-m", TALES, "-p", "a", "-o", "no/such/place.npy"), 1, "no/such/place.npy");
+    assert_sentence(RUN("logits", "-m", TALES, "-p", PROMPT, "-c", "1", "-o", out_path), 1, "context");
+}
+
+static double row_nll(const float *row, size_t columns, size_t target)
+{
+    double sum = 0, largest = (double)row[argmax(row, columns)];
+    for (size_t i = 0; i < columns; i++) sum += exp((double)row[i] - largest);
+    return log(sum) + largest - (double)row[target];
+}
+
+static void test_perplexity(void **state)
+{
+    (void)state;
+    struct Matrix m = logits("71,72,500,33,1000", NULL);
+    static const size_t targets[] = {72, 500, 33, 1000};
+    double nll = 0;
+    for (size_t i = 0; i < 4; i++) nll += row_nll(m.data + i * m.columns, m.columns, targets[i]) / 4;
+    free(m.data);
+    cJSON *json = parse(RUN("perplexity", "-m", TALES, "--ids", "71,72,500,33,1000", "--json"));
+    assert_float_equal(number_of(json, "nll"), nll, 1e-5);
+    assert_float_equal(number_of(json, "ppl") / exp(nll), 1, 1e-5);
+    assert_int_equal((int)number_of(json, "tokens"), 5);
+    cJSON_Delete(json);
+    assert_sentence(RUN("perplexity", "-m", TALES, "--ids", "71"), 1, "2 at least");
+    assert_sentence(RUN("perplexity", "-m", TALES, "--ids", "71,72", "-c", "16", "--stride", "16"), 1, "below the context of 16");
+}
+
+// Windows of 4 over 7 tokens, moving on by 2: 0-4, 2-6, 4-7 (Hugging Face's definition).
+static void test_perplexity_windows(void **state)
+{
+    (void)state;
+    static const size_t ids[] = {71, 72, 500, 33, 1000, 9, 250};
+    struct Matrix first = logits("71,72,500,33", NULL), second = logits("500,33,1000,9", NULL), third = logits("1000,9,250", NULL);
+    double nll = 0;
+    for (size_t t = 1; t < 4; t++) nll += row_nll(first.data + (t - 1) * first.columns, first.columns, ids[t]);
+    for (size_t t = 4; t < 6; t++) nll += row_nll(second.data + (t - 3) * second.columns, second.columns, ids[t]);
+    nll += row_nll(third.data + third.columns, third.columns, ids[6]);
+    cJSON *json = parse(RUN("perplexity", "-m", TALES, "--ids", "71,72,500,33,1000,9,250", "-c", "4", "--json"));
+    assert_float_equal(number_of(json, "nll"), nll / 6, 1e-4);
+    assert_int_equal((int)number_of(json, "counted"), 6);
+    cJSON_Delete(json);
+    free(first.data);
+    free(second.data);
+    free(third.data);
+}
+
+// -------------------------------------------------------------------------- devices, bench, selftest
+
+static void test_devices(void **state)
+{
+    (void)state;
+    cJSON *json = parse(RUN("devices", "--json"));
+    assert_true(length_of(json, "devices") >= 1);
+    const cJSON *first = cJSON_GetArrayItem(member(json, "devices"), 0);
+    assert_true(cJSON_IsTrue(member(first, "usable")));
+    assert_int_equal((int)number_of(first, "index"), 0);
+    char name[256];
+    snprintf(name, sizeof name, "%s", text_of(first, "name"));
+    cJSON_Delete(json);
+    assert_same(GREEDY("-n", "2", "--device", "0"), GREEDY("-n", "2", "--device", name));
+    assert_sentence(GREEDY("--device", "no such device"), 1, "no such device");
+    assert_sentence(GREEDY("--device", "99"), 1, "99");
+    assert_sentence(RUN("devices", "--device", "no such device"), 1, "no such device");
+}
+
+static void test_bench(void **state)
+{
+    (void)state;
+    struct Output o = RUN("bench", "-m", TALES, "-p", "20", "-n", "6", "-d", "3", "-r", "2", "-o", "csv");
+    assert_status(&o, 0);
+    assert_int_equal(strncmp(o.out, "model,", 6), 0);
+    assert_non_null(strstr(o.out, ",test,avg_ts,"));
+    static const char *const tests[] = {"\"pp20 @ d3\",", "\"tg6 @ d3\","};
+    for (int i = 0; i < 2; i++) {
+        const char *test = strstr(o.out, tests[i]);
+        assert_non_null(test);
+        assert_true(atof(test + strlen(tests[i])) > 0);
+    }
+    output_free(&o);
+
+    cJSON *json = parse(RUN("bench", "-m", TALES, "-p", "0", "-n", "4", "-r", "1", "-o", "json"));
+    assert_int_equal(cJSON_GetArraySize(json), 1);
+    const cJSON *row = cJSON_GetArrayItem(json, 0);
+    assert_string_equal(text_of(row, "test"), "tg4");
+    assert_true(number_of(row, "avg_ts") > 0);
+    assert_true(number_of(row, "gb_per_s") > 0);
+    assert_true(number_of(row, "dispatches_per_token") > 0);
+    cJSON_Delete(json);
+    assert_sentence(RUN("bench", "-m", TALES, "-d", "100000", "-o", "json"), 1, "-d 100000");
+}
+
+static void test_selftest(void **state)
+{
+    (void)state;
+    struct Output o = RUN("selftest", "-m", TALES, "--report", out_path);
+    assert_status(&o, 0);
+    assert_non_null(strstr(o.out, "pass"));
+    assert_null(strstr(o.out, "FAIL"));
+    output_free(&o);
+    char report[65536] = {0};
+    FILE *file = fopen(out_path, "rb");
+    assert_non_null(file);
+    assert_true(fread(report, 1, sizeof report - 1, file) > 0);
+    fclose(file);
+    cJSON *json = cJSON_Parse(report);
+    assert_non_null(json);
+    assert_int_equal((int)number_of(json, "failures"), 0);
+    assert_true(length_of(json, "results") > 0);
+    assert_int_equal(length_of(json, "bench"), 2);
+    assert_true(number_of(member(member(json, "device"), "limits"), "subgroup_size") > 0);
+    cJSON_Delete(json);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_greedy_repeats),
+        cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_echo_and_ids),
+        cmocka_unit_test(test_stop_string),
+        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_empty_prompt),
+        cmocka_unit_test(test_interrupt),
+        cmocka_unit_test_setup_teardown(test_logits, make_names, drop_files),
+        cmocka_unit_test_setup_teardown(test_perplexity, make_names, drop_files),
+        cmocka_unit_test_setup_teardown(test_perplexity_windows, make_names, drop_files),
+        cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_bench),
+        cmocka_unit_test_setup_teardown(test_selftest, make_names, drop_files),
+    };
+    return cmocka_run_group_tests_name("gpu_cli", tests, NULL, NULL);
+}
