@@ -27,6 +27,7 @@ static int open_model(struct Run *run, const struct Options *options, vkgpt_erro
     const vkgpt_model_options model = {(vkgpt_format)options->weights, progress_bytes, &progress};
     int code = vkgpt_model_open(run->device, run->dir, &model, &run->model, err);
     progress_end(&progress);
+    if (!code && run_model(run)->note[0]) fprintf(stderr, "vkgpt: %s\n", run_model(run)->note);
     return code;
 }
 
