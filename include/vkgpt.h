@@ -124,6 +124,7 @@ typedef struct vkgpt_model_info {
     int64_t bos;                 // -1: none
     uint32_t eos_count;
     uint32_t eos[16];
+    char note[128];              // what the user should hear about the load, or ""
 } vkgpt_model_info;
 
 // Loads a checkpoint directory onto the device: config.json, and model.safetensors or pytorch_model.bin,

@@ -1,0 +1,159 @@
+// The model: a transformer (Radford et al. 2018, 2019) as a list of dispatches. Decode runs one token of every
+// sequence, five dispatches a layer; prefill runs a block of tokens of one sequence.
+#include "engine/session.h"
+
+static struct Grid grid(uint32_t x, uint32_t y, uint32_t z) { return (struct Grid){x, y, z}; }
+static uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+
+uint32_t product_groups(const struct Product *product, const struct Matrix *matrix)
+{
+    uint32_t groups = 0;
+    for (uint32_t i = 0; i < matrix->chunk_count; i++) groups += ceil_div(matrix->chunks[i].count, product->group_outputs);
+    return groups;
+}
+
+uint32_t forward_max_sets(const struct vkgpt_session *s)
+{
+    uint32_t sets = 16 + s->model->wte.chunk_count + s->model->head->chunk_count;
+    for (uint32_t l = 0; l < s->model->config.layers; l++) {
+        const struct Layer *layer = &s->model->layers[l];
+        sets += 4 + layer->c_attn.chunk_count + layer->c_proj.chunk_count + layer->c_fc.chunk_count + layer->c_out.chunk_count;
+    }
+    return sets;
+}
+
+// y = W x + b, once per chunk of W. bindings holds state, W, vectors, x, y and what the kernel writes besides.
+static void product(struct Recording *rec, const struct Product *p, const struct Matrix *w, uint32_t rows, struct Bindings bindings, struct ProductArgs args)
+{
+    for (uint32_t i = 0; i < w->chunk_count; i++) {
+        const struct Chunk *chunk = &w->chunks[i];
+        bindings.slices[1] = &chunk->slice;
+        args.first = chunk->first;
+        args.count = chunk->count;
+        uint32_t groups = ceil_div(chunk->count, p->group_outputs);
+        dispatch(rec, p->pipelines[w->format], grid(groups, ceil_div(rows, p->group_rows), 1), bindings, &args, sizeof args);
+        args.first_group += groups;
+    }
+}
+
+// n = norm(x), where the kernel that wants it does not make it itself; says which of the two it reads.
+static const struct Slice *norm(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, const struct Product *p, uint32_t rows,
+                                const struct Slice *vectors, uint32_t gain, uint32_t bias)
+{
+    const struct vkgpt_model *m = s->model;
+    if (p->staged) return &s->b.x;
+    dispatch(rec, k->norm, grid(1, rows, 1), BUFFERS(&s->b.state, vectors, &s->b.x, &s->b.n),
+             ARGS(NormArgs, .dim = m->config.dim, .stride = m->dim, .gain = gain, .bias = bias, .eps = m->config.eps));
+    return &s->b.n;
+}
+
+// x = wte[token] + wpe[position]
+static void embed(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows)
+{
+    const struct vkgpt_model *m = s->model;
+    for (uint32_t i = 0; i < m->wte.chunk_count; i++) {
+        const struct Chunk *chunk = &m->wte.chunks[i];
+        dispatch(rec, k->embed[m->wte.format], grid(1, rows, 1),
+                 BUFFERS(&s->b.state, &s->b.tokens, &chunk->slice, &m->wpe.chunks[0].slice, &s->b.x),
+                 ARGS(EmbedArgs, .dim = m->dim, .first = chunk->first, .count = chunk->count, .vocab = m->config.vocab,
+                      .token_stride = s->context + 1));
+    }
+}
+
+// What all products of a model share; x_stride, y_stride, bias and the norm are each one's own.
+static struct ProductArgs common_args(const struct vkgpt_session *s)
+{
+    const struct vkgpt_model *m = s->model;
+    return (struct ProductArgs){
+        .dim = m->config.dim,
+        .eps = m->config.eps,
+        .heads = m->config.heads,
+        .head_dim = m->head_dim,
+        .context = s->context,
+        .span = s->decode.span,
+        .splits = s->splits,
+    };
+}
+
+// logits = norm(x) head
+static void head(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows)
+{
+    const struct vkgpt_model *m = s->model;
+    struct ProductArgs args = common_args(s);
+    args.x_stride = m->dim, args.y_stride = m->vocab, args.bias = NO_BIAS;
+    args.norm_gain = 0, args.norm_bias = m->dim;
+    args.outputs = m->config.vocab, args.groups = s->head_groups;
+    const struct Slice *in = norm(s, rec, k, &k->head, rows, &m->ln_f, 0, m->dim);
+    product(rec, &k->head, m->head, rows, BUFFERS(&s->b.state, NULL, &m->ln_f, in, &s->b.logits, &s->b.head_parts), args);
+}
+
+// attention: x += project(attend(qkv(norm(x))))
+static void attention(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l, uint32_t splits)
+{
+    const struct vkgpt_model *m = s->model;
+    const struct Layer *layer = &m->layers[l];
+    const struct VectorOffsets *at = &m->at;
+    struct ProductArgs args = common_args(s);
+    args.x_stride = m->dim, args.y_stride = m->width, args.bias = at->c_attn;
+    args.norm_gain = at->ln_1_gain, args.norm_bias = at->ln_1_bias;
+    const struct Slice *in = norm(s, rec, k, &k->qkv, rows, &layer->vectors, at->ln_1_gain, at->ln_1_bias);
+    product(rec, &k->qkv, &layer->c_attn, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.q, &s->b.k[l], &s->b.v[l]), args);
+
+    bool decode = k == &s->decode;
+    const struct Slice *out = decode ? &s->b.parts : &s->b.a;
+    struct Grid cover = decode ? grid(m->config.heads, rows, splits) : grid(m->config.heads, ceil_div(rows, k->block_queries), 1);
+    dispatch(rec, k->attend, cover, BUFFERS(&s->b.state, &s->b.q, &s->b.k[l], &s->b.v[l], out),
+             ARGS(AttendArgs, .heads = m->config.heads, .head_dim = m->head_dim, .context = s->context, .span = s->decode.span,
+                  .splits = s->splits, .scale = config_attention_scale(&m->config, l), .q_stride = m->width));
+
+    args.x_stride = m->width, args.y_stride = m->dim, args.bias = at->c_proj;
+    if (decode && !k->project.staged) {
+        struct ProductArgs merge = args;
+        merge.y_stride = m->width;
+        dispatch(rec, k->merge, grid(1, rows, 1), BUFFERS(&s->b.state, out, &s->b.a), &merge, sizeof merge);
+        out = &s->b.a;
+    }
+    product(rec, &k->project, &layer->c_proj, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, out, &s->b.x), args);
+}
+
+// feed forward: x += contract(activation(expand(norm(x))))
+static void feed_forward(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l)
+{
+    const struct vkgpt_model *m = s->model;
+    const struct Layer *layer = &m->layers[l];
+    const struct VectorOffsets *at = &m->at;
+    struct ProductArgs args = common_args(s);
+    args.x_stride = m->dim, args.y_stride = m->inner, args.bias = at->c_fc;
+    args.norm_gain = at->ln_2_gain, args.norm_bias = at->ln_2_bias;
+    const struct Slice *in = norm(s, rec, k, &k->expand, rows, &layer->vectors, at->ln_2_gain, at->ln_2_bias);
+    product(rec, &k->expand, &layer->c_fc, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.h), args);
+
+    args.x_stride = m->inner, args.y_stride = m->dim, args.bias = at->c_out;
+    product(rec, &k->contract, &layer->c_out, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, &s->b.h, &s->b.x), args);
+}
+
+void forward_step(struct vkgpt_session *s, struct Recording *rec, uint32_t splits)
+{
+    const struct vkgpt_model *m = s->model;
+    const struct Kernels *k = &s->decode;
+    uint32_t rows = s->sequences;
+    embed(s, rec, k, rows);
+    for (uint32_t l = 0; l < m->config.layers; l++) {
+        attention(s, rec, k, rows, l, splits);
+        feed_forward(s, rec, k, rows, l);
+    }
+    head(s, rec, k, rows);
+    dispatch(rec, k->sample, grid(rows, 1, 1), BUFFERS(&s->b.state, &s->b.tokens, &s->b.logits, &s->b.head_parts, &s->b.ring),
+             ARGS(SampleArgs, .vocab = m->config.vocab, .logits_stride = m->vocab, .groups = s->head_groups, .token_stride = s->context + 1));
+}
+
+void forward_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, bool logits)
+{
+    const struct Kernels *k = &s->prefill;
+    embed(s, rec, k, rows);
+    for (uint32_t l = 0; l < s->model->config.layers; l++) {
+        attention(s, rec, k, rows, l, 0);
+        feed_forward(s, rec, k, rows, l);
+    }
+    if (logits) head(s, rec, k, rows);
+}

@@ -1,0 +1,36 @@
+// Which variant of each kernel a device runs, with which specialization constants, for the shapes of one model. The
+// only place that knows that a software driver wants other kernels than a GPU.
+#ifndef VKGPT_ENGINE_KERNELS_H
+#define VKGPT_ENGINE_KERNELS_H
+
+#include "engine/model.h"
+
+#define FORMATS 2 // WEIGHTS_F32, WEIGHTS_F16
+
+// qkv, project, expand, contract or head: y = W x + b.
+struct Product {
+    const struct Pipeline *pipelines[FORMATS];
+    uint32_t group_outputs, group_rows; // that one workgroup makes
+    bool staged;                        // it makes its own input from x: the norm, or the merged attention
+};
+
+struct Kernels {
+    const struct Pipeline *embed[FORMATS], *norm, *attend, *merge, *sample; // attend: attend_block in prefill
+    struct Product qkv, project, expand, contract, head;
+    uint32_t span;          // decode: positions in a split of the cache
+    uint32_t block_queries; // prefill: queries in a workgroup of attend_block
+};
+
+// Sizes that the kernels are made for; enough to test one without a model.
+struct Shape {
+    uint32_t dim, head_dim, width, inner; // padded
+    uint32_t span;
+    uint32_t kv;                          // KV_F32, KV_F16
+    uint32_t activation;                  // ACTIVATE_...
+    bool formats[FORMATS];                // that occur
+};
+
+int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, struct Kernels *kernels, vkgpt_error *err);
+int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, struct Kernels *kernels, vkgpt_error *err);
+
+#endif

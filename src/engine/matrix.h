@@ -1,0 +1,48 @@
+// A matrix on the device: (out, in), both padded to 8 with zeros, cut into chunks of rows where one buffer may not
+// hold it whole. The padding is an upload-time matter: no kernel has a tail along a row.
+#ifndef VKGPT_ENGINE_MATRIX_H
+#define VKGPT_ENGINE_MATRIX_H
+
+#include "gpu/upload.h"
+#include "model/checkpoint.h"
+
+#define PAD 8
+static inline uint32_t padded(uint32_t n) { return (n + PAD - 1) / PAD * PAD; }
+
+struct Chunk {
+    struct Slice slice;
+    uint32_t first, count; // rows
+};
+
+struct Matrix {
+    uint32_t out, in; // padded
+    uint32_t format;  // WEIGHTS_F32, WEIGHTS_F16
+    struct Chunk *chunks;
+    uint32_t chunk_count;
+};
+
+// One side of a matrix: `groups` runs of `size` elements, each padded to `padded`. The heads are such runs; the side
+// of any other matrix is one.
+struct Axis {
+    uint32_t groups, size, padded;
+};
+
+// Called as bytes of the checkpoint are read.
+struct Progress {
+    void (*report)(void *user, uint64_t done, uint64_t total);
+    void *user;
+    uint64_t done, total;
+};
+
+uint64_t matrix_bytes(uint32_t out, uint32_t in, uint32_t format);
+
+// Makes the chunks and uploads the weight. Errors: VKGPT_OUT_OF_MEMORY, VKGPT_DEVICE_LOST.
+int matrix_upload(struct Upload *upload, struct Pool *pool, const struct Weight *weight, struct Axis out, struct Axis in,
+                  uint32_t format, struct Progress *progress, struct Matrix *matrix, vkgpt_error *err);
+void matrix_free(struct Matrix *matrix);
+
+// Uploads a vector, padded, as floats at `offset` (in floats) of a slice. An absent one is zeros.
+int vector_upload(struct Upload *upload, const struct Slice *slice, uint32_t offset, const struct Weight *weight,
+                  struct Axis axis, vkgpt_error *err);
+
+#endif

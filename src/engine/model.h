@@ -1,0 +1,34 @@
+// A model on a device: its matrices and vectors, and the padded sizes that every kernel works with.
+#ifndef VKGPT_ENGINE_MODEL_H
+#define VKGPT_ENGINE_MODEL_H
+
+#include "engine/matrix.h"
+
+struct Layer {
+    struct Matrix c_attn;  // (3 heads head_dim, dim)
+    struct Matrix c_proj;  // (dim, heads head_dim)
+    struct Matrix c_fc;    // (inner, dim)
+    struct Matrix c_out;   // (dim, inner)
+    struct Slice vectors;  // norms and biases, at the offsets below
+};
+
+// Where each vector of a layer stands in its slice, in floats; the same for all layers.
+struct VectorOffsets {
+    uint32_t ln_1_gain, ln_1_bias, c_attn, c_proj, ln_2_gain, ln_2_bias, c_fc, c_out, count;
+};
+
+struct vkgpt_model {
+    vkgpt_device *device;
+    struct Config config;
+    char name[256];
+    uint32_t dim, head_dim, width, inner, vocab; // padded: C, of a head, of all heads, of the feed-forward layer, V
+    struct Pool pool;
+    struct Matrix wte, wpe, own_head;
+    const struct Matrix *head; // wte when tied
+    struct Layer *layers;
+    struct VectorOffsets at;
+    struct Slice ln_f;         // gain, then bias
+    vkgpt_model_info info;
+};
+
+#endif

@@ -1,0 +1,66 @@
+// A session's recordings, each made on first use and kept: `steps` for decode by their number and the splits of the
+// cache they look at, `blocks` for prefill by their rows.
+#include "engine/session.h"
+
+uint32_t block_rows(uint32_t block_size) { return block_size == 0 ? 32 : block_size == 1 ? 128 : 512; }
+
+static void copy_inbox(struct vkgpt_session *s, struct Recording *rec)
+{
+    VkDeviceSize state = s->sequences * sizeof(struct Sequence);
+    recording_copy(rec, &s->b.inbox, 0, &s->b.state, 0, state);
+    recording_copy(rec, &s->b.inbox, state, &s->b.tokens, 0, (VkDeviceSize)s->sequences * (s->context + 1) * 4);
+}
+
+int session_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
+{
+    *rec = &s->admit;
+    if (s->admit.commands) return VKGPT_OK;
+    int status = recording_begin(s->device, "setting the state", 1, &s->admit, err);
+    if (status) return status;
+    copy_inbox(s, &s->admit);
+    return recording_end(&s->admit);
+}
+
+int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn, struct Recording **rec, vkgpt_error *err)
+{
+    struct Recording *steps = *rec = &s->steps[step_size][split_size][turn];
+    if (steps->commands) return VKGPT_OK;
+    int status = recording_begin(s->device, "decode", forward_max_sets(s), steps, err);
+    if (status) return status;
+    uint32_t splits = 1u << split_size;
+    if (splits > s->splits) splits = s->splits;
+    for (uint32_t i = 0; i < 1u << step_size; i++) forward_step(s, steps, splits);
+    return recording_end(steps);
+}
+
+static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, bool logits, vkgpt_error *err)
+{
+    int status = session_prefill_kernels(s, err);
+    if (!status) status = recording_begin(s->device, "prefill", forward_max_sets(s), rec, err);
+    if (status) return status;
+    copy_inbox(s, rec);
+    forward_block(s, rec, rows, logits);
+    if (logits) recording_copy(rec, &s->b.logits, 0, &s->b.readback, 0, (VkDeviceSize)rows * s->model->vocab * 4);
+    return recording_end(rec);
+}
+
+int session_block(struct vkgpt_session *s, uint32_t block_size, struct Recording **rec, vkgpt_error *err)
+{
+    *rec = &s->blocks[block_size];
+    return (*rec)->commands ? VKGPT_OK : record_block(s, *rec, block_rows(block_size), false, err);
+}
+
+int session_logits_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
+{
+    *rec = &s->logits_block;
+    return (*rec)->commands ? VKGPT_OK : record_block(s, *rec, s->logit_rows, true, err);
+}
+
+void session_free_recordings(struct vkgpt_session *s)
+{
+    recording_free(&s->admit);
+    recording_free(&s->logits_block);
+    for (uint32_t i = 0; i < BLOCK_SIZES; i++) recording_free(&s->blocks[i]);
+    struct Recording *steps = &s->steps[0][0][0];
+    for (uint32_t i = 0; i < STEP_SIZES * SPLIT_SIZES * IN_FLIGHT; i++) recording_free(&steps[i]);
+}

@@ -1,0 +1,80 @@
+// A session: the KV cache, the activations and the recordings that run one model over them. Everything is an array
+// over sequences; the public API drives one.
+#ifndef VKGPT_ENGINE_SESSION_H
+#define VKGPT_ENGINE_SESSION_H
+
+#include "engine/kernels.h"
+
+#define MAX_STEPS 32   // tokens in a submission
+#define STEP_SIZES 6   // 1, 2, 4, ... 32
+#define SPLIT_SIZES 16 // splits of the cache: 1, 2, 4, ...
+#define IN_FLIGHT 2
+#define BLOCK_SIZES 3  // rows of a prefill recording: 32, 128, 512
+#define LOGIT_BYTES ((uint64_t)16 << 20) // of one block of logits, about
+
+struct Buffers {
+    struct Slice state;      // struct Sequence (sequences)
+    struct Slice tokens;     // (sequences, context + 1)
+    struct Slice x, n;       // (rows, dim): the residual stream, and its norm
+    struct Slice q, a;       // (rows, width): queries, attention's output
+    struct Slice h;          // (rows, inner)
+    struct Slice parts;      // (sequences, heads, splits, head_dim + 4)
+    struct Slice logits;     // (logit rows, vocab)
+    struct Slice head_parts; // struct HeadPart (sequences, head groups)
+    struct Slice ring;       // (sequences, context + 1): tokens and stops, which the host reads
+    struct Slice inbox;      // state, then tokens, as the host sets them
+    struct Slice readback;   // logits, which the host reads
+    struct Slice *k, *v;     // per layer: (sequences, heads, context, head_dim)
+};
+
+struct vkgpt_session {
+    vkgpt_model *model;
+    vkgpt_device *device;
+    uint32_t context, kv, sequences;
+    uint32_t rows;            // that the activations have room for
+    uint32_t logit_rows;
+    uint32_t splits;          // of the whole cache
+    uint32_t head_groups;     // workgroups of head, over all its chunks
+    uint32_t steps_asked;     // tokens per submission; 0: by time
+    struct Kernels decode, prefill;
+    bool prefill_ready;       // prefill's kernels are compiled
+    struct Pool device_pool, upload_pool, read_pool;
+    struct Buffers b;
+
+    struct Recording admit;   // inbox -> state and tokens
+    struct Recording steps[STEP_SIZES][SPLIT_SIZES][IN_FLIGHT];
+    struct Recording blocks[BLOCK_SIZES];
+    struct Recording logits_block;
+
+    uint32_t position;        // tokens so far
+    uint32_t cached;          // of them in the cache
+    double step_seconds;      // of one decoded token, 0: not measured
+    double row_seconds;       // of one prefilled row
+    vkgpt_counters counters;
+};
+
+// forward.c: what the model computes.
+
+// One decode step of every sequence: token at `position` in, next token out. `splits` of the cache are looked at.
+void forward_step(struct vkgpt_session *s, struct Recording *rec, uint32_t splits);
+// `rows` tokens of sequence 0, from its position on, into the cache; with `logits` their logits too.
+void forward_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, bool logits);
+uint32_t forward_max_sets(const struct vkgpt_session *s);
+// Workgroups that a product takes for one matrix, over all its chunks.
+uint32_t product_groups(const struct Product *product, const struct Matrix *matrix);
+
+// buffers.c
+int session_make_buffers(struct vkgpt_session *s, vkgpt_error *err);
+
+// session.c: compiled on first use, since a prompt of one token needs none of them.
+int session_prefill_kernels(struct vkgpt_session *s, vkgpt_error *err);
+
+// recordings.c: each is made on first use and kept.
+int session_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
+int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn, struct Recording **rec, vkgpt_error *err);
+int session_block(struct vkgpt_session *s, uint32_t block_size, struct Recording **rec, vkgpt_error *err);
+int session_logits_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
+uint32_t block_rows(uint32_t block_size);
+void session_free_recordings(struct vkgpt_session *s);
+
+#endif

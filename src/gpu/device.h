@@ -1,0 +1,51 @@
+// A Vulkan device: instance, queue, features, and the counters that show what it costs the host. Everything that
+// vkgpt makes on a GPU hangs on one of these; there are no globals.
+#ifndef VKGPT_GPU_DEVICE_H
+#define VKGPT_GPU_DEVICE_H
+
+#include "gpu/vulkan.h"
+
+#define DEVICE_MAX_PIPELINES 256
+
+struct Pipeline;
+
+struct vkgpt_device {
+    vkgpt_device_info info;
+    VkInstance instance;
+    VkDebugUtilsMessengerEXT messenger; // when VKGPT_VALIDATE=1
+    VkPhysicalDevice physical;
+    VkDevice handle;
+    struct VolkDeviceTable vk;
+    uint32_t queue_family;
+    VkQueue queue;
+    VkCommandPool command_pool;
+    VkPhysicalDeviceMemoryProperties memory;
+    VkPipelineCache pipeline_cache;
+    size_t pipeline_cache_bytes; // as it was read from disk
+    VkDescriptorSetLayout set_layout; // MAX_BUFFERS storage buffers
+    VkPipelineLayout pipeline_layout;
+    VkSemaphore timeline;             // of the queue: value n is reached when submission n is done
+    uint64_t submitted;               // the last value asked for
+    struct Pipeline *pipelines[DEVICE_MAX_PIPELINES];
+    uint32_t pipeline_count;
+    bool software;                    // a CPU: chooses the kernels' variants
+    bool lanes;                       // software, with shuffles and a known subgroup size: the LANES variants
+    bool size_control, full_subgroups;
+    float timestamp_period;           // nanoseconds; 0: no timestamps
+    uint32_t validation_messages;     // warnings and errors of the validation layer so far
+    // for vkgpt_counters
+    uint64_t recordings, descriptor_writes, device_allocations, host_allocations;
+};
+
+#define MAX_BUFFERS 8
+
+// malloc and its kin for what lives as long as a device, model or session: counted, zeroed, NULL when there is none.
+void *device_alloc(vkgpt_device *device, size_t count, size_t size);
+
+// Ends recording elsewhere: submits a finished command buffer and says at which value of the timeline it is done.
+int device_submit(vkgpt_device *device, VkCommandBuffer commands, uint64_t *value, vkgpt_error *err);
+// Waits for a value. `doing` names the work for the sentence that a lost device or a wait without end gets.
+int device_wait(vkgpt_device *device, uint64_t value, const char *doing, vkgpt_error *err);
+bool device_reached(vkgpt_device *device, uint64_t value);
+
+#endif

@@ -1,0 +1,185 @@
+// Recordings: command buffers that are made once and submitted many times.
+#include "gpu/recording.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int make_objects(struct Recording *rec, uint32_t max_sets)
+{
+    vkgpt_device *device = rec->device;
+    VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, max_sets * MAX_BUFFERS};
+    VkDescriptorPoolCreateInfo pool = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
+        .maxSets = max_sets,
+        .poolSizeCount = 1,
+        .pPoolSizes = &size,
+    };
+    VkQueryPoolCreateInfo queries = {
+        .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
+        .queryType = VK_QUERY_TYPE_TIMESTAMP,
+        .queryCount = 2,
+    };
+    VkCommandBufferAllocateInfo commands = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+        .commandPool = device->command_pool,
+        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+        .commandBufferCount = 1,
+    };
+    VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+    VkResult result = device->vk.vkCreateDescriptorPool(device->handle, &pool, NULL, &rec->pool);
+    if (!result && device->timestamp_period > 0) result = device->vk.vkCreateQueryPool(device->handle, &queries, NULL, &rec->queries);
+    if (!result) result = device->vk.vkAllocateCommandBuffers(device->handle, &commands, &rec->commands);
+    if (!result) result = device->vk.vkBeginCommandBuffer(rec->commands, &begin);
+    return result ? vk_fail(rec->err, result, rec->name) : VKGPT_OK;
+}
+
+int recording_begin(vkgpt_device *device, const char *name, uint32_t max_sets, struct Recording *rec, vkgpt_error *err)
+{
+    *rec = (struct Recording){.device = device, .name = name, .set_capacity = max_sets, .err = err};
+    rec->sets = device_alloc(device, max_sets, sizeof *rec->sets);
+    rec->status = rec->sets ? make_objects(rec, max_sets) : fail_memory(err, name, max_sets * sizeof *rec->sets);
+    if (rec->status) {
+        int status = rec->status;
+        recording_free(rec);
+        return status;
+    }
+    device->recordings++;
+    if (rec->queries) {
+        device->vk.vkCmdResetQueryPool(rec->commands, rec->queries, 0, 2);
+        device->vk.vkCmdWriteTimestamp(rec->commands, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, rec->queries, 0);
+    }
+    return VKGPT_OK;
+}
+
+static bool same_buffers(const struct SetEntry *entry, const struct Bindings *bindings)
+{
+    if (entry->count != bindings->count) return false;
+    for (uint32_t i = 0; i < entry->count; i++) {
+        const struct Slice *a = &entry->slices[i], *b = bindings->slices[i];
+        if (a->buffer != b->buffer || a->offset != b->offset || a->bytes != b->bytes) return false;
+    }
+    return true;
+}
+
+static VkDescriptorSet write_set(struct Recording *rec, const struct Bindings *bindings)
+{
+    vkgpt_device *device = rec->device;
+    VkDescriptorSet set = VK_NULL_HANDLE;
+    VkDescriptorSetAllocateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+        .descriptorPool = rec->pool,
+        .descriptorSetCount = 1,
+        .pSetLayouts = &device->set_layout,
+    };
+    VkResult result = rec->set_count == rec->set_capacity ? VK_ERROR_OUT_OF_HOST_MEMORY
+                                                          : device->vk.vkAllocateDescriptorSets(device->handle, &info, &set);
+    if (result) {
+        rec->status = vk_fail(rec->err, result, rec->name);
+        return VK_NULL_HANDLE;
+    }
+    struct SetEntry *entry = &rec->sets[rec->set_count++];
+    *entry = (struct SetEntry){.set = set, .count = bindings->count};
+    VkDescriptorBufferInfo buffers[MAX_BUFFERS];
+    for (uint32_t i = 0; i < bindings->count; i++) {
+        entry->slices[i] = *bindings->slices[i];
+        buffers[i] = (VkDescriptorBufferInfo){entry->slices[i].buffer, entry->slices[i].offset, entry->slices[i].bytes};
+    }
+    VkWriteDescriptorSet write = { // the bindings follow each other, so one write fills them all
+        .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+        .dstSet = set,
+        .descriptorCount = bindings->count,
+        .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+        .pBufferInfo = buffers,
+    };
+    device->vk.vkUpdateDescriptorSets(device->handle, 1, &write, 0, NULL);
+    device->descriptor_writes++;
+    return set;
+}
+
+// A recording of several tokens comes by the same buffers in the same order each time: look behind the last find first.
+static VkDescriptorSet find_set(struct Recording *rec, const struct Bindings *bindings)
+{
+    for (uint32_t i = 0; i < rec->set_count; i++) {
+        uint32_t at = (rec->set_cursor + i) % rec->set_count;
+        if (!same_buffers(&rec->sets[at], bindings)) continue;
+        rec->set_cursor = at + 1;
+        return rec->sets[at].set;
+    }
+    return write_set(rec, bindings);
+}
+
+static void barrier(struct Recording *rec, VkPipelineStageFlags from, VkAccessFlags written, VkPipelineStageFlags to, VkAccessFlags used)
+{
+    VkMemoryBarrier all = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER, .srcAccessMask = written, .dstAccessMask = used};
+    rec->device->vk.vkCmdPipelineBarrier(rec->commands, from, to, 0, 1, &all, 0, NULL, 0, NULL);
+}
+
+#define SHADER VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT
+#define TRANSFER VK_PIPELINE_STAGE_TRANSFER_BIT
+#define SHADER_USE (VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT)
+
+void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Grid grid, struct Bindings bindings, const void *args, size_t args_bytes)
+{
+    if (rec->status) return;
+    const struct VolkDeviceTable *vk = &rec->device->vk;
+    VkDescriptorSet set = find_set(rec, &bindings);
+    if (!set) return;
+    vk->vkCmdBindPipeline(rec->commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->handle);
+    vk->vkCmdBindDescriptorSets(rec->commands, VK_PIPELINE_BIND_POINT_COMPUTE, rec->device->pipeline_layout, 0, 1, &set, 0, NULL);
+    vk->vkCmdPushConstants(rec->commands, rec->device->pipeline_layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, (uint32_t)args_bytes, args);
+    vk->vkCmdDispatch(rec->commands, grid.x, grid.y, grid.z);
+    barrier(rec, SHADER, VK_ACCESS_SHADER_WRITE_BIT, SHADER, SHADER_USE);
+    rec->dispatches++;
+}
+
+void recording_copy(struct Recording *rec, const struct Slice *from, VkDeviceSize from_offset, const struct Slice *to, VkDeviceSize to_offset,
+                    VkDeviceSize bytes)
+{
+    if (rec->status) return;
+    VkBufferCopy copy = {from->offset + from_offset, to->offset + to_offset, bytes};
+    barrier(rec, SHADER | TRANSFER, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT, TRANSFER,
+            VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT);
+    rec->device->vk.vkCmdCopyBuffer(rec->commands, from->buffer, to->buffer, 1, &copy);
+    barrier(rec, TRANSFER, VK_ACCESS_TRANSFER_WRITE_BIT, SHADER | TRANSFER, SHADER_USE | VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT);
+}
+
+int recording_end(struct Recording *rec)
+{
+    if (rec->status) return rec->status;
+    barrier(rec, SHADER | TRANSFER, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
+    if (rec->queries) rec->device->vk.vkCmdWriteTimestamp(rec->commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, rec->queries, 1);
+    VkResult result = rec->device->vk.vkEndCommandBuffer(rec->commands);
+    free(rec->sets);
+    rec->sets = NULL;
+    if (result) rec->status = vk_fail(rec->err, result, rec->name);
+    rec->err = NULL;
+    return rec->status;
+}
+
+int recording_submit(struct Recording *rec, vkgpt_error *err) { return device_submit(rec->device, rec->commands, &rec->submitted, err); }
+
+int recording_wait(struct Recording *rec, vkgpt_error *err)
+{
+    return rec->submitted ? device_wait(rec->device, rec->submitted, rec->name, err) : VKGPT_OK;
+}
+
+double recording_seconds(const struct Recording *rec)
+{
+    uint64_t ticks[2];
+    if (!rec->queries) return 0.0;
+    VkResult result = rec->device->vk.vkGetQueryPoolResults(rec->device->handle, rec->queries, 0, 2, sizeof ticks, ticks, sizeof ticks[0],
+                                                            VK_QUERY_RESULT_64_BIT);
+    return result || ticks[1] < ticks[0] ? 0.0 : (double)(ticks[1] - ticks[0]) * rec->device->timestamp_period * 1e-9;
+}
+
+void recording_free(struct Recording *rec)
+{
+    vkgpt_device *device = rec->device;
+    if (!device) return;
+    if (rec->submitted) device_wait(device, rec->submitted, rec->name, NULL);
+    if (rec->commands) device->vk.vkFreeCommandBuffers(device->handle, device->command_pool, 1, &rec->commands);
+    device->vk.vkDestroyDescriptorPool(device->handle, rec->pool, NULL);
+    device->vk.vkDestroyQueryPool(device->handle, rec->queries, NULL);
+    free(rec->sets);
+    *rec = (struct Recording){0};
+}

@@ -1,0 +1,72 @@
+// Kernels and recordings. A pipeline is a kernel with its specialization constants; a recording is a command buffer
+// that is made once and submitted again and again, its descriptor sets written while it is made.
+#ifndef VKGPT_GPU_RECORDING_H
+#define VKGPT_GPU_RECORDING_H
+
+#define VKGPT_C
+#include "args.h"
+#include "gpu/memory.h"
+
+#define MAX_CONSTANTS 16
+
+struct Pipeline {
+    VkPipeline handle;
+    const char *kernel;                // "qkv_lanes"
+    uint32_t constants[MAX_CONSTANTS]; // by constant_id; 0 is the workgroup's size
+    uint32_t constant_count;
+};
+
+// The pipeline of a kernel with these constants, made on first use and kept by the device.
+int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *constants, uint32_t count,
+                 const struct Pipeline **pipeline, vkgpt_error *err);
+void pipelines_free(vkgpt_device *device);
+
+struct Grid {
+    uint32_t x, y, z;
+};
+
+struct Bindings {
+    const struct Slice *slices[MAX_BUFFERS];
+    uint32_t count;
+};
+
+struct SetEntry { // a descriptor set and the buffers that it names
+    VkDescriptorSet set;
+    struct Slice slices[MAX_BUFFERS];
+    uint32_t count;
+};
+
+struct Recording {
+    vkgpt_device *device;
+    VkCommandBuffer commands;
+    VkDescriptorPool pool;
+    struct SetEntry *sets; // while recording: equal bindings share a set
+    uint32_t set_count, set_capacity, set_cursor;
+    VkQueryPool queries;   // two timestamps, or null
+    uint64_t submitted;    // timeline value of the last submission, 0: never
+    uint32_t dispatches;
+    const char *name;      // for sentences
+    int status;            // the first failure while recording; dispatches after it do nothing
+    vkgpt_error *err;
+};
+
+// Begins a recording of at most max_sets different sets of buffers. err is kept until recording_end.
+int recording_begin(vkgpt_device *device, const char *name, uint32_t max_sets, struct Recording *rec,
+                    vkgpt_error *err);
+// Runs a kernel over a grid of workgroups, then makes what it wrote visible to what follows.
+void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Grid grid, struct Bindings bindings,
+              const void *args, size_t args_bytes);
+// Copies bytes and makes them visible to kernels and, at the end of a recording, to the host.
+void recording_copy(struct Recording *rec, const struct Slice *from, VkDeviceSize from_offset, const struct Slice *to,
+                    VkDeviceSize to_offset, VkDeviceSize bytes);
+int recording_end(struct Recording *rec); // everything written becomes visible to the host; returns the first failure
+int recording_submit(struct Recording *rec, vkgpt_error *err);
+int recording_wait(struct Recording *rec, vkgpt_error *err);
+double recording_seconds(const struct Recording *rec); // device time of the last submission, 0 when unknown
+void recording_free(struct Recording *rec);
+
+#define BUFFERS(...)                                                                                       \
+    ((struct Bindings){{__VA_ARGS__}, sizeof((const struct Slice *[]){__VA_ARGS__}) / sizeof(struct Slice *)})
+#define ARGS(type, ...) &(struct type){__VA_ARGS__}, sizeof(struct type)
+
+#endif
