@@ -47,6 +47,7 @@ setup_build() {
     shift 2
     mkdir -p "$dir"
     log=$dir/setup.log
+    [ -e "$dir/configured" ] || say "Building in $dir ..."
     if ! { { [ -e "$dir/CMakeCache.txt" ] && [ -e "$dir/configured" ]; } ||
            { cmake -S . -B "$dir" "$@" && touch "$dir/configured"; }; } >"$log" 2>&1 ||
        ! cmake --build "$dir" --target "$target" --parallel "$(nproc)" >>"$log" 2>&1; then
