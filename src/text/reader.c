@@ -292,6 +292,16 @@ static int read_post_processor(struct Reader *r, const cJSON *post)
 
 // ----------------------------------------------------------------------------------------- added tokens
 
+// The flags of an added token that is written as an object; absent ones are false, `normalized` is !special.
+static int read_flags(struct Reader *r, const cJSON *object, struct AddedToken *a)
+{
+    int code = get_flag(r, object, "special", a->special, &a->special);
+    if (!code) code = get_flag(r, object, "normalized", !a->special, &a->normalized);
+    if (!code) code = get_flag(r, object, "lstrip", false, &a->lstrip);
+    if (!code) code = get_flag(r, object, "rstrip", false, &a->rstrip);
+    return code ? code : get_flag(r, object, "single_word", false, &a->single_word);
+}
+
 // An added token as an object (flags and "content"), with the id that stands elsewhere.
 static int read_added(struct Reader *r, const cJSON *object, int64_t id)
 {
@@ -299,11 +309,7 @@ static int read_added(struct Reader *r, const cJSON *object, int64_t id)
     if (!cJSON_IsString(content)) return fail_type(r, "\"content\" of an added token", "a string");
     if (id > UINT32_MAX) id = UINT32_MAX; // past every vocabulary, and said so there
     struct AddedToken a = {.text = content->valuestring, .length = strlen(content->valuestring), .id = (uint32_t)id};
-    int code = get_flag(r, object, "special", false, &a.special);
-    if (!code) code = get_flag(r, object, "normalized", !a.special, &a.normalized);
-    if (!code) code = get_flag(r, object, "lstrip", false, &a.lstrip);
-    if (!code) code = get_flag(r, object, "rstrip", false, &a.rstrip);
-    if (!code) code = get_flag(r, object, "single_word", false, &a.single_word);
+    int code = read_flags(r, object, &a);
     return code ? code : vocab_add_added(r->vocab, r->path, &a, r->err);
 }
 
@@ -346,19 +352,25 @@ static const char *token_text(const cJSON *item)
     return cJSON_IsString(content) ? content->valuestring : NULL;
 }
 
-// The token in a role, or NULL: from special_tokens_map.json (where that is read), tokenizer_config.json, or the
-// class. A null in a file says that there is none.
-static const char *token_of_role(const struct Reader *r, const char *role)
+// What the files say of a role: special_tokens_map.json (where that is read) goes before tokenizer_config.json.
+// A JSON null says that there is no such token; NULL is silence.
+static const cJSON *find_role(const struct Reader *r, const char *role)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(r->roles, role);
-    if (!item) item = cJSON_GetObjectItemCaseSensitive(r->settings, role);
-    if (item) return token_text(item);
-    bool by_class = r->gpt2_class && (!strcmp(role, "bos_token") || !strcmp(role, "eos_token") ||
-                                      !strcmp(role, "unk_token"));
-    return by_class ? "<|endoftext|>" : NULL;
+    return item ? item : cJSON_GetObjectItemCaseSensitive(r->settings, role);
 }
 
-static int make_special(struct Reader *r, const char *text)
+// The text of the token in a role, or NULL. Where the files are silent the class speaks.
+static const char *token_of_role(const struct Reader *r, const char *role)
+{
+    const cJSON *item = find_role(r, role);
+    if (item) return token_text(item);
+    bool by_class = !strcmp(role, "bos_token") || !strcmp(role, "eos_token") || !strcmp(role, "unk_token");
+    return by_class && r->gpt2_class ? "<|endoftext|>" : NULL;
+}
+
+// `item` holds the flags where it is an object; else it may be NULL.
+static int make_special(struct Reader *r, const char *text, const cJSON *item)
 {
     if (!text || !*text) return 0;
     struct AddedToken *there = vocab_find_added(r->vocab, text);
@@ -369,13 +381,15 @@ static int make_special(struct Reader *r, const char *text)
     uint32_t id = r->vocab->count;
     if (!vocab_find(r->vocab, text, &id) && id >= r->vocab->size) return 0; // no row for it: it stays text
     struct AddedToken a = {.text = text, .length = strlen(text), .id = id, .special = true};
-    return vocab_add_added(r->vocab, r->path, &a, r->err);
+    int code = cJSON_IsObject(item) ? read_flags(r, item, &a) : 0;
+    a.special = true;
+    return code ? code : vocab_add_added(r->vocab, r->path, &a, r->err);
 }
 
 static int make_list_special(struct Reader *r, const cJSON *list)
 {
     int code = 0;
-    for (const cJSON *t = list ? list->child : NULL; !code && t; t = t->next) code = make_special(r, token_text(t));
+    for (const cJSON *t = list ? list->child : NULL; !code && t; t = t->next) code = make_special(r, token_text(t), t);
     return code;
 }
 
@@ -383,11 +397,10 @@ static int make_roles_special(struct Reader *r)
 {
     int code = look_for(r, "tokenizer_config.json");
     for (size_t i = 0; !code && i < sizeof role_names / sizeof *role_names; i++)
-        code = make_special(r, token_of_role(r, role_names[i]));
+        code = make_special(r, token_of_role(r, role_names[i]), find_role(r, role_names[i]));
     if (!code) code = make_list_special(r, json_get(r->roles, "additional_special_tokens"));
     if (!code) code = make_list_special(r, json_get(r->settings, "additional_special_tokens"));
-    if (!code) code = make_list_special(r, json_get(r->settings, "extra_special_tokens"));
-    return code;
+    return code ? code : make_list_special(r, json_get(r->settings, "extra_special_tokens"));
 }
 
 // added_tokens.json: {"<pad>": 50257}.

@@ -1,0 +1,644 @@
+// The tokenizer: ids against Hugging Face's (tools/fixtures_tokenizer.py), bytes that are no UTF-8, round trips,
+// long texts, and every way in which the files can be wrong.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/os.h"
+#include "model_files.h"
+#include "text/split.h"
+#include "vkgpt.h"
+
+#ifndef VKGPT_SOURCE_DIR
+#define VKGPT_SOURCE_DIR "."
+#endif
+
+#define TALES VKGPT_SOURCE_DIR "/models/tales"
+#define FIXTURES VKGPT_SOURCE_DIR "/tests/fixtures/tokenizer"
+
+static vkgpt_tokenizer *open_good(const char *path)
+{
+    vkgpt_tokenizer *tok;
+    vkgpt_error err;
+    if (vkgpt_tokenizer_open(path, 0, &tok, &err)) fail_msg("%s", err.text);
+    return tok;
+}
+
+static uint32_t *encode(const vkgpt_tokenizer *tok, const char *text, size_t bytes, bool special, size_t *count)
+{
+    uint32_t *ids;
+    vkgpt_error err;
+    if (vkgpt_encode(tok, text, bytes, special, &ids, count, &err)) fail_msg("%s", err.text);
+    assert_non_null(ids);
+    return ids;
+}
+
+// The bytes of the tokens one after the other equal the text.
+static bool decodes_to(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t count, const char *text, size_t bytes)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t n;
+        const char *token = vkgpt_token_bytes(tok, ids[i], &n);
+        if (n > bytes - at || memcmp(token, text + at, n) != 0) return false;
+        at += n;
+    }
+    return at == bytes;
+}
+
+// --------------------------------------------------------------------------------------------- fixtures
+
+struct Expected { // one line of a fixture
+    bool special;
+    char *text;
+    size_t bytes;
+    uint32_t *ids;
+    size_t count;
+};
+
+static unsigned hex_digit(char c)
+{
+    return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+// "special|plain HEX|- ID ID ..."
+static struct Expected parse_line(char *line)
+{
+    struct Expected e = {0};
+    char *save = strchr(line, ' ');
+    assert_non_null(save);
+    e.special = strncmp(line, "special ", 8) == 0;
+    assert_true(e.special || strncmp(line, "plain ", 6) == 0);
+    char *hex = save + 1, *rest = hex + strcspn(hex, " ");
+    size_t digits = (size_t)(rest - hex);
+    e.text = malloc(digits / 2 + 1);
+    e.ids = malloc((strlen(rest) / 2 + 1) * sizeof *e.ids);
+    assert_true(e.text && e.ids);
+    for (size_t i = 0; i + 1 < digits; i += 2)
+        e.text[e.bytes++] = (char)(hex_digit(hex[i]) << 4 | hex_digit(hex[i + 1]));
+    while (*rest == ' ') e.ids[e.count++] = (uint32_t)strtoul(rest + 1, &rest, 10);
+    assert_int_equal(*rest, 0);
+    return e;
+}
+
+static void print_ids(const char *what, const uint32_t *ids, size_t count)
+{
+    print_error("    %s", what);
+    for (size_t i = 0; i < count && i < 40; i++) print_error(" %u", ids[i]);
+    print_error("\n");
+}
+
+static bool check_line(const vkgpt_tokenizer *tok, const char *name, size_t number, char *line, bool lossless)
+{
+    struct Expected e = parse_line(line);
+    size_t count;
+    uint32_t *ids = encode(tok, e.text, e.bytes, e.special, &count);
+    bool same = count == e.count && memcmp(ids, e.ids, count * sizeof *ids) == 0;
+    if (!same) {
+        print_error("%s.txt, line %zu: \"%.*s\"\n", name, number, (int)(e.bytes < 80 ? e.bytes : 80), e.text);
+        print_ids("is:    ", ids, count);
+        print_ids("wanted:", e.ids, e.count);
+    } else if (lossless && !decodes_to(tok, ids, count, e.text, e.bytes)) {
+        print_error("%s.txt, line %zu: does not decode to the same bytes\n", name, number);
+        same = false;
+    }
+    free(ids);
+    free(e.text);
+    free(e.ids);
+    return same;
+}
+
+// Opens `folder`, or the directory beside the fixture, and encodes every line. At least `lines` have to be there.
+static void check_fixture(const char *name, const char *folder, size_t lines, bool lossless)
+{
+    char path[1024], beside[1024], *text;
+    size_t bytes, number = 0, wrong = 0;
+    vkgpt_error err;
+    snprintf(path, sizeof path, "%s/%s.txt", FIXTURES, name);
+    snprintf(beside, sizeof beside, "%s/%s", FIXTURES, name);
+    if (os_read(path, (size_t)1 << 24, &text, &bytes, &err)) fail_msg("%s", err.text);
+    vkgpt_tokenizer *tok = open_good(folder ? folder : beside);
+    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        if (!check_line(tok, name, ++number, line, lossless)) wrong++;
+    }
+    vkgpt_tokenizer_close(tok);
+    free(text);
+    if (wrong) fail_msg("%s: %zu of %zu lines differ", name, wrong, number);
+    if (number < lines) fail_msg("%s: %zu lines, not %zu", name, number, lines);
+}
+
+static void test_tales(void **state)
+{
+    (void)state;
+    check_fixture("tales", TALES, 500, true);
+}
+
+// The same vocabulary in every form of file.
+static void test_forms(void **state)
+{
+    (void)state;
+    check_fixture("sorted", NULL, 100, true);
+    check_fixture("escaped", NULL, 100, true);
+    check_fixture("strings", NULL, 100, true);
+    check_fixture("pairs", NULL, 100, true);
+}
+
+static void test_added_tokens(void **state)
+{
+    (void)state;
+    check_fixture("added", NULL, 100, false); // lstrip and rstrip lose blanks
+    check_fixture("listed", NULL, 100, false);
+    check_fixture("legacy", NULL, 100, true);
+    check_fixture("roles", NULL, 100, false);
+}
+
+// What is put before a text.
+static void test_edges(void **state)
+{
+    (void)state;
+    check_fixture("bos", NULL, 100, false);
+    check_fixture("space", NULL, 100, false);
+    check_fixture("space_json", NULL, 100, false);
+    check_fixture("template", NULL, 100, false);
+    check_fixture("bos_json", NULL, 100, true); // Hugging Face leaves the token to tokenizer.json
+}
+
+// Vocabularies without a token for some bytes: dropped, or unk where tokenizer.json names one.
+static void test_holes(void **state)
+{
+    (void)state;
+    check_fixture("holes", NULL, 100, false);
+    check_fixture("unk", NULL, 100, false);
+    check_fixture("fused", NULL, 100, false);
+}
+
+// ---------------------------------------------------------------------------------------- invalid UTF-8
+
+struct Spans {
+    size_t ends[16], count;
+};
+
+static bool note_piece(void *user, size_t offset, size_t length)
+{
+    struct Spans *s = user;
+    assert_int_equal(offset, s->count ? s->ends[s->count - 1] : 0);
+    if (s->count < 16) s->ends[s->count++] = offset + length;
+    return true;
+}
+
+// The pieces of a text are those that `|` marks in `wanted`.
+static void check_pieces(const struct Splitter *splitter, const char *wanted)
+{
+    char text[64], *masked;
+    size_t bytes = 0;
+    struct Spans is = {0}, should = {0};
+    vkgpt_error err;
+    for (const char *p = wanted; *p; p++) {
+        if (*p == '|') should.ends[should.count++] = bytes;
+        else text[bytes++] = *p;
+    }
+    should.ends[should.count++] = bytes;
+    assert_int_equal(split_mask(text, bytes, &masked, &err), 0);
+    assert_int_equal(split_pieces(splitter, masked ? masked : text, bytes, note_piece, &is, &err), 0);
+    free(masked);
+    bool same = is.count == should.count && memcmp(is.ends, should.ends, is.count * sizeof *is.ends) == 0;
+    if (!same) {
+        for (size_t i = 0; i < is.count; i++) print_error("    a piece ends at %zu\n", is.ends[i]);
+        fail_msg("%s splits otherwise", wanted);
+    }
+}
+
+// Each invalid byte is a character that is neither letter, number nor blank, so it joins such neighbours.
+static void test_invalid_pieces(void **state)
+{
+    (void)state;
+    struct Splitter splitter = {0};
+    vkgpt_error err;
+    assert_int_equal(splitter_open(&splitter, &err), 0);
+    check_pieces(&splitter, "a|\xff\xfe|b");
+    check_pieces(&splitter, "a| \xff|b");
+    check_pieces(&splitter, "a| | \xff| b");          // the last blank goes with what follows
+    check_pieces(&splitter, "1|\xff|2");
+    check_pieces(&splitter, "!\xff?|a");              // joined with punctuation
+    check_pieces(&splitter, "\xff'|s");               // the apostrophe belongs to the run before it
+    check_pieces(&splitter, "a|'s|\xff");
+    check_pieces(&splitter, "\xff|\xc2\xa0|\xff");    // U+00A0 is a blank, and no space that is taken along
+    check_pieces(&splitter, "a|\xc3");                // cut at the end
+    check_pieces(&splitter, "\xc3|a");                // cut by a letter
+    check_pieces(&splitter, "\xc3\xa9|\xc3");         // whole, then cut
+    check_pieces(&splitter, "\xe4\xbd|\xe4\xbd\xa0"); // two bytes of three, then a letter
+    check_pieces(&splitter, "a|\x80\xbf|b");          // continuations alone
+    check_pieces(&splitter, "a|\xc0\xaf|b");          // overlong
+    check_pieces(&splitter, "a|\xed\xa0\x80|b");      // a surrogate
+    check_pieces(&splitter, "a|\xf4\x90\x80\x80|b");  // past U+10FFFF
+    check_pieces(&splitter, "a|\xf0\x9f\x98|b");
+    check_pieces(&splitter, "\xf0\x9f\x98\x80\xff");  // an emoji is such a neighbour too
+    check_pieces(&splitter, "\xe1\xa0\x8e|a");        // U+180E: no blank
+    check_pieces(&splitter, "a| |\xe2\x80\xa8|b");    // U+2028 is one; \s+(?!\S) leaves it, being the last
+    splitter_close(&splitter);
+}
+
+// Such bytes come back, token by token; no merge of the default model holds a byte that UTF-8 never has.
+static void test_invalid_ids(void **state)
+{
+    (void)state;
+    static const char text[] = "girl\xff\xfe girl\xc3";
+    vkgpt_tokenizer *tok = open_good(TALES);
+    size_t count, whole, n;
+    uint32_t *word = encode(tok, " girl", 5, true, &whole);
+    assert_int_equal(whole, 1);
+    uint32_t *ids = encode(tok, text, sizeof text - 1, true, &count);
+    assert_true(decodes_to(tok, ids, count, text, sizeof text - 1));
+    assert_true(count >= 4);
+    assert_int_equal(ids[count - 2], word[0]);
+    assert_memory_equal(vkgpt_token_bytes(tok, ids[count - 1], &n), "\xc3", 1);
+    assert_memory_equal(vkgpt_token_bytes(tok, ids[count - 3], &n), "\xfe", 1);
+    assert_memory_equal(vkgpt_token_bytes(tok, ids[count - 4], &n), "\xff", 1);
+    free(ids);
+    ids = encode(tok, "\xff<|endoftext|>\xe4\xbd", 16, true, &count); // special tokens are found among them
+    assert_int_equal(ids[1], 4095);
+    assert_memory_equal(vkgpt_token_bytes(tok, ids[0], &n), "\xff", 1);
+    free(ids);
+    free(word);
+    vkgpt_tokenizer_close(tok);
+}
+
+// ------------------------------------------------------------------------------------------- round trips
+
+static void test_bytes_are_tokens(void **state)
+{
+    (void)state;
+    vkgpt_tokenizer *tok = open_good(TALES);
+    for (int b = 0; b < 256; b++) {
+        char byte = (char)b;
+        size_t count, n;
+        uint32_t *ids = encode(tok, &byte, 1, true, &count);
+        assert_int_equal(count, 1);
+        const char *bytes = vkgpt_token_bytes(tok, ids[0], &n);
+        assert_int_equal(n, 1);
+        assert_int_equal(bytes[0], byte);
+        free(ids);
+    }
+    size_t n;
+    assert_string_equal(vkgpt_token_bytes(tok, 4095, &n), "<|endoftext|>");
+    assert_non_null(vkgpt_token_bytes(tok, 4096, &n));
+    assert_int_equal(n, 0);
+    vkgpt_token_bytes(tok, UINT32_MAX, &n);
+    assert_int_equal(n, 0);
+    vkgpt_tokenizer_close(tok);
+}
+
+// Random bytes, and random UTF-8 with damage, come back as they were.
+static void test_round_trip(void **state)
+{
+    (void)state;
+    static const char *const parts[] = {"<|endoftext|>", " ", "\n", "girl", "'ll", "\xc3\xa9", "\xe4\xbd\xa0", "\xff",
+                                        "\xe4\xbd", "\xf0\x9f\x98\x80", "12", "  ", "\xe3\x80\x80", "\xc2\x85", "."};
+    vkgpt_tokenizer *tok = open_good(TALES);
+    uint64_t seed = 11;
+    for (int round = 0; round < 3000; round++) {
+        struct Bytes b = {0};
+        for (uint32_t n = random_next(&seed) % 30; n > 0; n--) {
+            if (round % 2) bytes_text(&b, parts[random_next(&seed) % (sizeof parts / sizeof *parts)]);
+            else bytes_number(&b, random_next(&seed), 4);
+        }
+        char *text = malloc(b.count ? b.count : 1); // exact, for the sanitizer
+        assert_non_null(text);
+        if (b.count) memcpy(text, b.data, b.count);
+        size_t count;
+        uint32_t *ids = encode(tok, text, b.count, round % 3 > 0, &count);
+        if (!decodes_to(tok, ids, count, text, b.count)) fail_msg("round %d does not come back", round);
+        free(ids);
+        free(text);
+        bytes_free(&b);
+    }
+    vkgpt_tokenizer_close(tok);
+}
+
+// Long runs of one class; quadratic time, a match limit or a deep stack would show.
+static void test_long_texts(void **state)
+{
+    (void)state;
+    static const char *const units[] = {"a", " ", "\n", "!", "7", "\xff", "\xe4\xbd\xa0", "ab c", "'s", "<|endoftext|>",
+                                        "<|endoftext|", "\xc2\x85", " \xff"};
+    enum { BYTES = 2000000 };
+    vkgpt_tokenizer *tok = open_good(TALES);
+    for (size_t u = 0; u < sizeof units / sizeof *units; u++) {
+        struct Bytes b = {0};
+        while (b.count < BYTES) bytes_text(&b, units[u]);
+        bytes_text(&b, "x");
+        size_t count;
+        uint32_t *ids = encode(tok, (const char *)b.data, b.count, true, &count);
+        if (!decodes_to(tok, ids, count, (const char *)b.data, b.count)) fail_msg("2 MB of \"%s\" do not come back", units[u]);
+        free(ids);
+        bytes_free(&b);
+    }
+    vkgpt_tokenizer_close(tok);
+}
+
+// ---------------------------------------------------------------------------------------------- bad files
+
+static char dir[DIR_BYTES];
+
+static const char small_vocab[] = "{\"a\": 0, \"b\": 1, \"ab\": 2, \"#\": 3, \"##\": 4, \"<|endoftext|>\": 5, \"\xc4\xa0\": 6}";
+static const char small_merges[] = "#version: 0.2\na b\n# #\n";
+static const char small_json[] =
+    "{\"added_tokens\": [{\"id\": 5, \"content\": \"<|endoftext|>\", \"special\": true}], \"normalizer\": null, "
+    "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}, \"post_processor\": null, "
+    "\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1, \"ab\": 2, \"#\": 3, \"##\": 4, "
+    "\"<|endoftext|>\": 5, \"\\u0120\": 6}, \"merges\": [\"a b\", [\"#\", \"#\"]]}}";
+
+static void write_text(const char *name, const char *text)
+{
+    file_write(dir, name, text, strlen(text));
+}
+
+static void remove_file(const char *name)
+{
+    char path[2 * DIR_BYTES];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    remove(path);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    dir_make(dir);
+    write_text("config.json", "{\"vocab_size\": 8}");
+    write_text("vocab.json", small_vocab);
+    write_text("merges.txt", small_merges);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    dir_remove(dir);
+    return 0;
+}
+
+static void expect_ids(const char *text, const char *wanted)
+{
+    char is[256] = "";
+    size_t count, at = 0;
+    vkgpt_tokenizer *tok = open_good(dir);
+    uint32_t *ids = encode(tok, text, strlen(text), true, &count);
+    for (size_t i = 0; i < count; i++) at += (size_t)snprintf(is + at, sizeof is - at, "%s%u", i ? " " : "", ids[i]);
+    free(ids);
+    vkgpt_tokenizer_close(tok);
+    assert_string_equal(is, wanted);
+}
+
+static void expect_refusal(vkgpt_code code, const char *file, const char *words)
+{
+    vkgpt_error err;
+    vkgpt_tokenizer *tok = (vkgpt_tokenizer *)&err;
+    expect_sentence(vkgpt_tokenizer_open(dir, 0, &tok, &err), (int)code, &err, file, words, NULL);
+    assert_null(tok);
+}
+
+// Puts `text` into a file for one refusal.
+static void refuse_file(const char *name, const char *text, vkgpt_code code, const char *words)
+{
+    struct Bytes before = {0};
+    char path[2 * DIR_BYTES];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    bool was = os_exists(path);
+    if (was) before = file_read(dir, name);
+    write_text(name, text);
+    expect_refusal(code, name, words);
+    if (was) file_write(dir, name, before.data, before.count);
+    else remove_file(name);
+    bytes_free(&before);
+}
+
+static void refuse_change(const char *name, const char *text, const char *from, const char *to, vkgpt_code code,
+                          const char *words)
+{
+    char *changed = text_replace(text, from, to);
+    refuse_file(name, changed, code, words);
+    free(changed);
+}
+
+static void test_small_is_good(void **state)
+{
+    (void)state;
+    expect_ids("abb##<|endoftext|># a", "2 1 4 5 3 6 0");
+    write_text("merges.txt", "# #\r\na b"); // no version, other line ends, no last newline
+    expect_ids("ab##", "2 4");
+    write_text("merges.txt", "#version: 0.2\n\na b\n");
+    expect_ids("ab##", "2 3 3");
+    remove_file("config.json");
+    expect_ids("ab", "2");
+    write_text("config.json", "{}"); // Hugging Face's default, 50257
+    expect_ids("ab", "2");
+    remove_file("vocab.json");
+    write_text("tokenizer.json", small_json);
+    expect_ids("abb##<|endoftext|># a", "2 1 4 5 3 6 0");
+    write_text("vocab.json", "{\"a\": 1, \"b\": 0, \"ab\": 2}"); // tokenizer.json goes first
+    expect_ids("abb", "2 1");
+    write_text("merges.txt", "");
+    expect_ids("abb", "2 1");
+}
+
+static void test_missing_files(void **state)
+{
+    (void)state;
+    vkgpt_error err;
+    vkgpt_tokenizer *tok;
+    expect_sentence(vkgpt_tokenizer_open("/nowhere/at all", 0, &tok, &err), VKGPT_BAD_FILE, &err, "/nowhere/at all", NULL);
+    expect_sentence(vkgpt_tokenizer_open(TALES "/vocab.json", 0, &tok, &err), VKGPT_BAD_FILE, &err, "vocab.json", "directory", NULL);
+    assert_int_not_equal(vkgpt_tokenizer_open(NULL, 0, &tok, &err), 0);
+    assert_int_not_equal(vkgpt_tokenizer_open("/nowhere", 0, &tok, NULL), 0);
+    expect_sentence(vkgpt_tokenizer_open(dir, (1u << 24) + 1, &tok, &err), VKGPT_BAD_ARGUMENT, &err, "16777217", "16777216", NULL);
+    expect_sentence(vkgpt_tokenizer_open(dir, 6, &tok, &err), VKGPT_BAD_MODEL, &err, "vocab.json", "has id 6", "vocab_size is 6", NULL);
+    assert_int_equal(vkgpt_tokenizer_open(dir, 7, &tok, &err), 0);
+    vkgpt_tokenizer_close(tok);
+    vkgpt_tokenizer_close(NULL);
+    remove_file("merges.txt");
+    expect_refusal(VKGPT_BAD_FILE, "merges.txt", "No such file");
+    remove_file("vocab.json");
+    expect_refusal(VKGPT_BAD_FILE, dir, "neither tokenizer.json nor vocab.json");
+}
+
+static void test_bad_vocab(void **state)
+{
+    (void)state;
+    const char *name = "vocab.json";
+    refuse_file(name, "", VKGPT_BAD_FILE, "empty");
+    refuse_file(name, "{}", VKGPT_BAD_MODEL, "no token");
+    refuse_file(name, "[\"a\"]", VKGPT_BAD_FILE, "object");
+    refuse_file(name, "{\"a\": 0", VKGPT_BAD_FILE, "of 7");
+    refuse_change(name, small_vocab, "\"b\": 1", "\"b\": 0", VKGPT_BAD_MODEL, "\"a\" and \"b\" both have id 0");
+    refuse_change(name, small_vocab, "\"b\": 1", "\"a\": 1", VKGPT_BAD_FILE, "\"a\" is there twice");
+    refuse_change(name, small_vocab, "\"b\": 1", "\"\\u0061\": 1", VKGPT_BAD_FILE, "\"a\" is there twice");
+    refuse_change(name, small_vocab, "\"b\": 1", "\"b\": 8", VKGPT_BAD_MODEL, "\"b\" has id 8, the model's vocab_size is 8");
+    refuse_change(name, small_vocab, "\"b\": 1", "\"b\": -1", VKGPT_BAD_MODEL, "whole number");
+    refuse_change(name, small_vocab, "\"b\": 1", "\"b\": 1.5", VKGPT_BAD_MODEL, "whole number");
+    refuse_change(name, small_vocab, "\"b\": 1", "\"b\": \"1\"", VKGPT_BAD_MODEL, "\"b\"");
+    refuse_change(name, small_vocab, "\"b\": 1", "\"b\": 1e30", VKGPT_BAD_MODEL, "whole number");
+    refuse_change(name, small_vocab, "\"b\": 1", "\"b\": 4294967295", VKGPT_BAD_MODEL, "4294967295");
+    refuse_change(name, small_vocab, "\"b\": 1", "\"b\xff\": 1", VKGPT_BAD_FILE, "UTF-8");
+    refuse_file("config.json", "{\"vocab_size\": 0}", VKGPT_BAD_MODEL, "vocab_size");
+    refuse_file("config.json", "{\"vocab_size\": 1e15}", VKGPT_BAD_MODEL, "vocab_size");
+    refuse_file("config.json", "{\"vocab_size\": 1.5}", VKGPT_BAD_MODEL, "vocab_size");
+    refuse_file("config.json", "{", VKGPT_BAD_FILE, "byte");
+}
+
+static void test_bad_merges(void **state)
+{
+    (void)state;
+    const char *name = "merges.txt";
+    refuse_file(name, "#version: 0.2\na b\nb z\n", VKGPT_BAD_MODEL, "\"b\" with \"z\"): the second");
+    refuse_file(name, "#version: 0.2\nz b\n", VKGPT_BAD_MODEL, "the first");
+    refuse_file(name, "#version: 0.2\nb a\n", VKGPT_BAD_MODEL, "what they make");
+    refuse_file(name, "#version: 0.2\nab\n", VKGPT_BAD_FILE, "line 2 (\"ab\")");
+    refuse_file(name, "#version: 0.2\na b a\n", VKGPT_BAD_FILE, "line 2");
+    refuse_file(name, "#version: 0.2\na \n", VKGPT_BAD_FILE, "line 2");
+    refuse_file(name, "#version: 0.2\n b\n", VKGPT_BAD_FILE, "line 2");
+    refuse_file(name, "a b\n#version: 0.2\n", VKGPT_BAD_MODEL, "#version:");
+    refuse_file(name, "#version: 0.2\na \xff\n", VKGPT_BAD_FILE, "byte 16");
+}
+
+static void test_bad_added(void **state)
+{
+    (void)state;
+    refuse_file("added_tokens.json", "{\"<p>\": 8}", VKGPT_BAD_MODEL, "\"<p>\" has id 8, the model's vocab_size is 8");
+    refuse_file("added_tokens.json", "{\"<p>\": 0}", VKGPT_BAD_MODEL, "\"a\" and \"<p>\" both have id 0");
+    refuse_file("added_tokens.json", "{\"b\": 7}", VKGPT_BAD_MODEL, "id 7 here and 1 in the vocabulary");
+    refuse_file("added_tokens.json", "{\"<p>\": \"7\"}", VKGPT_BAD_MODEL, "whole number");
+    refuse_file("added_tokens.json", "[]", VKGPT_BAD_FILE, "object");
+    const char *name = "tokenizer_config.json";
+    refuse_file(name, "{\"added_tokens_decoder\": {\"x\": {\"content\": \"<p>\"}}}", VKGPT_BAD_FILE, "\"x\"");
+    refuse_file(name, "{\"added_tokens_decoder\": {\"7x\": {\"content\": \"<p>\"}}}", VKGPT_BAD_FILE, "\"7x\"");
+    refuse_file(name, "{\"added_tokens_decoder\": {\"8\": {\"content\": \"<p>\"}}}", VKGPT_BAD_MODEL, "has id 8");
+    refuse_file(name, "{\"added_tokens_decoder\": {\"9999999999\": {\"content\": \"<p>\"}}}", VKGPT_BAD_MODEL, "<p>");
+    refuse_file(name, "{\"added_tokens_decoder\": {\"99999999999\": {\"content\": \"<p>\"}}}", VKGPT_BAD_FILE, "no id");
+    refuse_file(name, "{\"added_tokens_decoder\": {\"7\": {}}}", VKGPT_BAD_FILE, "content");
+    refuse_file(name, "{\"added_tokens_decoder\": {\"7\": \"<p>\"}}", VKGPT_BAD_FILE, "content");
+    refuse_file(name, "{\"added_tokens_decoder\": {\"7\": {\"content\": \"<p>\", \"lstrip\": 1}}}", VKGPT_BAD_FILE, "lstrip");
+    refuse_file(name, "{\"added_tokens_decoder\": []}", VKGPT_BAD_FILE, "added_tokens_decoder");
+    refuse_file(name, "{\"add_bos_token\": \"yes\"}", VKGPT_BAD_FILE, "add_bos_token");
+    refuse_file(name, "{\"add_prefix_space\": 1}", VKGPT_BAD_FILE, "add_prefix_space");
+    refuse_file(name, "{\"add_bos_token\": true, \"bos_token\": null}", VKGPT_BAD_MODEL, "bos_token");
+    refuse_file(name, "{\"tokenizer_class\": \"BertTokenizer\"}", VKGPT_BAD_MODEL, "BertTokenizer");
+    refuse_file(name, "{", VKGPT_BAD_FILE, "byte");
+}
+
+// A special token that has no id takes the next row, and is text where the model has no row left.
+static void test_implied_special(void **state)
+{
+    (void)state;
+    write_text("vocab.json", "{\"a\": 0, \"b\": 1, \"<\": 2}");
+    write_text("merges.txt", "#version: 0.2\n");
+    write_text("tokenizer_config.json", "{\"eos_token\": \"<a\", \"bos_token\": null, \"unk_token\": null}");
+    expect_ids("b<ab", "1 3 1");
+    write_text("config.json", "{\"vocab_size\": 3}");
+    expect_ids("b<ab", "1 2 0 1");
+}
+
+static void test_bad_json(void **state)
+{
+    (void)state;
+    const char *name = "tokenizer.json";
+    write_text(name, small_json);
+    expect_ids("ab", "2");
+    refuse_change(name, small_json, "\"BPE\"", "\"Unigram\"", VKGPT_BAD_MODEL, "model.type \"Unigram\"");
+    refuse_change(name, small_json, "\"model\"", "\"modal\"", VKGPT_BAD_FILE, "no model");
+    refuse_change(name, small_json, "\"vocab\"", "\"vocap\"", VKGPT_BAD_FILE, "model.vocab");
+    refuse_change(name, small_json, "\"merges\"", "\"merger\"", VKGPT_BAD_FILE, "model.merges");
+    refuse_change(name, small_json, "\"a b\"", "\"a z\"", VKGPT_BAD_MODEL, "the second");
+    refuse_change(name, small_json, "\"a b\"", "\"ab\"", VKGPT_BAD_FILE, "model.merges[0]");
+    refuse_change(name, small_json, "[\"#\", \"#\"]", "[\"#\"]", VKGPT_BAD_FILE, "model.merges[1]");
+    refuse_change(name, small_json, "[\"#\", \"#\"]", "[\"#\", \"#\", \"#\"]", VKGPT_BAD_FILE, "model.merges[1]");
+    refuse_change(name, small_json, "[\"#\", \"#\"]", "[\"#\", 3]", VKGPT_BAD_FILE, "model.merges[1]");
+    refuse_change(name, small_json, "[\"#\", \"#\"]", "7", VKGPT_BAD_FILE, "model.merges[1]");
+    refuse_change(name, small_json, "\"b\": 1", "\"b\": 0", VKGPT_BAD_MODEL, "both have id 0");
+    refuse_change(name, small_json, "\"id\": 5", "\"id\": 7", VKGPT_BAD_MODEL, "id 7 here and 5");
+    refuse_change(name, small_json, "\"id\": 5", "\"id\": 5.5", VKGPT_BAD_FILE, "\"id\"");
+    refuse_change(name, small_json, "\"normalizer\": null", "\"normalizer\": {\"type\": \"NFC\"}", VKGPT_BAD_MODEL, "normalizer {\"type\":\"NFC\"}");
+    refuse_change(name, small_json, "\"ByteLevel\"", "\"Whitespace\"", VKGPT_BAD_MODEL, "pre_tokenizer");
+    refuse_change(name, small_json, "\"add_prefix_space\": false", "\"use_regex\": false", VKGPT_BAD_MODEL, "use_regex");
+    refuse_change(name, small_json, "\"pre_tokenizer\"", "\"pre_tokeniser\"", VKGPT_BAD_MODEL, "pre_tokenizer null");
+    refuse_change(name, small_json, "\"post_processor\": null", "\"post_processor\": {\"type\": \"RobertaProcessing\"}", VKGPT_BAD_MODEL, "post_processor");
+    refuse_change(name, small_json, "\"post_processor\": null", "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
+                  "[{\"Sequence\": {\"id\": \"A\"}}, {\"SpecialToken\": {\"id\": \"<|endoftext|>\"}}]}", VKGPT_BAD_MODEL, "post_processor");
+    refuse_change(name, small_json, "\"post_processor\": null", "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
+                  "[{\"SpecialToken\": {\"id\": \"x\"}}], \"special_tokens\": {\"x\": {\"ids\": [7]}}}", VKGPT_BAD_MODEL, "token 7");
+    refuse_change(name, small_json, "\"post_processor\": null", "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
+                  "[{\"SpecialToken\": {\"id\": \"x\"}}]}", VKGPT_BAD_FILE, "post_processor");
+    refuse_change(name, small_json, "\"BPE\"", "\"BPE\", \"dropout\": 0.1", VKGPT_BAD_MODEL, "model.dropout 0.1");
+    refuse_change(name, small_json, "\"BPE\"", "\"BPE\", \"byte_fallback\": true", VKGPT_BAD_MODEL, "byte_fallback");
+    refuse_change(name, small_json, "\"BPE\"", "\"BPE\", \"ignore_merges\": true", VKGPT_BAD_MODEL, "ignore_merges");
+    refuse_change(name, small_json, "\"BPE\"", "\"BPE\", \"end_of_word_suffix\": \"</w>\"", VKGPT_BAD_MODEL, "</w>");
+    refuse_change(name, small_json, "\"BPE\"", "\"BPE\", \"unk_token\": 3", VKGPT_BAD_FILE, "unk_token");
+    refuse_change(name, small_json, "\"added_tokens\": [", "\"added_tokens\": 3, \"x\": [", VKGPT_BAD_FILE, "added_tokens");
+}
+
+// Damaged files open or give a sentence that names one of them.
+static void fuzz_file(const char *name, const char *text, int rounds)
+{
+    uint64_t seed = 3;
+    int opened = 0;
+    for (int i = 0; i < rounds; i++) {
+        struct Bytes b = {0};
+        bytes_text(&b, text);
+        bytes_mutate(&b, &seed);
+        file_write(dir, name, b.data, b.count);
+        bytes_free(&b);
+        vkgpt_error err = {0};
+        vkgpt_tokenizer *tok;
+        if (vkgpt_tokenizer_open(dir, 0, &tok, &err)) {
+            if (!strstr(err.text, dir) || strchr(err.text, '\n')) fail_msg("round %d: %s", i, err.text);
+            continue;
+        }
+        size_t count;
+        free(encode(tok, "abb##<|endoftext|># a", 21, i % 2, &count));
+        vkgpt_tokenizer_close(tok);
+        opened++;
+    }
+    if (opened == 0 || opened == rounds) fail_msg("%s: %d of %d opened: the damage tests nothing", name, opened, rounds);
+}
+
+static void test_fuzz(void **state)
+{
+    (void)state;
+    fuzz_file("vocab.json", small_vocab, 1500);
+    write_text("vocab.json", small_vocab);
+    fuzz_file("merges.txt", small_merges, 1500);
+    write_text("merges.txt", small_merges);
+    fuzz_file("tokenizer_config.json", "{\"added_tokens_decoder\": {\"7\": {\"content\": \"<p>\", \"lstrip\": true, \"special\": false}}, "
+              "\"add_bos_token\": true, \"bos_token\": {\"content\": \"<|endoftext|>\"}, \"additional_special_tokens\": [\"##\"]}", 1500);
+    remove_file("tokenizer_config.json");
+    fuzz_file("tokenizer.json", small_json, 4000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tales),
+        cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_added_tokens),
+        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_holes),
+        cmocka_unit_test(test_invalid_pieces),
+        cmocka_unit_test(test_invalid_ids),
+        cmocka_unit_test(test_bytes_are_tokens),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_long_texts),
+        cmocka_unit_test_setup_teardown(test_small_is_good, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_missing_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_vocab, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_merges, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_added, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_implied_special, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_json, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fuzz, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

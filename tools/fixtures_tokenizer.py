@@ -1,0 +1,237 @@
+"""Writes tests/fixtures/tokenizer/: tokenizer directories in every form that vkgpt reads, and the ids that
+Hugging Face's transformers makes of nasty texts with them.
+
+    python3 -m venv venv && venv/bin/pip install tokenizers "transformers<5"
+    venv/bin/python tools/fixtures_tokenizer.py            # write
+    venv/bin/python tools/fixtures_tokenizer.py --check    # compare what is there (also with transformers 5)
+
+`NAME/` is a directory as from_pretrained takes it; `tales` is models/tales. `NAME.txt` holds one text a line:
+
+    special|plain  HEX|-  ID ID ...
+
+`special`: special tokens in the text are taken as one id; `plain`: they are text (split_special_tokens). HEX is the
+text in UTF-8. The ids are those of the fast tokenizer, which AutoTokenizer gives; transformers before 5 also has the
+older one in Python, which has to agree wherever NAME is in SLOW_AGREES.
+"""
+import json
+import os
+import random
+import sys
+import unicodedata
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+OUT = os.path.join(ROOT, "tests", "fixtures", "tokenizer")
+EOT = "<|endoftext|>"
+SLOW_AGREES = {"tales", "sorted", "legacy"}
+
+# ------------------------------------------------------------------------------------------------ texts
+
+EDGES = [
+    "", " ", "  ", "\n", "a", "Hello world", " Hello  world ", "Hello\n\n\nworld", "tab\tand\r\nline", "\r\r\n \n",
+    "I'm you're he's we've they'll I'd can't", "I'M YOU'RE HE'S WE'VE THEY'LL I'D CAN'T", "'s's'S 't't 'tis '", "''s '''",
+    "I\u2019m you\u2019re", "'ll'll 'l 'r 're're 've'", "it's'nt", "x's\n's", "1's", "!'s", " 's  's",
+    "end   ", "a   b", "a  \n  b", " \t \n x", "\t\tx\t\ty", "   \n\n   ", "x \u3000 y", "a\u00a0b a\u00a0\u00a0b",
+    "a\u0085b", "\u0085\u0085x", "a\u2028b\u2029c", "\u3000\u3000\u4f60", "\ufeffa", "a\ufeff b", "a\u200bb", " \u200b ",
+    "a\u180eb", " \u180e x", "\u1680a\u2000b\u2009c\u202fd\u205fe", "\x00", "a\x00b", " \x00 ", "\x01\x1c\x1d\x1e\x1f\x7f",
+    "cafe\u0301 caf\u00e9 e\u0301e\u0301", "\u0301", "n\u0303o\u0308", "A\u030a\u00c5", "\u0e01\u0e34\u0e48\u0e07",
+    "\u0939\u093f\u0928\u094d\u0926\u0940 \u0917\u0941", "\uc548\ub155\ud558\uc138\uc694 \uc138\uacc4", "\u1112\u1161\u11ab\u1100\u1173\u11af",
+    "\u4f60\u597d\uff0c\u4e16\u754c\u3002", "\u65e5\u672c\u8a9e \u306e \u30c6\u30ad\u30b9\u30c8\u3001", "\u0645\u0631\u062d\u0628\u0627 \u0628\u0627\u0644\u0639\u0627\u0644\u0645",
+    "\u05e9\u05dc\u05d5\u05dd", "\U0001f600\U0001f600 \U0001f600", "\U0001f469\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466", "\u2764\ufe0f \U0001f1f0\U0001f1f7",
+    "\U0001f44d\U0001f3fd ok", "123 4567", "1,234.5e-6", "\u0661\u0662\u0663 \u0967\u0968 \u2460\u2161\u00bd\u00b2", "3\u00b2x\u2075", "\U0001d7d8\U0001d400",
+    "x_y __init__ a-b", "\u203f_\u2040", "C++ (C#) [x]{y}", "https://example.org/?a=1&b=2#c", "$\u20ac\u00a3 \u00a9\u00ae\u2122", "\u00ab\u00bb\u201c\u201d\u2026",
+    "\u02b0\u02b9\u01c5\u16ee\u2180", "\ud7ff\ue000\ufffd\uffff\U0010ffff\U000f0000", "\u00aa\u00ba\u00ad\u00b5",
+    EOT, EOT + EOT, " " + EOT, EOT + " ", "  " + EOT + "  ", "a" + EOT + "b", "a " + EOT + " b", "a\n" + EOT + "\nb", EOT[:-1],
+    EOT[1:], "<" + EOT + ">", "<|endoftext" + EOT, EOT.upper(), "<|ENDOFTEXT|>", "\u3000" + EOT + "\u00a0x", "\U0001f600" + EOT + "1",
+    "a" * 5000, "ab" * 1500, " " * 3000, " " * 1000 + "x", "\n" * 1000, "!" * 2000, "7" * 2000, "\ud55c" * 1000, "the " * 500,
+    "aaaaaaaaaaab" * 100, "Once upon a time there was a little girl, who's called Red Riding-Hood; she'd 3 apples.\n",
+]
+
+EDGES_SHORT = [t for t in EDGES if len(t) < 120 and (EOT in t or len(t) > 5)]
+
+# tokens that the variants below add; in every corpus, so that they are text where they are not added
+ADDED = [
+    "<m>", "a<m>b", "a <m> b", "a  <m>  b", "<m><m>", " <m> <m> ", "<r>  x", "a <r>\u3000\u0085\n b", "<r> <m>", "<m> <r>", "<r>  <m>  <r>",
+    "foo", "foobar", "foofoobar", "foobarfoo fo o", "Foo", "w", "w w", "ww _w w_ w.w 1w w\u0301 \u0301w w\u200dw \u00e9w (w)", "x<m>", "ax<m>b",
+    "\u3042\u3042", "\u3042", "\u3042\u3042\u3042x", "<pad>", "a<pad>\n<pad> b", "one two", "one  two", "\u0120z", "<s>", "a<s>b", "<s> <m>" + EOT + "<r> w",
+]
+
+
+def random_texts(count, seed):
+    """Texts of assigned characters (by Python's Unicode tables), from pools of awkward ones."""
+    rng = random.Random(seed)
+    anything = [chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) not in ("Cn", "Cs")]
+    pools = [
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789", " ", " \n\t\r", " \u0085\u00a0\u2028\u3000\u2009", "'sStTreREvVmMlLdD",
+        ".,;:!?-_()[]{}<>|/\\\"'`~@#$%^&*+=", "\u0301\u0308\u200b\u200d\ufeff\u180e\u00ad", "".join(chr(c) for c in range(0xAC00, 0xAC40)),
+        "".join(chr(c) for c in range(0x4E00, 0x4E40)), "".join(chr(c) for c in range(0x1F600, 0x1F640)), anything, anything,
+    ]
+    texts = []
+    for _ in range(count):
+        text = ""
+        for _ in range(rng.randrange(1, 9)):
+            pool = rng.choice(pools)
+            text += "".join(rng.choice(pool) for _ in range(rng.randrange(1, 5)))
+            if rng.random() < 0.04:
+                text += rng.choice([EOT, "<m>", "foo", "'s", "'LL", "  "])
+        texts.append(text)
+    return texts
+
+
+# ------------------------------------------------------------------------------------------ directories
+
+SAMPLE = """Once upon a time there was a little girl whom everybody loved. "What's that, grandmother?" she said;
+"it's the better to see you with," they'll answer, and we've heard that there were 12 more of them, the others
+the 3 brothers knew. In the other house, in the middle of the wood, they're all there: the then, them, their.
+\ud55c\uad6d\uc5b4 \ud55c\uad6d\uc5b4 \u4e16\u754c \u4e16\u754c caf\u00e9 caf\u00e9 aaaa aaaaaaaa foo foo foobar    four    spaces\n\n\nlines\n\n\n"""
+
+
+def train(alphabet):
+    """A vocabulary of 340 tokens or so and its merges, <|endoftext|> last."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.train_from_iterator([SAMPLE] * 3, trainers.BpeTrainer(vocab_size=340, initial_alphabet=alphabet))
+    model = json.loads(tokenizer.to_str())["model"]
+    merges = [m if isinstance(m, str) else " ".join(m) for m in model["merges"]]
+    return {**model["vocab"], EOT: len(model["vocab"])}, merges
+
+
+def tokenizer_json(vocab, merges, pairs, **parts):
+    return {
+        "version": "1.0", "truncation": None, "padding": None,
+        "added_tokens": [{"id": vocab[EOT], "content": EOT, "single_word": False, "lstrip": False, "rstrip": False,
+                          "normalized": False, "special": True}],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        "post_processor": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True},
+        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+        **parts,
+        "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "",
+                  "end_of_word_suffix": "", "fuse_unk": False, "vocab": vocab,
+                  "merges": [m.split(" ") for m in merges] if pairs else merges, **parts.get("model", {})},
+    }
+
+
+def flags(content, lstrip=False, rstrip=False, single_word=False, normalized=False, special=False):
+    return {"content": content, "lstrip": lstrip, "normalized": normalized, "rstrip": rstrip, "single_word": single_word,
+            "special": special}
+
+
+def template(vocab, tokens):
+    return {"type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": t, "type_id": 0}} for t in tokens] + [{"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {t: {"id": t, "ids": [vocab[t]], "tokens": [t]} for t in tokens}}
+
+
+def variants():
+    """name -> {file name: content}; a str is written as it stands, anything else as JSON."""
+    vocab, merges = train(pre_tokenizers.ByteLevel.alphabet())
+    n = len(vocab)
+    lines = "#version: 0.2\n" + "".join(m + "\n" for m in merges)
+    scrambled = dict(sorted(vocab.items()))
+    escaped = json.dumps(vocab, ensure_ascii=True)
+    config = {"model_type": "gpt2", "vocab_size": n + 16}
+    plain = {"config.json": config, "vocab.json": scrambled, "merges.txt": lines}
+    few = set("".join(pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str(SAMPLE)[i][0] for i in range(20)))
+    holes, holes_merges = train(sorted(few))
+
+    added = [flags("<m>", lstrip=True, special=True), flags("<r>", rstrip=True), flags("foo", normalized=True),
+             flags("foobar", normalized=True), flags("ww", single_word=True, normalized=True), flags("x<m>", normalized=True),
+             flags("\u3042\u3042", normalized=True, special=True), flags("one two", single_word=True, special=True)]
+    decoder = {str(n + i): t for i, t in enumerate(added)}
+    decoder[str(n - 1)] = flags(EOT, normalized=True, special=True)
+    with_list = [dict(id=n - 1, **flags(EOT, special=True))] + [dict(id=n + i, **t) for i, t in enumerate(added)]
+    class_fast = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    bos = {"<s>": n, **{t: i for t, i in vocab.items()}}
+    return {
+        "sorted": plain,
+        "escaped": {**plain, "vocab.json": escaped, "merges.txt": lines.replace("\n", "\r\n")},
+        "strings": {"config.json": config, "tokenizer.json": tokenizer_json(vocab, merges, False)},
+        "pairs": {"config.json": config, "tokenizer.json": json.dumps(tokenizer_json(scrambled, merges, True), ensure_ascii=True)},
+        "added": {**plain, "tokenizer_config.json": {"added_tokens_decoder": decoder}, "added_tokens.json": {"Foo": n + 15}},
+        "listed": {"config.json": config, "tokenizer.json": tokenizer_json(vocab, merges, True, added_tokens=with_list)},
+        "legacy": {**plain, "added_tokens.json": {"<pad>": n, "foo": n + 1, "foobar": n + 2},
+                   "special_tokens_map.json": {"bos_token": EOT, "eos_token": EOT, "unk_token": EOT, "pad_token": "<pad>"}},
+        "roles": {**plain, "tokenizer_config.json": {"tokenizer_class": "GPT2Tokenizer", "bos_token": "<s>", "eos_token": {"__type": "AddedToken", **flags("<m>", lstrip=True)},
+                                                     "pad_token": None, "additional_special_tokens": ["foo"]}},
+        "bos": {**plain, "vocab.json": bos, "tokenizer_config.json": {"add_bos_token": True, "bos_token": "<s>"}},
+        "space": {**plain, "tokenizer_config.json": {"add_prefix_space": True}},
+        "space_json": {"config.json": config, "tokenizer_config.json": {"add_prefix_space": True},
+                       "tokenizer.json": tokenizer_json(vocab, merges, True)},
+        "template": {"config.json": config, "tokenizer_config.json": class_fast,
+                     "tokenizer.json": tokenizer_json(vocab, merges, True, post_processor=template(vocab, [EOT]))},
+        "bos_json": {"config.json": config, "tokenizer_config.json": {"add_bos_token": True},
+                     "tokenizer.json": tokenizer_json(vocab, merges, False)},
+        "holes": {"config.json": config, "vocab.json": holes, "merges.txt": "#version: 0.2\n" + "\n".join(holes_merges) + "\n"},
+        "unk": {"config.json": config, "tokenizer_config.json": class_fast,
+                "tokenizer.json": tokenizer_json(holes, holes_merges, True, model={"unk_token": EOT})},
+        "fused": {"config.json": config, "tokenizer_config.json": class_fast,
+                  "tokenizer.json": tokenizer_json(holes, holes_merges, True, model={"unk_token": EOT, "fuse_unk": True})},
+    }
+
+
+def write_directories(out):
+    for name, files in variants().items():
+        os.makedirs(os.path.join(out, name), exist_ok=True)
+        for file, content in files.items():
+            text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+            with open(os.path.join(out, name, file), "w", encoding="utf-8", newline="") as f:
+                f.write(text)
+
+
+# -------------------------------------------------------------------------------------------------- ids
+
+
+def encode(tokenizer, text, special):
+    tokenizer.backend_tokenizer.encode_special_tokens = not special
+    return tokenizer(text)["input_ids"]
+
+
+def open_tokenizers(name, out):
+    folder = os.path.join(ROOT, "models", "tales") if name == "tales" else os.path.join(out, name)
+    fast = transformers.AutoTokenizer.from_pretrained(folder)
+    assert fast.is_fast
+    slow = None
+    if name in SLOW_AGREES and int(transformers.__version__.split(".")[0]) < 5:
+        slow = transformers.GPT2Tokenizer.from_pretrained(folder)
+    return fast, slow
+
+
+def lines_of(name, out):
+    fast, slow = open_tokenizers(name, out)
+    texts = EDGES + ADDED + random_texts(400, 1) if name == "tales" else EDGES_SHORT + ADDED + random_texts(20, 2)
+    for text in texts:
+        for special in (True, False):
+            ids = encode(fast, text, special)
+            if slow and special:  # the older one takes a text that is nothing but a special token as one id anyway
+                assert slow(text)["input_ids"] == ids, (name, text)
+            if special or ids != encode(fast, text, True):
+                yield " ".join(["special" if special else "plain", text.encode("utf-8").hex() or "-", *map(str, ids)])
+
+
+def main():
+    check = sys.argv[1:] == ["--check"]
+    if not check:
+        write_directories(OUT)
+    for name in ["tales", *variants()]:
+        text = "".join(line + "\n" for line in lines_of(name, OUT))
+        path = os.path.join(OUT, name + ".txt")
+        if check:
+            with open(path, encoding="utf-8") as f:
+                want = f.read().splitlines()
+            wrong = [(w, g) for w, g in zip(want, text.splitlines()) if w != g]
+            print(f"{name}: {len(wrong)} of {len(want)} differ", *(wrong[:3]), sep="\n    " if wrong else "")
+        else:
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(text)
+            print(f"{name}: {text.count(chr(10))} texts, {len(text)} bytes")
+
+
+if __name__ == "__main__":
+    main()
