@@ -14,29 +14,31 @@ layout(constant_id = 2) const uint KV = KV_F16;
 
 // ---- reductions: the one place that adds across lanes, in an order that depends on the device alone
 
-shared float reduce_scratch[SIZE];
+shared vec2 reduce_scratch[SIZE];
 
 // Lanes in this subgroup. Not gl_SubgroupSize, which may be larger than what the driver runs.
 uint subgroup_lanes() { return SIZE / gl_NumSubgroups; }
 
-float workgroup_sum(float value)
+vec2 workgroup_sum(vec2 value)
 {
     value = subgroupAdd(value);
     if (subgroupElect()) reduce_scratch[gl_SubgroupID] = value;
     barrier();
-    float total = 0.0;
+    vec2 total = vec2(0.0);
     for (uint i = 0; i < gl_NumSubgroups; i++) total += reduce_scratch[i];
     barrier();
     return total;
 }
 
+float workgroup_sum(float value) { return workgroup_sum(vec2(value, 0.0)).x; }
+
 float workgroup_max(float value)
 {
     value = subgroupMax(value);
-    if (subgroupElect()) reduce_scratch[gl_SubgroupID] = value;
+    if (subgroupElect()) reduce_scratch[gl_SubgroupID].x = value;
     barrier();
-    float best = reduce_scratch[0];
-    for (uint i = 1; i < gl_NumSubgroups; i++) best = max(best, reduce_scratch[i]);
+    float best = reduce_scratch[0].x;
+    for (uint i = 1; i < gl_NumSubgroups; i++) best = max(best, reduce_scratch[i].x);
     barrier();
     return best;
 }

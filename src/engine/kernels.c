@@ -20,7 +20,7 @@ static const uint32_t SAMPLE_SIZE = 256;
 // Bytes of shared memory that a product needs to make its own input.
 static bool can_stage(const vkgpt_device *device, uint32_t width, uint32_t size)
 {
-    return width * 4 + size * 4 + 64 <= device->info.shared_bytes;
+    return width * 4 + size * 8 + 64 <= device->info.shared_bytes;
 }
 
 enum Phase { DECODE, PREFILL };
@@ -106,7 +106,7 @@ static int attend_block_get(vkgpt_device *device, const struct Shape *shape, str
 {
     struct AttendConstants c = {.size = ROW_KERNEL_SIZE, .kv = shape->kv, .head_dim = shape->head_dim, .span_or_queries = 16};
     uint32_t per_query = shape->head_dim * 4 + c.size * 4 + 12;
-    while (c.span_or_queries > 1 && c.span_or_queries * per_query + c.size * 4 > device->info.shared_bytes) c.span_or_queries /= 2;
+    while (c.span_or_queries > 1 && c.span_or_queries * per_query + c.size * 8 > device->info.shared_bytes) c.span_or_queries /= 2;
     uint32_t groups = c.size / (shape->head_dim / 8);
     c.shares = (c.span_or_queries + groups - 1) / groups;
     k->block_queries = c.span_or_queries;
