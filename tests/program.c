@@ -65,6 +65,8 @@ static struct Output finish(pid_t child, FILE *in, FILE *out, FILE *err)
     fclose(in);
     output.out = read_back(out, &output.out_bytes);
     output.err = read_back(err, &output.err_bytes);
+    // under VKGPT_VALIDATE=1 each message of the validation layer is printed, and none is acceptable
+    if (strstr(output.err, "validation: ")) fail_msg("%s", output.err);
     return output;
 }
 

@@ -22,6 +22,7 @@ struct Generation {
     struct Buffer screen;     // whole characters that wait to be written
     uint32_t *ids;
     size_t count, capacity;
+    size_t prefilled; // tokens of the prompt without its last, which the first step takes
     bool stopped, interrupted;
     double prefill, first, decode; // seconds: of the prompt, to the first token, of all tokens
     double begin;                  // when decoding began
@@ -121,24 +122,24 @@ static double rate(size_t tokens, double seconds)
     return seconds > 0 ? (double)tokens / seconds : 0;
 }
 
-static void print_timings(const struct Generation *g, const struct Run *run, size_t prompt, uint64_t seed, const char *stop)
+static void print_timings(const struct Generation *g, const struct Run *run, uint64_t seed, const char *stop)
 {
     fprintf(stderr, "%sload    %8.3f s\n", g->options->json ? "" : "\n", run->load_seconds);
-    fprintf(stderr, "prefill %8.3f s  %6zu tokens  %9.1f tokens/s\n", g->prefill, prompt, rate(prompt, g->prefill));
+    fprintf(stderr, "prefill %8.3f s  %6zu tokens  %9.1f tokens/s\n", g->prefill, g->prefilled, rate(g->prefilled, g->prefill));
     fprintf(stderr, "decode  %8.3f s  %6zu tokens  %9.1f tokens/s\n", g->decode, g->count, rate(g->count, g->decode));
     fprintf(stderr, "stop: %s, seed: %" PRIu64 "\n", stop, seed);
 }
 
-static cJSON *json_timings(const struct Generation *g, const struct Run *run, size_t prompt)
+static cJSON *json_timings(const struct Generation *g, const struct Run *run)
 {
     cJSON *timings = cJSON_CreateObject();
     cJSON_AddNumberToObject(timings, "load_s", run->load_seconds);
     cJSON_AddNumberToObject(timings, "prefill_s", g->prefill);
     cJSON_AddNumberToObject(timings, "first_token_s", run->load_seconds + g->prefill + g->first);
     cJSON_AddNumberToObject(timings, "decode_s", g->decode);
-    cJSON_AddNumberToObject(timings, "prefill_tokens", (double)prompt);
+    cJSON_AddNumberToObject(timings, "prefill_tokens", (double)g->prefilled);
     cJSON_AddNumberToObject(timings, "decode_tokens", (double)g->count);
-    cJSON_AddNumberToObject(timings, "prefill_tokens_per_s", rate(prompt, g->prefill));
+    cJSON_AddNumberToObject(timings, "prefill_tokens_per_s", rate(g->prefilled, g->prefill));
     cJSON_AddNumberToObject(timings, "decode_tokens_per_s", rate(g->count, g->decode));
     return timings;
 }
@@ -154,7 +155,7 @@ static int print_json(const struct Generation *g, const struct Run *run, const s
     json_add_unsigned(json, "seed", seed);
     cJSON_AddStringToObject(json, "model", run_model(run)->name);
     cJSON_AddStringToObject(json, "device", run_device(run)->name);
-    cJSON_AddItemToObject(json, "timings", json_timings(g, run, input->count));
+    cJSON_AddItemToObject(json, "timings", json_timings(g, run));
     return json_print(json);
 }
 
@@ -196,6 +197,7 @@ static int generate(struct Generation *g, struct Run *run, const struct Input *i
     int code = vkgpt_prompt(run->session, input->ids, input->count, err);
     g->begin = os_seconds();
     g->prefill = g->begin - start;
+    g->prefilled = vkgpt_session_counters(run->session).tokens_prefilled;
     g->interrupted = os_interrupted();
     *stop = VKGPT_STOP_LENGTH;
     size_t most = options->predict < 0 ? SIZE_MAX : (size_t)options->predict;
@@ -209,7 +211,7 @@ static int report(struct Generation *g, const struct Run *run, const struct Inpu
     const char *name = stop_name(g, stop);
     int status = g->options->json ? print_json(g, run, input, seed, name) : EXIT_OK;
     status = finish_output(status);
-    print_timings(g, run, input->count, seed, name);
+    print_timings(g, run, seed, name);
     if (g->options->verbose) run_counters(run);
     return status == EXIT_OK && strcmp(name, "interrupt") == 0 ? EXIT_INTERRUPTED : status;
 }
