@@ -175,6 +175,7 @@ static void test_lengths(void **state)
     assert_string_equal(text_of(json, "stop"), "context");
     cJSON_Delete(json);
     assert_sentence(GREEDY("-c", "2"), 1, "context");
+    assert_sentence(GREEDY("-c", "2", "--echo"), 1, "context");
     assert_sentence(GREEDY("-c", "1000000"), 1, "context");
 }
 

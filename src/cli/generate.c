@@ -192,9 +192,9 @@ static int generate(struct Generation *g, struct Run *run, const struct Input *i
 {
     const struct Options *options = g->options;
     os_catch_interrupt(); // not before: loading can simply be ended
-    echo_prompt(g, input);
     double start = os_seconds();
     int code = vkgpt_prompt(run->session, input->ids, input->count, err);
+    if (!code) echo_prompt(g, input); // a prompt that does not fit leaves nothing on stdout
     g->begin = os_seconds();
     g->prefill = g->begin - start;
     g->prefilled = vkgpt_session_counters(run->session).tokens_prefilled;
