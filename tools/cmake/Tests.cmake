@@ -21,7 +21,8 @@ endif()
 
 set(LAVAPIPE /usr/share/vulkan/icd.d/lvp_icd.${CMAKE_SYSTEM_PROCESSOR}.json)
 set(SWIFTSHADER /usr/lib/chromium/vk_swiftshader_icd.json)
-set(SANITIZER_ENVIRONMENT
+set(TEST_ENVIRONMENT
+    XDG_CACHE_HOME=${CMAKE_BINARY_DIR}/cache # a test leaves nothing in the user's own
     ASAN_OPTIONS=detect_stack_use_after_return=1
     LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0
     UBSAN_OPTIONS=print_stacktrace=1)
@@ -29,7 +30,7 @@ set(SANITIZER_ENVIRONMENT
 # Registers one run of a test program: a name and the environment it runs in.
 function(test_register name program)
     add_test(NAME ${name} COMMAND ${program} WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
-    set_tests_properties(${name} PROPERTIES TIMEOUT 900 ENVIRONMENT "${SANITIZER_ENVIRONMENT};${ARGN}")
+    set_tests_properties(${name} PROPERTIES TIMEOUT 900 ENVIRONMENT "${TEST_ENVIRONMENT};${ARGN}")
 endfunction()
 
 foreach(source ${TEST_SOURCES})
