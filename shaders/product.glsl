@@ -177,6 +177,10 @@ void product()
 
 #else // PREFILL LANES
 
+// What a lane has made, for one loop to store: written out 32 times over, the stores take a software driver longer
+// to compile than everything else.
+shared vec2 made[TOKENS * ROWS / 2][SIZE];
+
 void product()
 {
     uint first_row = gl_WorkGroupID.y * TOKENS;
@@ -184,32 +188,32 @@ void product()
     uint last_row = state[a.sequence].rows - 1;
 
     uint o = gl_GlobalInvocationID.x * ROWS;
-    uint from = min(o, a.count - ROWS);
+    uint from = min(o, a.count - ROWS); // lanes past the end work along, for the shuffles, and store nothing
     float sums[TOKENS][ROWS];
     [[unroll]] for (uint t = 0; t < TOKENS; t++)
         [[unroll]] for (uint r = 0; r < ROWS; r++) sums[t][r] = 0.0;
 
-    for (uint k4 = 0; k4 < WIDTH / 4; k4 += SUBGROUP) {
-        vec4 mine[TOKENS];
-        uint at = min(k4 + gl_SubgroupInvocationID, WIDTH / 4 - 1);
-        [[unroll]] for (uint t = 0; t < TOKENS; t++) mine[t] = x[min(first_row + t, last_row) * (a.x_stride / 4) + at];
-        uint end = min(SUBGROUP, WIDTH / 4 - k4);
-        for (uint i = 0; i < end; i += 2) {
-            vec4 low[ROWS], high[ROWS];
-            [[unroll]] for (uint r = 0; r < ROWS; r++) weights8(from + r, (k4 + i) / 2, low[r], high[r]);
-            [[unroll]] for (uint t = 0; t < TOKENS; t++) {
-                vec4 x_low = subgroupShuffle(mine[t], i), x_high = subgroupShuffle(mine[t], i + 1);
-                [[unroll]] for (uint r = 0; r < ROWS; r++) sums[t][r] += dot(x_low, low[r]) + dot(x_high, high[r]);
+    for (uint k8 = 0; k8 < WIDTH / 8; k8++) {
+        vec4 low[ROWS], high[ROWS];
+        [[unroll]] for (uint r = 0; r < ROWS; r++) weights8(from + r, k8, low[r], high[r]);
+        [[unroll]] for (uint first = 0; first < TOKENS; first += SUBGROUP) { // a lane fetches for one row of x
+            uint at = min(first_row + first + gl_SubgroupInvocationID, last_row) * (a.x_stride / 4) + 2 * k8;
+            vec4 mine_low = x[at], mine_high = x[at + 1];
+            [[unroll]] for (uint i = 0; i < SUBGROUP; i++) {
+                vec4 x_low = subgroupShuffle(mine_low, i), x_high = subgroupShuffle(mine_high, i);
+                [[unroll]] for (uint r = 0; r < ROWS; r++) sums[first + i][r] += dot(x_low, low[r]) + dot(x_high, high[r]);
             }
         }
     }
 
+    uint lane = gl_LocalInvocationID.x;
+    [[unroll]] for (uint t = 0; t < TOKENS; t++)
+        [[unroll]] for (uint r = 0; r < ROWS; r += 2) made[(t * ROWS + r) / 2][lane] = vec2(sums[t][r], sums[t][r + 1]);
     if (o >= a.count) return;
-    [[unroll]] for (uint t = 0; t < TOKENS; t++) {
-        if (first_row + t > last_row) break;
-        Row row = row_at(first_row + t, a.sequence);
-        [[unroll]] for (uint r = 0; r < ROWS; r += 2)
-            store(row, a.first + o + r, vec2(sums[t][r], sums[t][r + 1]) + bias2(a.first + o + r));
+    uint stores = min(TOKENS, last_row + 1 - first_row) * (ROWS / 2);
+    for (uint i = 0; i < stores; i++) {
+        uint t = i / (ROWS / 2), out_pair = a.first + o + 2 * (i % (ROWS / 2));
+        store(row_at(first_row + t, a.sequence), out_pair, made[i][lane] + bias2(out_pair));
     }
 }
 

@@ -26,9 +26,9 @@ static bool can_stage(const vkgpt_device *device, uint32_t width, uint32_t size)
 enum Phase { DECODE, PREFILL };
 
 // Rows of W per subgroup (GPU) or lane (software): more of them read x less often, fewer fill the device sooner.
-static uint32_t rows_for(const vkgpt_device *device, enum Phase phase, uint32_t outputs)
+static uint32_t rows_for(const vkgpt_device *device, uint32_t outputs)
 {
-    if (device->lanes) return phase == PREFILL ? 4 : 2;
+    if (device->lanes) return 4;
     return outputs <= 1024 ? 2 : outputs <= 16384 ? 4 : 8;
 }
 
@@ -46,14 +46,14 @@ static int product_get(vkgpt_device *device, const struct Shape *shape, enum Pha
     uint32_t k = 0;
     while (strcmp(names[k][0], kernel)) k++;
     bool lanes = device->lanes;
-    uint32_t rows = rows_for(device, phase, outputs);
+    uint32_t rows = rows_for(device, outputs);
     struct ProductConstants c = {
-        .size = phase == DECODE ? (lanes ? 64 : 128) : (lanes ? 32 : 256),
+        .size = lanes ? 32 : phase == DECODE ? 128 : 256,
         .kv = shape->kv,
         .width = width,
         .rows = rows,
         .subgroup = device->info.subgroup_size,
-        .tokens = 16,
+        .tokens = 32,
         .activation = shape->activation,
     };
     c.staged = phase == DECODE && may_stage && can_stage(device, width, c.size);
