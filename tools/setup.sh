@@ -41,16 +41,15 @@ has_driver() {
     return 1
 }
 
-# setup_build DIR TARGET [cmake flags]: configures once, and builds what changed. Quiet unless it fails.
+# setup_build DIR TARGET [cmake flags]: configures, and builds what changed. Quiet unless it fails.
 setup_build() {
     local dir=$1 target=$2 log
     shift 2
+    [ -e "$dir/CMakeCache.txt" ] || say "Building in $dir ..."
     mkdir -p "$dir"
     log=$dir/setup.log
-    [ -e "$dir/configured" ] || say "Building in $dir ..."
-    if ! { { [ -e "$dir/CMakeCache.txt" ] && [ -e "$dir/configured" ]; } ||
-           { cmake -S . -B "$dir" "$@" && touch "$dir/configured"; }; } >"$log" 2>&1 ||
-       ! cmake --build "$dir" --target "$target" --parallel "$(nproc)" >>"$log" 2>&1; then
+    # configuring again takes a fraction of a second, and sees drivers that were installed since
+    if ! { cmake -S . -B "$dir" "$@" && cmake --build "$dir" --target "$target" --parallel "$(nproc)"; } >"$log" 2>&1; then
         cat "$log" >&2
         say "The build in $dir failed."
         exit 1
