@@ -369,6 +369,14 @@ static void test_write_file(void **state)
     assert_int_equal(os_write("/dev/null", "x", 1, &err), 0);
     assert_int_equal(stat("/dev/null", &st), 0);
     assert_true(S_ISCHR(st.st_mode)); // not replaced by a file
+
+    file_write(dir, "redirected", "before ", 7); // as by `>> redirected`
+    FILE *f = fopen(in_dir(path, sizeof path, "redirected"), "r+");
+    assert_non_null(f);
+    snprintf(link, sizeof link, "/dev/fd/%d", fileno(f));
+    assert_int_equal(os_write(link, "after", 5, &err), 0);
+    fclose(f);
+    expect_file("redirected", "before after");
 }
 
 static void test_places(void **state)

@@ -35,7 +35,7 @@ static bool stands_alone(const struct Splitter *splitter, struct Passage p, size
 }
 
 bool added_next(const struct Vocab *vocab, const struct Splitter *splitter, struct Passage passage, bool normalized,
-                bool special, size_t *at, size_t taken, struct AddedMatch *match)
+                bool special, size_t *at, struct AddedMatch *match)
 {
     while (*at < passage.bytes) {
         size_t start = *at;
@@ -45,7 +45,6 @@ bool added_next(const struct Vocab *vocab, const struct Splitter *splitter, stru
         size_t end = start + a->length;
         if (a->single_word && !stands_alone(splitter, passage, start, end)) continue;
         if (a->lstrip) start -= split_blanks_last(splitter, passage.masked, start);
-        if (start < taken) start = taken;
         if (a->rstrip) end += split_blanks_first(splitter, passage.masked + end, passage.bytes - end);
         *match = (struct AddedMatch){a->id, start, end};
         return true;

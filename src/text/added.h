@@ -16,9 +16,9 @@ struct AddedMatch {
 };
 
 // Finds the next added token of one kind (AddedToken.normalized) from *at on: leftmost, then longest. *at moves to
-// where the search goes on; `taken` is the end of the match before, whose blanks are not taken twice. Without
-// `special`, special tokens are text: one that stands there is passed over as a whole.
+// where the search goes on. Without `special`, special tokens are text: one that stands there is passed over as a
+// whole. A match may begin before the end of the last one, when both take the blanks between them.
 bool added_next(const struct Vocab *vocab, const struct Splitter *splitter, struct Passage passage, bool normalized,
-                bool special, size_t *at, size_t taken, struct AddedMatch *match);
+                bool special, size_t *at, struct AddedMatch *match);
 
 #endif

@@ -109,7 +109,7 @@ static int encode_passage(struct Encoding *e, struct Passage p, int pass)
     if (pass == 2) return encode_stretch(e, p);
     size_t at = 0, taken = 0;
     struct AddedMatch m;
-    while (added_next(&e->tok->vocab, &e->tok->splitter, p, pass == 1, e->special, &at, taken, &m)) {
+    while (added_next(&e->tok->vocab, &e->tok->splitter, p, pass == 1, e->special, &at, &m)) {
         int code = taken < m.start ? encode_passage(e, part(p, taken, m.start), pass + 1) : 0;
         if (code) return code;
         if (!ids_append(&e->out, m.id)) return fail_encoding(e);
