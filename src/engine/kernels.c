@@ -104,13 +104,19 @@ static int attend_get(vkgpt_device *device, const struct Shape *shape, struct Ke
 
 static int attend_block_get(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
 {
+    if (device->lanes) { // one subgroup, a query per lane
+        uint32_t lanes = device->info.subgroup_size, chunks = shape->head_dim / 8;
+        struct AttendConstants c = {lanes, 0, shape->kv, shape->head_dim, lanes, (chunks + lanes - 1) / lanes};
+        k->block_queries = lanes;
+        return pipeline_get(device, "attend_block_lanes", (uint32_t *)&c, COUNT(c), &k->attend, err);
+    }
     struct AttendConstants c = {.size = ROW_KERNEL_SIZE, .kv = shape->kv, .head_dim = shape->head_dim, .span_or_queries = 16};
     uint32_t per_query = shape->head_dim * 4 + c.size * 4 + 12;
     while (c.span_or_queries > 1 && c.span_or_queries * per_query + c.size * 8 > device->info.shared_bytes) c.span_or_queries /= 2;
     uint32_t groups = c.size / (shape->head_dim / 8);
     c.shares = (c.span_or_queries + groups - 1) / groups;
     k->block_queries = c.span_or_queries;
-    return pipeline_get(device, "attend_block", (uint32_t *)&c, 6, &k->attend, err);
+    return pipeline_get(device, "attend_block", (uint32_t *)&c, COUNT(c), &k->attend, err);
 }
 
 static int check_shape(const vkgpt_device *device, const struct Shape *shape, vkgpt_error *err)

@@ -1,0 +1,113 @@
+// attend_block for software drivers: a workgroup is one subgroup with no barrier and no shared memory, which such a
+// driver pays dearly for. It takes as many queries as it has lanes; what all lanes need is handed round by shuffles.
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#extension GL_KHR_shader_subgroup_shuffle : require
+#define PREFILL
+#include "common.glsl"
+#include "cache.glsl"
+
+layout(constant_id = 3) const uint HEAD_DIM = 64; // padded
+layout(constant_id = 4) const uint QUERIES = 8;   // lanes of a subgroup
+layout(constant_id = 5) const uint SHARES = 1;    // ceil(CHUNKS / QUERIES)
+
+layout(push_constant) uniform Push { AttendArgs a; };
+
+layout(binding = 1) readonly buffer Q { vec4 q[]; };
+layout(binding = 2) readonly buffer K { uvec4 k_cache[]; }; // [sequence][head][position][head_dim]
+layout(binding = 3) readonly buffer V { uvec4 v_cache[]; };
+layout(binding = 4) writeonly buffer A { vec4 attention[]; }; // (rows, heads, head_dim)
+
+#define CHUNKS (HEAD_DIM / 8)
+#define KEYS 4 // positions of a tile that one lane scores
+#define MINUS_INFINITY uintBitsToFloat(0xff800000u)
+
+uint cache;
+
+// Scores of the tile: lane i holds positions tile + i, tile + i + QUERIES, ... against every query.
+void score(Row row, uint q_first, uint tile, out float scores[QUERIES][KEYS])
+{
+    uint lane = gl_SubgroupInvocationID;
+    [[unroll]] for (uint t = 0; t < QUERIES; t++)
+        [[unroll]] for (uint m = 0; m < KEYS; m++) scores[t][m] = 0.0;
+    for (uint c = 0; c < CHUNKS; c++) {
+        vec4 q_low = q[q_first + 2 * c], q_high = q[q_first + 2 * c + 1]; // of the query that is this lane's
+        vec4 low[KEYS], high[KEYS];
+        [[unroll]] for (uint m = 0; m < KEYS; m++) {
+            uint p = min(tile + m * QUERIES + lane, a.context - 1);
+            CACHE8(k_cache, cache + p * CHUNKS + c, low[m], high[m])
+        }
+        [[unroll]] for (uint t = 0; t < QUERIES; t++) {
+            vec4 l = subgroupShuffle(q_low, t), h = subgroupShuffle(q_high, t);
+            [[unroll]] for (uint m = 0; m < KEYS; m++) scores[t][m] += dot(l, low[m]) + dot(h, high[m]);
+        }
+    }
+    [[unroll]] for (uint t = 0; t < QUERIES; t++)
+        [[unroll]] for (uint m = 0; m < KEYS; m++) {
+            bool seen = tile + m * QUERIES + lane <= row.position + t;
+            scores[t][m] = seen ? scores[t][m] * a.scale : MINUS_INFINITY;
+        }
+}
+
+void main()
+{
+    uint head = gl_WorkGroupID.x, lane = gl_SubgroupInvocationID, first = gl_WorkGroupID.y * QUERIES;
+    Row row = row_at(first, a.sequence);
+    if (!row.runs) return;
+    uint queries = min(QUERIES, state[a.sequence].rows - first);
+    cache = (row.sequence * a.heads + head) * a.context * CHUNKS;
+    uint q_first = ((first + min(lane, queries - 1)) * a.q_stride + head * HEAD_DIM) / 4;
+
+    float maximum[QUERIES], sum[QUERIES];
+    vec4 low_sums[QUERIES][SHARES], high_sums[QUERIES][SHARES];
+    [[unroll]] for (uint t = 0; t < QUERIES; t++) {
+        maximum[t] = MINUS_INFINITY;
+        sum[t] = 0.0;
+        [[unroll]] for (uint i = 0; i < SHARES; i++) { low_sums[t][i] = vec4(0.0); high_sums[t][i] = vec4(0.0); }
+    }
+
+    uint end = row.position + queries; // positions that the last query sees
+    for (uint tile = 0; tile < end; tile += KEYS * QUERIES) {
+        float weights[QUERIES][KEYS];
+        score(row, q_first, tile, weights);
+
+        [[unroll]] for (uint t = 0; t < QUERIES; t++) {
+            float best = maximum[t];
+            [[unroll]] for (uint m = 0; m < KEYS; m++) best = max(best, weights[t][m]);
+            best = subgroupMax(best);
+            float rescale = exp(maximum[t] - best), total = 0.0;
+            [[unroll]] for (uint m = 0; m < KEYS; m++) {
+                weights[t][m] = exp(weights[t][m] - best);
+                total += weights[t][m];
+            }
+            sum[t] = sum[t] * rescale + subgroupAdd(total);
+            maximum[t] = best;
+            [[unroll]] for (uint i = 0; i < SHARES; i++) { low_sums[t][i] *= rescale; high_sums[t][i] *= rescale; }
+        }
+
+        // values: lane i holds the chunks i, i + QUERIES, ... of every query's sum
+        for (uint i = 0; i < QUERIES; i++) {
+            [[unroll]] for (uint m = 0; m < KEYS; m++) {
+                uint p = min(tile + m * QUERIES + i, end - 1); // past the end every weight is 0
+                vec4 low[SHARES], high[SHARES];
+                [[unroll]] for (uint s = 0; s < SHARES; s++)
+                    CACHE8(v_cache, cache + p * CHUNKS + min(lane + s * QUERIES, CHUNKS - 1), low[s], high[s])
+                [[unroll]] for (uint t = 0; t < QUERIES; t++) {
+                    float w = subgroupShuffle(weights[t][m], i);
+                    [[unroll]] for (uint s = 0; s < SHARES; s++) {
+                        low_sums[t][s] += w * low[s];
+                        high_sums[t][s] += w * high[s];
+                    }
+                }
+            }
+        }
+    }
+
+    [[unroll]] for (uint t = 0; t < QUERIES; t++)
+        [[unroll]] for (uint s = 0; s < SHARES; s++)
+            if (t < queries && lane + s * QUERIES < CHUNKS) {
+                uint at = ((first + t) * a.q_stride + head * HEAD_DIM) / 4 + 2 * (lane + s * QUERIES);
+                attention[at] = low_sums[t][s] / sum[t];
+                attention[at + 1] = high_sums[t][s] / sum[t];
+            }
+}
