@@ -43,7 +43,9 @@ struct Weight {
 
 struct LayerWeights {
     struct Weight ln_1_gain, ln_1_bias; // (dim)
-    struct Weight c_attn, c_attn_bias;  // (3 dim, dim): rows q, k, v; (3 dim)
+    struct Weight c_attn, c_attn_bias;  // (3 dim, dim): rows q, k, v; (3 dim). Absent where the file keeps them apart:
+    struct Weight q, k, v;              // (dim, dim) each
+    struct Weight q_bias, k_bias, v_bias; // (dim) each
     struct Weight c_proj, c_proj_bias;  // (dim, dim); (dim): attention's output
     struct Weight ln_2_gain, ln_2_bias; // (dim)
     struct Weight c_fc, c_fc_bias;      // (inner, dim); (inner)
@@ -53,9 +55,10 @@ struct LayerWeights {
 struct Checkpoint {
     struct Config config;
     struct TensorTable table;
-    struct Weight wte;  // (vocab, dim)
-    struct Weight wpe;  // (context, dim)
-    struct Weight head; // (vocab, dim); the same tensor as wte when tied
+    struct Weight wte;  // (vocab, embed_dim)
+    struct Weight wpe;  // (position_offset + context, dim)
+    struct Weight head; // (vocab, embed_dim); the same tensor as wte when tied
+    struct Weight project_in, project_out; // (dim, embed_dim), (embed_dim, dim): OPT-350M; absent elsewhere
     struct Weight ln_f_gain, ln_f_bias; // (dim)
     struct LayerWeights *layers;
     char name[256]; // the directory's last component

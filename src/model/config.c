@@ -14,7 +14,6 @@
 
 #define CONFIG_BYTES (16u << 20) // of config.json: real ones have a few KB
 
-#define MAX_LAYERS 4096
 #define MAX_DIM (1 << 20)
 #define MAX_ROWS (1 << 24) // of the tables, and the inner width
 
@@ -44,8 +43,8 @@ static const struct Key gpt2_keys[] = {
     {"max_position_embeddings", SIZE, offsetof(struct Config, context), MAX_ROWS},
     {"n_embd", SIZE, offsetof(struct Config, dim), MAX_DIM},
     {"hidden_size", SIZE, offsetof(struct Config, dim), MAX_DIM},
-    {"n_layer", SIZE, offsetof(struct Config, layers), MAX_LAYERS},
-    {"num_hidden_layers", SIZE, offsetof(struct Config, layers), MAX_LAYERS},
+    {"n_layer", SIZE, offsetof(struct Config, layers), CONFIG_MAX_LAYERS},
+    {"num_hidden_layers", SIZE, offsetof(struct Config, layers), CONFIG_MAX_LAYERS},
     {"n_head", SIZE, offsetof(struct Config, heads), MAX_DIM},
     {"num_attention_heads", SIZE, offsetof(struct Config, heads), MAX_DIM},
     {"n_inner", SIZE_OR_NULL, offsetof(struct Config, inner), MAX_ROWS},
@@ -76,7 +75,7 @@ static const struct Family {
 } families[] = {
     {"GPT2", gpt2_keys,
      {.architecture = "gpt2", .layers = 12, .heads = 12, .dim = 768, .context = 1024, .vocab = 50257, .eps = 1e-5f,
-      .activation = ACTIVATION_GELU_TANH, .scale_attention = true, .tied_head = true,
+      .activation = ACTIVATION_GELU_TANH, .scale_attention = true, .tied_head = true, .final_norm = true,
       .bos = 50256, .eos_count = 1, .eos = {50256}}},
 };
 
@@ -289,6 +288,7 @@ static int config_check(const char *path, struct Config *config, vkgpt_error *er
                     config->heads);
     config->head_dim = config->dim / config->heads;
     if (config->inner == 0) config->inner = 4 * config->dim; // at most 2^22
+    if (config->embed_dim == 0) config->embed_dim = config->dim;
     return 0;
 }
 
@@ -355,6 +355,11 @@ float config_attention_scale(const struct Config *config, uint32_t layer)
     double scale = config->scale_attention ? 1 / sqrt((double)config->head_dim) : 1;
     if (config->scale_by_inverse_layer) scale /= (double)layer + 1;
     return (float)scale;
+}
+
+uint32_t config_window(const struct Config *config, uint32_t layer)
+{
+    return config->local[layer / 8] >> layer % 8 & 1 ? config->window : 0;
 }
 
 uint64_t config_params(const struct Config *config)

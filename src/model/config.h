@@ -14,6 +14,7 @@ enum Activation {       // the names are Hugging Face's
 };
 
 #define CONFIG_MAX_EOS 16
+#define CONFIG_MAX_LAYERS 4096
 
 struct Config {
     const char *architecture; // "gpt2"
@@ -29,6 +30,12 @@ struct Config {
     bool scale_attention;        // scores divided by sqrt(head_dim)
     bool scale_by_inverse_layer; // and by (layer + 1)
     bool tied_head;              // the head is wte
+    bool post_norm;              // x = ln_1(x + attention(x)), x = ln_2(x + mlp(x)): GPT-1, OPT-350M
+    bool final_norm;             // ln_f before the head
+    uint32_t embed_dim;          // width of wte and of the head; not dim in OPT-350M, which projects in and out
+    uint32_t position_offset;    // row of wpe that stands for position 0: 2 in OPT
+    uint32_t window;             // a local layer's query at i sees the keys j with 0 <= i - j < window; 0: all
+    uint8_t local[CONFIG_MAX_LAYERS / 8]; // bit l: layer l is local (GPT-3's banded layers, GPT-Neo)
     int64_t bos;                 // -1: none
     uint32_t eos_count;
     uint32_t eos[CONFIG_MAX_EOS];
@@ -40,6 +47,9 @@ int config_read(const char *dir, struct Config *config, vkgpt_error *err);
 
 // The factor on the attention scores of one layer: 1, 1/sqrt(head_dim), and 1/(layer+1) of that.
 float config_attention_scale(const struct Config *config, uint32_t layer);
+
+// Positions back that layer l sees, itself included; 0: all.
+uint32_t config_window(const struct Config *config, uint32_t layer);
 
 uint64_t config_params(const struct Config *config); // weights, the head counted once when tied
 
