@@ -13,6 +13,7 @@ float erf(float v)
 
 float activate(float v)
 {
+    if (ACTIVATION == ACTIVATE_NONE) return v;
     if (ACTIVATION == ACTIVATE_RELU) return max(v, 0.0);
     if (ACTIVATION == ACTIVATE_SILU) return v / (1.0 + exp(-v));
     if (ACTIVATION == ACTIVATE_QUICK_GELU) return v / (1.0 + exp(-1.702 * v));

@@ -25,6 +25,7 @@ typedef uint32_t uint;
 #define ACTIVATE_RELU 2
 #define ACTIVATE_SILU 3
 #define ACTIVATE_QUICK_GELU 4
+#define ACTIVATE_NONE 5
 
 // Why a sequence stopped, in its state and, with RING_STOP set, in the ring in place of a token.
 #define STOP_NONE 0
@@ -51,14 +52,18 @@ struct Sequence {
     uint padding[2]; // to 128 bytes
 };
 
-// x = wte[token] + wpe[position]; dispatched once per chunk of wte's rows.
+// x = wte[token] + wpe[position], or one of the two; dispatched once per chunk of wte's rows.
 struct EmbedArgs {
-    uint sequence;     // prefill: which one
-    uint dim;          // padded width
-    uint first, count; // rows of wte in this chunk
-    uint vocab;        // a token past it is clamped
-    uint token_stride; // of the tokens array, per sequence
+    uint sequence;        // prefill: which one
+    uint dim;             // padded width
+    uint parts;           // EMBED_TOKEN, EMBED_POSITION or both
+    uint first, count;    // rows of wte in this chunk
+    uint vocab;           // a token past it is clamped
+    uint token_stride;    // of the tokens array, per sequence
+    uint position_offset; // row of wpe that stands for position 0
 };
+#define EMBED_TOKEN 1
+#define EMBED_POSITION 2
 ARGS_FIT(EmbedArgs);
 
 // n = (x - mean) / sqrt(variance + eps) * gain + bias
@@ -100,6 +105,7 @@ struct AttendArgs {
     uint span, splits;
     float scale;
     uint q_stride;        // per row, of q and (attend_block) of the output
+    uint window;          // a query at i sees the keys j with 0 <= i - j < window; 0: all
 };
 ARGS_FIT(AttendArgs);
 

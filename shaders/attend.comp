@@ -28,6 +28,8 @@ void main()
     uint first = split * SPAN;
     if (!row.runs || first > row.position) return;
     uint count = min(SPAN, row.position + 1 - first);
+    uint least = a.window > 0 && row.position >= a.window ? row.position + 1 - a.window : 0; // that the window shows
+    uint hidden = least > first ? min(least - first, count) : 0;                              // of this range
     uint cache = ((row.sequence * a.heads + head) * a.context + first) * CHUNKS;
 
     for (uint i = lane; i < HEAD_DIM / 4; i += SIZE) query[i] = q[(row.index * a.q_stride + head * HEAD_DIM) / 4 + i];
@@ -35,7 +37,7 @@ void main()
 
     // scores: a position per lane
     float maximum = uintBitsToFloat(0xff800000u);
-    for (uint p = lane; p < count; p += SIZE) {
+    for (uint p = hidden + lane; p < count; p += SIZE) {
         float score = 0.0;
         for (uint c = 0; c < CHUNKS; c++) {
             vec4 low, high;
@@ -48,7 +50,7 @@ void main()
     }
     maximum = workgroup_max(maximum);
     float sum = 0.0;
-    for (uint p = lane; p < count; p += SIZE) {
+    for (uint p = hidden + lane; p < count; p += SIZE) {
         float e = exp(weight[p] - maximum);
         weight[p] = e;
         sum += e;
@@ -59,7 +61,7 @@ void main()
     uint groups = SIZE / CHUNKS, group = lane / CHUNKS, c = lane % CHUNKS;
     vec4 low_sum = vec4(0.0), high_sum = vec4(0.0);
     if (group < groups) {
-        for (uint p = group; p < count; p += groups) {
+        for (uint p = hidden + group; p < count; p += groups) {
             vec4 low, high;
             CACHE8(v_cache, cache + p * CHUNKS + c, low, high)
             low_sum += weight[p] * low;

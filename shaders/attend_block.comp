@@ -43,8 +43,9 @@ void main()
     vec4 low_sums[SHARES], high_sums[SHARES];
     [[unroll]] for (uint i = 0; i < SHARES; i++) { low_sums[i] = vec4(0.0); high_sums[i] = vec4(0.0); }
 
-    uint end = row.position + queries; // positions that the last query sees
-    for (uint tile = 0; tile < end; tile += SIZE) {
+    uint end = row.position + queries; // of what the last query sees
+    uint start = a.window > 0 && row.position >= a.window ? (row.position + 1 - a.window) / SIZE * SIZE : 0;
+    for (uint tile = start; tile < end; tile += SIZE) {
         uint count = min(SIZE, end - tile);
 
         // scores: a position per lane, against every query
@@ -57,26 +58,27 @@ void main()
             [[unroll]] for (uint t = 0; t < QUERIES; t++) scores[t] += dot(query[t][2 * d], low) + dot(query[t][2 * d + 1], high);
         }
         [[unroll]] for (uint t = 0; t < QUERIES; t++) {
-            bool seen = lane < count && p <= row.position + t;
+            uint position = row.position + t;
+            bool seen = lane < count && p <= position && (a.window == 0 || position - p < a.window);
             weight[t][lane] = seen ? scores[t] * a.scale : MINUS_INFINITY;
         }
         barrier();
 
-        // softmax: a query per subgroup. Tiles start at or before a query's own position, so its maximum is finite
-        // from the first tile on.
+        // softmax: a query per subgroup. Where the window hides the whole tile, its maximum is not finite yet.
         for (uint t = gl_SubgroupID; t < queries; t += gl_NumSubgroups) {
             float best = maximum[t];
             for (uint i = gl_SubgroupInvocationID; i < SIZE; i += subgroup_lanes()) best = max(best, weight[t][i]);
             best = subgroupMax(best);
+            float base = best == MINUS_INFINITY ? 0.0 : best;
             float total = 0.0;
             for (uint i = gl_SubgroupInvocationID; i < SIZE; i += subgroup_lanes()) {
-                float e = exp(weight[t][i] - best);
+                float e = exp(weight[t][i] - base);
                 weight[t][i] = e;
                 total += e;
             }
             total = subgroupAdd(total);
             if (subgroupElect()) {
-                rescale[t] = exp(maximum[t] - best);
+                rescale[t] = exp(maximum[t] - base);
                 sum[t] = sum[t] * rescale[t] + total;
                 maximum[t] = best;
             }

@@ -20,6 +20,7 @@ layout(binding = 4) writeonly buffer A { vec4 attention[]; }; // (rows, heads, h
 
 #define CHUNKS (HEAD_DIM / 8)
 #define KEYS 4 // positions of a tile that one lane scores
+#define TILE (KEYS * QUERIES)
 #define MINUS_INFINITY uintBitsToFloat(0xff800000u)
 
 uint cache;
@@ -44,7 +45,8 @@ void score(Row row, uint q_first, uint tile, out float scores[QUERIES][KEYS])
     }
     [[unroll]] for (uint t = 0; t < QUERIES; t++)
         [[unroll]] for (uint m = 0; m < KEYS; m++) {
-            bool seen = tile + m * QUERIES + lane <= row.position + t;
+            uint p = tile + m * QUERIES + lane, position = row.position + t;
+            bool seen = p <= position && (a.window == 0 || position - p < a.window);
             scores[t][m] = seen ? scores[t][m] * a.scale : MINUS_INFINITY;
         }
 }
@@ -66,8 +68,9 @@ void main()
         [[unroll]] for (uint i = 0; i < SHARES; i++) { low_sums[t][i] = vec4(0.0); high_sums[t][i] = vec4(0.0); }
     }
 
-    uint end = row.position + queries; // positions that the last query sees
-    for (uint tile = 0; tile < end; tile += KEYS * QUERIES) {
+    uint end = row.position + queries; // of what the last query sees
+    uint start = a.window > 0 && row.position >= a.window ? (row.position + 1 - a.window) / TILE * TILE : 0;
+    for (uint tile = start; tile < end; tile += TILE) {
         float weights[QUERIES][KEYS];
         score(row, q_first, tile, weights);
 
@@ -75,9 +78,10 @@ void main()
             float best = maximum[t];
             [[unroll]] for (uint m = 0; m < KEYS; m++) best = max(best, weights[t][m]);
             best = subgroupMax(best);
-            float rescale = exp(maximum[t] - best), total = 0.0;
+            float base = best == MINUS_INFINITY ? 0.0 : best; // the window may hide the whole tile
+            float rescale = exp(maximum[t] - base), total = 0.0;
             [[unroll]] for (uint m = 0; m < KEYS; m++) {
-                weights[t][m] = exp(weights[t][m] - best);
+                weights[t][m] = exp(weights[t][m] - base);
                 total += weights[t][m];
             }
             sum[t] = sum[t] * rescale + subgroupAdd(total);

@@ -57,6 +57,7 @@ int session_make_buffers(struct vkgpt_session *s, vkgpt_error *err)
         {&b->q, rows * m->width * 4, "activations"},
         {&b->a, rows * m->width * 4, "activations"},
         {&b->h, rows * m->inner * 4, "activations"},
+        {&b->e, m->projected ? rows * m->embed_dim * 4 : 0, "activations"},
         {&b->parts, n * m->config.heads * s->splits * (m->head_dim + 4) * 4, "the splits of attention"},
         {&b->logits, (s->logit_rows > n ? s->logit_rows : n) * m->vocab * 4, "logits"},
         {&b->head_parts, n * s->head_groups * sizeof(struct HeadPart), "the parts of the head"},

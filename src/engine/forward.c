@@ -14,10 +14,11 @@ uint32_t product_groups(const struct Product *product, const struct Matrix *matr
 
 uint32_t forward_max_sets(const struct vkgpt_session *s)
 {
-    uint32_t sets = 16 + s->model->wte.chunk_count + s->model->head->chunk_count;
+    uint32_t sets = 16 + s->model->wte.chunk_count + s->model->head->chunk_count + s->model->project_in.chunk_count +
+                    s->model->project_out.chunk_count;
     for (uint32_t l = 0; l < s->model->config.layers; l++) {
         const struct Layer *layer = &s->model->layers[l];
-        sets += 4 + layer->c_attn.chunk_count + layer->c_proj.chunk_count + layer->c_fc.chunk_count + layer->c_out.chunk_count;
+        sets += 6 + layer->c_attn.chunk_count + layer->c_proj.chunk_count + layer->c_fc.chunk_count + layer->c_out.chunk_count;
     }
     return sets;
 }
@@ -36,28 +37,22 @@ static void product(struct Recording *rec, const struct Product *p, const struct
     }
 }
 
-// n = norm(x), where the kernel that wants it does not make it itself; says which of the two it reads.
-static const struct Slice *norm(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, const struct Product *p, uint32_t rows,
-                                const struct Slice *vectors, uint32_t gain, uint32_t bias)
+static void norm(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
+                 const struct Slice *vectors, uint32_t gain, uint32_t bias, const struct Slice *out)
 {
     const struct vkgpt_model *m = s->model;
-    if (p->staged) return &s->b.x;
-    dispatch(rec, k->norm, grid(1, rows, 1), BUFFERS(&s->b.state, vectors, &s->b.x, &s->b.n),
+    dispatch(rec, k->norm, grid(1, rows, 1), BUFFERS(&s->b.state, vectors, &s->b.x, out),
              ARGS(NormArgs, .dim = m->config.dim, .stride = m->dim, .gain = gain, .bias = bias, .eps = m->config.eps));
-    return &s->b.n;
 }
 
-// x = wte[token] + wpe[position]
-static void embed(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows)
+// The input of a product that wants norm(x): x where its kernel makes the norm itself, else n, made here.
+static const struct Slice *normed(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k,
+                                  const struct Product *p, uint32_t rows, const struct Slice *vectors, uint32_t gain,
+                                  uint32_t bias)
 {
-    const struct vkgpt_model *m = s->model;
-    for (uint32_t i = 0; i < m->wte.chunk_count; i++) {
-        const struct Chunk *chunk = &m->wte.chunks[i];
-        dispatch(rec, k->embed[m->wte.format], grid(1, rows, 1),
-                 BUFFERS(&s->b.state, &s->b.tokens, &chunk->slice, &m->wpe.chunks[0].slice, &s->b.x),
-                 ARGS(EmbedArgs, .dim = m->dim, .first = chunk->first, .count = chunk->count, .vocab = m->config.vocab,
-                      .token_stride = s->context + 1));
-    }
+    if (p->staged) return &s->b.x;
+    norm(s, rec, k, rows, vectors, gain, bias, &s->b.n);
+    return &s->b.n;
 }
 
 // What all products of a model share; x_stride, y_stride, bias and the norm are each one's own.
@@ -75,61 +70,111 @@ static struct ProductArgs common_args(const struct vkgpt_session *s)
     };
 }
 
-// logits = norm(x) head
+static void embed_parts(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
+                        uint32_t parts, uint32_t dim, const struct Slice *out)
+{
+    const struct vkgpt_model *m = s->model;
+    uint32_t chunks = parts & EMBED_TOKEN ? m->wte.chunk_count : 1;
+    for (uint32_t i = 0; i < chunks; i++) {
+        const struct Chunk *chunk = &m->wte.chunks[i];
+        dispatch(rec, k->embed[m->wte.format], grid(1, rows, 1),
+                 BUFFERS(&s->b.state, &s->b.tokens, &chunk->slice, &m->wpe.chunks[0].slice, out),
+                 ARGS(EmbedArgs, .dim = dim, .parts = parts, .first = chunk->first, .count = chunk->count,
+                      .vocab = m->config.vocab, .token_stride = s->context + 1,
+                      .position_offset = m->config.position_offset));
+    }
+}
+
+// x = wte[token] + wpe[position]; where the embedding has its own width, x = project_in(wte[token]) + wpe[position]
+static void embed(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows)
+{
+    const struct vkgpt_model *m = s->model;
+    if (!m->projected) {
+        embed_parts(s, rec, k, rows, EMBED_TOKEN | EMBED_POSITION, m->dim, &s->b.x);
+        return;
+    }
+    embed_parts(s, rec, k, rows, EMBED_POSITION, m->dim, &s->b.x);
+    embed_parts(s, rec, k, rows, EMBED_TOKEN, m->embed_dim, &s->b.e);
+    struct ProductArgs args = common_args(s);
+    args.x_stride = m->embed_dim, args.y_stride = m->dim, args.bias = NO_BIAS;
+    product(rec, &k->project_in, &m->project_in, rows, BUFFERS(&s->b.state, NULL, &m->ln_f, &s->b.e, &s->b.x), args);
+}
+
+// logits = head(ln_f(x)); where the embedding has its own width, head(project_out(ln_f(x)))
 static void head(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows)
 {
     const struct vkgpt_model *m = s->model;
     struct ProductArgs args = common_args(s);
-    args.x_stride = m->dim, args.y_stride = m->vocab, args.bias = NO_BIAS;
-    args.norm_gain = 0, args.norm_bias = m->dim;
+    args.norm_gain = 0, args.norm_bias = m->dim, args.bias = NO_BIAS;
+    const struct Product *first = m->projected ? &k->project_out : &k->head;
+    const struct Slice *in = m->config.final_norm ? normed(s, rec, k, first, rows, &m->ln_f, 0, m->dim) : &s->b.x;
+    if (m->projected) {
+        args.x_stride = m->dim, args.y_stride = m->embed_dim;
+        product(rec, first, &m->project_out, rows, BUFFERS(&s->b.state, NULL, &m->ln_f, in, &s->b.e), args);
+        in = &s->b.e;
+    }
+    args.x_stride = m->embed_dim, args.y_stride = m->vocab;
     args.outputs = m->config.vocab, args.groups = s->head_groups;
-    const struct Slice *in = norm(s, rec, k, &k->head, rows, &m->ln_f, 0, m->dim);
     product(rec, &k->head, m->head, rows, BUFFERS(&s->b.state, NULL, &m->ln_f, in, &s->b.logits, &s->b.head_parts), args);
 }
 
-// attention: x += project(attend(qkv(norm(x))))
-static void attention(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l, uint32_t splits)
+// q, k, v of x or of its norm, against the cache, into `a` or, in decode, into parts that `project` merges
+static const struct Slice *attend(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
+                                  uint32_t l, uint32_t splits)
 {
     const struct vkgpt_model *m = s->model;
     const struct Layer *layer = &m->layers[l];
-    const struct VectorOffsets *at = &m->at;
-    struct ProductArgs args = common_args(s);
-    args.x_stride = m->dim, args.y_stride = m->width, args.bias = at->c_attn;
-    args.norm_gain = at->ln_1_gain, args.norm_bias = at->ln_1_bias;
-    const struct Slice *in = norm(s, rec, k, &k->qkv, rows, &layer->vectors, at->ln_1_gain, at->ln_1_bias);
-    product(rec, &k->qkv, &layer->c_attn, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.q, &s->b.k[l], &s->b.v[l]), args);
-
     bool decode = k == &s->decode;
     const struct Slice *out = decode ? &s->b.parts : &s->b.a;
-    struct Grid cover = decode ? grid(m->config.heads, rows, splits) : grid(m->config.heads, ceil_div(rows, k->block_queries), 1);
-    dispatch(rec, k->attend, cover, BUFFERS(&s->b.state, &s->b.q, &s->b.k[l], &s->b.v[l], out),
-             ARGS(AttendArgs, .heads = m->config.heads, .head_dim = m->head_dim, .context = s->context, .span = s->decode.span,
-                  .splits = s->splits, .scale = config_attention_scale(&m->config, l), .q_stride = m->width));
+    uint32_t heads = m->config.heads;
+    struct Grid cover = decode ? grid(heads, rows, splits) : grid(heads, ceil_div(rows, k->block_queries), 1);
 
-    args.x_stride = m->width, args.y_stride = m->dim, args.bias = at->c_proj;
-    if (decode && !k->project.staged) {
-        struct ProductArgs merge = args;
-        merge.y_stride = m->width;
-        dispatch(rec, k->merge, grid(1, rows, 1), BUFFERS(&s->b.state, out, &s->b.a), &merge, sizeof merge);
-        out = &s->b.a;
-    }
-    product(rec, &k->project, &layer->c_proj, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, out, &s->b.x), args);
+    struct ProductArgs args = common_args(s);
+    args.x_stride = m->dim, args.y_stride = m->width, args.bias = m->at.c_attn;
+    args.norm_gain = m->at.ln_1_gain, args.norm_bias = m->at.ln_1_bias;
+    const struct Slice *in = &s->b.x;
+    if (!m->config.post_norm) in = normed(s, rec, k, &k->qkv, rows, &layer->vectors, m->at.ln_1_gain, m->at.ln_1_bias);
+    product(rec, &k->qkv, &layer->c_attn, rows,
+            BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.q, &s->b.k[l], &s->b.v[l]), args);
+    dispatch(rec, k->attend, cover, BUFFERS(&s->b.state, &s->b.q, &s->b.k[l], &s->b.v[l], out),
+             ARGS(AttendArgs, .heads = heads, .head_dim = m->head_dim, .context = s->context, .span = s->decode.span,
+                  .splits = s->splits, .scale = config_attention_scale(&m->config, l), .q_stride = m->width,
+                  .window = config_window(&m->config, l)));
+    if (!decode || k->project.staged) return out;
+
+    args.y_stride = m->width;
+    dispatch(rec, k->merge, grid(1, rows, 1), BUFFERS(&s->b.state, out, &s->b.a), &args, sizeof args);
+    return &s->b.a;
 }
 
-// feed forward: x += contract(activation(expand(norm(x))))
+// attention: x += project(attend(qkv(norm(x)))), or x = norm(x + project(attend(qkv(x))))
+static void attention(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l,
+                      uint32_t splits)
+{
+    const struct vkgpt_model *m = s->model;
+    const struct Layer *layer = &m->layers[l];
+    const struct Slice *in = attend(s, rec, k, rows, l, splits);
+    struct ProductArgs args = common_args(s);
+    args.x_stride = m->width, args.y_stride = m->dim, args.bias = m->at.c_proj;
+    product(rec, &k->project, &layer->c_proj, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.x), args);
+    if (m->config.post_norm) norm(s, rec, k, rows, &layer->vectors, m->at.ln_1_gain, m->at.ln_1_bias, &s->b.x);
+}
+
+// feed forward: x += contract(activation(expand(norm(x)))), or x = norm(x + contract(activation(expand(x))))
 static void feed_forward(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l)
 {
     const struct vkgpt_model *m = s->model;
     const struct Layer *layer = &m->layers[l];
-    const struct VectorOffsets *at = &m->at;
     struct ProductArgs args = common_args(s);
-    args.x_stride = m->dim, args.y_stride = m->inner, args.bias = at->c_fc;
-    args.norm_gain = at->ln_2_gain, args.norm_bias = at->ln_2_bias;
-    const struct Slice *in = norm(s, rec, k, &k->expand, rows, &layer->vectors, at->ln_2_gain, at->ln_2_bias);
+    args.x_stride = m->dim, args.y_stride = m->inner, args.bias = m->at.c_fc;
+    args.norm_gain = m->at.ln_2_gain, args.norm_bias = m->at.ln_2_bias;
+    const struct Slice *in = &s->b.x;
+    if (!m->config.post_norm) in = normed(s, rec, k, &k->expand, rows, &layer->vectors, m->at.ln_2_gain, m->at.ln_2_bias);
     product(rec, &k->expand, &layer->c_fc, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.h), args);
 
-    args.x_stride = m->inner, args.y_stride = m->dim, args.bias = at->c_out;
+    args.x_stride = m->inner, args.y_stride = m->dim, args.bias = m->at.c_out;
     product(rec, &k->contract, &layer->c_out, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, &s->b.h, &s->b.x), args);
+    if (m->config.post_norm) norm(s, rec, k, rows, &layer->vectors, m->at.ln_2_gain, m->at.ln_2_bias, &s->b.x);
 }
 
 void forward_step(struct vkgpt_session *s, struct Recording *rec, uint32_t splits)

@@ -73,12 +73,18 @@ static int product_get(vkgpt_device *device, const struct Shape *shape, enum Pha
 
 static int products_get(vkgpt_device *device, const struct Shape *s, enum Phase phase, struct Kernels *k, vkgpt_error *err)
 {
-    int status = product_get(device, s, phase, "qkv", s->dim, 3 * s->width, true, &k->qkv, err);
+    bool projected = s->embed_dim != 0, norm_in_head = !s->no_final_norm && !projected;
+    uint32_t head_width = projected ? s->embed_dim : s->dim;
+    int status = product_get(device, s, phase, "qkv", s->dim, 3 * s->width, !s->post_norm, &k->qkv, err);
     if (!status) status = product_get(device, s, phase, "project", s->width, s->dim, true, &k->project, err);
-    if (!status) status = product_get(device, s, phase, "expand", s->dim, s->inner, true, &k->expand, err);
+    if (!status) status = product_get(device, s, phase, "expand", s->dim, s->inner, !s->post_norm, &k->expand, err);
     if (!status) status = product_get(device, s, phase, "contract", s->inner, s->dim, false, &k->contract, err);
-    if (!status) status = product_get(device, s, phase, "head", s->dim, UINT32_MAX, true, &k->head, err);
-    return status;
+    if (!status) status = product_get(device, s, phase, "head", head_width, UINT32_MAX, norm_in_head, &k->head, err);
+    if (status || !projected) return status;
+    struct Shape linear = *s;
+    linear.activation = ACTIVATE_NONE;
+    status = product_get(device, s, phase, "contract", s->embed_dim, s->dim, false, &k->project_in, err);
+    return status ? status : product_get(device, &linear, phase, "expand", s->dim, s->embed_dim, !s->no_final_norm, &k->project_out, err);
 }
 
 static int simple_get(vkgpt_device *device, const char *kernel, uint32_t size, uint32_t format, const struct Pipeline **pipeline, vkgpt_error *err)

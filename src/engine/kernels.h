@@ -17,6 +17,7 @@ struct Product {
 struct Kernels {
     const struct Pipeline *embed[FORMATS], *norm, *attend, *merge, *sample; // attend: attend_block in prefill
     struct Product qkv, project, expand, contract, head;
+    struct Product project_in, project_out; // of the embedding, where it has its own width
     uint32_t span;          // decode: positions in a split of the cache
     uint32_t block_queries; // prefill: queries in a workgroup of attend_block
 };
@@ -24,6 +25,8 @@ struct Kernels {
 // Sizes that the kernels are made for; enough to test one without a model.
 struct Shape {
     uint32_t dim, head_dim, width, inner; // padded
+    uint32_t embed_dim;                   // padded, where the embedding has its own width; else 0
+    bool post_norm, no_final_norm;        // qkv and expand, or the head, are not fed by a norm
     uint32_t span;
     uint32_t kv;                          // KV_F32, KV_F16
     uint32_t activation;                  // ACTIVATE_...

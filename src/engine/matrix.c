@@ -28,18 +28,27 @@ static int make_chunks(vkgpt_device *device, struct Pool *pool, struct Matrix *m
 }
 
 struct RowSource {
-    const struct Weight *weight;
+    struct Stack stack;
     struct Axis out, in;
     uint32_t format;
     uint8_t *scratch; // rows as the file has them, when the inner axis has padding within
     uint32_t scratch_rows;
 };
 
+// Rows of the stack as the files have them.
 static void read_rows(const struct RowSource *source, uint32_t row, uint32_t rows, uint8_t *out)
 {
     int64_t in = (int64_t)source->in.groups * source->in.size;
-    if (source->format == WEIGHTS_F16) weight_rows_half(source->weight, row, rows, in, (uint16_t *)out);
-    else weight_rows(source->weight, row, rows, in, (float *)out);
+    uint32_t each = source->out.groups * source->out.size / source->stack.count;
+    while (rows) {
+        const struct Weight *weight = source->stack.weights[row / each];
+        uint32_t within = row % each, some = each - within < rows ? each - within : rows;
+        if (source->format == WEIGHTS_F16) weight_rows_half(weight, within, some, in, (uint16_t *)out);
+        else weight_rows(weight, within, some, in, (float *)out);
+        out += (size_t)some * in * element_bytes(source->format);
+        row += some;
+        rows -= some;
+    }
 }
 
 // Rows of the file, all of one group, padded along the inner axis.
@@ -97,20 +106,21 @@ static int upload_chunk(struct Upload *upload, const struct RowSource *source, c
     return VKGPT_OK;
 }
 
-int matrix_upload(struct Upload *upload, struct Pool *pool, const struct Weight *weight, struct Axis out, struct Axis in,
+int matrix_upload(struct Upload *upload, struct Pool *pool, struct Stack stack, struct Axis out, struct Axis in,
                   uint32_t format, struct Progress *progress, struct Matrix *matrix, vkgpt_error *err)
 {
     *matrix = (struct Matrix){.out = axis_padded(out), .in = axis_padded(in), .format = format};
+    const char *name = stack.weights[0]->tensor->name;
     uint64_t pitch = matrix_bytes(1, matrix->in, format);
     uint32_t piece_rows = (uint32_t)(UPLOAD_PIECE_BYTES / pitch);
     if (!piece_rows) return fail(err, VKGPT_OUT_OF_MEMORY, "%s: rows of %llu bytes do not fit into the staging ring",
-                                 weight->tensor->name, (unsigned long long)pitch);
-    struct RowSource source = {weight, out, in, format, NULL, 64};
+                                 name, (unsigned long long)pitch);
+    struct RowSource source = {stack, out, in, format, NULL, 64};
     if (in.size != in.padded) {
         source.scratch = device_alloc(upload->device, source.scratch_rows * (size_t)pitch, 1);
-        if (!source.scratch) return fail_memory(err, weight->tensor->name, source.scratch_rows * (size_t)pitch);
+        if (!source.scratch) return fail_memory(err, name, source.scratch_rows * (size_t)pitch);
     }
-    int status = make_chunks(upload->device, pool, matrix, weight->tensor->name, err);
+    int status = make_chunks(upload->device, pool, matrix, name, err);
     for (uint32_t i = 0; !status && i < matrix->chunk_count; i++)
         status = upload_chunk(upload, &source, &matrix->chunks[i], piece_rows, progress, err);
     free(source.scratch);
@@ -123,14 +133,18 @@ void matrix_free(struct Matrix *matrix)
     *matrix = (struct Matrix){0};
 }
 
-int vector_upload(struct Upload *upload, const struct Slice *slice, uint32_t offset, const struct Weight *weight, struct Axis axis, vkgpt_error *err)
+int vector_upload(struct Upload *upload, const struct Slice *slice, uint32_t offset, const struct Weight *weight,
+                  struct Axis axis, float absent, vkgpt_error *err)
 {
     uint8_t *write;
     VkDeviceSize bytes = (VkDeviceSize)axis_padded(axis) * 4, at = (VkDeviceSize)offset * 4;
     int status = upload_reserve(upload, slice, at, bytes, &write, err);
     if (status) return status;
     memset(write, 0, bytes);
-    for (uint32_t g = 0; weight->tensor && g < axis.groups; g++)
-        weight_row(weight, 0, (int64_t)g * axis.size, axis.size, (float *)write + (size_t)g * axis.padded);
+    for (uint32_t g = 0; g < axis.groups; g++) {
+        float *out = (float *)write + (size_t)g * axis.padded;
+        if (weight->tensor) weight_row(weight, 0, (int64_t)g * axis.size, axis.size, out);
+        for (uint32_t i = 0; !weight->tensor && i < axis.size; i++) out[i] = absent;
+    }
     return upload_commit(upload, slice, at, bytes, err);
 }

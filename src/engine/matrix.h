@@ -36,13 +36,19 @@ struct Progress {
 
 uint64_t matrix_bytes(uint32_t out, uint32_t in, uint32_t format);
 
-// Makes the chunks and uploads the weight. Errors: VKGPT_OUT_OF_MEMORY, VKGPT_DEVICE_LOST.
-int matrix_upload(struct Upload *upload, struct Pool *pool, const struct Weight *weight, struct Axis out, struct Axis in,
+// Weights of one width that stand above each other in a matrix, each with as many of its rows: q, k and v.
+struct Stack {
+    const struct Weight *weights[3];
+    uint32_t count;
+};
+
+// Makes the chunks and uploads the weights. Errors: VKGPT_OUT_OF_MEMORY, VKGPT_DEVICE_LOST.
+int matrix_upload(struct Upload *upload, struct Pool *pool, struct Stack stack, struct Axis out, struct Axis in,
                   uint32_t format, struct Progress *progress, struct Matrix *matrix, vkgpt_error *err);
 void matrix_free(struct Matrix *matrix);
 
-// Uploads a vector, padded, as floats at `offset` (in floats) of a slice. An absent one is zeros.
+// Uploads a vector, padded, as floats at `offset` (in floats) of a slice. An absent one is `absent` throughout.
 int vector_upload(struct Upload *upload, const struct Slice *slice, uint32_t offset, const struct Weight *weight,
-                  struct Axis axis, vkgpt_error *err);
+                  struct Axis axis, float absent, vkgpt_error *err);
 
 #endif

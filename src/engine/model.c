@@ -37,9 +37,8 @@ struct Loader {
 };
 
 // fp16 unless fp32 is asked for, or a value does not fit.
-static int choose_format(struct Loader *load, const struct Weight *weight, uint32_t *format)
+static int check_half(struct Loader *load, const struct Weight *weight, uint32_t *format)
 {
-    *format = load->asked == VKGPT_F32 ? WEIGHTS_F32 : WEIGHTS_F16;
     if (*format == WEIGHTS_F32 || weight->tensor->dtype == DTYPE_F16) return VKGPT_OK;
     float largest = weight_max_abs(weight);
     if (!(largest > HALF_MAX)) return VKGPT_OK;
@@ -51,17 +50,48 @@ static int choose_format(struct Loader *load, const struct Weight *weight, uint3
     return VKGPT_OK;
 }
 
-static int load_matrix(struct Loader *load, const struct Weight *weight, struct Axis out, struct Axis in, struct Matrix *matrix)
+static int load_stack(struct Loader *load, struct Stack stack, struct Axis out, struct Axis in, struct Matrix *matrix)
 {
-    uint32_t format;
-    int status = choose_format(load, weight, &format);
+    uint32_t format = load->asked == VKGPT_F32 ? WEIGHTS_F32 : WEIGHTS_F16;
+    int status = VKGPT_OK;
+    for (uint32_t i = 0; !status && i < stack.count; i++) status = check_half(load, stack.weights[i], &format);
     if (status) return status;
-    return matrix_upload(&load->upload, &load->model->pool, weight, out, in, format, &load->progress, matrix, load->err);
+    return matrix_upload(&load->upload, &load->model->pool, stack, out, in, format, &load->progress, matrix, load->err);
 }
 
-static int load_vector(struct Loader *load, const struct Slice *slice, uint32_t offset, const struct Weight *weight, struct Axis axis)
+static int load_matrix(struct Loader *load, const struct Weight *weight, struct Axis out, struct Axis in,
+                       struct Matrix *matrix)
 {
-    return vector_upload(&load->upload, slice, offset, weight, axis, load->err);
+    return load_stack(load, (struct Stack){{weight}, 1}, out, in, matrix);
+}
+
+static int load_qkv(struct Loader *load, const struct LayerWeights *w, struct Layer *layer)
+{
+    struct vkgpt_model *m = load->model;
+    const struct Config *c = &m->config;
+    struct Axis part = {c->heads, c->head_dim, m->head_dim}, all = {3 * c->heads, c->head_dim, m->head_dim};
+    uint32_t at = m->at.c_attn;
+    bool apart = !w->c_attn.tensor;
+    struct Stack stack = apart ? (struct Stack){{&w->q, &w->k, &w->v}, 3} : (struct Stack){{&w->c_attn}, 1};
+    int status = load_stack(load, stack, all, one(c->dim), &layer->c_attn);
+    if (!apart) return status ? status : vector_upload(&load->upload, &layer->vectors, at, &w->c_attn_bias, all, 0.0f, load->err);
+    const struct Weight *biases[] = {&w->q_bias, &w->k_bias, &w->v_bias};
+    for (uint32_t i = 0; !status && i < 3; i++)
+        status = vector_upload(&load->upload, &layer->vectors, at + i * m->width, biases[i], part, 0.0f, load->err);
+    return status;
+}
+
+static int load_norm(struct Loader *load, const struct Slice *slice, uint32_t gain_at, const struct Weight *gain,
+                     uint32_t bias_at, const struct Weight *bias)
+{
+    struct Axis dim = one(load->model->config.dim);
+    int status = vector_upload(&load->upload, slice, gain_at, gain, dim, 1.0f, load->err);
+    return status ? status : vector_upload(&load->upload, slice, bias_at, bias, dim, 0.0f, load->err);
+}
+
+static int load_bias(struct Loader *load, const struct Slice *slice, uint32_t at, const struct Weight *bias, uint32_t size)
+{
+    return vector_upload(&load->upload, slice, at, bias, one(size), 0.0f, load->err);
 }
 
 static int load_layer(struct Loader *load, uint32_t l)
@@ -72,21 +102,18 @@ static int load_layer(struct Loader *load, uint32_t l)
     const struct VectorOffsets *at = &m->at;
     struct Layer *layer = &m->layers[l];
     struct Axis dim = one(c->dim), inner = one(c->inner);
-    struct Axis heads = {c->heads, c->head_dim, m->head_dim}, qkv = {3 * c->heads, c->head_dim, m->head_dim};
+    struct Axis heads = {c->heads, c->head_dim, m->head_dim};
 
     int status = pool_slice(m->device, &m->pool, (VkDeviceSize)at->count * 4, "norms and biases", &layer->vectors, load->err);
-    if (!status) status = load_matrix(load, &w->c_attn, qkv, dim, &layer->c_attn);
+    if (!status) status = load_qkv(load, w, layer);
     if (!status) status = load_matrix(load, &w->c_proj, dim, heads, &layer->c_proj);
     if (!status) status = load_matrix(load, &w->c_fc, inner, dim, &layer->c_fc);
     if (!status) status = load_matrix(load, &w->c_out, dim, inner, &layer->c_out);
-    if (!status) status = load_vector(load, &layer->vectors, at->ln_1_gain, &w->ln_1_gain, dim);
-    if (!status) status = load_vector(load, &layer->vectors, at->ln_1_bias, &w->ln_1_bias, dim);
-    if (!status) status = load_vector(load, &layer->vectors, at->c_attn, &w->c_attn_bias, qkv);
-    if (!status) status = load_vector(load, &layer->vectors, at->c_proj, &w->c_proj_bias, dim);
-    if (!status) status = load_vector(load, &layer->vectors, at->ln_2_gain, &w->ln_2_gain, dim);
-    if (!status) status = load_vector(load, &layer->vectors, at->ln_2_bias, &w->ln_2_bias, dim);
-    if (!status) status = load_vector(load, &layer->vectors, at->c_fc, &w->c_fc_bias, inner);
-    if (!status) status = load_vector(load, &layer->vectors, at->c_out, &w->c_out_bias, dim);
+    if (!status) status = load_norm(load, &layer->vectors, at->ln_1_gain, &w->ln_1_gain, at->ln_1_bias, &w->ln_1_bias);
+    if (!status) status = load_norm(load, &layer->vectors, at->ln_2_gain, &w->ln_2_gain, at->ln_2_bias, &w->ln_2_bias);
+    if (!status) status = load_bias(load, &layer->vectors, at->c_proj, &w->c_proj_bias, c->dim);
+    if (!status) status = load_bias(load, &layer->vectors, at->c_fc, &w->c_fc_bias, c->inner);
+    if (!status) status = load_bias(load, &layer->vectors, at->c_out, &w->c_out_bias, c->dim);
     return status;
 }
 
@@ -95,21 +122,24 @@ static int load_all(struct Loader *load)
     struct vkgpt_model *m = load->model;
     const struct Checkpoint *ck = load->checkpoint;
     const struct Config *c = &m->config;
-    struct Axis dim = one(c->dim), vocab = one(c->vocab), context = one(c->context);
-    int status = load_matrix(load, &ck->wte, vocab, dim, &m->wte);
+    struct Axis dim = one(c->dim), embed_dim = one(c->embed_dim), vocab = one(c->vocab);
+    struct Axis positions = one(c->position_offset + c->context);
+    int status = load_matrix(load, &ck->wte, vocab, embed_dim, &m->wte);
     // one kernel reads both tables, so they share a format
-    if (!status) status = matrix_upload(&load->upload, &m->pool, &ck->wpe, context, dim, m->wte.format, &load->progress, &m->wpe, load->err);
+    if (!status) status = matrix_upload(&load->upload, &m->pool, (struct Stack){{&ck->wpe}, 1}, positions, dim,
+                                        m->wte.format, &load->progress, &m->wpe, load->err);
+    if (!status && m->projected) status = load_matrix(load, &ck->project_in, dim, embed_dim, &m->project_in);
+    if (!status && m->projected) status = load_matrix(load, &ck->project_out, embed_dim, dim, &m->project_out);
     if (!status && m->wpe.chunk_count > 1)
         status = fail(load->err, VKGPT_OUT_OF_MEMORY, "%s: %u positions of width %u do not fit into one buffer of %s", m->name, c->context, c->dim,
                       m->device->info.name);
     m->head = &m->wte;
     if (!status && !c->tied_head) {
-        status = load_matrix(load, &ck->head, vocab, dim, &m->own_head);
+        status = load_matrix(load, &ck->head, vocab, embed_dim, &m->own_head);
         m->head = &m->own_head;
     }
     if (!status) status = pool_slice(m->device, &m->pool, (VkDeviceSize)m->dim * 8, "the final norm", &m->ln_f, load->err);
-    if (!status) status = load_vector(load, &m->ln_f, 0, &ck->ln_f_gain, dim);
-    if (!status) status = load_vector(load, &m->ln_f, m->dim, &ck->ln_f_bias, dim);
+    if (!status) status = load_norm(load, &m->ln_f, 0, &ck->ln_f_gain, m->dim, &ck->ln_f_bias);
     for (uint32_t l = 0; !status && l < c->layers; l++) status = load_layer(load, l);
     return status;
 }
@@ -119,9 +149,11 @@ static void count_bytes(const struct vkgpt_model *m, uint32_t format, uint64_t *
 {
     uint64_t layer = matrix_bytes(3 * m->width, m->dim, format) + matrix_bytes(m->dim, m->width, format) +
                      matrix_bytes(m->inner, m->dim, format) + matrix_bytes(m->dim, m->inner, format);
-    uint64_t table = matrix_bytes(m->vocab, m->dim, format);
-    *layers_only = layer * m->config.layers;
-    *matrices = *layers_only + table * (m->config.tied_head ? 1 : 2) + matrix_bytes(padded(m->config.context), m->dim, format);
+    uint64_t table = matrix_bytes(m->vocab, m->embed_dim, format);
+    uint64_t projections = m->projected ? 2 * matrix_bytes(m->dim, m->embed_dim, format) : 0;
+    *layers_only = layer * m->config.layers + projections;
+    *matrices = *layers_only + table * (m->config.tied_head ? 1 : 2) +
+                matrix_bytes(padded(m->config.position_offset + m->config.context), m->dim, format);
     *vectors = ((uint64_t)m->at.count * m->config.layers + 2 * m->dim) * 4;
 }
 
@@ -131,10 +163,10 @@ static int make_room(struct Loader *load)
     struct vkgpt_model *m = load->model;
     uint64_t matrices, layers, vectors, available = memory_available(m->device);
     count_bytes(m, load->asked == VKGPT_F32 ? WEIGHTS_F32 : WEIGHTS_F16, &matrices, &layers, &vectors);
-    uint64_t slices = 5ull * m->config.layers + 8; // each may lose an alignment
+    uint64_t slices = 5ull * m->config.layers + 10; // each may lose an alignment
     uint64_t bytes = matrices + vectors + slices * memory_aligned(m->device, 1);
     load->progress.total = matrices;
-    m->info.step_bytes = layers + vectors + matrix_bytes(m->vocab, m->dim, load->asked == VKGPT_F32 ? WEIGHTS_F32 : WEIGHTS_F16);
+    m->info.step_bytes = layers + vectors + matrix_bytes(m->vocab, m->embed_dim, load->asked == VKGPT_F32 ? WEIGHTS_F32 : WEIGHTS_F16);
     if (matrices + vectors > available)
         return fail(load->err, VKGPT_OUT_OF_MEMORY, "%s: the weights need %llu bytes of device memory, %s has %llu", m->name,
                     (unsigned long long)(matrices + vectors), m->device->info.name, (unsigned long long)available);
@@ -172,6 +204,8 @@ static int load_model(struct Loader *load)
     m->width = c->heads * m->head_dim;
     m->inner = padded(c->inner);
     m->vocab = padded(c->vocab);
+    m->embed_dim = padded(c->embed_dim);
+    m->projected = c->embed_dim != c->dim;
     m->at = vector_offsets(m);
     int status = make_room(load);
     if (status) return status;
@@ -225,6 +259,8 @@ void vkgpt_model_close(vkgpt_model *model)
     matrix_free(&model->wte);
     matrix_free(&model->wpe);
     matrix_free(&model->own_head);
+    matrix_free(&model->project_in);
+    matrix_free(&model->project_out);
     pool_free(model->device, &model->pool);
     free(model);
 }

@@ -22,12 +22,15 @@ struct vkgpt_model {
     struct Config config;
     char name[256];
     uint32_t dim, head_dim, width, inner, vocab; // padded: C, of a head, of all heads, of the feed-forward layer, V
+    uint32_t embed_dim;                          // padded: of wte and the head
     struct Pool pool;
     struct Matrix wte, wpe, own_head;
+    struct Matrix project_in, project_out; // (dim, embed_dim), (embed_dim, dim), where the embedding has its own width
     const struct Matrix *head; // wte when tied
     struct Layer *layers;
     struct VectorOffsets at;
     struct Slice ln_f;         // gain, then bias
+    bool projected;            // the embedding has its own width
     vkgpt_model_info info;
 };
 

@@ -36,12 +36,19 @@ static struct Shape model_shape(const struct vkgpt_session *s)
         .head_dim = m->head_dim,
         .width = m->width,
         .inner = m->inner,
+        .embed_dim = m->projected ? m->embed_dim : 0,
+        .post_norm = m->config.post_norm,
+        .no_final_norm = !m->config.final_norm,
         .span = span < MIN_SPAN ? MIN_SPAN : min_u32(span, MAX_SPAN),
         .kv = s->kv,
         .activation = activation_constant(m->config.activation),
     };
     note_format(&shape, &m->wte);
     note_format(&shape, m->head);
+    if (m->projected) {
+        note_format(&shape, &m->project_in);
+        note_format(&shape, &m->project_out);
+    }
     for (uint32_t l = 0; l < m->config.layers; l++) {
         note_format(&shape, &m->layers[l].c_attn);
         note_format(&shape, &m->layers[l].c_proj);

@@ -18,6 +18,7 @@ struct Buffers {
     struct Slice x, n;       // (rows, dim): the residual stream, and its norm
     struct Slice q, a;       // (rows, width): queries, attention's output
     struct Slice h;          // (rows, inner)
+    struct Slice e;          // (rows, embed_dim), where the embedding has its own width
     struct Slice parts;      // (sequences, heads, splits, head_dim + 4)
     struct Slice logits;     // (logit rows, vocab)
     struct Slice head_parts; // struct HeadPart (sequences, head groups)
