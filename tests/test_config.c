@@ -130,6 +130,94 @@ static void test_tokens(void **state)
     assert_int_equal(c.eos[1], 9);
 }
 
+// {"model_type": ...} alone: the defaults of each class, checked by the parameters of the published model.
+static void test_family_defaults(void **state)
+{
+    (void)state;
+    struct Config c = good("{\"model_type\": \"openai-gpt\"}");
+    assert_string_equal(c.architecture, "openai-gpt");
+    assert_int_equal(c.context, 512);
+    assert_int_equal(c.inner, 3072);
+    assert_int_equal(c.activation, ACTIVATION_GELU_TANH);
+    assert_true(c.post_norm && !c.final_norm && c.scale_attention && c.qkv_bias && c.bias && c.tied_head);
+    assert_int_equal(c.bos, -1);
+    assert_int_equal(c.eos_count, 0);
+    assert_int_equal(config_params(&c), 116534784);
+
+    c = good("{\"model_type\": \"gpt_neo\", \"num_layers\": 24}"); // 1.3B
+    assert_int_equal(c.window, 256);
+    assert_int_equal(c.inner, 8192);
+    assert_true(!c.post_norm && c.final_norm && !c.scale_attention && !c.qkv_bias && c.bias);
+    assert_true(config_attention_scale(&c, 1) == 1);
+    for (uint32_t l = 0; l < 24; l++) assert_int_equal(config_window(&c, l), l % 2 ? 256 : 0);
+    assert_int_equal(c.bos, 50256);
+    assert_int_equal(config_params(&c), 1315575808);
+
+    c = good("{\"model_type\": \"opt\"}"); // 125M
+    assert_int_equal(c.position_offset, 2);
+    assert_int_equal(c.embed_dim, 768);
+    assert_int_equal(c.activation, ACTIVATION_RELU);
+    assert_true(!c.post_norm && c.final_norm && c.norm_affine && c.scale_attention && c.qkv_bias && c.bias);
+    assert_true(c.bos == 2 && c.eos_count == 1 && c.eos[0] == 2);
+    assert_int_equal(config_params(&c), 125239296);
+
+    c = good("{\"model_type\": \"opt\", \"hidden_size\": 1024, \"ffn_dim\": 4096, \"num_hidden_layers\": 24,"
+             " \"num_attention_heads\": 16, \"word_embed_proj_dim\": 512, \"do_layer_norm_before\": false}"); // 350M
+    assert_true(c.post_norm && !c.final_norm && c.embed_dim == 512);
+    assert_int_equal(config_params(&c), 331196416);
+    c = good("{\"model_type\": \"opt\", \"_remove_final_layer_norm\": true, \"word_embed_proj_dim\": null}");
+    assert_true(!c.post_norm && !c.final_norm && c.embed_dim == 768);
+    assert_int_equal(config_params(&c), 125239296 - 2 * 768);
+    c = good("{\"model_type\": \"opt\", \"enable_bias\": false, \"layer_norm_elementwise_affine\": false}");
+    assert_true(!c.qkv_bias && !c.bias && !c.norm_affine && c.final_norm);
+    assert_int_equal(config_params(&c), 125239296 - 12 * (9 * 768 + 4 * 768) - 2 * 768);
+}
+
+// Without model_type, the class under "architectures" decides.
+static void test_classes(void **state)
+{
+    (void)state;
+    assert_string_equal(good("{\"architectures\": [\"OpenAIGPTLMHeadModel\"]}").architecture, "openai-gpt");
+    assert_string_equal(good("{\"architectures\": [\"OPTForCausalLM\"]}").architecture, "opt");
+    assert_string_equal(good("{\"architectures\": [\"GPTNeoModel\"]}").architecture, "gpt_neo");
+    assert_string_equal(good("{\"architectures\": [\"GPT2LMHeadModel\"]}").architecture, "gpt2");
+}
+
+static void test_gpt1_functions(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"gelu", "relu", "silu", "swish"};
+    static const enum Activation is[] = {ACTIVATION_GELU_TANH, ACTIVATION_RELU, ACTIVATION_SILU, ACTIVATION_SILU};
+    for (size_t i = 0; i < 4; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "{\"model_type\": \"openai-gpt\", \"afn\": \"%s\", \"n_inner\": 5}", names[i]);
+        assert_int_equal(good(text).activation, is[i]);
+        assert_int_equal(good(text).inner, 3072); // whatever the file says
+    }
+}
+
+// attention: the keys that say which layers are local; kinds: what they make of them, L or G.
+static void expect_kinds(const char *attention, const char *kinds)
+{
+    char text[512];
+    snprintf(text, sizeof text, "{\"model_type\": \"gpt_neo\", \"num_layers\": %zu, \"window_size\": 7, %s}",
+             strlen(kinds), attention);
+    struct Config c = good(text);
+    for (uint32_t l = 0; kinds[l]; l++) assert_int_equal(config_window(&c, l), kinds[l] == 'L' ? 7 : 0);
+}
+
+static void test_attention_kinds(void **state)
+{
+    (void)state;
+    expect_kinds("\"attention_types\": [[[\"global\"], 3]]", "GGG");
+    expect_kinds("\"attention_types\": [[[\"global\", \"local\"], 5]]", "GLGLGLGLGL");
+    expect_kinds("\"attention_types\": [[[\"local\"], 2], [[\"global\"], 0], [[\"global\", \"local\", \"local\"], 1]]",
+                 "LLGLL");
+    expect_kinds("\"attention_layers\": [\"local\", \"global\"]", "LG");
+    expect_kinds("\"attention_types\": [[[\"global\"], 9]], \"attention_layers\": [\"local\", \"global\"]", "LG");
+    expect_kinds("\"attention_types\": null, \"attention_layers\": null", "GLGLGLGLGLGLGLGLGLGLGLGL");
+}
+
 static struct Config with_generation(const char *generation)
 {
     file_write(dir, "generation_config.json", generation, strlen(generation));
@@ -157,6 +245,10 @@ static void test_generation_config(void **state)
     expect_sentence(config_read(dir, &bad, &err), VKGPT_BAD_MODEL, &err, "generation_config.json", "eos_token_id",
                     "\"</s>\"", NULL);
 }
+
+#define GPT1 "{\"model_type\": \"openai-gpt\", "
+#define NEO "{\"model_type\": \"gpt_neo\", "
+#define OPT "{\"model_type\": \"opt\", "
 
 // Each row: a config, and what its sentence names.
 static void test_refused(void **state)
@@ -205,6 +297,34 @@ static void test_refused(void **state)
         {"{\"model_type\": 2}", "model_type", "2"},
         {"{\"architectures\": [\"LlamaForCausalLM\"]}", "architectures", "\"LlamaForCausalLM\""},
         {"[]", "config.json", "object"},
+        {"{\"architectures\": [\"GPTNeoXForCausalLM\"]}", "architectures", "\"GPTNeoXForCausalLM\""},
+        {"{\"model_type\": \"gpt_neox\"}", "\"gpt_neox\"", "gpt2, openai-gpt, gpt_neo, opt"},
+        {GPT1 "\"afn\": \"gelu_new\"}", "afn is \"gelu_new\"", "gelu, relu, silu, swish"},
+        {GPT1 "\"n_head\": 7}", "n_head 7", "n_embd 768"},
+        {GPT1 "\"n_positions\": 0.5}", "n_positions", "0.5"},
+        {GPT1 "\"pruned_heads\": {\"0\": [1]}}", "pruned_heads", "{\"0\":[1]}"},
+        {NEO "\"num_layers\": 2}", "24 layers", "num_layers is 2"},
+        {NEO "\"num_heads\": 7}", "num_heads 7", "hidden_size 2048"},
+        {NEO "\"window_size\": 0}", "window_size", "0"},
+        {NEO "\"intermediate_size\": -4}", "intermediate_size", "-4"},
+        {NEO "\"attention_types\": [[[\"global\"], 23]]}", "attention_types", "23 layers"},
+        {NEO "\"attention_types\": [[[\"global\"], 4000], [[\"local\"], 4000]]}", "attention_types", "4000 layers"},
+        {NEO "\"attention_types\": [[[\"banded\"], 24]]}", "attention_types", "\"banded\""},
+        {NEO "\"attention_types\": [[[\"global\"], -1]]}", "attention_types", "[[[\"global\"],-1]]"},
+        {NEO "\"attention_types\": [[\"global\", 24]]}", "attention_types", "[[\"global\",24]]"},
+        {NEO "\"attention_types\": [[[\"global\"], 24, 1]]}", "attention_types", "24,1"},
+        {NEO "\"attention_types\": \"global\"}", "attention_types", "\"global\""},
+        {NEO "\"attention_types\": []}", "attention_types", "0 layers"},
+        {NEO "\"attention_layers\": [\"global\", \"local\"]}", "attention_layers", "2 layers"},
+        {NEO "\"attention_layers\": [1]}", "attention_layers", "1"},
+        {NEO "\"attention_layers\": {}}", "attention_layers", "{}"},
+        {OPT "\"ffn_dim\": null}", "ffn_dim", "null"},
+        {OPT "\"word_embed_proj_dim\": 0}", "word_embed_proj_dim", "0"},
+        {OPT "\"do_layer_norm_before\": 1}", "do_layer_norm_before", "1"},
+        {OPT "\"_remove_final_layer_norm\": \"no\"}", "_remove_final_layer_norm", "\"no\""},
+        {OPT "\"enable_bias\": null}", "enable_bias", "null"},
+        {OPT "\"num_attention_heads\": 7}", "num_attention_heads 7", "hidden_size 768"},
+        {OPT "\"activation_function\": \"gelu_10\"}", "activation_function", "\"gelu_10\""},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct Config config;
@@ -242,15 +362,10 @@ static void test_files(void **state)
                     "n_layer", NULL);
 }
 
-static void test_mutations(void **state)
+static void mutate(const char *text, int times)
 {
-    (void)state;
-    static const char text[] =
-        "{\"model_type\": \"gpt2\", \"n_layer\": 12, \"n_head\": 12, \"n_embd\": 768, \"n_inner\": null,"
-        " \"activation_function\": \"gelu_new\", \"layer_norm_epsilon\": 1e-05, \"eos_token_id\": [50256, 3],"
-        " \"pruned_heads\": {}, \"tie_word_embeddings\": true, \"architectures\": [\"GPT2LMHeadModel\"]}";
     uint64_t seed = 1;
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < times; i++) {
         struct Bytes bytes = {0};
         struct Config config;
         vkgpt_error err;
@@ -264,12 +379,25 @@ static void test_mutations(void **state)
     }
 }
 
+static void test_mutations(void **state)
+{
+    (void)state;
+    mutate("{\"model_type\": \"gpt2\", \"n_layer\": 12, \"n_head\": 12, \"n_embd\": 768, \"n_inner\": null,"
+           " \"activation_function\": \"gelu_new\", \"layer_norm_epsilon\": 1e-05, \"eos_token_id\": [50256, 3],"
+           " \"pruned_heads\": {}, \"tie_word_embeddings\": true, \"architectures\": [\"GPT2LMHeadModel\"]}", 3000);
+    mutate("{\"model_type\": \"gpt_neo\", \"num_layers\": 5, \"window_size\": 256, \"attention_types\":"
+           " [[[\"global\", \"local\"], 2], [[\"local\"], 1]]}", 2000);
+    mutate("{\"model_type\": \"gpt_neo\", \"num_layers\": 3, \"attention_layers\": [\"local\", \"global\", \"local\"]}",
+           1000);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_defaults), TEST(test_sizes), TEST(test_activations), TEST(test_attention_scale), TEST(test_tokens),
+        TEST(test_family_defaults), TEST(test_classes), TEST(test_gpt1_functions), TEST(test_attention_kinds),
         TEST(test_generation_config), TEST(test_refused), TEST(test_harmless), TEST(test_files), TEST(test_mutations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

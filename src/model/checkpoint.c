@@ -63,40 +63,123 @@ static int tensors_read(const char *dir, struct TensorTable *table, char path[PA
 
 // ----------------------------------------------------------------------------------------------- the weights
 
-enum Extent { ONE, DIM, QKV, INNER, VOCAB, CONTEXT }; // sizes that the config gives
+enum Extent { ONE, DIM, QKV, INNER, VOCAB, EMBED, POSITIONS }; // sizes that the config gives
+
+enum Where { ALWAYS, IF_AFFINE, IF_QKV_BIAS, IF_BIAS, IF_FINAL_NORM, IF_PROJECTED }; // models that have a weight
 
 struct Slot { // a weight of (out, in), or of (out) where in is ONE
     const char *name;
     size_t field; // offset of its struct Weight
     enum Extent out, in;
     bool in_out;
+    enum Where where;
 };
+
+#define OF_MODEL(field) offsetof(struct Checkpoint, field)
+#define OF_LAYER(field) offsetof(struct LayerWeights, field)
+#define END_OF_SLOTS {NULL, 0, ONE, ONE, false, ALWAYS}
 
 static const struct Slot gpt2_model[] = {
-    {"wpe.weight", offsetof(struct Checkpoint, wpe), CONTEXT, DIM, false},
-    {"ln_f.weight", offsetof(struct Checkpoint, ln_f_gain), DIM, ONE, false},
-    {"ln_f.bias", offsetof(struct Checkpoint, ln_f_bias), DIM, ONE, false},
-    {NULL, 0, ONE, ONE, false},
+    {"wpe.weight", OF_MODEL(wpe), POSITIONS, DIM, false, ALWAYS},
+    {"ln_f.weight", OF_MODEL(ln_f_gain), DIM, ONE, false, ALWAYS},
+    {"ln_f.bias", OF_MODEL(ln_f_bias), DIM, ONE, false, ALWAYS},
+    END_OF_SLOTS,
 };
 
-static const struct Slot gpt2_layer[] = {
-    {"ln_1.weight", offsetof(struct LayerWeights, ln_1_gain), DIM, ONE, false},
-    {"ln_1.bias", offsetof(struct LayerWeights, ln_1_bias), DIM, ONE, false},
-    {"attn.c_attn.weight", offsetof(struct LayerWeights, c_attn), QKV, DIM, true},
-    {"attn.c_attn.bias", offsetof(struct LayerWeights, c_attn_bias), QKV, ONE, false},
-    {"attn.c_proj.weight", offsetof(struct LayerWeights, c_proj), DIM, DIM, true},
-    {"attn.c_proj.bias", offsetof(struct LayerWeights, c_proj_bias), DIM, ONE, false},
-    {"ln_2.weight", offsetof(struct LayerWeights, ln_2_gain), DIM, ONE, false},
-    {"ln_2.bias", offsetof(struct LayerWeights, ln_2_bias), DIM, ONE, false},
-    {"mlp.c_fc.weight", offsetof(struct LayerWeights, c_fc), INNER, DIM, true},
-    {"mlp.c_fc.bias", offsetof(struct LayerWeights, c_fc_bias), INNER, ONE, false},
-    {"mlp.c_proj.weight", offsetof(struct LayerWeights, c_out), DIM, INNER, true},
-    {"mlp.c_proj.bias", offsetof(struct LayerWeights, c_out_bias), DIM, ONE, false},
-    {NULL, 0, ONE, ONE, false},
+static const struct Slot gpt1_model[] = {
+    {"positions_embed.weight", OF_MODEL(wpe), POSITIONS, DIM, false, ALWAYS},
+    END_OF_SLOTS,
 };
 
-static const struct Slot slot_wte = {"wte.weight", 0, VOCAB, DIM, false};
-static const struct Slot slot_head = {"lm_head.weight", 0, VOCAB, DIM, false};
+// GPT-1's and GPT-2's: Conv1D, which keeps (in, out).
+static const struct Slot gpt_layer[] = {
+    {"ln_1.weight", OF_LAYER(ln_1_gain), DIM, ONE, false, ALWAYS},
+    {"ln_1.bias", OF_LAYER(ln_1_bias), DIM, ONE, false, ALWAYS},
+    {"attn.c_attn.weight", OF_LAYER(c_attn), QKV, DIM, true, ALWAYS},
+    {"attn.c_attn.bias", OF_LAYER(c_attn_bias), QKV, ONE, false, ALWAYS},
+    {"attn.c_proj.weight", OF_LAYER(c_proj), DIM, DIM, true, ALWAYS},
+    {"attn.c_proj.bias", OF_LAYER(c_proj_bias), DIM, ONE, false, ALWAYS},
+    {"ln_2.weight", OF_LAYER(ln_2_gain), DIM, ONE, false, ALWAYS},
+    {"ln_2.bias", OF_LAYER(ln_2_bias), DIM, ONE, false, ALWAYS},
+    {"mlp.c_fc.weight", OF_LAYER(c_fc), INNER, DIM, true, ALWAYS},
+    {"mlp.c_fc.bias", OF_LAYER(c_fc_bias), INNER, ONE, false, ALWAYS},
+    {"mlp.c_proj.weight", OF_LAYER(c_out), DIM, INNER, true, ALWAYS},
+    {"mlp.c_proj.bias", OF_LAYER(c_out_bias), DIM, ONE, false, ALWAYS},
+    END_OF_SLOTS,
+};
+
+// GPT-2's names over Linear, which keeps (out, in).
+static const struct Slot neo_layer[] = {
+    {"ln_1.weight", OF_LAYER(ln_1_gain), DIM, ONE, false, ALWAYS},
+    {"ln_1.bias", OF_LAYER(ln_1_bias), DIM, ONE, false, ALWAYS},
+    {"attn.attention.q_proj.weight", OF_LAYER(q), DIM, DIM, false, ALWAYS},
+    {"attn.attention.k_proj.weight", OF_LAYER(k), DIM, DIM, false, ALWAYS},
+    {"attn.attention.v_proj.weight", OF_LAYER(v), DIM, DIM, false, ALWAYS},
+    {"attn.attention.out_proj.weight", OF_LAYER(c_proj), DIM, DIM, false, ALWAYS},
+    {"attn.attention.out_proj.bias", OF_LAYER(c_proj_bias), DIM, ONE, false, ALWAYS},
+    {"ln_2.weight", OF_LAYER(ln_2_gain), DIM, ONE, false, ALWAYS},
+    {"ln_2.bias", OF_LAYER(ln_2_bias), DIM, ONE, false, ALWAYS},
+    {"mlp.c_fc.weight", OF_LAYER(c_fc), INNER, DIM, false, ALWAYS},
+    {"mlp.c_fc.bias", OF_LAYER(c_fc_bias), INNER, ONE, false, ALWAYS},
+    {"mlp.c_proj.weight", OF_LAYER(c_out), DIM, INNER, false, ALWAYS},
+    {"mlp.c_proj.bias", OF_LAYER(c_out_bias), DIM, ONE, false, ALWAYS},
+    END_OF_SLOTS,
+};
+
+static const struct Slot opt_model[] = {
+    {"embed_positions.weight", OF_MODEL(wpe), POSITIONS, DIM, false, ALWAYS},
+    {"project_in.weight", OF_MODEL(project_in), DIM, EMBED, false, IF_PROJECTED},
+    {"project_out.weight", OF_MODEL(project_out), EMBED, DIM, false, IF_PROJECTED},
+    {"final_layer_norm.weight", OF_MODEL(ln_f_gain), DIM, ONE, false, IF_FINAL_NORM},
+    {"final_layer_norm.bias", OF_MODEL(ln_f_bias), DIM, ONE, false, IF_FINAL_NORM},
+    END_OF_SLOTS,
+};
+
+static const struct Slot opt_layer[] = {
+    {"self_attn_layer_norm.weight", OF_LAYER(ln_1_gain), DIM, ONE, false, IF_AFFINE},
+    {"self_attn_layer_norm.bias", OF_LAYER(ln_1_bias), DIM, ONE, false, IF_AFFINE},
+    {"self_attn.q_proj.weight", OF_LAYER(q), DIM, DIM, false, ALWAYS},
+    {"self_attn.q_proj.bias", OF_LAYER(q_bias), DIM, ONE, false, IF_QKV_BIAS},
+    {"self_attn.k_proj.weight", OF_LAYER(k), DIM, DIM, false, ALWAYS},
+    {"self_attn.k_proj.bias", OF_LAYER(k_bias), DIM, ONE, false, IF_QKV_BIAS},
+    {"self_attn.v_proj.weight", OF_LAYER(v), DIM, DIM, false, ALWAYS},
+    {"self_attn.v_proj.bias", OF_LAYER(v_bias), DIM, ONE, false, IF_QKV_BIAS},
+    {"self_attn.out_proj.weight", OF_LAYER(c_proj), DIM, DIM, false, ALWAYS},
+    {"self_attn.out_proj.bias", OF_LAYER(c_proj_bias), DIM, ONE, false, IF_BIAS},
+    {"final_layer_norm.weight", OF_LAYER(ln_2_gain), DIM, ONE, false, IF_AFFINE},
+    {"final_layer_norm.bias", OF_LAYER(ln_2_bias), DIM, ONE, false, IF_AFFINE},
+    {"fc1.weight", OF_LAYER(c_fc), INNER, DIM, false, ALWAYS},
+    {"fc1.bias", OF_LAYER(c_fc_bias), INNER, ONE, false, IF_BIAS},
+    {"fc2.weight", OF_LAYER(c_out), DIM, INNER, false, ALWAYS},
+    {"fc2.bias", OF_LAYER(c_out_bias), DIM, ONE, false, IF_BIAS},
+    END_OF_SLOTS,
+};
+
+// What one architecture calls its weights. Either prefix stands before all of them, that of the class with a head or
+// that of the class without.
+static const struct Names {
+    const char *architecture;
+    const char *prefixes[2];
+    const char *wte;
+    const struct Slot *model;
+    const char *layers; // before the layer's number
+    const struct Slot *layer;
+} names[] = {
+    {"gpt2", {"transformer.", ""}, "wte.weight", gpt2_model, "h", gpt_layer},
+    {"openai-gpt", {"transformer.", ""}, "tokens_embed.weight", gpt1_model, "h", gpt_layer},
+    {"gpt_neo", {"transformer.", ""}, "wte.weight", gpt2_model, "h", neo_layer},
+    {"opt", {"model.decoder.", "decoder."}, "embed_tokens.weight", opt_model, "layers", opt_layer},
+};
+
+static const char head_name[] = "lm_head.weight";
+static const struct Slot slot_table = {NULL, 0, VOCAB, EMBED, false, ALWAYS}; // wte and the head
+
+static const struct Names *names_of(const struct Config *config)
+{
+    const struct Names *n = names;
+    while (strcmp(n->architecture, config->architecture) != 0) n++; // config_read knows no others
+    return n;
+}
 
 static int64_t extent_of(const struct Config *config, enum Extent extent)
 {
@@ -106,18 +189,34 @@ static int64_t extent_of(const struct Config *config, enum Extent extent)
     case QKV: return 3 * (int64_t)config->dim;
     case INNER: return config->inner;
     case VOCAB: return config->vocab;
-    case CONTEXT: return config->context;
+    case EMBED: return config->embed_dim;
+    case POSITIONS: return (int64_t)config->position_offset + config->context;
     }
     return 0;
 }
 
-// With or without the prefix of the class that the model was saved from.
-static const struct Tensor *find(const struct TensorTable *table, const char *name)
+static bool is_there(const struct Config *config, enum Where where)
 {
-    char prefixed[128];
-    snprintf(prefixed, sizeof prefixed, "transformer.%s", name);
-    const struct Tensor *tensor = table_find(table, prefixed);
-    return tensor ? tensor : table_find(table, name);
+    switch (where) {
+    case ALWAYS: return true;
+    case IF_AFFINE: return config->norm_affine;
+    case IF_QKV_BIAS: return config->qkv_bias;
+    case IF_BIAS: return config->bias;
+    case IF_FINAL_NORM: return config->final_norm && config->norm_affine;
+    case IF_PROJECTED: return config->embed_dim != config->dim;
+    }
+    return false;
+}
+
+static const struct Tensor *find(const struct Checkpoint *c, const char *name)
+{
+    const struct Tensor *tensor = NULL;
+    for (int i = 0; i < 2 && !tensor; i++) {
+        char prefixed[128];
+        snprintf(prefixed, sizeof prefixed, "%s%s", names_of(&c->config)->prefixes[i], name);
+        tensor = table_find(&c->table, prefixed);
+    }
+    return tensor;
 }
 
 // A weight is this tensor, if its type and shape are right.
@@ -143,9 +242,11 @@ static int weight_take(const struct Config *config, const struct Slot *slot, con
     return 0;
 }
 
-static int fail_absent(const char *path, const char *name, vkgpt_error *err)
+static int fail_absent(const struct Checkpoint *c, const char *path, const char *name, vkgpt_error *err)
 {
-    return fail(err, VKGPT_BAD_MODEL, "%s: tensor %s is absent, with transformer. before it and without", path, name);
+    const char *const *prefixes = names_of(&c->config)->prefixes;
+    return fail(err, VKGPT_BAD_MODEL, "%s: tensor %s%s is absent, and so is %s%s", path, prefixes[0], name, prefixes[1],
+                name);
 }
 
 // Fills the fields of base that the slots name; layer is what stands before their names, "h.3." or "".
@@ -154,9 +255,10 @@ static int slots_fill(const struct Checkpoint *c, const struct Slot *slots, cons
 {
     for (const struct Slot *slot = slots; slot->name; slot++) {
         char name[96];
+        if (!is_there(&c->config, slot->where)) continue;
         snprintf(name, sizeof name, "%s%s", layer, slot->name);
-        const struct Tensor *tensor = find(&c->table, name);
-        if (!tensor) return fail_absent(path, name, err);
+        const struct Tensor *tensor = find(c, name);
+        if (!tensor) return fail_absent(c, path, name, err);
         int code = weight_take(&c->config, slot, tensor, (struct Weight *)((char *)base + slot->field), err);
         if (code) return code;
     }
@@ -165,13 +267,14 @@ static int slots_fill(const struct Checkpoint *c, const struct Slot *slots, cons
 
 static int layers_fill(struct Checkpoint *c, const char *path, vkgpt_error *err)
 {
+    const struct Names *n = names_of(&c->config);
     size_t bytes = c->config.layers * sizeof *c->layers;
     c->layers = calloc(c->config.layers, sizeof *c->layers);
     if (!c->layers) return fail_memory(err, path, bytes);
     for (uint32_t l = 0; l < c->config.layers; l++) {
         char layer[32];
-        snprintf(layer, sizeof layer, "h.%u.", l);
-        int code = slots_fill(c, gpt2_layer, layer, &c->layers[l], path, err);
+        snprintf(layer, sizeof layer, "%s.%u.", n->layers, l);
+        int code = slots_fill(c, n->layer, layer, &c->layers[l], path, err);
         if (code) return code;
     }
     return 0;
@@ -201,16 +304,16 @@ static bool weights_equal(const struct Weight *a, const struct Weight *b)
 // nothing, and one that differs is a head of its own.
 static int tables_fill(struct Checkpoint *c, const char *path, vkgpt_error *err)
 {
-    const struct Tensor *wte = find(&c->table, slot_wte.name), *head = table_find(&c->table, slot_head.name);
+    const char *wte_name = names_of(&c->config)->wte;
+    const struct Tensor *wte = find(c, wte_name), *head = table_find(&c->table, head_name);
     bool tied = c->config.tied_head;
     if (!wte && tied) wte = head;
     if (!head && tied) head = wte;
-    if (!wte) return fail_absent(path, slot_wte.name, err);
+    if (!wte) return fail_absent(c, path, wte_name, err);
     if (!head)
-        return fail(err, VKGPT_BAD_MODEL, "%s: tensor %s is absent, and tie_word_embeddings is false", path,
-                    slot_head.name);
-    int code = weight_take(&c->config, &slot_wte, wte, &c->wte, err);
-    if (!code) code = weight_take(&c->config, &slot_head, head, &c->head, err);
+        return fail(err, VKGPT_BAD_MODEL, "%s: tensor %s is absent, and tie_word_embeddings is false", path, head_name);
+    int code = weight_take(&c->config, &slot_table, wte, &c->wte, err);
+    if (!code) code = weight_take(&c->config, &slot_table, head, &c->head, err);
     if (code || !tied) return code;
     if (wte == head || weights_equal(&c->wte, &c->head)) c->head = c->wte;
     else c->config.tied_head = false;
@@ -237,7 +340,7 @@ int checkpoint_open(const char *dir, struct Checkpoint *checkpoint, vkgpt_error 
     int code = config_read(dir, &checkpoint->config, err);
     if (!code) code = tensors_read(dir, &checkpoint->table, path, err);
     if (!code) code = tables_fill(checkpoint, path, err);
-    if (!code) code = slots_fill(checkpoint, gpt2_model, "", checkpoint, path, err);
+    if (!code) code = slots_fill(checkpoint, names_of(&checkpoint->config)->model, "", checkpoint, path, err);
     if (!code) code = layers_fill(checkpoint, path, err);
     if (code) checkpoint_close(checkpoint);
     return code;

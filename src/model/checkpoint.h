@@ -37,7 +37,7 @@ struct TensorTable { // tensors of one or several files
 // A matrix or vector of the model, where the checkpoint keeps it. `in_out` says that the file holds (in, out)
 // (GPT-2's Conv1D), so that element (o, i) of the product y = W x lies at data[i, o].
 struct Weight {
-    const struct Tensor *tensor; // NULL: absent (an untied head when tied, a bias that the model has not)
+    const struct Tensor *tensor; // NULL: absent. An absent gain is ones, an absent bias zeros
     bool in_out;
 };
 
@@ -58,14 +58,15 @@ struct Checkpoint {
     struct Weight wte;  // (vocab, embed_dim)
     struct Weight wpe;  // (position_offset + context, dim)
     struct Weight head; // (vocab, embed_dim); the same tensor as wte when tied
-    struct Weight project_in, project_out; // (dim, embed_dim), (embed_dim, dim): OPT-350M; absent elsewhere
-    struct Weight ln_f_gain, ln_f_bias; // (dim)
+    struct Weight project_in, project_out; // (dim, embed_dim), (embed_dim, dim); absent where embed_dim is dim
+    struct Weight ln_f_gain, ln_f_bias; // (dim); absent without a final norm
     struct LayerWeights *layers;
     char name[256]; // the directory's last component
 };
 
-// Opens a directory: config.json, then model.safetensors, model.safetensors.index.json, pytorch_model.bin or
-// pytorch_model.bin.index.json, the first that is there. Every weight is found and its shape checked. Where the
+// Opens a directory: config.json, then model.safetensors, model.safetensors.index.json, pytorch_model.bin,
+// pytorch_model.bin.index.json or params_shapes.json (OpenAI's release of GPT-1, which has no config.json), the
+// first that is there. Every weight that the config asks for is found and its shape checked. Where the
 // config ties the head but the file holds another lm_head.weight, of other values than wte, that one is the head
 // and config.tied_head becomes false (as Hugging Face transformers 5 does; an equal copy stays tied).
 // Errors: VKGPT_BAD_FILE, VKGPT_BAD_MODEL, VKGPT_OUT_OF_MEMORY; the checkpoint is then closed.

@@ -4,6 +4,7 @@
 #include "model/config.h"
 
 #include <float.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
@@ -21,8 +22,10 @@ enum Kind {
     SIZE,          // a whole number in [1, max]
     SIZE_OR_NULL,  // likewise; null leaves 0, which means that the default follows from another size
     FLAG,          // true or false
+    FLAG_NOT,      // likewise; the field is the opposite
     EPSILON,       // a number above 0
     FUNCTION,      // the name of an activation
+    FUNCTION_GPT1, // likewise, by the names of 2018
     ONLY_FALSE,    // changes the forward pass when true
     ONLY_TRUE,     // changes it when false
     ONLY_EMPTY,    // changes the forward pass when not null, {} or []
@@ -56,6 +59,58 @@ static const struct Key gpt2_keys[] = {
     {NULL, 0, 0, 0},
 };
 
+// The inner width is not among them: Hugging Face makes it 4 times the width, whatever the file says.
+static const struct Key gpt1_keys[] = {
+    {"vocab_size", SIZE, offsetof(struct Config, vocab), MAX_ROWS},
+    {"n_positions", SIZE, offsetof(struct Config, context), MAX_ROWS},
+    {"max_position_embeddings", SIZE, offsetof(struct Config, context), MAX_ROWS},
+    {"n_embd", SIZE, offsetof(struct Config, dim), MAX_DIM},
+    {"hidden_size", SIZE, offsetof(struct Config, dim), MAX_DIM},
+    {"n_layer", SIZE, offsetof(struct Config, layers), CONFIG_MAX_LAYERS},
+    {"num_hidden_layers", SIZE, offsetof(struct Config, layers), CONFIG_MAX_LAYERS},
+    {"n_head", SIZE, offsetof(struct Config, heads), MAX_DIM},
+    {"num_attention_heads", SIZE, offsetof(struct Config, heads), MAX_DIM},
+    {"afn", FUNCTION_GPT1, offsetof(struct Config, activation), 0},
+    {"layer_norm_epsilon", EPSILON, offsetof(struct Config, eps), 0},
+    {"tie_word_embeddings", FLAG, offsetof(struct Config, tied_head), 0},
+    {NULL, 0, 0, 0},
+};
+
+// And attention_layers or attention_types, which attention_read knows.
+static const struct Key neo_keys[] = {
+    {"vocab_size", SIZE, offsetof(struct Config, vocab), MAX_ROWS},
+    {"max_position_embeddings", SIZE, offsetof(struct Config, context), MAX_ROWS},
+    {"hidden_size", SIZE, offsetof(struct Config, dim), MAX_DIM},
+    {"num_layers", SIZE, offsetof(struct Config, layers), CONFIG_MAX_LAYERS},
+    {"num_hidden_layers", SIZE, offsetof(struct Config, layers), CONFIG_MAX_LAYERS},
+    {"num_heads", SIZE, offsetof(struct Config, heads), MAX_DIM},
+    {"num_attention_heads", SIZE, offsetof(struct Config, heads), MAX_DIM},
+    {"intermediate_size", SIZE_OR_NULL, offsetof(struct Config, inner), MAX_ROWS},
+    {"window_size", SIZE, offsetof(struct Config, window), MAX_ROWS},
+    {"activation_function", FUNCTION, offsetof(struct Config, activation), 0},
+    {"layer_norm_epsilon", EPSILON, offsetof(struct Config, eps), 0},
+    {"tie_word_embeddings", FLAG, offsetof(struct Config, tied_head), 0},
+    {NULL, 0, 0, 0},
+};
+
+static const struct Key opt_keys[] = {
+    {"vocab_size", SIZE, offsetof(struct Config, vocab), MAX_ROWS},
+    {"max_position_embeddings", SIZE, offsetof(struct Config, context), MAX_ROWS},
+    {"hidden_size", SIZE, offsetof(struct Config, dim), MAX_DIM},
+    {"word_embed_proj_dim", SIZE_OR_NULL, offsetof(struct Config, embed_dim), MAX_DIM},
+    {"num_hidden_layers", SIZE, offsetof(struct Config, layers), CONFIG_MAX_LAYERS},
+    {"num_attention_heads", SIZE, offsetof(struct Config, heads), MAX_DIM},
+    {"ffn_dim", SIZE, offsetof(struct Config, inner), MAX_ROWS},
+    {"activation_function", FUNCTION, offsetof(struct Config, activation), 0},
+    {"do_layer_norm_before", FLAG_NOT, offsetof(struct Config, post_norm), 0},
+    {"_remove_final_layer_norm", FLAG_NOT, offsetof(struct Config, final_norm), 0},
+    {"layer_norm_elementwise_affine", FLAG, offsetof(struct Config, norm_affine), 0},
+    {"enable_bias", FLAG, offsetof(struct Config, qkv_bias), 0},
+    {"enable_bias", FLAG, offsetof(struct Config, bias), 0},
+    {"tie_word_embeddings", FLAG, offsetof(struct Config, tied_head), 0},
+    {NULL, 0, 0, 0},
+};
+
 // What any model of the family may ask for and none gets.
 static const struct Key refused_keys[] = {
     {"add_cross_attention", ONLY_FALSE, 0, 0},
@@ -67,19 +122,36 @@ static const struct Key refused_keys[] = {
     {NULL, 0, 0, 0},
 };
 
-// The defaults are those of Hugging Face's configuration class (configuration_gpt2.py).
+static int attention_read(const char *path, const cJSON *json, struct Config *config, vkgpt_error *err);
+
+// The defaults are those of Hugging Face's configuration classes.
 static const struct Family {
-    const char *class_prefix; // of the names under "architectures"
+    const char *class; // start of the names under "architectures"
+    const char *dim_name, *heads_name;
     const struct Key *keys;
+    int (*read_more)(const char *path, const cJSON *json, struct Config *config, vkgpt_error *err); // or NULL
     struct Config defaults;
 } families[] = {
-    {"GPT2", gpt2_keys,
+    {"GPT2", "n_embd", "n_head", gpt2_keys, NULL,
      {.architecture = "gpt2", .layers = 12, .heads = 12, .dim = 768, .context = 1024, .vocab = 50257, .eps = 1e-5f,
       .activation = ACTIVATION_GELU_TANH, .scale_attention = true, .tied_head = true, .final_norm = true,
-      .bos = 50256, .eos_count = 1, .eos = {50256}}},
+      .norm_affine = true, .qkv_bias = true, .bias = true, .bos = 50256, .eos_count = 1, .eos = {50256}}},
+    {"OpenAIGPT", "n_embd", "n_head", gpt1_keys, NULL,
+     {.architecture = "openai-gpt", .layers = 12, .heads = 12, .dim = 768, .context = 512, .vocab = 40478,
+      .eps = 1e-5f, .activation = ACTIVATION_GELU_TANH, .scale_attention = true, .tied_head = true, .post_norm = true,
+      .norm_affine = true, .qkv_bias = true, .bias = true, .bos = -1}},
+    {"GPTNeo", "hidden_size", "num_heads", neo_keys, attention_read,
+     {.architecture = "gpt_neo", .layers = 24, .heads = 16, .dim = 2048, .context = 2048, .vocab = 50257,
+      .eps = 1e-5f, .activation = ACTIVATION_GELU_TANH, .tied_head = true, .final_norm = true, .norm_affine = true,
+      .bias = true, .window = 256, .bos = 50256, .eos_count = 1, .eos = {50256}}},
+    {"OPT", "hidden_size", "num_attention_heads", opt_keys, NULL,
+     {.architecture = "opt", .layers = 12, .heads = 12, .dim = 768, .inner = 3072, .context = 2048, .vocab = 50272,
+      .eps = 1e-5f, .activation = ACTIVATION_RELU, .scale_attention = true, .tied_head = true, .final_norm = true,
+      .norm_affine = true, .qkv_bias = true, .bias = true, .position_offset = 2, .bos = 2, .eos_count = 1,
+      .eos = {2}}},
 };
 
-static const struct {
+static const struct Function {
     const char *name;
     enum Activation activation;
 } activations[] = {
@@ -94,6 +166,11 @@ static const struct {
     {"silu", ACTIVATION_SILU},
     {"swish", ACTIVATION_SILU},
     {"quick_gelu", ACTIVATION_QUICK_GELU},
+}, gpt1_activations[] = {
+    {"gelu", ACTIVATION_GELU_TANH},
+    {"relu", ACTIVATION_RELU},
+    {"silu", ACTIVATION_SILU},
+    {"swish", ACTIVATION_SILU},
 };
 
 // ------------------------------------------------------------------------------------------ single values
@@ -143,14 +220,19 @@ static int read_epsilon(const char *path, const struct Key *key, const cJSON *it
 static int read_activation(const char *path, const struct Key *key, const cJSON *item, enum Activation *out,
                            vkgpt_error *err)
 {
-    for (size_t i = 0; cJSON_IsString(item) && i < sizeof activations / sizeof *activations; i++) {
-        if (strcmp(item->valuestring, activations[i].name) == 0) {
-            *out = activations[i].activation;
+    bool gpt1 = key->kind == FUNCTION_GPT1;
+    const struct Function *known = gpt1 ? gpt1_activations : activations;
+    size_t count = gpt1 ? sizeof gpt1_activations / sizeof *known : sizeof activations / sizeof *known;
+    for (size_t i = 0; cJSON_IsString(item) && i < count; i++) {
+        if (strcmp(item->valuestring, known[i].name) == 0) {
+            *out = known[i].activation;
             return 0;
         }
     }
     return fail_value(path, key->name, item,
-                      "one of gelu_new, gelu_fast, gelu_pytorch_tanh, gelu, relu, silu, swish, quick_gelu", err);
+                      gpt1 ? "one of gelu, relu, silu, swish"
+                           : "one of gelu_new, gelu_fast, gelu_pytorch_tanh, gelu, relu, silu, swish, quick_gelu",
+                      err);
 }
 
 // True when a key that changes the forward pass is set so that it changes nothing.
@@ -171,10 +253,12 @@ static int key_read(const char *path, const struct Key *key, const cJSON *item, 
     case SIZE:
     case SIZE_OR_NULL: return read_size(path, key, item, field, err);
     case EPSILON: return read_epsilon(path, key, item, field, err);
-    case FUNCTION: return read_activation(path, key, item, field, err);
+    case FUNCTION:
+    case FUNCTION_GPT1: return read_activation(path, key, item, field, err);
     case FLAG:
+    case FLAG_NOT:
         if (!cJSON_IsBool(item)) return fail_value(path, key->name, item, "true or false", err);
-        *(bool *)field = cJSON_IsTrue(item);
+        *(bool *)field = cJSON_IsTrue(item) == (key->kind == FLAG);
         return 0;
     case ONLY_FALSE:
     case ONLY_TRUE:
@@ -195,6 +279,76 @@ static int keys_read(const char *path, const struct Key *keys, const cJSON *json
         if (code) return code;
     }
     return 0;
+}
+
+// ------------------------------------------------------------------------------------- GPT-Neo's attention
+
+// The kind of layer `layer`, "global" or "local"; layers past the last are counted by the caller.
+static int kind_read(const char *path, const char *key, const cJSON *item, uint32_t layer, struct Config *config,
+                     vkgpt_error *err)
+{
+    char text[VALUE_BYTES];
+    bool local = cJSON_IsString(item) && strcmp(item->valuestring, "local") == 0;
+    if (!local && !(cJSON_IsString(item) && strcmp(item->valuestring, "global") == 0))
+        return fail(err, VKGPT_BAD_MODEL, "%s: %s holds %s, which is neither \"global\" nor \"local\"", path, key,
+                    value_text(item, text));
+    if (layer < config->layers && local) config->local[layer / 8] |= (uint8_t)(1 << layer % 8);
+    return 0;
+}
+
+static int kinds_check(const char *path, const char *key, int64_t count, const struct Config *config,
+                       vkgpt_error *err)
+{
+    if (count == config->layers) return 0;
+    return fail(err, VKGPT_BAD_MODEL, "%s: %s speaks of %" PRId64 " layers, num_layers is %u", path, key, count,
+                config->layers);
+}
+
+// ["global", "local", ...]
+static int attention_layers_read(const char *path, const cJSON *list, struct Config *config, vkgpt_error *err)
+{
+    static const char key[] = "attention_layers";
+    if (!cJSON_IsArray(list)) return fail_value(path, key, list, "a list of \"global\" and \"local\"", err);
+    uint32_t layer = 0;
+    for (const cJSON *item = list->child; item; item = item->next, layer++) {
+        int code = kind_read(path, key, item, layer, config, err);
+        if (code) return code;
+    }
+    return kinds_check(path, key, layer, config, err);
+}
+
+// [[["global", "local"], 12], ...]: lists of kinds, and how often each is repeated.
+static int attention_types_read(const char *path, const cJSON *list, struct Config *config, vkgpt_error *err)
+{
+    static const char key[] = "attention_types";
+    static const char wanted[] = "a list of [[\"global\", \"local\"], times]";
+    if (!cJSON_IsArray(list)) return fail_value(path, key, list, wanted, err);
+    int64_t layer = 0;
+    for (const cJSON *pair = list->child; pair; pair = pair->next) {
+        const cJSON *kinds = cJSON_IsArray(pair) ? pair->child : NULL;
+        int64_t times;
+        if (!kinds || !cJSON_IsArray(kinds) || !kinds->next || kinds->next->next ||
+            !json_integer(kinds->next, 0, CONFIG_MAX_LAYERS, &times))
+            return fail_value(path, key, list, wanted, err);
+        int64_t more = times * cJSON_GetArraySize(kinds);
+        if (layer + more > config->layers) return kinds_check(path, key, layer + more, config, err);
+        for (; times > 0; times--)
+            for (const cJSON *item = kinds->child; item; item = item->next, layer++) {
+                int code = kind_read(path, key, item, (uint32_t)layer, config, err);
+                if (code) return code;
+            }
+    }
+    return kinds_check(path, key, layer, config, err);
+}
+
+// attention_layers goes before attention_types, as in Hugging Face's class; neither means 12 times global, local.
+static int attention_read(const char *path, const cJSON *json, struct Config *config, vkgpt_error *err)
+{
+    const cJSON *layers = json_get(json, "attention_layers"), *types = json_get(json, "attention_types");
+    if (layers) return attention_layers_read(path, layers, config, err);
+    if (types) return attention_types_read(path, types, config, err);
+    for (uint32_t l = 1; l < 24; l += 2) config->local[l / 8] |= (uint8_t)(1 << l % 8);
+    return kinds_check(path, "attention_types (absent: the default)", 24, config, err);
 }
 
 // --------------------------------------------------------------------------------------------- token ids
@@ -263,6 +417,17 @@ static void tokens_drop_absent(struct Config *config)
 
 // ------------------------------------------------------------------------------------------- whole files
 
+// "GPT2LMHeadModel" is of the class GPT2; "GPTNeoXForCausalLM" is not of GPTNeo.
+static bool class_matches(const char *name, const char *class)
+{
+    static const char *const rest[] = {"LMHead", "For", "Model", "DoubleHeads"};
+    size_t length = strlen(class);
+    if (strncmp(name, class, length) != 0) return false;
+    for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
+        if (strncmp(name + length, rest[i], strlen(rest[i])) == 0) return true;
+    return false;
+}
+
 // By model_type; where there is none (files of 2019), by the class under "architectures"; GPT-2 where there is
 // neither, as Hugging Face's GPT2LMHeadModel reads it.
 static int find_family(const char *path, const cJSON *json, const struct Family **family, vkgpt_error *err)
@@ -271,24 +436,24 @@ static int find_family(const char *path, const cJSON *json, const struct Family 
     const cJSON *class = cJSON_GetArrayItem(json_get(json, "architectures"), 0);
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         *family = &families[i];
-        const char *prefix = (*family)->class_prefix;
         if (type ? cJSON_IsString(type) && strcmp(type->valuestring, (*family)->defaults.architecture) == 0
-                 : !class || (cJSON_IsString(class) && strncmp(class->valuestring, prefix, strlen(prefix)) == 0))
+                 : !class || (cJSON_IsString(class) && class_matches(class->valuestring, (*family)->class)))
             return 0;
     }
     return fail_value(path, type ? "model_type" : "the first of architectures", type ? type : class,
-                      "a model that vkgpt runs (gpt2)", err);
+                      "a model that vkgpt runs (gpt2, openai-gpt, gpt_neo, opt)", err);
 }
 
-// What the sizes have to be to one another.
-static int config_check(const char *path, struct Config *config, vkgpt_error *err)
+// What the sizes have to be to one another, and what follows from them.
+static int config_check(const char *path, const struct Family *family, struct Config *config, vkgpt_error *err)
 {
     if (config->dim % config->heads)
-        return fail(err, VKGPT_BAD_MODEL, "%s: n_embd %u is no multiple of n_head %u", path, config->dim,
-                    config->heads);
+        return fail(err, VKGPT_BAD_MODEL, "%s: %s %u is no multiple of %s %u", path, family->dim_name, config->dim,
+                    family->heads_name, config->heads);
     config->head_dim = config->dim / config->heads;
     if (config->inner == 0) config->inner = 4 * config->dim; // at most 2^22
     if (config->embed_dim == 0) config->embed_dim = config->dim;
+    if (config->post_norm) config->final_norm = false; // the last layer ends in a norm
     return 0;
 }
 
@@ -309,7 +474,8 @@ static int main_read(const char *dir, struct Config *config, vkgpt_error *err)
         code = keys_read(path, family->keys, json, config, err);
     }
     if (!code) code = keys_read(path, refused_keys, json, config, err);
-    if (!code) code = config_check(path, config, err);
+    if (!code && family->read_more) code = family->read_more(path, json, config, err);
+    if (!code) code = config_check(path, family, config, err);
     if (!code) {
         tokens_drop_absent(config);
         code = tokens_read(path, json, true, config, err);
@@ -364,10 +530,12 @@ uint32_t config_window(const struct Config *config, uint32_t layer)
 
 uint64_t config_params(const struct Config *config)
 {
-    uint64_t dim = config->dim, inner = config->inner;
-    uint64_t attention = 3 * dim * dim + 3 * dim + dim * dim + dim;
-    uint64_t feed_forward = inner * dim + inner + dim * inner + dim;
-    uint64_t layer = 2 * dim + attention + 2 * dim + feed_forward; // each norm has a gain and a bias
-    uint64_t tables = (config->tied_head ? 1 : 2) * (uint64_t)config->vocab * dim + config->context * dim;
-    return tables + config->layers * layer + 2 * dim;
+    uint64_t dim = config->dim, inner = config->inner, embed_dim = config->embed_dim;
+    uint64_t norm = config->norm_affine ? 2 * dim : 0;
+    uint64_t matrices = 3 * dim * dim + dim * dim + 2 * inner * dim;
+    uint64_t biases = (config->qkv_bias ? 3 * dim : 0) + (config->bias ? dim + inner + dim : 0);
+    uint64_t tables = (config->tied_head ? 1 : 2) * (uint64_t)config->vocab * embed_dim +
+                      ((uint64_t)config->position_offset + config->context) * dim;
+    uint64_t projections = embed_dim == dim ? 0 : 2 * embed_dim * dim;
+    return tables + projections + config->layers * (matrices + biases + 2 * norm) + (config->final_norm ? norm : 0);
 }

@@ -17,7 +17,7 @@ enum Activation {       // the names are Hugging Face's
 #define CONFIG_MAX_LAYERS 4096
 
 struct Config {
-    const char *architecture; // "gpt2"
+    const char *architecture; // "gpt2", "openai-gpt", "gpt_neo", "opt": for whoever finds the weights, not the engine
     uint32_t layers;          // L
     uint32_t heads;
     uint32_t dim;             // C
@@ -31,7 +31,9 @@ struct Config {
     bool scale_by_inverse_layer; // and by (layer + 1)
     bool tied_head;              // the head is wte
     bool post_norm;              // x = ln_1(x + attention(x)), x = ln_2(x + mlp(x)): GPT-1, OPT-350M
-    bool final_norm;             // ln_f before the head
+    bool final_norm;             // ln_f before the head: not in post-norm models
+    bool norm_affine;            // norms have gains and biases; without, the gain is 1 and the bias 0
+    bool qkv_bias, bias;         // q, k and v have biases; the other products of a layer have them
     uint32_t embed_dim;          // width of wte and of the head; not dim in OPT-350M, which projects in and out
     uint32_t position_offset;    // row of wpe that stands for position 0: 2 in OPT
     uint32_t window;             // a local layer's query at i sees the keys j with 0 <= i - j < window; 0: all
@@ -41,7 +43,8 @@ struct Config {
     uint32_t eos[CONFIG_MAX_EOS];
 };
 
-// Reads config.json, then generation_config.json (bos and eos only) where there is one.
+// Reads config.json, then generation_config.json (bos and eos only) where there is one. OpenAI's release of GPT-1
+// has neither: its sizes come from params_shapes.json (openai.h).
 // Errors (VKGPT_BAD_FILE, VKGPT_BAD_MODEL): see the implementation's table of keys; each names file, key and value.
 int config_read(const char *dir, struct Config *config, vkgpt_error *err);
 
