@@ -13,13 +13,18 @@
 #extension GL_KHR_shader_subgroup_shuffle : require
 #endif
 
-layout(constant_id = 3) const uint WIDTH = 768;   // of a row of W, padded
+layout(constant_id = 3) const uint FIXED_WIDTH = 768; // of a row of W and of x, padded; 0: a.x_stride says it
 layout(constant_id = 4) const uint ROWS = 2;      // even, at most 8
 layout(constant_id = 5) const uint STAGED = 1;    // 1: the input is made in shared memory; 0: it is read as it lies
 layout(constant_id = 6) const uint SUBGROUP = 8;  // LANES: the exact size of a subgroup
 layout(constant_id = 7) const uint TOKENS = 8;    // PREFILL LANES
 
 layout(push_constant) uniform Push { ProductArgs a; };
+#if defined(PREFILL) && defined(LANES)
+#define WIDTH a.x_stride // one compile for every width: a software driver takes longer to compile than to run
+#else
+#define WIDTH FIXED_WIDTH
+#endif
 
 layout(binding = 1) readonly buffer Weights { uvec4 weights[]; };
 layout(binding = 2) readonly buffer Vectors { vec4 vectors[]; };

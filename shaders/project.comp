@@ -1,11 +1,10 @@
-// x += attention W + b. In decode the ranges that `attend` left are merged on the way in.
-// variants: - LANES PREFILL PREFILL+LANES
+// x += attention W + b, the ranges that `attend` left merged on the way in. In prefill there is nothing to merge, and
+// `contract` does it.
+// variants: - LANES
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 #include "product.glsl"
-
-#ifndef PREFILL
 #include "merged.glsl"
 
 void stage(Row row)
@@ -13,7 +12,6 @@ void stage(Row row)
     for (uint i = gl_LocalInvocationID.x; i < WIDTH / 4; i += SIZE) staged[i] = merged(row, i);
     barrier();
 }
-#endif
 
 layout(binding = 4) buffer Y { vec2 y_rows[]; };
 

@@ -38,7 +38,8 @@ uint key_of(float logit)
 
 bool kept(float logit) { return key_of(logit) <= least_key && logit >= least_logit; }
 
-float mass(float logit) { return kept(logit) ? exp((logit - maximum) / temperature) : 0.0; }
+// exp(-100) is nothing beside the 1 of the maximum; of -1e38, some drivers' exp() is not.
+float mass(float logit) { return kept(logit) ? exp(max((logit - maximum) / temperature, -100.0)) : 0.0; }
 
 void set_weight_scale()
 {
@@ -149,26 +150,31 @@ void find_maximum(bool changed)
     barrier();
 }
 
+// The three searches share one loop, for drivers that take long to compile: what each looks for, then what it means.
 uint draw(Sequence s)
 {
+    uint random = philox(uvec4(s.position, 0, 0, 0), uvec2(s.seed_low, s.seed_high)).x, token = 0;
     temperature = 1.0;
     least_key = 0xffffffffu;
     least_logit = uintBitsToFloat(0xff800000u);
-    if (s.top_k > 0 && s.top_k < a.vocab) least_key = search(BY_COUNT, s.top_k - 1);
-    if (s.top_p < 1.0) {
-        set_weight_scale();
-        uint target = uint(max(s.top_p, 0.0) * float(weight_total()));
-        least_key = min(least_key, search(BY_MASS, max(target, 1) - 1));
+    for (uint by = BY_COUNT; by <= BY_INDEX; by++) {
+        if (by == BY_COUNT && (s.top_k == 0 || s.top_k >= a.vocab)) continue;
+        if (by == BY_MASS && s.top_p >= 1.0) continue;
+        if (by == BY_INDEX) {
+            if (s.min_p > 0.0) least_logit = min(maximum + log(s.min_p), maximum);
+            temperature = max(s.temperature, 1e-30); // denormal numbers may count as 0
+        }
+        uint target = s.top_k - 1;
+        if (by != BY_COUNT) {
+            set_weight_scale();
+            uint total = weight_total(), high, low;
+            umulExtended(random, total, high, low); // random / 2^32 of the total
+            target = by == BY_INDEX ? high : max(uint(max(s.top_p, 0.0) * float(total)), 1) - 1;
+        }
+        token = search(by, target);
+        if (by != BY_INDEX) least_key = min(least_key, token);
     }
-    if (s.min_p > 0.0) least_logit = maximum + log(s.min_p);
-    least_logit = min(least_logit, maximum);
-
-    temperature = s.temperature;
-    set_weight_scale();
-    uint random = philox(uvec4(s.position, 0, 0, 0), uvec2(s.seed_low, s.seed_high)).x;
-    uint target, low;
-    umulExtended(random, weight_total(), target, low); // random / 2^32 of the total
-    return search(BY_INDEX, target);
+    return token;
 }
 
 void finish(Sequence s, uint token, bool bad)
@@ -203,6 +209,7 @@ void main()
         penalise(s);
         find_maximum(true);
         token = shared_index;
+        bad = is_bad(maximum); // the penalty can make an infinity
     }
     if (!bad && s.temperature > 0.0) {
         barrier();
