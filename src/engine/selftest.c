@@ -1,3 +1,194 @@
-#include "engine/session.h"
-int vkgpt_selftest(vkgpt_device *device, void (*on_result)(void *user, const vkgpt_selftest_result *result), void *user, size_t *failures, vkgpt_error *err)
-{ (void)device; (void)on_result; (void)user; *failures = 1; return fail(err, VKGPT_NO_DEVICE, "later"); }
+// The selftest: every kernel of the library, in every variant that the device can run, on a list of awkward sizes.
+#include "engine/selftest.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+// Widths that divide nothing and widths of GPT-2; heads of 1 to 128; blocks that start and end beside the boundaries
+// of tiles and splits; matrices in one piece and in several. Neighbours that agree in formats, activation and padded
+// widths share their pipelines: software drivers take half a second to compile some of them.
+static const struct LayerSize SIZES[] = {
+    {.dim = 1, .heads = 1, .head_dim = 1, .inner = 1, .vocab = 2, .context = 3, .span = 64, .rows = 1, .first = 1,
+     .chunks = 1, .weights = WEIGHTS_F16, .kv = KV_F16, .foreign = true},
+    {.dim = 7, .heads = 7, .head_dim = 1, .inner = 7, .vocab = 50257, .context = 96, .span = 64, .rows = 5,
+     .first = 62, .chunks = 3, .weights = WEIGHTS_F16, .kv = KV_F16, .scale = 1.0f, .foreign = true},
+    {.dim = 37, .heads = 3, .head_dim = 9, .inner = 77, .vocab = 307, .context = 576, .span = 64, .rows = 70,
+     .first = 63, .chunks = 3, .weights = WEIGHTS_F32, .kv = KV_F32, .activation = ACTIVATION_GELU_ERF,
+     .position_offset = 2, .foreign = true},
+    {.dim = 255, .heads = 17, .head_dim = 15, .inner = 255, .vocab = 307, .context = 129, .span = 128, .rows = 65,
+     .first = 64, .chunks = 2, .weights = WEIGHTS_F32, .kv = KV_F16, .activation = ACTIVATION_SILU, .mean = 1000.0,
+     .window = 50},
+    {.dim = 256, .heads = 4, .head_dim = 64, .inner = 256, .vocab = 257, .context = 600, .span = 256, .rows = 33,
+     .first = 511, .chunks = 1, .weights = WEIGHTS_F32, .kv = KV_F16, .activation = ACTIVATION_SILU, .window = 256},
+    {.dim = 257, .heads = 2, .head_dim = 128, .inner = 37, .vocab = 308, .context = 200, .span = 64, .rows = 64,
+     .first = 0, .chunks = 3, .weights = WEIGHTS_F16, .kv = KV_F32, .activation = ACTIVATION_QUICK_GELU,
+     .mean = -10.0, .embed_dim = 75},
+    {.dim = 768, .heads = 20, .head_dim = 80, .inner = 1600, .vocab = 999, .context = 160, .span = 128, .rows = 17,
+     .first = 127, .chunks = 2, .weights = WEIGHTS_F16, .kv = KV_F16, .activation = ACTIVATION_RELU},
+    {.dim = 45, .heads = 250, .head_dim = 8, .inner = 40, .vocab = 70, .context = 70, .span = 64, .rows = 4,
+     .first = 62, .chunks = 2, .weights = WEIGHTS_F32, .kv = KV_F32, .window = 1, .post_norm = true,
+     .small_shared = true},
+};
+#define SIZE_COUNT (sizeof SIZES / sizeof *SIZES)
+
+void selftest_report(struct Selftest *test, const char *kernel, double error, double bound, const char *size, ...)
+{
+    vkgpt_selftest_result result = {.kernel = kernel, .error = error, .bound = bound, .pass = error <= bound};
+    va_list args;
+    va_start(args, size);
+    vsnprintf(result.size, sizeof result.size, size, args);
+    va_end(args);
+    if (!result.pass) test->failures++;
+    if (test->on_result) test->on_result(test->user, &result);
+}
+
+static uint32_t activation_constant(enum Activation activation)
+{
+    static const uint32_t constants[] = {
+        [ACTIVATION_GELU_TANH] = ACTIVATE_GELU_TANH, [ACTIVATION_GELU_ERF] = ACTIVATE_GELU_ERF,
+        [ACTIVATION_RELU] = ACTIVATE_RELU,           [ACTIVATION_SILU] = ACTIVATE_SILU,
+        [ACTIVATION_QUICK_GELU] = ACTIVATE_QUICK_GELU,
+    };
+    return constants[activation];
+}
+
+static struct Shape shape_of(const struct TestLayer *l)
+{
+    struct Shape shape = {
+        .dim = l->dim,
+        .head_dim = l->head_dim,
+        .width = l->width,
+        .inner = l->inner,
+        .embed_dim = l->size->embed_dim ? padded(l->embed_dim) : 0,
+        .post_norm = l->size->post_norm,
+        .no_final_norm = l->size->post_norm,
+        .span = l->size->span,
+        .kv = l->size->kv,
+        .activation = activation_constant(l->size->activation),
+    };
+    shape.formats[l->size->weights] = true;
+    return shape;
+}
+
+typedef int KernelTest(const struct Stage *stage);
+
+static int run_tests(const struct Stage *stage, KernelTest *const *tests)
+{
+    int status = VKGPT_OK;
+    for (; *tests && !status; tests++) status = (*tests)(stage);
+    return status;
+}
+
+// The kernels for a layer as they would be chosen with this much shared memory.
+static int kernels_for(struct Selftest *test, const struct TestLayer *layer, bool prefill, struct Kernels *kernels)
+{
+    vkgpt_device *device = test->device;
+    struct Shape shape = shape_of(layer);
+    uint32_t shared = device->info.shared_bytes, least = 8192 + 8 * layer->head_dim;
+    if (layer->size->small_shared) device->info.shared_bytes = least;
+    int status = prefill ? kernels_for_prefill(device, &shape, kernels, test->err)
+                         : kernels_for_decode(device, &shape, kernels, test->err);
+    device->info.shared_bytes = shared;
+    return status;
+}
+
+static int decode_tests(struct Selftest *test, const struct TestLayer *layer)
+{
+    static KernelTest *const tests[] = {
+        selftest_embed,  selftest_norm,     selftest_qkv,  selftest_attend,            selftest_merge, selftest_project,
+        selftest_expand, selftest_contract, selftest_head, selftest_project_embedding, NULL,
+    };
+    struct Kernels kernels;
+    int status = kernels_for(test, layer, false, &kernels);
+    if (status) return status;
+    struct Stage stage = stage_make(test, layer, &kernels, false);
+    return run_tests(&stage, tests);
+}
+
+static int prefill_tests(struct Selftest *test, const struct TestLayer *layer)
+{
+    static KernelTest *const tests[] = {
+        selftest_attend_block, selftest_embed,    selftest_norm, selftest_qkv,               selftest_project,
+        selftest_expand,       selftest_contract, selftest_head, selftest_project_embedding, NULL,
+    };
+    // the only ones to which shared memory and post_norm make a difference
+    static KernelTest *const few[] = {selftest_attend_block, selftest_norm, NULL};
+    struct Kernels kernels;
+    int status = kernels_for(test, layer, true, &kernels);
+    if (status) return status;
+    struct Stage stage = stage_make(test, layer, &kernels, true);
+    return run_tests(&stage, layer->size->small_shared ? few : tests);
+}
+
+// A device that runs the software drivers' variants tries the GPUs' too, on a few sizes.
+static int layer_tests(struct Selftest *test, const struct TestLayer *layer)
+{
+    bool lanes = test->device->lanes, foreign = lanes && layer->size->foreign;
+    int status = decode_tests(test, layer);
+    if (!status) status = prefill_tests(test, layer);
+    test->device->lanes = false;
+    if (!status && foreign) status = decode_tests(test, layer);
+    if (!status && foreign) status = prefill_tests(test, layer);
+    test->device->lanes = lanes;
+    return status;
+}
+
+// Pipelines of sizes that no model has are of no use to anyone else.
+static void forget_pipelines(vkgpt_device *device, uint32_t keep)
+{
+    while (device->pipeline_count > keep) {
+        struct Pipeline *pipeline = device->pipelines[--device->pipeline_count];
+        device->vk.vkDestroyPipeline(device->handle, pipeline->handle, NULL);
+        free(pipeline);
+    }
+}
+
+static bool share_pipelines(const struct LayerSize *a, const struct LayerSize *b)
+{
+    return a->weights == b->weights && a->kv == b->kv && a->activation == b->activation;
+}
+
+static int size_tests(struct Selftest *test, const struct LayerSize *size)
+{
+    struct TestLayer layer;
+    int status = test_layer_open(test, size, &layer);
+    if (!status) status = layer_tests(test, &layer);
+    test_layer_close(test, &layer);
+    return status;
+}
+
+static int all_sizes(struct Selftest *test)
+{
+    uint32_t keep = test->device->pipeline_count;
+    int status = VKGPT_OK;
+    for (size_t i = 0; i < SIZE_COUNT && !status; i++) {
+        status = size_tests(test, &SIZES[i]);
+        if (i + 1 == SIZE_COUNT || !share_pipelines(&SIZES[i], &SIZES[i + 1])) forget_pipelines(test->device, keep);
+    }
+    return status;
+}
+
+static int sample_tests(struct Selftest *test)
+{
+    const struct Shape shape = {.dim = 8, .head_dim = 8, .width = 8, .inner = 8, .span = 64, .formats = {true}};
+    struct Kernels kernels;
+    uint32_t keep = test->device->pipeline_count;
+    int status = kernels_for_decode(test->device, &shape, &kernels, test->err);
+    if (!status) status = selftest_sample(test, kernels.sample);
+    forget_pipelines(test->device, keep);
+    return status;
+}
+
+int vkgpt_selftest(vkgpt_device *device, void (*on_result)(void *user, const vkgpt_selftest_result *result), void *user,
+                   size_t *failures, vkgpt_error *err)
+{
+    struct Selftest test = {device, on_result, user, 0, err};
+    VkPipelineCache cache = device->pipeline_cache;
+    device->pipeline_cache = VK_NULL_HANDLE; // neither filled with what only the selftest runs, nor trusted
+    int status = all_sizes(&test);
+    if (!status) status = sample_tests(&test);
+    device->pipeline_cache = cache;
+    *failures = test.failures;
+    return status;
+}

@@ -1,0 +1,115 @@
+// The selftest's own parts: an imaginary layer of awkward sizes, the stage that kernels are tried on, and the report.
+// selftest.c has the list of sizes; selftest_products.c, selftest_attention.c and selftest_sample.c what each kernel
+// has to give.
+#ifndef VKGPT_ENGINE_SELFTEST_H
+#define VKGPT_ENGINE_SELFTEST_H
+
+#include "engine/kernels.h"
+#include "engine/reference.h"
+#include "engine/trial.h"
+
+#define SEQUENCES 3      // in every trial
+#define STOPPED 1        // decode: this sequence has stopped, and nothing of it may change
+#define BLOCK_SEQUENCE 2 // prefill: the one whose tokens are run
+#define SPARE_ROWS 3     // prefill: rows that the grid covers past the block, and that may not change
+#define SELFTEST_EPS 1e-5f
+
+struct Selftest {
+    vkgpt_device *device;
+    void (*on_result)(void *user, const vkgpt_selftest_result *result);
+    void *user;
+    size_t failures;
+    vkgpt_error *err;
+};
+
+__attribute__((format(printf, 5, 6))) void selftest_report(struct Selftest *test, const char *kernel, double error,
+                                                           double bound, const char *size, ...);
+
+// Sizes of a layer and its surroundings, without padding.
+struct LayerSize {
+    uint32_t dim, heads, head_dim, inner, vocab;
+    uint32_t context, span;
+    uint32_t rows, first; // prefill: tokens of the block, and the position of its first
+    uint32_t chunks;      // that a matrix is cut into, about
+    uint32_t weights, kv; // formats
+    enum Activation activation;
+    double mean;        // of the rows that a norm gets
+    float scale;        // of attention; 0: 1 / sqrt(head_dim)
+    uint32_t window;    // positions that a query looks back on; 0: all
+    uint32_t embed_dim; // of the embedding; 0: dim
+    uint32_t position_offset;
+    bool post_norm;    // no product makes its own norm
+    bool small_shared; // as if the device had too little shared memory to stage an input
+    bool foreign;      // tried with the GPUs' variants on software drivers, too
+};
+
+// A matrix (out, in) as the reference wants it and as the kernels do.
+struct LayerMatrix {
+    uint32_t out, in;
+    float *values;
+    struct Matrix matrix;
+};
+
+struct TestLayer {
+    const struct LayerSize *size;
+    uint32_t embed_dim;                          // without padding
+    uint32_t dim, head_dim, width, inner, vocab; // padded
+    struct LayerMatrix wte, wpe, c_attn, c_proj, c_fc, c_out;
+    struct LayerMatrix project_in, project_out; // where the embedding has a width of its own
+    float *gain, *norm_bias, *attn_bias, *proj_bias, *fc_bias, *out_bias;
+    uint32_t at_gain, at_norm_bias, at_attn, at_proj, at_fc, at_out; // in vectors, in floats
+    struct Slice vectors;
+    struct Pool pool;
+};
+
+int test_layer_open(struct Selftest *test, const struct LayerSize *size, struct TestLayer *layer);
+void test_layer_close(struct Selftest *test, struct TestLayer *layer);
+// Uploads values (out, in), padded along both axes, in about `chunks` chunks.
+int test_matrix_upload(struct Selftest *test, struct Pool *pool, const float *values, struct Axis out, struct Axis in,
+                       uint32_t format, uint32_t chunks, struct Matrix *matrix);
+
+// What a kernel is tried with: a layer, the variant of the kernels, and who runs where.
+struct Stage {
+    struct Selftest *test;
+    const struct TestLayer *layer;
+    const struct Kernels *kernels;
+    bool prefill;
+    uint32_t rows; // that the grid covers
+    struct Sequence state[SEQUENCES];
+};
+
+struct Stage stage_make(struct Selftest *test, const struct TestLayer *layer, const struct Kernels *kernels,
+                        bool prefill);
+// Whether a row runs, and which sequence and position it is.
+bool stage_row(const struct Stage *stage, uint32_t row, uint32_t *sequence, uint32_t *position);
+// The state of all sequences, as an array of a trial.
+struct Array *stage_state(const struct Stage *stage, struct Trial *trial);
+// Rows of the grid as an array; those that run are filled with random numbers, which `values` (rows, size) gets.
+struct Array *stage_input(const struct Stage *stage, struct Trial *trial, struct Axis axis, uint32_t seed,
+                          double offset, double **values);
+struct Array *stage_output(const struct Stage *stage, struct Trial *trial, uint32_t stride);
+// What attend leaves for rows of decode, made up; `merged` (rows, heads, head_dim) gets what it stands for.
+struct Array *stage_parts(const struct Stage *stage, struct Trial *trial, double **merged);
+// Compares the rows that run with `want` (rows, axis without padding); the other rows must be untouched.
+void stage_measure(const struct Stage *stage, struct Measure *measure, struct Array *array, struct Axis axis,
+                   const double *want);
+void stage_report(const struct Stage *stage, const struct Pipeline *pipeline, struct Measure measure, double bound);
+struct ProductArgs stage_product_args(const struct Stage *stage);
+struct Axis axis_of(uint32_t n); // one run
+struct Axis axis_heads(const struct TestLayer *layer, uint32_t parts);
+
+// Each runs its kernel in the stage's variant and reports; returns a failure of the device, not of the kernel.
+int selftest_embed(const struct Stage *stage);
+int selftest_norm(const struct Stage *stage);
+int selftest_qkv(const struct Stage *stage);
+int selftest_project(const struct Stage *stage);
+int selftest_expand(const struct Stage *stage);
+int selftest_contract(const struct Stage *stage);
+int selftest_head(const struct Stage *stage);
+int selftest_project_embedding(const struct Stage *stage);
+int selftest_attend(const struct Stage *stage);
+int selftest_merge(const struct Stage *stage);
+int selftest_attend_block(const struct Stage *stage);
+int selftest_sample(struct Selftest *test, const struct Pipeline *sample);
+
+#endif

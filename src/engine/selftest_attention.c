@@ -1,0 +1,260 @@
+// What attend, merge and attend_block have to give.
+#include <math.h>
+#include <string.h>
+
+#include "engine/selftest.h"
+
+#define ATTENTION_BOUND 2e-5 // exp() of Vulkan is good to 3 + 2 |x| units in the last place
+
+static uint32_t splits_of(const struct LayerSize *size) { return (size->context + size->span - 1) / size->span; }
+
+static float scale_of(const struct LayerSize *size)
+{
+    return size->scale != 0.0f ? size->scale : 1.0f / sqrtf((float)size->head_dim);
+}
+
+// Queries and a cache of random numbers, up to the positions that the rows see; all else stays poison.
+struct Attention {
+    struct Trial t;
+    struct Array *state, *q, *k, *v, *out;
+    double *queries, *keys, *values; // (rows, heads, head_dim); (context, heads, head_dim) of one sequence
+    double *want;                    // (rows, heads, head_dim)
+};
+
+static double cache_number(const struct TestLayer *l, uint32_t seed, uint32_t i)
+{
+    return l->size->kv == KV_F16 ? trial_coarse(seed, i) : trial_fine(seed, i);
+}
+
+static void fill_cache(const struct TestLayer *l, struct Array *array, double *numbers, uint32_t sequence,
+                       uint32_t count, uint32_t seed)
+{
+    uint32_t heads = l->size->heads, size = l->size->head_dim, width = heads * size;
+    for (uint32_t p = 0; p < count; p++) {
+        double *row = numbers + (size_t)p * width;
+        for (uint32_t i = 0; i < width; i++) row[i] = (double)(float)cache_number(l, seed + sequence, p * width + i);
+        struct Strip strip = {((size_t)sequence * heads * l->size->context + p) * l->head_dim,
+                              heads,
+                              l->size->context * l->head_dim,
+                              size,
+                              l->head_dim,
+                              l->size->kv == KV_F16};
+        strip_fill(array->before, strip, row);
+    }
+}
+
+// The rows of one sequence: `rows` queries from row `first_row`, the first at `position`.
+static void fill_sequence(const struct Stage *stage, struct Attention *a, uint32_t sequence, uint32_t first_row,
+                          uint32_t position, uint32_t rows)
+{
+    const struct TestLayer *l = stage->layer;
+    size_t width = (size_t)l->size->heads * l->size->head_dim, at = first_row * width;
+    fill_cache(l, a->k, a->keys, sequence, position + rows, 101);
+    fill_cache(l, a->v, a->values, sequence, position + rows, 111);
+    for (uint32_t r = 0; r < rows;
+         r++, at += width) { // a query sees what its window holds as if there were nothing before it
+        uint32_t seen = position + r + 1,
+                 hidden = l->size->window && seen > l->size->window ? seen - l->size->window : 0;
+        reference_attend(1, seen - hidden - 1, l->size->heads, l->size->head_dim, a->queries + at,
+                         a->keys + hidden * width, a->values + hidden * width, (double)scale_of(l->size), true,
+                         a->want + at);
+    }
+}
+
+static void fill_all(const struct Stage *stage, struct Attention *a)
+{
+    if (stage->prefill) {
+        fill_sequence(stage, a, BLOCK_SEQUENCE, 0, stage->state[BLOCK_SEQUENCE].position,
+                      stage->state[BLOCK_SEQUENCE].rows);
+        return;
+    }
+    for (uint32_t s = 0; s < SEQUENCES; s++)
+        if (!stage->state[s].stop) fill_sequence(stage, a, s, s, stage->state[s].position, 1);
+}
+
+static int attention_make(const struct Stage *stage, size_t out_bytes, struct Attention *a)
+{
+    const struct TestLayer *l = stage->layer;
+    size_t width = (size_t)l->size->heads * l->size->head_dim;
+    size_t cache = (size_t)SEQUENCES * l->width * l->size->context * (l->size->kv == KV_F16 ? 2 : 4);
+    trial_begin(&a->t, stage->test->device, stage->test->err);
+    a->state = stage_state(stage, &a->t);
+    a->q = stage_input(stage, &a->t, axis_heads(l, 1), 121, 0.0, &a->queries);
+    a->k = trial_array(&a->t, cache);
+    a->v = trial_array(&a->t, cache);
+    a->out = trial_array(&a->t, out_bytes);
+    a->keys = trial_scratch(&a->t, l->size->context * width, sizeof *a->keys);
+    a->values = trial_scratch(&a->t, l->size->context * width, sizeof *a->values);
+    a->want = trial_scratch(&a->t, stage->rows * width, sizeof *a->want);
+    if (!a->t.status) fill_all(stage, a);
+    return a->t.status;
+}
+
+static struct AttendArgs attend_args(const struct TestLayer *l)
+{
+    const struct LayerSize *size = l->size;
+    return (struct AttendArgs){
+        .sequence = BLOCK_SEQUENCE,
+        .heads = size->heads,
+        .head_dim = l->head_dim,
+        .context = size->context,
+        .span = size->span,
+        .splits = splits_of(size),
+        .scale = scale_of(size),
+        .window = size->window,
+        .q_stride = l->width,
+    };
+}
+
+// ---------------------------------------------------------------------------------------------- parts
+
+static size_t part_at(const struct TestLayer *l, uint32_t sequence, uint32_t head, uint32_t split)
+{
+    return (((size_t)sequence * l->size->heads + head) * splits_of(l->size) + split) * (l->head_dim + 4);
+}
+
+// One head of one sequence, its splits merged into one softmax: values (head_dim padded).
+static void merge_parts(const struct TestLayer *l, const float *parts, uint32_t sequence, uint32_t head,
+                        uint32_t splits, double *values)
+{
+    double most = -INFINITY, sum = 0.0;
+    for (uint32_t s = 0; s < splits; s++) most = fmax(most, (double)parts[part_at(l, sequence, head, s) + l->head_dim]);
+    for (uint32_t d = 0; d < l->head_dim; d++) values[d] = 0.0;
+    for (uint32_t s = 0; s < splits; s++) {
+        const float *part = parts + part_at(l, sequence, head, s);
+        double scale = exp((double)part[l->head_dim] - most);
+        sum += scale * (double)part[l->head_dim + 1];
+        for (uint32_t d = 0; d < l->head_dim; d++) values[d] += scale * (double)part[d];
+    }
+    for (uint32_t d = 0; d < l->head_dim; d++) values[d] /= sum;
+}
+
+// The parts of each row that runs, merged in float64, against attention over the whole cache. Only the splits up to the
+// row's position may be written.
+static void measure_attend(const struct Stage *stage, struct Measure *m, struct Attention *a)
+{
+    const struct TestLayer *l = stage->layer;
+    uint32_t sequence, position, heads = l->size->heads, size = l->size->head_dim;
+    for (uint32_t r = 0; r < stage->rows; r++) {
+        if (!stage_row(stage, r, &sequence, &position)) continue;
+        for (uint32_t h = 0; h < heads; h++) {
+            double merged[1024];
+            const double *want = a->want + ((size_t)r * heads + h) * size;
+            uint32_t splits = position / l->size->span + 1;
+            merge_parts(l, (const float *)a->out->after, sequence, h, splits, merged);
+            for (uint32_t d = 0; d < l->head_dim; d++)
+                measure_number(m, fabs(merged[d] - (d < size ? want[d] : 0.0))); // the values are near 1
+            size_t at = part_at(l, sequence, h, 0) * 4,
+                   bytes = (part_at(l, sequence, h, splits) - part_at(l, sequence, h, 0)) * 4;
+            memcpy(a->out->after + at, a->out->before + at, bytes);
+        }
+    }
+    measure_untouched(m, a->out);
+}
+
+static int attend_at(const struct Stage *stage, struct Measure *m)
+{
+    const struct TestLayer *l = stage->layer;
+    struct Attention a;
+    if (!attention_make(stage, part_at(l, SEQUENCES, 0, 0) * 4, &a)) trial_start(&a.t);
+    struct AttendArgs args = attend_args(l);
+    if (!a.t.status)
+        dispatch(&a.t.rec, stage->kernels->attend, (struct Grid){l->size->heads, stage->rows, args.splits},
+                 BUFFERS(&a.state->slice, &a.q->slice, &a.k->slice, &a.v->slice, &a.out->slice), &args, sizeof args);
+    trial_finish(&a.t);
+    if (!a.t.status) measure_attend(stage, m, &a);
+    return trial_end(&a.t);
+}
+
+// At positions around the boundaries of the splits, two at a time.
+int selftest_attend(const struct Stage *stage)
+{
+    const struct LayerSize *size = stage->layer->size;
+    uint32_t last = size->context - 1;
+    const uint32_t positions[][2] = {{0, size->span - 1}, {size->span, size->span + 1}, {2 * size->span - 1, last}};
+    struct Measure m = {0};
+    for (size_t i = 0; i < sizeof positions / sizeof *positions; i++) {
+        struct Stage here = *stage;
+        here.state[0].position = positions[i][0] < last ? positions[i][0] : last;
+        here.state[2].position = positions[i][1] < last ? positions[i][1] : last;
+        int status = attend_at(&here, &m);
+        if (status) return status;
+    }
+    stage_report(stage, stage->kernels->attend, m, ATTENTION_BOUND);
+    return VKGPT_OK;
+}
+
+// Made-up parts: some splits count for next to nothing, as a far part of the cache does.
+static void make_part(const struct TestLayer *l, float *part, uint32_t seed)
+{
+    for (uint32_t d = 0; d < l->head_dim; d++) part[d] = d < l->size->head_dim ? (float)trial_fine(seed, d) : 0.0f;
+    part[l->head_dim] = (float)(4.0 * trial_fine(seed, 1000)) - (seed % 5 == 3 ? 200.0f : 0.0f);
+    part[l->head_dim + 1] = (float)(2.0 + trial_fine(seed, 1001));
+    part[l->head_dim + 2] = part[l->head_dim + 3] = 0.0f;
+}
+
+struct Array *stage_parts(const struct Stage *stage, struct Trial *trial, double **merged)
+{
+    const struct TestLayer *l = stage->layer;
+    uint32_t sequence, position, heads = l->size->heads, size = l->size->head_dim;
+    struct Array *parts = trial_array(trial, part_at(l, SEQUENCES, 0, 0) * 4);
+    *merged = trial_scratch(trial, (size_t)stage->rows * heads * size, sizeof **merged);
+    for (uint32_t r = 0; r < stage->rows && !trial->status; r++) {
+        if (!stage_row(stage, r, &sequence, &position)) continue;
+        for (uint32_t h = 0; h < heads; h++) {
+            double values[1024];
+            float *numbers = (float *)parts->before;
+            uint32_t splits = position / l->size->span + 1;
+            for (uint32_t s = 0; s < splits; s++)
+                make_part(l, numbers + part_at(l, sequence, h, s), 1000 * (r * heads + h) + s);
+            merge_parts(l, numbers, sequence, h, splits, values);
+            memcpy(*merged + ((size_t)r * heads + h) * size, values, size * sizeof *values);
+        }
+    }
+    return parts;
+}
+
+int selftest_merge(const struct Stage *stage)
+{
+    const struct TestLayer *l = stage->layer;
+    double *want;
+    struct Trial t;
+    trial_begin(&t, stage->test->device, stage->test->err);
+    struct Array *state = stage_state(stage, &t), *parts = stage_parts(stage, &t, &want),
+                 *out = stage_output(stage, &t, l->width);
+    trial_start(&t);
+    struct ProductArgs args = stage_product_args(stage);
+    args.y_stride = l->width;
+    if (!t.status)
+        dispatch(&t.rec, stage->kernels->merge, (struct Grid){1, stage->rows, 1},
+                 BUFFERS(&state->slice, &parts->slice, &out->slice), &args, sizeof args);
+    trial_finish(&t);
+    struct Measure m = {0};
+    if (!t.status) {
+        stage_measure(stage, &m, out, axis_heads(l, 1), want);
+        stage_report(stage, stage->kernels->merge, m, ATTENTION_BOUND);
+    }
+    return trial_end(&t);
+}
+
+// --------------------------------------------------------------------------------------------- a block
+
+int selftest_attend_block(const struct Stage *stage)
+{
+    const struct TestLayer *l = stage->layer;
+    const struct Kernels *kernels = stage->kernels;
+    struct Attention a;
+    if (!attention_make(stage, (size_t)stage->rows * l->width * 4, &a)) trial_start(&a.t);
+    struct AttendArgs args = attend_args(l);
+    struct Grid grid = {l->size->heads, (stage->rows + kernels->block_queries - 1) / kernels->block_queries, 1};
+    if (!a.t.status)
+        dispatch(&a.t.rec, kernels->attend, grid,
+                 BUFFERS(&a.state->slice, &a.q->slice, &a.k->slice, &a.v->slice, &a.out->slice), &args, sizeof args);
+    trial_finish(&a.t);
+    struct Measure m = {0};
+    if (!a.t.status) {
+        stage_measure(stage, &m, a.out, axis_heads(l, 1), a.want);
+        stage_report(stage, kernels->attend, m, ATTENTION_BOUND);
+    }
+    return trial_end(&a.t);
+}

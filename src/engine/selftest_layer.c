@@ -1,0 +1,265 @@
+// The imaginary layer that kernels are tried on, and the stage: who runs where.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/selftest.h"
+
+struct Axis axis_of(uint32_t n) { return (struct Axis){1, n, padded(n)}; }
+
+struct Axis axis_heads(const struct TestLayer *layer, uint32_t parts)
+{
+    return (struct Axis){parts * layer->size->heads, layer->size->head_dim, layer->head_dim};
+}
+
+// ------------------------------------------------------------------------------------------- the layer
+
+static uint32_t whole(struct Axis axis) { return axis.groups * axis.padded; }
+
+// The matrix as it lies on the device: rows and columns padded with zeros.
+static uint8_t *matrix_image(struct Selftest *test, const float *values, struct Axis out, struct Axis in,
+                             uint32_t format)
+{
+    uint32_t width = in.groups * in.size;
+    uint8_t *image = device_alloc(test->device, whole(out), matrix_bytes(1, whole(in), format));
+    double *row = device_alloc(test->device, width, sizeof *row);
+    for (uint32_t o = 0; o < out.groups * out.size && image && row; o++) {
+        size_t at = o / out.size * out.padded + o % out.size;
+        for (uint32_t i = 0; i < width; i++) row[i] = (double)values[(size_t)o * width + i];
+        strip_fill(image,
+                   (struct Strip){at * whole(in), in.groups, in.padded, in.size, in.padded, format == WEIGHTS_F16},
+                   row);
+    }
+    if (!row) {
+        free(image);
+        image = NULL;
+    }
+    free(row);
+    return image;
+}
+
+int test_matrix_upload(struct Selftest *test, struct Pool *pool, const float *values, struct Axis out, struct Axis in,
+                       uint32_t format, uint32_t chunks, struct Matrix *matrix)
+{
+    uint32_t rows = padded((whole(out) + chunks - 1) / chunks);
+    size_t pitch = matrix_bytes(1, whole(in), format);
+    *matrix = (struct Matrix){
+        .out = whole(out), .in = whole(in), .format = format, .chunk_count = (whole(out) + rows - 1) / rows};
+    matrix->chunks = device_alloc(test->device, matrix->chunk_count, sizeof *matrix->chunks);
+    uint8_t *image = matrix_image(test, values, out, in, format);
+    int status = matrix->chunks && image ? VKGPT_OK
+                                         : fail_memory(test->err, "the selftest's weights", whole(out) * pitch);
+    for (uint32_t i = 0; i < matrix->chunk_count && !status; i++) {
+        struct Chunk *chunk = &matrix->chunks[i];
+        chunk->first = i * rows;
+        chunk->count = matrix->out - chunk->first < rows ? matrix->out - chunk->first : rows;
+        status = pool_slice(test->device, pool, chunk->count * pitch, "the selftest's weights", &chunk->slice,
+                            test->err);
+        if (!status)
+            status = trial_upload(test->device, &chunk->slice, image + chunk->first * pitch, chunk->count * pitch,
+                                  test->err);
+    }
+    free(image);
+    return status;
+}
+
+// Numbers that are exact as halves, so large that a product of a row with inputs near 1 is near 1.
+static float *make_values(struct Selftest *test, size_t count, uint32_t fan_in, uint32_t seed)
+{
+    float *values = device_alloc(test->device, count, sizeof *values);
+    int exponent = 0;
+    while (fan_in > 3u << 2 * exponent) exponent++;
+    for (size_t i = 0; values && i < count; i++) values[i] = (float)ldexp(trial_coarse(seed, (uint32_t)i), -exponent);
+    return values;
+}
+
+static int make_matrix(struct Selftest *test, struct TestLayer *layer, struct Axis out, struct Axis in, uint32_t chunks,
+                       uint32_t seed, struct LayerMatrix *made)
+{
+    made->out = out.groups * out.size;
+    made->in = in.groups * in.size;
+    made->values = make_values(test, (size_t)made->out * made->in, made->in, seed);
+    if (!made->values) return fail_memory(test->err, "the selftest's weights", (size_t)made->out * made->in * 4);
+    return test_matrix_upload(test, &layer->pool, made->values, out, in, layer->size->weights, chunks, &made->matrix);
+}
+
+// The second half of the vocabulary is the first half once more: every logit has an equal.
+static int make_table(struct Selftest *test, struct TestLayer *layer, struct LayerMatrix *made)
+{
+    const struct LayerSize *size = layer->size;
+    uint32_t half = (size->vocab + 1) / 2;
+    made->out = size->vocab;
+    made->in = layer->embed_dim;
+    made->values = make_values(test, (size_t)made->out * made->in, made->in, 1);
+    if (!made->values) return fail_memory(test->err, "the selftest's weights", (size_t)made->out * made->in * 4);
+    memcpy(made->values + (size_t)half * made->in, made->values, (size_t)(size->vocab - half) * made->in * 4);
+    return test_matrix_upload(test, &layer->pool, made->values, axis_of(made->out), axis_of(made->in), size->weights,
+                              size->chunks, &made->matrix);
+}
+
+// Appends a vector to `image`, which begins where layer->vectors does.
+static int make_vector(struct Selftest *test, uint8_t *image, struct Axis axis, uint32_t seed, uint32_t *next,
+                       uint32_t *at, float **values)
+{
+    uint32_t count = axis.groups * axis.size;
+    double *row = device_alloc(test->device, count, sizeof *row);
+    *values = make_values(test, count, 1, seed);
+    bool made = image && row && *values;
+    for (uint32_t i = 0; i < count && made; i++) row[i] = (double)(*values)[i];
+    if (made) strip_fill(image, (struct Strip){*next, axis.groups, axis.padded, axis.size, axis.padded, false}, row);
+    free(row);
+    *at = *next;
+    *next += whole(axis);
+    return made ? VKGPT_OK : fail_memory(test->err, "the selftest's vectors", count * sizeof *row);
+}
+
+static int make_vectors(struct Selftest *test, struct TestLayer *l)
+{
+    struct Axis dim = axis_of(l->size->dim), inner = axis_of(l->size->inner);
+    size_t bytes = ((size_t)3 * l->width + 4 * l->dim + l->inner) * 4;
+    uint8_t *image = device_alloc(test->device, bytes, 1);
+    uint32_t next = 0;
+    int status = pool_slice(test->device, &l->pool, bytes, "the selftest's vectors", &l->vectors, test->err);
+    if (!status) status = make_vector(test, image, axis_heads(l, 3), 11, &next, &l->at_attn, &l->attn_bias);
+    if (!status) status = make_vector(test, image, dim, 12, &next, &l->at_gain, &l->gain);
+    if (!status) status = make_vector(test, image, dim, 13, &next, &l->at_norm_bias, &l->norm_bias);
+    if (!status) status = make_vector(test, image, dim, 14, &next, &l->at_proj, &l->proj_bias);
+    if (!status) status = make_vector(test, image, inner, 15, &next, &l->at_fc, &l->fc_bias);
+    if (!status) status = make_vector(test, image, dim, 16, &next, &l->at_out, &l->out_bias);
+    if (!status) status = trial_upload(test->device, &l->vectors, image, bytes, test->err);
+    free(image);
+    return status;
+}
+
+int test_layer_open(struct Selftest *test, const struct LayerSize *size, struct TestLayer *l)
+{
+    *l = (struct TestLayer){.size = size, .pool = {.kind = MEMORY_DEVICE, .block_bytes = (VkDeviceSize)4 << 20}};
+    l->embed_dim = size->embed_dim ? size->embed_dim : size->dim;
+    l->dim = padded(size->dim);
+    l->head_dim = padded(size->head_dim);
+    l->width = size->heads * l->head_dim;
+    l->inner = padded(size->inner);
+    l->vocab = padded(size->vocab);
+    struct Axis dim = axis_of(size->dim), inner = axis_of(size->inner), embed = axis_of(l->embed_dim);
+    int status = make_table(test, l, &l->wte);
+    if (!status) status = make_matrix(test, l, axis_of(size->context + size->position_offset), dim, 1, 2, &l->wpe);
+    if (!status && size->embed_dim) status = make_matrix(test, l, dim, embed, size->chunks, 7, &l->project_in);
+    if (!status && size->embed_dim) status = make_matrix(test, l, embed, dim, size->chunks, 8, &l->project_out);
+    if (!status) status = make_matrix(test, l, axis_heads(l, 3), dim, size->chunks, 3, &l->c_attn);
+    if (!status) status = make_matrix(test, l, dim, axis_heads(l, 1), size->chunks, 4, &l->c_proj);
+    if (!status) status = make_matrix(test, l, inner, dim, size->chunks, 5, &l->c_fc);
+    if (!status) status = make_matrix(test, l, dim, inner, size->chunks, 6, &l->c_out);
+    if (!status) status = make_vectors(test, l);
+    return status;
+}
+
+void test_layer_close(struct Selftest *test, struct TestLayer *l)
+{
+    struct LayerMatrix *matrices[] = {&l->wte,  &l->wpe,   &l->c_attn,     &l->c_proj,
+                                      &l->c_fc, &l->c_out, &l->project_in, &l->project_out};
+    float *vectors[] = {l->gain, l->norm_bias, l->attn_bias, l->proj_bias, l->fc_bias, l->out_bias};
+    for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++) {
+        free(matrices[i]->values);
+        matrix_free(&matrices[i]->matrix);
+    }
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) free(vectors[i]);
+    pool_free(test->device, &l->pool);
+}
+
+// ------------------------------------------------------------------------------------------- the stage
+
+struct Stage stage_make(struct Selftest *test, const struct TestLayer *layer, const struct Kernels *kernels,
+                        bool prefill)
+{
+    const struct LayerSize *size = layer->size;
+    struct Stage stage = {test, layer, kernels, prefill, prefill ? size->rows + SPARE_ROWS : SEQUENCES, {{0}}};
+    for (uint32_t s = 0; s < SEQUENCES; s++) stage.state[s].context = size->context;
+    stage.state[0].position = size->span < size->context ? size->span : size->context - 1;
+    stage.state[STOPPED].position = size->context / 3;
+    stage.state[STOPPED].stop = STOP_EOS;
+    stage.state[BLOCK_SEQUENCE].position = prefill ? size->first : size->context - 1;
+    stage.state[BLOCK_SEQUENCE].rows = size->rows;
+    return stage;
+}
+
+bool stage_row(const struct Stage *stage, uint32_t row, uint32_t *sequence, uint32_t *position)
+{
+    *sequence = stage->prefill ? BLOCK_SEQUENCE : row;
+    const struct Sequence *state = &stage->state[*sequence];
+    *position = state->position + (stage->prefill ? row : 0);
+    return stage->prefill ? row < state->rows : !state->stop;
+}
+
+struct Array *stage_state(const struct Stage *stage, struct Trial *trial)
+{
+    struct Array *state = trial_array(trial, sizeof stage->state);
+    if (!trial->status) memcpy(state->before, stage->state, sizeof stage->state);
+    return state;
+}
+
+static struct Strip row_strip(struct Axis axis, uint32_t row)
+{
+    return (struct Strip){
+        (size_t)row * axis.groups * axis.padded, axis.groups, axis.padded, axis.size, axis.padded, false};
+}
+
+struct Array *stage_input(const struct Stage *stage, struct Trial *trial, struct Axis axis, uint32_t seed,
+                          double offset, double **values)
+{
+    uint32_t count = axis.groups * axis.size, sequence, position;
+    struct Array *array = stage_output(stage, trial, axis.groups * axis.padded);
+    *values = trial_scratch(trial, (size_t)stage->rows * count, sizeof **values);
+    if (trial->status) return array;
+    for (uint32_t r = 0; r < stage->rows; r++) {
+        double *row = *values + (size_t)r * count;
+        for (uint32_t i = 0; i < count; i++) row[i] = (double)(float)(offset + trial_fine(seed + r, i));
+        if (stage_row(stage, r, &sequence, &position)) strip_fill(array->before, row_strip(axis, r), row);
+    }
+    return array;
+}
+
+struct Array *stage_output(const struct Stage *stage, struct Trial *trial, uint32_t stride)
+{
+    return trial_array(trial, (size_t)stage->rows * stride * 4);
+}
+
+void stage_measure(const struct Stage *stage, struct Measure *measure, struct Array *array, struct Axis axis,
+                   const double *want)
+{
+    uint32_t sequence, position;
+    for (uint32_t r = 0; r < stage->rows; r++)
+        if (stage_row(stage, r, &sequence, &position))
+            measure_row(measure, array, row_strip(axis, r), want + (size_t)r * axis.groups * axis.size);
+    measure_untouched(measure, array);
+}
+
+struct ProductArgs stage_product_args(const struct Stage *stage)
+{
+    const struct TestLayer *l = stage->layer;
+    return (struct ProductArgs){
+        .sequence = BLOCK_SEQUENCE,
+        .dim = l->size->dim,
+        .norm_gain = l->at_gain,
+        .norm_bias = l->at_norm_bias,
+        .eps = SELFTEST_EPS,
+        .heads = l->size->heads,
+        .head_dim = l->head_dim,
+        .context = l->size->context,
+        .span = l->size->span,
+        .splits = (l->size->context + l->size->span - 1) / l->size->span,
+    };
+}
+
+void stage_report(const struct Stage *stage, const struct Pipeline *pipeline, struct Measure measure, double bound)
+{
+    const struct TestLayer *l = stage->layer;
+    const struct LayerSize *s = l->size;
+    const char *formats[] = {"f32/f32", "f32/f16", "f16/f32", "f16/f16"};
+    char block[32] = "";
+    if (stage->prefill) snprintf(block, sizeof block, ", %u from %u", s->rows, s->first);
+    selftest_report(stage->test, pipeline->kernel, measure.error, bound, "C %u, H %u of %u, F %u, V %u, %s%s%s", s->dim,
+                    s->heads, s->head_dim, s->inner, s->vocab,
+                    formats[2 * (s->weights == WEIGHTS_F16) + (s->kv == KV_F16)], block,
+                    s->small_shared ? ", unstaged" : "");
+}
