@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "model/openai.h"
 #include "model/path.h"
 #include "model/safetensors.h"
 #include "model/shards.h"
@@ -26,12 +27,13 @@ static const struct Source {
     {"model.safetensors.index.json", true, safetensors_read},
     {"pytorch_model.bin", false, torch_zip_read},
     {"pytorch_model.bin.index.json", true, torch_zip_read},
+    {OPENAI_SHAPES, false, openai_read},
 };
 
 // What other programs call their weights, for the sentence when there is nothing else.
 static const char *const foreign[] = {
     "model.gguf", "ggml-model-f16.gguf", "ggml-model-f32.gguf", "tf_model.h5", "flax_model.msgpack", "rust_model.ot",
-    "model.ckpt.index", "params_0.npy", "adapter_model.safetensors",
+    "model.ckpt.index", "adapter_model.safetensors",
 };
 
 static int fail_no_weights(const char *dir, vkgpt_error *err)

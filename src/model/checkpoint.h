@@ -32,6 +32,8 @@ struct TensorTable { // tensors of one or several files
     size_t file_count;
     char **names;           // owned strings
     size_t name_count, name_capacity;
+    void **rooms;           // owned values, of tensors that no file holds in one piece
+    size_t room_count;
 };
 
 // A matrix or vector of the model, where the checkpoint keeps it. `in_out` says that the file holds (in, out)

@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "base/os.h"
+#include "model/openai.h"
 #include "model/path.h"
 
 #define CONFIG_BYTES (16u << 20) // of config.json: real ones have a few KB
@@ -124,6 +125,8 @@ static const struct Key refused_keys[] = {
 
 static int attention_read(const char *path, const cJSON *json, struct Config *config, vkgpt_error *err);
 
+enum { GPT2, GPT1, NEO, OPT };
+
 // The defaults are those of Hugging Face's configuration classes.
 static const struct Family {
     const char *class; // start of the names under "architectures"
@@ -132,19 +135,19 @@ static const struct Family {
     int (*read_more)(const char *path, const cJSON *json, struct Config *config, vkgpt_error *err); // or NULL
     struct Config defaults;
 } families[] = {
-    {"GPT2", "n_embd", "n_head", gpt2_keys, NULL,
+    [GPT2] = {"GPT2", "n_embd", "n_head", gpt2_keys, NULL,
      {.architecture = "gpt2", .layers = 12, .heads = 12, .dim = 768, .context = 1024, .vocab = 50257, .eps = 1e-5f,
       .activation = ACTIVATION_GELU_TANH, .scale_attention = true, .tied_head = true, .final_norm = true,
       .norm_affine = true, .qkv_bias = true, .bias = true, .bos = 50256, .eos_count = 1, .eos = {50256}}},
-    {"OpenAIGPT", "n_embd", "n_head", gpt1_keys, NULL,
+    [GPT1] = {"OpenAIGPT", "n_embd", "n_head", gpt1_keys, NULL,
      {.architecture = "openai-gpt", .layers = 12, .heads = 12, .dim = 768, .context = 512, .vocab = 40478,
       .eps = 1e-5f, .activation = ACTIVATION_GELU_TANH, .scale_attention = true, .tied_head = true, .post_norm = true,
       .norm_affine = true, .qkv_bias = true, .bias = true, .bos = -1}},
-    {"GPTNeo", "hidden_size", "num_heads", neo_keys, attention_read,
+    [NEO] = {"GPTNeo", "hidden_size", "num_heads", neo_keys, attention_read,
      {.architecture = "gpt_neo", .layers = 24, .heads = 16, .dim = 2048, .context = 2048, .vocab = 50257,
       .eps = 1e-5f, .activation = ACTIVATION_GELU_TANH, .tied_head = true, .final_norm = true, .norm_affine = true,
       .bias = true, .window = 256, .bos = 50256, .eos_count = 1, .eos = {50256}}},
-    {"OPT", "hidden_size", "num_attention_heads", opt_keys, NULL,
+    [OPT] = {"OPT", "hidden_size", "num_attention_heads", opt_keys, NULL,
      {.architecture = "opt", .layers = 12, .heads = 12, .dim = 768, .inner = 3072, .context = 2048, .vocab = 50272,
       .eps = 1e-5f, .activation = ACTIVATION_RELU, .scale_attention = true, .tied_head = true, .final_norm = true,
       .norm_affine = true, .qkv_bias = true, .bias = true, .position_offset = 2, .bos = 2, .eos_count = 1,
@@ -457,16 +460,12 @@ static int config_check(const char *path, const struct Family *family, struct Co
     return 0;
 }
 
-static int main_read(const char *dir, struct Config *config, vkgpt_error *err)
+static int main_read(const char *path, struct Config *config, vkgpt_error *err)
 {
-    char path[PATH_BYTES];
     cJSON *json;
     const struct Family *family;
-    int code = path_join(path, dir, "config.json", err);
+    int code = json_read(path, CONFIG_BYTES, &json, err);
     if (code) return code;
-    if (!os_exists(path))
-        return fail(err, VKGPT_BAD_FILE, "%s: no config.json there, so this is no model directory", dir);
-    if ((code = json_read(path, CONFIG_BYTES, &json, err))) return code;
     if (!cJSON_IsObject(json)) code = fail(err, VKGPT_BAD_MODEL, "%s: not a JSON object", path);
     if (!code) code = find_family(path, json, &family, err);
     if (!code) {
@@ -505,13 +504,27 @@ static int directory_check(const char *dir, vkgpt_error *err)
     return fail(err, VKGPT_BAD_FILE, "%s: is a file; a model is a directory with config.json and its weights", dir);
 }
 
+// OpenAI's release of GPT-1: sizes from the shapes of its tensors, and all else as its code has it.
+static int openai_config(const char *path, struct Config *config, vkgpt_error *err)
+{
+    *config = families[GPT1].defaults;
+    int code = openai_sizes(path, config, err);
+    return code ? code : config_check(path, &families[GPT1], config, err);
+}
+
 int config_read(const char *dir, struct Config *config, vkgpt_error *err)
 {
+    char path[PATH_BYTES], shapes[PATH_BYTES];
     *config = (struct Config){0};
     int code = directory_check(dir, err);
-    if (!code) code = main_read(dir, config, err);
-    if (!code) code = generation_read(dir, config, err);
-    return code;
+    if (!code) code = path_join(path, dir, "config.json", err);
+    if (!code) code = path_join(shapes, dir, OPENAI_SHAPES, err);
+    if (code) return code;
+    if (!os_exists(path) && os_exists(shapes)) return openai_config(shapes, config, err);
+    if (!os_exists(path))
+        return fail(err, VKGPT_BAD_FILE, "%s: no config.json there, so this is no model directory", dir);
+    code = main_read(path, config, err);
+    return code ? code : generation_read(dir, config, err);
 }
 
 // ------------------------------------------------------------------------------------ what follows from it

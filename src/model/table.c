@@ -79,6 +79,16 @@ int table_add(struct TensorTable *table, const struct Tensor *tensor, vkgpt_erro
     return 0;
 }
 
+void *table_room(struct TensorTable *table, size_t bytes)
+{
+    void **rooms = realloc(table->rooms, (table->room_count + 1) * sizeof *rooms);
+    if (!rooms) return NULL;
+    table->rooms = rooms;
+    void *room = malloc(bytes);
+    if (room) rooms[table->room_count++] = room;
+    return room;
+}
+
 const struct Tensor *table_find(const struct TensorTable *table, const char *name)
 {
     uint32_t index;
@@ -92,6 +102,8 @@ void table_free(struct TensorTable *table)
         free(table->paths[i]);
     }
     for (size_t i = 0; i < table->name_count; i++) free(table->names[i]);
+    for (size_t i = 0; i < table->room_count; i++) free(table->rooms[i]);
+    free(table->rooms);
     free(table->files);
     free(table->paths);
     free(table->names);

@@ -9,6 +9,8 @@ int table_map(struct TensorTable *table, const char *path, const struct Mapping 
               vkgpt_error *err);
 // Adds a tensor; its name is copied. Errors (VKGPT_BAD_FILE): a tensor of this name is there already.
 int table_add(struct TensorTable *table, const struct Tensor *tensor, vkgpt_error *err);
+// Memory that lives as long as the table, for a tensor that no file holds in one piece. NULL when there is none.
+void *table_room(struct TensorTable *table, size_t bytes);
 // NULL when there is none. The pointer lives until the next table_add.
 const struct Tensor *table_find(const struct TensorTable *table, const char *name);
 void table_free(struct TensorTable *table);

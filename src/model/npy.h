@@ -1,0 +1,13 @@
+// Flat float arrays in NumPy's .npy form.
+// Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html (versions 1, 2 and 3).
+#ifndef VKGPT_MODEL_NPY_H
+#define VKGPT_MODEL_NPY_H
+
+#include "model/checkpoint.h"
+
+// The values of a mapped file that holds one array of float32, little-endian, of rank 1. They stay in the mapping.
+// Errors (VKGPT_BAD_FILE): another format, version, type or rank; a header past the file; more or fewer bytes than
+// the shape takes.
+int npy_floats(const char *path, const struct Mapping *file, const uint8_t **data, int64_t *count, vkgpt_error *err);
+
+#endif
