@@ -20,6 +20,16 @@ const char *fixture_name(size_t index) {
     return index < sizeof names / sizeof *names ? names[index] : NULL;
 }
 
+const char *fixture_family_name(size_t index) {
+    static const char *const names[] = {
+        "gpt1/gelu-48", "gpt1/relu-45-bin", "gpt1/silu-40-bf16", "gpt1/swish-45-head", "gpt1/openai-release",
+        "neo/alternating-48", "neo/window-1-45", "neo/local-45-bin", "neo/types-40-shards", "neo/long-300",
+        "opt/before-48", "opt/after-projected-45-bin", "opt/before-projected-40", "opt/plain-48",
+        "opt/plain-after-45", "opt/no-final-norm-45",
+    };
+    return index < sizeof names / sizeof *names ? names[index] : NULL;
+}
+
 static uint64_t read_little(FILE *file, int bytes) {
     uint64_t value = 0;
     for (int i = 0; i < bytes; i++) {
@@ -129,7 +139,8 @@ static int open_synthetic(FILE *file, struct Fixture *f, vkgpt_error *err) {
 int fixture_open(const char *name, struct Fixture *fixture, vkgpt_error *err) {
     *fixture = (struct Fixture){0};
     char path[1200];
-    snprintf(fixture->dir, sizeof fixture->dir, "%s/tests/fixtures/gpt2/%s", VKGPT_SOURCE_DIR, name);
+    const char *family = strchr(name, '/') ? "" : "gpt2/";
+    snprintf(fixture->dir, sizeof fixture->dir, "%s/tests/fixtures/%s%s", VKGPT_SOURCE_DIR, family, name);
     snprintf(path, sizeof path, "%s/expected.bin", fixture->dir);
     FILE *file = fopen(path, "rb");
     if (!file) return fail(err, VKGPT_BAD_FILE, "%s: cannot be opened", path);

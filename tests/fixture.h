@@ -1,5 +1,5 @@
-// The GPT-2 fixtures (tests/fixtures/gpt2, made by tools/fixtures_gpt2.py): checkpoints, and what Hugging Face
-// transformers says about them in float64.
+// The fixtures of GPT-2 (tests/fixtures/gpt2, made by tools/fixtures_gpt2.py) and of its family (gpt1, neo and opt, by
+// tools/fixtures_family.py): checkpoints, and what Hugging Face transformers says about them in float64.
 //
 //     for (size_t i = 0; fixture_name(i); i++) {
 //         struct Fixture f;
@@ -37,7 +37,8 @@ struct Fixture {
     bool temporary;          // dir is made by synthetic_model.h, and goes with fixture_close
 };
 
-const char *fixture_name(size_t index); // NULL past the last
+const char *fixture_name(size_t index);        // of GPT-2; NULL past the last
+const char *fixture_family_name(size_t index); // of GPT-1, GPT-Neo and OPT: "opt/before-48"
 
 int fixture_open(const char *name, struct Fixture *fixture, vkgpt_error *err);
 void fixture_close(struct Fixture *fixture);

@@ -1,4 +1,4 @@
-// The reference itself: against Hugging Face transformers (tests/fixtures/gpt2), Random123's known answers for
+// The reference itself: against Hugging Face transformers (tests/fixtures), Random123's known answers for
 // Philox, and values of single operations that can be had by other means.
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +91,20 @@ static void attend_rows_and_steps(void **state) {
     reference_attend(1, T - 1, HEADS, SIZE, q, k, v, 0.7, true, step);
     reference_attend(T, 0, HEADS, SIZE, q, k, v, 0.7, false, all);
     assert_within(difference_f64(all, step, DIM), 0, "row 0 with all positions in sight");
+
+    // a window of 3 is what the last 3 positions alone give, and one of 7 is no limit
+    reference_attend_window(T, 0, HEADS, SIZE, q, k, v, 0.7, 3, all);
+    for (size_t t = 0; t < T; t++) {
+        size_t start = t < 3 ? 0 : t - 2;
+        const double *K = k + start * DIM, *V = v + start * DIM;
+        reference_attend(1, t - start, HEADS, SIZE, q + t * DIM, K, V, 0.7, true, step);
+        assert_within(difference_f64(step, all + t * DIM, DIM), 0, "row %zu in a window", t);
+        reference_attend_window(1, t, HEADS, SIZE, q + t * DIM, k, v, 0.7, 3, step);
+        assert_within(difference_f64(step, all + t * DIM, DIM), 0, "row %zu in a window, alone", t);
+    }
+    reference_attend(T, 0, HEADS, SIZE, q, k, v, 0.7, true, all);
+    reference_attend_window(1, T - 1, HEADS, SIZE, q + (T - 1) * DIM, k, v, 0.7, T, step);
+    assert_within(difference_f64(step, all + (T - 1) * DIM, DIM), 0, "a window as wide as the rows");
 
     // two positions by hand: scores 3 and 1 (times 200: the exponentials must not overflow)
     const double two_q[1] = {1}, two_k[2] = {3, 1}, two_v[2] = {10, 20};
@@ -247,9 +261,12 @@ int main(void) {
          (void *)(uintptr_t)fixture_name(0)},
     };
     size_t count = 7;
-    for (size_t i = 0; fixture_name(i) && count < MOST; i++) {
-        void *name = (void *)(uintptr_t)fixture_name(i);
-        tests[count++] = (struct CMUnitTest){fixture_name(i), forward_is_transformers, case_open, case_close, name};
-    }
+    const char *(*const lists[])(size_t) = {fixture_name, fixture_family_name};
+    for (size_t list = 0; list < 2; list++)
+        for (size_t i = 0; lists[list](i) && count < MOST; i++) {
+            const char *name = lists[list](i);
+            tests[count++] = (struct CMUnitTest){name, forward_is_transformers, case_open, case_close,
+                                                 (void *)(uintptr_t)name};
+        }
     return _cmocka_run_group_tests("reference", tests, count, NULL, NULL);
 }

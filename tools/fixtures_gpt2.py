@@ -216,7 +216,7 @@ class Judge:
         that are truly scored: in a window that starts the text or overlaps nothing, all but the first."""
         total, scored, previous = 0.0, 0, 0
         for begin in range(0, len(text), stride):
-            end = min(begin + self.config.n_positions, len(text))
+            end = min(begin + self.config.max_position_embeddings, len(text))
             nll = self.nll(text[begin:end])
             fresh = nll[max(previous - begin, 1) - 1:]
             total, scored, previous = total + float(fresh.sum()), scored + len(fresh), end
@@ -230,9 +230,9 @@ class Judge:
         return -x[torch.arange(len(ids) - 1), torch.tensor(ids[1:])]
 
 
-def expect(folder, model, prompt_count, greedy_count, text_count, strides, rows=None, seed=0):
-    judge = Judge(model)
-    vocab, context = model.config.vocab_size, model.config.n_positions
+def expect(folder, model, prompt_count, greedy_count, text_count, strides, rows=None, seed=0, kind=Judge):
+    judge = kind(model)
+    vocab, context = model.config.vocab_size, model.config.max_position_embeddings
     for attempt in range(1000):
         rng = np.random.RandomState(seed * 1000 + attempt)
         prompt = rng.randint(0, vocab, prompt_count).tolist()
@@ -280,8 +280,8 @@ def config(**facts):
     return GPT2Config(**{**base, **facts})
 
 
-def start(name):
-    folder = FOLDER / name
+def start(name, base=FOLDER):
+    folder = base / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder

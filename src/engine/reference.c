@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 
@@ -81,11 +82,25 @@ static void attend_one(size_t n, size_t head_dim, size_t stride, const double *q
 void reference_attend(size_t rows, size_t first, size_t heads, size_t head_dim, const double *q, const double *K,
                       const double *V, double scale, bool causal, double *out) {
     size_t dim = heads * head_dim;
+    if (causal) {
+        reference_attend_window(rows, first, heads, head_dim, q, K, V, scale, 0, out);
+        return;
+    }
     for (size_t t = 0; t < rows; t++)
         for (size_t h = 0; h < heads; h++) {
             size_t at = t * dim + h * head_dim;
-            size_t seen = causal ? first + t + 1 : first + rows;
-            attend_one(seen, head_dim, dim, q + at, K + h * head_dim, V + h * head_dim, scale, out + at);
+            attend_one(first + rows, head_dim, dim, q + at, K + h * head_dim, V + h * head_dim, scale, out + at);
+        }
+}
+
+void reference_attend_window(size_t rows, size_t first, size_t heads, size_t head_dim, const double *q,
+                             const double *K, const double *V, double scale, size_t window, double *out) {
+    size_t dim = heads * head_dim;
+    for (size_t t = 0; t < rows; t++)
+        for (size_t h = 0; h < heads; h++) {
+            size_t at = t * dim + h * head_dim, end = first + t + 1;
+            size_t start = window && window < end ? end - window : 0, oldest = start * dim + h * head_dim;
+            attend_one(end - start, head_dim, dim, q + at, K + oldest, V + oldest, scale, out + at);
         }
 }
 
@@ -112,9 +127,11 @@ double reference_nll(const double *logits, size_t vocab, uint32_t id) {
 
 // ------------------------------------------------------------------------------------- the forward pass
 
-// What a forward pass needs besides x: activations of all T rows, and room for one matrix as float.
+// What a forward pass needs: activations of all T rows, and room for one matrix as float.
 struct Scratch {
-    double *n;         // (T, dim) normed rows
+    double *x;         // (T, dim) the residual stream
+    double *e;         // (T, embed_dim) rows of the token table
+    double *n;         // (T, dim) normed rows, and what a sublayer gives
     double *q, *k, *v; // (T, dim)
     double *a;         // (T, dim) what attention gives
     double *f;         // (T, inner)
@@ -124,6 +141,9 @@ struct Scratch {
 
 static bool scratch_open(struct Scratch *s, const struct Config *c, size_t T) {
     size_t widest = c->inner > c->dim ? c->inner : c->dim;
+    if (widest < c->embed_dim) widest = c->embed_dim;
+    s->x = calloc(T * c->dim, sizeof *s->x);
+    s->e = calloc(T * c->embed_dim, sizeof *s->e);
     s->n = calloc(T * c->dim, sizeof *s->n);
     s->q = calloc(T * c->dim, sizeof *s->q);
     s->k = calloc(T * c->dim, sizeof *s->k);
@@ -131,13 +151,14 @@ static bool scratch_open(struct Scratch *s, const struct Config *c, size_t T) {
     s->a = calloc(T * c->dim, sizeof *s->a);
     s->f = calloc(T * c->inner, sizeof *s->f);
     s->w = calloc(widest * c->dim, sizeof *s->w);
-    s->gain = calloc(c->dim, sizeof *s->gain);
+    s->gain = calloc(widest, sizeof *s->gain);
     s->bias = calloc(widest, sizeof *s->bias);
-    return s->n && s->q && s->k && s->v && s->a && s->f && s->w && s->gain && s->bias;
+    return s->x && s->e && s->n && s->q && s->k && s->v && s->a && s->f && s->w && s->gain && s->bias;
 }
 
 static void scratch_close(struct Scratch *s) {
-    free(s->n), free(s->q), free(s->k), free(s->v), free(s->a), free(s->f), free(s->w), free(s->gain), free(s->bias);
+    free(s->x), free(s->e), free(s->n), free(s->q), free(s->k), free(s->v), free(s->a), free(s->f);
+    free(s->w), free(s->gain), free(s->bias);
 }
 
 // A vector of the checkpoint into `room`, or NULL when the model has none.
@@ -172,36 +193,88 @@ static double attention_scale(const struct Config *c, uint32_t layer) {
     return scale;
 }
 
+static const struct Weight none = {0};
+
+// Row ids[t] (ids NULL: row t) + offset of a table, into row t of out (T, dim).
+static void look_up(size_t T, const struct Weight *table, const uint32_t *ids, int64_t offset, size_t dim, float *room,
+                    double *out) {
+    for (size_t t = 0; t < T; t++) {
+        weight_row(table, (ids ? (int64_t)ids[t] : (int64_t)t) + offset, 0, (int64_t)dim, room);
+        for (size_t i = 0; i < dim; i++) out[t * dim + i] = (double)room[i];
+    }
+}
+
+// x = wte[token] + wpe[position], the tokens projected where the table has another width
+static void embed(const struct Checkpoint *checkpoint, struct Scratch *s, const uint32_t *ids, size_t T) {
+    const struct Config *c = &checkpoint->config;
+    look_up(T, &checkpoint->wte, ids, 0, c->embed_dim, s->gain, s->e);
+    look_up(T, &checkpoint->wpe, NULL, c->position_offset, c->dim, s->gain, s->x);
+    if (checkpoint->project_in.tensor)
+        linear(s, T, &checkpoint->project_in, &none, 0, c->embed_dim, c->dim, s->e, s->n);
+    add(T * c->dim, s->x, checkpoint->project_in.tensor ? s->n : s->e);
+}
+
+// q, k and v of x, by one matrix or by three
+static void qkv(struct Scratch *s, size_t T, const struct Config *c, const struct LayerWeights *l, const double *x) {
+    const struct Weight *w[3] = {&l->q, &l->k, &l->v}, *b[3] = {&l->q_bias, &l->k_bias, &l->v_bias};
+    double *y[3] = {s->q, s->k, s->v};
+    for (int i = 0; i < 3; i++) {
+        if (l->c_attn.tensor)
+            linear(s, T, &l->c_attn, &l->c_attn_bias, i * (int64_t)c->dim, c->dim, c->dim, x, y[i]);
+        else
+            linear(s, T, w[i], b[i], 0, c->dim, c->dim, x, y[i]);
+    }
+}
+
+// a = project(attend(qkv(x)))
+static void attention(struct Scratch *s, size_t T, const struct Config *c, const struct LayerWeights *l,
+                      uint32_t layer, const double *x, double *a) {
+    qkv(s, T, c, l, x);
+    reference_attend_window(T, 0, c->heads, c->head_dim, s->q, s->k, s->v, attention_scale(c, layer),
+                            config_window(c, layer), s->a);
+    linear(s, T, &l->c_proj, &l->c_proj_bias, 0, c->dim, c->dim, s->a, a);
+}
+
+// m = contract(activation(expand(x)))
+static void feed_forward(struct Scratch *s, size_t T, const struct Config *c, const struct LayerWeights *l,
+                         const double *x, double *m) {
+    linear(s, T, &l->c_fc, &l->c_fc_bias, 0, c->dim, c->inner, x, s->f);
+    for (size_t i = 0; i < T * c->inner; i++) s->f[i] = reference_activation(c->activation, s->f[i]);
+    linear(s, T, &l->c_out, &l->c_out_bias, 0, c->inner, c->dim, s->f, m);
+}
+
+// x (T, embed_dim) becomes what the head gets.
 static void forward(const struct Checkpoint *checkpoint, struct Scratch *s, const uint32_t *ids, size_t T, double *x) {
     const struct Config *c = &checkpoint->config;
-    const size_t dim = c->dim, inner = c->inner;
-
-    // x = wte[token] + wpe[position]
-    for (size_t t = 0; t < T; t++) {
-        weight_row(&checkpoint->wte, ids[t], 0, c->dim, s->gain);
-        weight_row(&checkpoint->wpe, (int64_t)t, 0, c->dim, s->bias);
-        for (size_t i = 0; i < dim; i++) x[t * dim + i] = (double)s->gain[i] + (double)s->bias[i];
-    }
+    const size_t n = T * c->dim;
+    embed(checkpoint, s, ids, T);
     for (uint32_t layer = 0; layer < c->layers; layer++) {
         const struct LayerWeights *l = &checkpoint->layers[layer];
-
-        // attention: x += project(attend(qkv(norm(x))))
-        norm(s, T, c, &l->ln_1_gain, &l->ln_1_bias, x, s->n);
-        linear(s, T, &l->c_attn, &l->c_attn_bias, 0, c->dim, c->dim, s->n, s->q);
-        linear(s, T, &l->c_attn, &l->c_attn_bias, c->dim, c->dim, c->dim, s->n, s->k);
-        linear(s, T, &l->c_attn, &l->c_attn_bias, 2 * (int64_t)c->dim, c->dim, c->dim, s->n, s->v);
-        reference_attend(T, 0, c->heads, c->head_dim, s->q, s->k, s->v, attention_scale(c, layer), true, s->a);
-        linear(s, T, &l->c_proj, &l->c_proj_bias, 0, c->dim, c->dim, s->a, s->n);
-        add(T * dim, x, s->n);
-
-        // feed-forward: x += contract(activation(expand(norm(x))))
-        norm(s, T, c, &l->ln_2_gain, &l->ln_2_bias, x, s->n);
-        linear(s, T, &l->c_fc, &l->c_fc_bias, 0, c->dim, c->inner, s->n, s->f);
-        for (size_t i = 0; i < T * inner; i++) s->f[i] = reference_activation(c->activation, s->f[i]);
-        linear(s, T, &l->c_out, &l->c_out_bias, 0, c->inner, c->dim, s->f, s->n);
-        add(T * dim, x, s->n);
+        if (c->post_norm) { // Radford et al. 2018
+            // x = ln_1(x + attention(x))
+            attention(s, T, c, l, layer, s->x, s->n);
+            add(n, s->x, s->n);
+            norm(s, T, c, &l->ln_1_gain, &l->ln_1_bias, s->x, s->x);
+            // x = ln_2(x + feed_forward(x))
+            feed_forward(s, T, c, l, s->x, s->n);
+            add(n, s->x, s->n);
+            norm(s, T, c, &l->ln_2_gain, &l->ln_2_bias, s->x, s->x);
+        } else { // Radford et al. 2019
+            // x += attention(ln_1(x))
+            norm(s, T, c, &l->ln_1_gain, &l->ln_1_bias, s->x, s->n);
+            attention(s, T, c, l, layer, s->n, s->n);
+            add(n, s->x, s->n);
+            // x += feed_forward(ln_2(x))
+            norm(s, T, c, &l->ln_2_gain, &l->ln_2_bias, s->x, s->n);
+            feed_forward(s, T, c, l, s->n, s->n);
+            add(n, s->x, s->n);
+        }
     }
-    norm(s, T, c, &checkpoint->ln_f_gain, &checkpoint->ln_f_bias, x, x);
+    if (c->final_norm) norm(s, T, c, &checkpoint->ln_f_gain, &checkpoint->ln_f_bias, s->x, s->x);
+    if (checkpoint->project_out.tensor)
+        linear(s, T, &checkpoint->project_out, &none, 0, c->dim, c->embed_dim, s->x, x);
+    else
+        memcpy(x, s->x, n * sizeof *x);
 }
 
 static int check_ids(const struct Config *c, const uint32_t *ids, size_t count, vkgpt_error *err) {
@@ -229,7 +302,7 @@ int reference_hidden(const struct Checkpoint *checkpoint, const uint32_t *ids, s
 int reference_head(const struct Checkpoint *checkpoint, size_t rows, const double *x, double *logits,
                    vkgpt_error *err) {
     enum { BLOCK = 256 }; // rows of the table at a time: as floats it may be larger than all else
-    const size_t dim = checkpoint->config.dim, vocab = checkpoint->config.vocab;
+    const size_t dim = checkpoint->config.embed_dim, vocab = checkpoint->config.vocab;
     float *w = malloc(BLOCK * dim * sizeof *w);
     if (!w) return fail_memory(err, "rows of the head", BLOCK * dim * sizeof *w);
     for (size_t v = 0; v < vocab; v += BLOCK) {
@@ -245,8 +318,9 @@ int reference_forward(const struct Checkpoint *checkpoint, const uint32_t *ids, 
                       vkgpt_error *err) {
     int code = check_ids(&checkpoint->config, ids, count, err);
     if (code) return code;
-    double *x = malloc(count * checkpoint->config.dim * sizeof *x);
-    if (!x) return fail_memory(err, "the reference's rows", count * checkpoint->config.dim * sizeof *x);
+    const size_t bytes = count * checkpoint->config.embed_dim * sizeof(double);
+    double *x = malloc(bytes);
+    if (!x) return fail_memory(err, "the reference's rows", bytes);
     code = reference_hidden(checkpoint, ids, count, x, err);
     if (!code) code = reference_head(checkpoint, count, x, logits, err);
     free(x);
