@@ -1,0 +1,93 @@
+// The selftest under the validation layer: every kernel of the library on this device, as it would be used, with robust
+// access (a stray index is caught by neither driver nor layer, but reads zeros), and with the features switched off that
+// choose the software drivers' variants.
+#define _POSIX_C_SOURCE 200809L
+#include <stdlib.h>
+#include <string.h>
+
+#include "gpu/device.h" // before cmocka, whose macro fail() hides a function
+#include "gpu/spirv.h"
+
+#include "compare.h"
+
+#define MAX_KERNELS 64
+
+struct Seen {
+    bool kernels[MAX_KERNELS]; // of SPIRV_TABLE
+    size_t results, failures;
+};
+
+static void on_result(void *user, const vkgpt_selftest_result *r)
+{
+    struct Seen *seen = user;
+    seen->results++;
+    for (size_t i = 0; i < SPIRV_COUNT; i++)
+        if (!strcmp(SPIRV_TABLE[i].name, r->kernel)) seen->kernels[i] = true;
+    bool pass = r->error <= r->bound; // false for a NaN
+    assert_int_equal(pass, r->pass);
+    if (pass) return;
+    seen->failures++;
+    print_error("%s (%s): off by %.3g, more than %.3g\n", r->kernel, r->size, r->error, r->bound);
+}
+
+// No kernel is left out but those that this device does not run.
+static void every_kernel_was_seen(const vkgpt_device *device, const struct Seen *seen)
+{
+    for (size_t i = 0; i < SPIRV_COUNT; i++)
+        if (!seen->kernels[i] && (device->lanes || !strstr(SPIRV_TABLE[i].name, "lanes")))
+            fail_msg("kernel %s was not tested", SPIRV_TABLE[i].name);
+}
+
+static void selftest_passes(void)
+{
+    vkgpt_error err;
+    vkgpt_device *device;
+    struct Seen seen = {0};
+    size_t failures = 0;
+    assert_true(SPIRV_COUNT <= MAX_KERNELS);
+    if (vkgpt_device_open(NULL, &device, &err)) fail_msg("%s", err.text);
+    bool lanes = device->lanes;
+    uint32_t pipelines = device->pipeline_count, shared_bytes = device->info.shared_bytes;
+    if (vkgpt_selftest(device, on_result, &seen, &failures, &err)) fail_msg("%s", err.text);
+    assert_int_equal(seen.failures, 0);
+    assert_int_equal(failures, 0);
+    assert_int_equal(device->validation_messages, 0);
+    every_kernel_was_seen(device, &seen);
+    // the device is as it was
+    assert_int_equal(device->lanes, lanes);
+    assert_int_equal(device->pipeline_count, pipelines);
+    assert_int_equal(device->info.shared_bytes, shared_bytes);
+    vkgpt_device_close(device);
+}
+
+static void test_selftest(void **state)
+{
+    (void)state;
+    selftest_passes();
+}
+
+static void test_selftest_with_robust_access(void **state)
+{
+    (void)state;
+    setenv("VKGPT_ROBUST", "1", 1);
+    selftest_passes();
+    unsetenv("VKGPT_ROBUST");
+}
+
+static void test_selftest_without_options(void **state)
+{
+    (void)state;
+    setenv("VKGPT_DISABLE", "shuffle,subgroup_size_control,unified", 1);
+    selftest_passes();
+    unsetenv("VKGPT_DISABLE");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_selftest),
+        cmocka_unit_test(test_selftest_with_robust_access),
+        cmocka_unit_test(test_selftest_without_options),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
