@@ -7,11 +7,16 @@ if(TEST_SOURCES)
     list(REMOVE_ITEM SUPPORT_SOURCES ${TEST_SOURCES})
 endif()
 
+# where the tests find the source tree and the program; other than here when they are carried to another machine
+set(VKGPT_TEST_ROOT ${CMAKE_SOURCE_DIR} CACHE STRING "The source tree, for the tests")
+set(VKGPT_TEST_PROGRAM ${CMAKE_BINARY_DIR}/vkgpt CACHE STRING "The program, for the tests")
+mark_as_advanced(VKGPT_TEST_ROOT VKGPT_TEST_PROGRAM)
+
 add_library(vkgpt_test_flags INTERFACE)
 target_include_directories(vkgpt_test_flags INTERFACE tests)
 target_include_directories(vkgpt_test_flags SYSTEM INTERFACE ${CMOCKA_INCLUDE})
 target_compile_definitions(vkgpt_test_flags INTERFACE
-    VKGPT_SOURCE_DIR="${CMAKE_SOURCE_DIR}" VKGPT_PROGRAM="${CMAKE_BINARY_DIR}/vkgpt")
+    VKGPT_SOURCE_DIR="${VKGPT_TEST_ROOT}" VKGPT_PROGRAM="${VKGPT_TEST_PROGRAM}")
 target_link_libraries(vkgpt_test_flags INTERFACE vkgpt_lib vkgpt_flags ${CMOCKA_LIBRARY})
 
 if(SUPPORT_SOURCES)
