@@ -142,6 +142,7 @@ static void all_fixtures(const char *disable)
     setenv("VKGPT_DISABLE", disable, 1);
     check(vkgpt_device_open(NULL, &device, &err), &err);
     for (size_t i = 0; fixture_name(i); i++) fixture_agrees(device, fixture_name(i));
+    for (size_t i = 0; fixture_family_name(i); i++) fixture_agrees(device, fixture_family_name(i));
     assert_int_equal(device->validation_messages, 0);
     vkgpt_device_close(device);
     unsetenv("VKGPT_DISABLE");
