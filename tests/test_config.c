@@ -386,9 +386,9 @@ static void test_mutations(void **state)
            " \"activation_function\": \"gelu_new\", \"layer_norm_epsilon\": 1e-05, \"eos_token_id\": [50256, 3],"
            " \"pruned_heads\": {}, \"tie_word_embeddings\": true, \"architectures\": [\"GPT2LMHeadModel\"]}", 3000);
     mutate("{\"model_type\": \"gpt_neo\", \"num_layers\": 5, \"window_size\": 256, \"attention_types\":"
-           " [[[\"global\", \"local\"], 2], [[\"local\"], 1]]}", 2000);
+           " [[[\"global\", \"local\"], 2], [[\"local\"], 1]]}", 1000);
     mutate("{\"model_type\": \"gpt_neo\", \"num_layers\": 3, \"attention_layers\": [\"local\", \"global\", \"local\"]}",
-           1000);
+           500);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
