@@ -1,0 +1,41 @@
+// What the tests of the tokenizers share: fixtures of ids, and files to spoil. Failures fail the test.
+#ifndef TESTS_TOKENIZER_FILES_H
+#define TESTS_TOKENIZER_FILES_H
+
+#include "model_files.h"
+#include "vkgpt.h"
+
+#ifndef VKGPT_SOURCE_DIR
+#define VKGPT_SOURCE_DIR "."
+#endif
+
+#define FIXTURES VKGPT_SOURCE_DIR "/tests/fixtures/tokenizer"
+
+vkgpt_tokenizer *open_good(const char *path);
+uint32_t *encode(const vkgpt_tokenizer *tok, const char *text, size_t bytes, bool special, size_t *count);
+// The bytes of the tokens one after the other equal the text.
+bool decodes_to(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t count, const char *text, size_t bytes);
+
+// A fixture NAME.txt against `folder`, or against the directory NAME beside it. At least `lines` have to be there.
+enum FixtureCheck {
+    CHECK_IDS,     // the texts encode to the ids
+    CHECK_BOTH,    // and the ids decode to the texts
+    CHECK_DECODED, // only the latter
+};
+void check_fixture(const char *name, const char *folder, size_t lines, enum FixtureCheck check);
+
+// The directory of the test that runs, made by its set-up.
+extern char dir[DIR_BYTES];
+
+void write_text(const char *name, const char *text);
+void remove_file(const char *name);
+void expect_ids(const char *text, const char *wanted); // "2 1 4", special tokens taken
+void expect_refusal(vkgpt_code code, const char *file, const char *words);
+// Puts `text` into a file for one refusal.
+void refuse_file(const char *name, const char *text, vkgpt_code code, const char *words);
+void refuse_change(const char *name, const char *text, const char *from, const char *to, vkgpt_code code,
+                   const char *words);
+// Damaged files open, and encode `text`, or give a sentence that names one of them.
+void fuzz_file(const char *name, const char *file, const char *text, int rounds);
+
+#endif
