@@ -68,7 +68,7 @@ static int instance_create(VkInstance *instance, vkgpt_device *device, vkgpt_err
     VkApplicationInfo application = {
         .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
         .pApplicationName = "vkgpt",
-        .apiVersion = VK_API_VERSION_1_2,
+        .apiVersion = VK_API_VERSION_1_3, // the newest that is made use of; 1.2 is the floor
     };
     VkValidationFeatureEnableEXT enable = VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT;
     VkValidationFeaturesEXT validation = {
@@ -90,13 +90,15 @@ static int instance_create(VkInstance *instance, vkgpt_device *device, vkgpt_err
     };
     VkResult result = vkCreateInstance(&info, NULL, instance);
     if (result == VK_ERROR_INCOMPATIBLE_DRIVER)
-        return fail(err, VKGPT_NO_DEVICE, "no Vulkan driver is installed (on Debian, mesa-vulkan-drivers has one for every machine)");
+        return fail(err, VKGPT_NO_DEVICE,
+                    "no Vulkan driver is installed (on Debian, mesa-vulkan-drivers has one for every machine)");
     if (result) return vk_fail(err, result, "creating a Vulkan instance");
     volkLoadInstanceOnly(*instance);
     if (!validate) return VKGPT_OK;
     VkDebugUtilsMessengerCreateInfoEXT messenger = {
         .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
-        .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
+        .messageSeverity =
+            VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
         .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT,
         .pfnUserCallback = on_message,
         .pUserData = device,
@@ -189,7 +191,8 @@ static bool compute_family(VkPhysicalDevice physical, uint32_t *family, uint32_t
 static void describe_features(VkPhysicalDevice physical, vkgpt_device_info *info)
 {
     VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
-    VkPhysicalDeviceVulkan11Features v11 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES, .pNext = &v12};
+    VkPhysicalDeviceVulkan11Features v11 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES,
+                                            .pNext = &v12};
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v11};
     vkGetPhysicalDeviceFeatures2(physical, &features);
     info->f16 = v12.shaderFloat16 && !disabled("f16");
@@ -204,9 +207,11 @@ static void describe_features(VkPhysicalDevice physical, vkgpt_device_info *info
 // Fills everything but the index. Functions of Vulkan 1.1 and up are only called on devices that have them.
 static void describe(VkPhysicalDevice physical, vkgpt_device_info *info)
 {
-    VkPhysicalDeviceSubgroupSizeControlProperties sizes = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES};
+    VkPhysicalDeviceSubgroupSizeControlProperties sizes = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES};
     VkPhysicalDeviceVulkan12Properties v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES};
-    VkPhysicalDeviceVulkan11Properties v11 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES, .pNext = &v12};
+    VkPhysicalDeviceVulkan11Properties v11 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES,
+                                              .pNext = &v12};
     VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &v11};
     vkGetPhysicalDeviceProperties(physical, &properties.properties);
     const VkPhysicalDeviceProperties *core = &properties.properties;
@@ -229,7 +234,8 @@ static void describe(VkPhysicalDevice physical, vkgpt_device_info *info)
     uint32_t family, timestamp_bits = 0;
     bool has_compute = compute_family(physical, &family, &timestamp_bits);
     if (core->apiVersion >= VK_API_VERSION_1_2) {
-        bool size_control = (core->apiVersion >= VK_API_VERSION_1_3 || has_extension(physical, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME)) &&
+        bool size_control = (core->apiVersion >= VK_API_VERSION_1_3 ||
+                             has_extension(physical, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME)) &&
                             !disabled("subgroup_size_control");
         if (size_control) v12.pNext = &sizes;
         vkGetPhysicalDeviceProperties2(physical, &properties);
@@ -240,9 +246,10 @@ static void describe(VkPhysicalDevice physical, vkgpt_device_info *info)
             info->subgroup_min = sizes.minSubgroupSize;
             info->subgroup_max = sizes.maxSubgroupSize;
         }
-        info->subgroup_shuffle = (v11.subgroupSupportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) && !disabled("shuffle");
+        info->subgroup_shuffle =
+            (v11.subgroupSupportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) && !disabled("shuffle");
         info->max_allocation = v11.maxMemoryAllocationSize;
-        info->timestamps = limits->timestampPeriod > 0 && timestamp_bits == 64 && !disabled("timestamps");
+        info->timestamps = limits->timestampPeriod > 0 && timestamp_bits > 0 && !disabled("timestamps");
         describe_features(physical, info);
     }
     const char *why_not = missing(core, &v11, has_compute);
@@ -259,12 +266,14 @@ static int preference(const vkgpt_device_info *info)
 }
 
 // Every device of an instance in the order that --device counts: by preference, equals as the loader lists them.
-static int enumerate(VkInstance instance, VkPhysicalDevice *physical, vkgpt_device_info *infos, uint32_t *count, vkgpt_error *err)
+static int enumerate(VkInstance instance, VkPhysicalDevice *physical, vkgpt_device_info *infos, uint32_t *count,
+                     vkgpt_error *err)
 {
     VkPhysicalDevice found[MAX_DEVICES];
     *count = MAX_DEVICES;
     VkResult result = vkEnumeratePhysicalDevices(instance, count, found);
-    if (result < 0 && result != VK_ERROR_INITIALIZATION_FAILED) return vk_fail(err, result, "listing the Vulkan devices");
+    if (result < 0 && result != VK_ERROR_INITIALIZATION_FAILED)
+        return vk_fail(err, result, "listing the Vulkan devices");
     if (result < 0 || !*count) return fail(err, VKGPT_NO_DEVICE, "the Vulkan drivers on this machine offer no device");
     uint32_t placed = 0;
     for (uint32_t i = 0; i < *count; i++) {
@@ -312,7 +321,9 @@ static int choose(const char *which, const vkgpt_device_info *infos, uint32_t co
             return fail(err, VKGPT_BAD_ARGUMENT, "device %s: there are %u devices, counted from 0", which, count);
         for (*chosen = 0; *chosen < count; ++*chosen)
             if (is_index ? *chosen == index : strcasestr(infos[*chosen].name, which) != NULL) break;
-        if (*chosen == count) return fail(err, VKGPT_BAD_ARGUMENT, "device %s: none of the %u devices has that in its name", which, count);
+        if (*chosen == count)
+            return fail(err, VKGPT_BAD_ARGUMENT, "device %s: none of the %u devices has that in its name", which,
+                        count);
         if (infos[*chosen].usable) return VKGPT_OK;
     } else {
         for (*chosen = 0; *chosen < count; ++*chosen)
@@ -324,8 +335,9 @@ static int choose(const char *which, const vkgpt_device_info *infos, uint32_t co
 
 static int logical_device(vkgpt_device *device, vkgpt_error *err)
 {
-    uint32_t timestamp_bits;
+    uint32_t timestamp_bits = 0;
     compute_family(device->physical, &device->queue_family, &timestamp_bits);
+    device->timestamp_mask = timestamp_bits < 64 ? (1ull << timestamp_bits) - 1 : UINT64_MAX;
     float priority = 1.0f;
     VkDeviceQueueCreateInfo queue = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
@@ -333,7 +345,8 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
         .queueCount = 1,
         .pQueuePriorities = &priority,
     };
-    VkPhysicalDeviceSubgroupSizeControlFeatures sizes = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES};
+    VkPhysicalDeviceSubgroupSizeControlFeatures sizes = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES};
     if (device->info.subgroup_size_control) {
         VkPhysicalDeviceFeatures2 offered = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &sizes};
         vkGetPhysicalDeviceFeatures2(device->physical, &offered);
@@ -514,13 +527,17 @@ int device_wait(vkgpt_device *device, uint64_t value, const char *doing, vkgpt_e
     uint64_t seconds = device->software ? SOFTWARE_WAIT_SECONDS : GPU_WAIT_SECONDS;
     VkResult result = device->vk.vkWaitSemaphores(device->handle, &wait, seconds * 1000000000u);
     if (result == VK_TIMEOUT)
-        return fail(err, VKGPT_DEVICE_LOST, "%s: %s did not finish within %llu s", device->info.name, doing, (unsigned long long)seconds);
-    if (result) return fail(err, VKGPT_DEVICE_LOST, "%s: %s (%d) while running %s", device->info.name, vk_result_name(result), (int)result, doing);
+        return fail(err, VKGPT_DEVICE_LOST, "%s: %s did not finish within %llu s", device->info.name, doing,
+                    (unsigned long long)seconds);
+    if (result)
+        return fail(err, VKGPT_DEVICE_LOST, "%s: %s (%d) while running %s", device->info.name, vk_result_name(result),
+                    (int)result, doing);
     return VKGPT_OK;
 }
 
 bool device_reached(vkgpt_device *device, uint64_t value)
 {
     uint64_t reached = 0;
-    return device->vk.vkGetSemaphoreCounterValue(device->handle, device->timeline, &reached) == VK_SUCCESS && reached >= value;
+    return device->vk.vkGetSemaphoreCounterValue(device->handle, device->timeline, &reached) == VK_SUCCESS &&
+           reached >= value;
 }

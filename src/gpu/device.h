@@ -32,6 +32,7 @@ struct vkgpt_device {
     bool lanes;                       // software, with shuffles and a known subgroup size: the LANES variants
     bool size_control, full_subgroups;
     float timestamp_period;           // nanoseconds; 0: no timestamps
+    uint64_t timestamp_mask;          // of the bits that count
     uint32_t validation_messages;     // warnings and errors of the validation layer so far
     // for vkgpt_counters
     uint64_t recordings, descriptor_writes, device_allocations, host_allocations;

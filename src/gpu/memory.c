@@ -7,14 +7,20 @@
 
 #define DEFAULT_BLOCK ((VkDeviceSize)64 << 20)
 
-static VkDeviceSize align_up(VkDeviceSize value, VkDeviceSize alignment) { return (value + alignment - 1) / alignment * alignment; }
+static VkDeviceSize align_up(VkDeviceSize value, VkDeviceSize alignment)
+{
+    return (value + alignment - 1) / alignment * alignment;
+}
 
 static VkDeviceSize alignment(const vkgpt_device *device)
 {
     return device->info.offset_alignment > 64 ? device->info.offset_alignment : 64; // a cache line, at least
 }
 
-VkDeviceSize memory_aligned(const vkgpt_device *device, VkDeviceSize bytes) { return align_up(bytes, alignment(device)); }
+VkDeviceSize memory_aligned(const vkgpt_device *device, VkDeviceSize bytes)
+{
+    return align_up(bytes, alignment(device));
+}
 
 VkDeviceSize memory_max_slice(const vkgpt_device *device)
 {
@@ -27,20 +33,24 @@ uint64_t memory_available(const vkgpt_device *device)
 {
     if (device->software) return os_free_memory(); // what such a driver says of its heap is made up
     if (!device->info.memory_budget) return device->info.memory_bytes;
-    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
-    VkPhysicalDeviceMemoryProperties2 memory = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2, .pNext = &budget};
+    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
+    VkPhysicalDeviceMemoryProperties2 memory = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2,
+                                                .pNext = &budget};
     vkGetPhysicalDeviceMemoryProperties2(device->physical, &memory);
     uint64_t most = 0;
     for (uint32_t i = 0; i < memory.memoryProperties.memoryHeapCount; i++) {
         if (!(memory.memoryProperties.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT)) continue;
-        uint64_t free_bytes = budget.heapBudget[i] > budget.heapUsage[i] ? budget.heapBudget[i] - budget.heapUsage[i] : 0;
+        uint64_t free_bytes =
+            budget.heapBudget[i] > budget.heapUsage[i] ? budget.heapBudget[i] - budget.heapUsage[i] : 0;
         if (free_bytes > most) most = free_bytes;
     }
     return most;
 }
 
 // The first memory type that a buffer may use, with all of `wanted` and none of `unwanted`; -1: none.
-static int find_type(const vkgpt_device *device, uint32_t allowed, VkMemoryPropertyFlags wanted, VkMemoryPropertyFlags unwanted)
+static int find_type(const vkgpt_device *device, uint32_t allowed, VkMemoryPropertyFlags wanted,
+                     VkMemoryPropertyFlags unwanted)
 {
     for (uint32_t i = 0; i < device->memory.memoryTypeCount; i++) {
         VkMemoryPropertyFlags flags = device->memory.memoryTypes[i].propertyFlags;
@@ -51,7 +61,8 @@ static int find_type(const vkgpt_device *device, uint32_t allowed, VkMemoryPrope
 
 static int choose_type(const vkgpt_device *device, enum MemoryKind kind, uint32_t allowed)
 {
-    const VkMemoryPropertyFlags local = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, cached = VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
+    const VkMemoryPropertyFlags local = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT,
+                                cached = VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
     const VkMemoryPropertyFlags mapped = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
     int type = -1;
     if (kind == MEMORY_DEVICE) {
@@ -72,13 +83,15 @@ static void block_free(vkgpt_device *device, struct Block *block)
     device->vk.vkFreeMemory(device->handle, block->memory, NULL);
 }
 
-static int block_create(vkgpt_device *device, enum MemoryKind kind, VkDeviceSize bytes, const char *what, struct Block *block, vkgpt_error *err)
+static int block_create(vkgpt_device *device, enum MemoryKind kind, VkDeviceSize bytes, const char *what,
+                        struct Block *block, vkgpt_error *err)
 {
     *block = (struct Block){.bytes = bytes};
     VkBufferCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
         .size = bytes,
-        .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT,
+        .usage =
+            VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT,
     };
     VkMemoryRequirements needs = {0};
     VkResult result = device->vk.vkCreateBuffer(device->handle, &info, NULL, &block->buffer);
@@ -93,7 +106,8 @@ static int block_create(vkgpt_device *device, enum MemoryKind kind, VkDeviceSize
         result = type < 0 ? VK_ERROR_OUT_OF_DEVICE_MEMORY
                           : device->vk.vkAllocateMemory(device->handle, &allocate, NULL, &block->memory);
         device->device_allocations++;
-        bool mappable = type >= 0 && (device->memory.memoryTypes[type].propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT);
+        bool mappable =
+            type >= 0 && (device->memory.memoryTypes[type].propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT);
         if (!result) result = device->vk.vkBindBufferMemory(device->handle, block->buffer, block->memory, 0);
         if (!result && mappable && (kind != MEMORY_DEVICE || device->info.unified))
             result = device->vk.vkMapMemory(device->handle, block->memory, 0, VK_WHOLE_SIZE, 0, (void **)&block->host);
@@ -123,12 +137,13 @@ static int pool_grow(vkgpt_device *device, struct Pool *pool, VkDeviceSize bytes
     return status;
 }
 
-int pool_slice(vkgpt_device *device, struct Pool *pool, VkDeviceSize bytes, const char *what, struct Slice *slice, vkgpt_error *err)
+int pool_slice(vkgpt_device *device, struct Pool *pool, VkDeviceSize bytes, const char *what, struct Slice *slice,
+               vkgpt_error *err)
 {
     if (!bytes) bytes = 16;
     if (bytes > memory_max_slice(device))
-        return fail(err, VKGPT_OUT_OF_MEMORY, "%s: %llu bytes in one buffer, %s takes %llu at most", what, (unsigned long long)bytes,
-                    device->info.name, (unsigned long long)memory_max_slice(device));
+        return fail(err, VKGPT_OUT_OF_MEMORY, "%s: %llu bytes in one buffer, %s takes %llu at most", what,
+                    (unsigned long long)bytes, device->info.name, (unsigned long long)memory_max_slice(device));
     VkDeviceSize aligned = memory_aligned(device, bytes);
     uint32_t i = 0;
     while (i < pool->count && pool->blocks[i].bytes - pool->blocks[i].used < aligned) i++;

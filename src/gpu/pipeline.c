@@ -27,7 +27,8 @@ static int compile(vkgpt_device *device, struct Pipeline *pipeline, vkgpt_error 
 
     VkSpecializationMapEntry entries[MAX_CONSTANTS];
     for (uint32_t i = 0; i < pipeline->constant_count; i++) entries[i] = (VkSpecializationMapEntry){i, 4 * i, 4};
-    VkSpecializationInfo special = {pipeline->constant_count, entries, 4 * pipeline->constant_count, pipeline->constants};
+    VkSpecializationInfo special = {pipeline->constant_count, entries, 4 * pipeline->constant_count,
+                                    pipeline->constants};
     VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
         .requiredSubgroupSize = device->info.subgroup_size,
@@ -47,21 +48,25 @@ static int compile(vkgpt_device *device, struct Pipeline *pipeline, vkgpt_error 
         },
         .layout = device->pipeline_layout,
     };
-    result = device->vk.vkCreateComputePipelines(device->handle, device->pipeline_cache, 1, &info, NULL, &pipeline->handle);
+    result =
+        device->vk.vkCreateComputePipelines(device->handle, device->pipeline_cache, 1, &info, NULL, &pipeline->handle);
     device->vk.vkDestroyShaderModule(device->handle, module, NULL);
     return result ? vk_fail(err, result, pipeline->kernel) : VKGPT_OK;
 }
 
-int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *constants, uint32_t count, const struct Pipeline **found, vkgpt_error *err)
+int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *constants, uint32_t count,
+                 const struct Pipeline **found, vkgpt_error *err)
 {
     for (uint32_t i = 0; i < device->pipeline_count; i++) {
         struct Pipeline *p = device->pipelines[i];
         *found = p;
-        if (!strcmp(p->kernel, kernel) && p->constant_count == count && !memcmp(p->constants, constants, 4 * count)) return VKGPT_OK;
+        if (!strcmp(p->kernel, kernel) && p->constant_count == count && !memcmp(p->constants, constants, 4 * count))
+            return VKGPT_OK;
     }
     *found = NULL;
     if (count > MAX_CONSTANTS || device->pipeline_count == DEVICE_MAX_PIPELINES)
-        return fail(err, VKGPT_BAD_ARGUMENT, "kernel %s: %u constants, %u pipelines", kernel, count, device->pipeline_count);
+        return fail(err, VKGPT_BAD_ARGUMENT, "kernel %s: %u constants, %u pipelines", kernel, count,
+                    device->pipeline_count);
     struct Pipeline *pipeline = device_alloc(device, 1, sizeof *pipeline);
     if (!pipeline) return fail_memory(err, kernel, sizeof *pipeline);
     pipeline->kernel = kernel;

@@ -65,7 +65,8 @@ static void save(vkgpt_device *device)
     if (bytes == device->pipeline_cache_bytes || bytes > CACHE_LIMIT || !cache_path(device, path, sizeof path)) return;
     uint8_t *file = malloc(sizeof(struct CacheHeader) + bytes);
     if (!file) return;
-    if (!device->vk.vkGetPipelineCacheData(device->handle, device->pipeline_cache, &bytes, file + sizeof(struct CacheHeader))) {
+    if (!device->vk.vkGetPipelineCacheData(device->handle, device->pipeline_cache, &bytes,
+                                           file + sizeof(struct CacheHeader))) {
         struct CacheHeader header = {.sum = checksum(file + sizeof header, bytes)};
         memcpy(header.magic, CACHE_MAGIC, 8);
         memcpy(file, &header, sizeof header);

@@ -27,7 +27,8 @@ static int make_objects(struct Recording *rec, uint32_t max_sets)
     };
     VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
     VkResult result = device->vk.vkCreateDescriptorPool(device->handle, &pool, NULL, &rec->pool);
-    if (!result && device->timestamp_period > 0) result = device->vk.vkCreateQueryPool(device->handle, &queries, NULL, &rec->queries);
+    if (!result && device->timestamp_period > 0)
+        result = device->vk.vkCreateQueryPool(device->handle, &queries, NULL, &rec->queries);
     if (!result) result = device->vk.vkAllocateCommandBuffers(device->handle, &commands, &rec->commands);
     if (!result) result = device->vk.vkBeginCommandBuffer(rec->commands, &begin);
     return result ? vk_fail(rec->err, result, rec->name) : VKGPT_OK;
@@ -71,8 +72,9 @@ static VkDescriptorSet write_set(struct Recording *rec, const struct Bindings *b
         .descriptorSetCount = 1,
         .pSetLayouts = &device->set_layout,
     };
-    VkResult result = rec->set_count == rec->set_capacity ? VK_ERROR_OUT_OF_HOST_MEMORY
-                                                          : device->vk.vkAllocateDescriptorSets(device->handle, &info, &set);
+    VkResult result = rec->set_count == rec->set_capacity
+                          ? VK_ERROR_OUT_OF_HOST_MEMORY
+                          : device->vk.vkAllocateDescriptorSets(device->handle, &info, &set);
     if (result) {
         rec->status = vk_fail(rec->err, result, rec->name);
         return VK_NULL_HANDLE;
@@ -108,7 +110,8 @@ static VkDescriptorSet find_set(struct Recording *rec, const struct Bindings *bi
     return write_set(rec, bindings);
 }
 
-static void barrier(struct Recording *rec, VkPipelineStageFlags from, VkAccessFlags written, VkPipelineStageFlags to, VkAccessFlags used)
+static void barrier(struct Recording *rec, VkPipelineStageFlags from, VkAccessFlags written, VkPipelineStageFlags to,
+                    VkAccessFlags used)
 {
     VkMemoryBarrier all = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER, .srcAccessMask = written, .dstAccessMask = used};
     rec->device->vk.vkCmdPipelineBarrier(rec->commands, from, to, 0, 1, &all, 0, NULL, 0, NULL);
@@ -118,36 +121,42 @@ static void barrier(struct Recording *rec, VkPipelineStageFlags from, VkAccessFl
 #define TRANSFER VK_PIPELINE_STAGE_TRANSFER_BIT
 #define SHADER_USE (VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT)
 
-void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Grid grid, struct Bindings bindings, const void *args, size_t args_bytes)
+void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Grid grid, struct Bindings bindings,
+              const void *args, size_t args_bytes)
 {
     if (rec->status) return;
     const struct VolkDeviceTable *vk = &rec->device->vk;
     VkDescriptorSet set = find_set(rec, &bindings);
     if (!set) return;
     vk->vkCmdBindPipeline(rec->commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->handle);
-    vk->vkCmdBindDescriptorSets(rec->commands, VK_PIPELINE_BIND_POINT_COMPUTE, rec->device->pipeline_layout, 0, 1, &set, 0, NULL);
-    vk->vkCmdPushConstants(rec->commands, rec->device->pipeline_layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, (uint32_t)args_bytes, args);
+    vk->vkCmdBindDescriptorSets(rec->commands, VK_PIPELINE_BIND_POINT_COMPUTE, rec->device->pipeline_layout, 0, 1, &set,
+                                0, NULL);
+    vk->vkCmdPushConstants(rec->commands, rec->device->pipeline_layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
+                           (uint32_t)args_bytes, args);
     vk->vkCmdDispatch(rec->commands, grid.x, grid.y, grid.z);
     barrier(rec, SHADER, VK_ACCESS_SHADER_WRITE_BIT, SHADER, SHADER_USE);
     rec->dispatches++;
 }
 
-void recording_copy(struct Recording *rec, const struct Slice *from, VkDeviceSize from_offset, const struct Slice *to, VkDeviceSize to_offset,
-                    VkDeviceSize bytes)
+void recording_copy(struct Recording *rec, const struct Slice *from, VkDeviceSize from_offset, const struct Slice *to,
+                    VkDeviceSize to_offset, VkDeviceSize bytes)
 {
     if (rec->status) return;
     VkBufferCopy copy = {from->offset + from_offset, to->offset + to_offset, bytes};
     barrier(rec, SHADER | TRANSFER, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT, TRANSFER,
             VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT);
     rec->device->vk.vkCmdCopyBuffer(rec->commands, from->buffer, to->buffer, 1, &copy);
-    barrier(rec, TRANSFER, VK_ACCESS_TRANSFER_WRITE_BIT, SHADER | TRANSFER, SHADER_USE | VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT);
+    barrier(rec, TRANSFER, VK_ACCESS_TRANSFER_WRITE_BIT, SHADER | TRANSFER,
+            SHADER_USE | VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT);
 }
 
 int recording_end(struct Recording *rec)
 {
     if (rec->status) return rec->status;
-    barrier(rec, SHADER | TRANSFER, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
-    if (rec->queries) rec->device->vk.vkCmdWriteTimestamp(rec->commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, rec->queries, 1);
+    barrier(rec, SHADER | TRANSFER, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+            VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
+    if (rec->queries)
+        rec->device->vk.vkCmdWriteTimestamp(rec->commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, rec->queries, 1);
     VkResult result = rec->device->vk.vkEndCommandBuffer(rec->commands);
     free(rec->sets);
     rec->sets = NULL;
@@ -156,7 +165,10 @@ int recording_end(struct Recording *rec)
     return rec->status;
 }
 
-int recording_submit(struct Recording *rec, vkgpt_error *err) { return device_submit(rec->device, rec->commands, &rec->submitted, err); }
+int recording_submit(struct Recording *rec, vkgpt_error *err)
+{
+    return device_submit(rec->device, rec->commands, &rec->submitted, err);
+}
 
 int recording_wait(struct Recording *rec, vkgpt_error *err)
 {
@@ -165,11 +177,12 @@ int recording_wait(struct Recording *rec, vkgpt_error *err)
 
 double recording_seconds(const struct Recording *rec)
 {
-    uint64_t ticks[2];
+    uint64_t ticks[2] = {0};
     if (!rec->queries) return 0.0;
-    VkResult result = rec->device->vk.vkGetQueryPoolResults(rec->device->handle, rec->queries, 0, 2, sizeof ticks, ticks, sizeof ticks[0],
-                                                            VK_QUERY_RESULT_64_BIT);
-    return result || ticks[1] < ticks[0] ? 0.0 : (double)(ticks[1] - ticks[0]) * rec->device->timestamp_period * 1e-9;
+    VkResult result = rec->device->vk.vkGetQueryPoolResults(rec->device->handle, rec->queries, 0, 2, sizeof ticks,
+                                                            ticks, sizeof ticks[0], VK_QUERY_RESULT_64_BIT);
+    uint64_t passed = (ticks[1] - ticks[0]) & rec->device->timestamp_mask; // the counter may have wrapped
+    return result ? 0.0 : (double)passed * rec->device->timestamp_period * 1e-9;
 }
 
 void recording_free(struct Recording *rec)

@@ -23,21 +23,25 @@ static int make_piece(struct Upload *upload, uint32_t i, vkgpt_error *err)
     return result ? vk_fail(err, result, "staging weights") : VKGPT_OK;
 }
 
-int upload_reserve(struct Upload *upload, const struct Slice *slice, VkDeviceSize offset, VkDeviceSize bytes, uint8_t **write, vkgpt_error *err)
+int upload_reserve(struct Upload *upload, const struct Slice *slice, VkDeviceSize offset, VkDeviceSize bytes,
+                   uint8_t **write, vkgpt_error *err)
 {
     if (slice->host) {
         *write = slice->host + offset;
         return VKGPT_OK;
     }
     uint32_t i = upload->next;
-    int status = upload->commands[i] ? device_wait(upload->device, upload->submitted[i], "copying weights", err) : make_piece(upload, i, err);
+    int status = upload->commands[i] ? device_wait(upload->device, upload->submitted[i], "copying weights", err)
+                                     : make_piece(upload, i, err);
     if (!status && bytes > UPLOAD_PIECE_BYTES)
-        status = fail(err, VKGPT_BAD_ARGUMENT, "%llu bytes in one piece of the staging ring", (unsigned long long)bytes);
+        status =
+            fail(err, VKGPT_BAD_ARGUMENT, "%llu bytes in one piece of the staging ring", (unsigned long long)bytes);
     *write = upload->pieces[i].host;
     return status;
 }
 
-int upload_commit(struct Upload *upload, const struct Slice *slice, VkDeviceSize offset, VkDeviceSize bytes, vkgpt_error *err)
+int upload_commit(struct Upload *upload, const struct Slice *slice, VkDeviceSize offset, VkDeviceSize bytes,
+                  vkgpt_error *err)
 {
     if (slice->host) return VKGPT_OK;
     vkgpt_device *device = upload->device;
@@ -57,11 +61,12 @@ int upload_commit(struct Upload *upload, const struct Slice *slice, VkDeviceSize
     VkResult result = device->vk.vkBeginCommandBuffer(commands, &begin);
     if (!result) {
         device->vk.vkCmdCopyBuffer(commands, upload->pieces[i].buffer, slice->buffer, 1, &copy);
-        device->vk.vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1,
-                                        &barrier, 0, NULL, 0, NULL);
+        device->vk.vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+                                        0, 1, &barrier, 0, NULL, 0, NULL);
         result = device->vk.vkEndCommandBuffer(commands);
     }
-    return result ? vk_fail(err, result, "staging weights") : device_submit(device, commands, &upload->submitted[i], err);
+    return result ? vk_fail(err, result, "staging weights")
+                  : device_submit(device, commands, &upload->submitted[i], err);
 }
 
 int upload_end(struct Upload *upload, vkgpt_error *err)
