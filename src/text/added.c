@@ -13,8 +13,7 @@ static size_t lower_bound(const struct AddedToken *added, size_t low, size_t hig
     return low;
 }
 
-// The longest token of the kind that begins the text, or NULL.
-static const struct AddedToken *longest(const struct Vocab *vocab, const char *text, size_t bytes, bool normalized)
+const struct AddedToken *added_longest(const struct Vocab *vocab, const char *text, size_t bytes, bool normalized)
 {
     const struct AddedToken *best = NULL;
     size_t low = 0, high = vocab->added_count;
@@ -39,7 +38,7 @@ bool added_next(const struct Vocab *vocab, const struct Splitter *splitter, stru
 {
     while (*at < passage.bytes) {
         size_t start = *at;
-        const struct AddedToken *a = longest(vocab, passage.text + start, passage.bytes - start, normalized);
+        const struct AddedToken *a = added_longest(vocab, passage.text + start, passage.bytes - start, normalized);
         *at += a ? a->length : 1;
         if (!a || (a->special && !special)) continue;
         size_t end = start + a->length;

@@ -15,6 +15,9 @@ struct AddedMatch {
     size_t start, end; // with the blanks that lstrip and rstrip take
 };
 
+// The longest token of one kind (AddedToken.normalized) that begins the text, or NULL.
+const struct AddedToken *added_longest(const struct Vocab *vocab, const char *text, size_t bytes, bool normalized);
+
 // Finds the next added token of one kind (AddedToken.normalized) from *at on: leftmost, then longest. *at moves to
 // where the search goes on. Without `special`, special tokens are text: one that stands there is passed over as a
 // whole. A match may begin before the end of the last one, when both take the blanks between them.

@@ -3,6 +3,9 @@
 #include "text/bpe.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
 
 #define NONE UINT32_MAX
 
@@ -81,14 +84,29 @@ static bool consider(struct Bpe *bpe, const struct Vocab *vocab, uint32_t at)
     return !m || push(bpe, (struct BpeCandidate){m->rank, at, s->id, right});
 }
 
-// Makes one symbol of each byte. A byte without a token becomes unk where the model has one, else it is dropped.
+// The token that the first byte of a piece starts from (or its first character, where words have ends), or NO_TOKEN.
+static uint32_t first_symbol(const struct Vocab *vocab, const char *piece, size_t bytes, size_t *length)
+{
+    *length = 1;
+    if (!vocab->ends_words) return vocab->byte_ids[(unsigned char)piece[0]];
+    char symbol[4 + sizeof WORD_END] = {0};
+    size_t n = utf8_length(piece, bytes);
+    if (n) *length = n;
+    memcpy(symbol, piece, *length);
+    if (*length == bytes) memcpy(symbol + bytes, WORD_END, sizeof WORD_END);
+    uint32_t id;
+    return vocab_find(vocab, symbol, &id) ? id : NO_TOKEN;
+}
+
+// Makes one symbol of each byte or character. One without a token becomes unk where the model has it, else it is
+// dropped.
 static uint32_t load_symbols(struct Bpe *bpe, const struct Vocab *vocab, const char *piece, size_t bytes)
 {
     struct BpeSymbol *s = bpe->symbols;
     uint32_t n = 0;
     bool after_unk = false;
-    for (size_t i = 0; i < bytes; i++) {
-        uint32_t id = vocab->byte_ids[(unsigned char)piece[i]];
+    for (size_t i = 0, length; i < bytes; i += length) {
+        uint32_t id = first_symbol(vocab, piece + i, bytes - i, &length);
         bool is_unk = id == NO_TOKEN;
         if (is_unk) id = vocab->unk;
         if (id == NO_TOKEN || (is_unk && after_unk && vocab->fuse_unk)) continue;

@@ -1,4 +1,5 @@
-// Byte-pair encoding (Sennrich et al. 2016, over bytes as in GPT-2) of one piece of text.
+// Byte-pair encoding (Sennrich et al. 2016) of one piece of text: over bytes as in GPT-2, or over the characters of a
+// word as in GPT-1.
 #ifndef VKGPT_TEXT_BPE_H
 #define VKGPT_TEXT_BPE_H
 
@@ -25,9 +26,9 @@ struct Bpe { // scratch that is kept from piece to piece; zeroed is empty
 
 void bpe_free(struct Bpe *bpe);
 
-// Appends the tokens of a piece of at most BPE_MAX_BYTES. Starts from the tokens of its bytes and merges the
-// neighbours of the lowest rank, the leftmost first, until none are left: n log n in the length of the piece,
-// and the same order as Hugging Face's tokenizers. False: no memory.
+// Appends the tokens of a piece of at most BPE_MAX_BYTES. Starts from the tokens of its bytes (or characters) and
+// merges the neighbours of the lowest rank, the leftmost first, until none are left: n log n in the length of the
+// piece, and the same order as Hugging Face's tokenizers. False: no memory.
 bool bpe_piece(struct Bpe *bpe, const struct Vocab *vocab, const char *piece, size_t bytes, struct Ids *out);
 
 #endif

@@ -11,15 +11,19 @@
 #include "base/utf8.h"
 
 #define MAX_FILE_BYTES ((size_t)128 << 20)
+#define ORIGINAL_VOCAB "encoder_bpe_40000.json" // of GPT-1 as OpenAI published it
+#define ORIGINAL_MERGES "vocab_40000.bpe"
 
 struct Reader {
     const char *dir;
     struct Vocab *vocab;
     vkgpt_error *err;
+    cJSON *config;        // config.json, or NULL
     cJSON *settings;      // tokenizer_config.json, or NULL
     cJSON *roles;         // special_tokens_map.json, or NULL
     bool has_json;        // tokenizer.json is there
-    bool gpt2_class;      // the defaults are the GPT-2 tokenizer's
+    bool original;        // only OpenAI's own files are there
+    bool gpt1_class, gpt2_class; // whose tokenizer it is, and whose defaults hold
     char path[4096];      // of the file being read
 };
 
@@ -62,6 +66,16 @@ static int refuse(struct Reader *r, const char *key, const cJSON *value)
     return code;
 }
 
+static bool is_text(const cJSON *item, const char *text)
+{
+    return cJSON_IsString(item) && strcmp(item->valuestring, text) == 0;
+}
+
+static bool is_type(const cJSON *object, const char *type)
+{
+    return is_text(json_get(object, "type"), type);
+}
+
 // A flag that may be absent.
 static int get_flag(struct Reader *r, const cJSON *object, const char *key, bool absent, bool *flag)
 {
@@ -89,7 +103,7 @@ static int read_vocab(struct Reader *r, const cJSON *tokens)
 static int read_vocab_json(struct Reader *r)
 {
     cJSON *tokens;
-    int code = read_object(r, "vocab.json", &tokens);
+    int code = read_object(r, r->original ? ORIGINAL_VOCAB : "vocab.json", &tokens);
     if (!code) code = read_vocab(r, tokens);
     cJSON_Delete(tokens);
     return code;
@@ -139,7 +153,7 @@ static int read_merges_txt(struct Reader *r)
 {
     char *text;
     size_t bytes;
-    int code = look_for(r, "merges.txt");
+    int code = look_for(r, r->original ? ORIGINAL_MERGES : "merges.txt");
     if (!code) code = os_read(r->path, MAX_FILE_BYTES, &text, &bytes, r->err);
     if (code) return code;
     code = check_utf8(r, text, bytes);
@@ -172,12 +186,6 @@ static int read_merges(struct Reader *r, const cJSON *merges)
 
 // --------------------------------------------------------------------------------------- tokenizer.json
 
-static bool is_type(const cJSON *object, const char *type)
-{
-    const cJSON *t = json_get(object, "type");
-    return cJSON_IsString(t) && strcmp(t->valuestring, type) == 0;
-}
-
 // The settings of the BPE model that change ids.
 static int read_bpe_settings(struct Reader *r, const cJSON *model)
 {
@@ -189,7 +197,8 @@ static int read_bpe_settings(struct Reader *r, const cJSON *model)
         return refuse(r, "model.dropout", dropout);
     for (size_t i = 0; i < 2; i++) {
         const cJSON *affix = json_get(model, affixes[i]), *flag = json_get(model, flags[i]);
-        if (affix && !(cJSON_IsString(affix) && !*affix->valuestring)) return refuse(r, affixes[i], affix);
+        bool end_of_word = i == 1 && r->gpt1_class;
+        if (end_of_word ? !is_text(affix, WORD_END) : affix && !is_text(affix, "")) return refuse(r, affixes[i], affix);
         if (flag && !cJSON_IsFalse(flag)) return refuse(r, flags[i], flag);
     }
     return get_flag(r, model, "fuse_unk", false, &r->vocab->fuse_unk);
@@ -212,9 +221,10 @@ static int read_bpe(struct Reader *r, const cJSON *model)
     return 0;
 }
 
-// ByteLevel with GPT-2's own pattern, alone or as a sequence of one.
+// ByteLevel with GPT-2's own pattern, alone or as a sequence of one; BertPreTokenizer for GPT-1.
 static int read_pre_tokenizer(struct Reader *r, const cJSON *pre, bool *add_prefix_space)
 {
+    if (r->gpt1_class) return is_type(pre, "BertPreTokenizer") ? 0 : refuse(r, "pre_tokenizer", pre);
     if (is_type(pre, "Sequence")) {
         const cJSON *list = json_get(pre, "pretokenizers");
         if (cJSON_GetArraySize(list) != 1) return refuse(r, "pre_tokenizer", pre);
@@ -227,8 +237,21 @@ static int read_pre_tokenizer(struct Reader *r, const cJSON *pre, bool *add_pref
     return code ? code : get_flag(r, pre, "add_prefix_space", true, add_prefix_space);
 }
 
+// GPT-1's is BERT's with all that it does.
+static int read_bert_normalizer(struct Reader *r, const cJSON *normalizer)
+{
+    static const char *const flags[] = {"clean_text", "handle_chinese_chars", "strip_accents", "lowercase"};
+    if (!is_type(normalizer, "BertNormalizer")) return refuse(r, "normalizer", normalizer);
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        const cJSON *flag = json_get(normalizer, flags[i]);
+        if (flag && !cJSON_IsTrue(flag)) return refuse(r, "normalizer", normalizer);
+    }
+    return 0;
+}
+
 static int read_normalizer(struct Reader *r, const cJSON *normalizer)
 {
+    if (r->gpt1_class) return read_bert_normalizer(r, normalizer);
     bool empty = is_type(normalizer, "Sequence") && cJSON_GetArraySize(json_get(normalizer, "normalizers")) == 0;
     return !normalizer || empty ? 0 : refuse(r, "normalizer", normalizer);
 }
@@ -299,7 +322,9 @@ static int read_flags(struct Reader *r, const cJSON *object, struct AddedToken *
     if (!code) code = get_flag(r, object, "normalized", !a->special, &a->normalized);
     if (!code) code = get_flag(r, object, "lstrip", false, &a->lstrip);
     if (!code) code = get_flag(r, object, "rstrip", false, &a->rstrip);
-    return code ? code : get_flag(r, object, "single_word", false, &a->single_word);
+    if (!code) code = get_flag(r, object, "single_word", false, &a->single_word);
+    if (!code && a->single_word && r->gpt1_class) code = refuse(r, "single_word in", object);
+    return code;
 }
 
 // An added token as an object (flags and "content"), with the id that stands elsewhere.
@@ -365,6 +390,7 @@ static const char *token_of_role(const struct Reader *r, const char *role)
 {
     const cJSON *item = find_role(r, role);
     if (item) return token_text(item);
+    if (r->gpt1_class) return strcmp(role, "unk_token") ? NULL : "<unk>";
     bool by_class = !strcmp(role, "bos_token") || !strcmp(role, "eos_token") || !strcmp(role, "unk_token");
     return by_class && r->gpt2_class ? "<|endoftext|>" : NULL;
 }
@@ -430,42 +456,58 @@ static int read_added_json(struct Reader *r)
 
 // ------------------------------------------------------------------------------------------ the whole
 
-// The number of rows that the model has: config.json's, by default GPT-2's. Without that file, ids have no bound
-// but the one that every vocabulary has.
+// The number of rows that the model has: config.json's, by default that of the model's class. Without that file, ids
+// have no bound but the one that every vocabulary has.
 static int read_size(struct Reader *r, uint32_t *size)
 {
-    cJSON *config;
-    int code = read_object(r, "config.json", &config);
-    if (code) return code;
-    const cJSON *item = json_get(config, "vocab_size");
-    int64_t value = config ? 50257 : VOCAB_MAX_SIZE;
-    if (item && !json_integer(item, 1, VOCAB_MAX_SIZE, &value))
+    const cJSON *item = json_get(r->config, "vocab_size"), *type = json_get(r->config, "model_type");
+    int64_t value = r->config ? 50257 : VOCAB_MAX_SIZE;
+    if (is_text(type, "openai-gpt")) value = 40478;
+    if (is_text(type, "opt")) value = 50272;
+    int code = look_for(r, "config.json");
+    if (!code && item && !json_integer(item, 1, VOCAB_MAX_SIZE, &value))
         code = fail(r->err, VKGPT_BAD_MODEL, "%s: vocab_size is no whole number from 1 to %u", r->path, VOCAB_MAX_SIZE);
     *size = (uint32_t)value;
-    cJSON_Delete(config);
     return code;
 }
 
-// Classes whose vocab.json and merges.txt mean GPT-2's byte-level BPE.
+// The name of the class that would read the directory, as Hugging Face's AutoTokenizer chooses it: the one that
+// tokenizer_config.json names, or config.json, or that of the model's type.
+static const cJSON *class_named(struct Reader *r, const char **name)
+{
+    const cJSON *item = json_get(r->settings, "tokenizer_class");
+    if (!item) item = json_get(r->config, "tokenizer_class");
+    bool gpt1 = r->original || is_text(json_get(r->config, "model_type"), "openai-gpt");
+    *name = cJSON_IsString(item) ? item->valuestring : gpt1 ? "OpenAIGPTTokenizer" : "GPT2Tokenizer";
+    return item;
+}
+
+// Classes whose vocab.json and merges.txt mean GPT-2's byte-level BPE, or GPT-1's.
 static int check_class(struct Reader *r)
 {
-    static const char *const byte_level[] = {"GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast",
-                                             "TokenizersBackend", "GPTNeoXTokenizer", "GPTNeoXTokenizerFast",
-                                             "CodeGenTokenizer", "CodeGenTokenizerFast"};
-    const cJSON *item = json_get(r->settings, "tokenizer_class");
-    const char *name = cJSON_IsString(item) ? item->valuestring : "GPT2Tokenizer";
+    static const char *const known[] = {"GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast",
+                                        "TokenizersBackend", "GPTNeoXTokenizer", "GPTNeoXTokenizerFast",
+                                        "CodeGenTokenizer", "CodeGenTokenizerFast", "OpenAIGPTTokenizer",
+                                        "OpenAIGPTTokenizerFast"};
+    const char *name;
+    const cJSON *item = class_named(r, &name);
+    r->gpt1_class = r->vocab->ends_words = strncmp(name, "OpenAIGPTTokenizer", 18) == 0;
     r->gpt2_class = strncmp(name, "GPT2Tokenizer", 13) == 0;
-    for (size_t i = 0; i < sizeof byte_level / sizeof *byte_level; i++)
-        if (strcmp(name, byte_level[i]) == 0) return 0;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(name, known[i]) == 0) return 0;
     return r->has_json ? 0 : refuse(r, "tokenizer_class", item);
+}
+
+static bool has_file(struct Reader *r, const char *name)
+{
+    return !look_for(r, name) && os_exists(r->path);
 }
 
 static int read_settings(struct Reader *r)
 {
-    int code = look_for(r, "tokenizer.json");
-    if (code) return code;
-    r->has_json = os_exists(r->path);
-    code = read_object(r, "tokenizer_config.json", &r->settings);
+    r->has_json = has_file(r, "tokenizer.json");
+    r->original = !r->has_json && !has_file(r, "vocab.json") && has_file(r, ORIGINAL_VOCAB);
+    int code = read_object(r, "tokenizer_config.json", &r->settings);
     return code ? code : check_class(r);
 }
 
@@ -486,13 +528,11 @@ static int read_tokenizer_json(struct Reader *r)
 
 static int read_vocab_and_merges(struct Reader *r)
 {
-    int code = look_for(r, "vocab.json");
-    if (!code && !os_exists(r->path))
-        code = fail(r->err, VKGPT_BAD_FILE, "%s: holds no tokenizer: neither tokenizer.json nor vocab.json is there",
+    if (!r->original && !has_file(r, "vocab.json"))
+        return fail(r->err, VKGPT_BAD_FILE, "%s: holds no tokenizer: neither tokenizer.json nor vocab.json is there",
                     r->dir);
-    if (!code) code = read_vocab_json(r);
-    if (!code) code = read_merges_txt(r);
-    return code;
+    int code = read_vocab_json(r);
+    return code ? code : read_merges_txt(r);
 }
 
 static int read_added_tokens(struct Reader *r)
@@ -524,10 +564,27 @@ static int read_edges(struct Reader *r)
     return add_prefix_token(r, id);
 }
 
+// What GPT-1's class does with all this: every added token is found in one pass, and an unknown symbol is unk_token,
+// whatever tokenizer.json says. Leading tokens and spaces it has none.
+static int read_gpt1(struct Reader *r)
+{
+    struct Vocab *v = r->vocab;
+    const char *unk = token_of_role(r, "unk_token");
+    int code = look_for(r, r->has_json ? "tokenizer.json" : r->original ? ORIGINAL_VOCAB : "vocab.json");
+    if (code) return code;
+    v->unk = NO_TOKEN;
+    if (!unk || !vocab_find(v, unk, &v->unk))
+        return fail(r->err, VKGPT_BAD_MODEL, "%s: unk_token \"%s\" is not in the vocabulary", r->path,
+                    unk ? shown(unk, strlen(unk)).text : "null");
+    for (size_t i = 0; i < v->added_count; i++) v->added[i].normalized = false;
+    return 0;
+}
+
 static int read_all(struct Reader *r, uint32_t vocab_size)
 {
     if (!os_is_dir(r->dir)) return fail(r->err, VKGPT_BAD_FILE, "%s: is no directory", r->dir);
-    int code = vocab_size ? 0 : read_size(r, &vocab_size);
+    int code = read_object(r, "config.json", &r->config);
+    if (!code && !vocab_size) code = read_size(r, &vocab_size);
     if (code) return code;
     if (vocab_size > VOCAB_MAX_SIZE)
         return fail(r->err, VKGPT_BAD_ARGUMENT, "%s: a vocabulary of %u is more than %u", r->dir, vocab_size,
@@ -536,7 +593,7 @@ static int read_all(struct Reader *r, uint32_t vocab_size)
     code = read_settings(r);
     if (!code) code = r->has_json ? read_tokenizer_json(r) : read_vocab_and_merges(r);
     if (!code) code = read_added_tokens(r);
-    if (!code) code = read_edges(r);
+    if (!code) code = r->gpt1_class ? read_gpt1(r) : read_edges(r);
     if (!code) vocab_seal(r->vocab);
     return code;
 }
@@ -545,6 +602,7 @@ int reader_open(const char *dir, uint32_t vocab_size, struct Vocab *vocab, vkgpt
 {
     struct Reader r = {.dir = dir, .vocab = vocab, .err = err};
     int code = read_all(&r, vocab_size);
+    cJSON_Delete(r.config);
     cJSON_Delete(r.settings);
     cJSON_Delete(r.roles);
     return code;

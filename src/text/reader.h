@@ -5,7 +5,8 @@
 #include "text/vocab.h"
 
 // Fills and seals a vocabulary. What is read, and which file wins, is what GPT2TokenizerFast of Hugging Face's
-// transformers does:
+// transformers does, or OpenAIGPTTokenizer. Which of the two is said by `tokenizer_class` of tokenizer_config.json,
+// else of config.json, else by `model_type` there.
 //
 // - tokenizer.json where it is there, else vocab.json with merges.txt.
 // - Added tokens of tokenizer.json; then `added_tokens_decoder` of tokenizer_config.json, or, without that key,
@@ -15,6 +16,20 @@
 // - `add_prefix_space` of tokenizer_config.json (by default off; for a class that is not GPT-2's, what
 //   tokenizer.json says).
 // - A leading token: what tokenizer.json's post_processor puts there; without a tokenizer.json, `add_bos_token`.
+//
+// GPT-1 is read like that, or from OpenAI's own encoder_bpe_40000.json and vocab_40000.bpe, and encoded as the class
+// in Python of transformers 4 does it without ftfy and spacy. A tokenizer.json gives tokens, merges and added tokens;
+// its BertNormalizer is taken to mean the same, though the newer class in Rust, which runs it, differs:
+//
+// - <UNK> in the text is <unk>: added tokens are found in the text in lower case, as well as in their own case.
+// - Where special tokens are text, all added tokens are.
+// - Punctuation and unassigned characters are Unicode 15's (utf8proc's), not Unicode 8's.
+//
+// unk_token (by default <unk>) has to have a row. Against transformers 4: merges out of order (one made of
+// later ones), which no training makes, are done lowest first, as for GPT-2; every added token keeps its case in the
+// text, not only those with a role or `normalized`; `single_word` is refused. Of text, every byte that is not UTF-8
+// is dropped. A token's bytes have a blank for </w>, so a decoded text differs from convert_tokens_to_string's by the
+// blanks at its ends.
 //
 // vocab_size 0 takes the one of config.json. Errors (VKGPT_BAD_FILE, VKGPT_BAD_MODEL): a file missing, damaged or
 // contradicting another; an id twice or past vocab_size; a merge of absent tokens; whatever in tokenizer.json would

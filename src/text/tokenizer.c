@@ -1,5 +1,6 @@
 // The public calls: bytes to ids and back. A text goes through three steps: added tokens are found (those that are
-// not `normalized` first), what lies between them is split into pieces, and each piece is encoded by BPE.
+// not `normalized` first), what lies between them is split into pieces, and each piece is encoded by BPE. GPT-1's is
+// lower-cased before that, and its pieces are words.
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "text/added.h"
 #include "text/bpe.h"
 #include "text/reader.h"
+#include "text/words.h"
 
 struct vkgpt_tokenizer {
     struct Vocab vocab;
@@ -70,6 +72,19 @@ static bool encode_piece(void *user, size_t offset, size_t length)
     return !e->out_of_memory;
 }
 
+static bool encode_word(void *user, const char *word, size_t bytes)
+{
+    struct Encoding *e = user;
+    e->out_of_memory = !bpe_piece(&e->bpe, &e->tok->vocab, word, bytes, &e->out);
+    return !e->out_of_memory;
+}
+
+static int encode_words(struct Encoding *e, struct Passage p)
+{
+    int code = words_split(p.text, p.bytes, encode_word, e, e->err);
+    return !code && e->out_of_memory ? fail_encoding(e) : code;
+}
+
 static int encode_pieces(struct Encoding *e, struct Passage p)
 {
     e->stretch = p.text;
@@ -94,6 +109,7 @@ static int encode_with_space(struct Encoding *e, struct Passage p)
 static int encode_stretch(struct Encoding *e, struct Passage p)
 {
     if (!p.bytes) return 0;
+    if (e->tok->vocab.ends_words) return encode_words(e, p);
     bool space = e->tok->vocab.add_prefix_space && p.text[0] != ' ';
     return space ? encode_with_space(e, p) : encode_pieces(e, p);
 }
@@ -118,12 +134,24 @@ static int encode_passage(struct Encoding *e, struct Passage p, int pass)
     return taken < p.bytes ? encode_passage(e, part(p, taken, p.bytes), pass + 1) : 0;
 }
 
+// GPT-1's: added tokens are looked for in the text in lower case, none where special tokens are text.
+static int encode_lower(struct Encoding *e, struct Passage p)
+{
+    char *lower;
+    size_t bytes;
+    int code = words_lower(&e->tok->vocab, e->special, p.text, p.bytes, &lower, &bytes, e->err);
+    if (code) return code;
+    code = encode_passage(e, (struct Passage){lower, lower, bytes}, e->special ? 0 : 2);
+    free(lower);
+    return code;
+}
+
 static int encode_all(struct Encoding *e, struct Passage p)
 {
     const struct Vocab *vocab = &e->tok->vocab;
     for (size_t i = 0; i < vocab->prefix_count; i++)
         if (!ids_append(&e->out, vocab->prefix[i])) return fail_encoding(e);
-    return encode_passage(e, p, 0);
+    return vocab->ends_words ? encode_lower(e, p) : encode_passage(e, p, 0);
 }
 
 int vkgpt_encode(const vkgpt_tokenizer *tok, const char *text, size_t bytes, bool special, uint32_t **ids,

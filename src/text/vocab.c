@@ -113,6 +113,19 @@ static bool decode_symbols(const char *symbols, size_t length, char *bytes, size
     return true;
 }
 
+// Writes the symbols with a blank for every WORD_END, as Hugging Face's convert_tokens_to_string does.
+static size_t decode_word(const char *symbols, char *bytes)
+{
+    size_t n = 0;
+    for (const char *end; (end = strstr(symbols, WORD_END)); symbols = end + sizeof WORD_END - 1) {
+        memcpy(bytes + n, symbols, (size_t)(end - symbols));
+        n += (size_t)(end - symbols);
+        bytes[n++] = ' ';
+    }
+    memcpy(bytes + n, symbols, strlen(symbols) + 1);
+    return n + strlen(symbols);
+}
+
 // ----------------------------------------------------------------------------------------------- tokens
 
 static int grow_tokens(struct Vocab *vocab, const char *file, uint32_t count, vkgpt_error *err)
@@ -158,7 +171,8 @@ int vocab_add(struct Vocab *vocab, const char *file, const char *symbols, int64_
     char *bytes = reserve(vocab, length + 1);
     if (!name || !bytes) return fail_memory(err, file, length + 1);
     token.bytes = bytes;
-    if (!decode_symbols(symbols, length, bytes, &token.length)) token = (struct Token){name, length};
+    if (vocab->ends_words) token.length = decode_word(symbols, bytes);
+    else if (!decode_symbols(symbols, length, bytes, &token.length)) token = (struct Token){name, length};
     return put_token(vocab, file, name, length, id, token, err);
 }
 
@@ -290,6 +304,6 @@ void vocab_seal(struct Vocab *vocab)
         vocab_find(vocab, symbol, &vocab->byte_ids[byte]);
     }
     if (vocab->added_count) qsort(vocab->added, vocab->added_count, sizeof *vocab->added, by_text);
-    map_free(&vocab->ids);
+    if (!vocab->ends_words) map_free(&vocab->ids); // whose characters are not in byte_ids
     map_free(&vocab->added_index);
 }

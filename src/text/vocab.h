@@ -8,6 +8,7 @@
 #include "vkgpt.h"
 
 #define NO_TOKEN UINT32_MAX
+#define WORD_END "</w>" // ends GPT-1's tokens that end a word
 #define VOCAB_MAX_SIZE (1u << 24) // rows of a token table that anybody means
 
 struct Token {
@@ -36,15 +37,16 @@ struct Vocab {
     uint32_t size;              // every id lies below it
     struct Token *tokens;       // by id
     uint32_t count, capacity;   // of tokens: the highest id there is, plus 1
-    struct Map ids;             // a token as the files write it -> its id; freed by vocab_seal
+    struct Map ids;             // a token as the files write it -> its id; freed by vocab_seal unless ends_words
     uint32_t byte_ids[256];     // the token of one byte, or NO_TOKEN
     struct Merge *merges;       // a hash table over (left, right); id NO_TOKEN: empty
     size_t merge_count, merge_capacity;
     struct AddedToken *added;   // sorted by text once sealed
     size_t added_count, added_capacity;
     struct Map added_index;     // their text -> index; freed by vocab_seal
-    uint32_t unk;               // stands for a byte that has no token; NO_TOKEN: such a byte is dropped
-    bool fuse_unk;              // one unk for a run of such bytes
+    bool ends_words;            // GPT-1's: pieces are words, symbols are characters, the last with WORD_END
+    uint32_t unk;               // stands for a symbol that has no token; NO_TOKEN: such a one is dropped
+    bool fuse_unk;              // one unk for a run of such symbols
     bool add_prefix_space;      // a text that begins without a space gets one
     uint32_t prefix[8];         // tokens put before every text
     size_t prefix_count;
@@ -58,7 +60,7 @@ void vocab_free(struct Vocab *vocab); // accepts a zeroed or half-made one
 // The functions below name `file` in their sentences.
 
 // Adds a token in the byte-level alphabet of GPT-2 (`Ġthe` is " the"); one that holds another character stands
-// for its own bytes. Errors (VKGPT_BAD_MODEL): the id or the token is there already, the id is past `size`.
+// for its own bytes. Where words have ends, it stands for its own bytes with a blank for WORD_END. Errors (VKGPT_BAD_MODEL): the id or the token is there already, the id is past `size`.
 int vocab_add(struct Vocab *vocab, const char *file, const char *symbols, int64_t id, vkgpt_error *err);
 // Adds the next merge. Errors (VKGPT_BAD_MODEL): left, right or both together are no token.
 int vocab_add_merge(struct Vocab *vocab, const char *file, const char *left, size_t left_bytes, const char *right,
@@ -70,7 +72,8 @@ int vocab_add_added(struct Vocab *vocab, const char *file, const struct AddedTok
 bool vocab_find(const struct Vocab *vocab, const char *symbols, uint32_t *id);
 // The added token of that text, or NULL; the pointer lasts until the next one is added.
 struct AddedToken *vocab_find_added(const struct Vocab *vocab, const char *text);
-// The end of filling: looks up the 256 bytes, sorts the added tokens, frees what only filling needs.
+// The end of filling: looks up the 256 bytes, sorts the added tokens, frees what only filling needs. Where words have
+// ends, vocab_find goes on working.
 void vocab_seal(struct Vocab *vocab);
 
 // The merge of two tokens, or NULL.
