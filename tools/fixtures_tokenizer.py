@@ -12,6 +12,10 @@ Hugging Face's transformers makes of nasty texts with them.
 `special`: special tokens in the text are taken as one id; `plain`: they are text (split_special_tokens). HEX is the
 text in UTF-8. The ids are those of the fast tokenizer, which AutoTokenizer gives; transformers before 5 also has the
 older one in Python, which has to agree wherever NAME is in SLOW_AGREES.
+
+GPT-1's ids are those of the older one, without ftfy and spacy (transformers 5 has none, and leaves them out): what it
+makes of `gpt1` and `gpt1_added`; `gpt1_json` and `gpt1_original` are other forms of `gpt1`. In gpt1_decoded.txt HEX is
+what the ids stand for: convert_tokens_to_string before it strips.
 """
 import itertools
 import json
@@ -24,12 +28,13 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import transformers
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OUT = os.path.join(ROOT, "tests", "fixtures", "tokenizer")
 EOT = "<|endoftext|>"
 SLOW_AGREES = {"tales", "sorted", "legacy"}
+UNK = "<unk>"
 
 # ------------------------------------------------------------------------------------------------ texts
 
@@ -63,7 +68,25 @@ ADDED = [
 ]
 
 
-def random_texts(count, seed):
+GPT1 = [
+    "\u039f\u0394\u039f\u03a3 \u03a3 \u03a3\u03a3 \u03bf\u03b4\u03bf\u03c2 A\u03a3. \u03a3\u0301", "\u0130stanbul \u0130\u0131I\u0307 D\u0130\u0323K", "Stra\u00dfe STRA\u1e9eE \ufb01 \u01c5\u01c4",
+    "\u00c5ngstr\u00f6m \u212b \u212a \u2126 \u017f", "\u0041\u0301\u0327\u0316 \u1e69\u0323 s\u0307\u0323 \u1f82\u0345", "e\u200d\u0301x e\u0301\u200dx e \u0301x", "\ud55c\uad6d\uc5b4 \u1112\u1161\u11ab \ud55c\u302e\u302f",
+    "\u304c\u304b\u3099 \u30d1\uff8a\uff9f \u3071", "a\u4e2d\u6587b\uf900c \U00020000\U0002f800 \u9fff\u3400\U0002ceb0\U00030000", "\u4e2d\u0301\u6587\u0301", "\U0001d15e\U0001d165\U0001d16d \U0001d160x",
+    "\u0939\u093f\u0928\u094d\u0926\u0940 \u0915\u093c \u0958 \u1b05\u1b44\u0301 \u1b44\u302e\u1b44\u302f\u1b44a", "\u0627\u0654 \u0623\u064e\u0651 \u05e9\u05c1\u05bc",
+    "\u0e01\u0e33\u0e48 \u0e19\u0e49\u0e33", "a\u3002b\u300cc\u300d\u060cd\u061f\u0964e\u05bef\u2014g\u2026h\u00bfi\u00a1\u1362j\u2cfe\u0f3b\u0f3c", "\u037e\u1fef\u00b4\u0387 a\u0060a^a$a+a<a=a>a|a~a \u00a7\u00b6 \u20ac\u00b1",
+    "it's i'm don\u2019t ''x'' -- --a- .5 1,000.00 a_b", "a\tb\nc\rd\x0be\x0cf\x85g\x1ch\x00i\u2028j\u2029k\ufeffl\u00adm\ue000n\ufffdo\u0378p\uffffq", "\x85\x1f\u200b", "\u2028", "\u00a0\u3000\u1680\u2003\u202f",
+    UNK, "a" + UNK + "b", " " + UNK + UNK + " x", "<UNK> <Unk>", "<un\u200dk> < unk > <unk", "<\u00fcnk> <\u0075\u0308nk>", "\u03a3" + UNK + "\u03a3", "_start_ a _delimiter_b_classify_ _START_ _Start_", "_start", "__start__",
+    "Foo fOO foo FOO Foofoo", "bar <Bar> <bar> <BAR>x", "b" * 5000, "the" * 700 + "\u00e9" * 300, "\u0301" * 300 + "a" + "\u0301\u0323" * 300, "!?" * 300, "\u4e2d" * 300, "\ud55c" * 300,
+    "Stop!Now,\"he said.\"(Really?)[yes]{no}", "\U0001f469\u200d\U0001f4bb\U0001f44d\U0001f3fd\u2764\ufe0f x", "caf\u00e9 CAF\u00c9 cafe\u0301 na\u00efve \u00d1and\u00fa Cr\u00e8me Br\u00fbl\u00e9e \u0141\u00f3d\u017a \u00d8l",
+]
+GPT1_POOLS = [
+    "abcdeilnorstuABCDEILNORSTU", "abcdefgh ", " \t\n\u3000\u2028", ".,;:!?'\"-()", "\u03b1\u03c3\u03c2\u03a3\u0391\u03ac\u0386", "\u0130\u0131I\u0307", "\u00e9\u00c9\u00fc\u1e69\u0301\u0323\u0327\u0345",
+    "".join(chr(c) for c in range(0xAC00, 0xAC20)) + "\u1100\u1161\u11a8\u302e\u302f", "\u4e00\u4e8c\uf900\U0002f800", "\u304c\u304b\u3099\u30d1", "\x00\x01\x1c\x85\u200d\u00ad\ufffd\ue000\u0378", "\u1b44\u302e\u302f\U0001d165\u0301a",
+]
+GPT1_WORDS = [UNK, "<UNK>", "_start_", "_START_", "Foo", "<Bar>", "'s", "...", " the "]
+
+
+def random_texts(count, seed, more_pools=(), words=(EOT, "<m>", "foo", "'s", "'LL", "  ")):
     """Texts of assigned characters (by Python's Unicode tables), from pools of awkward ones."""
     rng = random.Random(seed)
     anything = [chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) not in ("Cn", "Cs")]
@@ -72,6 +95,7 @@ def random_texts(count, seed):
         ".,;:!?-_()[]{}<>|/\\\"'`~@#$%^&*+=", "\u0301\u0308\u200b\u200d\ufeff\u180e\u00ad", "".join(chr(c) for c in range(0xAC00, 0xAC40)),
         "".join(chr(c) for c in range(0x4E00, 0x4E40)), "".join(chr(c) for c in range(0x1F600, 0x1F640)), anything, anything,
     ]
+    pools.extend(more_pools)
     texts = []
     for _ in range(count):
         text = ""
@@ -79,7 +103,7 @@ def random_texts(count, seed):
             pool = rng.choice(pools)
             text += "".join(rng.choice(pool) for _ in range(rng.randrange(1, 5)))
             if rng.random() < 0.04:
-                text += rng.choice([EOT, "<m>", "foo", "'s", "'LL", "  "])
+                text += rng.choice(words)
         texts.append(text)
     return texts
 
@@ -100,6 +124,24 @@ def train(alphabet):
     model = json.loads(tokenizer.to_str())["model"]
     merges = [m if isinstance(m, str) else " ".join(m) for m in model["merges"]]
     return {**model["vocab"], EOT: len(model["vocab"])}, merges
+
+
+GREEK = "\u03bf\u03b4\u03cc\u03c2 \u03c4\u03b7\u03c2 \u03bf\u03b4\u03bf\u03c5 \u03bf\u03b4\u03bf\u03c3"
+
+
+def train_words():
+    """GPT-1's kind: <unk> first, then the characters, each alone and as the end of a word, then what merges make."""
+    tokenizer = Tokenizer(models.BPE(unk_token=UNK))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    text = SAMPLE + GREEK + " " + " ".join("bbbbbbbb thethethe" for _ in range(3))
+    tokenizer.train_from_iterator([text] * 3, trainers.BpeTrainer(vocab_size=480, end_of_word_suffix="</w>"))
+    merges = [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in json.loads(tokenizer.to_str())["model"]["merges"]]
+    characters = set("".join(left + right for left, right in merges).replace("</w>", ""))
+    characters |= set("abcdefghijklmnopqrstuvwxyz0123456789.,;:!?'\"-()<>_\u4e2d\u4e8c\u304b\u3099\u1112\u1161\u11ab\u1100\u11a8\u302e\u302f\u1b44\u03b1\u00df\u0131")
+    tokens = [UNK] + [c + end for end in ("", "</w>") for c in sorted(characters)]
+    tokens += [m for m in dict.fromkeys(left + right for left, right in merges) if m not in set(tokens)]
+    return {t: i for i, t in enumerate(tokens)}, [" ".join(m) for m in merges]
 
 
 def tokenizer_json(vocab, merges, pairs, **parts):
@@ -179,8 +221,30 @@ def variants():
     }
 
 
+def gpt1_variants():
+    vocab, merges = train_words()
+    n = len(vocab)
+    lines = "#version: 0.2\n" + "".join(m + "\n" for m in merges)
+    config = {"model_type": "openai-gpt", "vocab_size": n + 8}
+    added = {str(n): flags("_start_", special=True), str(n + 1): flags("_delimiter_", special=True), str(n + 2): flags("_classify_", special=True, lstrip=True),
+             str(n + 3): flags("Foo", normalized=True), str(n + 4): flags("foo", rstrip=True, normalized=True), str(n + 5): flags("<Bar>", special=True), "0": flags(UNK, special=True)}
+    bert = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True}
+    model = {"type": "BPE", "dropout": None, "unk_token": UNK, "continuing_subword_prefix": "", "end_of_word_suffix": "</w>", "fuse_unk": False, "vocab": vocab, "merges": merges}
+    return {
+        "gpt1": {"config.json": config, "vocab.json": vocab, "merges.txt": lines},
+        "gpt1_json": {"config.json": config, "tokenizer_config.json": {"tokenizer_class": "OpenAIGPTTokenizer", "unk_token": UNK}, "tokenizer.json": {
+            "version": "1.0", "truncation": None, "padding": None, "added_tokens": [dict(id=0, **flags(UNK, special=True))], "normalizer": bert,
+            "pre_tokenizer": {"type": "BertPreTokenizer"}, "post_processor": None, "decoder": {"type": "BPEDecoder", "suffix": "</w>"}, "model": model}},
+        "gpt1_original": {"encoder_bpe_40000.json": json.dumps(vocab), "vocab_40000.bpe": lines},
+        "gpt1_added": {"config.json": config, "vocab.json": vocab, "merges.txt": lines, "tokenizer_config.json": {
+            "tokenizer_class": "OpenAIGPTTokenizer", "unk_token": UNK, "additional_special_tokens": ["_start_", "_delimiter_", "_classify_", "<Bar>"], "added_tokens_decoder": added}},
+        "gpt1_legacy": {"config.json": config, "vocab.json": vocab, "merges.txt": lines, "added_tokens.json": {"_start_": n, "_delimiter_": n + 1, "_classify_": n + 2, "<Bar>": n + 3},
+                        "special_tokens_map.json": {"unk_token": UNK, "bos_token": "_start_", "cls_token": "_classify_"}},
+    }
+
+
 def write_directories(out):
-    for name, files in variants().items():
+    for name, files in {**variants(), **gpt1_variants()}.items():
         os.makedirs(os.path.join(out, name), exist_ok=True)
         for file, content in files.items():
             text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
@@ -217,12 +281,34 @@ def lines_of(name, out):
                 yield " ".join(["special" if special else "plain", text.encode("utf-8").hex() or "-", *map(str, ids)])
 
 
+def gpt1_lines(name, out):
+    same = {"gpt1_json": "gpt1", "gpt1_original": "gpt1", "gpt1_decoded": "gpt1"}.get(name, name)
+    slow = transformers.OpenAIGPTTokenizer.from_pretrained(os.path.join(out, same))
+    assert not slow.is_fast and slow.fix_text is None
+    long = {"gpt1": 1000, "gpt1_added": 300}.get(name, 50)
+    texts = [t for t in EDGES + GPT1 if name == "gpt1" or len(t) < 120] + random_texts(long, 3, GPT1_POOLS * 2, GPT1_WORDS)
+    for text in texts:
+        if name == "gpt1_decoded":
+            ids = encode(slow, text, True)
+            string = "".join(slow.convert_ids_to_tokens(ids)).replace("</w>", " ")
+            assert string.strip() == slow.convert_tokens_to_string(slow.convert_ids_to_tokens(ids))
+            yield " ".join(["special", string.encode("utf-8").hex() or "-", *map(str, ids)])
+            continue
+        for special in (True, False):
+            ids = encode(slow, text, special)
+            if special or ids != encode(slow, text, True):
+                yield " ".join(["special" if special else "plain", text.encode("utf-8").hex() or "-", *map(str, ids)])
+
+
 def main():
     check = sys.argv[1:] == ["--check"]
     if not check:
         write_directories(OUT)
-    for name in ["tales", *variants()]:
-        text = "".join(line + "\n" for line in lines_of(name, OUT))
+    names = {name: lines_of for name in ["tales", *variants()]}
+    if int(transformers.__version__.split(".")[0]) < 5:
+        names.update({name: gpt1_lines for name in [*gpt1_variants(), "gpt1_decoded"]})
+    for name, lines in names.items():
+        text = "".join(line + "\n" for line in lines(name, OUT))
         path = os.path.join(OUT, name + ".txt")
         if check:
             with open(path, encoding="utf-8") as f:
@@ -232,7 +318,7 @@ def main():
         else:
             with open(path, "w", encoding="utf-8") as f:
                 f.write(text)
-            assert "\nplain " in text and "\nspecial " in text
+            assert "special " in text and ("\nplain " in text or name == "gpt1_decoded")
             print(f"{name}: {text.count(chr(10))} texts, {len(text)} bytes")
 
 
