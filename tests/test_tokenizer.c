@@ -38,6 +38,14 @@ static void test_added_tokens(void **state)
     check_fixture("roles", NULL, 100, CHECK_IDS);
 }
 
+// OPT's four files, as published: GPT-2's kind, and </s> goes first. GPT-Neo's are GPT-2's.
+static void test_kin(void **state)
+{
+    (void)state;
+    check_fixture("opt", NULL, 100, CHECK_IDS);
+    check_fixture("neo", NULL, 100, CHECK_BOTH);
+}
+
 // What is put before a text.
 static void test_edges(void **state)
 {
@@ -268,6 +276,10 @@ static void test_small_is_good(void **state)
     expect_ids("ab", "2");
     write_text("config.json", "{}"); // Hugging Face's default, 50257
     expect_ids("ab", "2");
+    write_text("config.json", "{\"model_type\": \"opt\"}"); // 50272
+    write_text("added_tokens.json", "{\"aa\": 50271}");
+    expect_ids("aa", "50271");
+    remove_file("added_tokens.json");
     remove_file("vocab.json");
     write_text("tokenizer.json", small_json);
     expect_ids("abb##<|endoftext|># a", "2 1 4 5 3 6 0");
@@ -431,6 +443,7 @@ int main(void)
         cmocka_unit_test(test_tales),
         cmocka_unit_test(test_forms),
         cmocka_unit_test(test_added_tokens),
+        cmocka_unit_test(test_kin),
         cmocka_unit_test(test_edges),
         cmocka_unit_test(test_holes),
         cmocka_unit_test(test_invalid_pieces),

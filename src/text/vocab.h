@@ -60,7 +60,8 @@ void vocab_free(struct Vocab *vocab); // accepts a zeroed or half-made one
 // The functions below name `file` in their sentences.
 
 // Adds a token in the byte-level alphabet of GPT-2 (`Ġthe` is " the"); one that holds another character stands
-// for its own bytes. Where words have ends, it stands for its own bytes with a blank for WORD_END. Errors (VKGPT_BAD_MODEL): the id or the token is there already, the id is past `size`.
+// for its own bytes. Where words have ends, it stands for its own bytes with a blank for WORD_END. Errors
+// (VKGPT_BAD_MODEL): the id or the token is there already, the id is past `size`.
 int vocab_add(struct Vocab *vocab, const char *file, const char *symbols, int64_t id, vkgpt_error *err);
 // Adds the next merge. Errors (VKGPT_BAD_MODEL): left, right or both together are no token.
 int vocab_add_merge(struct Vocab *vocab, const char *file, const char *left, size_t left_bytes, const char *right,
