@@ -14,7 +14,7 @@ static const struct LayerSize SIZES[] = {
     {.dim = 7, .heads = 7, .head_dim = 1, .inner = 7, .vocab = 50257, .context = 96, .span = 64, .rows = 5,
      .first = 62, .chunks = 3, .weights = WEIGHTS_F16, .kv = KV_F16, .scale = 1.0f, .foreign = true},
     {.dim = 37, .heads = 3, .head_dim = 9, .inner = 77, .vocab = 307, .context = 576, .span = 64, .rows = 70,
-     .first = 63, .chunks = 3, .weights = WEIGHTS_F32, .kv = KV_F32, .activation = ACTIVATION_GELU_ERF,
+     .first = 191, .chunks = 3, .weights = WEIGHTS_F32, .kv = KV_F32, .activation = ACTIVATION_GELU_ERF,
      .position_offset = 2, .foreign = true},
     {.dim = 255, .heads = 17, .head_dim = 15, .inner = 255, .vocab = 307, .context = 129, .span = 128, .rows = 65,
      .first = 64, .chunks = 2, .weights = WEIGHTS_F32, .kv = KV_F16, .activation = ACTIVATION_SILU, .mean = 1e5,

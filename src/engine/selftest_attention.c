@@ -48,17 +48,11 @@ static void fill_sequence(const struct Stage *stage, struct Attention *a, uint32
                           uint32_t position, uint32_t rows)
 {
     const struct TestLayer *l = stage->layer;
-    size_t width = (size_t)l->size->heads * l->size->head_dim, at = first_row * width;
+    size_t at = (size_t)first_row * l->size->heads * l->size->head_dim;
     fill_cache(l, a->k, a->keys, sequence, position + rows, 101);
     fill_cache(l, a->v, a->values, sequence, position + rows, 111);
-    for (uint32_t r = 0; r < rows;
-         r++, at += width) { // a query sees what its window holds as if there were nothing before it
-        uint32_t seen = position + r + 1,
-                 hidden = l->size->window && seen > l->size->window ? seen - l->size->window : 0;
-        reference_attend(1, seen - hidden - 1, l->size->heads, l->size->head_dim, a->queries + at,
-                         a->keys + hidden * width, a->values + hidden * width, (double)scale_of(l->size), true,
-                         a->want + at);
-    }
+    reference_attend_window(rows, position, l->size->heads, l->size->head_dim, a->queries + at, a->keys, a->values,
+                            (double)scale_of(l->size), l->size->window, a->want + at);
 }
 
 static void fill_all(const struct Stage *stage, struct Attention *a)
