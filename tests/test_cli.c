@@ -15,7 +15,7 @@
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
 #define MISSING VKGPT_SOURCE_DIR "/no/such/place"
 
-static const char *const NAMES[] = {"generate", "logits", "perplexity", "tokenize", "detokenize", "devices", "bench", "selftest"};
+static const char *const NAMES[] = {"generate", "logits", "perplexity", "tokenize", "detokenize", "devices", "bench", "selftest", "make-model"};
 #define NAME_COUNT (sizeof NAMES / sizeof NAMES[0])
 
 // A file under the name of the test's process, removed by file_drop.
@@ -58,6 +58,13 @@ static void test_wrong_flags(void **state)
     assert_sentence(RUN("perplexity"), 2, "no text is given");
     assert_sentence(RUN("detokenize"), 2, "detokenize needs ids");
     assert_sentence(RUN("bench", "-p", "0", "-n", "0"), 2, "nothing to measure");
+    assert_sentence(RUN("make-model"), 2, "make-model needs a preset: gpt2, gpt2-medium");
+    assert_sentence(RUN("make-model", "gpt2"), 2, "-o DIR");
+    assert_sentence(RUN("make-model", "gpt4", "-o", "x"), 2, "no preset 'gpt4'");
+    assert_sentence(RUN("make-model", "gpt2", "gpt3-125m", "-o", "x"), 2, "'gpt3-125m' stands alone");
+    assert_sentence(RUN("make-model", "gpt2", "-o", "x", "--heads", "5"), 2, "768 is no multiple of 5 heads");
+    assert_sentence(RUN("make-model", "gpt2", "-o", "x", "--layers", "0"), 2, "--layers is 0");
+    assert_sentence(RUN("make-model", "gpt2", "-o", "x", "--layers", "1", "-m", MISSING), 1, MISSING);
     assert_sentence(RUN("help", "sing"), 2, "help takes a command");
     assert_sentence(RUN("help", "--completions", "csh"), 2, "bash|zsh|fish");
 }

@@ -25,6 +25,9 @@ const struct Command COMMANDS[] = {
      "vkgpt bench -p 128 -n 64 -o csv", bench_main},
     {"selftest", SELFTEST, "every kernel against a plain C reference, on this device", "[--report FILE]",
      "vkgpt selftest --report selftest.json", selftest_main},
+    {"make-model", MAKE_MODEL, "a model of the papers' sizes with random weights, for benchmarks and tests",
+     "PRESET -o DIR [--dtype f16|f32|bf16] [--seed N] [--shards N] [--layers N ...]; its tokens are those of -m",
+     "vkgpt make-model gpt2 -o gpt2-random", make_model_main},
     {0},
 };
 

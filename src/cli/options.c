@@ -69,13 +69,43 @@ const struct Flag FLAGS[] = {
 
     {SELFTEST, FLAG_FILE, {"--report"}, "FILE", AT(report),
      .help = "write device, limits, results and a short bench as one JSON to send in"},
-    {GENERATE | PERPLEXITY | TOKENIZE | DEVICES, FLAG_SWITCH, {"--json"}, NULL, AT(json),
+    {MAKE_MODEL, FLAG_WORD, {"PRESET"}, NULL, AT(preset),
+     .help = "gpt2, gpt2-medium, gpt2-large, gpt2-xl, gpt3-125m, ... gpt3-175b"},
+    {MAKE_MODEL, FLAG_DIR, {"-o", "--output"}, "DIR", AT(output), .help = "the directory to write"},
+    {MAKE_MODEL, FLAG_CHOICE, {"--dtype"}, "f16|f32|bf16", AT(dtype), .help = "of the weights in the file (f16)"},
+    {MAKE_MODEL, FLAG_INT, {"-s", "--seed"}, "N", AT(model_seed), UP_TO(0, INT64_MAX), .help = "of the random numbers (0)"},
+    {MAKE_MODEL, FLAG_INT, {"--shards"}, "N", AT(shards), UP_TO(1, 99999), .help = "files to spread the weights over (1)"},
+    {MAKE_MODEL, FLAG_INT, {"--layers"}, "N", AT(layers), UP_TO(1, 4096), .help = "other than the preset's"},
+    {MAKE_MODEL, FLAG_INT, {"--heads"}, "N", AT(heads), UP_TO(1, 1 << 20), .help = "likewise"},
+    {MAKE_MODEL, FLAG_INT, {"--dim"}, "N", AT(dim), UP_TO(1, 1 << 20), .help = "width, likewise"},
+    {MAKE_MODEL, FLAG_INT, {"--inner"}, "N", AT(inner), UP_TO(1, 1 << 24), .help = "width of the feed-forward layer (4 times the width)"},
+    {MAKE_MODEL, FLAG_INT, {"--context"}, "N", AT(positions), UP_TO(1, 1 << 24), .help = "positions, likewise"},
+    {MAKE_MODEL, FLAG_INT, {"--vocab"}, "N", AT(vocab), UP_TO(1, 1 << 24), .help = "rows of the token table, likewise"},
+
+    {PLAN, FLAG_WORD, {"PRESET"}, NULL, AT(preset), .help = "a model of the papers, in place of -m: gpt2, ... gpt3-175b"},
+    {PLAN, FLAG_CHOICE, {"--weights"}, "auto|f32|f16|q8_0|q4_0|q4_k", AT(plan_weights),
+     .help = "format of the matrices on the device; auto: f16 (auto)"},
+    {PLAN, FLAG_CHOICE, {"--kv"}, "auto|f32|f16|q8_0", AT(plan_kv), .help = "format of the KV cache; auto: f16 (auto)"},
+    {PLAN, FLAG_INT, {"-c", "--ctx-size", "--ctx"}, "N", AT(context), UP_TO(0, INT32_MAX),
+     .help = "positions of the cache, up to the model's; 0: the model's (0)"},
+    {PLAN, FLAG_INT, {"-b", "--batch"}, "N", AT(batch), UP_TO(1, 1 << 16), .help = "sequences at once (1)"},
+    {PLAN, FLAG_BYTES, {"--device-memory"}, "SIZE", AT(device_memory), WITHIN(1, 1e18),
+     .help = "what it has to fit into, such as 80GiB or 24GB"},
+    {PLAN, FLAG_INT, {"--devices"}, "N", AT(devices), UP_TO(1, 4096), .help = "devices to cut the layers over (1)"},
+    {PLAN, FLAG_REAL, {"--tokens"}, "N", AT(train_tokens), WITHIN(1, 1e30), .help = "to train on (300e9, as GPT-3)"},
+    {PLAN, FLAG_REAL, {"--flops"}, "N", AT(flops), WITHIN(1, 1e30), .help = "FLOP/s of one device while it trains (28e12, a V100)"},
+    {PLAN, FLAG_REAL, {"--price"}, "X", AT(price), WITHIN(0, 1e12), .help = "of an hour of one device, to reckon the cost of training"},
+    {PLAN, FLAG_BYTES, {"--bandwidth"}, "RATE", AT(bandwidth), WITHIN(1, 1e18),
+     .help = "of one device's memory, such as 900GB/s, for the least time per token (900GB/s, a V100)"},
+    {PLAN, FLAG_SWITCH, {"--explain"}, NULL, AT(explain), .help = "name the formula of each number"},
+
+    {GENERATE | PERPLEXITY | TOKENIZE | DEVICES | PLAN, FLAG_SWITCH, {"--json"}, NULL, AT(json),
      .help = "print one JSON object"},
 
     {RUNS, FLAG_INT, {"-c", "--ctx-size"}, "N", AT(context), UP_TO(0, INT32_MAX),
      .help = "positions of the cache, up to the model's; 0: the model's (0)"},
-    {RUNS, FLAG_CHOICE, {"--weights"}, "auto|f32|f16", AT(weights),
-     .help = "format of the matrices on the device; auto: f16 (auto)"},
+    {RUNS, FLAG_CHOICE, {"--weights"}, "auto|f32|f16|q8_0|q4_0|q4_k", AT(weights),
+     .help = "format of the matrices on the device, quantised at load; auto: f16 (auto)"},
     {RUNS, FLAG_CHOICE, {"--kv"}, "auto|f32|f16", AT(kv), .help = "format of the KV cache; auto: f16 (auto)"},
     {GENERATE | BENCH, FLAG_INT, {"--submit"}, "N", AT(submit), UP_TO(0, 32),
      .help = "tokens per submission to the device; 0: about 100 ms of work (0)"},
@@ -105,6 +135,12 @@ struct Options options_default(void)
         .bench_prompt = -1,
         .bench_predict = -1,
         .repetitions = 5,
+        .batch = 1,
+        .devices = 1,
+        .train_tokens = 300e9,
+        .flops = 28e12,
+        .bandwidth = 900e9,
+        .shards = 1,
     };
 }
 
@@ -154,6 +190,31 @@ static bool read_real(struct Parse *parse, const struct Flag *flag, const char *
     return true;
 }
 
+// 80GiB, 24GB, 900GB/s, 1000000: a number, and a unit of bytes where there is one.
+static bool read_bytes(struct Parse *parse, const struct Flag *flag, const char *name, const char *text, double *value)
+{
+    static const struct Unit {
+        const char *name;
+        double bytes;
+    } units[] = {
+        {"", 1},        {"B", 1},         {"KB", 1e3},       {"MB", 1e6},           {"GB", 1e9},          {"TB", 1e12},
+        {"PB", 1e15},   {"KiB", 1 << 10}, {"MiB", 1 << 20},  {"GiB", 1 << 30},      {"TiB", 0x1p40},      {"PiB", 0x1p50},
+    };
+    char *end;
+    double number = strtod(text, &end);
+    size_t length = strlen(end);
+    if (length >= 2 && strcmp(end + length - 2, "/s") == 0) length -= 2;
+    for (size_t i = 0; starts_number(text) && end > text && !isnan(number) && i < sizeof units / sizeof units[0]; i++) {
+        if (strlen(units[i].name) != length || strncmp(end, units[i].name, length) != 0) continue;
+        number *= units[i].bytes;
+        if (!(number >= flag->least && number <= flag->most))
+            return wrong(parse, "%s is %s, it has to lie between %g and %g bytes", name, text, flag->least, flag->most);
+        *value = number;
+        return true;
+    }
+    return wrong(parse, "%s takes bytes with a unit of KB, MB, GB, TB, KiB, MiB, GiB or TiB, not '%s'", name, text);
+}
+
 static bool read_choice(struct Parse *parse, const struct Flag *flag, const char *name, const char *text, int *value)
 {
     int place = 0;
@@ -182,6 +243,7 @@ static bool set_value(struct Parse *parse, struct Options *options, const struct
     switch (flag->kind) {
     case FLAG_INT: return read_integer(parse, flag, name, text, member);
     case FLAG_REAL: return read_real(parse, flag, name, text, member);
+    case FLAG_BYTES: return read_bytes(parse, flag, name, text, member);
     case FLAG_CHOICE: return read_choice(parse, flag, name, text, member);
     case FLAG_STOP: return add_stop(parse, options, name, text);
     default: *(const char **)member = text; return true;
@@ -194,11 +256,24 @@ static bool set_value(struct Parse *parse, struct Options *options, const struct
 static const struct Flag *find_flag(unsigned commands, const char *text, size_t length)
 {
     for (const struct Flag *flag = FLAGS; flag->names[0]; flag++) {
-        if (!(flag->commands & commands)) continue;
+        if (!(flag->commands & commands) || flag->kind == FLAG_WORD) continue;
         for (int i = 0; i < FLAG_MAX_NAMES && flag->names[i]; i++)
             if (strlen(flag->names[i]) == length && strncmp(flag->names[i], text, length) == 0) return flag;
     }
     return NULL;
+}
+
+// Takes a value that stands alone, where the command knows one that it has not got yet.
+static bool take_word(enum CommandBit command, struct Options *options, const char *argument)
+{
+    if (argument[0] == '-') return false;
+    for (const struct Flag *flag = FLAGS; flag->names[0]; flag++) {
+        const char **word = (const char **)((char *)options + flag->offset);
+        if (!(flag->commands & command) || flag->kind != FLAG_WORD || *word) continue;
+        *word = argument;
+        return true;
+    }
+    return false;
 }
 
 static bool unknown(struct Parse *parse, const char *argument, size_t length)
@@ -216,6 +291,7 @@ bool options_parse(enum CommandBit command, int argc, char **argv, struct Option
     *options = options_default();
     for (int i = 0; i < argc; i++) {
         const char *argument = argv[i];
+        if (take_word(command, options, argument)) continue;
         bool is_long = strncmp(argument, "--", 2) == 0;
         size_t length = is_long ? strcspn(argument, "=") : strlen(argument);
         const char *value = argument[length] == '=' ? argument + length + 1 : NULL;

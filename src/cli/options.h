@@ -13,6 +13,8 @@ enum CommandBit {
     DEVICES = 1 << 5,
     BENCH = 1 << 6,
     SELFTEST = 1 << 7,
+    PLAN = 1 << 8,
+    MAKE_MODEL = 1 << 9,
 };
 
 #define MAX_STOPS 64
@@ -42,6 +44,15 @@ struct Options {
     // bench: -1 where the size is left to the model's context
     int64_t bench_prompt, bench_predict, bench_depth, repetitions;
     int bench_format; // enum BenchFormat
+    // plan and make-model
+    const char *preset;
+    int plan_weights, plan_kv;                                      // enum PlanFormat
+    int64_t batch, devices;
+    double device_memory, bandwidth, train_tokens, flops, price;    // bytes, bytes/s; 0: not given
+    bool explain;
+    int64_t layers, heads, dim, inner, positions, vocab;            // 0: the preset's
+    int64_t model_seed, shards;
+    int dtype;                                                      // the place in f16|f32|bf16
 };
 
 enum FlagKind {
@@ -51,7 +62,9 @@ enum FlagKind {
     FLAG_DIR,    // likewise; completes to directories
     FLAG_INT,    // int64_t in [low, high]
     FLAG_REAL,   // double in [least, most]
+    FLAG_BYTES,  // likewise, of bytes or bytes/s: 80GiB, 900GB/s
     FLAG_CHOICE, // int: the place in `value`, "a|b|c"
+    FLAG_WORD,   // const char *: a value that stands alone; names[0] is what --help calls it
     FLAG_STOP,   // one more of Options.stops
 };
 
