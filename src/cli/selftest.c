@@ -11,7 +11,7 @@
 static void on_result(void *user, const vkgpt_selftest_result *r)
 {
     cJSON *results = user, *json = cJSON_CreateObject();
-    printf("%-16s %-32s %10.2e of %8.1e  %s\n", r->kernel, r->size, r->error, r->bound, r->pass ? "pass" : "FAIL");
+    printf("%-22s %-60s %10.2e of %8.1e  %s\n", r->kernel, r->size, r->error, r->bound, r->pass ? "pass" : "FAIL");
     fflush(stdout);
     cJSON_AddStringToObject(json, "kernel", r->kernel);
     cJSON_AddStringToObject(json, "size", r->size);
