@@ -85,7 +85,7 @@ const vkgpt_device_info *vkgpt_device_describe(const vkgpt_device *device);
 
 typedef struct vkgpt_tokenizer vkgpt_tokenizer;
 
-// Opens the tokenizer of a Hugging Face directory (tokenizer.json, or vocab.json and merges.txt; with
+// Opens the tokenizer inside a GGUF file, or of a Hugging Face directory (tokenizer.json, or vocab.json and merges.txt; with
 // added_tokens.json and tokenizer_config.json where they are). Needs no device. vocab_size is the model's
 // (ids must lie below it), or 0 to take what config.json of the directory says.
 int vkgpt_tokenizer_open(const char *dir, uint32_t vocab_size, vkgpt_tokenizer **tok, vkgpt_error *err);
@@ -127,7 +127,7 @@ typedef struct vkgpt_model_info {
     char note[128];              // what the user should hear about the load, or ""
 } vkgpt_model_info;
 
-// Loads a checkpoint directory onto the device: config.json, and model.safetensors or pytorch_model.bin,
+// Loads a checkpoint onto the device: a GGUF file, or a directory with config.json, and model.safetensors or pytorch_model.bin,
 // sharded or not. The files are mapped, checked, and uploaded once.
 int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_options *options,
                      vkgpt_model **model, vkgpt_error *err);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE // sched_getaffinity
 #include "base/os.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -177,6 +178,53 @@ int os_write(const char *path, const void *data, size_t bytes, vkgpt_error *err)
     return code;
 }
 
+int os_save_begin(const char *path, struct Saving *saving, vkgpt_error *err)
+{
+    *saving = (struct Saving){.fd = -1};
+    size_t size = strlen(path) + 32;
+    struct stat st;
+    bool there = stat(path, &st) == 0;
+    if (there && !S_ISREG(st.st_mode)) return fail(err, VKGPT_BAD_FILE, "%s: is no file that can be replaced", path);
+    char *target = there ? realpath(path, NULL) : strdup(path); // a link stays a link
+    if (target) size = strlen(target) + 32;
+    char *temporary = malloc(size);
+    if (!target || !temporary) {
+        free(target);
+        free(temporary);
+        return fail_memory(err, path, size);
+    }
+    snprintf(temporary, size, "%s.%ld.tmp", target, (long)getpid());
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+    int code = fd < 0 ? fail_errno(err, path, "write a file beside it") : 0;
+    if (code) {
+        free(target);
+        free(temporary);
+        return code;
+    }
+    if (there) (void)!fchmod(fd, st.st_mode & 07777); // the bytes matter more than the permissions
+    *saving = (struct Saving){fd, temporary, target};
+    return 0;
+}
+
+int os_save_write(struct Saving *saving, const void *data, size_t bytes, vkgpt_error *err)
+{
+    return write_all(saving->fd, data, bytes) ? 0 : fail_errno(err, saving->target, "write");
+}
+
+int os_save_end(struct Saving *saving, bool keep, vkgpt_error *err)
+{
+    int code = 0;
+    if (!saving->target) return 0;
+    if (close(saving->fd) != 0 && keep) code = fail_errno(err, saving->target, "write");
+    if (!code && keep && rename(saving->temporary, saving->target) != 0)
+        code = fail_errno(err, saving->target, "replace");
+    if (code || !keep) unlink(saving->temporary);
+    free(saving->temporary);
+    free(saving->target);
+    *saving = (struct Saving){.fd = -1};
+    return code;
+}
+
 // ---------------------------------------------------------------------------------------------- places
 
 bool os_exists(const char *path)
@@ -205,6 +253,19 @@ int os_make_dirs(const char *path)
     int result = os_is_dir(copy) ? 0 : -1;
     free(copy);
     return result;
+}
+
+size_t os_find(const char *dir, const char *suffix, char *name, size_t size)
+{
+    DIR *list = opendir(dir);
+    size_t count = 0, end = strlen(suffix);
+    for (struct dirent *entry; list && (entry = readdir(list));) {
+        size_t length = strlen(entry->d_name);
+        if (length <= end || length >= size || strcmp(entry->d_name + length - end, suffix) != 0) continue;
+        if (count++ == 0 || strcmp(entry->d_name, name) < 0) memcpy(name, entry->d_name, length + 1);
+    }
+    if (list) closedir(list);
+    return count;
 }
 
 static bool fits(int written, size_t size)

@@ -17,9 +17,22 @@ void os_unmap(struct Mapping *mapping);
 int os_read(const char *path, size_t limit, char **data, size_t *bytes, vkgpt_error *err);
 // Writes a file so that a reader sees all of it or nothing: a temporary file beside it, then a rename.
 int os_write(const char *path, const void *data, size_t bytes, vkgpt_error *err);
+
+// A file that is written piece by piece, and that a reader sees whole or not at all. Zeroed is closed.
+struct Saving {
+    int fd;
+    char *temporary, *target; // target NULL: nothing is open
+};
+int os_save_begin(const char *path, struct Saving *saving, vkgpt_error *err);
+int os_save_write(struct Saving *saving, const void *data, size_t bytes, vkgpt_error *err);
+// Gives the file its name, replacing one of that name; or, when it is not to be kept, removes what was written.
+int os_save_end(struct Saving *saving, bool keep, vkgpt_error *err);
+
 bool os_exists(const char *path);      // a file or directory
 bool os_is_dir(const char *path);
 int os_make_dirs(const char *path);    // like mkdir -p; 0 on success
+// How many names in a directory end in `suffix`; the first by alphabet that fits goes into `name`.
+size_t os_find(const char *dir, const char *suffix, char *name, size_t size);
 double os_seconds(void);               // a monotonic clock
 unsigned os_cores(void);
 // Bytes of physical memory not in use, or 0 when unknown.

@@ -5,6 +5,9 @@
 #include "base/os.h"
 #include "cli/model_path.h"
 #include "cli/progress.h"
+#include "model/gguf.h"
+#include "model/path.h"
+#include "text/gguf_vocab.h"
 
 #define MIB (1024.0 * 1024.0)
 
@@ -12,7 +15,9 @@
 static bool has_tokenizer(const char *dir)
 {
     static const char *const FILES[] = {"tokenizer.json", "vocab.json"};
-    char path[4200];
+    char path[PATH_BYTES + 200];
+    bool is_gguf;
+    if (!gguf_path(dir, &is_gguf, path, NULL) && is_gguf) return gguf_vocab_there(path);
     for (size_t i = 0; i < sizeof FILES / sizeof FILES[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", dir, FILES[i]);
         if (os_exists(path)) return true;

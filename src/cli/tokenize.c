@@ -7,6 +7,8 @@
 #include "cli/input.h"
 #include "cli/model_path.h"
 #include "cli/print_json.h"
+#include "model/gguf.h"
+#include "model/path.h"
 
 static int open_tokenizer(const struct Options *options, char *dir, size_t size, vkgpt_tokenizer **tok, vkgpt_error *err)
 {
@@ -62,7 +64,15 @@ int tokenize_main(const struct Options *options)
 // The model's number of ids, which may be larger than the tokenizer's: tables are padded.
 static int read_vocab(const char *dir, uint32_t *vocab, vkgpt_error *err)
 {
-    char path[4200];
+    char path[PATH_BYTES + 200];
+    struct Config gguf = {0};
+    bool is_gguf;
+    int from = gguf_path(dir, &is_gguf, path, err);
+    if (!from && is_gguf) from = gguf_config_read(path, &gguf, err);
+    if (from || is_gguf) {
+        *vocab = gguf.vocab;
+        return from;
+    }
     snprintf(path, sizeof path, "%s/config.json", dir);
     cJSON *config;
     int code = json_read(path, 1 << 24, &config, err);

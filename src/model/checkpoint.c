@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "model/gguf.h"
 #include "model/openai.h"
 #include "model/path.h"
 #include "model/safetensors.h"
@@ -32,13 +33,16 @@ static const struct Source {
 
 // What other programs call their weights, for the sentence when there is nothing else.
 static const char *const foreign[] = {
-    "model.gguf", "ggml-model-f16.gguf", "ggml-model-f32.gguf", "tf_model.h5", "flax_model.msgpack", "rust_model.ot",
+    "tf_model.h5", "flax_model.msgpack", "rust_model.ot",
     "model.ckpt.index", "adapter_model.safetensors",
 };
 
 static int fail_no_weights(const char *dir, vkgpt_error *err)
 {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], gguf[256];
+    if (os_find(dir, ".gguf", gguf, sizeof gguf))
+        return fail(err, VKGPT_BAD_MODEL, "%s: the weights are in %s only, which holds its config too: give its path",
+                    dir, gguf);
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
         if (!path_join(path, dir, foreign[i], NULL) && os_exists(path))
             return fail(err, VKGPT_BAD_MODEL,
@@ -157,29 +161,52 @@ static const struct Slot opt_layer[] = {
     END_OF_SLOTS,
 };
 
+static const struct Slot gguf_model[] = {
+    {"position_embd.weight", OF_MODEL(wpe), POSITIONS, DIM, false, ALWAYS},
+    {"output_norm.weight", OF_MODEL(ln_f_gain), DIM, ONE, false, ALWAYS},
+    {"output_norm.bias", OF_MODEL(ln_f_bias), DIM, ONE, false, ALWAYS},
+    END_OF_SLOTS,
+};
+
+static const struct Slot gguf_layer[] = {
+    {"attn_norm.weight", OF_LAYER(ln_1_gain), DIM, ONE, false, ALWAYS},
+    {"attn_norm.bias", OF_LAYER(ln_1_bias), DIM, ONE, false, ALWAYS},
+    {"attn_qkv.weight", OF_LAYER(c_attn), QKV, DIM, false, ALWAYS},
+    {"attn_qkv.bias", OF_LAYER(c_attn_bias), QKV, ONE, false, ALWAYS},
+    {"attn_output.weight", OF_LAYER(c_proj), DIM, DIM, false, ALWAYS},
+    {"attn_output.bias", OF_LAYER(c_proj_bias), DIM, ONE, false, ALWAYS},
+    {"ffn_norm.weight", OF_LAYER(ln_2_gain), DIM, ONE, false, ALWAYS},
+    {"ffn_norm.bias", OF_LAYER(ln_2_bias), DIM, ONE, false, ALWAYS},
+    {"ffn_up.weight", OF_LAYER(c_fc), INNER, DIM, false, ALWAYS},
+    {"ffn_up.bias", OF_LAYER(c_fc_bias), INNER, ONE, false, ALWAYS},
+    {"ffn_down.weight", OF_LAYER(c_out), DIM, INNER, false, ALWAYS},
+    {"ffn_down.bias", OF_LAYER(c_out_bias), DIM, ONE, false, ALWAYS},
+    END_OF_SLOTS,
+};
+
 // What one architecture calls its weights. Either prefix stands before all of them, that of the class with a head or
 // that of the class without.
 static const struct Names {
     const char *architecture;
     const char *prefixes[2];
-    const char *wte;
+    const char *wte, *head; // the head's has no prefix
     const struct Slot *model;
     const char *layers; // before the layer's number
     const struct Slot *layer;
 } names[] = {
-    {"gpt2", {"transformer.", ""}, "wte.weight", gpt2_model, "h", gpt_layer},
-    {"openai-gpt", {"transformer.", ""}, "tokens_embed.weight", gpt1_model, "h", gpt_layer},
-    {"gpt_neo", {"transformer.", ""}, "wte.weight", gpt2_model, "h", neo_layer},
-    {"opt", {"model.decoder.", "decoder."}, "embed_tokens.weight", opt_model, "layers", opt_layer},
-};
+    {"gpt2", {"transformer.", ""}, "wte.weight", "lm_head.weight", gpt2_model, "h", gpt_layer},
+    {"openai-gpt", {"transformer.", ""}, "tokens_embed.weight", "lm_head.weight", gpt1_model, "h", gpt_layer},
+    {"gpt_neo", {"transformer.", ""}, "wte.weight", "lm_head.weight", gpt2_model, "h", neo_layer},
+    {"opt", {"model.decoder.", "decoder."}, "embed_tokens.weight", "lm_head.weight", opt_model, "layers", opt_layer},
+}, gguf_names = {"gpt2", {"", ""}, "token_embd.weight", "output.weight", gguf_model, "blk", gguf_layer};
 
-static const char head_name[] = "lm_head.weight";
 static const struct Slot slot_table = {NULL, 0, VOCAB, EMBED, false, ALWAYS}; // wte and the head
 
-static const struct Names *names_of(const struct Config *config)
+static const struct Names *names_of(const struct Checkpoint *c)
 {
     const struct Names *n = names;
-    while (strcmp(n->architecture, config->architecture) != 0) n++; // config_read knows no others
+    if (c->gguf) return &gguf_names;
+    while (strcmp(n->architecture, c->config.architecture) != 0) n++; // config_read knows no others
     return n;
 }
 
@@ -215,7 +242,7 @@ static const struct Tensor *find(const struct Checkpoint *c, const char *name)
     const struct Tensor *tensor = NULL;
     for (int i = 0; i < 2 && !tensor; i++) {
         char prefixed[128];
-        snprintf(prefixed, sizeof prefixed, "%s%s", names_of(&c->config)->prefixes[i], name);
+        snprintf(prefixed, sizeof prefixed, "%s%s", names_of(c)->prefixes[i], name);
         tensor = table_find(&c->table, prefixed);
     }
     return tensor;
@@ -238,15 +265,18 @@ static int weight_take(const struct Config *config, const struct Slot *slot, con
                     shape_text(tensor->rank, tensor->shape, is), shape_text(rank, shape, wanted));
     }
     if (tensor->dtype == DTYPE_OTHER)
-        return fail(err, VKGPT_BAD_MODEL, "%s: tensor %.200s is of type %s, not F32, F16 or BF16", tensor->file,
-                    tensor->name, tensor->dtype_name);
+        return fail(err, VKGPT_BAD_MODEL, "%s: tensor %.200s is of type %s, not F32, F16, BF16 or one of the block formats",
+                    tensor->file, tensor->name, tensor->dtype_name);
     *weight = (struct Weight){tensor, slot->in_out};
     return 0;
 }
 
 static int fail_absent(const struct Checkpoint *c, const char *path, const char *name, vkgpt_error *err)
 {
-    const char *const *prefixes = names_of(&c->config)->prefixes;
+    const char *const *prefixes = names_of(c)->prefixes;
+    if (c->gguf)
+        return fail(err, VKGPT_BAD_MODEL, "%s: tensor %s is absent, and gpt2.block_count is %u", path, name,
+                    c->config.layers);
     return fail(err, VKGPT_BAD_MODEL, "%s: tensor %s%s is absent, and so is %s%s", path, prefixes[0], name, prefixes[1],
                 name);
 }
@@ -269,7 +299,7 @@ static int slots_fill(const struct Checkpoint *c, const struct Slot *slots, cons
 
 static int layers_fill(struct Checkpoint *c, const char *path, vkgpt_error *err)
 {
-    const struct Names *n = names_of(&c->config);
+    const struct Names *n = names_of(c);
     size_t bytes = c->config.layers * sizeof *c->layers;
     c->layers = calloc(c->config.layers, sizeof *c->layers);
     if (!c->layers) return fail_memory(err, path, bytes);
@@ -287,7 +317,7 @@ static bool weights_equal(const struct Weight *a, const struct Weight *b)
 {
     const struct Tensor *x = a->tensor, *y = b->tensor;
     size_t strides = (size_t)x->rank * sizeof *x->stride;
-    if (x->dtype == y->dtype && x->bytes == y->bytes && memcmp(x->stride, y->stride, strides) == 0 &&
+    if (x->dtype == y->dtype && x->block == y->block && x->bytes == y->bytes && memcmp(x->stride, y->stride, strides) == 0 &&
         (x->data == y->data || memcmp(x->data, y->data, x->bytes) == 0))
         return true;
     for (int64_t o = 0; o < x->shape[0]; o++) {
@@ -306,7 +336,7 @@ static bool weights_equal(const struct Weight *a, const struct Weight *b)
 // nothing, and one that differs is a head of its own.
 static int tables_fill(struct Checkpoint *c, const char *path, vkgpt_error *err)
 {
-    const char *wte_name = names_of(&c->config)->wte;
+    const char *wte_name = names_of(c)->wte, *head_name = names_of(c)->head;
     const struct Tensor *wte = find(c, wte_name), *head = table_find(&c->table, head_name);
     bool tied = c->config.tied_head;
     if (!wte && tied) wte = head;
@@ -334,15 +364,32 @@ static void name_of(const char *dir, char *name, size_t size)
     snprintf(name, size, "%.*s", (int)(end - start < size ? end - start : size - 1), dir + start);
 }
 
+static int gguf_open(const char *path, struct Checkpoint *checkpoint, vkgpt_error *err)
+{
+    struct Gguf gguf;
+    checkpoint->gguf = true;
+    int code = gguf_read(path, &checkpoint->table, &gguf, err);
+    if (!code) code = gguf_config(&gguf, &checkpoint->table, &checkpoint->config, err);
+    gguf_free(&gguf);
+    return code;
+}
+
+static int directory_open(const char *dir, struct Checkpoint *checkpoint, char path[PATH_BYTES], vkgpt_error *err)
+{
+    int code = config_read(dir, &checkpoint->config, err);
+    return code ? code : tensors_read(dir, &checkpoint->table, path, err);
+}
+
 int checkpoint_open(const char *dir, struct Checkpoint *checkpoint, vkgpt_error *err)
 {
     char path[PATH_BYTES];
+    bool is_gguf;
     *checkpoint = (struct Checkpoint){0};
     name_of(dir, checkpoint->name, sizeof checkpoint->name);
-    int code = config_read(dir, &checkpoint->config, err);
-    if (!code) code = tensors_read(dir, &checkpoint->table, path, err);
+    int code = gguf_path(dir, &is_gguf, path, err);
+    if (!code) code = is_gguf ? gguf_open(path, checkpoint, err) : directory_open(dir, checkpoint, path, err);
     if (!code) code = tables_fill(checkpoint, path, err);
-    if (!code) code = slots_fill(checkpoint, names_of(&checkpoint->config)->model, "", checkpoint, path, err);
+    if (!code) code = slots_fill(checkpoint, names_of(checkpoint)->model, "", checkpoint, path, err);
     if (!code) code = layers_fill(checkpoint, path, err);
     if (code) checkpoint_close(checkpoint);
     return code;

@@ -5,9 +5,14 @@
 
 #include "base/map.h"
 #include "base/os.h"
+#include "model/blocks.h"
 #include "model/config.h"
 
-enum Dtype { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_OTHER }; // other: U8, BOOL, I64, ...: of tensors that are ignored
+enum Dtype {
+    DTYPE_F32, DTYPE_F16, DTYPE_BF16,
+    DTYPE_BLOCKS, // Tensor.block says which; row-major, every row a whole number of blocks
+    DTYPE_OTHER,  // U8, BOOL, I64, ...: of tensors that are ignored
+};
 
 #define TENSOR_MAX_RANK 8
 
@@ -15,7 +20,8 @@ struct Tensor {
     const char *name;   // as in the file
     const char *file;   // path, for sentences
     enum Dtype dtype;
-    const char *dtype_name; // as in the file: "F32", "torch.HalfStorage"
+    enum BlockFormat block; // of DTYPE_BLOCKS
+    const char *dtype_name; // as in the file: "F32", "torch.HalfStorage", "Q4_K"
     int rank;
     int64_t shape[TENSOR_MAX_RANK];
     int64_t stride[TENSOR_MAX_RANK]; // in elements; row-major unless a PyTorch file says otherwise
@@ -56,6 +62,7 @@ struct LayerWeights {
 
 struct Checkpoint {
     struct Config config;
+    bool gguf; // the tensors have GGUF's names
     struct TensorTable table;
     struct Weight wte;  // (vocab, embed_dim)
     struct Weight wpe;  // (position_offset + context, dim)
@@ -63,10 +70,11 @@ struct Checkpoint {
     struct Weight project_in, project_out; // (dim, embed_dim), (embed_dim, dim); absent where embed_dim is dim
     struct Weight ln_f_gain, ln_f_bias; // (dim); absent without a final norm
     struct LayerWeights *layers;
-    char name[256]; // the directory's last component
+    char name[256]; // the directory's last component, or the file's
 };
 
-// Opens a directory: config.json, then model.safetensors, model.safetensors.index.json, pytorch_model.bin,
+// Opens a GGUF file of architecture gpt2 (gguf.h), given by its path or as the only one in a directory without a
+// config.json; or a Hugging Face directory: config.json, then model.safetensors, model.safetensors.index.json, pytorch_model.bin,
 // pytorch_model.bin.index.json or params_shapes.json (OpenAI's release of GPT-1, which has no config.json), the
 // first that is there. Every weight that the config asks for is found and its shape checked. Where the
 // config ties the head but the file holds another lm_head.weight, of other values than wte, that one is the head
@@ -80,7 +88,7 @@ void checkpoint_close(struct Checkpoint *checkpoint); // accepts a half-made or 
 void weight_row(const struct Weight *weight, int64_t o, int64_t first, int64_t count, float *out);
 // Rows [o, o + rows) of width `in` as float into out (rows, in), cache-friendly for both orders.
 void weight_rows(const struct Weight *weight, int64_t o, int64_t rows, int64_t in, float *out);
-// The same rows as half precision: f16 sources bit for bit, f32 and bf16 rounded as by float_to_half.
+// The same rows as half precision: f16 sources bit for bit, the others rounded as by float_to_half.
 void weight_rows_half(const struct Weight *weight, int64_t o, int64_t rows, int64_t in, uint16_t *out);
 // The largest finite magnitude of the weight, to see whether it fits half precision.
 float weight_max_abs(const struct Weight *weight);

@@ -114,7 +114,7 @@ void table_free(struct TensorTable *table)
 
 size_t dtype_bytes(enum Dtype dtype)
 {
-    return dtype == DTYPE_F32 ? 4 : dtype == DTYPE_OTHER ? 0 : 2;
+    return dtype == DTYPE_F32 ? 4 : dtype == DTYPE_BLOCKS || dtype == DTYPE_OTHER ? 0 : 2;
 }
 
 const char *shape_text(int rank, const int64_t *shape, char text[SHAPE_BYTES])

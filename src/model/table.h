@@ -15,7 +15,7 @@ void *table_room(struct TensorTable *table, size_t bytes);
 const struct Tensor *table_find(const struct TensorTable *table, const char *name);
 void table_free(struct TensorTable *table);
 
-// Bytes of one element, 0 for DTYPE_OTHER.
+// Bytes of one element, 0 for DTYPE_BLOCKS and DTYPE_OTHER.
 size_t dtype_bytes(enum Dtype dtype);
 
 #define SHAPE_BYTES 192

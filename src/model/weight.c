@@ -170,6 +170,40 @@ static int64_t min64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+// Blocks are unpacked a few at a time; `first` and `count` need not fall on their borders.
+#define UNPACKED 256
+
+static void blocks_floats(const struct Tensor *t, int64_t at, int64_t count, float *out)
+{
+    const struct BlockInfo *info = &BLOCK_INFO[t->block];
+    int64_t into = at % info->weights;
+    const uint8_t *blocks = t->data + at / info->weights * info->bytes;
+    if (into == 0 && count >= info->weights) { // whole blocks go straight to their place
+        int64_t whole = count - count % info->weights;
+        block_unpack(t->block, blocks, (size_t)whole, out);
+        blocks += whole / info->weights * info->bytes;
+        out += whole;
+        count -= whole;
+    }
+    for (float values[UNPACKED]; count > 0; into = 0, blocks += info->bytes) {
+        int64_t taken = min64(info->weights - into, count);
+        block_unpack(t->block, blocks, info->weights, values);
+        memcpy(out, values + into, (size_t)taken * sizeof *out);
+        out += taken;
+        count -= taken;
+    }
+}
+
+static void blocks_halves(const struct Tensor *t, int64_t at, int64_t count, uint16_t *out)
+{
+    float values[4 * UNPACKED];
+    for (int64_t taken; count > 0; at += taken, out += taken, count -= taken) {
+        taken = min64(4 * UNPACKED, count);
+        blocks_floats(t, at, taken, values);
+        halves_of_float((const uint8_t *)values, taken, out);
+    }
+}
+
 static void rows_run(const struct Weight *weight, int64_t o, int64_t rows, int64_t in, RunFn *run, uint8_t *out,
                      int64_t out_bytes)
 {
@@ -188,16 +222,23 @@ static void rows_run(const struct Weight *weight, int64_t o, int64_t rows, int64
 
 void weight_rows(const struct Weight *weight, int64_t o, int64_t rows, int64_t in, float *out)
 {
-    rows_run(weight, o, rows, in, run_floats, (uint8_t *)out, sizeof *out);
+    if (weight->tensor->dtype == DTYPE_BLOCKS) blocks_floats(weight->tensor, o * in, rows * in, out);
+    else rows_run(weight, o, rows, in, run_floats, (uint8_t *)out, sizeof *out);
 }
 
 void weight_rows_half(const struct Weight *weight, int64_t o, int64_t rows, int64_t in, uint16_t *out)
 {
-    rows_run(weight, o, rows, in, run_halves, (uint8_t *)out, sizeof *out);
+    if (weight->tensor->dtype == DTYPE_BLOCKS) blocks_halves(weight->tensor, o * in, rows * in, out);
+    else rows_run(weight, o, rows, in, run_halves, (uint8_t *)out, sizeof *out);
 }
 
 void weight_row(const struct Weight *weight, int64_t o, int64_t first, int64_t count, float *out)
 {
+    const struct Tensor *t = weight->tensor;
+    if (t->dtype == DTYPE_BLOCKS) {
+        blocks_floats(t, (t->rank == 2 ? o * t->stride[0] : 0) + first, count, out);
+        return;
+    }
     struct View view = view_of(weight);
     if (view.in_stride == 1) {
         run_floats(view.dtype, view_at(&view, o, first), count, out);

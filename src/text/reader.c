@@ -9,6 +9,9 @@
 #include "base/json.h"
 #include "base/os.h"
 #include "base/utf8.h"
+#include "model/gguf.h"
+#include "model/path.h"
+#include "text/gguf_vocab.h"
 
 #define MAX_FILE_BYTES ((size_t)128 << 20)
 #define ORIGINAL_VOCAB "encoder_bpe_40000.json" // of GPT-1 as OpenAI published it
@@ -600,6 +603,10 @@ static int read_all(struct Reader *r, uint32_t vocab_size)
 
 int reader_open(const char *dir, uint32_t vocab_size, struct Vocab *vocab, vkgpt_error *err)
 {
+    char path[PATH_BYTES];
+    bool is_gguf;
+    int from = gguf_path(dir, &is_gguf, path, err);
+    if (from || is_gguf) return from ? from : gguf_vocab_open(path, vocab_size, vocab, err);
     struct Reader r = {.dir = dir, .vocab = vocab, .err = err};
     int code = read_all(&r, vocab_size);
     cJSON_Delete(r.config);

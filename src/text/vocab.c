@@ -113,6 +113,17 @@ static bool decode_symbols(const char *symbols, size_t length, char *bytes, size
     return true;
 }
 
+size_t vocab_symbols(const char *bytes, size_t count, char *symbols)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        unsigned c = character_of_byte((unsigned char)bytes[i]);
+        if (c >= 0x80) symbols[n++] = (char)(0xC0 | c >> 6);
+        symbols[n++] = (char)(c >= 0x80 ? 0x80 | (c & 0x3F) : c);
+    }
+    return n;
+}
+
 // Writes the symbols with a blank for every WORD_END, as Hugging Face's convert_tokens_to_string does.
 static size_t decode_word(const char *symbols, char *bytes)
 {

@@ -80,6 +80,9 @@ void vocab_seal(struct Vocab *vocab);
 // The merge of two tokens, or NULL.
 const struct Merge *vocab_find_merge(const struct Vocab *vocab, uint32_t left, uint32_t right);
 
+// Bytes in the byte-level alphabet of GPT-2, two for each at most; returns how many there are.
+size_t vocab_symbols(const char *bytes, size_t count, char *symbols);
+
 // `text` made fit for a sentence: cut after some 40 bytes, control characters shown as '?'.
 struct Shown {
     char text[64];

@@ -1,0 +1,88 @@
+// The GGUF format, versions 2 and 3, little-endian: a header, keys with typed values, and tensors.
+// Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+#ifndef VKGPT_MODEL_GGUF_H
+#define VKGPT_MODEL_GGUF_H
+
+#include "base/map.h"
+#include "model/checkpoint.h"
+
+enum GgufType {
+    GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STRING, GGUF_ARRAY, GGUF_U64,
+    GGUF_I64, GGUF_F64, GGUF_TYPES,
+};
+
+#define GGUF_MAGIC "GGUF"
+#define GGUF_VERSION 3    // that is written
+#define GGUF_ALIGNMENT 32 // unless general.alignment says otherwise
+
+struct GgufText { // not ended by a NUL
+    const char *text;
+    size_t bytes;
+};
+
+struct GgufValue {
+    enum GgufType type;    // GGUF_ARRAY: of `count` values of type `element`
+    enum GgufType element;
+    uint64_t count;
+    const uint8_t *data;   // unaligned, in the mapping
+};
+
+struct GgufKey {
+    struct GgufText name;
+    struct GgufValue value;
+};
+
+struct Gguf {
+    const char *path;
+    uint32_t version;
+    struct GgufKey *keys;
+    size_t key_count;
+    struct Map by_name;
+};
+
+// Maps the file into the table, which keeps it, and adds its tensors under their own names, shapes turned round to
+// (out, in). A type that vkgpt does not unpack becomes DTYPE_OTHER. The Gguf points into the table's mapping and is
+// freed with gguf_free, also after an error.
+// Errors (VKGPT_BAD_FILE): another magic or version; counts, lengths, dimensions and offsets that overflow or pass the
+// end of the file; arrays of arrays; an alignment that is no power of two; types that are not known; a row that is no
+// multiple of its format's block; a key or tensor that is there twice.
+int gguf_read(const char *path, struct TensorTable *table, struct Gguf *gguf, vkgpt_error *err);
+void gguf_free(struct Gguf *gguf);
+
+// The value of a key, or NULL.
+const struct GgufValue *gguf_find(const struct Gguf *gguf, const char *key);
+
+// The functions below leave *value as it is where the key is absent. Errors (VKGPT_BAD_MODEL): another type, or out
+// of [min, max].
+int gguf_integer(const struct Gguf *gguf, const char *key, int64_t min, int64_t max, int64_t *value, vkgpt_error *err);
+int gguf_real(const struct Gguf *gguf, const char *key, double *value, vkgpt_error *err);
+int gguf_flag(const struct Gguf *gguf, const char *key, bool *value, vkgpt_error *err);
+int gguf_text(const struct Gguf *gguf, const char *key, struct GgufText *value, vkgpt_error *err);
+// An array of that element type.
+int gguf_array(const struct Gguf *gguf, const char *key, enum GgufType element, const struct GgufValue **value,
+               vkgpt_error *err);
+
+// The string at *at, which moves on to the next one of the array.
+struct GgufText gguf_next_text(const uint8_t **at);
+int32_t gguf_i32_at(const struct GgufValue *array, uint64_t index);
+
+bool gguf_text_is(struct GgufText text, const char *wanted);
+
+// A text cut and cleaned for a sentence.
+struct GgufShown {
+    char text[64];
+};
+struct GgufShown gguf_shown(struct GgufText text);
+
+// Facts of the model from the keys of architecture gpt2; `vocab` comes from the token table.
+// Errors (VKGPT_BAD_MODEL): another architecture, by name; a key absent or out of range; sizes that contradict one
+// another or the tensors (block_count, the token list).
+int gguf_config(const struct Gguf *gguf, const struct TensorTable *table, struct Config *config, vkgpt_error *err);
+// The same from a file.
+int gguf_config_read(const char *path, struct Config *config, vkgpt_error *err);
+
+// Whether a model's path means a GGUF file: one that ends in .gguf, or a directory with one such file and no
+// config.json. `path` (PATH_BYTES) becomes the file's. Several such files in a directory are an error.
+int gguf_path(const char *given, bool *is_gguf, char *path, vkgpt_error *err);
+
+#endif

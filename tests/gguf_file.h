@@ -1,0 +1,19 @@
+// A tiny GPT-2 as a GGUF file written by hand, and ways to spoil one thing in it.
+#ifndef TESTS_GGUF_FILE_H
+#define TESTS_GGUF_FILE_H
+
+#include "model_files.h"
+
+// The tiny model of model_files.h, its values by GGUF's names and order, with a tokenizer of 11 tokens: types go round
+// F32, F16, BF16. `alignment` other than 32 is written as a key.
+struct Bytes gguf_tiny(uint32_t version, uint32_t alignment);
+
+void gguf_add_text(struct Bytes *out, const char *text); // with its length before it
+void gguf_add_integer(struct Bytes *out, const char *key, uint32_t value); // a key of type uint32
+
+// The place behind the first `text` in the file, which has to be there.
+size_t gguf_behind(const struct Bytes *file, const char *text);
+// Overwrites `count` bytes at `distance` from that place.
+void gguf_patch(struct Bytes *file, const char *text, int distance, uint64_t value, int count);
+
+#endif
