@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "text/characters.h"
 #include "text/split.h"
 #include "tokenizer_files.h"
 
@@ -44,6 +45,7 @@ static void test_kin(void **state)
     (void)state;
     check_fixture("opt", NULL, 100, CHECK_IDS);
     check_fixture("neo", NULL, 100, CHECK_BOTH);
+    check_fixture("galactica", NULL, 400, CHECK_IDS); // NFKC, and more splits
 }
 
 // What is put before a text.
@@ -109,7 +111,8 @@ static void test_invalid_pieces(void **state)
     (void)state;
     struct Splitter splitter = {0};
     vkgpt_error err;
-    assert_int_equal(splitter_open(&splitter, &err), 0);
+    const struct Vocab vocab = {0}; // without rules
+    assert_int_equal(splitter_open(&splitter, &vocab, &err), 0);
     check_pieces(&splitter, "a|\xff\xfe|b");
     check_pieces(&splitter, "a| \xff|b");
     check_pieces(&splitter, "a| | \xff| b");          // the last blank goes with what follows
@@ -131,6 +134,33 @@ static void test_invalid_pieces(void **state)
     check_pieces(&splitter, "\xe1\xa0\x8e|a");        // U+180E: no blank
     check_pieces(&splitter, "a| |\xe2\x80\xa8|b");    // U+2028 is one; \s+(?!\S) leaves it, being the last
     splitter_close(&splitter);
+}
+
+// Each stays where it is in NFKC, and nothing composes across it.
+static void test_invalid_nfkc(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *wanted;
+    } cases[] = {
+        {"", ""},
+        {"e\xcc\x81", "\xc3\xa9"},
+        {"e\xff\xcc\x81", "e\xff\xcc\x81"},
+        {"\xef\xac\x81\xff\xef\xac\x81", "fi\xff" "fi"},
+        {"\xc3", "\xc3"},
+        {"a\xed\xa0\x80" "e\xcc\x81\xe1\x84", "a\xed\xa0\x80\xc3\xa9\xe1\x84"},
+        {"\xef\xb7\xba", "\xd8\xb5\xd9\x84\xd9\x89 \xd8\xa7\xd9\x84\xd9\x84\xd9\x87 \xd8\xb9\xd9\x84\xd9\x8a\xd9\x87 "
+                         "\xd9\x88\xd8\xb3\xd9\x84\xd9\x85"}, // the longest there is
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *out;
+        size_t bytes;
+        vkgpt_error err;
+        assert_int_equal(characters_nfkc(cases[i].text, strlen(cases[i].text), &out, &bytes, &err), 0);
+        assert_int_equal(bytes, strlen(cases[i].wanted));
+        assert_memory_equal(out, cases[i].wanted, bytes);
+        free(out);
+    }
 }
 
 // Such bytes come back, token by token; no merge of the default model holds a byte that UTF-8 never has.
@@ -235,6 +265,7 @@ static void test_long_texts(void **state)
     (void)state;
     check_long_texts(TALES);
     check_long_texts(FIXTURES "/sorted"); // its merges make "aaaa" of "a"
+    check_long_texts(FIXTURES "/galactica");
 }
 
 // ---------------------------------------------------------------------------------------------- bad files
@@ -423,6 +454,87 @@ static void test_bad_json(void **state)
     refuse_change(name, small_json, "\"added_tokens\": [", "\"added_tokens\": 3, \"x\": [", VKGPT_BAD_FILE, "added_tokens");
 }
 
+#define BYTE_LEVEL "{\"type\": \"ByteLevel\", \"add_prefix_space\": false}"
+#define RULE "{\"type\": \"Split\", \"pattern\": {\"String\": \"b#\"}, \"behavior\": \"Isolated\", \"invert\": false}"
+
+// The splits before ByteLevel, each of its kind, and what else is written there.
+static void test_rules(void **state)
+{
+    (void)state;
+    const char *name = "tokenizer.json";
+    char *json = text_replace(small_json, BYTE_LEVEL, "{\"type\": \"Sequence\", \"pretokenizers\": [" RULE ", " BYTE_LEVEL "]}");
+    write_text(name, json);
+    expect_ids("ab##", "0 1 3 3"); // ab, b# and #: no merge takes them
+    char *two = text_replace(json, RULE, "{\"type\": \"Split\", \"pattern\": {\"String\": \"##\"}, \"behavior\": \"Isolated\", \"invert\": false}, "
+                                         "{\"type\": \"Split\", \"pattern\": {\"String\": \"#\"}, \"behavior\": \"Isolated\", \"invert\": false}");
+    write_text(name, two);
+    expect_ids("ab##", "2 3 3"); // what one rule isolates, the next cuts
+    free(two);
+    write_text(name, json);
+    refuse_change(name, json, "\"String\": \"b#\"", "\"Regex\": \"b\"", VKGPT_BAD_MODEL, "pre_tokenizer {\"type\":\"Split\"");
+    refuse_change(name, json, "\"String\": \"b#\"", "\"String\": \"\"", VKGPT_BAD_MODEL, "\"String\":\"\"");
+    refuse_change(name, json, "\"String\": \"b#\"", "\"String\": 3", VKGPT_BAD_MODEL, "\"String\":3");
+    refuse_change(name, json, "\"Isolated\"", "\"MergedWithNext\"", VKGPT_BAD_MODEL, "MergedWithNext");
+    refuse_change(name, json, "\"invert\": false", "\"invert\": true", VKGPT_BAD_MODEL, "\"invert\":true");
+    refuse_change(name, json, "\"Split\"", "\"Punctuation\"", VKGPT_BAD_MODEL, "Punctuation");
+    refuse_change(name, json, RULE, "{\"type\": \"Digits\", \"individual_digits\": 1}", VKGPT_BAD_FILE, "individual_digits");
+    refuse_change(name, json, RULE, RULE "," RULE "," RULE "," RULE "," RULE "," RULE "," RULE "," RULE "," RULE, VKGPT_BAD_MODEL, "more than 8 rules");
+    refuse_change(name, json, BYTE_LEVEL, RULE, VKGPT_BAD_MODEL, "Split");
+    refuse_change(name, json, ", " BYTE_LEVEL, "", VKGPT_BAD_MODEL, "Split");
+    refuse_change(name, json, RULE ", " BYTE_LEVEL, "", VKGPT_BAD_MODEL, "Sequence");
+    refuse_file("tokenizer_config.json", "{\"add_prefix_space\": true}", VKGPT_BAD_MODEL, "add_prefix_space");
+    free(json);
+
+    write_text(name, small_json);
+    json = text_replace(small_json, "\"normalizer\": null", "\"normalizer\": {\"type\": \"NFKC\"}");
+    write_text(name, json);
+    expect_ids("\xef\xbd\x81\xef\xbd\x82#", "2 3");
+    write_text("tokenizer_config.json", "{\"added_tokens_decoder\": {\"7\": {\"content\": \"ba\", \"special\": false}}}");
+    expect_ids("a\xef\xbd\x82\xef\xbd\x81", "0 7"); // found in what NFKC makes
+    remove_file("tokenizer_config.json");
+    refuse_file("tokenizer_config.json", "{\"added_tokens_decoder\": {\"7\": {\"content\": \"\xef\xbd\x81\"}}}", VKGPT_BAD_MODEL, "NFKC");
+    free(json);
+}
+
+static const char digits_json[] =
+    "{\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": false}, " BYTE_LEVEL "]}, "
+    "\"model\": {\"vocab\": {\"a\": 0, \"7\": 1, \"77\": 2, \".\": 3, \"..\": 4, \".7\": 5}, \"merges\": [\"7 7\", \". 7\", \". .\"]}}";
+
+// Runs of digits as one and each alone, and literal text with a character that patterns have a use for.
+static void test_digits(void **state)
+{
+    (void)state;
+    const char *name = "tokenizer.json";
+    write_text(name, digits_json);
+    expect_ids("a77.7a", "0 2 3 1 0");
+    char *json = text_replace(digits_json, "false", "true");
+    write_text(name, json);
+    expect_ids("a77.7a", "0 1 1 3 1 0");
+    free(json);
+    json = text_replace(digits_json, "{\"type\": \"Digits\", \"individual_digits\": false}", RULE);
+    char *dots = text_replace(json, "b#", ".");
+    write_text(name, dots);
+    expect_ids("a77..", "0 2 3 3");
+    free(dots);
+    free(json);
+    static const char arabic[] = "\"vocab\": {\"\xc3\x99\": 0, \"\xc2\xa3\": 1, \"\xc3\x99\xc2\xa3\": 2, \"\xc3\x99\xc2\xa3\xc3\x99\xc2\xa3\": 3}, "
+                                 "\"merges\": [\"\xc3\x99 \xc2\xa3\", \"\xc3\x99\xc2\xa3 \xc3\x99\xc2\xa3\"]}}";
+    char *head = text_replace(digits_json, "\"vocab\"", "\n");
+    *strchr(head, '\n') = '\0';
+    size_t bytes = strlen(head) + sizeof arabic;
+    json = malloc(bytes);
+    assert_non_null(json);
+    snprintf(json, bytes, "%s%s", head, arabic);
+    write_text(name, json);
+    expect_ids("\xd9\xa3\xd9\xa3", "3");
+    char *each = text_replace(json, "false", "true");
+    write_text(name, each);
+    expect_ids("\xd9\xa3\xd9\xa3", "2 2");
+    free(each);
+    free(json);
+    free(head);
+}
+
 static void test_fuzz(void **state)
 {
     (void)state;
@@ -447,6 +559,7 @@ int main(void)
         cmocka_unit_test(test_edges),
         cmocka_unit_test(test_holes),
         cmocka_unit_test(test_invalid_pieces),
+        cmocka_unit_test(test_invalid_nfkc),
         cmocka_unit_test(test_invalid_ids),
         cmocka_unit_test(test_bytes_are_tokens),
         cmocka_unit_test(test_round_trip),
@@ -458,6 +571,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bad_added, setup, teardown),
         cmocka_unit_test_setup_teardown(test_implied_special, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_json, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rules, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_digits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fuzz, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

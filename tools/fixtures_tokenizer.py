@@ -88,6 +88,18 @@ GPT1_POOLS = [
 GPT1_WORDS = [UNK, "<UNK>", "_start_", "_START_", "Foo", "<Bar>", "'s", "...", " the "]
 
 
+MARKS = "()[]{}!\"#$%&'*+,-./:;<=>?\\^_`|~@"
+MARKER = "SPL1T-TH1S-Pl3A5E"
+GALACTICA = [
+    MARKER, "M" + MARKER + "K" + MARKER, " " + MARKER + MARKER + " x", MARKER[:-1] + MARKER, "[START_AMINO]M" + MARKER + "A[END_AMINO]", "<s>a</s> <pad><unk>",
+    "2023 1,000.50 x1y2 \u00bd\u2460\u0663\u2162\u00b2\u3007", "wait...what?!!! --- ==> (((a))) [[b]] {c}} a##b$$$c %%&&''\"\"", "!!?? !?!? ~~~``^^||__\\\\//", "...." * 30, "a . b ? c", "it's they'll 's 'S", "@@ \u20ac\u20ac \u2026\u2026 \u3002\u3002",
+    "\n\n\na\n b \n\n c\r\n\t\n", "  a   b  ", "\u00a0\u3000x\u2003", "\ufb01ne \uff21\uff42\uff43\uff11 \u2075 \u2122 \u210c \u33a5 \ufdfa \u1e9b\u0323 \u017f\u0307", "e\u0301 \u00e9 a\u0323\u0307 a\u0307\u0323 \u1e69 s\u0307\u0323",
+    "\u1112\u1161\u11ab \ud55c \u1112\u1161 \uffa1\uffc2 \u3131", "\uff76\uff9e \u304b\u3099", "\u212b \u2126 \uf900 \U0002f800 \u0344 \u0958 \U0001d15e", "\u0301a", "a" + "\u0323\u0301" * 100, "\u037e \u2024 \u2025 \u2026", "\U0001d7d8\U0001d7d9 \u2474", "<S> [start_ref] [START_REF][START_REF] x[END_REF]\uff1cs\uff1e",
+]
+GALACTICA_POOLS = ["!!??..--==((", "0123456789", "\n\n ", "\ufb01\uff21\uff11\u2460\u00bd\u2026\u2122", "\u1100\u1161\u11a8\uac00", "\u0301\u0323\u0307aes", "[]{}()<>"]
+GALACTICA_WORDS = [MARKER, "<s>", "[START_REF]", "</s>", "'s", " the"]
+
+
 def random_texts(count, seed, more_pools=(), words=(EOT, "<m>", "foo", "'s", "'LL", "  ")):
     """Texts of assigned characters (by Python's Unicode tables), from pools of awkward ones."""
     rng = random.Random(seed)
@@ -181,6 +193,23 @@ def template(vocab, tokens):
             "special_tokens": {t: {"id": t, "ids": [vocab[t]], "tokens": [t]} for t in tokens}}
 
 
+def galactica(vocab, merges):
+    """Galactica's tokenizer.json around its model, as those of the models that took it over (Nougat) have it too."""
+    special = ["<s>", "<pad>", "</s>", UNK, "[START_REF]", "[END_REF]", "[START_AMINO]", "[END_AMINO]"]
+    more = [left + " " + c for c in MARKS for left in ("\u0120", c)]  # which a split keeps apart, and does not
+    merges = merges + [m for m in more if m not in merges]
+    tokens = dict.fromkeys([*special, *vocab, *(m.replace(" ", "") for m in more)])
+    vocab = {t: i for i, t in enumerate(tokens)}
+    def split(pattern, behavior):
+        return {"type": "Split", "pattern": pattern, "behavior": behavior, "invert": False}
+    marks = r"""[\(\)\[\]\{\}]|([!"\#\$%\&'\*\+,\-\./:;<=>\?\\\^_`\|\~])\1*"""
+    rules = [split({"String": MARKER}, "Removed"), {"type": "Digits", "individual_digits": True}, split({"Regex": marks}, "Isolated"), split({"String": "\n"}, "Isolated"),
+             {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}]
+    return {"config.json": {"model_type": "opt", "vocab_size": len(vocab) + 8}, "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast"},
+            "tokenizer.json": tokenizer_json(vocab, merges, False, added_tokens=[dict(id=i, **flags(t, special=True)) for i, t in enumerate(special)], post_processor=None,
+                                             normalizer={"type": "NFKC"}, pre_tokenizer={"type": "Sequence", "pretokenizers": rules})}
+
+
 def variants():
     """name -> {file name: content}; a str is written as it stands, anything else as JSON."""
     vocab, merges = train(pre_tokenizers.ByteLevel.alphabet())
@@ -220,6 +249,7 @@ def variants():
                 "tokenizer_config.json": {"errors": "replace", **{role: {"__type": "AddedToken", **t} for role, t in opt_roles.items()}, "add_prefix_space": False,
                                           "add_bos_token": True, "special_tokens_map_file": None, "tokenizer_class": "GPT2Tokenizer"}},
         "neo": {**plain, "config.json": {"model_type": "gpt_neo", "vocab_size": n + 16, "tokenizer_class": "GPT2Tokenizer"}},
+        "galactica": galactica(vocab, merges),
         "space": {**plain, "tokenizer_config.json": {"add_prefix_space": True}},
         "space_json": {"config.json": config, "tokenizer_config.json": {"add_prefix_space": True},
                        "tokenizer.json": tokenizer_json(vocab, merges, True)},
@@ -288,6 +318,8 @@ def open_tokenizers(name, out):
 def lines_of(name, out):
     fast, slow = open_tokenizers(name, out)
     texts = EDGES + ADDED + random_texts(400, 1) if name == "tales" else EDGES_SHORT + ADDED + random_texts(20, 2)
+    if name == "galactica":
+        texts = GALACTICA + [f"a {c} {c}{c} x{c}{c}{c}y \u00a7{c}{c}" for c in MARKS] + texts + random_texts(300, 4, GALACTICA_POOLS * 2, GALACTICA_WORDS)
     if name == "opt":
         texts = ["</s>", "a</s>b", " </s> <pad><s> <unk> x", "</s></s>\n", *texts]
     for text in texts:

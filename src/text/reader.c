@@ -1,6 +1,7 @@
 // One function per file or per part of one; struct Reader is what they share.
 #include "text/reader.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,14 +225,59 @@ static int read_bpe(struct Reader *r, const cJSON *model)
     return 0;
 }
 
-// ByteLevel with GPT-2's own pattern, alone or as a sequence of one; BertPreTokenizer for GPT-1.
+// The literal text as a pattern.
+static int add_literal_rule(struct Reader *r, const char *literal, bool removed)
+{
+    char *pattern = malloc(2 * strlen(literal) + 1), *p = pattern;
+    if (!pattern) return fail_memory(r->err, r->path, 2 * strlen(literal) + 1);
+    for (const char *s = literal; *s; s++) {
+        if ((unsigned char)*s < 0x80 && ispunct((unsigned char)*s)) *p++ = '\\';
+        *p++ = *s;
+    }
+    *p = '\0';
+    int code = vocab_add_rule(r->vocab, r->path, pattern, removed, r->err);
+    free(pattern);
+    return code;
+}
+
+// A Split of literal text, or of Galactica's one pattern: brackets, and runs of one mark. Others might mean something
+// else to PCRE2 than to Hugging Face's Oniguruma.
+static int read_split(struct Reader *r, const cJSON *split)
+{
+    static const char regex[] = "[\\(\\)\\[\\]\\{\\}]|([!\"\\#\\$%\\&'\\*\\+,\\-\\./:;<=>\\?\\\\\\^_`\\|\\~])\\1*";
+    static const char same[] = "[()\\[\\]{}]|!+|\"+|#+|\\$+|%+|&+|'+|\\*+|\\++|,+|-+|\\.+|/+|:+|;+|<+|=+|>+|\\?+|\\\\+|\\^+|_+|`+|"
+                               "\\|+|~+"; // needs no stack for long runs
+    const cJSON *pattern = json_get(split, "pattern"), *literal = json_get(pattern, "String");
+    bool removed = is_text(json_get(split, "behavior"), "Removed");
+    bool known = (removed || is_text(json_get(split, "behavior"), "Isolated")) && cJSON_IsFalse(json_get(split, "invert"));
+    if (known && cJSON_IsString(literal) && *literal->valuestring)
+        return add_literal_rule(r, literal->valuestring, removed);
+    if (known && is_text(json_get(pattern, "Regex"), regex))
+        return vocab_add_rule(r->vocab, r->path, same, removed, r->err);
+    return refuse(r, "pre_tokenizer", split);
+}
+
+// A split that goes before ByteLevel.
+static int read_rule(struct Reader *r, const cJSON *rule)
+{
+    bool individual;
+    if (is_type(rule, "Split")) return read_split(r, rule);
+    if (!is_type(rule, "Digits")) return refuse(r, "pre_tokenizer", rule);
+    int code = get_flag(r, rule, "individual_digits", false, &individual);
+    return code ? code : vocab_add_rule(r->vocab, r->path, individual ? "\\p{N}" : "\\p{N}+", false, r->err);
+}
+
+// ByteLevel with GPT-2's own pattern, alone or as the last of a sequence; BertPreTokenizer for GPT-1.
 static int read_pre_tokenizer(struct Reader *r, const cJSON *pre, bool *add_prefix_space)
 {
     if (r->gpt1_class) return is_type(pre, "BertPreTokenizer") ? 0 : refuse(r, "pre_tokenizer", pre);
     if (is_type(pre, "Sequence")) {
         const cJSON *list = json_get(pre, "pretokenizers");
-        if (cJSON_GetArraySize(list) != 1) return refuse(r, "pre_tokenizer", pre);
-        pre = list->child;
+        if (!cJSON_GetArraySize(list)) return refuse(r, "pre_tokenizer", pre);
+        for (pre = list->child; pre->next; pre = pre->next) {
+            int code = read_rule(r, pre);
+            if (code) return code;
+        }
     }
     bool use_regex;
     if (!is_type(pre, "ByteLevel")) return refuse(r, "pre_tokenizer", pre);
@@ -255,6 +301,8 @@ static int read_bert_normalizer(struct Reader *r, const cJSON *normalizer)
 static int read_normalizer(struct Reader *r, const cJSON *normalizer)
 {
     if (r->gpt1_class) return read_bert_normalizer(r, normalizer);
+    r->vocab->nfkc = is_type(normalizer, "NFKC");
+    if (r->vocab->nfkc) return 0;
     bool empty = is_type(normalizer, "Sequence") && cJSON_GetArraySize(json_get(normalizer, "normalizers")) == 0;
     return !normalizer || empty ? 0 : refuse(r, "normalizer", normalizer);
 }
@@ -551,6 +599,22 @@ static int read_added_tokens(struct Reader *r)
     return code ? code : make_roles_special(r);
 }
 
+// What does not go together with rules and NFKC: a space before every piece, and added tokens that NFKC would change.
+static int check_rules(struct Reader *r)
+{
+    const struct Vocab *v = r->vocab;
+    if (v->rule_count && v->add_prefix_space)
+        return fail(r->err, VKGPT_BAD_MODEL, "%s: add_prefix_space is not supported with splits before ByteLevel", r->path);
+    for (size_t i = 0; i < v->added_count && v->nfkc; i++) {
+        const struct AddedToken *a = &v->added[i];
+        for (size_t k = 0; k < a->length && a->normalized; k++)
+            if ((unsigned char)a->text[k] >= 0x80)
+                return fail(r->err, VKGPT_BAD_MODEL, "%s: the added token \"%s\" is normalized and not ASCII, which is "
+                            "not supported with NFKC", r->path, shown(a->text, a->length).text);
+    }
+    return 0;
+}
+
 // add_prefix_space, add_bos_token.
 static int read_edges(struct Reader *r)
 {
@@ -558,6 +622,7 @@ static int read_edges(struct Reader *r)
     int code = look_for(r, "tokenizer_config.json");
     if (!code) code = get_flag(r, r->settings, "add_prefix_space", r->vocab->add_prefix_space, &r->vocab->add_prefix_space);
     if (!code) code = get_flag(r, r->settings, "add_bos_token", false, &bos);
+    if (!code) code = check_rules(r);
     if (code || !bos || r->has_json) return code;
     uint32_t id;
     const char *text = token_of_role(r, "bos_token");

@@ -31,9 +31,13 @@
 // is dropped. A token's bytes have a blank for </w>, so a decoded text differs from convert_tokens_to_string's by the
 // blanks at its ends.
 //
+// Galactica's tokenizer.json is GPT-2's kind with NFKC before it and splits at a marker, at digits, at marks and at
+// newlines: literal splits, that one pattern, and Digits are taken in any order before ByteLevel. NFKC is Unicode 15's
+// (utf8proc's); Hugging Face's leaves some 120 characters alone that came after Unicode 9.
+//
 // vocab_size 0 takes the one of config.json. Errors (VKGPT_BAD_FILE, VKGPT_BAD_MODEL): a file missing, damaged or
 // contradicting another; an id twice or past vocab_size; a merge of absent tokens; whatever in tokenizer.json would
-// change the ids and is not done here (a normalizer, another pre_tokenizer, another model type), by name.
+// change the ids and is not done here (another normalizer, pre_tokenizer or model type), by name.
 int reader_open(const char *dir, uint32_t vocab_size, struct Vocab *vocab, vkgpt_error *err);
 
 #endif

@@ -34,11 +34,15 @@ static int compile(const char *pattern, uint32_t options, void **code, vkgpt_err
     return 0;
 }
 
-int splitter_open(struct Splitter *splitter, vkgpt_error *err)
+int splitter_open(struct Splitter *splitter, const struct Vocab *vocab, vkgpt_error *err)
 {
     int code = compile(pieces_pattern, 0, &splitter->pieces, err);
     if (!code) code = compile(blanks_pattern, PCRE2_ANCHORED, &splitter->blanks, err);
     if (!code) code = compile(word_pattern, PCRE2_ANCHORED, &splitter->word, err);
+    for (size_t i = 0; !code && i < vocab->rule_count; i++) {
+        splitter->removed[i] = vocab->rules[i].removed;
+        code = compile(vocab->rules[i].pattern, 0, &splitter->rules[splitter->rule_count++], err);
+    }
     return code;
 }
 
@@ -47,6 +51,7 @@ void splitter_close(struct Splitter *splitter)
     pcre2_code_free(splitter->pieces);
     pcre2_code_free(splitter->blanks);
     pcre2_code_free(splitter->word);
+    for (size_t i = 0; i < splitter->rule_count; i++) pcre2_code_free(splitter->rules[i]);
     *splitter = (struct Splitter){0};
 }
 
@@ -73,23 +78,59 @@ int split_mask(const char *text, size_t bytes, char **copy, vkgpt_error *err)
 
 // ---------------------------------------------------------------------------------------------- matching
 
+struct Split { // a call of split_pieces
+    const struct Splitter *splitter;
+    const char *masked;
+    pcre2_match_data *match;
+    bool (*on_piece)(void *user, size_t offset, size_t length);
+    void *user;
+    bool stopped;
+    vkgpt_error *err;
+};
+
+// GPT-2's own pieces of [start, end), which is a text of its own to the pattern.
+static int cut_pieces(struct Split *s, size_t start, size_t end)
+{
+    const PCRE2_SIZE *span = pcre2_get_ovector_pointer(s->match);
+    PCRE2_SPTR text = (PCRE2_SPTR)s->masked + start;
+    for (size_t at = 0, bytes = end - start; at < bytes && !s->stopped; at = span[1]) {
+        int found = pcre2_match(s->splitter->pieces, text, bytes, at, PCRE2_NO_UTF_CHECK, s->match, NULL);
+        if (found < 1 || span[0] != at || span[1] <= at) // the alternatives cover every character
+            return fail(s->err, VKGPT_BAD_ARGUMENT, "PCRE2 cannot split the text at byte %zu of %zu (code %d)",
+                        start + at, end, found);
+        s->stopped = !s->on_piece(s->user, start + at, span[1] - at);
+    }
+    return 0;
+}
+
+// Cuts [start, end) by this rule, and what that makes by those that follow.
+static int cut_by_rule(struct Split *s, size_t rule, size_t start, size_t end)
+{
+    if (start == end || s->stopped) return 0;
+    if (rule == s->splitter->rule_count) return cut_pieces(s, start, end);
+    PCRE2_SPTR text = (PCRE2_SPTR)s->masked + start;
+    int code = 0;
+    for (size_t at = 0, bytes = end - start; !code && at < bytes;) {
+        int found = pcre2_match(s->splitter->rules[rule], text, bytes, at, PCRE2_NO_UTF_CHECK, s->match, NULL);
+        if (found < 1 && found != PCRE2_ERROR_NOMATCH)
+            return fail(s->err, VKGPT_BAD_ARGUMENT, "PCRE2 cannot split the text behind byte %zu of %zu (code %d)",
+                        start + at, end, found);
+        const PCRE2_SIZE *span = pcre2_get_ovector_pointer(s->match);
+        size_t from = found < 1 ? bytes : span[0], to = found < 1 ? bytes : span[1]; // the rules behind reuse it
+        code = cut_by_rule(s, rule + 1, start + at, start + from);
+        if (!code && !s->splitter->removed[rule]) code = cut_by_rule(s, rule + 1, start + from, start + to);
+        at = to;
+    }
+    return code;
+}
+
 int split_pieces(const struct Splitter *splitter, const char *masked, size_t bytes,
                  bool (*on_piece)(void *user, size_t offset, size_t length), void *user, vkgpt_error *err)
 {
-    pcre2_match_data *match = pcre2_match_data_create(1, NULL);
-    if (!match) return fail_memory(err, "a split", sizeof(PCRE2_SIZE) * 2);
-    const PCRE2_SIZE *span = pcre2_get_ovector_pointer(match);
-    int code = 0;
-    for (size_t at = 0; at < bytes; at = span[1]) {
-        int found = pcre2_match(splitter->pieces, (PCRE2_SPTR)masked, bytes, at, PCRE2_NO_UTF_CHECK, match, NULL);
-        if (found < 1 || span[0] != at || span[1] <= at) { // the alternatives cover every character
-            code = fail(err, VKGPT_BAD_ARGUMENT, "PCRE2 cannot split the text at byte %zu of %zu (code %d)", at, bytes,
-                        found);
-            break;
-        }
-        if (!on_piece(user, span[0], span[1] - span[0])) break;
-    }
-    pcre2_match_data_free(match);
+    struct Split s = {splitter, masked, pcre2_match_data_create(4, NULL), on_piece, user, false, err};
+    if (!s.match) return fail_memory(err, "a split", sizeof(PCRE2_SIZE) * 8);
+    int code = cut_by_rule(&s, 0, 0, bytes);
+    pcre2_match_data_free(s.match);
     return code;
 }
 

@@ -1,15 +1,19 @@
-// GPT-2's split of a text into pieces, and the classes of characters that go with it, through PCRE2.
+// The split of a text into pieces by a vocabulary's rules and then as GPT-2 does it, and the classes of characters
+// that go with it, through PCRE2.
 #ifndef VKGPT_TEXT_SPLIT_H
 #define VKGPT_TEXT_SPLIT_H
 
-#include "vkgpt.h"
+#include "text/vocab.h"
 
 struct Splitter {
     void *pieces; // compiled patterns
     void *blanks, *word;
+    void *rules[VOCAB_MAX_RULES];
+    bool removed[VOCAB_MAX_RULES];
+    size_t rule_count;
 };
 
-int splitter_open(struct Splitter *splitter, vkgpt_error *err);
+int splitter_open(struct Splitter *splitter, const struct Vocab *vocab, vkgpt_error *err);
 void splitter_close(struct Splitter *splitter); // accepts a zeroed one
 
 // The same number of bytes, in which each byte that is no part of well-formed UTF-8 has become U+0001: a character

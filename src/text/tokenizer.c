@@ -1,12 +1,12 @@
-// The public calls: bytes to ids and back. A text goes through three steps: added tokens are found (those that are
-// not `normalized` first), what lies between them is split into pieces, and each piece is encoded by BPE. GPT-1's is
-// lower-cased before that, and its pieces are words.
+// The public calls: bytes to ids and back. Added tokens are found in a text, what lies between them is split into
+// pieces, and each piece is encoded by BPE. GPT-1's text is lower-cased before that, and its pieces are words.
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "text/added.h"
 #include "text/bpe.h"
+#include "text/characters.h"
 #include "text/reader.h"
 #include "text/words.h"
 
@@ -21,8 +21,8 @@ int vkgpt_tokenizer_open(const char *dir, uint32_t vocab_size, vkgpt_tokenizer *
     if (!dir) return fail(err, VKGPT_BAD_ARGUMENT, "no directory is given for the tokenizer");
     vkgpt_tokenizer *t = calloc(1, sizeof *t);
     if (!t) return fail_memory(err, dir, sizeof *t);
-    int code = splitter_open(&t->splitter, err);
-    if (!code) code = reader_open(dir, vocab_size, &t->vocab, err);
+    int code = reader_open(dir, vocab_size, &t->vocab, err);
+    if (!code) code = splitter_open(&t->splitter, &t->vocab, err);
     if (code) {
         vkgpt_tokenizer_close(t);
         return code;
@@ -119,19 +119,48 @@ static struct Passage part(struct Passage p, size_t start, size_t end)
     return (struct Passage){p.text + start, p.masked + start, end - start};
 }
 
-// Finds the added tokens of this pass (0: those that are not `normalized`) and encodes what lies between them.
-static int encode_passage(struct Encoding *e, struct Passage p, int pass)
+// What a text goes through, and each part of it that a step before leaves.
+enum Step {
+    STEP_EXACT,      // added tokens that are not `normalized`
+    STEP_NORMALIZE,
+    STEP_NORMALIZED, // those that are
+    STEP_SPLIT,
+};
+
+static int encode_step(struct Encoding *e, struct Passage p, enum Step step);
+
+// Finds the added tokens of this step, and leaves what lies between them to those that follow.
+static int encode_added(struct Encoding *e, struct Passage p, enum Step step)
 {
-    if (pass == 2) return encode_stretch(e, p);
     size_t at = 0, taken = 0;
     struct AddedMatch m;
-    while (added_next(&e->tok->vocab, &e->tok->splitter, p, pass == 1, e->special, &at, &m)) {
-        int code = taken < m.start ? encode_passage(e, part(p, taken, m.start), pass + 1) : 0;
+    while (added_next(&e->tok->vocab, &e->tok->splitter, p, step == STEP_NORMALIZED, e->special, &at, &m)) {
+        int code = taken < m.start ? encode_step(e, part(p, taken, m.start), step + 1) : 0;
         if (code) return code;
         if (!ids_append(&e->out, m.id)) return fail_encoding(e);
         taken = m.end;
     }
-    return taken < p.bytes ? encode_passage(e, part(p, taken, p.bytes), pass + 1) : 0;
+    return taken < p.bytes ? encode_step(e, part(p, taken, p.bytes), step + 1) : 0;
+}
+
+static int encode_normalized(struct Encoding *e, struct Passage p)
+{
+    char *text, *masked;
+    size_t bytes;
+    int code = characters_nfkc(p.text, p.bytes, &text, &bytes, e->err);
+    if (code) return code;
+    code = split_mask(text, bytes, &masked, e->err);
+    if (!code) code = encode_step(e, (struct Passage){text, masked ? masked : text, bytes}, STEP_NORMALIZED);
+    free(masked);
+    free(text);
+    return code;
+}
+
+static int encode_step(struct Encoding *e, struct Passage p, enum Step step)
+{
+    if (step == STEP_SPLIT) return encode_stretch(e, p);
+    if (step != STEP_NORMALIZE) return encode_added(e, p, step);
+    return e->tok->vocab.nfkc ? encode_normalized(e, p) : encode_step(e, p, STEP_NORMALIZED);
 }
 
 // GPT-1's: added tokens are looked for in the text in lower case, none where special tokens are text.
@@ -141,7 +170,7 @@ static int encode_lower(struct Encoding *e, struct Passage p)
     size_t bytes;
     int code = words_lower(&e->tok->vocab, e->special, p.text, p.bytes, &lower, &bytes, e->err);
     if (code) return code;
-    code = encode_passage(e, (struct Passage){lower, lower, bytes}, e->special ? 0 : 2);
+    code = encode_step(e, (struct Passage){lower, lower, bytes}, e->special ? STEP_EXACT : STEP_SPLIT);
     free(lower);
     return code;
 }
@@ -151,7 +180,7 @@ static int encode_all(struct Encoding *e, struct Passage p)
     const struct Vocab *vocab = &e->tok->vocab;
     for (size_t i = 0; i < vocab->prefix_count; i++)
         if (!ids_append(&e->out, vocab->prefix[i])) return fail_encoding(e);
-    return vocab->ends_words ? encode_lower(e, p) : encode_passage(e, p, 0);
+    return vocab->ends_words ? encode_lower(e, p) : encode_step(e, p, STEP_EXACT);
 }
 
 int vkgpt_encode(const vkgpt_tokenizer *tok, const char *text, size_t bytes, bool special, uint32_t **ids,

@@ -294,6 +294,16 @@ int vocab_add_merge(struct Vocab *vocab, const char *file, const char *left, siz
     return 0;
 }
 
+int vocab_add_rule(struct Vocab *vocab, const char *file, const char *pattern, bool removed, vkgpt_error *err)
+{
+    if (vocab->rule_count == VOCAB_MAX_RULES)
+        return fail(err, VKGPT_BAD_MODEL, "%s: more than %d rules split a text", file, VOCAB_MAX_RULES);
+    char *copy = copy_text(vocab, pattern, strlen(pattern));
+    if (!copy) return fail_memory(err, file, strlen(pattern));
+    vocab->rules[vocab->rule_count++] = (struct SplitRule){copy, removed};
+    return 0;
+}
+
 // ---------------------------------------------------------------------------------------------- sealing
 
 static int by_text(const void *a, const void *b)

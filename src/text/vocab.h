@@ -31,6 +31,14 @@ struct AddedToken {
     bool single_word;     // only where no letter or digit touches it
 };
 
+// A split before GPT-2's own, which then cuts the pieces of this one.
+struct SplitRule {
+    const char *pattern; // PCRE2's; never matches nothing
+    bool removed;        // what matches is dropped; else it is a piece of its own
+};
+
+#define VOCAB_MAX_RULES 8
+
 struct VocabBlock;
 
 struct Vocab {
@@ -47,6 +55,9 @@ struct Vocab {
     bool ends_words;            // GPT-1's: pieces are words, symbols are characters, the last with WORD_END
     uint32_t unk;               // stands for a symbol that has no token; NO_TOKEN: such a one is dropped
     bool fuse_unk;              // one unk for a run of such symbols
+    bool nfkc;                  // the text is normalized between the two passes that find added tokens
+    struct SplitRule rules[VOCAB_MAX_RULES]; // in their order
+    size_t rule_count;
     bool add_prefix_space;      // a text that begins without a space gets one
     uint32_t prefix[8];         // tokens put before every text
     size_t prefix_count;
@@ -69,6 +80,8 @@ int vocab_add_merge(struct Vocab *vocab, const char *file, const char *left, siz
 // Adds an added token (text, id and flags; the text is copied). It may be a token of the vocabulary already, with
 // the same id. Adding one twice keeps the first. Errors: as for vocab_add, and a token whose two ids differ.
 int vocab_add_added(struct Vocab *vocab, const char *file, const struct AddedToken *token, vkgpt_error *err);
+// Adds the next rule; the pattern is copied.
+int vocab_add_rule(struct Vocab *vocab, const char *file, const char *pattern, bool removed, vkgpt_error *err);
 // The id of a token as the files write it; false when there is none.
 bool vocab_find(const struct Vocab *vocab, const char *symbols, uint32_t *id);
 // The added token of that text, or NULL; the pointer lasts until the next one is added.

@@ -10,13 +10,9 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "text/added.h"
+#include "text/characters.h"
 
 // ----------------------------------------------------------------------------------------- lower case
-
-static size_t put_character(char *out, utf8proc_int32_t c)
-{
-    return (size_t)utf8proc_encode_char(c, (utf8proc_uint8_t *)out);
-}
 
 // Lower-cases the character at text, of `bytes` bytes, and returns the bytes written: at most 3 for every 2. The dot
 // that Python leaves over İ is Mn, and no word would have it.
@@ -24,7 +20,7 @@ static size_t lower_character(const char *text, size_t bytes, char *out)
 {
     utf8proc_int32_t c;
     utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)bytes, &c);
-    return put_character(out, utf8proc_tolower(c));
+    return characters_put(out, utf8proc_tolower(c));
 }
 
 int words_lower(const struct Vocab *vocab, bool keep_added, const char *text, size_t bytes, char **lower,
@@ -83,8 +79,7 @@ static bool is_punctuation(utf8proc_int32_t c)
 // ---------------------------------------------------------------------------------------------- words
 
 struct Words {
-    uint64_t *characters; // of the word that gathers: combining class << 56 | place << 21 | character
-    size_t count, capacity;
+    struct Characters characters; // of the word that gathers, decomposed
     char *utf8;           // a word that is done
     size_t utf8_capacity;
     bool (*on_word)(void *user, const char *word, size_t bytes);
@@ -92,71 +87,22 @@ struct Words {
     bool stopped, out_of_memory;
 };
 
-static utf8proc_int32_t character_of(uint64_t key)
-{
-    return (utf8proc_int32_t)(key & 0x1FFFFF);
-}
-
-static void *grown(void *memory, size_t needed, size_t *capacity, size_t item)
-{
-    if (needed <= *capacity) return memory;
-    size_t wider = needed < 64 ? 64 : needed * 2;
-    void *p = wider > SIZE_MAX / item ? NULL : realloc(memory, wider * item);
-    if (p) *capacity = wider;
-    return p;
-}
-
-static void gather_one(struct Words *w, utf8proc_int32_t c)
-{
-    const utf8proc_property_t *property = utf8proc_get_property(c);
-    uint64_t class = (uint64_t)(uint16_t)property->combining_class;
-    // dropped in the end; one of class 0 stays till then, because marks don't move past it
-    if (class && property->category == UTF8PROC_CATEGORY_MN) return;
-    uint64_t *wider = grown(w->characters, w->count + 1, &w->capacity, sizeof *wider);
-    w->out_of_memory = !wider;
-    if (!wider) return;
-    w->characters = wider;
-    wider[w->count] = class << 56 | (uint64_t)w->count << 21 | (uint64_t)c;
-    w->count++;
-}
-
-// Adds a character to the word, decomposed.
-static void gather(struct Words *w, utf8proc_int32_t c)
-{
-    utf8proc_int32_t parts[8];
-    int boundary = 0;
-    utf8proc_ssize_t n = utf8proc_decompose_char(c, parts, 8, UTF8PROC_DECOMPOSE, &boundary); // 4 at most
-    for (utf8proc_ssize_t i = 0; i < n && !w->out_of_memory; i++) gather_one(w, parts[i]);
-}
-
-static int by_key(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-// Unicode's canonical order: each run of marks by class, those of one class in the order they came.
-static void order_marks(struct Words *w)
-{
-    for (size_t i = 0, end; i < w->count; i = end + 1) {
-        for (end = i; end < w->count && w->characters[end] >> 56; end++) {}
-        if (end > i + 1) qsort(w->characters + i, end - i, sizeof *w->characters, by_key);
-    }
-}
-
 // Hands on characters [start, end), which hold no punctuation but a single one.
 static void hand_on(struct Words *w, size_t start, size_t end)
 {
     size_t bytes = 0;
-    char *wider = grown(w->utf8, (end - start) * 4, &w->utf8_capacity, 1);
-    w->out_of_memory = !wider;
-    if (!wider) return;
-    w->utf8 = wider;
-    for (size_t i = start; i < end; i++) {
-        utf8proc_int32_t c = character_of(w->characters[i]);
-        if (utf8proc_category(c) != UTF8PROC_CATEGORY_MN) bytes += put_character(wider + bytes, c);
+    if (w->utf8_capacity < (end - start) * 4) {
+        char *wider = realloc(w->utf8, (end - start) * 8);
+        w->out_of_memory = !wider;
+        if (!wider) return;
+        w->utf8 = wider;
+        w->utf8_capacity = (end - start) * 8;
     }
-    if (bytes) w->stopped = !w->on_word(w->user, wider, bytes);
+    for (size_t i = start; i < end; i++) {
+        utf8proc_int32_t c = characters_at(&w->characters, i);
+        if (utf8proc_category(c) != UTF8PROC_CATEGORY_MN) bytes += characters_put(w->utf8 + bytes, c);
+    }
+    if (bytes) w->stopped = !w->on_word(w->user, w->utf8, bytes);
 }
 
 static bool goes_on(const struct Words *w)
@@ -166,16 +112,16 @@ static bool goes_on(const struct Words *w)
 
 static void end_word(struct Words *w)
 {
-    order_marks(w);
-    size_t start = 0;
-    for (size_t i = 0; i < w->count && goes_on(w); i++) {
-        if (!is_punctuation(character_of(w->characters[i]))) continue;
+    size_t start = 0, count = w->characters.count;
+    characters_order(&w->characters);
+    for (size_t i = 0; i < count && goes_on(w); i++) {
+        if (!is_punctuation(characters_at(&w->characters, i))) continue;
         if (start < i) hand_on(w, start, i);
         if (goes_on(w)) hand_on(w, i, i + 1);
         start = i + 1;
     }
-    if (start < w->count && goes_on(w)) hand_on(w, start, w->count);
-    w->count = 0;
+    if (start < count && goes_on(w)) hand_on(w, start, count);
+    w->characters.count = 0;
 }
 
 static void take_character(struct Words *w, utf8proc_int32_t c)
@@ -184,7 +130,7 @@ static void take_character(struct Words *w, utf8proc_int32_t c)
     bool alone = is_ideograph(c), blank = is_blank(c, category);
     if (!blank && is_dropped(c, category)) return;
     if (blank || alone) end_word(w);
-    if (!blank && goes_on(w)) gather(w, c);
+    if (!blank && goes_on(w)) w->out_of_memory = !characters_add(&w->characters, c, false);
     if (alone && goes_on(w)) end_word(w);
 }
 
@@ -200,8 +146,8 @@ int words_split(const char *text, size_t bytes, bool (*on_word)(void *user, cons
         take_character(&w, c);
     }
     if (goes_on(&w)) end_word(&w);
-    int code = w.out_of_memory ? fail_memory(err, "a text's words", (w.count + w.utf8_capacity) * 2) : 0;
-    free(w.characters);
+    int code = w.out_of_memory ? fail_memory(err, "a text's words", w.characters.capacity * 2 * sizeof(uint64_t)) : 0;
+    characters_free(&w.characters);
     free(w.utf8);
     return code;
 }

@@ -1,0 +1,26 @@
+// A text as Unicode characters: decomposed, in canonical order, and composed again. The tables are utf8proc's; its own
+// ways to do this take quadratic time on long runs of marks.
+#ifndef VKGPT_TEXT_CHARACTERS_H
+#define VKGPT_TEXT_CHARACTERS_H
+
+#include "vkgpt.h"
+
+struct Characters { // a growing list; zeroed is empty
+    uint64_t *keys; // combining class << 56 | place << 21 | character
+    size_t count, capacity;
+};
+
+void characters_free(struct Characters *list);
+// Adds a character, decomposed canonically, or by compatibility too. False: no memory.
+bool characters_add(struct Characters *list, int32_t character, bool compatible);
+// Unicode's canonical order: each run of marks by class, those of one class in the order they came.
+void characters_order(struct Characters *list);
+int32_t characters_at(const struct Characters *list, size_t index);
+// Writes a character in UTF-8, 1 to 4 bytes, and returns their number.
+size_t characters_put(char *out, int32_t character);
+
+// The text in NFKC. A byte that is no part of well-formed UTF-8 stays, and nothing composes across it. The caller
+// frees *out.
+int characters_nfkc(const char *text, size_t bytes, char **out, size_t *out_bytes, vkgpt_error *err);
+
+#endif
