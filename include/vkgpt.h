@@ -105,7 +105,10 @@ const char *vkgpt_token_bytes(const vkgpt_tokenizer *tok, uint32_t id, size_t *b
 
 typedef struct vkgpt_model vkgpt_model;
 
-typedef enum vkgpt_format { VKGPT_AUTO = 0, VKGPT_F32, VKGPT_F16 } vkgpt_format;
+// Q8_0, Q4_0 and Q4_K are GGML's blocks of 32 or 256 weights with shared scales: about 8.5, 4.5 and 5 bits a weight
+// on the device. A matrix whose rows are no whole blocks takes the next wider format that fits (Q4_K, Q4_0, Q8_0,
+// F16); the token table and the head stay at Q8_0 or wider; positions are F16, or F32 beside an F32 token table.
+typedef enum vkgpt_format { VKGPT_AUTO = 0, VKGPT_F32, VKGPT_F16, VKGPT_Q8_0, VKGPT_Q4_0, VKGPT_Q4_K } vkgpt_format;
 
 typedef struct vkgpt_model_options {
     vkgpt_format weights; // of the matrices on the device; auto is F16. Norms and biases are always F32
@@ -116,7 +119,7 @@ typedef struct vkgpt_model_options {
 typedef struct vkgpt_model_info {
     const char *name;            // the directory's last component
     const char *architecture;    // "gpt2"
-    const char *weights;         // "f16", "f32": of the matrices on the device
+    const char *weights;         // "f16", "f32", "q8_0", "q4_0", "q4_k": of most matrices on the device
     uint32_t layers, heads, dim, inner, context, vocab;
     uint64_t params;             // counted once when tied
     uint64_t device_bytes;       // weights on the device
@@ -124,7 +127,7 @@ typedef struct vkgpt_model_info {
     int64_t bos;                 // -1: none
     uint32_t eos_count;
     uint32_t eos[16];
-    char note[128];              // what the user should hear about the load, or ""
+    char note[384];              // what the user should hear about the load, or ""
 } vkgpt_model_info;
 
 // Loads a checkpoint onto the device: a GGUF file, or a directory with config.json, and model.safetensors or pytorch_model.bin,
@@ -140,7 +143,7 @@ typedef struct vkgpt_session vkgpt_session;
 
 typedef struct vkgpt_session_options {
     uint32_t context;               // positions in the KV cache; 0: the model's
-    vkgpt_format kv;                // auto is F16
+    vkgpt_format kv;                // F32 or F16; auto is F16
     uint32_t tokens_per_submission; // 1 to 32; 0: as many as fit into about 100 ms of device time
 } vkgpt_session_options;
 

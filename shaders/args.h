@@ -16,6 +16,10 @@ typedef uint32_t uint;
 // Numbers of the values that specialization constants and fields take.
 #define WEIGHTS_F32 0
 #define WEIGHTS_F16 1
+#define WEIGHTS_Q8_0 2 // from here on the small formats: weights.glsl
+#define WEIGHTS_Q4_0 3
+#define WEIGHTS_Q4_K 4
+#define FORMATS 5
 
 #define KV_F32 0
 #define KV_F16 1
@@ -61,6 +65,7 @@ struct EmbedArgs {
     uint vocab;           // a token past it is clamped
     uint token_stride;    // of the tokens array, per sequence
     uint position_offset; // row of wpe that stands for position 0
+    uint scales;          // word at which this chunk's scales begin
 };
 #define EMBED_TOKEN 1
 #define EMBED_POSITION 2
@@ -93,6 +98,7 @@ struct ProductArgs {
     uint outputs;            // of the whole matrix, without padding: the vocabulary
     uint groups;             // head: workgroups over all chunks
     uint first_group;        // head: of this chunk
+    uint scales;             // word at which this chunk's scales begin
 };
 ARGS_FIT(ProductArgs);
 #define NO_BIAS 0xffffffffu

@@ -7,8 +7,8 @@
 //   PREFILL        many rows of x on a GPU: tiles of 64 x 64 in shared memory, 4 x 4 per lane
 //   PREFILL LANES  the same on a software driver: ROWS rows of W by TOKENS rows of x per lane
 //
-// Widths and numbers of outputs are padded to 8 with zeros when the weights are uploaded, so none of them has a
-// tail along a row.
+// Widths and numbers of outputs are padded to 8 with zeros when the weights are uploaded, and a matrix in a small format
+// has rows of whole blocks of 32, so none of them has a tail along a row.
 #ifdef LANES
 #extension GL_KHR_shader_subgroup_shuffle : require
 #endif
@@ -30,17 +30,9 @@ layout(binding = 1) readonly buffer Weights { uvec4 weights[]; };
 layout(binding = 2) readonly buffer Vectors { vec4 vectors[]; };
 layout(binding = 3) readonly buffer X { vec4 x[]; };
 
-// 8 neighbours of a row of W
-void weights8(uint row, uint k8, out vec4 low, out vec4 high)
-{
-    uint i = row * (WIDTH / 8) + k8;
-    if (WEIGHTS == WEIGHTS_F16) {
-        unpack8(weights[i], low, high);
-    } else {
-        low = uintBitsToFloat(weights[2 * i]);
-        high = uintBitsToFloat(weights[2 * i + 1]);
-    }
-}
+#include "weights.glsl"
+
+void weights8(uint row, uint k8, out vec4 low, out vec4 high) { row_weights8(WIDTH, a.scales, row, k8, low, high); }
 
 vec2 bias2(uint o)
 {
@@ -53,12 +45,35 @@ void store(Row row, uint o, vec2 y); // outputs o and o + 1 of a row, the bias a
 
 #ifndef PREFILL
 
-shared vec4 staged[STAGED != 0 ? WIDTH / 4 : 1];
+#ifndef LANES
+#define GAP_AFTER (IS_QUANTISED ? UNIT / 4 : WIDTH) // lanes read a unit each: the gaps keep them in different banks
+#else
+#define GAP_AFTER WIDTH
+#endif
+#define STAGED_QUADS (WIDTH / 4 + WIDTH / 4 / GAP_AFTER)
+shared vec4 staged_x[STAGED != 0 ? STAGED_QUADS : 1];
+#define staged(i) staged_x[(i) + (i) / GAP_AFTER]
 void stage(Row row); // fills `staged` and ends with a barrier
 
-vec4 input4(Row row, uint i) { return STAGED != 0 ? staged[i] : x[row.index * (a.x_stride / 4) + i]; }
+vec4 input4(Row row, uint i) { return STAGED != 0 ? staged(i) : x[row.index * (a.x_stride / 4) + i]; }
 
 #ifndef LANES
+
+// A unit of a row of W times the same of x.
+float unit_product(uint row, uint u, vec4 xs[MAX_UNIT / 4], float x_sum)
+{
+    if (!IS_QUANTISED) {
+        vec4 low, high;
+        weights8(row, u, low, high);
+        return dot(xs[0], low) + dot(xs[1], high);
+    }
+    uint at = row * (WIDTH / UNIT) + u;
+    uvec4 words = weights[at];
+    vec2 scale = block_scale(a.scales, at / (32 / UNIT));
+    float sum = 0.0;
+    [[unroll]] for (uint j = 0; j < UNIT / 4; j++) sum += dot(xs[j], quants4(words, j));
+    return scaled(scale, sum, x_sum);
+}
 
 void product()
 {
@@ -72,13 +87,14 @@ void product()
     for (uint o = gl_WorkGroupID.x * group_rows + gl_SubgroupID * ROWS; o < group_end; o += gl_NumSubgroups * ROWS) {
         float sums[ROWS];
         [[unroll]] for (uint r = 0; r < ROWS; r++) sums[r] = 0.0;
-        for (uint k8 = gl_SubgroupInvocationID; k8 < WIDTH / 8; k8 += lanes) {
-            vec4 x_low = input4(row, 2 * k8), x_high = input4(row, 2 * k8 + 1);
-            [[unroll]] for (uint r = 0; r < ROWS; r++) {
-                vec4 low, high;
-                weights8(o + r, k8, low, high);
-                sums[r] += dot(x_low, low) + dot(x_high, high);
+        for (uint u = gl_SubgroupInvocationID; u < WIDTH / UNIT; u += lanes) {
+            vec4 xs[MAX_UNIT / 4];
+            float x_sum = 0.0;
+            [[unroll]] for (uint j = 0; j < UNIT / 4; j++) {
+                xs[j] = input4(row, u * (UNIT / 4) + j);
+                if (HAS_MINIMUM) x_sum += sum4(xs[j]);
             }
+            [[unroll]] for (uint r = 0; r < ROWS; r++) sums[r] += unit_product(o + r, u, xs, x_sum);
         }
         [[unroll]] for (uint r = 0; r < ROWS; r++) sums[r] = subgroupAdd(sums[r]);
         [[unroll]] for (uint r = 0; r < ROWS; r += 2)
@@ -89,16 +105,8 @@ void product()
 
 #else // LANES
 
-void product()
+void add_weights(Row row, uint from, inout float sums[ROWS])
 {
-    Row row = row_at(gl_WorkGroupID.y, 0);
-    if (!row.runs) return;
-    if (STAGED != 0) stage(row);
-
-    uint o = gl_GlobalInvocationID.x * ROWS;
-    uint from = min(o, a.count - ROWS); // lanes past the end work along, for the shuffles, and store nothing
-    float sums[ROWS];
-    [[unroll]] for (uint r = 0; r < ROWS; r++) sums[r] = 0.0;
     for (uint k4 = 0; k4 < WIDTH / 4; k4 += SUBGROUP) {
         vec4 mine = input4(row, min(k4 + gl_SubgroupInvocationID, WIDTH / 4 - 1));
         uint end = min(SUBGROUP, WIDTH / 4 - k4);
@@ -111,6 +119,48 @@ void product()
             }
         }
     }
+}
+
+#define SHARE min(SUBGROUP, 8) // quads of x that the lanes fetch at once
+
+void add_blocks(Row row, uint from, inout float sums[ROWS])
+{
+    for (uint b = 0; b < WIDTH / 32; b++) {
+        uvec4 words[ROWS][2];
+        float dots[ROWS], x_sum = 0.0;
+        [[unroll]] for (uint r = 0; r < ROWS; r++) {
+            uint at = (from + r) * (WIDTH / 32) + b;
+            if (WEIGHTS == WEIGHTS_Q8_0) { words[r][0] = weights[2 * at]; words[r][1] = weights[2 * at + 1]; }
+            else words[r][0] = weights[at];
+            dots[r] = 0.0;
+        }
+        [[unroll]] for (uint first = 0; first < 8; first += SHARE) {
+            vec4 mine = input4(row, 8 * b + first + gl_SubgroupInvocationID % SHARE);
+            [[unroll]] for (uint i = 0; i < SHARE; i++) {
+                vec4 x4 = subgroupShuffle(mine, i);
+                if (HAS_MINIMUM) x_sum += sum4(x4);
+                uint j = first + i;
+                [[unroll]] for (uint r = 0; r < ROWS; r++)
+                    dots[r] += dot(x4, quants4(words[r][j / (UNIT / 4)], j % (UNIT / 4)));
+            }
+        }
+        [[unroll]] for (uint r = 0; r < ROWS; r++)
+            sums[r] += scaled(block_scale(a.scales, (from + r) * (WIDTH / 32) + b), dots[r], x_sum);
+    }
+}
+
+void product()
+{
+    Row row = row_at(gl_WorkGroupID.y, 0);
+    if (!row.runs) return;
+    if (STAGED != 0) stage(row);
+
+    uint o = gl_GlobalInvocationID.x * ROWS;
+    uint from = min(o, a.count - ROWS); // lanes past the end work along, for the shuffles, and store nothing
+    float sums[ROWS];
+    [[unroll]] for (uint r = 0; r < ROWS; r++) sums[r] = 0.0;
+    if (IS_QUANTISED) add_blocks(row, from, sums);
+    else add_weights(row, from, sums);
     if (o < a.count)
         [[unroll]] for (uint r = 0; r < ROWS; r += 2)
             store(row, a.first + o + r, vec2(sums[r], sums[r + 1]) + bias2(a.first + o + r));

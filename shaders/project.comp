@@ -9,7 +9,7 @@
 
 void stage(Row row)
 {
-    for (uint i = gl_LocalInvocationID.x; i < WIDTH / 4; i += SIZE) staged[i] = merged(row, i);
+    for (uint i = gl_LocalInvocationID.x; i < WIDTH / 4; i += SIZE) staged(i) = merged(row, i);
     barrier();
 }
 

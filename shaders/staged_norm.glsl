@@ -1,7 +1,7 @@
 // The input of a product is the norm of its row: every workgroup computes it again, which costs less than a
 // dispatch. Where the width is too large for shared memory, `norm` has done it before and STAGED is 0.
 #ifndef PREFILL
-#define normed(i) staged[i]
+#define normed(i) staged(i)
 #include "norm.glsl"
 
 void stage(Row row)

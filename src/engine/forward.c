@@ -31,6 +31,7 @@ static void product(struct Recording *rec, const struct Product *p, const struct
         bindings.slices[1] = &chunk->slice;
         args.first = chunk->first;
         args.count = chunk->count;
+        args.scales = chunk->scales;
         uint32_t groups = ceil_div(chunk->count, p->group_outputs);
         dispatch(rec, p->pipelines[w->format], grid(groups, ceil_div(rows, p->group_rows), 1), bindings, &args, sizeof args);
         args.first_group += groups;
@@ -81,7 +82,7 @@ static void embed_parts(struct vkgpt_session *s, struct Recording *rec, const st
                  BUFFERS(&s->b.state, &s->b.tokens, &chunk->slice, &m->wpe.chunks[0].slice, out),
                  ARGS(EmbedArgs, .dim = dim, .parts = parts, .first = chunk->first, .count = chunk->count,
                       .vocab = m->config.vocab, .token_stride = s->context + 1,
-                      .position_offset = m->config.position_offset));
+                      .position_offset = m->config.position_offset, .scales = chunk->scales));
     }
 }
 

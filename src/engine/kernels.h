@@ -5,8 +5,6 @@
 
 #include "engine/model.h"
 
-#define FORMATS 2 // WEIGHTS_F32, WEIGHTS_F16
-
 // qkv, project, expand, contract or head: y = W x + b.
 struct Product {
     const struct Pipeline *pipelines[FORMATS];

@@ -1,5 +1,6 @@
 // A matrix on the device: (out, in), both padded to 8 with zeros, cut into chunks of rows where one buffer may not
-// hold it whole. The padding is an upload-time matter: no kernel has a tail along a row.
+// hold it whole. The padding is an upload-time matter: no kernel has a tail along a row. In a small format a chunk holds
+// the quants of all its rows and then their scales, as weights.glsl says; a row there is a whole number of blocks.
 #ifndef VKGPT_ENGINE_MATRIX_H
 #define VKGPT_ENGINE_MATRIX_H
 
@@ -12,11 +13,12 @@ static inline uint32_t padded(uint32_t n) { return (n + PAD - 1) / PAD * PAD; }
 struct Chunk {
     struct Slice slice;
     uint32_t first, count; // rows
+    uint32_t scales;       // small formats: word of the slice at which they begin
 };
 
 struct Matrix {
     uint32_t out, in; // padded
-    uint32_t format;  // WEIGHTS_F32, WEIGHTS_F16
+    uint32_t format;  // WEIGHTS_F32, WEIGHTS_F16, ...
     struct Chunk *chunks;
     uint32_t chunk_count;
 };
@@ -35,6 +37,11 @@ struct Progress {
 };
 
 uint64_t matrix_bytes(uint32_t out, uint32_t in, uint32_t format);
+// The format itself, or the next wider one whose blocks divide rows of `in` (padded).
+uint32_t matrix_format_for(uint32_t format, uint32_t in);
+
+// Whether the file holds a weight in the very blocks of a format, so that its values go up unchanged.
+bool matrix_keeps_blocks(const struct Weight *weight, uint32_t format);
 
 // Weights of one width that stand above each other in a matrix, each with as many of its rows: q, k and v.
 struct Stack {
@@ -42,7 +49,7 @@ struct Stack {
     uint32_t count;
 };
 
-// Makes the chunks and uploads the weights. Errors: VKGPT_OUT_OF_MEMORY, VKGPT_DEVICE_LOST.
+// Makes the chunks and uploads the weights, on all cores, in a format that fits. Errors: VKGPT_OUT_OF_MEMORY, VKGPT_DEVICE_LOST.
 int matrix_upload(struct Upload *upload, struct Pool *pool, struct Stack stack, struct Axis out, struct Axis in,
                   uint32_t format, struct Progress *progress, struct Matrix *matrix, vkgpt_error *err);
 void matrix_free(struct Matrix *matrix);

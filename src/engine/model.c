@@ -1,9 +1,13 @@
 // From a checkpoint to a model on a device: what each tensor is on the device, and whether it all fits.
 #include "engine/model.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/parallel.h"
+#include "engine/small.h"
 
 #define WEIGHT_BLOCK ((VkDeviceSize)256 << 20)
 #define HALF_MAX 65504.0f
@@ -32,15 +36,73 @@ struct Loader {
     struct Upload upload;
     struct Progress progress;
     vkgpt_format asked;
-    uint32_t kept_wide; // matrices that stay in fp32 although fp16 was chosen
+    uint32_t kept_wide;        // matrices that stay in fp32 although a smaller format was chosen
+    uint32_t widened[FORMATS]; // matrices that took this format because their rows are no whole blocks of another
+    uint32_t widened_in;       // such a row
+    uint32_t repacked;         // matrices whose blocks in the file no kernel reads, or not here
+    enum BlockFormat repacked_from;
     vkgpt_error *err;
 };
 
-// fp16 unless fp32 is asked for, or a value does not fit.
+// ------------------------------------------------------------------------------------------------ formats
+
+static uint32_t format_of(vkgpt_format asked)
+{
+    static const uint32_t formats[] = {
+        [VKGPT_AUTO] = WEIGHTS_F16,  [VKGPT_F32] = WEIGHTS_F32,   [VKGPT_F16] = WEIGHTS_F16,
+        [VKGPT_Q8_0] = WEIGHTS_Q8_0, [VKGPT_Q4_0] = WEIGHTS_Q4_0, [VKGPT_Q4_K] = WEIGHTS_Q4_K,
+    };
+    return formats[asked];
+}
+
+// What a matrix is meant to be, before its rows and values are looked at: what was asked for, else the blocks that the
+// file has it in, or q8_0 where no kernel reads those. Four bits would hurt tables and the head.
+static uint32_t wanted_format(const struct Loader *load, const struct Weight *weight, bool is_table)
+{
+    uint32_t format = format_of(load->asked);
+    if (load->asked == VKGPT_AUTO && weight->tensor->dtype == DTYPE_BLOCKS) {
+        enum BlockFormat block = weight->tensor->block;
+        format = block == BLOCK_Q4_0 ? WEIGHTS_Q4_0 : block == BLOCK_Q4_K ? WEIGHTS_Q4_K : WEIGHTS_Q8_0;
+    }
+    return is_table && small_format(format) ? WEIGHTS_Q8_0 : format;
+}
+
+// Positions lie in fp32 beside a token table in fp32, else in fp16.
+static uint32_t position_format(uint32_t table) { return table == WEIGHTS_F32 ? WEIGHTS_F32 : WEIGHTS_F16; }
+
+#define LARGEST_STEP 256 // rows
+
+struct Largest {
+    const struct Weight *weight;
+    float of[PARALLEL_MAX];
+};
+
+static void find_largest(void *user, uint32_t worker, uint32_t first, uint32_t count)
+{
+    struct Largest *largest = user;
+    struct Tensor rows = *largest->weight->tensor;
+    const struct BlockInfo *blocks = &BLOCK_INFO[rows.block];
+    if (rows.dtype == DTYPE_BLOCKS) rows.data += (size_t)first * ((size_t)rows.shape[1] / blocks->weights * blocks->bytes);
+    else rows.data += first * rows.stride[0] * (rows.dtype == DTYPE_F32 ? 4 : 2);
+    rows.shape[0] = count;
+    float found = weight_max_abs(&(struct Weight){.tensor = &rows});
+    if (found > largest->of[worker]) largest->of[worker] = found;
+}
+
+static float largest_magnitude(const struct Weight *weight)
+{
+    struct Largest largest = {.weight = weight};
+    float found = 0.0f;
+    parallel_rows((uint32_t)weight->tensor->shape[0], LARGEST_STEP, find_largest, &largest);
+    for (uint32_t i = 0; i < PARALLEL_MAX; i++) found = largest.of[i] > found ? largest.of[i] : found;
+    return found;
+}
+
+// The scales are halves too, so the small formats end where fp16 does.
 static int check_half(struct Loader *load, const struct Weight *weight, uint32_t *format)
 {
-    if (*format == WEIGHTS_F32 || weight->tensor->dtype == DTYPE_F16) return VKGPT_OK;
-    float largest = weight_max_abs(weight);
+    if (*format == WEIGHTS_F32 || weight->tensor->dtype == DTYPE_F16 || matrix_keeps_blocks(weight, *format)) return VKGPT_OK;
+    float largest = largest_magnitude(weight);
     if (!(largest > HALF_MAX)) return VKGPT_OK;
     if (load->asked == VKGPT_F16)
         return fail(load->err, VKGPT_BAD_MODEL, "%s: tensor %s holds %g, fp16 ends at 65504 (use --weights auto or f32)",
@@ -50,10 +112,18 @@ static int check_half(struct Loader *load, const struct Weight *weight, uint32_t
     return VKGPT_OK;
 }
 
-static int load_stack(struct Loader *load, struct Stack stack, struct Axis out, struct Axis in, struct Matrix *matrix)
+// ------------------------------------------------------------------------------------------------ loading
+
+static int load_stack(struct Loader *load, struct Stack stack, struct Axis out, struct Axis in, bool is_table,
+                      struct Matrix *matrix)
 {
-    uint32_t format = load->asked == VKGPT_F32 ? WEIGHTS_F32 : WEIGHTS_F16;
+    const struct Tensor *tensor = stack.weights[0]->tensor;
+    uint32_t wanted = wanted_format(load, stack.weights[0], is_table);
+    uint32_t row = in.groups * in.padded, format = matrix_format_for(wanted, row);
     int status = VKGPT_OK;
+    if (tensor->dtype == DTYPE_BLOCKS && !matrix_keeps_blocks(stack.weights[0], format))
+        load->repacked++, load->repacked_from = tensor->block;
+    if (format != wanted) load->widened[format]++, load->widened_in = row;
     for (uint32_t i = 0; !status && i < stack.count; i++) status = check_half(load, stack.weights[i], &format);
     if (status) return status;
     return matrix_upload(&load->upload, &load->model->pool, stack, out, in, format, &load->progress, matrix, load->err);
@@ -62,7 +132,14 @@ static int load_stack(struct Loader *load, struct Stack stack, struct Axis out, 
 static int load_matrix(struct Loader *load, const struct Weight *weight, struct Axis out, struct Axis in,
                        struct Matrix *matrix)
 {
-    return load_stack(load, (struct Stack){{weight}, 1}, out, in, matrix);
+    return load_stack(load, (struct Stack){{weight}, 1}, out, in, false, matrix);
+}
+
+// wte or the head
+static int load_table(struct Loader *load, const struct Weight *weight, struct Axis out, struct Axis in,
+                      struct Matrix *matrix)
+{
+    return load_stack(load, (struct Stack){{weight}, 1}, out, in, true, matrix);
 }
 
 static int load_qkv(struct Loader *load, const struct LayerWeights *w, struct Layer *layer)
@@ -73,7 +150,7 @@ static int load_qkv(struct Loader *load, const struct LayerWeights *w, struct La
     uint32_t at = m->at.c_attn;
     bool apart = !w->c_attn.tensor;
     struct Stack stack = apart ? (struct Stack){{&w->q, &w->k, &w->v}, 3} : (struct Stack){{&w->c_attn}, 1};
-    int status = load_stack(load, stack, all, one(c->dim), &layer->c_attn);
+    int status = load_stack(load, stack, all, one(c->dim), false, &layer->c_attn);
     if (!apart) return status ? status : vector_upload(&load->upload, &layer->vectors, at, &w->c_attn_bias, all, 0.0f, load->err);
     const struct Weight *biases[] = {&w->q_bias, &w->k_bias, &w->v_bias};
     for (uint32_t i = 0; !status && i < 3; i++)
@@ -124,10 +201,9 @@ static int load_all(struct Loader *load)
     const struct Config *c = &m->config;
     struct Axis dim = one(c->dim), embed_dim = one(c->embed_dim), vocab = one(c->vocab);
     struct Axis positions = one(c->position_offset + c->context);
-    int status = load_matrix(load, &ck->wte, vocab, embed_dim, &m->wte);
-    // one kernel reads both tables, so they share a format
+    int status = load_table(load, &ck->wte, vocab, embed_dim, &m->wte);
     if (!status) status = matrix_upload(&load->upload, &m->pool, (struct Stack){{&ck->wpe}, 1}, positions, dim,
-                                        m->wte.format, &load->progress, &m->wpe, load->err);
+                                        position_format(m->wte.format), &load->progress, &m->wpe, load->err);
     if (!status && m->projected) status = load_matrix(load, &ck->project_in, dim, embed_dim, &m->project_in);
     if (!status && m->projected) status = load_matrix(load, &ck->project_out, embed_dim, dim, &m->project_out);
     if (!status && m->wpe.chunk_count > 1)
@@ -135,7 +211,7 @@ static int load_all(struct Loader *load)
                       m->device->info.name);
     m->head = &m->wte;
     if (!status && !c->tied_head) {
-        status = load_matrix(load, &ck->head, vocab, embed_dim, &m->own_head);
+        status = load_table(load, &ck->head, vocab, embed_dim, &m->own_head);
         m->head = &m->own_head;
     }
     if (!status) status = pool_slice(m->device, &m->pool, (VkDeviceSize)m->dim * 8, "the final norm", &m->ln_f, load->err);
@@ -144,34 +220,79 @@ static int load_all(struct Loader *load)
     return status;
 }
 
-// Bytes of the matrices when all are in one format, and of all vectors.
-static void count_bytes(const struct vkgpt_model *m, uint32_t format, uint64_t *matrices, uint64_t *layers_only, uint64_t *vectors)
+static uint64_t fitted_bytes(uint32_t out, uint32_t in, uint32_t wanted)
 {
-    uint64_t layer = matrix_bytes(3 * m->width, m->dim, format) + matrix_bytes(m->dim, m->width, format) +
-                     matrix_bytes(m->inner, m->dim, format) + matrix_bytes(m->dim, m->inner, format);
-    uint64_t table = matrix_bytes(m->vocab, m->embed_dim, format);
-    uint64_t projections = m->projected ? 2 * matrix_bytes(m->dim, m->embed_dim, format) : 0;
-    *layers_only = layer * m->config.layers + projections;
-    *matrices = *layers_only + table * (m->config.tied_head ? 1 : 2) +
-                matrix_bytes(padded(m->config.position_offset + m->config.context), m->dim, format);
-    *vectors = ((uint64_t)m->at.count * m->config.layers + 2 * m->dim) * 4;
+    return matrix_bytes(out, in, matrix_format_for(wanted, in));
+}
+
+// Bytes on the device, unless values past the range of a half keep a matrix wide.
+struct Bytes {
+    uint64_t layers, table, positions, vectors;
+};
+
+static struct Bytes count_bytes(const struct Loader *load)
+{
+    const struct vkgpt_model *m = load->model;
+    const struct Checkpoint *ck = load->checkpoint;
+    uint32_t table = wanted_format(load, &ck->wte, true);
+    struct Bytes b = {
+        .table = fitted_bytes(m->vocab, m->embed_dim, table),
+        .positions = matrix_bytes(padded(m->config.position_offset + m->config.context), m->dim, position_format(table)),
+        .vectors = ((uint64_t)m->at.count * m->config.layers + 2 * m->dim) * 4,
+    };
+    for (uint32_t l = 0; l < m->config.layers; l++) {
+        const struct LayerWeights *w = &ck->layers[l];
+        b.layers += fitted_bytes(3 * m->width, m->dim, wanted_format(load, w->c_attn.tensor ? &w->c_attn : &w->q, false));
+        b.layers += fitted_bytes(m->dim, m->width, wanted_format(load, &w->c_proj, false));
+        b.layers += fitted_bytes(m->inner, m->dim, wanted_format(load, &w->c_fc, false));
+        b.layers += fitted_bytes(m->dim, m->inner, wanted_format(load, &w->c_out, false));
+    }
+    if (!m->projected) return b;
+    b.layers += fitted_bytes(m->dim, m->embed_dim, wanted_format(load, &ck->project_in, false));
+    b.layers += fitted_bytes(m->embed_dim, m->dim, wanted_format(load, &ck->project_out, false));
+    return b;
 }
 
 // Refuses before anything is uploaded, and makes the blocks of memory as large as they need to be.
 static int make_room(struct Loader *load)
 {
     struct vkgpt_model *m = load->model;
-    uint64_t matrices, layers, vectors, available = memory_available(m->device);
-    count_bytes(m, load->asked == VKGPT_F32 ? WEIGHTS_F32 : WEIGHTS_F16, &matrices, &layers, &vectors);
+    struct Bytes b = count_bytes(load);
+    uint64_t matrices = b.layers + b.table * (m->config.tied_head ? 1 : 2) + b.positions, vectors = b.vectors;
+    uint64_t available = memory_available(m->device);
     uint64_t slices = 5ull * m->config.layers + 10; // each may lose an alignment
     uint64_t bytes = matrices + vectors + slices * memory_aligned(m->device, 1);
     load->progress.total = matrices;
-    m->info.step_bytes = layers + vectors + matrix_bytes(m->vocab, m->embed_dim, load->asked == VKGPT_F32 ? WEIGHTS_F32 : WEIGHTS_F16);
+    m->info.step_bytes = b.layers + vectors + b.table;
     if (matrices + vectors > available)
         return fail(load->err, VKGPT_OUT_OF_MEMORY, "%s: the weights need %llu bytes of device memory, %s has %llu", m->name,
                     (unsigned long long)(matrices + vectors), m->device->info.name, (unsigned long long)available);
     m->pool = (struct Pool){.kind = MEMORY_DEVICE, .block_bytes = bytes < WEIGHT_BLOCK ? bytes : WEIGHT_BLOCK};
     return VKGPT_OK;
+}
+
+__attribute__((format(printf, 2, 3))) static void note(vkgpt_model_info *info, const char *format, ...)
+{
+    size_t used = strlen(info->note);
+    va_list args;
+    va_start(args, format);
+    if (used) used += (size_t)snprintf(info->note + used, sizeof info->note - used, "; ");
+    vsnprintf(info->note + used, sizeof info->note - used, format, args);
+    va_end(args);
+}
+
+static void describe_formats(struct Loader *load)
+{
+    vkgpt_model_info *info = &load->model->info;
+    info->weights = small_name(wanted_format(load, &load->checkpoint->layers[0].c_fc, false));
+    if (load->repacked)
+        note(info, "%u matrices of the file are unpacked (%s among them) and kept in another format", load->repacked,
+             BLOCK_INFO[load->repacked_from].name);
+    for (uint32_t f = 0; f < FORMATS; f++)
+        if (load->widened[f])
+            note(info, "%u matrices are %s: rows of %u weights are no whole blocks of %s", load->widened[f], small_name(f),
+                 load->widened_in, info->weights);
+    if (load->kept_wide) note(info, "%u matrices hold values past 65504 and stay in fp32", load->kept_wide);
 }
 
 static void describe(struct Loader *load)
@@ -181,7 +302,6 @@ static void describe(struct Loader *load)
     vkgpt_model_info *info = &m->info;
     info->name = m->name;
     info->architecture = c->architecture;
-    info->weights = load->asked == VKGPT_F32 ? "f32" : "f16";
     info->layers = c->layers, info->heads = c->heads, info->dim = c->dim, info->inner = c->inner;
     info->context = c->context, info->vocab = c->vocab;
     info->params = config_params(c);
@@ -189,8 +309,7 @@ static void describe(struct Loader *load)
     info->eos_count = c->eos_count;
     memcpy(info->eos, c->eos, c->eos_count * sizeof c->eos[0]);
     info->device_bytes = pool_bytes(&m->pool);
-    if (load->kept_wide)
-        snprintf(info->note, sizeof info->note, "%u matrices hold values past 65504 and stay in fp32", load->kept_wide);
+    describe_formats(load);
 }
 
 static int load_model(struct Loader *load)
@@ -198,7 +317,7 @@ static int load_model(struct Loader *load)
     struct vkgpt_model *m = load->model;
     const struct Config *c = &load->checkpoint->config;
     m->config = *c;
-    snprintf(m->name, sizeof m->name, "%s", load->checkpoint->name);
+    snprintf(m->name, sizeof m->name, "%.255s", load->checkpoint->name);
     m->dim = padded(c->dim);
     m->head_dim = padded(c->head_dim);
     m->width = c->heads * m->head_dim;
@@ -222,6 +341,8 @@ static int load_model(struct Loader *load)
 int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_options *options, vkgpt_model **opened, vkgpt_error *err)
 {
     *opened = NULL;
+    if (options && (unsigned)options->weights > VKGPT_Q4_K)
+        return fail(err, VKGPT_BAD_ARGUMENT, "weights in format %d: there is none", (int)options->weights);
     struct Checkpoint checkpoint = {0};
     int status = checkpoint_open(dir, &checkpoint, err);
     if (status) return status;

@@ -30,6 +30,12 @@ static const struct LayerSize SIZES[] = {
     {.dim = 45, .heads = 250, .head_dim = 8, .inner = 40, .vocab = 70, .context = 70, .span = 64, .rows = 4,
      .first = 62, .chunks = 2, .weights = WEIGHTS_F32, .kv = KV_F32, .window = 1, .post_norm = true,
      .small_shared = true},
+    {.dim = 96, .heads = 6, .head_dim = 15, .inner = 160, .vocab = 307, .context = 160, .span = 64, .rows = 70,
+     .first = 63, .chunks = 3, .weights = WEIGHTS_Q8_0, .kv = KV_F32, .mean = -10.0, .foreign = true},
+    {.dim = 32, .heads = 1, .head_dim = 32, .inner = 1600, .vocab = 70, .context = 70, .span = 64, .rows = 4,
+     .first = 62, .chunks = 2, .weights = WEIGHTS_Q4_0, .kv = KV_F32, .embed_dim = 96, .foreign = true},
+    {.dim = 768, .heads = 4, .head_dim = 64, .inner = 800, .vocab = 308, .context = 70, .span = 64, .rows = 17,
+     .first = 15, .chunks = 2, .weights = WEIGHTS_Q4_K, .kv = KV_F32, .mean = 1e5, .foreign = true},
 };
 #define SIZE_COUNT (sizeof SIZES / sizeof *SIZES)
 

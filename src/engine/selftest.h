@@ -64,9 +64,12 @@ struct TestLayer {
 
 int test_layer_open(struct Selftest *test, const struct LayerSize *size, struct TestLayer *layer);
 void test_layer_close(struct Selftest *test, struct TestLayer *layer);
-// Uploads values (out, in), padded along both axes, in about `chunks` chunks.
+// Uploads values (out, in), padded along both axes, in about `chunks` chunks. `held` (out, in) gets what they are on the
+// device, which a small format rounds; it may be `values` or NULL.
 int test_matrix_upload(struct Selftest *test, struct Pool *pool, const float *values, struct Axis out, struct Axis in,
-                       uint32_t format, uint32_t chunks, struct Matrix *matrix);
+                       uint32_t format, uint32_t chunks, struct Matrix *matrix, float *held);
+// A padded row in a small format, as weights.glsl reads it, into zeroed memory; the row becomes what it is there.
+void selftest_small_row(uint32_t format, double *row, uint32_t in, uint8_t *quants, uint8_t *scales);
 
 // What a kernel is tried with: a layer, the variant of the kernels, and who runs where.
 struct Stage {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/selftest.h"
+#include "engine/small.h"
 
 struct Axis axis_of(uint32_t n) { return (struct Axis){1, n, padded(n)}; }
 
@@ -17,50 +18,71 @@ struct Axis axis_heads(const struct TestLayer *layer, uint32_t parts)
 
 static uint32_t whole(struct Axis axis) { return axis.groups * axis.padded; }
 
-// The matrix as it lies on the device: rows and columns padded with zeros.
-static uint8_t *matrix_image(struct Selftest *test, const float *values, struct Axis out, struct Axis in,
-                             uint32_t format)
+// A chunk's memory: rows, and what belongs to rows of a small format.
+struct Image {
+    uint8_t *bytes;
+    double *row; // padded
+    size_t pitch, scale_pitch;
+};
+
+// Row `first` of the chunk's values (width) as it lies on the device, padded with zeros; they become what they are there.
+static void image_row(struct Image *image, const struct Chunk *chunk, uint32_t at, float *held, const float *values,
+                      struct Axis in, uint32_t format)
 {
-    uint32_t width = in.groups * in.size;
-    uint8_t *image = device_alloc(test->device, whole(out), matrix_bytes(1, whole(in), format));
-    double *row = device_alloc(test->device, width, sizeof *row);
-    for (uint32_t o = 0; o < out.groups * out.size && image && row; o++) {
-        size_t at = o / out.size * out.padded + o % out.size;
-        for (uint32_t i = 0; i < width; i++) row[i] = (double)values[(size_t)o * width + i];
-        strip_fill(image,
-                   (struct Strip){at * whole(in), in.groups, in.padded, in.size, in.padded, format == WEIGHTS_F16},
-                   row);
+    uint8_t *bytes = image->bytes + at * image->pitch;
+    memset(image->row, 0, whole(in) * sizeof *image->row);
+    for (uint32_t i = 0; i < in.groups * in.size; i++)
+        image->row[i / in.size * in.padded + i % in.size] = (double)values[i];
+    if (small_format(format))
+        selftest_small_row(format, image->row, whole(in), bytes,
+                           image->bytes + (size_t)chunk->scales * 4 + at * image->scale_pitch);
+    else
+        strip_fill(bytes, (struct Strip){0, 1, whole(in), whole(in), whole(in), format == WEIGHTS_F16}, image->row);
+    for (uint32_t i = 0; held && i < in.groups * in.size; i++)
+        held[i] = (float)image->row[i / in.size * in.padded + i % in.size];
+}
+
+// One chunk: its rows that the matrix has, and zeros.
+static int upload_chunk(struct Selftest *test, struct Pool *pool, const float *values, struct Axis out, struct Axis in,
+                        uint32_t format, struct Chunk *chunk, float *held)
+{
+    size_t width = (size_t)in.groups * in.size, bytes = matrix_bytes(chunk->count, whole(in), format);
+    struct Image image = {.pitch = matrix_bytes(1, whole(in), format)};
+    if (small_format(format)) {
+        image.pitch = small_quant_bytes(format, whole(in));
+        image.scale_pitch = small_scale_bytes(format, whole(in));
+        chunk->scales = (uint32_t)(chunk->count * image.pitch / 4);
     }
-    if (!row) {
-        free(image);
-        image = NULL;
+    image.bytes = device_alloc(test->device, bytes, 1);
+    image.row = device_alloc(test->device, whole(in), sizeof *image.row);
+    bool made = image.bytes && image.row;
+    for (uint32_t r = 0; r < chunk->count && made; r++) {
+        uint32_t group = (chunk->first + r) / out.padded, within = (chunk->first + r) % out.padded;
+        size_t at = ((size_t)group * out.size + within) * width;
+        if (within < out.size) image_row(&image, chunk, r, held ? held + at : NULL, values + at, in, format);
     }
-    free(row);
-    return image;
+    int status = made ? pool_slice(test->device, pool, bytes, "the selftest's weights", &chunk->slice, test->err)
+                      : fail_memory(test->err, "the selftest's weights", bytes);
+    if (!status) status = trial_upload(test->device, &chunk->slice, image.bytes, bytes, test->err);
+    free(image.bytes);
+    free(image.row);
+    return status;
 }
 
 int test_matrix_upload(struct Selftest *test, struct Pool *pool, const float *values, struct Axis out, struct Axis in,
-                       uint32_t format, uint32_t chunks, struct Matrix *matrix)
+                       uint32_t format, uint32_t chunks, struct Matrix *matrix, float *held)
 {
     uint32_t rows = padded((whole(out) + chunks - 1) / chunks);
-    size_t pitch = matrix_bytes(1, whole(in), format);
     *matrix = (struct Matrix){
         .out = whole(out), .in = whole(in), .format = format, .chunk_count = (whole(out) + rows - 1) / rows};
     matrix->chunks = device_alloc(test->device, matrix->chunk_count, sizeof *matrix->chunks);
-    uint8_t *image = matrix_image(test, values, out, in, format);
-    int status = matrix->chunks && image ? VKGPT_OK
-                                         : fail_memory(test->err, "the selftest's weights", whole(out) * pitch);
+    int status = matrix->chunks ? VKGPT_OK : fail_memory(test->err, "the selftest's weights", whole(out));
     for (uint32_t i = 0; i < matrix->chunk_count && !status; i++) {
         struct Chunk *chunk = &matrix->chunks[i];
         chunk->first = i * rows;
         chunk->count = matrix->out - chunk->first < rows ? matrix->out - chunk->first : rows;
-        status = pool_slice(test->device, pool, chunk->count * pitch, "the selftest's weights", &chunk->slice,
-                            test->err);
-        if (!status)
-            status = trial_upload(test->device, &chunk->slice, image + chunk->first * pitch, chunk->count * pitch,
-                                  test->err);
+        status = upload_chunk(test, pool, values, out, in, format, chunk, held);
     }
-    free(image);
     return status;
 }
 
@@ -74,14 +96,14 @@ static float *make_values(struct Selftest *test, size_t count, uint32_t fan_in, 
     return values;
 }
 
-static int make_matrix(struct Selftest *test, struct TestLayer *layer, struct Axis out, struct Axis in, uint32_t chunks,
-                       uint32_t seed, struct LayerMatrix *made)
+static int make_matrix(struct Selftest *test, struct TestLayer *layer, struct Axis out, struct Axis in, uint32_t format,
+                       uint32_t chunks, uint32_t seed, struct LayerMatrix *made)
 {
     made->out = out.groups * out.size;
     made->in = in.groups * in.size;
     made->values = make_values(test, (size_t)made->out * made->in, made->in, seed);
     if (!made->values) return fail_memory(test->err, "the selftest's weights", (size_t)made->out * made->in * 4);
-    return test_matrix_upload(test, &layer->pool, made->values, out, in, layer->size->weights, chunks, &made->matrix);
+    return test_matrix_upload(test, &layer->pool, made->values, out, in, format, chunks, &made->matrix, made->values);
 }
 
 // The second half of the vocabulary is the first half once more: every logit has an equal.
@@ -95,7 +117,7 @@ static int make_table(struct Selftest *test, struct TestLayer *layer, struct Lay
     if (!made->values) return fail_memory(test->err, "the selftest's weights", (size_t)made->out * made->in * 4);
     memcpy(made->values + (size_t)half * made->in, made->values, (size_t)(size->vocab - half) * made->in * 4);
     return test_matrix_upload(test, &layer->pool, made->values, axis_of(made->out), axis_of(made->in), size->weights,
-                              size->chunks, &made->matrix);
+                              size->chunks, &made->matrix, made->values);
 }
 
 // Appends a vector to `image`, which begins where layer->vectors does.
@@ -142,14 +164,16 @@ int test_layer_open(struct Selftest *test, const struct LayerSize *size, struct 
     l->inner = padded(size->inner);
     l->vocab = padded(size->vocab);
     struct Axis dim = axis_of(size->dim), inner = axis_of(size->inner), embed = axis_of(l->embed_dim);
+    struct Axis positions = axis_of(size->context + size->position_offset);
+    uint32_t position_format = size->weights == WEIGHTS_F32 ? WEIGHTS_F32 : WEIGHTS_F16;
     int status = make_table(test, l, &l->wte);
-    if (!status) status = make_matrix(test, l, axis_of(size->context + size->position_offset), dim, 1, 2, &l->wpe);
-    if (!status && size->embed_dim) status = make_matrix(test, l, dim, embed, size->chunks, 7, &l->project_in);
-    if (!status && size->embed_dim) status = make_matrix(test, l, embed, dim, size->chunks, 8, &l->project_out);
-    if (!status) status = make_matrix(test, l, axis_heads(l, 3), dim, size->chunks, 3, &l->c_attn);
-    if (!status) status = make_matrix(test, l, dim, axis_heads(l, 1), size->chunks, 4, &l->c_proj);
-    if (!status) status = make_matrix(test, l, inner, dim, size->chunks, 5, &l->c_fc);
-    if (!status) status = make_matrix(test, l, dim, inner, size->chunks, 6, &l->c_out);
+    if (!status) status = make_matrix(test, l, positions, dim, position_format, 1, 2, &l->wpe);
+    if (!status && size->embed_dim) status = make_matrix(test, l, dim, embed, size->weights, size->chunks, 7, &l->project_in);
+    if (!status && size->embed_dim) status = make_matrix(test, l, embed, dim, size->weights, size->chunks, 8, &l->project_out);
+    if (!status) status = make_matrix(test, l, axis_heads(l, 3), dim, size->weights, size->chunks, 3, &l->c_attn);
+    if (!status) status = make_matrix(test, l, dim, axis_heads(l, 1), size->weights, size->chunks, 4, &l->c_proj);
+    if (!status) status = make_matrix(test, l, inner, dim, size->weights, size->chunks, 5, &l->c_fc);
+    if (!status) status = make_matrix(test, l, dim, inner, size->weights, size->chunks, 6, &l->c_out);
     if (!status) status = make_vectors(test, l);
     return status;
 }
@@ -255,11 +279,10 @@ void stage_report(const struct Stage *stage, const struct Pipeline *pipeline, st
 {
     const struct TestLayer *l = stage->layer;
     const struct LayerSize *s = l->size;
-    const char *formats[] = {"f32/f32", "f32/f16", "f16/f32", "f16/f16"};
     char block[32] = "";
     if (stage->prefill) snprintf(block, sizeof block, ", %u from %u", s->rows, s->first);
-    selftest_report(stage->test, pipeline->kernel, measure.error, bound, "C %u, H %u of %u, F %u, V %u, %s%s%s", s->dim,
+    selftest_report(stage->test, pipeline->kernel, measure.error, bound, "C %u, H %u of %u, F %u, V %u, %s/%s%s%s", s->dim,
                     s->heads, s->head_dim, s->inner, s->vocab,
-                    formats[2 * (s->weights == WEIGHTS_F16) + (s->kv == KV_F16)], block,
+                    small_name(s->weights), s->kv == KV_F16 ? "f16" : "f32", block,
                     s->small_shared ? ", unstaged" : "");
 }

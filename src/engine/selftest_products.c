@@ -19,6 +19,7 @@ static uint32_t product(const struct Stage *stage, struct Trial *trial, const st
         bindings.slices[1] = &chunk->slice;
         args.first = chunk->first;
         args.count = chunk->count;
+        args.scales = chunk->scales;
         struct Grid grid = {ceil_div(chunk->count, p->group_outputs), ceil_div(stage->rows, p->group_rows), 1};
         dispatch(&trial->rec, p->pipelines[w->format], grid, bindings, &args, sizeof args);
         args.first_group += grid.x;
@@ -73,7 +74,7 @@ static void embed_run(const struct Stage *stage, struct Trial *t, uint32_t parts
                  BUFFERS(state, tokens, &chunk->slice, &l->wpe.matrix.chunks[0].slice, x),
                  ARGS(EmbedArgs, .sequence = BLOCK_SEQUENCE, .dim = padded(width), .parts = parts,
                       .first = chunk->first, .count = chunk->count, .vocab = l->size->vocab,
-                      .token_stride = l->size->context + 1, .position_offset = l->size->position_offset));
+                      .token_stride = l->size->context + 1, .position_offset = l->size->position_offset, .scales = chunk->scales));
     }
     trial_finish(t);
 }
@@ -414,7 +415,7 @@ static int bad_logit_is_seen(const struct Stage *stage, uint32_t id, struct Meas
     struct HeadTrial h;
     *value = INFINITY;
     int status = test_matrix_upload(stage->test, &pool, l->wte.values, axis_of(l->size->vocab), axis_of(l->embed_dim),
-                                    l->size->weights, l->size->chunks, &w);
+                                    l->size->weights, l->size->chunks, &w, NULL);
     *value = kept;
     if (!status) {
         head_make(stage, &w, &h);

@@ -73,6 +73,7 @@ static int check_options(const vkgpt_model *model, const vkgpt_session_options *
         return fail(err, VKGPT_BAD_ARGUMENT, "a context of %u tokens: %s has %u positions", o->context, model->name, model->config.context);
     if (o->tokens_per_submission > MAX_STEPS)
         return fail(err, VKGPT_BAD_ARGUMENT, "%u tokens per submission: at most %u", o->tokens_per_submission, MAX_STEPS);
+    if (o->kv > VKGPT_F16) return fail(err, VKGPT_BAD_ARGUMENT, "the KV cache is kept in f32 or f16 only");
     return VKGPT_OK;
 }
 

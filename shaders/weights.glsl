@@ -1,0 +1,70 @@
+// The formats of a matrix on the device. The includer declares `uvec4 weights[]`: a chunk of its rows, first the
+// numbers of all of them, row by row, then, for the small formats, from word `scales` on, what makes weights of them:
+//
+//   F32, F16  the weights themselves
+//   Q8_0      signed bytes in order; per 32 of a row a half scale: w = scale * q
+//   Q4_0      nibbles, in a word the weights 0 to 3 in the low half of its bytes, 4 to 7 in the high half; per 32 of a
+//             row a half scale: w = scale * (q - 8)
+//   Q4_K      the same nibbles; per 32 of a row a half scale and a half minimum: w = scale * q - minimum
+#ifndef VKGPT_WEIGHTS_GLSL
+#define VKGPT_WEIGHTS_GLSL
+
+// Weights of one step along a row: of the small formats what a 128-bit load holds.
+#define UNIT (WEIGHTS >= WEIGHTS_Q4_0 ? 32 : WEIGHTS == WEIGHTS_Q8_0 ? 16 : 8)
+#define MAX_UNIT 32
+#define IS_QUANTISED (WEIGHTS >= WEIGHTS_Q8_0)
+#define HAS_MINIMUM (WEIGHTS >= WEIGHTS_Q4_0)
+
+uint weights_word(uint i) { return weights[i / 4][i % 4]; }
+
+// Four bytes, signed.
+vec4 bytes4(uint word) { return vec4(ivec4(uvec4(word << 24, word << 16, word << 8, word)) >> 24); }
+
+// The low halves of four bytes.
+vec4 nibbles4(uint word) { return vec4(uvec4(word, word >> 8, word >> 16, word >> 24) & 15u); }
+
+// The four quants j of what a 128-bit load brought.
+vec4 quants4(uvec4 words, uint j)
+{
+    if (WEIGHTS == WEIGHTS_Q8_0) return bytes4(words[j]);
+    return nibbles4(words[j / 2] >> 4 * (j % 2));
+}
+
+// Scale and minimum of 32 weights, the blocks of all rows counted on.
+vec2 block_scale(uint scales, uint block)
+{
+    if (WEIGHTS == WEIGHTS_Q4_K) return unpackHalf2x16(weights_word(scales + block));
+    vec2 two = unpackHalf2x16(weights_word(scales + block / 2));
+    float scale = (block & 1) == 0 ? two.x : two.y;
+    return vec2(scale, 8.0 * scale);
+}
+
+// The sum of weight times x, from that of quant times x and that of x.
+float scaled(vec2 scale, float sum, float x_sum)
+{
+    return HAS_MINIMUM ? scale.x * sum - scale.y * x_sum : scale.x * sum;
+}
+
+// 8 neighbours of a row.
+void row_weights8(uint width, uint scales, uint row, uint k8, out vec4 low, out vec4 high)
+{
+    uint i = row * (width / 8) + k8;
+    if (WEIGHTS == WEIGHTS_F32) {
+        low = uintBitsToFloat(weights[2 * i]);
+        high = uintBitsToFloat(weights[2 * i + 1]);
+    } else if (WEIGHTS == WEIGHTS_F16) {
+        unpack8(weights[i], low, high);
+    } else {
+        vec2 scale = block_scale(scales, row * (width / 32) + k8 / 4);
+        if (WEIGHTS == WEIGHTS_Q8_0) {
+            low = scale.x * bytes4(weights_word(2 * i));
+            high = scale.x * bytes4(weights_word(2 * i + 1));
+        } else {
+            uint word = weights_word(i);
+            low = scale.x * nibbles4(word) - scale.y;
+            high = scale.x * nibbles4(word >> 4) - scale.y;
+        }
+    }
+}
+
+#endif
