@@ -23,6 +23,7 @@ extern const struct Command COMMANDS[]; // ends with a NULL name
 int generate_main(const struct Options *options);
 int logits_main(const struct Options *options);
 int perplexity_main(const struct Options *options);
+int quality_main(const struct Options *options);
 int tokenize_main(const struct Options *options);
 int detokenize_main(const struct Options *options);
 int devices_main(const struct Options *options);

@@ -16,6 +16,8 @@ const struct Command COMMANDS[] = {
     {"perplexity", PERPLEXITY, "how well the model foretells a text",
      "(-f FILE | --ids 1,2,3 | --ids-file FILE) [--stride N] [--json]",
      "vkgpt perplexity -f story.txt --json", perplexity_main},
+    {"quality", QUALITY, "what each format of the weights leaves of a model: perplexity, divergence, agreement",
+     "(-f FILE | --ids 1,2,3 | --ids-file FILE) [--json]", "vkgpt quality -f story.txt", quality_main},
     {"tokenize", TOKENIZE, "text to token ids; needs no device", "[-p TEXT | -f FILE] [--json]; with neither the text comes from stdin",
      "vkgpt tokenize -p \"Once upon a time\"", tokenize_main},
     {"detokenize", DETOKENIZE, "token ids to exactly their bytes; needs no device", "(--ids 1,2,3 | --ids-file FILE)",

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_INPUT (GENERATE | LOGITS | PERPLEXITY | TOKENIZE)
-#define ID_INPUT (GENERATE | LOGITS | PERPLEXITY | DETOKENIZE)
+#define TEXT_INPUT (GENERATE | LOGITS | PERPLEXITY | QUALITY | TOKENIZE)
+#define ID_INPUT (GENERATE | LOGITS | PERPLEXITY | QUALITY | DETOKENIZE)
 #define RUNS (GENERATE | LOGITS | PERPLEXITY | BENCH)
 #define ALL (~0u)
 #define AT(member) offsetof(struct Options, member)
@@ -99,10 +99,10 @@ const struct Flag FLAGS[] = {
      .help = "of one device's memory, such as 900GB/s, for the least time per token (900GB/s, a V100)"},
     {PLAN, FLAG_SWITCH, {"--explain"}, NULL, AT(explain), .help = "name the formula of each number"},
 
-    {GENERATE | PERPLEXITY | TOKENIZE | DEVICES | PLAN, FLAG_SWITCH, {"--json"}, NULL, AT(json),
+    {GENERATE | PERPLEXITY | QUALITY | TOKENIZE | DEVICES | PLAN, FLAG_SWITCH, {"--json"}, NULL, AT(json),
      .help = "print one JSON object"},
 
-    {RUNS, FLAG_INT, {"-c", "--ctx-size"}, "N", AT(context), UP_TO(0, INT32_MAX),
+    {RUNS | QUALITY, FLAG_INT, {"-c", "--ctx-size"}, "N", AT(context), UP_TO(0, INT32_MAX),
      .help = "positions of the cache, up to the model's; 0: the model's (0)"},
     {RUNS, FLAG_CHOICE, {"--weights"}, "auto|f32|f16|q8_0|q4_0|q4_k", AT(weights),
      .help = "format of the matrices on the device, quantised at load; auto: f16 (auto)"},

@@ -8,6 +8,7 @@ enum CommandBit {
     GENERATE = 1 << 0,
     LOGITS = 1 << 1,
     PERPLEXITY = 1 << 2,
+    QUALITY = 1 << 11,
     TOKENIZE = 1 << 3,
     DETOKENIZE = 1 << 4,
     DEVICES = 1 << 5,
