@@ -15,7 +15,7 @@
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
 #define MISSING VKGPT_SOURCE_DIR "/no/such/place"
 
-static const char *const NAMES[] = {"generate", "logits", "perplexity", "tokenize", "detokenize", "devices", "bench", "selftest", "make-model"};
+static const char *const NAMES[] = {"generate", "logits", "perplexity", "tokenize", "detokenize", "devices", "bench", "selftest", "plan", "make-model"};
 #define NAME_COUNT (sizeof NAMES / sizeof NAMES[0])
 
 // A file under the name of the test's process, removed by file_drop.

@@ -65,6 +65,22 @@ uint32_t forward_max_sets(const struct vkgpt_session *s);
 uint32_t product_groups(const struct Product *product, const struct Matrix *matrix);
 
 // buffers.c
+
+#define SESSION_BLOCK ((VkDeviceSize)32 << 20) // of the pools
+#define HOST_BLOCK ((VkDeviceSize)4096)
+#define SESSION_WANTS 14
+
+struct Want { // a buffer, and how large it has to be
+    enum MemoryKind kind;
+    struct Slice *slice;
+    uint64_t bytes;
+    const char *what;
+};
+
+// Every buffer but the cache, by the session's sizes alone: `plan` asks it for sessions that there are not.
+uint32_t session_wants(struct vkgpt_session *s, struct Want wants[SESSION_WANTS]);
+// Of K, or of V, of one layer.
+uint64_t session_cache_bytes(const struct vkgpt_session *s);
 int session_make_buffers(struct vkgpt_session *s, vkgpt_error *err);
 
 // session.c: compiled on first use, since a prompt of one token needs none of them.

@@ -1,0 +1,394 @@
+// A dry run of loading a model and opening a session: the same sizes and blocks, and no device.
+#include "engine/plan.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "engine/session.h"
+#include "model/plan.h"
+
+#define WEIGHT_BLOCK ((uint64_t)256 << 20) // model.c's
+#define ROWS 512                           // session.c's
+#define MIN_SPAN 64
+#define MAX_SPAN 256
+#define GROUP_OUTPUTS 32 // of head on a GPU
+
+const char *const PLAN_FORMAT_NAMES[PLAN_FORMATS] = {"f16", "f32", "f16", "q8_0", "q4_0", "q4_k"};
+
+static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+// --------------------------------------------------------------------------------------- pools without memory
+
+struct DryPool {
+    uint64_t block_bytes, *left; // of each block
+    uint32_t count, capacity, full; // full: of the first blocks, without a byte to spare
+    uint64_t total;
+    bool failed; // no host memory
+};
+
+// Room for one more block in the list.
+static bool dry_block(struct DryPool *pool)
+{
+    if (pool->count == pool->capacity) {
+        uint32_t capacity = 2 * pool->capacity + 8;
+        uint64_t *left = realloc(pool->left, capacity * sizeof *left);
+        if (!left) {
+            pool->failed = true;
+            return false;
+        }
+        pool->left = left;
+        pool->capacity = capacity;
+    }
+    pool->count++;
+    return true;
+}
+
+// As pool_slice: into the first block that has room, else into a new one; `count` slices of one size.
+static void dry_slices(const vkgpt_device *device, struct DryPool *pool, uint64_t bytes, uint64_t count)
+{
+    uint64_t aligned = memory_aligned(device, bytes ? bytes : 16), block = pool->block_bytes;
+    if (block > device->info.max_allocation) block = device->info.max_allocation;
+    if (aligned >= block) { // each is a block of its own, with no room left in it
+        pool->total += aligned * count;
+        return;
+    }
+    for (; count; count--) {
+        while (pool->full < pool->count && !pool->left[pool->full]) pool->full++;
+        uint32_t i = pool->full;
+        while (i < pool->count && pool->left[i] < aligned) i++;
+        if (i == pool->count) {
+            if (!dry_block(pool)) return;
+            pool->left[i] = block;
+            pool->total += block;
+        }
+        pool->left[i] -= aligned;
+    }
+}
+
+static void dry_slice(const vkgpt_device *device, struct DryPool *pool, uint64_t bytes) { dry_slices(device, pool, bytes, 1); }
+
+// --------------------------------------------------------------------------------------------------- weights
+
+struct DryModel {
+    struct vkgpt_device device;
+    struct vkgpt_model model;
+    uint32_t format, table_format, position_format; // WEIGHTS_...
+    struct DryPool pool;
+};
+
+static uint64_t dry_bytes(uint32_t out, uint32_t in, uint32_t wanted) { return matrix_bytes(out, in, matrix_format_for(wanted, in)); }
+
+// As matrix.c's chunks.
+static void dry_matrix(struct DryModel *dry, uint32_t out, uint32_t in, uint32_t wanted)
+{
+    uint64_t pitch = dry_bytes(1, in, wanted), most = memory_max_slice(&dry->device) / pitch / PAD * PAD;
+    if (!most) return; // no device of these limits holds a row
+    if (out >= most) dry_slices(&dry->device, &dry->pool, most * pitch, out / most);
+    if (out % most) dry_slice(&dry->device, &dry->pool, out % most * pitch);
+}
+
+static uint32_t position_rows(const struct vkgpt_model *m) { return padded(m->config.position_offset + m->config.context); }
+
+static uint64_t layer_bytes(const struct DryModel *dry)
+{
+    const struct vkgpt_model *m = &dry->model;
+    return dry_bytes(3 * m->width, m->dim, dry->format) + dry_bytes(m->dim, m->width, dry->format) +
+           dry_bytes(m->inner, m->dim, dry->format) + dry_bytes(m->dim, m->inner, dry->format);
+}
+
+static uint64_t table_bytes(const struct DryModel *dry)
+{
+    const struct vkgpt_model *m = &dry->model;
+    uint64_t token = dry_bytes(m->vocab, m->embed_dim, dry->table_format) * (m->config.tied_head ? 1 : 2);
+    uint64_t projections = dry_bytes(m->dim, m->embed_dim, dry->format) + dry_bytes(m->embed_dim, m->dim, dry->format);
+    return token + dry_bytes(position_rows(m), m->dim, dry->position_format) + (m->projected ? projections : 0);
+}
+
+static uint64_t vector_bytes(const struct vkgpt_model *m) { return ((uint64_t)m->at.count * m->config.layers + 2 * m->dim) * 4; }
+
+// In the order in which model.c uploads them.
+static void dry_weights(struct DryModel *dry)
+{
+    const struct vkgpt_model *m = &dry->model;
+    dry_matrix(dry, m->vocab, m->embed_dim, dry->table_format);
+    dry_matrix(dry, position_rows(m), m->dim, dry->position_format);
+    if (m->projected) {
+        dry_matrix(dry, m->dim, m->embed_dim, dry->format);
+        dry_matrix(dry, m->embed_dim, m->dim, dry->format);
+    }
+    if (!m->config.tied_head) dry_matrix(dry, m->vocab, m->embed_dim, dry->table_format);
+    dry_slice(&dry->device, &dry->pool, (uint64_t)m->dim * 8);
+    for (uint32_t l = 0; l < m->config.layers; l++) {
+        dry_slice(&dry->device, &dry->pool, (uint64_t)m->at.count * 4);
+        dry_matrix(dry, 3 * m->width, m->dim, dry->format);
+        dry_matrix(dry, m->dim, m->width, dry->format);
+        dry_matrix(dry, m->inner, m->dim, dry->format);
+        dry_matrix(dry, m->dim, m->inner, dry->format);
+    }
+}
+
+static void model_sizes(struct vkgpt_model *m, const struct Config *c)
+{
+    m->config = *c;
+    m->dim = padded(c->dim);
+    m->head_dim = padded(c->head_dim);
+    m->width = c->heads * m->head_dim;
+    m->inner = padded(c->inner);
+    m->vocab = padded(c->vocab);
+    m->embed_dim = padded(c->embed_dim);
+    m->projected = c->embed_dim != c->dim;
+    m->at.count = 6 * m->dim + 3 * m->width + m->inner;
+}
+
+// Tables and the head stay at q8_0, positions at fp16, or fp32 beside a token table in fp32.
+static void choose_formats(struct DryModel *dry, enum PlanFormat asked)
+{
+    static const uint32_t formats[PLAN_FORMATS] = {
+        [PLAN_AUTO] = WEIGHTS_F16, [PLAN_F32] = WEIGHTS_F32, [PLAN_F16] = WEIGHTS_F16,
+        [PLAN_Q8_0] = WEIGHTS_Q8_0, [PLAN_Q4_0] = WEIGHTS_Q4_0, [PLAN_Q4_K] = WEIGHTS_Q4_K,
+    };
+    dry->format = formats[asked];
+    dry->table_format = asked >= PLAN_Q8_0 ? WEIGHTS_Q8_0 : dry->format;
+    dry->position_format = asked == PLAN_F32 ? WEIGHTS_F32 : WEIGHTS_F16;
+}
+
+// --------------------------------------------------------------------------------------------------- session
+
+struct DrySession {
+    struct vkgpt_session session;
+    enum PlanFormat kv;
+    struct DryPool pools[3]; // by enum MemoryKind
+};
+
+// q8_0: a half for 32 bytes.
+static uint64_t head_bytes(const struct DrySession *dry, uint32_t head_dim)
+{
+    return dry->kv == PLAN_F32 ? head_dim * 4ull : dry->kv == PLAN_Q8_0 ? (head_dim + 31ull) / 32 * 34 : head_dim * 2ull;
+}
+
+static uint64_t cache_bytes(const struct DrySession *dry)
+{
+    const struct vkgpt_session *s = &dry->session;
+    if (dry->kv != PLAN_Q8_0) return session_cache_bytes(s);
+    return (uint64_t)s->sequences * s->model->config.heads * s->context * head_bytes(dry, s->model->head_dim);
+}
+
+static void session_sizes(struct vkgpt_session *s)
+{
+    const struct vkgpt_model *m = s->model;
+    uint32_t span = (m->config.context / 8 + MIN_SPAN - 1) / MIN_SPAN * MIN_SPAN;
+    uint64_t logit_rows = LOGIT_BYTES / ((uint64_t)m->vocab * 4);
+    span = span < MIN_SPAN ? MIN_SPAN : min_u32(span, MAX_SPAN);
+    s->rows = min_u32(s->context, ROWS);
+    s->splits = (s->context + span - 1) / span;
+    s->head_groups = (m->vocab + GROUP_OUTPUTS - 1) / GROUP_OUTPUTS;
+    s->logit_rows = logit_rows < 1 ? 1 : logit_rows > s->rows ? s->rows : (uint32_t)logit_rows;
+}
+
+static void dry_session(struct DrySession *dry, struct MemoryPlan *plan)
+{
+    struct vkgpt_session *s = &dry->session;
+    struct Want wants[SESSION_WANTS];
+    uint32_t count = session_wants(s, wants);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct Slice *slice = wants[i].slice;
+        bool is_row = slice == &s->b.x || slice == &s->b.n || slice == &s->b.q || slice == &s->b.a || slice == &s->b.h || slice == &s->b.e;
+        uint64_t *part = is_row ? &plan->activations : slice == &s->b.logits ? &plan->logits : &plan->state;
+        if (wants[i].kind == MEMORY_DEVICE) *part += wants[i].bytes;
+        dry_slice(s->device, &dry->pools[wants[i].kind], wants[i].bytes);
+    }
+    dry_slices(s->device, &dry->pools[MEMORY_DEVICE], cache_bytes(dry), 2 * s->model->config.layers);
+    plan->cache = 2 * s->model->config.layers * cache_bytes(dry);
+}
+
+// ---------------------------------------------------------------------------------------------------- the plan
+
+struct Dry {
+    struct DryModel m;
+    struct DrySession s;
+};
+
+static void make_dry(struct Dry *dry, const struct MemoryAsk *ask)
+{
+    static const vkgpt_device_info usual = {.max_buffer_range = UINT64_C(4) << 30, .max_allocation = UINT64_C(4) << 30, .offset_alignment = 64};
+    struct Config share = *ask->config;
+    share.layers = (share.layers + ask->devices - 1) / ask->devices;
+    dry->m.device.info = ask->limits ? *ask->limits : usual;
+    model_sizes(&dry->m.model, &share);
+    choose_formats(&dry->m, ask->weights);
+    dry->s.kv = ask->kv;
+    dry->s.session.model = &dry->m.model;
+    dry->s.session.device = &dry->m.device;
+    dry->s.session.context = ask->context;
+    dry->s.session.sequences = ask->batch;
+    dry->s.session.kv = ask->kv == PLAN_F32 ? KV_F32 : KV_F16;
+    session_sizes(&dry->s.session);
+}
+
+static void plan_weights(struct DryModel *dry, struct MemoryPlan *plan)
+{
+    uint32_t layers = dry->model.config.layers;
+    plan->tables = table_bytes(dry);
+    plan->layers = layer_bytes(dry) * layers;
+    plan->vectors = vector_bytes(&dry->model);
+    uint64_t room = plan->tables + plan->layers + plan->vectors + (5ull * layers + 10) * memory_aligned(&dry->device, 1);
+    dry->pool.block_bytes = room < WEIGHT_BLOCK ? room : WEIGHT_BLOCK;
+    dry_weights(dry);
+    plan->weight_blocks = dry->pool.total;
+    plan->staging = dry->device.info.unified ? 0 : UPLOAD_PIECES * UPLOAD_PIECE_BYTES;
+}
+
+// What one step reads, over all devices.
+static void plan_step(const struct Dry *dry, const struct MemoryAsk *ask, struct MemoryPlan *plan)
+{
+    const struct Config *c = ask->config;
+    const struct vkgpt_model *m = &dry->m.model;
+    uint64_t head = dry_bytes(m->vocab, m->embed_dim, dry->m.table_format), positions = 0;
+    uint64_t vectors = ((uint64_t)m->at.count * c->layers + 2 * m->dim) * 4;
+    plan->step = layer_bytes(&dry->m) * c->layers + vectors + head;
+    for (uint32_t l = 0; l < c->layers; l++) positions += positions_seen(c, l, ask->context);
+    plan->step_cache = 2 * positions * c->heads * head_bytes(&dry->s, m->head_dim) * ask->batch;
+}
+
+static int dry_run(struct Dry *dry, const struct MemoryAsk *ask, struct MemoryPlan *plan, vkgpt_error *err)
+{
+    dry->s.pools[MEMORY_DEVICE].block_bytes = SESSION_BLOCK;
+    dry->s.pools[MEMORY_UPLOAD].block_bytes = dry->s.pools[MEMORY_READ].block_bytes = HOST_BLOCK;
+    plan_weights(&dry->m, plan);
+    dry_session(&dry->s, plan);
+    plan_step(dry, ask, plan);
+    plan->session_blocks = dry->s.pools[MEMORY_DEVICE].total;
+    plan->upload = dry->s.pools[MEMORY_UPLOAD].total;
+    plan->read = dry->s.pools[MEMORY_READ].total;
+    plan->device = plan->weight_blocks + plan->session_blocks;
+    bool failed = dry->m.pool.failed;
+    free(dry->m.pool.left);
+    for (int kind = 0; kind < 3; kind++) {
+        failed = failed || dry->s.pools[kind].failed;
+        free(dry->s.pools[kind].left);
+    }
+    return failed ? fail_memory(err, "the plan", sizeof *dry) : VKGPT_OK;
+}
+
+int memory_plan(const struct MemoryAsk *ask, struct MemoryPlan *plan, vkgpt_error *err)
+{
+    const struct Config *c = ask->config;
+    *plan = (struct MemoryPlan){0};
+    if (!ask->context || ask->context > c->context)
+        return fail(err, VKGPT_BAD_ARGUMENT, "a context of %" PRIu32 " tokens: the model has %" PRIu32 " positions", ask->context, c->context);
+    if (!ask->devices || ask->devices > c->layers)
+        return fail(err, VKGPT_BAD_ARGUMENT, "%" PRIu32 " devices: the model has %" PRIu32 " layers to cut over them", ask->devices, c->layers);
+    if (!ask->batch) return fail(err, VKGPT_BAD_ARGUMENT, "a batch of no sequence");
+    struct Dry *dry = calloc(1, sizeof *dry);
+    if (!dry) return fail_memory(err, "the plan", sizeof *dry);
+    make_dry(dry, ask);
+    int status = dry_run(dry, ask, plan, err);
+    free(dry);
+    return status;
+}
+
+// ----------------------------------------------------------------------------------------------------- advice
+
+struct Advising {
+    uint64_t bytes;
+    struct MemoryAdvice *advice;
+    uint32_t count;
+};
+
+static bool fits(const struct MemoryAsk *ask, uint64_t bytes, uint64_t *device)
+{
+    struct MemoryPlan plan;
+    if (memory_plan(ask, &plan, NULL)) return false;
+    *device = plan.device;
+    return plan.device <= bytes;
+}
+
+__attribute__((format(printf, 3, 4)))
+static bool advise(struct Advising *a, const struct MemoryAsk *ask, const char *format, ...)
+{
+    uint64_t device;
+    if (a->count == MAX_ADVICE || !fits(ask, a->bytes, &device)) return false;
+    struct MemoryAdvice *advice = &a->advice[a->count++];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(advice->flags, sizeof advice->flags, format, args);
+    va_end(args);
+    advice->device = device;
+    return true;
+}
+
+// The largest value below `now` with which it fits; 0: none.
+static uint32_t largest_that_fits(const struct MemoryAsk *ask, uint32_t *value, uint32_t now, uint64_t bytes)
+{
+    uint32_t low = 0, high = now;
+    uint64_t device;
+    while (high - low > 1) {
+        *value = low + (high - low) / 2;
+        if (fits(ask, bytes, &device)) low = *value;
+        else high = *value;
+    }
+    return low;
+}
+
+static void advise_less(struct Advising *a, const struct MemoryAsk *ask)
+{
+    struct MemoryAsk other = *ask;
+    other.context = largest_that_fits(&other, &other.context, ask->context, a->bytes);
+    if (other.context) advise(a, &other, "-c %" PRIu32, other.context);
+    other = *ask;
+    other.batch = largest_that_fits(&other, &other.batch, ask->batch, a->bytes);
+    if (other.batch) advise(a, &other, "--batch %" PRIu32, other.batch);
+}
+
+// Narrower formats, the widest that fits: of the cache, of the weights, of both.
+static const enum PlanFormat narrower[] = {PLAN_F16, PLAN_Q8_0, PLAN_Q4_K, PLAN_Q4_0};
+static const uint32_t bits[PLAN_FORMATS] = {[PLAN_AUTO] = 160, [PLAN_F32] = 320, [PLAN_F16] = 160, [PLAN_Q8_0] = 85, [PLAN_Q4_K] = 50, [PLAN_Q4_0] = 45};
+
+static void advise_formats(struct Advising *a, const struct MemoryAsk *ask)
+{
+    struct MemoryAsk other = *ask;
+    for (size_t i = 0; i < 2; i++) {
+        other.kv = narrower[i];
+        if (bits[other.kv] < bits[ask->kv] && advise(a, &other, "--kv %s", PLAN_FORMAT_NAMES[other.kv])) break;
+    }
+    other = *ask;
+    bool found = false;
+    for (size_t i = 0; !found && i < 4; i++) {
+        other.weights = narrower[i];
+        found = bits[other.weights] < bits[ask->weights] && advise(a, &other, "--weights %s", PLAN_FORMAT_NAMES[other.weights]);
+    }
+    if (a->count) return;
+    other.kv = bits[ask->kv] > bits[PLAN_Q8_0] ? PLAN_Q8_0 : ask->kv;
+    for (size_t i = 0; !found && i < 4; i++) {
+        other.weights = narrower[i];
+        if (bits[other.weights] > bits[ask->weights]) continue;
+        found = advise(a, &other, "--weights %s --kv %s", PLAN_FORMAT_NAMES[other.weights], PLAN_FORMAT_NAMES[other.kv]);
+    }
+}
+
+static void advise_devices(struct Advising *a, const struct MemoryAsk *ask)
+{
+    struct MemoryAsk other = *ask;
+    uint32_t low = ask->devices, high = ask->config->layers;
+    uint64_t device;
+    other.devices = high;
+    if (high <= low || !fits(&other, a->bytes, &device)) return;
+    while (high - low > 1) {
+        other.devices = low + (high - low) / 2;
+        if (fits(&other, a->bytes, &device)) high = other.devices;
+        else low = other.devices;
+    }
+    other.devices = high;
+    advise(a, &other, "--devices %" PRIu32, high);
+}
+
+uint32_t memory_advise(const struct MemoryAsk *ask, uint64_t bytes, struct MemoryAdvice advice[MAX_ADVICE])
+{
+    struct Advising a = {bytes, advice, 0};
+    advise_less(&a, ask);
+    advise_formats(&a, ask);
+    advise_devices(&a, ask);
+    return a.count;
+}

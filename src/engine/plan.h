@@ -1,0 +1,53 @@
+// What a run needs of a device's memory, before there is a device: the sizes by which the engine allocates, put into
+// blocks as the engine's pools put them.
+#ifndef VKGPT_ENGINE_PLAN_H
+#define VKGPT_ENGINE_PLAN_H
+
+#include "model/config.h"
+
+// vkgpt_format, by the same numbers.
+enum PlanFormat { PLAN_AUTO, PLAN_F32, PLAN_F16, PLAN_Q8_0, PLAN_Q4_0, PLAN_Q4_K, PLAN_FORMATS };
+
+extern const char *const PLAN_FORMAT_NAMES[PLAN_FORMATS]; // "f16" for auto, which it is
+
+struct MemoryAsk {
+    const struct Config *config;
+    enum PlanFormat weights; // of the matrices; tables are q8_0 at the least, and rows that are no whole blocks wider
+    enum PlanFormat kv;      // f32, f16 or q8_0
+    uint32_t context;        // positions of the cache
+    uint32_t batch;          // sequences
+    uint32_t devices;        // that the layers are cut over, evenly; each is reckoned with the tables
+    const vkgpt_device_info *limits; // alignment, largest buffer and allocation; NULL: those of a usual GPU
+};
+
+struct MemoryPlan { // bytes, of one device
+    uint64_t tables;      // wte, wpe, a head of its own, projections of the embedding
+    uint64_t layers;      // their matrices
+    uint64_t vectors;     // norms and biases
+    uint64_t cache;       // K and V
+    uint64_t activations; // of a block of prefill
+    uint64_t logits;
+    uint64_t state;       // tokens, sampling, splits of attention
+    uint64_t weight_blocks, session_blocks; // what the pools allocate for those
+    uint64_t device;      // both: of the heap of the device
+    uint64_t upload;      // of the heap that the host writes, while a session is open
+    uint64_t read;        // of the heap that the host reads
+    uint64_t staging;     // of the heap that the host writes, while weights are loaded
+    uint64_t step;        // weights that one step reads, of all devices
+    uint64_t step_cache;  // cache that a step reads at the end of the context, of all sequences and devices
+};
+
+// Errors: VKGPT_OUT_OF_MEMORY; a context past the model's, or more devices than layers (VKGPT_BAD_ARGUMENT).
+int memory_plan(const struct MemoryAsk *ask, struct MemoryPlan *plan, vkgpt_error *err);
+
+// One change that would make a run fit.
+struct MemoryAdvice {
+    char flags[64];  // "-c 1024", "--weights q4_0 --kv q8_0"
+    uint64_t device; // bytes then
+};
+#define MAX_ADVICE 8
+
+// Fills advice with what fits into `bytes` and returns how many there are; what changes least stands first.
+uint32_t memory_advise(const struct MemoryAsk *ask, uint64_t bytes, struct MemoryAdvice advice[MAX_ADVICE]);
+
+#endif

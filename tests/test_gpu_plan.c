@@ -1,0 +1,135 @@
+// What `plan` says of memory against what a device's pools hold once a model is loaded and a session open.
+#define _POSIX_C_SOURCE 200809L // mkdtemp
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/plan.h"
+#include "engine/session.h"
+#include "model/presets.h"
+
+#include <cmocka.h> // last: it has a macro called fail
+
+#define TALES VKGPT_SOURCE_DIR "/models/tales"
+
+static void check(int code, const vkgpt_error *err)
+{
+    if (code) fail_msg("%s", err->text);
+}
+
+static void assert_near(const char *what, uint64_t planned, uint64_t held, double within)
+{
+    double off = (double)planned / (double)held - 1;
+    if (!(off >= -within && off <= within)) fail_msg("%s: %llu bytes planned, %llu held", what, (unsigned long long)planned, (unsigned long long)held);
+}
+
+static uint64_t used(const struct Pool *pool)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < pool->count; i++) total += pool->blocks[i].used;
+    return total;
+}
+
+static void session_agrees(vkgpt_model *model, const struct MemoryPlan *plan, const struct MemoryAsk *ask, double within)
+{
+    vkgpt_error err;
+    vkgpt_session *s;
+    const vkgpt_session_options options = {.context = ask->context, .kv = (vkgpt_format)ask->kv};
+    check(vkgpt_session_open(model, &options, &s, &err), &err);
+    assert_near("session", plan->session_blocks, pool_bytes(&s->device_pool), within);
+    assert_near("all", plan->device, pool_bytes(&model->pool) + pool_bytes(&s->device_pool), within);
+    assert_near("the session's parts", plan->cache + plan->activations + plan->logits + plan->state, used(&s->device_pool), within);
+    assert_near("upload", plan->upload, pool_bytes(&s->upload_pool), within);
+    assert_near("read back", plan->read, pool_bytes(&s->read_pool), within);
+    vkgpt_session_close(s);
+}
+
+static void model_agrees(vkgpt_device *device, const char *dir, enum PlanFormat weights)
+{
+    vkgpt_error err;
+    vkgpt_model *model;
+    const vkgpt_model_options options = {.weights = (vkgpt_format)weights};
+    check(vkgpt_model_open(device, dir, &options, &model, &err), &err);
+    for (int i = 0; i < 8; i++) {
+        struct MemoryPlan plan;
+        struct MemoryAsk ask = {
+            .config = &model->config,
+            .weights = weights,
+            .kv = i & 1 ? PLAN_F32 : PLAN_F16,
+            .context = i & 2 ? 77 : model->config.context,
+            .batch = 1,
+            .devices = 1,
+            .limits = i & 4 ? vkgpt_device_describe(device) : NULL,
+        };
+        check(memory_plan(&ask, &plan, &err), &err);
+        double within = ask.limits ? 0.001 : 0.03; // with this device's limits but for the parts of the head
+        assert_near("weights", plan.weight_blocks, pool_bytes(&model->pool), within);
+        assert_near("the weights' parts", plan.tables + plan.layers + plan.vectors, used(&model->pool), 0.01);
+        assert_near("a step", plan.step, model->info.step_bytes, 0.001);
+        session_agrees(model, &plan, &ask, within > 0.001 ? within : 0.01);
+    }
+    vkgpt_model_close(model);
+}
+
+static void device_open(vkgpt_device **device)
+{
+    vkgpt_error err;
+    check(vkgpt_device_open(NULL, device, &err), &err);
+}
+
+static void device_close(vkgpt_device *device)
+{
+    assert_int_equal(device->validation_messages, 0);
+    vkgpt_device_close(device);
+}
+
+static void test_default_model(void **state)
+{
+    (void)state;
+    vkgpt_device *device;
+    device_open(&device);
+    for (int weights = PLAN_AUTO; weights < PLAN_FORMATS; weights++) model_agrees(device, TALES, (enum PlanFormat)weights);
+    device_close(device);
+}
+
+static void made_model_agrees(vkgpt_device *device, const char *preset, const struct PresetSizes *sizes, enum PlanFormat weights)
+{
+    static const char *const files[] = {"config.json", "model.safetensors", "vocab.json", "merges.txt"};
+    vkgpt_error err;
+    struct Config config;
+    char dir[64] = "/tmp/vkgpt-plan-XXXXXX", path[128];
+    assert_non_null(mkdtemp(dir));
+    preset_config(preset_find(preset), &config);
+    check(preset_resize(&config, sizes, &err), &err);
+    const struct PresetOutput output = {.dir = dir, .tokenizer = TALES, .preset = preset, .dtype = DTYPE_F16, .shards = 1};
+    check(preset_write(&config, &output, &err), &err);
+    model_agrees(device, dir, weights);
+    for (int i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, files[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    assert_int_equal(rmdir(dir), 0);
+}
+
+static void test_made_models(void **state)
+{
+    (void)state;
+    vkgpt_device *device;
+    device_open(&device);
+    // more than one block of weights, and tables in chunks where a buffer ends at 128 MiB
+    made_model_agrees(device, "gpt2", &(struct PresetSizes){.layers = 5}, PLAN_F32);
+    // sizes that are padded, and a split cache
+    made_model_agrees(device, "gpt3-125m", &(struct PresetSizes){.layers = 3, .dim = 45, .heads = 3, .inner = 77, .vocab = 307}, PLAN_F16);
+    // rows of 96 take a wider format than the one that is asked for, those of 256 do not
+    made_model_agrees(device, "gpt2", &(struct PresetSizes){.layers = 3, .dim = 96, .heads = 3, .inner = 256, .vocab = 307}, PLAN_Q4_K);
+    device_close(device);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_default_model), cmocka_unit_test(test_made_models)};
+    return cmocka_run_group_tests_name("gpu_plan", tests, NULL, NULL);
+}

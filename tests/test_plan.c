@@ -1,0 +1,176 @@
+// The papers' arithmetic, and the memory of models that no machine here could load.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/plan.h"
+#include "model/plan.h"
+#include "model/presets.h"
+
+#include <cmocka.h>
+
+#define GIB (UINT64_C(1) << 30)
+
+static struct Config config_of(const char *name)
+{
+    struct Config config;
+    assert_non_null(preset_find(name));
+    preset_config(preset_find(name), &config);
+    return config;
+}
+
+static struct Arithmetic arithmetic(const char *name)
+{
+    struct Arithmetic a;
+    struct Config config = config_of(name);
+    arithmetic_of(&config, &(struct TrainingPlan){300e9, 28e12, 1.5}, &a);
+    return a;
+}
+
+static void assert_about(double is, double wanted, double within)
+{
+    if (!(fabs(is - wanted) <= within)) fail_msg("%.17g, not %.17g", is, wanted);
+}
+
+static void test_papers(void **state)
+{
+    (void)state;
+    struct Arithmetic small = arithmetic("gpt2"), xl = arithmetic("gpt2-xl"), gpt3 = arithmetic("gpt3-175b");
+    assert_int_equal(small.params, 124439808);
+    assert_int_equal(small.disk_f32, 497759232);
+    assert_int_equal(small.disk_f16, 248879616);
+    assert_int_equal(xl.params, 1557611200);
+    assert_int_equal(gpt3.params, UINT64_C(174600720384)); // table D.1: 174,600M
+    assert_about((double)gpt3.disk_f32, 700e9, 2e9);
+    assert_about(gpt3.training_flops, 3.14e23, 0.005e23); // table D.1
+    assert_true(floor(gpt3.years) == 355);
+    assert_about(gpt3.cost, 4.68e6, 0.01e6);
+    assert_about(gpt3.forward_flops, 3.492e11, 0.001e11);
+    assert_about(gpt3.attention_flops, 4.0 * 12288 * 48 * (2048 + 256), 1); // half of the layers are banded
+    assert_about(small.attention_flops, 4.0 * 768 * 12 * 1024, 1);
+    // table D.1's FLOPs of the others
+    static const struct {
+        const char *name;
+        double flops, within;
+    } trained[] = {{"gpt3-125m", 2.25e20, 0.01e20}, {"gpt3-350m", 6.41e20, 0.01e20}, {"gpt3-760m", 1.37e21, 0.01e21}, {"gpt3-1.3b", 2.38e21, 0.02e21},
+                   {"gpt3-2.7b", 4.77e21, 0.01e21}, {"gpt3-6.7b", 1.20e22, 0.01e22}, {"gpt3-13b", 2.31e22, 0.01e22}};
+    for (size_t i = 0; i < sizeof trained / sizeof *trained; i++) assert_about(arithmetic(trained[i].name).training_flops, trained[i].flops, trained[i].within);
+}
+
+static struct MemoryPlan plan_of(const struct MemoryAsk *ask)
+{
+    vkgpt_error err;
+    struct MemoryPlan plan;
+    if (memory_plan(ask, &plan, &err)) fail_msg("%s", err.text);
+    return plan;
+}
+
+static void test_parts(void **state)
+{
+    (void)state;
+    struct Config config = config_of("gpt2");
+    struct MemoryAsk ask = {.config = &config, .context = 1024, .batch = 1, .devices = 1};
+    struct MemoryPlan plan = plan_of(&ask);
+    assert_int_equal(plan.layers, 12 * 12 * 768 * 768 * 2);
+    assert_int_equal(plan.tables, (50264 + 1024) * 768 * 2);
+    assert_int_equal(plan.vectors, (12 * 13 + 2) * 768 * 4);
+    assert_int_equal(plan.cache, 2 * 12 * 1024 * 768 * 2);
+    assert_int_equal(plan.activations, 512 * 8 * 768 * 4);
+    assert_int_equal(plan.step, plan.layers + plan.vectors + 50264 * 768 * 2);
+    assert_int_equal(plan.step_cache, plan.cache);
+    assert_int_equal(plan.device, plan.weight_blocks + plan.session_blocks);
+    assert_true(plan.device >= plan.layers + plan.tables + plan.vectors + plan.cache + plan.activations + plan.logits + plan.state);
+    assert_int_equal(plan.staging, 32 << 20);
+
+    ask.batch = 5, ask.kv = PLAN_F32, ask.context = 100;
+    assert_int_equal(plan_of(&ask).cache, 5 * 2 * 12 * 100 * 768 * 4);
+    ask.kv = PLAN_Q8_0;
+    assert_int_equal(plan_of(&ask).cache, 5 * 2 * 12 * 100 * 768 / 32 * 34);
+    ask.devices = 5; // 3 of 12 layers are the most that one of 5 holds
+    assert_int_equal(plan_of(&ask).layers, 3 * 12 * 768 * 768 * 2);
+    assert_int_equal(plan_of(&ask).cache, 5 * 2 * 3 * 100 * 768 / 32 * 34);
+    assert_int_equal(plan_of(&ask).step, plan.step); // of all of them
+}
+
+static void test_local_layers_read_less(void **state)
+{
+    (void)state;
+    struct Config config = config_of("gpt3-125m");
+    struct MemoryPlan plan = plan_of(&(struct MemoryAsk){.config = &config, .context = 2048, .batch = 1, .devices = 1});
+    assert_int_equal(plan.cache, 2 * 12 * 2048 * 768 * 2);
+    assert_int_equal(plan.step_cache, 2 * 6 * (2048 + 256) * 768 * 2);
+}
+
+static void test_small_formats(void **state)
+{
+    (void)state;
+    struct Config config = config_of("gpt2"), xl = config_of("gpt2-xl");
+    struct MemoryAsk ask = {.config = &config, .weights = PLAN_Q8_0, .context = 1024, .batch = 1, .devices = 1};
+    uint64_t tables = 50264ull * 768 / 32 * 34 + 1024 * 768 * 2;
+    assert_int_equal(plan_of(&ask).layers, 12 * 12 * 768 * 768 / 32 * 34);
+    assert_int_equal(plan_of(&ask).tables, tables);
+    ask.weights = PLAN_Q4_0;
+    assert_int_equal(plan_of(&ask).layers, 12 * 12 * 768 * 768 / 32 * 18);
+    assert_int_equal(plan_of(&ask).tables, tables); // not in four bits
+    ask.weights = PLAN_Q4_K;
+    assert_int_equal(plan_of(&ask).layers, 12 * 12 * 768 * 768 / 32 * 20);
+    ask.config = &xl; // rows of 1600 are no whole blocks of 256, rows of 6400 are
+    assert_int_equal(plan_of(&ask).layers, 48 * (8ull * 1600 * 1600 / 32 * 18 + 1600 * 6400 / 32 * 20));
+}
+
+static void test_advice(void **state)
+{
+    (void)state;
+    struct Config config = config_of("gpt3-13b");
+    struct MemoryAsk ask = {.config = &config, .context = 2048, .batch = 8, .devices = 1};
+    struct MemoryAdvice advice[MAX_ADVICE];
+    uint64_t bytes = 38 * GIB;
+    assert_true(plan_of(&ask).device > bytes);
+    uint32_t count = memory_advise(&ask, bytes, advice);
+    const char *const wanted[] = {"-c ", "--batch ", "--kv q8_0", "--weights q8_0", "--devices 2"};
+    assert_int_equal(count, 5);
+    for (uint32_t i = 0; i < count; i++) {
+        if (strncmp(advice[i].flags, wanted[i], strlen(wanted[i])) != 0) fail_msg("%s, not %s", advice[i].flags, wanted[i]);
+        assert_true(advice[i].device <= bytes);
+    }
+    ask.context = (uint32_t)atoi(advice[0].flags + 3); // the largest that fits, and no larger one
+    assert_true(plan_of(&ask).device <= bytes);
+    ask.context++;
+    assert_true(plan_of(&ask).device > bytes);
+
+    ask = (struct MemoryAsk){.config = &config, .context = 2048, .batch = 1, .devices = 1};
+    count = memory_advise(&ask, 8 * GIB, advice); // only both narrower
+    assert_int_equal(count, 2);
+    assert_string_equal(advice[0].flags, "--weights q4_0 --kv q8_0");
+    assert_int_equal(strncmp(advice[1].flags, "--devices ", 10), 0);
+    assert_int_equal(memory_advise(&ask, 1 << 20, advice), 0); // nothing does
+}
+
+static void test_bad_asks(void **state)
+{
+    (void)state;
+    vkgpt_error err;
+    struct MemoryPlan plan;
+    struct Config config = config_of("gpt2");
+    struct MemoryAsk ask = {.config = &config, .context = 1025, .batch = 1, .devices = 1};
+    assert_int_equal(memory_plan(&ask, &plan, &err), VKGPT_BAD_ARGUMENT);
+    assert_string_equal(err.text, "a context of 1025 tokens: the model has 1024 positions");
+    ask.context = 1024, ask.devices = 13;
+    assert_int_equal(memory_plan(&ask, &plan, &err), VKGPT_BAD_ARGUMENT);
+    assert_string_equal(err.text, "13 devices: the model has 12 layers to cut over them");
+    ask.devices = 0;
+    assert_int_equal(memory_plan(&ask, &plan, &err), VKGPT_BAD_ARGUMENT);
+    ask.devices = 1, ask.batch = 0;
+    assert_int_equal(memory_plan(&ask, &plan, &err), VKGPT_BAD_ARGUMENT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_papers),        cmocka_unit_test(test_parts),  cmocka_unit_test(test_local_layers_read_less),
+        cmocka_unit_test(test_small_formats), cmocka_unit_test(test_advice), cmocka_unit_test(test_bad_asks),
+    };
+    return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
+}
