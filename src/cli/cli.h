@@ -29,6 +29,7 @@ int detokenize_main(const struct Options *options);
 int devices_main(const struct Options *options);
 int bench_main(const struct Options *options);
 int selftest_main(const struct Options *options);
+int convert_main(const struct Options *options);
 int plan_main(const struct Options *options);
 int make_model_main(const struct Options *options);
 

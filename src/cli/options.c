@@ -67,6 +67,11 @@ const struct Flag FLAGS[] = {
      .help = "times each test runs, after a warm-up (5)"},
     {BENCH, FLAG_CHOICE, {"-o", "--output"}, "md|csv|json", AT(bench_format), .help = "form of the table (md)"},
 
+    {CONVERT, FLAG_FILE, {"-o", "--output"}, "FILE.gguf|DIR", AT(output),
+     .help = "the file or directory to write; a name that ends in .gguf is a file"},
+    {CONVERT, FLAG_CHOICE, {"--type"}, "auto|f32|f16|q8_0|q4_0|q4_k", AT(convert_type),
+     .help = "of the matrices; auto: f16; rows that are no whole blocks take a wider type, which is said (auto)"},
+
     {SELFTEST, FLAG_FILE, {"--report"}, "FILE", AT(report),
      .help = "write device, limits, results and a short bench as one JSON to send in"},
     {MAKE_MODEL, FLAG_WORD, {"PRESET"}, NULL, AT(preset),

@@ -16,6 +16,7 @@ enum CommandBit {
     SELFTEST = 1 << 7,
     PLAN = 1 << 8,
     MAKE_MODEL = 1 << 9,
+    CONVERT = 1 << 10,
 };
 
 #define MAX_STOPS 64
@@ -42,6 +43,7 @@ struct Options {
     bool last;
     int64_t stride; // 0: half the context
     const char *report;
+    int convert_type; // enum ConvertType
     // bench: -1 where the size is left to the model's context
     int64_t bench_prompt, bench_predict, bench_depth, repetitions;
     int bench_format; // enum BenchFormat

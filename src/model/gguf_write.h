@@ -1,0 +1,39 @@
+// Writing a GGUF file of architecture gpt2: keys are gathered first, then the tensors are written one by one.
+#ifndef VKGPT_MODEL_GGUF_WRITE_H
+#define VKGPT_MODEL_GGUF_WRITE_H
+
+#include "model/gguf.h"
+
+struct GgufKeys { // zeroed is empty; freed with gguf_keys_free
+    uint8_t *data;
+    size_t bytes, capacity;
+    uint64_t count;
+    bool out_of_memory; // found out when the file is written
+};
+
+void gguf_put_integer(struct GgufKeys *keys, const char *key, uint32_t value);
+void gguf_put_real(struct GgufKeys *keys, const char *key, float value);
+void gguf_put_flag(struct GgufKeys *keys, const char *key, bool value);
+void gguf_put_text(struct GgufKeys *keys, const char *key, const char *value);
+// An array; its `count` elements follow through gguf_put_element_x.
+void gguf_put_array(struct GgufKeys *keys, const char *key, enum GgufType element, uint64_t count);
+void gguf_put_element_text(struct GgufKeys *keys, const char *text, size_t bytes);
+void gguf_put_element_i32(struct GgufKeys *keys, int32_t value);
+void gguf_keys_free(struct GgufKeys *keys);
+
+enum GgufFileType { GGUF_FILE_F32, GGUF_FILE_F16, GGUF_FILE_Q8_0, GGUF_FILE_Q4_0, GGUF_FILE_Q4_K };
+
+// What GGUF's gpt2 cannot say is refused by name (VKGPT_BAD_MODEL); `model` is the model's path, for the sentence.
+int gguf_can_say(const char *model, const struct Config *config, vkgpt_error *err);
+
+// The keys of the architecture, before those of the tokenizer.
+void gguf_put_model(struct GgufKeys *keys, const struct Checkpoint *checkpoint, enum GgufFileType type);
+
+// Writes the file beside its place, then renames it. Matrices are of the type; norms, biases and positions f32; the
+// token table and the head q8_0 or better. A matrix whose rows are no whole blocks takes q8_0 where that fits, else
+// f16; one with values past 65504 takes f32 in place of f16. `note` gets one sentence for each such change of a
+// matrix. Errors: of the file system (VKGPT_BAD_FILE); a NaN or infinity where blocks are packed (VKGPT_BAD_MODEL).
+int gguf_write(const char *path, const struct Checkpoint *checkpoint, enum GgufFileType type,
+               const struct GgufKeys *keys, void (*note)(const char *sentence), vkgpt_error *err);
+
+#endif
