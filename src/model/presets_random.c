@@ -7,12 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <threads.h>
 
 #include "base/error.h"
+#include "base/parallel.h"
 
-#define PIECE (1u << 20) // elements that a thread makes and writes at a time
-#define MAX_THREADS 64
+#define PIECE (1u << 20) // elements that a worker makes and writes at a time
 
 // ----------------------------------------------------------------------------------------------- the tensors
 
@@ -194,8 +193,12 @@ struct FileJob {
     enum Dtype dtype;
     uint64_t data_at; // bytes before the first element
     struct RandomProgress *progress;
-    atomic_uint_fast64_t next, written; // pieces, elements
-    atomic_int error;                   // the first errno
+    struct Hand {
+        uint8_t *buffer;
+        FILE *file;
+    } hands[PARALLEL_MAX];        // of each worker, from its first piece on
+    atomic_uint_fast64_t written; // elements
+    atomic_int error;             // the first errno
     atomic_bool stopped;
 };
 
@@ -217,56 +220,54 @@ static void piece_fill(const struct FileJob *job, uint64_t first, size_t count, 
     }
 }
 
-// Writes pieces until none is left; true when the file took them.
-static bool pieces_write(struct FileJob *job, FILE *file, uint8_t *buffer, bool reports)
-{
-    uint64_t elements = job->starts[job->count], size = dtype_bytes(job->dtype);
-    while (!job->stopped && !job->error) {
-        uint64_t first = atomic_fetch_add(&job->next, 1) * PIECE;
-        if (first >= elements) break;
-        size_t count = elements - first < PIECE ? (size_t)(elements - first) : PIECE;
-        piece_fill(job, first, count, buffer);
-        if (fseek(file, (long)(job->data_at + first * size), SEEK_SET) || fwrite(buffer, size, count, file) != count) return false;
-        uint64_t written = atomic_fetch_add(&job->written, count) + count;
-        struct RandomProgress *p = job->progress;
-        if (reports && p->report && !p->report(p->user, p->done + written * size, p->total)) job->stopped = true;
-    }
-    return true;
-}
-
 static void remember_error(struct FileJob *job, int error)
 {
     int none = 0;
     atomic_compare_exchange_strong(&job->error, &none, error ? error : EIO);
 }
 
-static void work(struct FileJob *job, bool reports)
+static bool hand_open(struct FileJob *job, struct Hand *hand)
 {
-    uint8_t *buffer = malloc((size_t)PIECE * dtype_bytes(job->dtype));
-    FILE *file = buffer ? fopen(job->path, "r+b") : NULL;
-    if (!buffer || !file) remember_error(job, buffer ? errno : ENOMEM);
-    if (file) {
-        setvbuf(file, NULL, _IONBF, 0);
-        if (!pieces_write(job, file, buffer, reports)) remember_error(job, errno);
-        if (fclose(file)) remember_error(job, errno);
-    }
-    free(buffer);
+    if (hand->file) return true;
+    hand->buffer = malloc((size_t)PIECE * dtype_bytes(job->dtype));
+    hand->file = hand->buffer ? fopen(job->path, "r+b") : NULL;
+    if (!hand->file) remember_error(job, hand->buffer ? errno : ENOMEM);
+    else setvbuf(hand->file, NULL, _IONBF, 0);
+    return hand->file != NULL;
 }
 
-static int work_apart(void *job)
+static void hand_close(struct FileJob *job, struct Hand *hand)
 {
-    work(job, false);
-    return 0;
+    if (hand->file && fclose(hand->file)) remember_error(job, errno);
+    free(hand->buffer);
 }
 
-static void work_on_all_cores(struct FileJob *job)
+static void piece_write(void *user, uint32_t worker, uint32_t piece, uint32_t one)
 {
-    thrd_t threads[MAX_THREADS];
-    uint64_t pieces = job->starts[job->count] / PIECE, started = 0, cores = os_cores();
-    if (cores > MAX_THREADS) cores = MAX_THREADS;
-    while (started + 1 < cores && started < pieces && thrd_create(&threads[started], work_apart, job) == thrd_success) started++;
-    work(job, true);
-    for (uint64_t i = 0; i < started; i++) thrd_join(threads[i], NULL);
+    (void)one;
+    struct FileJob *job = user;
+    struct Hand *hand = &job->hands[worker];
+    if (job->stopped || job->error || !hand_open(job, hand)) return;
+    uint64_t elements = job->starts[job->count], size = dtype_bytes(job->dtype), first = (uint64_t)piece * PIECE;
+    size_t count = elements - first < PIECE ? (size_t)(elements - first) : PIECE;
+    piece_fill(job, first, count, hand->buffer);
+    if (fseek(hand->file, (long)(job->data_at + first * size), SEEK_SET) || fwrite(hand->buffer, size, count, hand->file) != count)
+        remember_error(job, errno);
+    uint64_t written = atomic_fetch_add(&job->written, count) + count;
+    struct RandomProgress *p = job->progress;
+    bool reports = worker == 0 && p->report; // the caller's own thread
+    if (reports && !p->report(p->user, p->done + written * size, p->total)) job->stopped = true;
+}
+
+static int data_write(struct FileJob *job, vkgpt_error *err)
+{
+    uint64_t pieces = (job->starts[job->count] + PIECE - 1) / PIECE;
+    if (pieces > UINT32_MAX) return fail(err, VKGPT_BAD_ARGUMENT, "%s: %" PRIu64 " weights in one file", job->path, job->starts[job->count]);
+    parallel_rows((uint32_t)pieces, 1, piece_write, job);
+    for (int i = 0; i < PARALLEL_MAX; i++) hand_close(job, &job->hands[i]);
+    if (job->error == ENOMEM) return fail_memory(err, job->path, (size_t)PIECE * dtype_bytes(job->dtype));
+    if (job->error) return fail(err, VKGPT_BAD_FILE, "%s: cannot write: %s", job->path, strerror(job->error));
+    return job->stopped ? fail(err, VKGPT_INTERRUPTED, "interrupted") : VKGPT_OK;
 }
 
 // The length of the header and the header, padded to 8 bytes; NULL: no memory.
@@ -313,11 +314,8 @@ int random_file_write(const char *path, const struct RandomTensor *tensors, size
     if (!job.starts) return fail_memory(err, path, (count + 1) * sizeof *job.starts);
     for (size_t i = 0; i < count; i++) job.starts[i + 1] = job.starts[i] + random_tensor_elements(&tensors[i]);
     int status = header_write(&job, err);
-    if (!status) work_on_all_cores(&job);
+    if (!status) status = data_write(&job, err);
     progress->done += job.starts[count] * dtype_bytes(dtype);
     free(job.starts);
-    if (status) return status;
-    if (job.error == ENOMEM) return fail_memory(err, path, (size_t)PIECE * dtype_bytes(dtype));
-    if (job.error) return fail(err, VKGPT_BAD_FILE, "%s: cannot write: %s", path, strerror(job.error));
-    return job.stopped ? fail(err, VKGPT_INTERRUPTED, "interrupted") : VKGPT_OK;
+    return status;
 }
