@@ -23,9 +23,8 @@ static int to_gguf(const char *model, const char *output, int type, const struct
     static const enum GgufFileType types[] = {GGUF_FILE_F16,  GGUF_FILE_F32,  GGUF_FILE_F16,
                                               GGUF_FILE_Q8_0, GGUF_FILE_Q4_0, GGUF_FILE_Q4_K};
     struct GgufKeys keys = {0};
-    int code = gguf_can_say(model, &checkpoint->config, err);
     gguf_put_model(&keys, checkpoint, types[type]);
-    if (!code) code = gguf_put_vocab(&keys, model, vocab, &checkpoint->config, err);
+    int code = gguf_put_vocab(&keys, model, vocab, &checkpoint->config, err);
     if (!code) code = gguf_write(output, checkpoint, types[type], &keys, on_note, err);
     gguf_keys_free(&keys);
     return code;
@@ -39,10 +38,10 @@ static int to_directory(const char *output, int type, const struct Checkpoint *c
     return code ? code : safetensors_write(output, checkpoint, type != TYPE_F32, err);
 }
 
-// Both ways give a model of class gpt2, so the class is asked for first.
-static int check_class(const char *model, const struct Checkpoint *checkpoint, vkgpt_error *err)
+// Both ways give a model of class gpt2. A GGUF file can say less of it than a directory.
+static int check_model(const char *model, const struct Checkpoint *checkpoint, bool gguf, vkgpt_error *err)
 {
-    if (strcmp(checkpoint->config.architecture, "gpt2") == 0) return 0;
+    if (!gguf && strcmp(checkpoint->config.architecture, "gpt2") == 0) return 0;
     return gguf_can_say(model, &checkpoint->config, err);
 }
 
@@ -65,7 +64,7 @@ int convert_main(const struct Options *options)
     struct Vocab vocab = {0};
     int code = model_path(options->model, model, sizeof model, &err);
     if (!code) code = checkpoint_open(model, &checkpoint, &err);
-    if (!code) code = check_class(model, &checkpoint, &err);
+    if (!code) code = check_model(model, &checkpoint, gguf, &err);
     if (!code) code = reader_open(model, checkpoint.config.vocab, &vocab, &err);
     if (!code)
         code = gguf ? to_gguf(model, options->output, options->convert_type, &checkpoint, &vocab, &err)

@@ -85,6 +85,8 @@ static int check(const char *model, const struct Vocab *vocab, const struct Conf
     const char *what = NULL;
     bool bos_first = vocab->prefix_count == 1 && vocab->prefix[0] == config->bos;
     if (vocab->ends_words) what = "words that have ends";
+    else if (vocab->nfkc) what = "normalization by NFKC";
+    else if (vocab->rule_count) what = "splits of its own";
     else if (vocab->add_prefix_space) what = "add_prefix_space true";
     else if (vocab->prefix_count && !bos_first) what = "a token before the text that is not bos";
     if (!what) return 0;

@@ -6,8 +6,8 @@
 #include "text/vocab.h"
 
 // The keys tokenizer.ggml.*; rows of the token table without a token become unused ones. `model` is the model's path,
-// for sentences. Errors (VKGPT_BAD_MODEL): what GGUF's gpt2 tokenizer cannot say, by name (words that have ends,
-// add_prefix_space, tokens before the text other than bos).
+// for sentences. Errors (VKGPT_BAD_MODEL): what GGUF's gpt2 tokenizer cannot say, by name (words that have ends, NFKC,
+// splits of its own, add_prefix_space, tokens before the text other than bos).
 int gguf_put_vocab(struct GgufKeys *keys, const char *model, const struct Vocab *vocab, const struct Config *config,
                    vkgpt_error *err);
 
