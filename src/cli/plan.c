@@ -21,23 +21,24 @@ struct Planned {
 
 // --------------------------------------------------------------------------------------------------- the model
 
-// A directory whose weights are there is opened, to see whether its head is tied; config.json alone will do too.
-static bool has_weights(const char *path)
+// A checkpoint is opened, to see whether its head is tied; but a directory with config.json alone will do too.
+static bool has_only_config(const char *path)
 {
     static const char *const files[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
                                         "pytorch_model.bin.index.json", "params_shapes.json"};
     char file[4200];
-    if (!os_is_dir(path)) return true;
+    snprintf(file, sizeof file, "%s/config.json", path);
+    if (!os_exists(file)) return false;
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         snprintf(file, sizeof file, "%s/%s", path, files[i]);
-        if (os_exists(file)) return true;
+        if (os_exists(file)) return false;
     }
-    return false;
+    return true;
 }
 
 static int read_config(const char *path, struct Config *config, vkgpt_error *err)
 {
-    if (!has_weights(path)) return config_read(path, config, err);
+    if (has_only_config(path)) return config_read(path, config, err);
     struct Checkpoint checkpoint;
     int code = checkpoint_open(path, &checkpoint, err);
     if (code) return code;
