@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/os.h"
+
 #define SUBMISSION_SECONDS 0.1  // of device time, about
 #define MIN_SPAN 64
 #define MAX_SPAN 256
@@ -154,12 +156,13 @@ static int run_block(struct vkgpt_session *s, struct Recording *rec, uint32_t ro
 {
     struct Sequence sequence = {.position = s->cached, .rows = rows, .context = s->context};
     inbox_state(s, &sequence);
+    double start = os_seconds();
     int status = recording_submit(rec, err);
     if (!status) status = recording_wait(rec, err);
     if (status) return status;
     double seconds = recording_seconds(rec);
-    s->row_seconds = seconds / rows;
     s->counters.device_seconds += seconds;
+    s->row_seconds = (seconds > 0.0 ? seconds : os_seconds() - start) / rows;
     s->counters.submissions++;
     s->counters.tokens_prefilled += rows;
     s->cached += rows;
@@ -261,6 +264,7 @@ struct Run {
     struct {
         struct Recording *rec;
         uint32_t first, count; // outputs
+        double start;          // by the host's clock
     } flying[IN_FLIGHT];
     uint32_t oldest, count, turn;
     bool stopped;
@@ -327,6 +331,7 @@ static int submit_steps(struct Run *run)
     run->flying[at].rec = rec;
     run->flying[at].first = run->next;
     run->flying[at].count = count;
+    run->flying[at].start = os_seconds();
     run->next += count;
     s->counters.submissions++;
     s->counters.tokens_per_submission = count;
@@ -364,14 +369,18 @@ static int finish_oldest(struct Run *run)
     struct vkgpt_session *s = run->s;
     struct Recording *rec = run->flying[run->oldest].rec;
     uint32_t first = run->flying[run->oldest].first, count = run->flying[run->oldest].count;
+    double start = run->flying[run->oldest].start;
     run->oldest = (run->oldest + 1) % IN_FLIGHT;
     run->count--;
     int status = recording_wait(rec, run->err);
     if (status) return status;
     double seconds = recording_seconds(rec);
     s->counters.device_seconds += seconds;
-    if (!run->stopped) s->step_seconds = seconds / count;
-    return run->stopped ? VKGPT_OK : read_outputs(run, first, count);
+    if (run->stopped) return VKGPT_OK;
+    status = read_outputs(run, first, count);
+    if (seconds == 0.0) seconds = os_seconds() - start; // a device without timestamps
+    if (!run->stopped) s->step_seconds = seconds / count; // steps behind a stop cost nothing
+    return status;
 }
 
 // Keeps two submissions queued, once one has told how long a token takes.
