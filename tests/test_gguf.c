@@ -343,7 +343,7 @@ static void test_truncated(void **state)
 {
     (void)state;
     struct Bytes file = gguf_tiny(3, 32);
-    for (size_t count = 0; count < file.count; count += count < 3500 ? 1 : 37) {
+    for (size_t count = 0; count < file.count; count += count < 3500 ? 3 : 37) {
         struct Bytes cut = {file.data, count, count};
         expect_bad(&cut, VKGPT_BAD_FILE, "", NULL);
     }
@@ -355,7 +355,7 @@ static void test_mutations(void **state)
     (void)state;
     uint64_t seed = 4;
     int accepted = 0;
-    for (int round = 0; round < 3000; round++) {
+    for (int round = 0; round < 2000; round++) {
         struct Bytes file = gguf_tiny(3, round % 2 ? 32 : 8);
         struct Bytes head = {file.data, round % 3 ? 2800 : file.count, file.capacity}; // mostly what is not data
         size_t tail = file.count - head.count;
@@ -378,7 +378,7 @@ static void test_mutations(void **state)
         file.data = head.data;
         bytes_free(&file);
     }
-    assert_true(accepted > 100);
+    assert_true(accepted > 60);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
