@@ -4,6 +4,10 @@
 
 #include "engine/session.h"
 
+#define MIN_SPAN 64
+#define MAX_SPAN 256
+#define ROWS 512 // of a block of prefill, at most
+
 uint64_t session_cache_bytes(const struct vkgpt_session *s)
 {
     return (uint64_t)s->sequences * s->model->config.heads * s->context * s->model->head_dim * (s->kv == KV_F16 ? 2 : 4);
@@ -76,4 +80,19 @@ int session_make_buffers(struct vkgpt_session *s, vkgpt_error *err)
     int status = VKGPT_OK;
     for (uint32_t i = 0, count = session_wants(s, wants); !status && i < count; i++) status = make_slice(s, &wants[i], err);
     return status ? status : make_cache(s, err);
+}
+
+uint32_t session_span(const struct Config *config)
+{
+    uint32_t eighth = (config->context / 8 + MIN_SPAN - 1) / MIN_SPAN * MIN_SPAN;
+    return eighth < MIN_SPAN ? MIN_SPAN : eighth > MAX_SPAN ? MAX_SPAN : eighth;
+}
+
+void session_sizes(struct vkgpt_session *s)
+{
+    uint32_t span = session_span(&s->model->config);
+    uint64_t logit_rows = LOGIT_BYTES / ((uint64_t)s->model->vocab * 4);
+    s->rows = s->context < ROWS ? s->context : ROWS;
+    s->splits = (s->context + span - 1) / span;
+    s->logit_rows = logit_rows < 1 ? 1 : logit_rows > s->rows ? s->rows : (uint32_t)logit_rows;
 }

@@ -9,7 +9,6 @@
 #include "base/parallel.h"
 #include "engine/small.h"
 
-#define WEIGHT_BLOCK ((VkDeviceSize)256 << 20)
 #define HALF_MAX 65504.0f
 
 static struct Axis one(uint32_t n) { return (struct Axis){1, n, padded(n)}; }
@@ -312,12 +311,9 @@ static void describe(struct Loader *load)
     describe_formats(load);
 }
 
-static int load_model(struct Loader *load)
+void model_sizes(struct vkgpt_model *m, const struct Config *c)
 {
-    struct vkgpt_model *m = load->model;
-    const struct Config *c = &load->checkpoint->config;
     m->config = *c;
-    snprintf(m->name, sizeof m->name, "%.255s", load->checkpoint->name);
     m->dim = padded(c->dim);
     m->head_dim = padded(c->head_dim);
     m->width = c->heads * m->head_dim;
@@ -326,6 +322,14 @@ static int load_model(struct Loader *load)
     m->embed_dim = padded(c->embed_dim);
     m->projected = c->embed_dim != c->dim;
     m->at = vector_offsets(m);
+}
+
+static int load_model(struct Loader *load)
+{
+    struct vkgpt_model *m = load->model;
+    const struct Config *c = &load->checkpoint->config;
+    snprintf(m->name, sizeof m->name, "%.255s", load->checkpoint->name);
+    model_sizes(m, c);
     int status = make_room(load);
     if (status) return status;
     m->layers = device_alloc(m->device, c->layers, sizeof *m->layers);

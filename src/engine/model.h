@@ -34,4 +34,9 @@ struct vkgpt_model {
     vkgpt_model_info info;
 };
 
+#define WEIGHT_BLOCK ((VkDeviceSize)256 << 20) // of the weights' memory, when a model is larger than one
+
+// Fills the padded sizes, and where the vectors of a layer stand, from the facts of a model.
+void model_sizes(struct vkgpt_model *model, const struct Config *config);
+
 #endif

@@ -9,15 +9,9 @@
 #include "engine/session.h"
 #include "model/plan.h"
 
-#define WEIGHT_BLOCK ((uint64_t)256 << 20) // model.c's
-#define ROWS 512                           // session.c's
-#define MIN_SPAN 64
-#define MAX_SPAN 256
 #define GROUP_OUTPUTS 32 // of head on a GPU
 
 const char *const PLAN_FORMAT_NAMES[PLAN_FORMATS] = {"f16", "f32", "f16", "q8_0", "q4_0", "q4_k"};
-
-static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 // --------------------------------------------------------------------------------------- pools without memory
 
@@ -129,19 +123,6 @@ static void dry_weights(struct DryModel *dry)
     }
 }
 
-static void model_sizes(struct vkgpt_model *m, const struct Config *c)
-{
-    m->config = *c;
-    m->dim = padded(c->dim);
-    m->head_dim = padded(c->head_dim);
-    m->width = c->heads * m->head_dim;
-    m->inner = padded(c->inner);
-    m->vocab = padded(c->vocab);
-    m->embed_dim = padded(c->embed_dim);
-    m->projected = c->embed_dim != c->dim;
-    m->at.count = 6 * m->dim + 3 * m->width + m->inner;
-}
-
 // Tables and the head stay at q8_0, positions at fp16, or fp32 beside a token table in fp32.
 static void choose_formats(struct DryModel *dry, enum PlanFormat asked)
 {
@@ -173,18 +154,6 @@ static uint64_t cache_bytes(const struct DrySession *dry)
     const struct vkgpt_session *s = &dry->session;
     if (dry->kv != PLAN_Q8_0) return session_cache_bytes(s);
     return (uint64_t)s->sequences * s->model->config.heads * s->context * head_bytes(dry, s->model->head_dim);
-}
-
-static void session_sizes(struct vkgpt_session *s)
-{
-    const struct vkgpt_model *m = s->model;
-    uint32_t span = (m->config.context / 8 + MIN_SPAN - 1) / MIN_SPAN * MIN_SPAN;
-    uint64_t logit_rows = LOGIT_BYTES / ((uint64_t)m->vocab * 4);
-    span = span < MIN_SPAN ? MIN_SPAN : min_u32(span, MAX_SPAN);
-    s->rows = min_u32(s->context, ROWS);
-    s->splits = (s->context + span - 1) / span;
-    s->head_groups = (m->vocab + GROUP_OUTPUTS - 1) / GROUP_OUTPUTS;
-    s->logit_rows = logit_rows < 1 ? 1 : logit_rows > s->rows ? s->rows : (uint32_t)logit_rows;
 }
 
 static void dry_session(struct DrySession *dry, struct MemoryPlan *plan)
@@ -225,6 +194,7 @@ static void make_dry(struct Dry *dry, const struct MemoryAsk *ask)
     dry->s.session.sequences = ask->batch;
     dry->s.session.kv = ask->kv == PLAN_F32 ? KV_F32 : KV_F16;
     session_sizes(&dry->s.session);
+    dry->s.session.head_groups = (dry->m.model.vocab + GROUP_OUTPUTS - 1) / GROUP_OUTPUTS;
 }
 
 static void plan_weights(struct DryModel *dry, struct MemoryPlan *plan)

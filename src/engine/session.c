@@ -7,9 +7,6 @@
 #include "base/os.h"
 
 #define SUBMISSION_SECONDS 0.1  // of device time, about
-#define MIN_SPAN 64
-#define MAX_SPAN 256
-#define ROWS 512
 
 static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
@@ -31,8 +28,6 @@ static void note_format(struct Shape *shape, const struct Matrix *matrix) { shap
 static struct Shape model_shape(const struct vkgpt_session *s)
 {
     const struct vkgpt_model *m = s->model;
-    // Fixed by the model, not by the session's context: splits stand at the same positions in every session.
-    uint32_t span = (m->config.context / 8 + MIN_SPAN - 1) / MIN_SPAN * MIN_SPAN;
     struct Shape shape = {
         .dim = m->dim,
         .head_dim = m->head_dim,
@@ -41,7 +36,7 @@ static struct Shape model_shape(const struct vkgpt_session *s)
         .embed_dim = m->projected ? m->embed_dim : 0,
         .post_norm = m->config.post_norm,
         .no_final_norm = !m->config.final_norm,
-        .span = span < MIN_SPAN ? MIN_SPAN : min_u32(span, MAX_SPAN),
+        .span = session_span(&m->config),
         .kv = s->kv,
         .activation = activation_constant(m->config.activation),
     };
@@ -85,12 +80,9 @@ static int session_make(struct vkgpt_session *s, vkgpt_error *err)
     struct Shape shape = model_shape(s);
     int status = kernels_for_decode(s->device, &shape, &s->decode, err);
     if (status) return status;
-    s->splits = (s->context + shape.span - 1) / shape.span;
+    session_sizes(s);
     if (s->splits > 1u << (SPLIT_SIZES - 1)) return fail(err, VKGPT_BAD_ARGUMENT, "a context of %u tokens is too long", s->context);
     s->head_groups = product_groups(&s->decode.head, m->head);
-    s->rows = min_u32(s->context, ROWS);
-    uint64_t row_bytes = (uint64_t)m->vocab * 4, most = LOGIT_BYTES / row_bytes;
-    s->logit_rows = most < 1 ? 1 : most > s->rows ? s->rows : (uint32_t)most;
     return session_make_buffers(s, err);
 }
 

@@ -81,6 +81,10 @@ struct Want { // a buffer, and how large it has to be
 uint32_t session_wants(struct vkgpt_session *s, struct Want wants[SESSION_WANTS]);
 // Of K, or of V, of one layer.
 uint64_t session_cache_bytes(const struct vkgpt_session *s);
+// Positions in a split of the cache. Fixed by the model, not by the session's context: splits stand at the same
+// positions in every session, so that a text does not depend on it.
+uint32_t session_span(const struct Config *config);
+void session_sizes(struct vkgpt_session *s); // fills rows, logit_rows and splits
 int session_make_buffers(struct vkgpt_session *s, vkgpt_error *err);
 
 // session.c: compiled on first use, since a prompt of one token needs none of them.
