@@ -264,8 +264,9 @@ static int make_room(struct Loader *load)
     load->progress.total = matrices;
     m->info.step_bytes = b.layers + vectors + b.table;
     if (matrices + vectors > available)
-        return fail(load->err, VKGPT_OUT_OF_MEMORY, "%s: the weights need %llu bytes of device memory, %s has %llu", m->name,
-                    (unsigned long long)(matrices + vectors), m->device->info.name, (unsigned long long)available);
+        return fail(load->err, VKGPT_OUT_OF_MEMORY, "%s: the weights need %llu bytes of device memory, %s has %llu%s", m->name,
+                    (unsigned long long)(matrices + vectors), m->device->info.name, (unsigned long long)available,
+                    load->asked == VKGPT_Q4_K || load->asked == VKGPT_Q4_0 ? "" : " (--weights q8_0 or q4_k makes them smaller)");
     m->pool = (struct Pool){.kind = MEMORY_DEVICE, .block_bytes = bytes < WEIGHT_BLOCK ? bytes : WEIGHT_BLOCK};
     return VKGPT_OK;
 }
