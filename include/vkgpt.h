@@ -85,15 +85,16 @@ const vkgpt_device_info *vkgpt_device_describe(const vkgpt_device *device);
 
 typedef struct vkgpt_tokenizer vkgpt_tokenizer;
 
-// Opens the tokenizer inside a GGUF file, or of a Hugging Face directory (tokenizer.json, or vocab.json and merges.txt; with
-// added_tokens.json and tokenizer_config.json where they are). Needs no device. vocab_size is the model's
-// (ids must lie below it), or 0 to take what config.json of the directory says.
+// Opens the tokenizer inside a GGUF file, or of a Hugging Face directory (tokenizer.json, or vocab.json and
+// merges.txt; with added_tokens.json and tokenizer_config.json where they are), or of OpenAI's release of GPT-1.
+// Needs no device. vocab_size is the model's (ids must lie below it), or 0 to take what config.json says.
 int vkgpt_tokenizer_open(const char *dir, uint32_t vocab_size, vkgpt_tokenizer **tok, vkgpt_error *err);
 void vkgpt_tokenizer_close(vkgpt_tokenizer *tok);
 
-// Encodes bytes, NUL and invalid UTF-8 included, as Hugging Face's GPT-2 tokenizer does. With `special`,
-// special tokens such as <|endoftext|> in the text become one id; without, they are text. A leading token
-// is added only where tokenizer_config.json says so (add_bos_token). The caller frees *ids with free().
+// Encodes bytes, NUL and invalid UTF-8 included, as Hugging Face's tokenizer of the model's class does: byte-level
+// BPE for GPT-2, GPT-Neo, OPT and Galactica, words of lower case for GPT-1 (which drops what is no valid UTF-8).
+// With `special`, special tokens such as <|endoftext|> in the text become one id; without, they are text. A leading
+// token is added only where the tokenizer's files say so. The caller frees *ids with free().
 int vkgpt_encode(const vkgpt_tokenizer *tok, const char *text, size_t bytes, bool special,
                  uint32_t **ids, size_t *count, vkgpt_error *err);
 
@@ -118,7 +119,7 @@ typedef struct vkgpt_model_options {
 
 typedef struct vkgpt_model_info {
     const char *name;            // the directory's last component
-    const char *architecture;    // "gpt2"
+    const char *architecture;    // "gpt2", "openai-gpt", "gpt_neo", "opt"
     const char *weights;         // "f16", "f32", "q8_0", "q4_0", "q4_k": of most matrices on the device
     uint32_t layers, heads, dim, inner, context, vocab;
     uint64_t params;             // counted once when tied
@@ -130,8 +131,8 @@ typedef struct vkgpt_model_info {
     char note[384];              // what the user should hear about the load, or ""
 } vkgpt_model_info;
 
-// Loads a checkpoint onto the device: a GGUF file, or a directory with config.json, and model.safetensors or pytorch_model.bin,
-// sharded or not. The files are mapped, checked, and uploaded once.
+// Loads a checkpoint onto the device: a GGUF file, or a directory with config.json, and model.safetensors or
+// pytorch_model.bin, sharded or not. The files are mapped, checked, and uploaded once.
 int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_options *options,
                      vkgpt_model **model, vkgpt_error *err);
 void vkgpt_model_close(vkgpt_model *model);
