@@ -269,3 +269,19 @@ void bytes_mutate(struct Bytes *bytes, uint64_t *state)
         }
     }
 }
+
+char test_dir[DIR_BYTES];
+
+int test_dir_setup(void **state)
+{
+    (void)state;
+    dir_make(test_dir);
+    return 0;
+}
+
+int test_dir_teardown(void **state)
+{
+    (void)state;
+    dir_remove(test_dir);
+    return 0;
+}

@@ -22,6 +22,12 @@ char *text_replace(const char *text, const char *from, const char *to);
 
 void dir_make(char dir[DIR_BYTES]);
 void dir_remove(const char *dir); // with the files in it
+
+// One directory for a whole test program: made before a group or a test, and removed behind it.
+extern char test_dir[DIR_BYTES];
+int test_dir_setup(void **state);
+int test_dir_teardown(void **state);
+
 void file_write(const char *dir, const char *name, const void *data, size_t count);
 struct Bytes file_read(const char *dir, const char *name);
 

@@ -19,25 +19,9 @@
 #include "base/utf8.h"
 #include "model_files.h"
 
-static char dir[DIR_BYTES];
-
-static int setup(void **state)
-{
-    (void)state;
-    dir_make(dir);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    dir_remove(dir);
-    return 0;
-}
-
 static const char *in_dir(char *path, size_t size, const char *name)
 {
-    snprintf(path, size, "%s/%s", dir, name);
+    snprintf(path, size, "%s/%s", test_dir, name);
     return path;
 }
 
@@ -252,7 +236,7 @@ static void test_json_read(void **state)
     char path[DIR_BYTES + 32];
     vkgpt_error err;
     cJSON *json;
-    file_write(dir, "j.json", "{\"a\":1}", 7);
+    file_write(test_dir, "j.json", "{\"a\":1}", 7);
     in_dir(path, sizeof path, "j.json");
     assert_int_equal(json_read(path, 7, &json, &err), 0);
     cJSON_Delete(json);
@@ -294,7 +278,7 @@ static void test_map_file(void **state)
     char path[DIR_BYTES + 32];
     vkgpt_error err;
     struct Mapping m;
-    file_write(dir, "f", "hello", 5);
+    file_write(test_dir, "f", "hello", 5);
     assert_int_equal(os_map(in_dir(path, sizeof path, "f"), &m, &err), 0);
     assert_int_equal(m.bytes, 5);
     assert_memory_equal(m.data, "hello", 5);
@@ -302,13 +286,13 @@ static void test_map_file(void **state)
     assert_null(m.data);
     os_unmap(&m);
 
-    file_write(dir, "empty", "", 0);
+    file_write(test_dir, "empty", "", 0);
     assert_int_equal(os_map(in_dir(path, sizeof path, "empty"), &m, &err), 0);
     assert_null(m.data);
     assert_int_equal(m.bytes, 0);
     os_unmap(&m);
     expect_sentence(os_map(in_dir(path, sizeof path, "none"), &m, &err), VKGPT_BAD_FILE, &err, "none", "No such file", NULL);
-    expect_sentence(os_map(dir, &m, &err), VKGPT_BAD_FILE, &err, dir, "directory", NULL);
+    expect_sentence(os_map(test_dir, &m, &err), VKGPT_BAD_FILE, &err, test_dir, "directory", NULL);
     expect_sentence(os_map("/dev/null", &m, &err), VKGPT_BAD_FILE, &err, "/dev/null", NULL);
 }
 
@@ -319,7 +303,7 @@ static void test_read_file(void **state)
     vkgpt_error err;
     char *data;
     size_t bytes;
-    file_write(dir, "f", "he\0lo", 5);
+    file_write(test_dir, "f", "he\0lo", 5);
     in_dir(path, sizeof path, "f");
     assert_int_equal(os_read(path, 5, &data, &bytes, &err), 0);
     assert_int_equal(bytes, 5);
@@ -327,7 +311,7 @@ static void test_read_file(void **state)
     free(data);
     expect_sentence(os_read(path, 4, &data, &bytes, &err), VKGPT_BAD_FILE, &err, "/f", "5", "4", NULL);
     assert_null(data);
-    expect_sentence(os_read(dir, 4, &data, &bytes, &err), VKGPT_BAD_FILE, &err, dir, "directory", NULL);
+    expect_sentence(os_read(test_dir, 4, &data, &bytes, &err), VKGPT_BAD_FILE, &err, test_dir, "directory", NULL);
     assert_int_equal(os_read("/dev/null", 4, &data, &bytes, &err), 0);
     assert_int_equal(bytes, 0);
     assert_int_equal(data[0], 0);
@@ -337,7 +321,7 @@ static void test_read_file(void **state)
 
 static void expect_file(const char *name, const char *text)
 {
-    struct Bytes b = file_read(dir, name);
+    struct Bytes b = file_read(test_dir, name);
     assert_int_equal(b.count, strlen(text));
     assert_memory_equal(b.data, text, b.count);
     bytes_free(&b);
@@ -362,7 +346,7 @@ static void test_write_file(void **state)
     assert_int_equal(st.st_mode & 0777, 0640);
     unlink(link);
 
-    expect_sentence(os_write(dir, "x", 1, &err), VKGPT_BAD_FILE, &err, dir, "directory", NULL);
+    expect_sentence(os_write(test_dir, "x", 1, &err), VKGPT_BAD_FILE, &err, test_dir, "directory", NULL);
     in_dir(path, sizeof path, "none/out");
     expect_sentence(os_write(path, "x", 1, &err), VKGPT_BAD_FILE, &err, "none/out", NULL);
     expect_sentence(os_write("/dev/full", "x", 1, &err), VKGPT_BAD_FILE, &err, "/dev/full", "No space", NULL);
@@ -370,7 +354,7 @@ static void test_write_file(void **state)
     assert_int_equal(stat("/dev/null", &st), 0);
     assert_true(S_ISCHR(st.st_mode)); // not replaced by a file
 
-    file_write(dir, "redirected", "before ", 7); // as by `>> redirected`
+    file_write(test_dir, "redirected", "before ", 7); // as by `>> redirected`
     FILE *f = fopen(in_dir(path, sizeof path, "redirected"), "r+");
     assert_non_null(f);
     snprintf(link, sizeof link, "/dev/fd/%d", fileno(f));
@@ -391,7 +375,7 @@ static void test_places(void **state)
     rmdir(in_dir(path, sizeof path, "a/b"));
     rmdir(in_dir(path, sizeof path, "a"));
     assert_false(os_exists(path));
-    file_write(dir, "f", "", 0);
+    file_write(test_dir, "f", "", 0);
     in_dir(path, sizeof path, "f");
     assert_true(os_exists(path) && !os_is_dir(path));
     in_dir(path, sizeof path, "f/b");
@@ -448,12 +432,12 @@ int main(void)
         cmocka_unit_test(test_json_depth),
         cmocka_unit_test(test_json_many_keys),
         cmocka_unit_test(test_json_get),
-        cmocka_unit_test_setup_teardown(test_json_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_json_read, test_dir_setup, test_dir_teardown),
         cmocka_unit_test(test_json_fuzz),
-        cmocka_unit_test_setup_teardown(test_map_file, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_read_file, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_write_file, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_places, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_map_file, test_dir_setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_read_file, test_dir_setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_write_file, test_dir_setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_places, test_dir_setup, test_dir_teardown),
         cmocka_unit_test(test_machine),
         cmocka_unit_test(test_interrupt),
     };

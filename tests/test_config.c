@@ -9,26 +9,10 @@
 
 #include "model_files.h"
 
-static char dir[DIR_BYTES];
-
-static int setup(void **state)
-{
-    (void)state;
-    dir_make(dir);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    dir_remove(dir);
-    return 0;
-}
-
 static int read_text(const char *text, struct Config *config, vkgpt_error *err)
 {
-    file_write(dir, "config.json", text, strlen(text));
-    return config_read(dir, config, err);
+    file_write(test_dir, "config.json", text, strlen(text));
+    return config_read(test_dir, config, err);
 }
 
 static struct Config good(const char *text)
@@ -220,7 +204,7 @@ static void test_attention_kinds(void **state)
 
 static struct Config with_generation(const char *generation)
 {
-    file_write(dir, "generation_config.json", generation, strlen(generation));
+    file_write(test_dir, "generation_config.json", generation, strlen(generation));
     return good("{\"vocab_size\": 307, \"bos_token_id\": 1, \"eos_token_id\": 2, \"n_layer\": 3}");
 }
 
@@ -241,8 +225,8 @@ static void test_generation_config(void **state)
 
     struct Config bad;
     vkgpt_error err;
-    file_write(dir, "generation_config.json", "{\"eos_token_id\": \"</s>\"}", 24);
-    expect_sentence(config_read(dir, &bad, &err), VKGPT_BAD_MODEL, &err, "generation_config.json", "eos_token_id",
+    file_write(test_dir, "generation_config.json", "{\"eos_token_id\": \"</s>\"}", 24);
+    expect_sentence(config_read(test_dir, &bad, &err), VKGPT_BAD_MODEL, &err, "generation_config.json", "eos_token_id",
                     "\"</s>\"", NULL);
 }
 
@@ -350,12 +334,12 @@ static void test_files(void **state)
     struct Config config;
     vkgpt_error err;
     char other[2 * DIR_BYTES];
-    expect_sentence(config_read(dir, &config, &err), VKGPT_BAD_FILE, &err, dir, "config.json", NULL);
-    snprintf(other, sizeof other, "%s/nowhere", dir);
+    expect_sentence(config_read(test_dir, &config, &err), VKGPT_BAD_FILE, &err, test_dir, "config.json", NULL);
+    snprintf(other, sizeof other, "%s/nowhere", test_dir);
     expect_sentence(config_read(other, &config, &err), VKGPT_BAD_FILE, &err, other, NULL);
-    file_write(dir, "config.json", "", 0);
-    expect_sentence(config_read(dir, &config, &err), VKGPT_BAD_FILE, &err, "config.json", NULL);
-    snprintf(other, sizeof other, "%s/config.json", dir);
+    file_write(test_dir, "config.json", "", 0);
+    expect_sentence(config_read(test_dir, &config, &err), VKGPT_BAD_FILE, &err, "config.json", NULL);
+    snprintf(other, sizeof other, "%s/config.json", test_dir);
     expect_sentence(config_read(other, &config, &err), VKGPT_BAD_FILE, &err, other, "is a file", NULL);
     expect_sentence(read_text("{\"n_layer\": 1", &config, &err), VKGPT_BAD_FILE, &err, "config.json", "JSON", NULL);
     expect_sentence(read_text("{\"n_layer\": 1, \"n_layer\": 2}", &config, &err), VKGPT_BAD_FILE, &err, "config.json",
@@ -371,8 +355,8 @@ static void mutate(const char *text, int times)
         vkgpt_error err;
         bytes_text(&bytes, text);
         bytes_mutate(&bytes, &seed);
-        file_write(dir, "config.json", bytes.data, bytes.count);
-        int code = config_read(dir, &config, &err);
+        file_write(test_dir, "config.json", bytes.data, bytes.count);
+        int code = config_read(test_dir, &config, &err);
         if (code) assert_true(code == VKGPT_BAD_FILE || code == VKGPT_BAD_MODEL);
         else assert_true(config.head_dim * config.heads == config.dim && config.inner > 0 && config.layers > 0);
         bytes_free(&bytes);
@@ -391,7 +375,7 @@ static void test_mutations(void **state)
            500);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, test_dir_setup, test_dir_teardown)
 
 int main(void)
 {

@@ -10,22 +10,6 @@
 
 #include "model_files.h"
 
-static char dir[DIR_BYTES];
-
-static int setup(void **state)
-{
-    (void)state;
-    dir_make(dir);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    dir_remove(dir);
-    return 0;
-}
-
 // One layer, width 8, inner width 12, 5 positions, 11 tokens, and rows of 6 where the tokens are projected: a size
 // that is taken for another one shows.
 static const struct Family {
@@ -101,8 +85,8 @@ static void write_file(const struct Family *f, const char *prefix, size_t odd, c
     bytes_number(&file, header.count, 8);
     bytes_add(&file, header.data, header.count);
     for (size_t i = 0; i < at; i += 4) bytes_number(&file, 0, 4);
-    file_write(dir, "model.safetensors", file.data, file.count);
-    file_write(dir, "config.json", f->config, strlen(f->config));
+    file_write(test_dir, "model.safetensors", file.data, file.count);
+    file_write(test_dir, "config.json", f->config, strlen(f->config));
     bytes_free(&header);
     bytes_free(&file);
 }
@@ -140,7 +124,7 @@ static void test_every_tensor_is_found(void **state)
         vkgpt_error err;
         int count = 0;
         write_file(f, f->prefixes[n % 2], SIZE_MAX, NULL, NULL);
-        if (checkpoint_open(dir, &c, &err)) fail_msg("%s", err.text);
+        if (checkpoint_open(test_dir, &c, &err)) fail_msg("%s", err.text);
         for (; f->tensors[count]; count++) {
             char name[128];
             const struct Weight *weight;
@@ -163,7 +147,7 @@ static void test_tensors_are_what_their_names_say(void **state)
     struct Checkpoint c;
     vkgpt_error err;
     write_file(&families[1], "", SIZE_MAX, NULL, NULL);
-    if (checkpoint_open(dir, &c, &err)) fail_msg("%s", err.text);
+    if (checkpoint_open(test_dir, &c, &err)) fail_msg("%s", err.text);
     assert_string_equal(c.layers->q.tensor->name, "h.0.attn.attention.q_proj.weight");
     assert_string_equal(c.layers->k.tensor->name, "h.0.attn.attention.k_proj.weight");
     assert_string_equal(c.layers->v.tensor->name, "h.0.attn.attention.v_proj.weight");
@@ -171,7 +155,7 @@ static void test_tensors_are_what_their_names_say(void **state)
     assert_true(!c.layers->c_attn.tensor && !c.layers->q_bias.tensor);
     checkpoint_close(&c);
     write_file(&families[2], "decoder.", SIZE_MAX, NULL, NULL);
-    if (checkpoint_open(dir, &c, &err)) fail_msg("%s", err.text);
+    if (checkpoint_open(test_dir, &c, &err)) fail_msg("%s", err.text);
     assert_string_equal(c.layers->ln_1_gain.tensor->name, "decoder.layers.0.self_attn_layer_norm.weight");
     assert_string_equal(c.layers->ln_2_gain.tensor->name, "decoder.layers.0.final_layer_norm.weight");
     assert_string_equal(c.ln_f_gain.tensor->name, "decoder.final_layer_norm.weight");
@@ -189,7 +173,7 @@ static void test_unwanted_tensors_are_left_alone(void **state)
     struct Family f = families[2]; // all of OPT's
     f.config = families[4].config;
     write_file(&f, "model.decoder.", SIZE_MAX, NULL, NULL);
-    if (checkpoint_open(dir, &c, &err)) fail_msg("%s", err.text);
+    if (checkpoint_open(test_dir, &c, &err)) fail_msg("%s", err.text);
     assert_int_equal(weights_there(&c), 8);
     assert_true(!c.layers->ln_1_gain.tensor && !c.layers->q_bias.tensor && !c.ln_f_gain.tensor);
     checkpoint_close(&c);
@@ -203,7 +187,7 @@ static void expect_bad_tensor(const struct Family *f, size_t odd, const char *sh
     char name[128];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(f->tensors[odd], " "), f->tensors[odd]);
     write_file(f, f->prefixes[0], odd, shape, type);
-    int code = checkpoint_open(dir, &c, &err);
+    int code = checkpoint_open(test_dir, &c, &err);
     if (!code) fail_msg("accepted: %s", name);
     expect_sentence(code, VKGPT_BAD_MODEL, &err, "model.safetensors", name, word, other, NULL);
 }
@@ -235,7 +219,7 @@ static void test_every_damage_is_named(void **state)
     }
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, test_dir_setup, test_dir_teardown)
 
 int main(void)
 {

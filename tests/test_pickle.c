@@ -278,22 +278,6 @@ static void test_large_pickles(void **state)
 
 // ------------------------------------------------------------------------------------------ archives by hand
 
-static char dir[DIR_BYTES];
-
-static int setup(void **state)
-{
-    (void)state;
-    dir_make(dir);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    dir_remove(dir);
-    return 0;
-}
-
 struct Entry {
     const char *name;
     struct Bytes data;
@@ -380,8 +364,8 @@ static int read_zip(const struct Bytes *zip, struct TensorTable *table, vkgpt_er
 {
     char path[2 * DIR_BYTES];
     *table = (struct TensorTable){0};
-    file_write(dir, "pytorch_model.bin", zip->data, zip->count);
-    snprintf(path, sizeof path, "%s/pytorch_model.bin", dir);
+    file_write(test_dir, "pytorch_model.bin", zip->data, zip->count);
+    snprintf(path, sizeof path, "%s/pytorch_model.bin", test_dir);
     return torch_zip_read(path, table, err);
 }
 
@@ -549,7 +533,7 @@ static void test_archive_mutations(void **state)
     bytes_free(&original);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, test_dir_setup, test_dir_teardown)
 
 int main(void)
 {
