@@ -36,19 +36,18 @@ static uint32_t rows_for(const vkgpt_device *device, uint32_t outputs)
     return outputs <= 1024 ? 2 : outputs <= 16384 ? 4 : 8;
 }
 
-static int product_get(vkgpt_device *device, const struct Shape *shape, enum Phase phase, const char *kernel, uint32_t width,
-                       uint32_t outputs, bool may_stage, struct Product *product, vkgpt_error *err)
+enum ProductKernel { QKV, PROJECT, EXPAND, CONTRACT, HEAD };
+
+static int product_get(vkgpt_device *device, const struct Shape *shape, enum Phase phase, enum ProductKernel kernel,
+                       uint32_t width, uint32_t outputs, bool may_stage, struct Product *product, vkgpt_error *err)
 {
-    // the names are kept by the pipelines: they must be literals
-    static const char *const names[5][4] = {
-        {"qkv", "qkv_lanes", "qkv_prefill", "qkv_prefill_lanes"},
-        {"project", "project_lanes", "contract_prefill", "contract_prefill_lanes"}, // nothing to merge: the same kernel
-        {"expand", "expand_lanes", "expand_prefill", "expand_prefill_lanes"},
-        {"contract", "contract_lanes", "contract_prefill", "contract_prefill_lanes"},
-        {"head", "head_lanes", "head_prefill", "head_prefill_lanes"},
+    static const char *const names[][4] = {
+        [QKV] = {"qkv", "qkv_lanes", "qkv_prefill", "qkv_prefill_lanes"},
+        [PROJECT] = {"project", "project_lanes", "contract_prefill", "contract_prefill_lanes"}, // nothing to merge there
+        [EXPAND] = {"expand", "expand_lanes", "expand_prefill", "expand_prefill_lanes"},
+        [CONTRACT] = {"contract", "contract_lanes", "contract_prefill", "contract_prefill_lanes"},
+        [HEAD] = {"head", "head_lanes", "head_prefill", "head_prefill_lanes"},
     };
-    uint32_t k = 0;
-    while (strcmp(names[k][0], kernel)) k++;
     bool lanes = device->lanes;
     uint32_t rows = rows_for(device, outputs);
     struct ProductConstants c = {
@@ -60,12 +59,12 @@ static int product_get(vkgpt_device *device, const struct Shape *shape, enum Pha
         .tokens = 32,
         .activation = shape->activation,
     };
-    c.staged = phase == DECODE && may_stage && can_stage(device, shape, width, c.size, strcmp(kernel, "project") != 0);
+    c.staged = phase == DECODE && may_stage && can_stage(device, shape, width, c.size, kernel != PROJECT);
     product->staged = c.staged;
     if (phase == DECODE) product->group_outputs = lanes ? c.size * rows : c.size / 32 * rows;
     else product->group_outputs = lanes ? c.size * rows : 64;
     product->group_rows = phase == DECODE ? 1 : lanes ? c.tokens : 64;
-    const char *name = names[k][(phase == PREFILL ? 2 : 0) + (lanes ? 1 : 0)];
+    const char *name = names[kernel][(phase == PREFILL ? 2 : 0) + (lanes ? 1 : 0)];
     for (uint32_t format = 0; format < FORMATS; format++) {
         if (!shape->formats[format]) continue;
         c.weights = format;
@@ -79,16 +78,16 @@ static int products_get(vkgpt_device *device, const struct Shape *s, enum Phase 
 {
     bool projected = s->embed_dim != 0, norm_in_head = !s->no_final_norm && !projected;
     uint32_t head_width = projected ? s->embed_dim : s->dim;
-    int status = product_get(device, s, phase, "qkv", s->dim, 3 * s->width, !s->post_norm, &k->qkv, err);
-    if (!status) status = product_get(device, s, phase, "project", s->width, s->dim, true, &k->project, err);
-    if (!status) status = product_get(device, s, phase, "expand", s->dim, s->inner, !s->post_norm, &k->expand, err);
-    if (!status) status = product_get(device, s, phase, "contract", s->inner, s->dim, false, &k->contract, err);
-    if (!status) status = product_get(device, s, phase, "head", head_width, UINT32_MAX, norm_in_head, &k->head, err);
+    int status = product_get(device, s, phase, QKV, s->dim, 3 * s->width, !s->post_norm, &k->qkv, err);
+    if (!status) status = product_get(device, s, phase, PROJECT, s->width, s->dim, true, &k->project, err);
+    if (!status) status = product_get(device, s, phase, EXPAND, s->dim, s->inner, !s->post_norm, &k->expand, err);
+    if (!status) status = product_get(device, s, phase, CONTRACT, s->inner, s->dim, false, &k->contract, err);
+    if (!status) status = product_get(device, s, phase, HEAD, head_width, UINT32_MAX, norm_in_head, &k->head, err);
     if (status || !projected) return status;
     struct Shape linear = *s;
     linear.activation = ACTIVATE_NONE;
-    status = product_get(device, s, phase, "contract", s->embed_dim, s->dim, false, &k->project_in, err);
-    return status ? status : product_get(device, &linear, phase, "expand", s->dim, s->embed_dim, !s->no_final_norm, &k->project_out, err);
+    status = product_get(device, s, phase, CONTRACT, s->embed_dim, s->dim, false, &k->project_in, err);
+    return status ? status : product_get(device, &linear, phase, EXPAND, s->dim, s->embed_dim, !s->no_final_norm, &k->project_out, err);
 }
 
 static int simple_get(vkgpt_device *device, const char *kernel, uint32_t size, uint32_t format, const struct Pipeline **pipeline, vkgpt_error *err)

@@ -335,8 +335,8 @@ static int load_model(struct Loader *load)
     if (status) return status;
     m->layers = device_alloc(m->device, c->layers, sizeof *m->layers);
     if (!m->layers) return fail_memory(load->err, "the layers", c->layers * sizeof *m->layers);
-    status = upload_begin(m->device, &load->upload, load->err);
-    if (!status) status = load_all(load);
+    upload_begin(m->device, &load->upload);
+    status = load_all(load);
     int ended = upload_end(&load->upload, status ? NULL : load->err);
     if (!status) status = ended;
     if (!status) describe(load);

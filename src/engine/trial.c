@@ -62,8 +62,8 @@ static int upload_pieces(struct Upload *upload, const struct Slice *slice, const
 int trial_upload(vkgpt_device *device, const struct Slice *slice, const uint8_t *data, size_t bytes, vkgpt_error *err)
 {
     struct Upload upload;
-    int status = upload_begin(device, &upload, err);
-    if (!status) status = upload_pieces(&upload, slice, data, bytes, err);
+    upload_begin(device, &upload);
+    int status = upload_pieces(&upload, slice, data, bytes, err);
     int ended = upload_end(&upload, status ? NULL : err);
     return status ? status : ended;
 }

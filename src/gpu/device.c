@@ -534,10 +534,3 @@ int device_wait(vkgpt_device *device, uint64_t value, const char *doing, vkgpt_e
                     (int)result, doing);
     return VKGPT_OK;
 }
-
-bool device_reached(vkgpt_device *device, uint64_t value)
-{
-    uint64_t reached = 0;
-    return device->vk.vkGetSemaphoreCounterValue(device->handle, device->timeline, &reached) == VK_SUCCESS &&
-           reached >= value;
-}

@@ -47,6 +47,5 @@ void *device_alloc(vkgpt_device *device, size_t count, size_t size);
 int device_submit(vkgpt_device *device, VkCommandBuffer commands, uint64_t *value, vkgpt_error *err);
 // Waits for a value. `doing` names the work for the sentence that a lost device or a wait without end gets.
 int device_wait(vkgpt_device *device, uint64_t value, const char *doing, vkgpt_error *err);
-bool device_reached(vkgpt_device *device, uint64_t value);
 
 #endif

@@ -1,10 +1,8 @@
 #include "gpu/upload.h"
 
-int upload_begin(vkgpt_device *device, struct Upload *upload, vkgpt_error *err)
+void upload_begin(vkgpt_device *device, struct Upload *upload)
 {
     *upload = (struct Upload){.device = device, .staging = {.kind = MEMORY_UPLOAD, .block_bytes = UPLOAD_PIECE_BYTES}};
-    (void)err;
-    return VKGPT_OK;
 }
 
 // Staging is made on first use: where host and device share memory it never is.

@@ -17,7 +17,7 @@ struct Upload {
     uint32_t next;
 };
 
-int upload_begin(vkgpt_device *device, struct Upload *upload, vkgpt_error *err);
+void upload_begin(vkgpt_device *device, struct Upload *upload);
 // Where to write the next `bytes` (at most UPLOAD_PIECE_BYTES) that belong at slice + offset.
 int upload_reserve(struct Upload *upload, const struct Slice *slice, VkDeviceSize offset, VkDeviceSize bytes,
                    uint8_t **write, vkgpt_error *err);
