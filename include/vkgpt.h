@@ -144,8 +144,10 @@ typedef struct vkgpt_session vkgpt_session;
 
 typedef struct vkgpt_session_options {
     uint32_t context;               // positions in the KV cache; 0: the model's
-    vkgpt_format kv;                // F32 or F16; auto is F16
+    vkgpt_format kv;                // F32, F16 or Q8_0 (half of F16, and a scale per 32 of a head); auto is F16
     uint32_t tokens_per_submission; // 1 to 32; 0: as many as fit into about 100 ms of device time
+    uint32_t sequences;             // that run side by side, each with a cache of its own, up to 1024; 0: one
+    uint32_t lookup;                // drafts a step, up to 31: see vkgpt_generate; 0: none
 } vkgpt_session_options;
 
 // Philox4x32-10 (Salmon et al. 2011) keyed by `seed` and counted by position draws the token, so the text
@@ -186,10 +188,29 @@ uint32_t vkgpt_session_position(const vkgpt_session *session);
 // one waits to be the input of the first decode step. A session of n positions takes n tokens in all.
 int vkgpt_prompt(vkgpt_session *session, const uint32_t *ids, size_t count, vkgpt_error *err);
 
+// With `lookup`, a step also reads the tokens that followed the newest ones earlier in the text, as drafts, and keeps
+// those that it would have made itself (prompt lookup: Saxena 2023): the same tokens, in fewer steps where a text
+// repeats itself.
+//
 // Generates up to `max_tokens` tokens after the prompt; on_token gets each one in order and returns false
 // to stop. A session that is full still yields one token. sampling NULL: VKGPT_SAMPLING_DEFAULT.
 int vkgpt_generate(vkgpt_session *session, const vkgpt_sampling *sampling, size_t max_tokens,
                    bool (*on_token)(void *user, uint32_t id), void *user, vkgpt_stop *stop, vkgpt_error *err);
+
+// Several sequences in one session, numbered from 0; the functions above work on sequence 0. Weights are read once a step
+// for all of them. A sequence gets the same tokens as it would get alone.
+//
+// vkgpt_batch_prompt appends tokens, vkgpt_batch_prefill runs all that were appended (else the first vkgpt_batch_generate
+// does), vkgpt_batch_copy makes `count` sequences copies of one, and vkgpt_batch_generate goes on with every sequence that
+// has tokens: sampling is one per sequence, stops NULL or one per sequence. on_token returns false to stop a sequence.
+int vkgpt_batch_prompt(vkgpt_session *session, uint32_t sequence, const uint32_t *ids, size_t count, vkgpt_error *err);
+int vkgpt_batch_prefill(vkgpt_session *session, vkgpt_error *err);
+int vkgpt_batch_copy(vkgpt_session *session, uint32_t from, const uint32_t *to, size_t count, vkgpt_error *err);
+int vkgpt_batch_rewind(vkgpt_session *session, uint32_t sequence, uint32_t position, vkgpt_error *err);
+uint32_t vkgpt_batch_position(const vkgpt_session *session, uint32_t sequence);
+int vkgpt_batch_generate(vkgpt_session *session, const vkgpt_sampling *sampling, size_t max_tokens,
+                         bool (*on_token)(void *user, uint32_t sequence, uint32_t id), void *user, vkgpt_stop *stops,
+                         vkgpt_error *err);
 
 // Appends `count` tokens and hands out the logits of each, in blocks of rows: on_rows gets `rows` rows of
 // `vocab` floats, that of token `first` (counted from 0 in this call) on top, and returns false to stop
@@ -198,9 +219,29 @@ int vkgpt_logits(vkgpt_session *session, const uint32_t *ids, size_t count,
                  bool (*on_rows)(void *user, const float *logits, size_t first, size_t rows), void *user,
                  vkgpt_error *err);
 
+// What vkgpt_score is given: a context and a continuation of it, in one array.
+typedef struct vkgpt_continuation {
+    const uint32_t *ids;   // (count): the context's tokens, then the continuation's; ids below the model's vocab
+    size_t count, context; // tokens in all, and of the context: 1 <= context < count <= the session's context + 1
+} vkgpt_continuation;
+
+typedef struct vkgpt_scored {
+    double logprob; // the sum of log softmax of the continuation's tokens, in nats
+    bool greedy;    // every one of them was the likeliest token at its place, the lowest id on ties
+} vkgpt_scored;
+
+// Scores continuations: the log likelihood of each, given its context. scored[i] answers continuations[i]. Where
+// there is no context, the model's bos or eos token stands for it. The last token is only foretold, never read,
+// so that one token more fits than the session has positions. Continuations may come in any order; as many as the
+// session has sequences are read at once, and neighbours with the same context read it once. The session is left
+// empty. On an error (an argument that is out of range, BAD_LOGITS) scored is undefined.
+int vkgpt_score(vkgpt_session *session, const vkgpt_continuation *continuations, size_t count, vkgpt_scored *scored,
+                vkgpt_error *err);
+
 // Counters since the session was opened, for benchmarks and for the test that a token costs the host nothing.
 typedef struct vkgpt_counters {
     uint64_t submissions, tokens_decoded, tokens_prefilled;
+    uint64_t steps;                  // decode steps of all sequences that tokens came from
     uint64_t dispatches_per_token;   // of the decode recording used last
     uint32_t tokens_per_submission;  // likewise
     uint64_t recordings;             // command buffers recorded, ever, on this device

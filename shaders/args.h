@@ -23,6 +23,7 @@ typedef uint32_t uint;
 
 #define KV_F32 0
 #define KV_F16 1
+#define KV_Q8_0 2 // cache.glsl
 
 #define ACTIVATE_GELU_TANH 0
 #define ACTIVATE_GELU_ERF 1
@@ -37,6 +38,7 @@ typedef uint32_t uint;
 #define STOP_BAD_LOGITS 2
 #define STOP_FULL 3 // as many tokens as asked for, or the context is full: the host knows which
 #define RING_STOP 0x80000000u
+#define RING_EMPTY 0xffffffffu // nothing written yet
 
 #define MAX_EOS 16
 
@@ -44,8 +46,8 @@ typedef uint32_t uint;
 struct Sequence {
     uint position;  // of the token that the next step reads, at tokens[position]
     uint stop;      // STOP_NONE while it runs
-    uint rows;      // prefill: tokens of this block
-    uint remaining; // decode: tokens still to be made
+    uint rows;      // tokens that the next step reads: one, and the drafts behind it
+    uint remaining; // tokens still to be made
     uint context;   // positions in the cache
     uint seed_low, seed_high;
     uint top_k;
@@ -56,9 +58,22 @@ struct Sequence {
     uint padding[2]; // to 128 bytes
 };
 
+// What the host sets and the kernels read: at the front the groups of a prefill block, then the sequences.
+#define GROUP_ROWS 16 // rows of a block that belong together
+#define MAX_GROUPS 32
+struct Group {
+    uint sequence;
+    uint position; // of its first row
+    uint rows;     // of GROUP_ROWS that run
+    uint padding;
+};
+
+#define STEP_TILE 8       // rows of a decode step that one workgroup of a product makes, where there are several
+#define SPARE_SEQUENCES 7 // behind the last, stopped: what such a tile may cover besides
+
 // x = wte[token] + wpe[position], or one of the two; dispatched once per chunk of wte's rows.
 struct EmbedArgs {
-    uint sequence;        // prefill: which one
+    uint step_rows;       // rows of each sequence in a decode step: common.glsl, row_at
     uint dim;             // padded width
     uint parts;           // EMBED_TOKEN, EMBED_POSITION or both
     uint first, count;    // rows of wte in this chunk
@@ -73,7 +88,7 @@ ARGS_FIT(EmbedArgs);
 
 // n = (x - mean) / sqrt(variance + eps) * gain + bias
 struct NormArgs {
-    uint sequence;
+    uint step_rows;
     uint dim, stride;   // true width; padded width
     uint gain, bias;    // in the layer's vectors
     float eps;
@@ -82,7 +97,7 @@ ARGS_FIT(NormArgs);
 
 // y = W x + b, for qkv, project, expand, contract and head: W (count, width) is a chunk of the matrix's rows.
 struct ProductArgs {
-    uint sequence;
+    uint step_rows;
     uint first, count;   // rows of W in this chunk: outputs first .. first + count - 1
     uint x_stride;       // per row of the input
     uint y_stride;       // per row of the output
@@ -103,27 +118,71 @@ struct ProductArgs {
 ARGS_FIT(ProductArgs);
 #define NO_BIAS 0xffffffffu
 
+// K and V of a row into a cache in KV_Q8_0; the other formats are written by qkv itself.
+struct CacheArgs {
+    uint step_rows;
+    uint heads, head_dim; // padded head_dim
+    uint context;
+    uint stride;          // per row of q, k and v
+    uint scales;          // word of the cache at which its scales begin
+};
+ARGS_FIT(CacheArgs);
+
 // One query per head against the cache, a range of positions per workgroup.
 struct AttendArgs {
-    uint sequence;
+    uint step_rows;
     uint heads, head_dim; // padded head_dim
     uint context;
     uint span, splits;
     float scale;
-    uint q_stride;        // per row, of q and (attend_block) of the output
+    uint q_stride;        // per row
     uint window;          // a query at i sees the keys j with 0 <= i - j < window; 0: all
+    uint scales;          // KV_Q8_0: word of the cache at which its scales begin
 };
 ARGS_FIT(AttendArgs);
 
-struct SampleArgs {
+// The continuation of the last place where the newest tokens stood before, as drafts behind the next token.
+struct LookupArgs {
+    uint step_rows;    // one more than the drafts at most
+    uint token_stride;
+};
+ARGS_FIT(LookupArgs);
+
+// The maximum of each stretch of the logits, where head has not left it.
+struct BestArgs {
+    uint step_rows;
     uint vocab;
     uint logits_stride;
-    uint groups;       // partial results per sequence that head left
+    uint groups;       // of a row
+};
+ARGS_FIT(BestArgs);
+
+// How likely the token behind each row of a block is.
+struct ScoreArgs {
+    uint step_rows;
+    uint vocab;
+    uint logits_stride;
+    uint token_stride;
+};
+ARGS_FIT(ScoreArgs);
+
+struct SampleArgs {
+    uint step_rows;
+    uint vocab;
+    uint logits_stride;
+    uint groups;       // partial results per row that head or best left
     uint token_stride;
 };
 ARGS_FIT(SampleArgs);
 
-// What head leaves for sample, per workgroup.
+// What score leaves, per row.
+struct RowScore {
+    float logprob;  // of the token that follows in the text, in nats
+    uint likeliest; // id, the lowest on ties; SCORE_BAD where a logit is not finite
+};
+#define SCORE_BAD 0xffffffffu
+
+// What head or best leaves for sample, per workgroup.
 struct HeadPart {
     float maximum; // of its logits
     uint index;    // of the maximum, the lowest on ties

@@ -1,5 +1,5 @@
 // Attention of one query per head over the cache (Vaswani et al. 2017, 3.2), split into ranges of positions that are
-// fixed by absolute position: one workgroup per head, range and sequence. It leaves the weighted sum of the values,
+// fixed by absolute position: one workgroup per head, range and row. It leaves the weighted sum of the values,
 // not yet divided, with the maximum and the sum of the exponentials; `project` merges.
 #version 460
 #extension GL_GOOGLE_include_directive : require
@@ -24,13 +24,13 @@ shared vec4 partial[2 * SIZE];
 void main()
 {
     uint head = gl_WorkGroupID.x, split = gl_WorkGroupID.z, lane = gl_LocalInvocationID.x;
-    Row row = row_at(gl_WorkGroupID.y, 0);
+    Row row = row_at(gl_WorkGroupID.y, a.step_rows);
     uint first = split * SPAN;
     if (!row.runs || first > row.position) return;
     uint count = min(SPAN, row.position + 1 - first);
     uint least = a.window > 0 && row.position >= a.window ? row.position + 1 - a.window : 0; // that the window shows
     uint hidden = least > first ? min(least - first, count) : 0;                              // of this range
-    uint cache = ((row.sequence * a.heads + head) * a.context + first) * CHUNKS;
+    uint cache = (row.sequence * a.heads + head) * a.context + first; // row
 
     for (uint i = lane; i < HEAD_DIM / 4; i += SIZE) query[i] = q[(row.index * a.q_stride + head * HEAD_DIM) / 4 + i];
     barrier();
@@ -41,7 +41,7 @@ void main()
         float score = 0.0;
         for (uint c = 0; c < CHUNKS; c++) {
             vec4 low, high;
-            CACHE8(k_cache, cache + p * CHUNKS + c, low, high)
+            CACHE8(k_cache, cache + p, c, low, high)
             score += dot(query[2 * c], low) + dot(query[2 * c + 1], high);
         }
         score *= a.scale;
@@ -63,7 +63,7 @@ void main()
     if (group < groups) {
         for (uint p = hidden + group; p < count; p += groups) {
             vec4 low, high;
-            CACHE8(v_cache, cache + p * CHUNKS + c, low, high)
+            CACHE8(v_cache, cache + p, c, low, high)
             low_sum += weight[p] * low;
             high_sum += weight[p] * high;
         }
@@ -72,7 +72,7 @@ void main()
     }
     barrier();
 
-    uint part = ((row.sequence * a.heads + head) * a.splits + split) * (HEAD_DIM / 4 + 1);
+    uint part = ((row.index * a.heads + head) * a.splits + split) * (HEAD_DIM / 4 + 1);
     for (uint i = lane; i < HEAD_DIM / 4; i += SIZE) {
         vec4 total = vec4(0.0);
         for (uint g = 0; g < groups; g++) total += partial[2 * g * CHUNKS + i];

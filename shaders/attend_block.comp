@@ -27,10 +27,10 @@ void main()
 {
     uint head = gl_WorkGroupID.x, lane = gl_LocalInvocationID.x;
     uint first = gl_WorkGroupID.y * QUERIES;
-    Row row = row_at(first, a.sequence);
+    Row row = row_at(first, a.step_rows);
     if (!row.runs) return;
-    uint queries = min(QUERIES, state[a.sequence].rows - first);
-    uint cache = (row.sequence * a.heads + head) * a.context * CHUNKS;
+    uint queries = min(QUERIES, groups[first / GROUP_ROWS].rows - first % GROUP_ROWS);
+    uint cache = (row.sequence * a.heads + head) * a.context;
 
     for (uint i = lane; i < QUERIES * (HEAD_DIM / 4); i += SIZE) {
         uint t = i / (HEAD_DIM / 4), d = i % (HEAD_DIM / 4);
@@ -54,7 +54,7 @@ void main()
         uint p = tile + min(lane, count - 1);
         for (uint d = 0; d < CHUNKS; d++) {
             vec4 low, high;
-            CACHE8(k_cache, cache + p * CHUNKS + d, low, high)
+            CACHE8(k_cache, cache + p, d, low, high)
             [[unroll]] for (uint t = 0; t < QUERIES; t++) scores[t] += dot(query[t][2 * d], low) + dot(query[t][2 * d + 1], high);
         }
         [[unroll]] for (uint t = 0; t < QUERIES; t++) {
@@ -94,7 +94,7 @@ void main()
             }
             for (uint j = 0; j < count; j++) {
                 vec4 low, high;
-                CACHE8(v_cache, cache + (tile + j) * CHUNKS + c, low, high)
+                CACHE8(v_cache, cache + (tile + j), c, low, high)
                 [[unroll]] for (uint i = 0; i < SHARES; i++) {
                     float w = weight[min(group + i * groups, queries - 1)][j];
                     low_sums[i] += w * low;
@@ -109,7 +109,7 @@ void main()
     [[unroll]] for (uint i = 0; i < SHARES; i++) {
         uint t = group + i * groups;
         if (t < queries) {
-            uint at = ((first + t) * a.q_stride + head * HEAD_DIM) / 4 + 2 * c;
+            uint at = ((first + t) * a.heads + head) * (HEAD_DIM / 4) + 2 * c;
             attention[at] = low_sums[i] / sum[t];
             attention[at + 1] = high_sums[i] / sum[t];
         }

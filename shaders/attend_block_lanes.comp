@@ -36,7 +36,7 @@ void score(Row row, uint q_first, uint tile, out float scores[QUERIES][KEYS])
         vec4 low[KEYS], high[KEYS];
         [[unroll]] for (uint m = 0; m < KEYS; m++) {
             uint p = min(tile + m * QUERIES + lane, a.context - 1);
-            CACHE8(k_cache, cache + p * CHUNKS + c, low[m], high[m])
+            CACHE8(k_cache, cache + p, c, low[m], high[m])
         }
         [[unroll]] for (uint t = 0; t < QUERIES; t++) {
             vec4 l = subgroupShuffle(q_low, t), h = subgroupShuffle(q_high, t);
@@ -54,10 +54,10 @@ void score(Row row, uint q_first, uint tile, out float scores[QUERIES][KEYS])
 void main()
 {
     uint head = gl_WorkGroupID.x, lane = gl_SubgroupInvocationID, first = gl_WorkGroupID.y * QUERIES;
-    Row row = row_at(first, a.sequence);
+    Row row = row_at(first, a.step_rows);
     if (!row.runs) return;
-    uint queries = min(QUERIES, state[a.sequence].rows - first);
-    cache = (row.sequence * a.heads + head) * a.context * CHUNKS;
+    uint queries = min(QUERIES, groups[first / GROUP_ROWS].rows - first % GROUP_ROWS);
+    cache = (row.sequence * a.heads + head) * a.context;
     uint q_first = ((first + min(lane, queries - 1)) * a.q_stride + head * HEAD_DIM) / 4;
 
     float maximum[QUERIES], sum[QUERIES];
@@ -95,7 +95,7 @@ void main()
                 uint p = min(tile + m * QUERIES + i, end - 1); // past the end every weight is 0
                 vec4 low[SHARES], high[SHARES];
                 [[unroll]] for (uint s = 0; s < SHARES; s++)
-                    CACHE8(v_cache, cache + p * CHUNKS + min(lane + s * QUERIES, CHUNKS - 1), low[s], high[s])
+                    CACHE8(v_cache, cache + p, min(lane + s * QUERIES, CHUNKS - 1), low[s], high[s])
                 [[unroll]] for (uint t = 0; t < QUERIES; t++) {
                     float w = subgroupShuffle(weights[t][m], i);
                     [[unroll]] for (uint s = 0; s < SHARES; s++) {
@@ -110,7 +110,7 @@ void main()
     [[unroll]] for (uint t = 0; t < QUERIES; t++)
         [[unroll]] for (uint s = 0; s < SHARES; s++)
             if (t < queries && lane + s * QUERIES < CHUNKS) {
-                uint at = ((first + t) * a.q_stride + head * HEAD_DIM) / 4 + 2 * (lane + s * QUERIES);
+                uint at = ((first + t) * a.heads + head) * (HEAD_DIM / 4) + 2 * (lane + s * QUERIES);
                 attention[at] = low_sums[t][s] / sum[t];
                 attention[at + 1] = high_sums[t][s] / sum[t];
             }

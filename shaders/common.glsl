@@ -54,15 +54,18 @@ void unpack8(uvec4 q, out vec4 low, out vec4 high)
     high = vec4(unpackHalf2x16(q.z), unpackHalf2x16(q.w));
 }
 
+// Four bytes, signed.
+vec4 bytes4(uint word) { return vec4(ivec4(uvec4(word << 24, word << 16, word << 8, word)) >> 24); }
+
 // NaN or infinity, by the bits: compilers may take isnan() for false
 bool is_bad(float x) { return (floatBitsToUint(x) & 0x7f800000u) == 0x7f800000u; }
 
-// ---- rows: in decode a row is a sequence, in prefill it is a token of one sequence
+// ---- rows: of a prefill block they are tokens of any sequences, in groups; of a decode step the next tokens of each
 
 #ifndef STATE_ACCESS
 #define STATE_ACCESS readonly
 #endif
-layout(binding = 0) STATE_ACCESS buffer State { Sequence state[]; };
+layout(binding = 0) STATE_ACCESS buffer State { Group groups[MAX_GROUPS]; Sequence state[]; };
 
 struct Row {
     uint index;    // in the activations
@@ -71,11 +74,27 @@ struct Row {
     bool runs;
 };
 
-Row row_at(uint index, uint sequence)
-{
 #ifdef PREFILL
-    return Row(index, sequence, state[sequence].position + index, index < state[sequence].rows);
+#define NEIGHBOURS GROUP_ROWS // of these rows the first runs if any does
+Row row_at(uint index, uint step_rows)
+{
+    Group group = groups[min(index / GROUP_ROWS, MAX_GROUPS - 1)];
+    uint offset = index - min(index / GROUP_ROWS, MAX_GROUPS - 1) * GROUP_ROWS;
+    return Row(index, group.sequence, group.position + offset, offset < group.rows);
+}
 #else
-    return Row(index, index, state[index].position, state[index].stop == STOP_NONE);
+#define NEIGHBOURS 1
+Row row_at(uint index, uint step_rows)
+{
+    uint sequence = index / step_rows, offset = index % step_rows;
+    bool runs = state[sequence].stop == STOP_NONE && offset < state[sequence].rows;
+    return Row(index, sequence, state[sequence].position + offset, runs);
+}
 #endif
+
+bool any_runs(uint first, uint count, uint step_rows)
+{
+    bool runs = false;
+    for (uint i = 0; i < count; i += NEIGHBOURS) runs = runs || row_at(first + i, step_rows).runs;
+    return runs;
 }

@@ -1,5 +1,5 @@
 // x += h W + b: the second half of the feed-forward layer. Its input is wide and read once: never staged.
-// variants: - LANES PREFILL PREFILL+LANES
+// variants: - LANES BATCH+LANES PREFILL PREFILL+LANES
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -7,7 +7,7 @@
 
 layout(binding = 4) buffer Y { vec2 y_rows[]; };
 
-#ifndef PREFILL
+#if !defined(PREFILL) && !defined(MANY)
 void stage(Row row) {}
 #endif
 

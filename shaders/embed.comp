@@ -26,7 +26,7 @@ void position8(uint i, out vec4 low, out vec4 high)
 
 void main()
 {
-    Row row = row_at(gl_WorkGroupID.y, a.sequence);
+    Row row = row_at(gl_WorkGroupID.y, a.step_rows);
     if (!row.runs) return;
     uint token = min(tokens[row.sequence * a.token_stride + row.position], a.vocab - 1);
     bool adds_token = (a.parts & EMBED_TOKEN) != 0, adds_position = (a.parts & EMBED_POSITION) != 0;

@@ -1,6 +1,6 @@
-// logits = norm(x) W. In decode each workgroup also leaves its maximum, where it stands and whether a logit is
-// not finite, so that greedy sampling has a few hundred numbers to look at.
-// variants: - LANES PREFILL PREFILL+LANES
+// logits = norm(x) W. In decode of one row each workgroup also leaves its maximum, where it stands and whether a logit
+// is not finite, so that greedy sampling has a few hundred numbers to look at; of several rows `best` leaves it.
+// variants: - LANES BATCH+LANES PREFILL PREFILL+LANES
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -9,7 +9,8 @@
 
 layout(binding = 4) writeonly buffer Logits { float logits[]; };
 
-#ifndef PREFILL
+#if !defined(PREFILL) && !defined(MANY)
+#define LEAVES_PARTS (TOKENS == 1)
 layout(binding = 5) writeonly buffer Parts { HeadPart parts[]; };
 
 // This lane's best logit so far. Its outputs come in rising order, so > keeps the lowest index.
@@ -29,20 +30,20 @@ void store(Row row, uint o, vec2 y)
     uint at = row.index * a.y_stride + o;
     if (o < a.outputs) logits[at] = y.x;
     if (o + 1 < a.outputs) logits[at + 1] = y.y;
-#ifndef PREFILL
-    if (o < a.outputs) consider(y.x, o);
-    if (o + 1 < a.outputs) consider(y.y, o + 1);
+#ifdef LEAVES_PARTS
+    if (LEAVES_PARTS && o < a.outputs) consider(y.x, o);
+    if (LEAVES_PARTS && o + 1 < a.outputs) consider(y.y, o + 1);
 #endif
 }
 
-#ifndef PREFILL
+#ifdef LEAVES_PARTS
 shared uint part_index, part_bad;
 
 void main()
 {
     if (gl_LocalInvocationID.x == 0) { part_index = 0xffffffffu; part_bad = 0; }
     product();
-    if (!row_at(gl_WorkGroupID.y, 0).runs) return;
+    if (!LEAVES_PARTS || !row_at(gl_WorkGroupID.y, a.step_rows).runs) return;
     float maximum = workgroup_max(best);
     if (best == maximum) atomicMin(part_index, best_index);
     if (bad != 0) atomicOr(part_bad, 1);

@@ -13,7 +13,7 @@ layout(binding = 2) writeonly buffer A { vec4 merged_row[]; };
 
 void main()
 {
-    Row row = row_at(gl_WorkGroupID.y, 0);
+    Row row = row_at(gl_WorkGroupID.y, a.step_rows);
     if (!row.runs) return;
     for (uint i = gl_LocalInvocationID.x; i < WIDTH / 4; i += SIZE)
         merged_row[row.index * (a.y_stride / 4) + i] = merged(row, i);

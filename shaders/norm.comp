@@ -16,7 +16,7 @@ uint first;
 
 void main()
 {
-    Row row = row_at(gl_WorkGroupID.y, a.sequence);
+    Row row = row_at(gl_WorkGroupID.y, a.step_rows);
     if (!row.runs) return;
     first = row.index * (a.stride / 4);
     norm_row(first, a.stride / 4, a.dim, a.gain, a.bias, a.eps);

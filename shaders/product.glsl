@@ -1,11 +1,14 @@
 // y = W x + b for the kernels qkv, project, expand, contract and head. A kernel includes this, says how its input
 // is made (`stage`, in decode) and what happens to two neighbouring outputs (`store`), and calls `product`.
 //
-// Four ways to compute it, one per variant:
-//   (none)         decode on a GPU: a subgroup per ROWS rows of W, lanes along the row
-//   LANES          decode on a software driver: ROWS rows per lane, x handed round by shuffles
+// Five ways to compute it, one per variant:
+//   (none)         decode on a GPU: a subgroup per ROWS rows of W, lanes along the row, for TOKENS rows of x
+//   LANES          decode of one sequence on a software driver: ROWS rows of W per lane, x handed round by shuffles
+//   BATCH LANES    decode of several: ROWS rows of W by TOKENS rows of x per lane
 //   PREFILL        many rows of x on a GPU: tiles of 64 x 64 in shared memory, 4 x 4 per lane
-//   PREFILL LANES  the same on a software driver: ROWS rows of W by TOKENS rows of x per lane
+//   PREFILL LANES  as BATCH LANES
+//
+// The three of decode add up a row in the same order, so that a row comes out the same bits in any company.
 //
 // Widths and numbers of outputs are padded to 8 with zeros when the weights are uploaded, and a matrix in a small format
 // has rows of whole blocks of 32, so none of them has a tail along a row.
@@ -17,10 +20,11 @@ layout(constant_id = 3) const uint FIXED_WIDTH = 768; // of a row of W and of x,
 layout(constant_id = 4) const uint ROWS = 2;      // even, at most 8
 layout(constant_id = 5) const uint STAGED = 1;    // 1: the input is made in shared memory; 0: it is read as it lies
 layout(constant_id = 6) const uint SUBGROUP = 8;  // LANES: the exact size of a subgroup
-layout(constant_id = 7) const uint TOKENS = 8;    // PREFILL LANES
+layout(constant_id = 7) const uint TOKENS = 1;    // rows of x
 
 layout(push_constant) uniform Push { ProductArgs a; };
-#if defined(PREFILL) && defined(LANES)
+#if defined(LANES) && (defined(PREFILL) || defined(BATCH))
+#define MANY
 #define WIDTH a.x_stride // one compile for every width: a software driver takes longer to compile than to run
 #else
 #define WIDTH FIXED_WIDTH
@@ -43,7 +47,7 @@ vec2 bias2(uint o)
 
 void store(Row row, uint o, vec2 y); // outputs o and o + 1 of a row, the bias added
 
-#ifndef PREFILL
+#if !defined(PREFILL) && !defined(MANY)
 
 #ifndef LANES
 #define GAP_AFTER (IS_QUANTISED ? UNIT / 4 : WIDTH) // lanes read a unit each: the gaps keep them in different banks
@@ -59,47 +63,58 @@ vec4 input4(Row row, uint i) { return STAGED != 0 ? staged(i) : x[row.index * (a
 
 #ifndef LANES
 
-// A unit of a row of W times the same of x.
-float unit_product(uint row, uint u, vec4 xs[MAX_UNIT / 4], float x_sum)
+// The unit `u` of ROWS rows of W times that of TOKENS rows of x.
+void add_unit(Row rows[TOKENS], uint o, uint u, inout float sums[TOKENS][ROWS])
 {
-    if (!IS_QUANTISED) {
-        vec4 low, high;
-        weights8(row, u, low, high);
-        return dot(xs[0], low) + dot(xs[1], high);
+    uvec4 words[ROWS][2];
+    float dots[TOKENS][ROWS], x_sums[TOKENS];
+    [[unroll]] for (uint r = 0; r < ROWS; r++) {
+        uint at = (o + r) * (WIDTH / UNIT) + u;
+        if (WEIGHTS == WEIGHTS_F32) { words[r][0] = weights[2 * at]; words[r][1] = weights[2 * at + 1]; }
+        else words[r][0] = weights[at];
     }
-    uint at = row * (WIDTH / UNIT) + u;
-    uvec4 words = weights[at];
-    vec2 scale = block_scale(a.scales, at / (32 / UNIT));
-    float sum = 0.0;
-    [[unroll]] for (uint j = 0; j < UNIT / 4; j++) sum += dot(xs[j], quants4(words, j));
-    return scaled(scale, sum, x_sum);
+    [[unroll]] for (uint t = 0; t < TOKENS; t++) {
+        x_sums[t] = 0.0;
+        [[unroll]] for (uint r = 0; r < ROWS; r++) dots[t][r] = 0.0;
+    }
+    [[unroll]] for (uint j = 0; j < UNIT / 4; j++) {
+        vec4 quads[ROWS];
+        [[unroll]] for (uint r = 0; r < ROWS; r++) quads[r] = unit_quad(words[r], j);
+        [[unroll]] for (uint t = 0; t < TOKENS; t++) {
+            vec4 x4 = input4(rows[t], u * (UNIT / 4) + j);
+            if (HAS_MINIMUM) x_sums[t] += sum4(x4);
+            [[unroll]] for (uint r = 0; r < ROWS; r++) dots[t][r] += dot(x4, quads[r]);
+        }
+    }
+    [[unroll]] for (uint r = 0; r < ROWS; r++) {
+        vec2 scale = IS_QUANTISED ? block_scale(a.scales, ((o + r) * (WIDTH / UNIT) + u) / (32 / UNIT)) : vec2(1.0);
+        [[unroll]] for (uint t = 0; t < TOKENS; t++)
+            sums[t][r] += IS_QUANTISED ? scaled(scale, dots[t][r], x_sums[t]) : dots[t][r];
+    }
 }
 
 void product()
 {
-    Row row = row_at(gl_WorkGroupID.y, 0);
-    if (!row.runs) return;
-    if (STAGED != 0) stage(row);
+    uint first_row = gl_WorkGroupID.y * TOKENS;
+    if (!any_runs(first_row, TOKENS, a.step_rows)) return;
+    Row rows[TOKENS];
+    [[unroll]] for (uint t = 0; t < TOKENS; t++) rows[t] = row_at(first_row + t, a.step_rows);
+    if (STAGED != 0) stage(rows[0]);
 
-    uint group_rows = ROWS * (SIZE / 32);
-    uint group_end = min((gl_WorkGroupID.x + 1) * group_rows, a.count);
+    uint group_outputs = ROWS * (SIZE / 32);
+    uint group_end = min((gl_WorkGroupID.x + 1) * group_outputs, a.count);
     uint lanes = subgroup_lanes();
-    for (uint o = gl_WorkGroupID.x * group_rows + gl_SubgroupID * ROWS; o < group_end; o += gl_NumSubgroups * ROWS) {
-        float sums[ROWS];
-        [[unroll]] for (uint r = 0; r < ROWS; r++) sums[r] = 0.0;
-        for (uint u = gl_SubgroupInvocationID; u < WIDTH / UNIT; u += lanes) {
-            vec4 xs[MAX_UNIT / 4];
-            float x_sum = 0.0;
-            [[unroll]] for (uint j = 0; j < UNIT / 4; j++) {
-                xs[j] = input4(row, u * (UNIT / 4) + j);
-                if (HAS_MINIMUM) x_sum += sum4(xs[j]);
-            }
-            [[unroll]] for (uint r = 0; r < ROWS; r++) sums[r] += unit_product(o + r, u, xs, x_sum);
-        }
-        [[unroll]] for (uint r = 0; r < ROWS; r++) sums[r] = subgroupAdd(sums[r]);
-        [[unroll]] for (uint r = 0; r < ROWS; r += 2)
-            if (gl_SubgroupInvocationID == r / 2)
-                store(row, a.first + o + r, vec2(sums[r], sums[r + 1]) + bias2(a.first + o + r));
+    for (uint o = gl_WorkGroupID.x * group_outputs + gl_SubgroupID * ROWS; o < group_end; o += gl_NumSubgroups * ROWS) {
+        float sums[TOKENS][ROWS];
+        [[unroll]] for (uint t = 0; t < TOKENS; t++)
+            [[unroll]] for (uint r = 0; r < ROWS; r++) sums[t][r] = 0.0;
+        for (uint u = gl_SubgroupInvocationID; u < WIDTH / UNIT; u += lanes) add_unit(rows, o, u, sums);
+        [[unroll]] for (uint t = 0; t < TOKENS; t++)
+            [[unroll]] for (uint r = 0; r < ROWS; r++) sums[t][r] = subgroupAdd(sums[t][r]);
+        [[unroll]] for (uint t = 0; t < TOKENS; t++)
+            [[unroll]] for (uint r = 0; r < ROWS; r += 2)
+                if (rows[t].runs && gl_SubgroupInvocationID == r / 2)
+                    store(rows[t], a.first + o + r, vec2(sums[t][r], sums[t][r + 1]) + bias2(a.first + o + r));
     }
 }
 
@@ -151,7 +166,7 @@ void add_blocks(Row row, uint from, inout float sums[ROWS])
 
 void product()
 {
-    Row row = row_at(gl_WorkGroupID.y, 0);
+    Row row = row_at(gl_WorkGroupID.y, a.step_rows);
     if (!row.runs) return;
     if (STAGED != 0) stage(row);
 
@@ -167,8 +182,7 @@ void product()
 }
 
 #endif
-#else // PREFILL
-#ifndef LANES
+#elif !defined(LANES) // PREFILL
 
 // 256 lanes make 64 rows by 64 outputs, 16 of the width at a time.
 #define TILE 64
@@ -187,7 +201,7 @@ void put8(bool is_x, uint column, uint k, vec4 low, vec4 high)
 void product()
 {
     uint first_row = gl_WorkGroupID.y * TILE, first_out = gl_WorkGroupID.x * TILE;
-    if (!row_at(first_row, a.sequence).runs) return;
+    if (!any_runs(first_row, TILE, a.step_rows)) return;
 
     uint lane = gl_LocalInvocationID.x;
     uint tx = lane % 16, ty = lane / 16;        // 4 outputs from tx * 4, 4 rows from ty * 4
@@ -204,7 +218,7 @@ void product()
         if (k8 < WIDTH / 8) {
             if (loads_x) {
                 uint at = (first_row + column) * (a.x_stride / 4) + 2 * k8;
-                if (row_at(first_row + column, a.sequence).runs) { low = x[at]; high = x[at + 1]; }
+                if (row_at(first_row + column, a.step_rows).runs) { low = x[at]; high = x[at + 1]; }
             } else if (first_out + column < a.count) {
                 weights8(first_out + column, k8, low, high);
             }
@@ -221,7 +235,7 @@ void product()
     }
 
     [[unroll]] for (uint i = 0; i < 4; i++) {
-        Row row = row_at(first_row + ty * 4 + i, a.sequence);
+        Row row = row_at(first_row + ty * 4 + i, a.step_rows);
         if (!row.runs) continue;
         [[unroll]] for (uint j = 0; j < 4; j += 2) {
             uint o = first_out + tx * 4 + j;
@@ -230,47 +244,85 @@ void product()
     }
 }
 
-#else // PREFILL LANES
+#else // MANY
 
 // What a lane has made, for one loop to store: written out 32 times over, the stores take a software driver longer
 // to compile than everything else.
 shared vec2 made[TOKENS * ROWS / 2][SIZE];
 
+// Eight weights of each row by eight numbers of each row of x, of which a lane fetches those of one row in SUBGROUP.
+void add_weights(uint from, uint first_row, inout float sums[TOKENS][ROWS])
+{
+    for (uint k8 = 0; k8 < WIDTH / 8; k8++) {
+        vec4 low[ROWS], high[ROWS];
+        [[unroll]] for (uint r = 0; r < ROWS; r++) weights8(from + r, k8, low[r], high[r]);
+        [[unroll]] for (uint first = 0; first < TOKENS; first += SUBGROUP) {
+            uint at = (first_row + first + gl_SubgroupInvocationID) * (a.x_stride / 4) + 2 * k8;
+            vec4 mine_low = x[at], mine_high = x[at + 1];
+            [[unroll]] for (uint i = 0; i < min(SUBGROUP, TOKENS); i++) {
+                vec4 x_low = subgroupShuffle(mine_low, i), x_high = subgroupShuffle(mine_high, i);
+                [[unroll]] for (uint r = 0; r < ROWS; r++) sums[first + i][r] += dot(x_low, low[r]) + dot(x_high, high[r]);
+            }
+        }
+    }
+}
+
+#ifdef BATCH
+// Likewise, four quants at a time, and the scale when a block is through: the order of decode. Prefill is quicker without.
+void add_blocks(uint from, uint first_row, inout float sums[TOKENS][ROWS])
+{
+    for (uint b = 0; b < WIDTH / 32; b++) {
+        float dots[TOKENS][ROWS], x_sums[TOKENS];
+        [[unroll]] for (uint t = 0; t < TOKENS; t++) {
+            x_sums[t] = 0.0;
+            [[unroll]] for (uint r = 0; r < ROWS; r++) dots[t][r] = 0.0;
+        }
+        for (uint j = 0; j < 8; j++) {
+            vec4 quads[ROWS];
+            [[unroll]] for (uint r = 0; r < ROWS; r++) quads[r] = block_quad((from + r) * (WIDTH / 32) + b, j);
+            [[unroll]] for (uint first = 0; first < TOKENS; first += SUBGROUP) {
+                vec4 mine = x[(first_row + first + gl_SubgroupInvocationID) * (a.x_stride / 4) + 8 * b + j];
+                [[unroll]] for (uint i = 0; i < min(SUBGROUP, TOKENS); i++) {
+                    vec4 x4 = subgroupShuffle(mine, i);
+                    if (HAS_MINIMUM) x_sums[first + i] += sum4(x4);
+                    [[unroll]] for (uint r = 0; r < ROWS; r++) dots[first + i][r] += dot(x4, quads[r]);
+                }
+            }
+        }
+        [[unroll]] for (uint r = 0; r < ROWS; r++) {
+            vec2 scale = block_scale(a.scales, (from + r) * (WIDTH / 32) + b);
+            [[unroll]] for (uint t = 0; t < TOKENS; t++) sums[t][r] += scaled(scale, dots[t][r], x_sums[t]);
+        }
+    }
+}
+
+#endif
+
 void product()
 {
     uint first_row = gl_WorkGroupID.y * TOKENS;
-    if (!row_at(first_row, a.sequence).runs) return;
-    uint last_row = state[a.sequence].rows - 1;
+    if (!any_runs(first_row, TOKENS, a.step_rows)) return;
 
     uint o = gl_GlobalInvocationID.x * ROWS;
     uint from = min(o, a.count - ROWS); // lanes past the end work along, for the shuffles, and store nothing
     float sums[TOKENS][ROWS];
     [[unroll]] for (uint t = 0; t < TOKENS; t++)
         [[unroll]] for (uint r = 0; r < ROWS; r++) sums[t][r] = 0.0;
-
-    for (uint k8 = 0; k8 < WIDTH / 8; k8++) {
-        vec4 low[ROWS], high[ROWS];
-        [[unroll]] for (uint r = 0; r < ROWS; r++) weights8(from + r, k8, low[r], high[r]);
-        [[unroll]] for (uint first = 0; first < TOKENS; first += SUBGROUP) { // a lane fetches for one row of x
-            uint at = min(first_row + first + gl_SubgroupInvocationID, last_row) * (a.x_stride / 4) + 2 * k8;
-            vec4 mine_low = x[at], mine_high = x[at + 1];
-            [[unroll]] for (uint i = 0; i < SUBGROUP; i++) {
-                vec4 x_low = subgroupShuffle(mine_low, i), x_high = subgroupShuffle(mine_high, i);
-                [[unroll]] for (uint r = 0; r < ROWS; r++) sums[first + i][r] += dot(x_low, low[r]) + dot(x_high, high[r]);
-            }
-        }
-    }
+#ifdef BATCH
+    if (IS_QUANTISED) add_blocks(from, first_row, sums);
+    else
+#endif
+    add_weights(from, first_row, sums);
 
     uint lane = gl_LocalInvocationID.x;
     [[unroll]] for (uint t = 0; t < TOKENS; t++)
         [[unroll]] for (uint r = 0; r < ROWS; r += 2) made[(t * ROWS + r) / 2][lane] = vec2(sums[t][r], sums[t][r + 1]);
     if (o >= a.count) return;
-    uint stores = min(TOKENS, last_row + 1 - first_row) * (ROWS / 2);
-    for (uint i = 0; i < stores; i++) {
-        uint t = i / (ROWS / 2), out_pair = a.first + o + 2 * (i % (ROWS / 2));
-        store(row_at(first_row + t, a.sequence), out_pair, made[i][lane] + bias2(out_pair));
+    for (uint i = 0; i < TOKENS * ROWS / 2; i++) {
+        Row row = row_at(first_row + i / (ROWS / 2), a.step_rows);
+        uint pair = a.first + o + 2 * (i % (ROWS / 2));
+        if (row.runs) store(row, pair, made[i][lane] + bias2(pair));
     }
 }
 
-#endif
 #endif

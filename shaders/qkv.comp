@@ -1,13 +1,13 @@
-// q, k, v = norm(x) W + b; q to scratch, k and v straight into the cache.
+// q, k, v = norm(x) W + b; q to scratch, k and v straight into the cache, unless that is quantised.
 // The rows of W are q, k and v in turn, each (heads, head_dim).
-// variants: - LANES PREFILL PREFILL+LANES
+// variants: - LANES BATCH+LANES PREFILL PREFILL+LANES
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 #include "product.glsl"
 #include "staged_norm.glsl"
 
-layout(binding = 4) writeonly buffer Q { vec2 q[]; };
+layout(binding = 4) writeonly buffer Q { vec2 q[]; }; // (rows, heads, head_dim); with KV_Q8_0 k and v too, for `cache`
 layout(binding = 5) writeonly buffer K { uint k_cache[]; }; // [sequence][head][position][head_dim]
 layout(binding = 6) writeonly buffer V { uint v_cache[]; };
 
@@ -19,8 +19,8 @@ void store(Row row, uint o, vec2 y)
 {
     uint width = a.heads * a.head_dim;
     uint part = o / width, within = o % width;
-    if (part == 0) {
-        q[(row.index * a.y_stride + within) / 2] = y;
+    if (part == 0 || KV == KV_Q8_0) {
+        q[(row.index * a.y_stride + o) / 2] = y;
         return;
     }
     uint head = within / a.head_dim, d = within % a.head_dim;

@@ -1,10 +1,14 @@
-// The next token of a sequence, by one workgroup: argmax, or repeat penalty, top-k, top-p, min-p, temperature and a
+// The next tokens of a sequence, by one workgroup: argmax, or repeat penalty, top-k, top-p, min-p, temperature and a
 // draw, in llama.cpp's order. Advances the sequence's state and writes the ring that the host reads.
 //
 // Every choice is a search among integers, eight bits a pass: the first value, in rising order, at which the summed
 // weights of all values up to it pass a target. Top-k looks for the k-th logit (weight 1), top-p for the logit where
 // the mass passes p, the draw for the token where the mass passes a random number. Integer sums come out the same in
 // any order, so equal logits give equal tokens on every device.
+//
+// A step reads one token and the drafts behind it (lookup.comp); each has its row of logits, and gives the token that
+// follows it. As long as that is the next draft, the row behind stands for the right text, and is taken too: so the
+// tokens are the same with drafts and without, also when they are drawn, since a draw depends on its position alone.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #define STATE_ACCESS
@@ -22,7 +26,7 @@ shared uint histogram[256];
 shared uint coarse[16];
 shared uint shared_index, shared_bad;
 
-uint sequence, logit_first, token_first;
+uint sequence, row, logit_first, token_first;
 float maximum;       // of the logits
 uint least_key;      // keys above it are dropped: the top-k and top-p limits
 float least_logit;   // logits below it are dropped: min-p
@@ -136,7 +140,7 @@ void find_maximum(bool changed)
         }
     } else {
         for (uint i = gl_LocalInvocationID.x; i < a.groups; i += SIZE) {
-            HeadPart part = parts[sequence * a.groups + i];
+            HeadPart part = parts[row * a.groups + i];
             bad |= part.bad;
             if (part.maximum > best || (part.maximum == best && part.index < index)) {
                 best = part.maximum;
@@ -177,32 +181,11 @@ uint draw(Sequence s)
     return token;
 }
 
-void finish(Sequence s, uint token, bool bad)
+// The token of a row; whether its logits are bad goes into `bad`.
+uint choose(Sequence s, out bool bad)
 {
-    uint stop = bad ? STOP_BAD_LOGITS : STOP_NONE;
-    for (uint i = 0; i < min(s.eos_count, MAX_EOS); i++)
-        if (!bad && s.eos[i] == token) stop = STOP_EOS;
-    uint next = s.position + 1;
-    ring[token_first + next] = stop == STOP_NONE ? token : RING_STOP | stop;
-    if (stop == STOP_NONE) {
-        tokens[token_first + next] = token;
-        state[sequence].position = next;
-        state[sequence].remaining = s.remaining - 1;
-        if (s.remaining <= 1 || next >= s.context) stop = STOP_FULL;
-    }
-    state[sequence].stop = stop;
-}
-
-void main()
-{
-    sequence = gl_WorkGroupID.x;
-    Sequence s = state[sequence];
-    if (s.stop != STOP_NONE) return;
-    logit_first = sequence * a.logits_stride;
-    token_first = sequence * a.token_stride;
-
     find_maximum(false);
-    bool bad = shared_bad != 0;
+    bad = shared_bad != 0;
     uint token = shared_index;
     if (!bad && s.repeat_penalty != 1.0) {
         barrier();
@@ -215,5 +198,47 @@ void main()
         barrier();
         token = draw(s);
     }
-    if (gl_LocalInvocationID.x == 0) finish(s, min(token, a.vocab - 1), bad);
+    barrier();
+    return min(token, a.vocab - 1);
+}
+
+// Why the sequence stops with this token, if it does.
+uint reason(Sequence s, uint token, bool bad)
+{
+    if (bad) return STOP_BAD_LOGITS;
+    for (uint i = 0; i < min(s.eos_count, MAX_EOS); i++)
+        if (s.eos[i] == token) return STOP_EOS;
+    return STOP_NONE;
+}
+
+void main()
+{
+    sequence = gl_WorkGroupID.x;
+    Sequence s = state[sequence];
+    if (s.stop != STOP_NONE) return;
+    token_first = sequence * a.token_stride;
+    bool writes = gl_LocalInvocationID.x == 0;
+    uint rows = min(s.rows, a.step_rows);
+
+    for (uint t = 0; t < rows && s.stop == STOP_NONE; t++) {
+        row = sequence * a.step_rows + t;
+        logit_first = row * a.logits_stride;
+        bool bad;
+        uint token = choose(s, bad), next = s.position + 1;
+        s.stop = reason(s, token, bad);
+        if (writes) ring[token_first + next] = s.stop == STOP_NONE ? token : RING_STOP | s.stop;
+        if (s.stop != STOP_NONE) break;
+        bool drafted = t + 1 < rows && tokens[token_first + next] == token;
+        barrier(); // every lane has looked at the draft
+        if (writes) tokens[token_first + next] = token;
+        s.position = next;
+        s.remaining--;
+        if (s.remaining == 0 || next >= s.context) s.stop = STOP_FULL;
+        if (!drafted) break;
+    }
+    if (!writes) return;
+    state[sequence].position = s.position;
+    state[sequence].remaining = s.remaining;
+    state[sequence].rows = 1;
+    state[sequence].stop = s.stop;
 }

@@ -1,6 +1,6 @@
 // The input of a product is the norm of its row: every workgroup computes it again, which costs less than a
 // dispatch. Where the width is too large for shared memory, `norm` has done it before and STAGED is 0.
-#ifndef PREFILL
+#if !defined(PREFILL) && !defined(MANY)
 #define normed(i) staged(i)
 #include "norm.glsl"
 

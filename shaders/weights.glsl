@@ -17,9 +17,6 @@
 
 uint weights_word(uint i) { return weights[i / 4][i % 4]; }
 
-// Four bytes, signed.
-vec4 bytes4(uint word) { return vec4(ivec4(uvec4(word << 24, word << 16, word << 8, word)) >> 24); }
-
 // The low halves of four bytes.
 vec4 nibbles4(uint word) { return vec4(uvec4(word, word >> 8, word >> 16, word >> 24) & 15u); }
 
@@ -28,6 +25,21 @@ vec4 quants4(uvec4 words, uint j)
 {
     if (WEIGHTS == WEIGHTS_Q8_0) return bytes4(words[j]);
     return nibbles4(words[j / 2] >> 4 * (j % 2));
+}
+
+// The four weights j of a unit whose words are loaded, before any scale.
+vec4 unit_quad(uvec4 words[2], uint j)
+{
+    if (IS_QUANTISED) return quants4(words[0], j);
+    if (WEIGHTS == WEIGHTS_F32) return uintBitsToFloat(words[j]);
+    return vec4(unpackHalf2x16(words[0][2 * j]), unpackHalf2x16(words[0][2 * j + 1]));
+}
+
+// The four quants j of a block of 32, the blocks of all rows counted on.
+vec4 block_quad(uint block, uint j)
+{
+    if (WEIGHTS == WEIGHTS_Q8_0) return bytes4(weights[2 * block + j / 4][j % 4]);
+    return nibbles4(weights[block][j / 2] >> 4 * (j % 2));
 }
 
 // Scale and minimum of 32 weights, the blocks of all rows counted on.

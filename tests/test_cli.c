@@ -92,9 +92,9 @@ static void test_values_out_of_range(void **state)
         {"--top-p", "1.01", "between 0 and 1"},
         {"--min-p", "-1", "between 0 and 1"},
         {"--repeat-penalty", "0", "between 0.001 and 1000"},
-        {"--weights", "f64", "one of auto|f32|f16"},
-        {"--weights", "f3", "one of auto|f32|f16"},
-        {"--kv", "", "one of auto|f32|f16"},
+        {"--weights", "f64", "one of auto|f32|f16|q8_0"},
+        {"--weights", "f3", "one of auto|f32|f16|q8_0"},
+        {"--kv", "", "one of auto|f32|f16|q8_0"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_sentence(RUN("generate", "-p", "a", cases[i][0], cases[i][1]), 2, cases[i][2]);

@@ -53,12 +53,12 @@ static void model_agrees(vkgpt_device *device, const char *dir, enum PlanFormat 
     vkgpt_model *model;
     const vkgpt_model_options options = {.weights = (vkgpt_format)weights};
     check(vkgpt_model_open(device, dir, &options, &model, &err), &err);
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 12; i++) {
         struct MemoryPlan plan;
         struct MemoryAsk ask = {
             .config = &model->config,
             .weights = weights,
-            .kv = i & 1 ? PLAN_F32 : PLAN_F16,
+            .kv = (const enum PlanFormat[]){PLAN_F16, PLAN_F32, PLAN_Q8_0}[i % 3],
             .context = i & 2 ? 77 : model->config.context,
             .batch = 1,
             .devices = 1,

@@ -111,9 +111,14 @@ const struct Flag FLAGS[] = {
      .help = "positions of the cache, up to the model's; 0: the model's (0)"},
     {RUNS, FLAG_CHOICE, {"--weights"}, "auto|f32|f16|q8_0|q4_0|q4_k", AT(weights),
      .help = "format of the matrices on the device, quantised at load; auto: f16 (auto)"},
-    {RUNS, FLAG_CHOICE, {"--kv"}, "auto|f32|f16", AT(kv), .help = "format of the KV cache; auto: f16 (auto)"},
+    {RUNS, FLAG_CHOICE, {"--kv"}, "auto|f32|f16|q8_0", AT(kv), .help = "format of the KV cache; auto: f16 (auto)"},
     {GENERATE | BENCH, FLAG_INT, {"--submit"}, "N", AT(submit), UP_TO(0, 32),
      .help = "tokens per submission to the device; 0: about 100 ms of work (0)"},
+
+    {GENERATE | BENCH, FLAG_INT, {"-np", "--parallel"}, "N", AT(parallel), UP_TO(1, 1024),
+     .help = "sequences at once; generate: continuations of the prompt, with seeds that rise from --seed (1)"},
+    {GENERATE | BENCH, FLAG_INT, {"--lookup"}, "N", AT(lookup), UP_TO(0, 31),
+     .help = "draft up to N tokens a step from the text so far; the same tokens, sooner where it repeats itself (0)"},
 
     {ALL, FLAG_DIR, {"-m", "--model"}, "DIR", AT(model),
      .help = "the model's directory (the one that comes with vkgpt)"},
@@ -141,6 +146,7 @@ struct Options options_default(void)
         .bench_predict = -1,
         .repetitions = 5,
         .batch = 1,
+        .parallel = 1,
         .devices = 1,
         .train_tokens = 300e9,
         .flops = 28e12,

@@ -30,7 +30,7 @@ struct Options {
     const char *prompt, *file, *ids, *ids_file;
     bool escape, no_special;
     // the session
-    int64_t context, submit;
+    int64_t context, submit, parallel, lookup;
     int weights, kv; // vkgpt_format
     // generate
     int64_t predict, seed, top_k, repeat_last_n;

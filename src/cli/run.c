@@ -38,7 +38,13 @@ static int open_model(struct Run *run, const struct Options *options, vkgpt_erro
 
 static int open_session(struct Run *run, const struct Options *options, vkgpt_error *err)
 {
-    const vkgpt_session_options session = {(uint32_t)options->context, (vkgpt_format)options->kv, (uint32_t)options->submit};
+    const vkgpt_session_options session = {
+        .context = (uint32_t)options->context,
+        .kv = (vkgpt_format)options->kv,
+        .tokens_per_submission = (uint32_t)options->submit,
+        .sequences = (uint32_t)options->parallel,
+        .lookup = (uint32_t)options->lookup,
+    };
     return vkgpt_session_open(run->model, &session, &run->session, err);
 }
 

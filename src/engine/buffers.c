@@ -6,34 +6,42 @@
 
 #define MIN_SPAN 64
 #define MAX_SPAN 256
-#define ROWS 512 // of a block of prefill, at most
+#define TILE_ROWS 32 // that a product may read at once
 
 uint64_t session_cache_bytes(const struct vkgpt_session *s)
 {
-    return (uint64_t)s->sequences * s->model->config.heads * s->context * s->model->head_dim * (s->kv == KV_F16 ? 2 : 4);
+    uint64_t bytes = (uint64_t)s->sequences * s->model->config.heads * s->context * cache_row_bytes(s->kv, s->model->head_dim);
+    return (bytes + 15) / 16 * 16; // read in words of 128 bits
+}
+
+uint64_t session_state_bytes(const struct vkgpt_session *s)
+{
+    return MAX_GROUPS * sizeof(struct Group) + (s->sequences + SPARE_SEQUENCES) * sizeof(struct Sequence);
 }
 
 uint32_t session_wants(struct vkgpt_session *s, struct Want wants[SESSION_WANTS])
 {
     const struct vkgpt_model *m = s->model;
     struct Buffers *b = &s->b;
-    uint64_t n = s->sequences, rows = s->rows, tokens = n * (s->context + 1) * 4, state = n * sizeof(struct Sequence);
-    uint64_t logit_bytes = (uint64_t)s->logit_rows * m->vocab * 4, logit_rows = s->logit_rows > n ? s->logit_rows : n;
+    uint64_t rows = s->rows, steps = (uint64_t)s->sequences * s->step_rows, tokens = (uint64_t)s->sequences * (s->context + 1) * 4;
+    uint64_t state = session_state_bytes(s);
+    uint64_t logit_bytes = (uint64_t)s->logit_rows * m->vocab * 4, logit_rows = s->logit_rows > steps ? s->logit_rows : steps;
     const struct Want all[] = {
         {MEMORY_DEVICE, &b->state, state, "the state"},
         {MEMORY_DEVICE, &b->tokens, tokens, "the tokens"},
         {MEMORY_DEVICE, &b->x, rows * m->dim * 4, "activations"},
         {MEMORY_DEVICE, &b->n, rows * m->dim * 4, "activations"},
-        {MEMORY_DEVICE, &b->q, rows * m->width * 4, "activations"},
+        {MEMORY_DEVICE, &b->q, rows * m->width * (s->kv == KV_Q8_0 ? 12 : 4), "activations"},
         {MEMORY_DEVICE, &b->a, rows * m->width * 4, "activations"},
         {MEMORY_DEVICE, &b->h, rows * m->inner * 4, "activations"},
         {MEMORY_DEVICE, &b->e, m->projected ? rows * m->embed_dim * 4 : 0, "activations"},
-        {MEMORY_DEVICE, &b->parts, n * m->config.heads * s->splits * (m->head_dim + 4) * 4, "the splits of attention"},
+        {MEMORY_DEVICE, &b->parts, steps * m->config.heads * s->splits * (m->head_dim + 4) * 4, "the splits of attention"},
         {MEMORY_DEVICE, &b->logits, logit_rows * m->vocab * 4, "logits"},
-        {MEMORY_DEVICE, &b->head_parts, n * s->head_groups * sizeof(struct HeadPart), "the parts of the head"},
+        {MEMORY_DEVICE, &b->head_parts, steps * s->head_groups * sizeof(struct HeadPart), "the parts of the head"},
         {MEMORY_UPLOAD, &b->inbox, state + tokens, "the inbox"},
         {MEMORY_READ, &b->ring, tokens, "the ring"},
         {MEMORY_READ, &b->readback, logit_bytes, "logits"},
+        {MEMORY_READ, &b->scores, s->logit_rows * sizeof(struct RowScore), "scores"},
     };
     _Static_assert(sizeof all / sizeof *all == SESSION_WANTS, "session_wants fills what its callers make room for");
     memcpy(wants, all, sizeof all);
@@ -71,7 +79,7 @@ int session_make_buffers(struct vkgpt_session *s, vkgpt_error *err)
     uint64_t cache = 2 * (uint64_t)s->model->config.layers * memory_aligned(s->device, session_cache_bytes(s));
     uint64_t available = memory_available(s->device);
     if (cache > available)
-        return fail(err, VKGPT_OUT_OF_MEMORY, "the KV cache of %u positions needs %llu bytes of device memory, %s has %llu (use -c or --kv f16)",
+        return fail(err, VKGPT_OUT_OF_MEMORY, "the KV cache of %u positions needs %llu bytes of device memory, %s has %llu (use -c or --kv q8_0)",
                     s->context, (unsigned long long)cache, s->device->info.name, (unsigned long long)available);
     s->device_pool = (struct Pool){.kind = MEMORY_DEVICE, .block_bytes = SESSION_BLOCK};
     s->upload_pool = (struct Pool){.kind = MEMORY_UPLOAD, .block_bytes = HOST_BLOCK};
@@ -92,7 +100,10 @@ void session_sizes(struct vkgpt_session *s)
 {
     uint32_t span = session_span(&s->model->config);
     uint64_t logit_rows = LOGIT_BYTES / ((uint64_t)s->model->vocab * 4);
-    s->rows = s->context < ROWS ? s->context : ROWS;
+    uint32_t size = 0, steps = (s->sequences * s->step_rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
+    while (size + 1 < BLOCK_SIZES && block_rows(size) < s->context * s->sequences) size++;
+    s->rows = steps > block_rows(size) ? steps : block_rows(size);
     s->splits = (s->context + span - 1) / span;
-    s->logit_rows = logit_rows < 1 ? 1 : logit_rows > s->rows ? s->rows : (uint32_t)logit_rows;
+    logit_rows = logit_rows / GROUP_ROWS * GROUP_ROWS;
+    s->logit_rows = logit_rows < GROUP_ROWS ? GROUP_ROWS : logit_rows > block_rows(size) ? block_rows(size) : (uint32_t)logit_rows;
 }

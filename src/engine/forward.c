@@ -1,5 +1,5 @@
-// The model: a transformer (Radford et al. 2018, 2019) as a list of dispatches. Decode runs one token of every
-// sequence, five dispatches a layer; prefill runs a block of tokens of one sequence.
+// The model: a transformer (Radford et al. 2018, 2019) as a list of dispatches. Decode runs the next token of every
+// sequence, and the drafts behind it, five dispatches a layer; prefill runs a block of tokens of any sequences.
 #include "engine/session.h"
 
 static struct Grid grid(uint32_t x, uint32_t y, uint32_t z) { return (struct Grid){x, y, z}; }
@@ -38,12 +38,12 @@ static void product(struct Recording *rec, const struct Product *p, const struct
     }
 }
 
-static void norm(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
+static void norm(struct vkgpt_session *s, struct Recording *rec, const struct Pipeline *pipeline, uint32_t rows,
                  const struct Slice *vectors, uint32_t gain, uint32_t bias, const struct Slice *out)
 {
     const struct vkgpt_model *m = s->model;
-    dispatch(rec, k->norm, grid(1, rows, 1), BUFFERS(&s->b.state, vectors, &s->b.x, out),
-             ARGS(NormArgs, .dim = m->config.dim, .stride = m->dim, .gain = gain, .bias = bias, .eps = m->config.eps));
+    dispatch(rec, pipeline, grid(1, rows, 1), BUFFERS(&s->b.state, vectors, &s->b.x, out),
+             ARGS(NormArgs, .step_rows = s->step_rows, .dim = m->config.dim, .stride = m->dim, .gain = gain, .bias = bias, .eps = m->config.eps));
 }
 
 // The input of a product that wants norm(x): x where its kernel makes the norm itself, else n, made here.
@@ -52,7 +52,7 @@ static const struct Slice *normed(struct vkgpt_session *s, struct Recording *rec
                                   uint32_t bias)
 {
     if (p->staged) return &s->b.x;
-    norm(s, rec, k, rows, vectors, gain, bias, &s->b.n);
+    norm(s, rec, k->norm_input, rows, vectors, gain, bias, &s->b.n);
     return &s->b.n;
 }
 
@@ -61,6 +61,7 @@ static struct ProductArgs common_args(const struct vkgpt_session *s)
 {
     const struct vkgpt_model *m = s->model;
     return (struct ProductArgs){
+        .step_rows = s->step_rows,
         .dim = m->config.dim,
         .eps = m->config.eps,
         .heads = m->config.heads,
@@ -80,7 +81,7 @@ static void embed_parts(struct vkgpt_session *s, struct Recording *rec, const st
         const struct Chunk *chunk = &m->wte.chunks[i];
         dispatch(rec, k->embed[m->wte.format], grid(1, rows, 1),
                  BUFFERS(&s->b.state, &s->b.tokens, &chunk->slice, &m->wpe.chunks[0].slice, out),
-                 ARGS(EmbedArgs, .dim = dim, .parts = parts, .first = chunk->first, .count = chunk->count,
+                 ARGS(EmbedArgs, .step_rows = s->step_rows, .dim = dim, .parts = parts, .first = chunk->first, .count = chunk->count,
                       .vocab = m->config.vocab, .token_stride = s->context + 1,
                       .position_offset = m->config.position_offset, .scales = chunk->scales));
     }
@@ -119,28 +120,40 @@ static void head(struct vkgpt_session *s, struct Recording *rec, const struct Ke
     product(rec, &k->head, m->head, rows, BUFFERS(&s->b.state, NULL, &m->ln_f, in, &s->b.logits, &s->b.head_parts), args);
 }
 
+// Word of a layer's K, or V, at which the scales of its rows begin.
+static uint32_t cache_scales(const struct vkgpt_session *s)
+{
+    const struct vkgpt_model *m = s->model;
+    return s->sequences * m->config.heads * s->context * (m->head_dim / 4);
+}
+
 // q, k, v of x or of its norm, against the cache, into `a` or, in decode, into parts that `project` merges
 static const struct Slice *attend(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
                                   uint32_t l, uint32_t splits)
 {
     const struct vkgpt_model *m = s->model;
     const struct Layer *layer = &m->layers[l];
-    bool decode = k == &s->decode;
+    bool decode = !k->block_queries;
     const struct Slice *out = decode ? &s->b.parts : &s->b.a;
     uint32_t heads = m->config.heads;
     struct Grid cover = decode ? grid(heads, rows, splits) : grid(heads, ceil_div(rows, k->block_queries), 1);
 
+    uint32_t q_stride = m->width * (s->kv == KV_Q8_0 ? 3 : 1), scales = cache_scales(s);
     struct ProductArgs args = common_args(s);
-    args.x_stride = m->dim, args.y_stride = m->width, args.bias = m->at.c_attn;
+    args.x_stride = m->dim, args.y_stride = q_stride, args.bias = m->at.c_attn;
     args.norm_gain = m->at.ln_1_gain, args.norm_bias = m->at.ln_1_bias;
     const struct Slice *in = &s->b.x;
     if (!m->config.post_norm) in = normed(s, rec, k, &k->qkv, rows, &layer->vectors, m->at.ln_1_gain, m->at.ln_1_bias);
     product(rec, &k->qkv, &layer->c_attn, rows,
             BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.q, &s->b.k[l], &s->b.v[l]), args);
+    if (s->kv == KV_Q8_0)
+        dispatch(rec, k->cache, grid(ceil_div(heads * ceil_div(m->head_dim, 64), k->cache_lanes), rows, 2),
+                 BUFFERS(&s->b.state, &s->b.q, &s->b.k[l], &s->b.v[l]),
+                 ARGS(CacheArgs, .step_rows = s->step_rows, .heads = heads, .head_dim = m->head_dim, .context = s->context, .stride = q_stride, .scales = scales));
     dispatch(rec, k->attend, cover, BUFFERS(&s->b.state, &s->b.q, &s->b.k[l], &s->b.v[l], out),
-             ARGS(AttendArgs, .heads = heads, .head_dim = m->head_dim, .context = s->context, .span = s->decode.span,
-                  .splits = s->splits, .scale = config_attention_scale(&m->config, l), .q_stride = m->width,
-                  .window = config_window(&m->config, l)));
+             ARGS(AttendArgs, .step_rows = s->step_rows, .heads = heads, .head_dim = m->head_dim, .context = s->context, .span = s->decode.span,
+                  .splits = s->splits, .scale = config_attention_scale(&m->config, l), .q_stride = q_stride,
+                  .window = config_window(&m->config, l), .scales = scales));
     if (!decode || k->project.staged) return out;
 
     args.y_stride = m->width;
@@ -158,7 +171,7 @@ static void attention(struct vkgpt_session *s, struct Recording *rec, const stru
     struct ProductArgs args = common_args(s);
     args.x_stride = m->width, args.y_stride = m->dim, args.bias = m->at.c_proj;
     product(rec, &k->project, &layer->c_proj, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.x), args);
-    if (m->config.post_norm) norm(s, rec, k, rows, &layer->vectors, m->at.ln_1_gain, m->at.ln_1_bias, &s->b.x);
+    if (m->config.post_norm) norm(s, rec, k->norm, rows, &layer->vectors, m->at.ln_1_gain, m->at.ln_1_bias, &s->b.x);
 }
 
 // feed forward: x += contract(activation(expand(norm(x)))), or x = norm(x + contract(activation(expand(x))))
@@ -175,22 +188,35 @@ static void feed_forward(struct vkgpt_session *s, struct Recording *rec, const s
 
     args.x_stride = m->inner, args.y_stride = m->dim, args.bias = m->at.c_out;
     product(rec, &k->contract, &layer->c_out, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, &s->b.h, &s->b.x), args);
-    if (m->config.post_norm) norm(s, rec, k, rows, &layer->vectors, m->at.ln_2_gain, m->at.ln_2_bias, &s->b.x);
+    if (m->config.post_norm) norm(s, rec, k->norm, rows, &layer->vectors, m->at.ln_2_gain, m->at.ln_2_bias, &s->b.x);
+}
+
+static void sample(struct vkgpt_session *s, struct Recording *rec, uint32_t rows)
+{
+    const struct vkgpt_model *m = s->model;
+    const struct Kernels *k = &s->decode;
+    if (rows > 1)
+        dispatch(rec, k->best, grid(s->head_groups, rows, 1), BUFFERS(&s->b.state, &s->b.logits, &s->b.head_parts),
+                 ARGS(BestArgs, .step_rows = s->step_rows, .vocab = m->config.vocab, .logits_stride = m->vocab, .groups = s->head_groups));
+    dispatch(rec, k->sample, grid(s->sequences, 1, 1), BUFFERS(&s->b.state, &s->b.tokens, &s->b.logits, &s->b.head_parts, &s->b.ring),
+             ARGS(SampleArgs, .step_rows = s->step_rows, .vocab = m->config.vocab, .logits_stride = m->vocab, .groups = s->head_groups,
+                  .token_stride = s->context + 1));
 }
 
 void forward_step(struct vkgpt_session *s, struct Recording *rec, uint32_t splits)
 {
-    const struct vkgpt_model *m = s->model;
     const struct Kernels *k = &s->decode;
-    uint32_t rows = s->sequences;
+    uint32_t rows = s->sequences * s->step_rows;
+    if (s->step_rows > 1)
+        dispatch(rec, k->lookup, grid(s->sequences, 1, 1), BUFFERS(&s->b.state, &s->b.tokens),
+                 ARGS(LookupArgs, .step_rows = s->step_rows, .token_stride = s->context + 1));
     embed(s, rec, k, rows);
-    for (uint32_t l = 0; l < m->config.layers; l++) {
+    for (uint32_t l = 0; l < s->model->config.layers; l++) {
         attention(s, rec, k, rows, l, splits);
         feed_forward(s, rec, k, rows, l);
     }
     head(s, rec, k, rows);
-    dispatch(rec, k->sample, grid(rows, 1, 1), BUFFERS(&s->b.state, &s->b.tokens, &s->b.logits, &s->b.head_parts, &s->b.ring),
-             ARGS(SampleArgs, .vocab = m->config.vocab, .logits_stride = m->vocab, .groups = s->head_groups, .token_stride = s->context + 1));
+    sample(s, rec, rows);
 }
 
 void forward_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, bool logits)
@@ -202,4 +228,11 @@ void forward_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows
         feed_forward(s, rec, k, rows, l);
     }
     if (logits) head(s, rec, k, rows);
+}
+
+void forward_score(struct vkgpt_session *s, struct Recording *rec, uint32_t rows)
+{
+    const struct vkgpt_model *m = s->model;
+    dispatch(rec, s->prefill.score, grid(1, rows, 1), BUFFERS(&s->b.state, &s->b.tokens, &s->b.logits, &s->b.scores),
+             ARGS(ScoreArgs, .vocab = m->config.vocab, .logits_stride = m->vocab, .token_stride = s->context + 1));
 }

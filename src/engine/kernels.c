@@ -16,6 +16,7 @@ struct AttendConstants { // attend: span; attend_block: queries, shares
 
 static const uint32_t ROW_KERNEL_SIZE = 128;  // embed, norm, merge, attend
 static const uint32_t SAMPLE_SIZE = 256;
+static const uint32_t CACHE_SIZE = 32;
 
 // Whether a product makes its own input, merged attention or a norm, in shared memory. On a software driver a wide norm
 // does not pay: a dispatch more costs 0.1 ms, but the products of 124M compile in a fifth of the time without it (50
@@ -27,67 +28,96 @@ static bool can_stage(const vkgpt_device *device, const struct Shape *shape, uin
     return width * (gaps ? 5 : 4) + size * 8 + 64 <= device->info.shared_bytes;
 }
 
-enum Phase { DECODE, PREFILL };
+// DECODE makes one row at a time, BATCH several; PREFILL is for blocks.
+enum Phase { DECODE, BATCH, PREFILL };
+
+// What products are made for: a phase of a model on a device.
+struct Making {
+    vkgpt_device *device;
+    const struct Shape *shape;
+    enum Phase phase;
+    uint32_t tokens; // BATCH: rows of x that a workgroup makes
+};
 
 // Rows of W per subgroup (GPU) or lane (software): more of them read x less often, fewer fill the device sooner.
-static uint32_t rows_for(const vkgpt_device *device, uint32_t outputs)
+static uint32_t rows_for(const struct Making *making, uint32_t outputs)
 {
-    if (device->lanes) return 4;
+    if (making->device->lanes) return 4;
+    if (making->phase == BATCH) return 2;
     return outputs <= 1024 ? 2 : outputs <= 16384 ? 4 : 8;
+}
+
+static uint32_t product_size(const struct Making *making)
+{
+    return making->device->lanes ? 32 : making->phase == PREFILL ? 256 : 128;
+}
+
+// Rows of x.
+static uint32_t tokens_for(const struct Making *making)
+{
+    return making->phase == DECODE ? 1 : making->phase == BATCH ? making->tokens : 32;
 }
 
 enum ProductKernel { QKV, PROJECT, EXPAND, CONTRACT, HEAD };
 
-static int product_get(vkgpt_device *device, const struct Shape *shape, enum Phase phase, enum ProductKernel kernel,
-                       uint32_t width, uint32_t outputs, bool may_stage, struct Product *product, vkgpt_error *err)
+static const char *product_name(const struct Making *making, enum ProductKernel kernel)
 {
-    static const char *const names[][4] = {
-        [QKV] = {"qkv", "qkv_lanes", "qkv_prefill", "qkv_prefill_lanes"},
-        [PROJECT] = {"project", "project_lanes", "contract_prefill", "contract_prefill_lanes"}, // nothing to merge there
-        [EXPAND] = {"expand", "expand_lanes", "expand_prefill", "expand_prefill_lanes"},
-        [CONTRACT] = {"contract", "contract_lanes", "contract_prefill", "contract_prefill_lanes"},
-        [HEAD] = {"head", "head_lanes", "head_prefill", "head_prefill_lanes"},
+    static const char *const names[][5] = {
+        [QKV] = {"qkv", "qkv_lanes", "qkv_batch_lanes", "qkv_prefill", "qkv_prefill_lanes"},
+        [PROJECT] = {"project", "project_lanes"},
+        [EXPAND] = {"expand", "expand_lanes", "expand_batch_lanes", "expand_prefill", "expand_prefill_lanes"},
+        [CONTRACT] = {"contract", "contract_lanes", "contract_batch_lanes", "contract_prefill", "contract_prefill_lanes"},
+        [HEAD] = {"head", "head_lanes", "head_batch_lanes", "head_prefill", "head_prefill_lanes"},
     };
-    bool lanes = device->lanes;
-    uint32_t rows = rows_for(device, outputs);
+    static const int variants[][2] = {[DECODE] = {0, 1}, [BATCH] = {0, 2}, [PREFILL] = {3, 4}}; // on a GPU, with lanes
+    if (kernel == PROJECT && making->phase != DECODE) kernel = CONTRACT; // what attend left is merged by then
+    return names[kernel][variants[making->phase][making->device->lanes]];
+}
+
+static bool stages(const struct Making *making, enum ProductKernel kernel, uint32_t width)
+{
+    return can_stage(making->device, making->shape, width, product_size(making), kernel != PROJECT);
+}
+
+static int product_get(const struct Making *making, enum ProductKernel kernel, uint32_t width, uint32_t outputs, bool may_stage,
+                       uint32_t activation, struct Product *product, vkgpt_error *err)
+{
+    bool lanes = making->device->lanes, decode = making->phase == DECODE;
     struct ProductConstants c = {
-        .size = lanes ? 32 : phase == DECODE ? 128 : 256,
-        .kv = shape->kv,
-        .width = lanes && phase == PREFILL ? 0 : width, // one compile serves every width
-        .rows = rows,
-        .subgroup = device->info.subgroup_size,
-        .tokens = 32,
-        .activation = shape->activation,
+        .size = product_size(making),
+        .kv = making->shape->kv,
+        .width = lanes && !decode ? 0 : width, // one compile serves every width
+        .rows = rows_for(making, outputs),
+        .staged = decode && may_stage && stages(making, kernel, width),
+        .subgroup = making->device->info.subgroup_size,
+        .tokens = tokens_for(making),
+        .activation = activation,
     };
-    c.staged = phase == DECODE && may_stage && can_stage(device, shape, width, c.size, kernel != PROJECT);
     product->staged = c.staged;
-    if (phase == DECODE) product->group_outputs = lanes ? c.size * rows : c.size / 32 * rows;
-    else product->group_outputs = lanes ? c.size * rows : 64;
-    product->group_rows = phase == DECODE ? 1 : lanes ? c.tokens : 64;
-    const char *name = names[kernel][(phase == PREFILL ? 2 : 0) + (lanes ? 1 : 0)];
+    product->group_outputs = lanes ? c.size * c.rows : making->phase == PREFILL ? 64 : c.size / 32 * c.rows;
+    product->group_rows = !lanes && making->phase == PREFILL ? 64 : c.tokens;
     for (uint32_t format = 0; format < FORMATS; format++) {
-        if (!shape->formats[format]) continue;
+        if (!making->shape->formats[format]) continue;
         c.weights = format;
-        int status = pipeline_get(device, name, (uint32_t *)&c, COUNT(c), &product->pipelines[format], err);
+        int status = pipeline_get(making->device, product_name(making, kernel), (uint32_t *)&c, COUNT(c), &product->pipelines[format], err);
         if (status) return status;
     }
     return VKGPT_OK;
 }
 
-static int products_get(vkgpt_device *device, const struct Shape *s, enum Phase phase, struct Kernels *k, vkgpt_error *err)
+static int products_get(const struct Making *making, struct Kernels *k, vkgpt_error *err)
 {
+    const struct Shape *s = making->shape;
     bool projected = s->embed_dim != 0, norm_in_head = !s->no_final_norm && !projected;
-    uint32_t head_width = projected ? s->embed_dim : s->dim;
-    int status = product_get(device, s, phase, QKV, s->dim, 3 * s->width, !s->post_norm, &k->qkv, err);
-    if (!status) status = product_get(device, s, phase, PROJECT, s->width, s->dim, true, &k->project, err);
-    if (!status) status = product_get(device, s, phase, EXPAND, s->dim, s->inner, !s->post_norm, &k->expand, err);
-    if (!status) status = product_get(device, s, phase, CONTRACT, s->inner, s->dim, false, &k->contract, err);
-    if (!status) status = product_get(device, s, phase, HEAD, head_width, UINT32_MAX, norm_in_head, &k->head, err);
+    uint32_t head_width = projected ? s->embed_dim : s->dim, act = s->activation;
+    int status = product_get(making, QKV, s->dim, 3 * s->width, !s->post_norm, act, &k->qkv, err);
+    if (!status) status = product_get(making, PROJECT, s->width, s->dim, true, act, &k->project, err);
+    if (!status) status = product_get(making, EXPAND, s->dim, s->inner, !s->post_norm, act, &k->expand, err);
+    if (!status) status = product_get(making, CONTRACT, s->inner, s->dim, false, act, &k->contract, err);
+    if (!status) status = product_get(making, HEAD, head_width, UINT32_MAX, norm_in_head, act, &k->head, err);
     if (status || !projected) return status;
-    struct Shape linear = *s;
-    linear.activation = ACTIVATE_NONE;
-    status = product_get(device, s, phase, CONTRACT, s->embed_dim, s->dim, false, &k->project_in, err);
-    return status ? status : product_get(device, &linear, phase, EXPAND, s->dim, s->embed_dim, !s->no_final_norm, &k->project_out, err);
+    status = product_get(making, CONTRACT, s->embed_dim, s->dim, false, act, &k->project_in, err);
+    return status ? status : product_get(making, EXPAND, s->dim, s->embed_dim, !s->no_final_norm, ACTIVATE_NONE, &k->project_out, err);
 }
 
 static int simple_get(vkgpt_device *device, const char *kernel, uint32_t size, uint32_t format, const struct Pipeline **pipeline, vkgpt_error *err)
@@ -102,6 +132,12 @@ static int embed_get(vkgpt_device *device, const struct Shape *shape, const char
     for (uint32_t format = 0; !status && format < FORMATS; format++)
         if (shape->formats[format]) status = simple_get(device, kernel, ROW_KERNEL_SIZE, format, &k->embed[format], err);
     return status;
+}
+
+static int cache_get(vkgpt_device *device, const struct Shape *shape, const char *kernel, struct Kernels *k, vkgpt_error *err)
+{
+    k->cache_lanes = CACHE_SIZE;
+    return shape->kv == KV_Q8_0 ? simple_get(device, kernel, CACHE_SIZE, 0, &k->cache, err) : VKGPT_OK;
 }
 
 static int attend_get(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
@@ -137,24 +173,42 @@ static int check_shape(const vkgpt_device *device, const struct Shape *shape, vk
     return VKGPT_OK;
 }
 
-int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
+// A norm adds up in the order of its workgroup: where decode of one row makes it inside of a product, the norm before a
+// product of several rows has the size of that, for the same bits.
+static int norms_get(const struct Making *making, const char *kernel, struct Kernels *k, vkgpt_error *err)
 {
+    const struct Making one = {.device = making->device, .shape = making->shape, .phase = DECODE};
+    bool alike = making->phase == BATCH && stages(&one, QKV, making->shape->dim);
+    int status = simple_get(making->device, kernel, ROW_KERNEL_SIZE, 0, &k->norm, err);
+    return status ? status : simple_get(making->device, kernel, alike ? product_size(&one) : ROW_KERNEL_SIZE, 0, &k->norm_input, err);
+}
+
+int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *k, vkgpt_error *err)
+{
+    struct Making making = {.device = device, .shape = shape, .phase = rows == 1 ? DECODE : BATCH, .tokens = 2};
+    while (making.tokens < STEP_TILE && making.tokens < rows) making.tokens *= 2;
     *k = (struct Kernels){0};
     int status = check_shape(device, shape, err);
     if (!status) status = embed_get(device, shape, "embed", k, err);
-    if (!status) status = simple_get(device, "norm", ROW_KERNEL_SIZE, 0, &k->norm, err);
+    if (!status) status = norms_get(&making, "norm", k, err);
     if (!status) status = simple_get(device, "merge", ROW_KERNEL_SIZE, 0, &k->merge, err);
     if (!status) status = simple_get(device, "sample", SAMPLE_SIZE, 0, &k->sample, err);
+    if (!status) status = cache_get(device, shape, "cache", k, err);
     if (!status) status = attend_get(device, shape, k, err);
-    return status ? status : products_get(device, shape, DECODE, k, err);
+    if (!status && rows > 1) status = simple_get(device, "lookup", SAMPLE_SIZE, 0, &k->lookup, err);
+    if (!status && rows > 1) status = simple_get(device, "best", SAMPLE_SIZE, 0, &k->best, err);
+    return status ? status : products_get(&making, k, err);
 }
 
 int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
 {
+    const struct Making making = {.device = device, .shape = shape, .phase = PREFILL};
     *k = (struct Kernels){0};
     int status = check_shape(device, shape, err);
     if (!status) status = embed_get(device, shape, "embed_prefill", k, err);
-    if (!status) status = simple_get(device, "norm_prefill", ROW_KERNEL_SIZE, 0, &k->norm, err);
+    if (!status) status = norms_get(&making, "norm_prefill", k, err);
+    if (!status) status = cache_get(device, shape, "cache_prefill", k, err);
     if (!status) status = attend_block_get(device, shape, k, err);
-    return status ? status : products_get(device, shape, PREFILL, k, err);
+    if (!status) status = simple_get(device, "score", SAMPLE_SIZE, 0, &k->score, err);
+    return status ? status : products_get(&making, k, err);
 }

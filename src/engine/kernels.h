@@ -14,10 +14,15 @@ struct Product {
 
 struct Kernels {
     const struct Pipeline *embed[FORMATS], *norm, *attend, *merge, *sample; // attend: attend_block in prefill
+    const struct Pipeline *norm_input; // of a product that does not make its own; norm: all other
+    const struct Pipeline *cache;      // with KV_Q8_0
+    const struct Pipeline *score;         // prefill
+    const struct Pipeline *lookup, *best; // steps of several rows: best, where head leaves no parts
     struct Product qkv, project, expand, contract, head;
     struct Product project_in, project_out; // of the embedding, where it has its own width
+    uint32_t cache_lanes;   // of a workgroup of cache
     uint32_t span;          // decode: positions in a split of the cache
-    uint32_t block_queries; // prefill: queries in a workgroup of attend_block
+    uint32_t block_queries; // prefill: queries in a workgroup of attend_block; 0: decode
 };
 
 // Sizes that the kernels are made for; enough to test one without a model.
@@ -26,12 +31,13 @@ struct Shape {
     uint32_t embed_dim;                   // padded, where the embedding has its own width; else 0
     bool post_norm, no_final_norm;        // qkv and expand, or the head, are not fed by a norm
     uint32_t span;
-    uint32_t kv;                          // KV_F32, KV_F16
+    uint32_t kv;                          // KV_F32, KV_F16, KV_Q8_0
     uint32_t activation;                  // ACTIVATE_...
     bool formats[FORMATS];                // that occur
 };
 
-int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, struct Kernels *kernels, vkgpt_error *err);
+// For steps of so many rows, over all sequences.
+int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *kernels, vkgpt_error *err);
 int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, struct Kernels *kernels, vkgpt_error *err);
 
 #endif

@@ -139,22 +139,8 @@ static void choose_formats(struct DryModel *dry, enum PlanFormat asked)
 
 struct DrySession {
     struct vkgpt_session session;
-    enum PlanFormat kv;
     struct DryPool pools[3]; // by enum MemoryKind
 };
-
-// q8_0: a half for 32 bytes.
-static uint64_t head_bytes(const struct DrySession *dry, uint32_t head_dim)
-{
-    return dry->kv == PLAN_F32 ? head_dim * 4ull : dry->kv == PLAN_Q8_0 ? (head_dim + 31ull) / 32 * 34 : head_dim * 2ull;
-}
-
-static uint64_t cache_bytes(const struct DrySession *dry)
-{
-    const struct vkgpt_session *s = &dry->session;
-    if (dry->kv != PLAN_Q8_0) return session_cache_bytes(s);
-    return (uint64_t)s->sequences * s->model->config.heads * s->context * head_bytes(dry, s->model->head_dim);
-}
 
 static void dry_session(struct DrySession *dry, struct MemoryPlan *plan)
 {
@@ -168,8 +154,8 @@ static void dry_session(struct DrySession *dry, struct MemoryPlan *plan)
         if (wants[i].kind == MEMORY_DEVICE) *part += wants[i].bytes;
         dry_slice(s->device, &dry->pools[wants[i].kind], wants[i].bytes);
     }
-    dry_slices(s->device, &dry->pools[MEMORY_DEVICE], cache_bytes(dry), 2 * s->model->config.layers);
-    plan->cache = 2 * s->model->config.layers * cache_bytes(dry);
+    dry_slices(s->device, &dry->pools[MEMORY_DEVICE], session_cache_bytes(s), 2 * s->model->config.layers);
+    plan->cache = 2 * s->model->config.layers * session_cache_bytes(s);
 }
 
 // ---------------------------------------------------------------------------------------------------- the plan
@@ -187,14 +173,15 @@ static void make_dry(struct Dry *dry, const struct MemoryAsk *ask)
     dry->m.device.info = ask->limits ? *ask->limits : usual;
     model_sizes(&dry->m.model, &share);
     choose_formats(&dry->m, ask->weights);
-    dry->s.kv = ask->kv;
     dry->s.session.model = &dry->m.model;
     dry->s.session.device = &dry->m.device;
     dry->s.session.context = ask->context;
     dry->s.session.sequences = ask->batch;
-    dry->s.session.kv = ask->kv == PLAN_F32 ? KV_F32 : KV_F16;
+    dry->s.session.step_rows = 1;
+    dry->s.session.kv = ask->kv == PLAN_F32 ? KV_F32 : ask->kv == PLAN_Q8_0 ? KV_Q8_0 : KV_F16;
     session_sizes(&dry->s.session);
-    dry->s.session.head_groups = (dry->m.model.vocab + GROUP_OUTPUTS - 1) / GROUP_OUTPUTS;
+    uint32_t stretch = ask->batch > 1 ? BEST_STRETCH : GROUP_OUTPUTS;
+    dry->s.session.head_groups = (dry->m.model.vocab + stretch - 1) / stretch;
 }
 
 static void plan_weights(struct DryModel *dry, struct MemoryPlan *plan)
@@ -219,7 +206,7 @@ static void plan_step(const struct Dry *dry, const struct MemoryAsk *ask, struct
     uint64_t vectors = ((uint64_t)m->at.count * c->layers + 2 * m->dim) * 4;
     plan->step = layer_bytes(&dry->m) * c->layers + vectors + head;
     for (uint32_t l = 0; l < c->layers; l++) positions += positions_seen(c, l, ask->context);
-    plan->step_cache = 2 * positions * c->heads * head_bytes(&dry->s, m->head_dim) * ask->batch;
+    plan->step_cache = 2 * positions * c->heads * cache_row_bytes(dry->s.session.kv, m->head_dim) * ask->batch;
 }
 
 static int dry_run(struct Dry *dry, const struct MemoryAsk *ask, struct MemoryPlan *plan, vkgpt_error *err)

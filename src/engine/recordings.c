@@ -6,7 +6,7 @@ uint32_t block_rows(uint32_t block_size) { return block_size == 0 ? 32 : block_s
 
 static void copy_inbox(struct vkgpt_session *s, struct Recording *rec)
 {
-    VkDeviceSize state = s->sequences * sizeof(struct Sequence);
+    VkDeviceSize state = session_state_bytes(s);
     recording_copy(rec, &s->b.inbox, 0, &s->b.state, 0, state);
     recording_copy(rec, &s->b.inbox, state, &s->b.tokens, 0, (VkDeviceSize)s->sequences * (s->context + 1) * 4);
 }
@@ -18,6 +18,7 @@ int session_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *
     int status = recording_begin(s->device, "setting the state", 1, &s->admit, err);
     if (status) return status;
     copy_inbox(s, &s->admit);
+    recording_fill(&s->admit, &s->b.ring, RING_EMPTY);
     return recording_end(&s->admit);
 }
 
@@ -33,33 +34,45 @@ int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_si
     return recording_end(steps);
 }
 
-static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, bool logits, vkgpt_error *err)
+// What a recording of prefill leaves besides the cache.
+enum Leaves { LEAVES_NOTHING, LEAVES_LOGITS, LEAVES_SCORES };
+
+static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, enum Leaves leaves, vkgpt_error *err)
 {
+    if (rec->commands) return VKGPT_OK;
     int status = session_prefill_kernels(s, err);
     if (!status) status = recording_begin(s->device, "prefill", forward_max_sets(s), rec, err);
     if (status) return status;
     copy_inbox(s, rec);
-    forward_block(s, rec, rows, logits);
-    if (logits) recording_copy(rec, &s->b.logits, 0, &s->b.readback, 0, (VkDeviceSize)rows * s->model->vocab * 4);
+    forward_block(s, rec, rows, leaves != LEAVES_NOTHING);
+    if (leaves == LEAVES_LOGITS) recording_copy(rec, &s->b.logits, 0, &s->b.readback, 0, (VkDeviceSize)rows * s->model->vocab * 4);
+    if (leaves == LEAVES_SCORES) forward_score(s, rec, rows);
     return recording_end(rec);
 }
 
 int session_block(struct vkgpt_session *s, uint32_t block_size, struct Recording **rec, vkgpt_error *err)
 {
     *rec = &s->blocks[block_size];
-    return (*rec)->commands ? VKGPT_OK : record_block(s, *rec, block_rows(block_size), false, err);
+    return record_block(s, *rec, block_rows(block_size), LEAVES_NOTHING, err);
 }
 
 int session_logits_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
 {
     *rec = &s->logits_block;
-    return (*rec)->commands ? VKGPT_OK : record_block(s, *rec, s->logit_rows, true, err);
+    return record_block(s, *rec, s->logit_rows, LEAVES_LOGITS, err);
+}
+
+int session_score_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
+{
+    *rec = &s->score_block;
+    return record_block(s, *rec, s->logit_rows, LEAVES_SCORES, err);
 }
 
 void session_free_recordings(struct vkgpt_session *s)
 {
     recording_free(&s->admit);
     recording_free(&s->logits_block);
+    recording_free(&s->score_block);
     for (uint32_t i = 0; i < BLOCK_SIZES; i++) recording_free(&s->blocks[i]);
     struct Recording *steps = &s->steps[0][0][0];
     for (uint32_t i = 0; i < STEP_SIZES * SPLIT_SIZES * IN_FLIGHT; i++) recording_free(&steps[i]);

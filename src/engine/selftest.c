@@ -25,13 +25,13 @@ static const struct LayerSize SIZES[] = {
      .first = 0, .chunks = 3, .weights = WEIGHTS_F16, .kv = KV_F32, .activation = ACTIVATION_QUICK_GELU,
      .mean = -10.0, .embed_dim = 75},
     {.dim = 768, .heads = 20, .head_dim = 80, .inner = 1600, .vocab = 999, .context = 160, .span = 128, .rows = 17,
-     .first = 127, .chunks = 2, .weights = WEIGHTS_F16, .kv = KV_F16, .activation = ACTIVATION_RELU,
+     .first = 127, .chunks = 2, .weights = WEIGHTS_F16, .kv = KV_Q8_0, .activation = ACTIVATION_RELU,
      .mean = 1e5},
     {.dim = 45, .heads = 250, .head_dim = 8, .inner = 40, .vocab = 70, .context = 70, .span = 64, .rows = 4,
      .first = 62, .chunks = 2, .weights = WEIGHTS_F32, .kv = KV_F32, .window = 1, .post_norm = true,
      .small_shared = true},
     {.dim = 96, .heads = 6, .head_dim = 15, .inner = 160, .vocab = 307, .context = 160, .span = 64, .rows = 70,
-     .first = 63, .chunks = 3, .weights = WEIGHTS_Q8_0, .kv = KV_F32, .mean = -10.0, .foreign = true},
+     .first = 63, .chunks = 3, .weights = WEIGHTS_Q8_0, .kv = KV_Q8_0, .mean = -10.0, .foreign = true},
     {.dim = 32, .heads = 1, .head_dim = 32, .inner = 1600, .vocab = 70, .context = 70, .span = 64, .rows = 4,
      .first = 62, .chunks = 2, .weights = WEIGHTS_Q4_0, .kv = KV_F32, .embed_dim = 96, .foreign = true},
     {.dim = 768, .heads = 4, .head_dim = 64, .inner = 800, .vocab = 308, .context = 70, .span = 64, .rows = 17,
@@ -88,43 +88,45 @@ static int run_tests(const struct Stage *stage, KernelTest *const *tests)
 }
 
 // The kernels for a layer as they would be chosen with this much shared memory.
-static int kernels_for(struct Selftest *test, const struct TestLayer *layer, bool prefill, struct Kernels *kernels)
+static int kernels_for(struct Selftest *test, const struct TestLayer *layer, uint32_t step_rows, struct Kernels *kernels)
 {
     vkgpt_device *device = test->device;
     struct Shape shape = shape_of(layer);
     uint32_t shared = device->info.shared_bytes, least = 8192 + 8 * layer->head_dim;
     if (layer->size->small_shared) device->info.shared_bytes = least;
-    int status = prefill ? kernels_for_prefill(device, &shape, kernels, test->err)
-                         : kernels_for_decode(device, &shape, kernels, test->err);
+    int status = !step_rows ? kernels_for_prefill(device, &shape, kernels, test->err)
+                            : kernels_for_decode(device, &shape, step_rows == 1 ? 1 : SEQUENCES * step_rows, kernels, test->err);
     device->info.shared_bytes = shared;
     return status;
 }
 
-static int decode_tests(struct Selftest *test, const struct TestLayer *layer)
+static int decode_tests(struct Selftest *test, const struct TestLayer *layer, uint32_t step_rows)
 {
     static KernelTest *const tests[] = {
-        selftest_embed,  selftest_norm,     selftest_qkv,  selftest_attend,            selftest_merge, selftest_project,
-        selftest_expand, selftest_contract, selftest_head, selftest_project_embedding, NULL,
+        selftest_embed,   selftest_norm,   selftest_qkv,      selftest_cache, selftest_attend,            selftest_merge,
+        selftest_project, selftest_expand, selftest_contract, selftest_head,  selftest_project_embedding, NULL,
     };
     struct Kernels kernels;
-    int status = kernels_for(test, layer, false, &kernels);
+    int status = kernels_for(test, layer, step_rows, &kernels);
     if (status) return status;
-    struct Stage stage = stage_make(test, layer, &kernels, false);
-    return run_tests(&stage, tests);
+    struct Stage stage = stage_make(test, layer, &kernels, step_rows);
+    status = run_tests(&stage, tests);
+    return status || step_rows == 1 ? status : selftest_best(&stage);
 }
 
 static int prefill_tests(struct Selftest *test, const struct TestLayer *layer)
 {
     static KernelTest *const tests[] = {
-        selftest_attend_block, selftest_embed,    selftest_norm, selftest_qkv,               selftest_project,
-        selftest_expand,       selftest_contract, selftest_head, selftest_project_embedding, NULL,
+        selftest_cache,   selftest_attend_block, selftest_embed,    selftest_norm, selftest_qkv,
+        selftest_project, selftest_expand,       selftest_contract, selftest_head, selftest_project_embedding,
+        selftest_score,   NULL,
     };
     // the only ones to which shared memory and post_norm make a difference
-    static KernelTest *const few[] = {selftest_attend_block, selftest_norm, NULL};
+    static KernelTest *const few[] = {selftest_cache, selftest_attend_block, selftest_norm, NULL};
     struct Kernels kernels;
-    int status = kernels_for(test, layer, true, &kernels);
+    int status = kernels_for(test, layer, 0, &kernels);
     if (status) return status;
-    struct Stage stage = stage_make(test, layer, &kernels, true);
+    struct Stage stage = stage_make(test, layer, &kernels, 0);
     return run_tests(&stage, layer->size->small_shared ? few : tests);
 }
 
@@ -132,10 +134,12 @@ static int prefill_tests(struct Selftest *test, const struct TestLayer *layer)
 static int layer_tests(struct Selftest *test, const struct TestLayer *layer)
 {
     bool lanes = test->device->lanes, foreign = lanes && layer->size->foreign;
-    int status = decode_tests(test, layer);
+    int status = decode_tests(test, layer, 1);
+    if (!status && layer->size->foreign) status = decode_tests(test, layer, DRAFT_ROWS);
     if (!status) status = prefill_tests(test, layer);
     test->device->lanes = false;
-    if (!status && foreign) status = decode_tests(test, layer);
+    if (!status && foreign) status = decode_tests(test, layer, 1);
+    if (!status && foreign) status = decode_tests(test, layer, DRAFT_ROWS);
     if (!status && foreign) status = prefill_tests(test, layer);
     test->device->lanes = lanes;
     return status;
@@ -181,8 +185,9 @@ static int sample_tests(struct Selftest *test)
     const struct Shape shape = {.dim = 8, .head_dim = 8, .width = 8, .inner = 8, .span = 64, .formats = {true}};
     struct Kernels kernels;
     uint32_t keep = test->device->pipeline_count;
-    int status = kernels_for_decode(test->device, &shape, &kernels, test->err);
+    int status = kernels_for_decode(test->device, &shape, 2, &kernels, test->err);
     if (!status) status = selftest_sample(test, kernels.sample);
+    if (!status) status = selftest_lookup(test, kernels.lookup);
     forget_pipelines(test->device, keep);
     return status;
 }

@@ -12,6 +12,7 @@
 #define STOPPED 1        // decode: this sequence has stopped, and nothing of it may change
 #define BLOCK_SEQUENCE 2 // prefill: the one whose tokens are run
 #define SPARE_ROWS 3     // prefill: rows that the grid covers past the block, and that may not change
+#define DRAFT_ROWS 3     // decode of several rows: of each sequence
 #define SELFTEST_EPS 1e-5f
 
 struct Selftest {
@@ -40,7 +41,7 @@ struct LayerSize {
     uint32_t position_offset;
     bool post_norm;    // no product makes its own norm
     bool small_shared; // as if the device had too little shared memory to stage an input
-    bool foreign;      // tried with the GPUs' variants on software drivers, too
+    bool foreign;      // tried with several rows of a sequence, and with the GPUs' variants on software drivers, too
 };
 
 // A matrix (out, in) as the reference wants it and as the kernels do.
@@ -77,15 +78,19 @@ struct Stage {
     const struct TestLayer *layer;
     const struct Kernels *kernels;
     bool prefill;
-    uint32_t rows; // that the grid covers
+    uint32_t step_rows; // decode: of each sequence
+    uint32_t rows;      // that the grid covers
     struct Sequence state[SEQUENCES];
 };
 
+// step_rows 0: prefill.
 struct Stage stage_make(struct Selftest *test, const struct TestLayer *layer, const struct Kernels *kernels,
-                        bool prefill);
+                        uint32_t step_rows);
+// Puts a sequence somewhere, with as many rows of a step as the context has room for.
+void stage_place(struct Stage *stage, uint32_t sequence, uint32_t position);
 // Whether a row runs, and which sequence and position it is.
 bool stage_row(const struct Stage *stage, uint32_t row, uint32_t *sequence, uint32_t *position);
-// The state of all sequences, as an array of a trial.
+// What State of common.glsl holds, sequences or the groups of a block, as an array of a trial.
 struct Array *stage_state(const struct Stage *stage, struct Trial *trial);
 // Rows of the grid as an array; those that run are filled with random numbers, which `values` (rows, size) gets.
 struct Array *stage_input(const struct Stage *stage, struct Trial *trial, struct Axis axis, uint32_t seed,
@@ -110,9 +115,16 @@ int selftest_expand(const struct Stage *stage);
 int selftest_contract(const struct Stage *stage);
 int selftest_head(const struct Stage *stage);
 int selftest_project_embedding(const struct Stage *stage);
+int selftest_cache(const struct Stage *stage);
 int selftest_attend(const struct Stage *stage);
 int selftest_merge(const struct Stage *stage);
 int selftest_attend_block(const struct Stage *stage);
+int selftest_best(const struct Stage *stage);
+int selftest_score(const struct Stage *stage);
 int selftest_sample(struct Selftest *test, const struct Pipeline *sample);
+int selftest_lookup(struct Selftest *test, const struct Pipeline *lookup);
+// The groups that no decode kernel reads, before `count` sequences and those that are spare, in a trial.
+struct Array *selftest_state(struct Trial *trial, const struct Sequence *sequences, uint32_t count);
+struct Sequence *selftest_sequences(uint8_t *state);
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/selftest.h"
+#include "engine/session.h"
 
 #define ATTENTION_BOUND 2e-5 // exp() of Vulkan is good to 3 + 2 |x| units in the last place
 
@@ -12,6 +13,107 @@ static float scale_of(const struct LayerSize *size)
 {
     return size->scale != 0.0f ? size->scale : 1.0f / sqrtf((float)size->head_dim);
 }
+
+// ---------------------------------------------------------------------------------------------- cache
+
+// Where a row of the cache lies, and where its scales.
+static size_t cache_row(const struct TestLayer *l, uint32_t sequence, uint32_t head, uint32_t position)
+{
+    return ((size_t)sequence * l->size->heads + head) * l->size->context + position;
+}
+
+static size_t cache_bytes(const struct TestLayer *l)
+{
+    size_t bytes = cache_row(l, SEQUENCES, 0, 0) * cache_row_bytes(l->size->kv, l->head_dim);
+    return (bytes + 15) / 16 * 16;
+}
+
+static uint32_t cache_scales(const struct TestLayer *l) { return (uint32_t)(cache_row(l, SEQUENCES, 0, 0) * l->head_dim / 4); }
+
+static uint8_t *cache_scale(const struct TestLayer *l, uint8_t *cache, size_t row, uint32_t block)
+{
+    return cache + 4 * (cache_scales(l) + row * ((l->head_dim + 63) / 64)) + 2 * block;
+}
+
+// Writes a row as KV_Q8_0; the numbers become what they are there.
+static void cache_put(const struct TestLayer *l, uint8_t *cache, size_t row, double *numbers)
+{
+    for (uint32_t first = 0; first < (l->head_dim + 63) / 64 * 64; first += 32) {
+        double most = 0.0;
+        for (uint32_t i = first; i < first + 32 && i < l->size->head_dim; i++) most = fmax(most, fabs(numbers[i]));
+        uint16_t scale = float_to_half((float)(most / 127.0));
+        double held = (double)half_to_float(scale);
+        memcpy(cache_scale(l, cache, row, first / 32), &scale, 2);
+        for (uint32_t i = first; i < first + 32 && i < l->head_dim; i++) {
+            double quant = i < l->size->head_dim && held > 0.0 ? fmin(fmax(rint(numbers[i] / held), -127.0), 127.0) : 0.0;
+            cache[row * l->head_dim + i] = (uint8_t)(int8_t)quant;
+            if (i < l->size->head_dim) numbers[i] = held * quant;
+        }
+    }
+}
+
+// A row of KV_Q8_0 against the numbers that it stands for, relative to the largest; then takes it out.
+static void measure_cache_row(const struct TestLayer *l, struct Measure *m, struct Array *cache, size_t row, const double *want)
+{
+    double most = 1e-30;
+    for (uint32_t i = 0; i < l->size->head_dim; i++) most = fmax(most, fabs(want[i]));
+    for (uint32_t i = 0; i < l->head_dim; i++) {
+        uint16_t scale;
+        memcpy(&scale, cache_scale(l, cache->after, row, i / 32), 2);
+        double held = (double)half_to_float(scale) * (int8_t)cache->after[row * l->head_dim + i];
+        measure_number(m, fabs(held - (i < l->size->head_dim ? want[i] : 0.0)) / most);
+    }
+    size_t bytes = (l->head_dim + 63) / 64 * 4, at = (size_t)(cache_scale(l, cache->after, row, 0) - cache->after);
+    memcpy(cache->after + row * l->head_dim, cache->before + row * l->head_dim, l->head_dim);
+    memcpy(cache->after + at, cache->before + at, bytes);
+}
+
+static void measure_cache(const struct Stage *stage, struct Measure *m, struct Array *k, struct Array *v, const double *qkv)
+{
+    const struct TestLayer *l = stage->layer;
+    uint32_t sequence, position, heads = l->size->heads, size = l->size->head_dim;
+    for (uint32_t r = 0; r < stage->rows; r++) {
+        if (!stage_row(stage, r, &sequence, &position)) continue;
+        for (uint32_t h = 0; h < heads; h++) {
+            const double *q = qkv + ((size_t)r * 3 * heads + h) * size;
+            measure_cache_row(l, m, k, cache_row(l, sequence, h, position), q + (size_t)heads * size);
+            measure_cache_row(l, m, v, cache_row(l, sequence, h, position), q + (size_t)2 * heads * size);
+        }
+    }
+    measure_untouched(m, k);
+    measure_untouched(m, v);
+}
+
+// Half a step of 127, and the rounding of the scale to a half.
+#define CACHE_BOUND 4.5e-3
+
+int selftest_cache(const struct Stage *stage)
+{
+    const struct TestLayer *l = stage->layer;
+    if (l->size->kv != KV_Q8_0) return VKGPT_OK;
+    double *qkv;
+    struct Trial t;
+    trial_begin(&t, stage->test->device, stage->test->err);
+    struct Array *state = stage_state(stage, &t), *q = stage_input(stage, &t, axis_heads(l, 3), 131, 0.0, &qkv),
+                 *k = trial_array(&t, cache_bytes(l)), *v = trial_array(&t, cache_bytes(l));
+    trial_start(&t);
+    uint32_t words = l->size->heads * ((l->head_dim + 63) / 64), lanes = stage->kernels->cache_lanes;
+    if (!t.status)
+        dispatch(&t.rec, stage->kernels->cache, (struct Grid){(words + lanes - 1) / lanes, stage->rows, 2},
+                 BUFFERS(&state->slice, &q->slice, &k->slice, &v->slice),
+                 ARGS(CacheArgs, .step_rows = stage->step_rows, .heads = l->size->heads, .head_dim = l->head_dim,
+                      .context = l->size->context, .stride = 3 * l->width, .scales = cache_scales(l)));
+    trial_finish(&t);
+    struct Measure m = {0};
+    if (!t.status) {
+        measure_cache(stage, &m, k, v, qkv);
+        measure_untouched(&m, q);
+        stage_report(stage, stage->kernels->cache, m, CACHE_BOUND);
+    }
+    return trial_end(&t);
+}
+
+// ------------------------------------------------------------------------------------------ attention
 
 // Queries and a cache of random numbers, up to the positions that the rows see; all else stays poison.
 struct Attention {
@@ -33,6 +135,10 @@ static void fill_cache(const struct TestLayer *l, struct Array *array, double *n
     for (uint32_t p = 0; p < count; p++) {
         double *row = numbers + (size_t)p * width;
         for (uint32_t i = 0; i < width; i++) row[i] = (double)(float)cache_number(l, seed + sequence, p * width + i);
+        if (l->size->kv == KV_Q8_0) {
+            for (uint32_t h = 0; h < heads; h++) cache_put(l, array->before, cache_row(l, sequence, h, p), row + h * size);
+            continue;
+        }
         struct Strip strip = {((size_t)sequence * heads * l->size->context + p) * l->head_dim,
                               heads,
                               l->size->context * l->head_dim,
@@ -63,19 +169,18 @@ static void fill_all(const struct Stage *stage, struct Attention *a)
         return;
     }
     for (uint32_t s = 0; s < SEQUENCES; s++)
-        if (!stage->state[s].stop) fill_sequence(stage, a, s, s, stage->state[s].position, 1);
+        if (!stage->state[s].stop) fill_sequence(stage, a, s, s * stage->step_rows, stage->state[s].position, stage->state[s].rows);
 }
 
 static int attention_make(const struct Stage *stage, size_t out_bytes, struct Attention *a)
 {
     const struct TestLayer *l = stage->layer;
     size_t width = (size_t)l->size->heads * l->size->head_dim;
-    size_t cache = (size_t)SEQUENCES * l->width * l->size->context * (l->size->kv == KV_F16 ? 2 : 4);
     trial_begin(&a->t, stage->test->device, stage->test->err);
     a->state = stage_state(stage, &a->t);
     a->q = stage_input(stage, &a->t, axis_heads(l, 1), 121, 0.0, &a->queries);
-    a->k = trial_array(&a->t, cache);
-    a->v = trial_array(&a->t, cache);
+    a->k = trial_array(&a->t, cache_bytes(l));
+    a->v = trial_array(&a->t, cache_bytes(l));
     a->out = trial_array(&a->t, out_bytes);
     a->keys = trial_scratch(&a->t, l->size->context * width, sizeof *a->keys);
     a->values = trial_scratch(&a->t, l->size->context * width, sizeof *a->values);
@@ -84,11 +189,12 @@ static int attention_make(const struct Stage *stage, size_t out_bytes, struct At
     return a->t.status;
 }
 
-static struct AttendArgs attend_args(const struct TestLayer *l)
+static struct AttendArgs attend_args(const struct Stage *stage)
 {
+    const struct TestLayer *l = stage->layer;
     const struct LayerSize *size = l->size;
     return (struct AttendArgs){
-        .sequence = BLOCK_SEQUENCE,
+        .step_rows = stage->step_rows,
         .heads = size->heads,
         .head_dim = l->head_dim,
         .context = size->context,
@@ -97,25 +203,26 @@ static struct AttendArgs attend_args(const struct TestLayer *l)
         .scale = scale_of(size),
         .window = size->window,
         .q_stride = l->width,
+        .scales = cache_scales(l),
     };
 }
 
 // ---------------------------------------------------------------------------------------------- parts
 
-static size_t part_at(const struct TestLayer *l, uint32_t sequence, uint32_t head, uint32_t split)
+static size_t part_at(const struct TestLayer *l, uint32_t row, uint32_t head, uint32_t split)
 {
-    return (((size_t)sequence * l->size->heads + head) * splits_of(l->size) + split) * (l->head_dim + 4);
+    return (((size_t)row * l->size->heads + head) * splits_of(l->size) + split) * (l->head_dim + 4);
 }
 
-// One head of one sequence, its splits merged into one softmax: values (head_dim padded).
-static void merge_parts(const struct TestLayer *l, const float *parts, uint32_t sequence, uint32_t head,
+// One head of one row, its splits merged into one softmax: values (head_dim padded).
+static void merge_parts(const struct TestLayer *l, const float *parts, uint32_t row, uint32_t head,
                         uint32_t splits, double *values)
 {
     double most = -INFINITY, sum = 0.0;
-    for (uint32_t s = 0; s < splits; s++) most = fmax(most, (double)parts[part_at(l, sequence, head, s) + l->head_dim]);
+    for (uint32_t s = 0; s < splits; s++) most = fmax(most, (double)parts[part_at(l, row, head, s) + l->head_dim]);
     for (uint32_t d = 0; d < l->head_dim; d++) values[d] = 0.0;
     for (uint32_t s = 0; s < splits; s++) {
-        const float *part = parts + part_at(l, sequence, head, s);
+        const float *part = parts + part_at(l, row, head, s);
         double scale = exp((double)part[l->head_dim] - most);
         sum += scale * (double)part[l->head_dim + 1];
         for (uint32_t d = 0; d < l->head_dim; d++) values[d] += scale * (double)part[d];
@@ -135,11 +242,11 @@ static void measure_attend(const struct Stage *stage, struct Measure *m, struct 
             double merged[1024];
             const double *want = a->want + ((size_t)r * heads + h) * size;
             uint32_t splits = position / l->size->span + 1;
-            merge_parts(l, (const float *)a->out->after, sequence, h, splits, merged);
+            merge_parts(l, (const float *)a->out->after, r, h, splits, merged);
             for (uint32_t d = 0; d < l->head_dim; d++)
                 measure_number(m, fabs(merged[d] - (d < size ? want[d] : 0.0))); // the values are near 1
-            size_t at = part_at(l, sequence, h, 0) * 4,
-                   bytes = (part_at(l, sequence, h, splits) - part_at(l, sequence, h, 0)) * 4;
+            size_t at = part_at(l, r, h, 0) * 4,
+                   bytes = (part_at(l, r, h, splits) - part_at(l, r, h, 0)) * 4;
             memcpy(a->out->after + at, a->out->before + at, bytes);
         }
     }
@@ -150,8 +257,8 @@ static int attend_at(const struct Stage *stage, struct Measure *m)
 {
     const struct TestLayer *l = stage->layer;
     struct Attention a;
-    if (!attention_make(stage, part_at(l, SEQUENCES, 0, 0) * 4, &a)) trial_start(&a.t);
-    struct AttendArgs args = attend_args(l);
+    if (!attention_make(stage, part_at(l, stage->rows, 0, 0) * 4, &a)) trial_start(&a.t);
+    struct AttendArgs args = attend_args(stage);
     if (!a.t.status)
         dispatch(&a.t.rec, stage->kernels->attend, (struct Grid){l->size->heads, stage->rows, args.splits},
                  BUFFERS(&a.state->slice, &a.q->slice, &a.k->slice, &a.v->slice, &a.out->slice), &args, sizeof args);
@@ -169,8 +276,8 @@ int selftest_attend(const struct Stage *stage)
     struct Measure m = {0};
     for (size_t i = 0; i < sizeof positions / sizeof *positions; i++) {
         struct Stage here = *stage;
-        here.state[0].position = positions[i][0] < last ? positions[i][0] : last;
-        here.state[2].position = positions[i][1] < last ? positions[i][1] : last;
+        stage_place(&here, 0, positions[i][0] < last ? positions[i][0] : last);
+        stage_place(&here, 2, positions[i][1] < last ? positions[i][1] : last);
         int status = attend_at(&here, &m);
         if (status) return status;
     }
@@ -191,7 +298,7 @@ struct Array *stage_parts(const struct Stage *stage, struct Trial *trial, double
 {
     const struct TestLayer *l = stage->layer;
     uint32_t sequence, position, heads = l->size->heads, size = l->size->head_dim;
-    struct Array *parts = trial_array(trial, part_at(l, SEQUENCES, 0, 0) * 4);
+    struct Array *parts = trial_array(trial, part_at(l, stage->rows, 0, 0) * 4);
     *merged = trial_scratch(trial, (size_t)stage->rows * heads * size, sizeof **merged);
     for (uint32_t r = 0; r < stage->rows && !trial->status; r++) {
         if (!stage_row(stage, r, &sequence, &position)) continue;
@@ -200,8 +307,8 @@ struct Array *stage_parts(const struct Stage *stage, struct Trial *trial, double
             float *numbers = (float *)parts->before;
             uint32_t splits = position / l->size->span + 1;
             for (uint32_t s = 0; s < splits; s++)
-                make_part(l, numbers + part_at(l, sequence, h, s), 1000 * (r * heads + h) + s);
-            merge_parts(l, numbers, sequence, h, splits, values);
+                make_part(l, numbers + part_at(l, r, h, s), 1000 * (r * heads + h) + s);
+            merge_parts(l, numbers, r, h, splits, values);
             memcpy(*merged + ((size_t)r * heads + h) * size, values, size * sizeof *values);
         }
     }
@@ -239,7 +346,7 @@ int selftest_attend_block(const struct Stage *stage)
     const struct Kernels *kernels = stage->kernels;
     struct Attention a;
     if (!attention_make(stage, (size_t)stage->rows * l->width * 4, &a)) trial_start(&a.t);
-    struct AttendArgs args = attend_args(l);
+    struct AttendArgs args = attend_args(stage);
     struct Grid grid = {l->size->heads, (stage->rows + kernels->block_queries - 1) / kernels->block_queries, 1};
     if (!a.t.status)
         dispatch(&a.t.rec, kernels->attend, grid,

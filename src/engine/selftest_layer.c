@@ -193,32 +193,59 @@ void test_layer_close(struct Selftest *test, struct TestLayer *l)
 
 // ------------------------------------------------------------------------------------------- the stage
 
+void stage_place(struct Stage *stage, uint32_t sequence, uint32_t position)
+{
+    struct Sequence *state = &stage->state[sequence];
+    state->position = position;
+    state->rows = state->context - position < stage->step_rows ? state->context - position : stage->step_rows;
+}
+
 struct Stage stage_make(struct Selftest *test, const struct TestLayer *layer, const struct Kernels *kernels,
-                        bool prefill)
+                        uint32_t step_rows)
 {
     const struct LayerSize *size = layer->size;
-    struct Stage stage = {test, layer, kernels, prefill, prefill ? size->rows + SPARE_ROWS : SEQUENCES, {{0}}};
+    bool prefill = !step_rows;
+    struct Stage stage = {test, layer, kernels, prefill, step_rows, prefill ? size->rows + SPARE_ROWS : SEQUENCES * step_rows, {{0}}};
     for (uint32_t s = 0; s < SEQUENCES; s++) stage.state[s].context = size->context;
-    stage.state[0].position = size->span < size->context ? size->span : size->context - 1;
-    stage.state[STOPPED].position = size->context / 3;
+    stage_place(&stage, 0, size->span < size->context ? size->span : size->context - 1);
+    stage_place(&stage, STOPPED, size->context / 3);
+    stage_place(&stage, BLOCK_SEQUENCE, prefill ? size->first : size->context - 1);
     stage.state[STOPPED].stop = STOP_EOS;
-    stage.state[BLOCK_SEQUENCE].position = prefill ? size->first : size->context - 1;
-    stage.state[BLOCK_SEQUENCE].rows = size->rows;
+    if (prefill) stage.state[BLOCK_SEQUENCE].rows = size->rows;
     return stage;
 }
 
 bool stage_row(const struct Stage *stage, uint32_t row, uint32_t *sequence, uint32_t *position)
 {
-    *sequence = stage->prefill ? BLOCK_SEQUENCE : row;
+    *sequence = stage->prefill ? BLOCK_SEQUENCE : row / stage->step_rows;
+    uint32_t offset = stage->prefill ? row : row % stage->step_rows;
     const struct Sequence *state = &stage->state[*sequence];
-    *position = state->position + (stage->prefill ? row : 0);
-    return stage->prefill ? row < state->rows : !state->stop;
+    *position = state->position + offset;
+    return !state->stop && offset < state->rows;
 }
 
+struct Sequence *selftest_sequences(uint8_t *state) { return (struct Sequence *)(state + MAX_GROUPS * sizeof(struct Group)); }
+
+struct Array *selftest_state(struct Trial *trial, const struct Sequence *sequences, uint32_t count)
+{
+    struct Array *state = trial_array(trial, MAX_GROUPS * sizeof(struct Group) + (count + SPARE_SEQUENCES) * sizeof(struct Sequence));
+    if (trial->status) return state;
+    if (sequences) memcpy(selftest_sequences(state->before), sequences, count * sizeof *sequences);
+    for (uint32_t i = count; i < count + SPARE_SEQUENCES; i++) selftest_sequences(state->before)[i].stop = STOP_FULL;
+    return state;
+}
+
+// A block in groups; kernels of prefill look at nothing else, and those of decode not at them.
 struct Array *stage_state(const struct Stage *stage, struct Trial *trial)
 {
-    struct Array *state = trial_array(trial, sizeof stage->state);
-    if (!trial->status) memcpy(state->before, stage->state, sizeof stage->state);
+    struct Array *state = selftest_state(trial, stage->state, SEQUENCES);
+    if (trial->status || !stage->prefill) return state;
+    struct Group *groups = (struct Group *)state->before;
+    const struct Sequence *block = &stage->state[BLOCK_SEQUENCE];
+    for (uint32_t g = 0; g < MAX_GROUPS; g++) {
+        uint32_t at = g * GROUP_ROWS, rows = block->rows > at ? block->rows - at : 0;
+        groups[g] = (struct Group){BLOCK_SEQUENCE, block->position + at, rows < GROUP_ROWS ? rows : GROUP_ROWS, 0};
+    }
     return state;
 }
 
@@ -245,7 +272,8 @@ struct Array *stage_input(const struct Stage *stage, struct Trial *trial, struct
 
 struct Array *stage_output(const struct Stage *stage, struct Trial *trial, uint32_t stride)
 {
-    return trial_array(trial, (size_t)stage->rows * stride * 4);
+    uint32_t rows = (stage->rows + 31) / 32 * 32; // a product may read more of them than run
+    return trial_array(trial, (size_t)rows * stride * 4);
 }
 
 void stage_measure(const struct Stage *stage, struct Measure *measure, struct Array *array, struct Axis axis,
@@ -262,7 +290,7 @@ struct ProductArgs stage_product_args(const struct Stage *stage)
 {
     const struct TestLayer *l = stage->layer;
     return (struct ProductArgs){
-        .sequence = BLOCK_SEQUENCE,
+        .step_rows = stage->step_rows,
         .dim = l->size->dim,
         .norm_gain = l->at_gain,
         .norm_bias = l->at_norm_bias,
@@ -280,9 +308,10 @@ void stage_report(const struct Stage *stage, const struct Pipeline *pipeline, st
     const struct TestLayer *l = stage->layer;
     const struct LayerSize *s = l->size;
     char block[32] = "";
+    if (stage->step_rows > 1) snprintf(block, sizeof block, ", %u rows", stage->rows);
     if (stage->prefill) snprintf(block, sizeof block, ", %u from %u", s->rows, s->first);
     selftest_report(stage->test, pipeline->kernel, measure.error, bound, "C %u, H %u of %u, F %u, V %u, %s/%s%s%s", s->dim,
                     s->heads, s->head_dim, s->inner, s->vocab,
-                    small_name(s->weights), s->kv == KV_F16 ? "f16" : "f32", block,
+                    small_name(s->weights), (const char *const[]){"f32", "f16", "q8_0"}[s->kv], block,
                     s->small_shared ? ", unstaged" : "");
 }

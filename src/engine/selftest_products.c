@@ -72,7 +72,7 @@ static void embed_run(const struct Stage *stage, struct Trial *t, uint32_t parts
         const struct Chunk *chunk = &l->wte.matrix.chunks[i];
         dispatch(&t->rec, stage->kernels->embed[l->size->weights], (struct Grid){1, stage->rows, 1},
                  BUFFERS(state, tokens, &chunk->slice, &l->wpe.matrix.chunks[0].slice, x),
-                 ARGS(EmbedArgs, .sequence = BLOCK_SEQUENCE, .dim = padded(width), .parts = parts,
+                 ARGS(EmbedArgs, .step_rows = stage->step_rows, .dim = padded(width), .parts = parts,
                       .first = chunk->first, .count = chunk->count, .vocab = l->size->vocab,
                       .token_stride = l->size->context + 1, .position_offset = l->size->position_offset, .scales = chunk->scales));
     }
@@ -127,7 +127,7 @@ static int norm_to(const struct Stage *stage, bool in_place)
     if (!t.status)
         dispatch(&t.rec, stage->kernels->norm, (struct Grid){1, stage->rows, 1},
                  BUFFERS(&state->slice, &l->vectors, &x->slice, &n->slice),
-                 ARGS(NormArgs, .sequence = BLOCK_SEQUENCE, .dim = dim, .stride = l->dim, .gain = l->at_gain,
+                 ARGS(NormArgs, .step_rows = stage->step_rows, .dim = dim, .stride = l->dim, .gain = l->at_gain,
                       .bias = l->at_norm_bias, .eps = SELFTEST_EPS));
     trial_finish(&t);
 
@@ -156,8 +156,11 @@ static void measure_qkv(const struct Stage *stage, struct Measure *m, struct Arr
     uint32_t sequence, position, heads = l->size->heads, size = l->size->head_dim, width = heads * size;
     for (uint32_t r = 0; r < stage->rows; r++, want += 3 * width) {
         if (!stage_row(stage, r, &sequence, &position)) continue;
-        struct Strip strip = {(size_t)r * l->width, heads, l->head_dim, size, l->head_dim, false};
+        uint32_t parts = l->size->kv == KV_Q8_0 ? 3 : 1; // that q holds
+        struct Strip strip = {(size_t)r * parts * l->width, parts * heads, l->head_dim, size, l->head_dim, false};
         measure_row(m, q, strip, want);
+        if (parts == 3) continue;
+        strip.groups = heads;
         strip.at = ((size_t)sequence * heads * l->size->context + position) * l->head_dim;
         strip.stride = l->size->context * l->head_dim;
         strip.half = l->size->kv == KV_F16;
@@ -180,7 +183,8 @@ int selftest_qkv(const struct Stage *stage)
     trial_begin(&t, stage->test->device, stage->test->err);
     struct Array *state = stage_state(stage, &t),
                  *x = stage_input(stage, &t, axis_of(l->size->dim), 41, row_offset(stage, p), &in);
-    struct Array *q = stage_output(stage, &t, l->width), *k = trial_array(&t, cache), *v = trial_array(&t, cache);
+    uint32_t q_stride = l->width * (l->size->kv == KV_Q8_0 ? 3 : 1);
+    struct Array *q = stage_output(stage, &t, q_stride), *k = trial_array(&t, cache), *v = trial_array(&t, cache);
     double *want = trial_scratch(&t, stage->rows * 3 * width, sizeof *want);
     if (t.status) return trial_end(&t);
     reference_input(stage, p, in);
@@ -188,7 +192,7 @@ int selftest_qkv(const struct Stage *stage)
 
     trial_start(&t);
     struct ProductArgs args = stage_product_args(stage);
-    args.x_stride = l->dim, args.y_stride = l->width, args.bias = l->at_attn;
+    args.x_stride = l->dim, args.y_stride = q_stride, args.bias = l->at_attn;
     product(stage, &t, p, &l->c_attn.matrix,
             BUFFERS(&state->slice, NULL, &l->vectors, &x->slice, &q->slice, &k->slice, &v->slice), args);
     trial_finish(&t);
@@ -374,7 +378,7 @@ static double *head_make(const struct Stage *stage, const struct Matrix *w, stru
     h->state = stage_state(stage, &h->t);
     h->x = stage_input(stage, &h->t, axis_of(l->embed_dim), 91, row_offset(stage, p), &in);
     h->logits = stage_output(stage, &h->t, l->vocab);
-    h->parts = trial_array(&h->t, (size_t)SEQUENCES * h->groups * sizeof(struct HeadPart));
+    h->parts = trial_array(&h->t, (size_t)stage->rows * h->groups * sizeof(struct HeadPart));
     if (!h->t.status) reference_input(stage, p, in);
     return in;
 }
@@ -383,7 +387,7 @@ static void measure_all_parts(const struct Stage *stage, struct Measure *m, cons
 {
     uint32_t sequence, position;
     size_t bytes = h->groups * sizeof(struct HeadPart);
-    for (uint32_t r = 0; r < stage->rows && !stage->prefill; r++) {
+    for (uint32_t r = 0; r < stage->rows && stage->step_rows == 1; r++) {
         const float *logits = (const float *)h->logits->after + (size_t)r * stage->layer->vocab;
         if (stage_row(stage, r, &sequence, &position)) {
             measure_parts(m, (const struct HeadPart *)h->parts->after + r * h->groups, h->groups, logits,
@@ -445,10 +449,101 @@ int selftest_head(const struct Stage *stage)
         measure_untouched(&m, h.x);
     }
     int status = trial_end(&h.t);
-    if (!status && !stage->prefill && l->size->vocab < 1000) {
+    if (!status && stage->step_rows == 1 && l->size->vocab < 1000) {
         status = bad_logit_is_seen(stage, 0, &m);
         if (!status) status = bad_logit_is_seen(stage, l->size->vocab - 1, &m);
     }
     if (!status) stage_report(stage, p->pipelines[l->size->weights], m, product_bound(l->embed_dim));
     return status;
+}
+
+// ----------------------------------------------------------------------------------------------- best
+
+#define BEST_GROUPS 3
+
+int selftest_best(const struct Stage *stage)
+{
+    uint32_t vocab = stage->layer->size->vocab, sequence, position;
+    size_t bytes = BEST_GROUPS * sizeof(struct HeadPart);
+    double *values;
+    struct Trial t;
+    trial_begin(&t, stage->test->device, stage->test->err);
+    struct Array *state = stage_state(stage, &t), *logits = stage_input(stage, &t, axis_of(vocab), 171, 0.0, &values),
+                 *parts = trial_array(&t, stage->rows * bytes);
+    float *first = (float *)logits->before;
+    if (!t.status) first[vocab - 1] = first[0] = 2.0f;                       // the lower of two maxima
+    if (!t.status && vocab > 5) first[padded(vocab) + vocab - 2] = INFINITY; // of the second row, which may run or not
+    trial_start(&t);
+    if (!t.status)
+        dispatch(&t.rec, stage->kernels->best, (struct Grid){BEST_GROUPS, stage->rows, 1},
+                 BUFFERS(&state->slice, &logits->slice, &parts->slice),
+                 ARGS(BestArgs, .step_rows = stage->step_rows, .vocab = vocab, .logits_stride = padded(vocab), .groups = BEST_GROUPS));
+    trial_finish(&t);
+    struct Measure m = {0};
+    for (uint32_t r = 0; r < stage->rows && !t.status; r++) {
+        if (!stage_row(stage, r, &sequence, &position)) continue;
+        measure_parts(&m, (const struct HeadPart *)parts->after + r * BEST_GROUPS, BEST_GROUPS, first + (size_t)r * padded(vocab), vocab);
+        memcpy(parts->after + r * bytes, parts->before + r * bytes, bytes);
+    }
+    if (!t.status) {
+        measure_untouched(&m, parts);
+        stage_report(stage, stage->kernels->best, m, 0.0);
+    }
+    return trial_end(&t);
+}
+
+// ---------------------------------------------------------------------------------------------- score
+
+static double reference_logprob(const double *logits, uint32_t vocab, uint32_t target)
+{
+    double most = -INFINITY, sum = 0.0;
+    for (uint32_t i = 0; i < vocab; i++) most = fmax(most, logits[i]);
+    for (uint32_t i = 0; i < vocab; i++) sum += exp(logits[i] - most);
+    return logits[target] - most - log(sum);
+}
+
+// The row of a block against float64; the first has two maxima, the second a logit that is not finite.
+static void measure_score(const struct Stage *stage, struct Measure *m, uint32_t row, const uint32_t *tokens, const float *logits,
+                          double *values, const struct RowScore *score)
+{
+    uint32_t vocab = stage->layer->size->vocab, best = 0, target = tokens[stage->state[BLOCK_SEQUENCE].position + row + 1];
+    for (uint32_t i = 0; i < vocab; i++) values[i] = (double)logits[i];
+    for (uint32_t i = 1; i < vocab; i++)
+        if (values[i] > values[best]) best = i;
+    measure_true(m, score->likeliest == (row == 1 ? SCORE_BAD : best));
+    if (row != 1) measure_number(m, fabs((double)score->logprob - reference_logprob(values, vocab, target)));
+}
+
+int selftest_score(const struct Stage *stage)
+{
+    uint32_t vocab = stage->layer->size->vocab, stride = stage->layer->size->context + 1, sequence, position;
+    double *values;
+    struct Trial t;
+    trial_begin(&t, stage->test->device, stage->test->err);
+    struct Array *state = stage_state(stage, &t), *tokens = trial_array(&t, (size_t)SEQUENCES * stride * 4),
+                 *logits = stage_input(stage, &t, axis_of(vocab), 181, 3.0, &values),
+                 *scores = trial_array(&t, stage->rows * sizeof(struct RowScore));
+    float *first = (float *)logits->before;
+    uint32_t *ids = (uint32_t *)tokens->before + BLOCK_SEQUENCE * stride;
+    for (uint32_t i = 0; i < stride && !t.status; i++) ids[i] = trial_hash(182, i) % vocab;
+    if (!t.status) first[vocab - 1] = first[0] = 9.0f;
+    if (!t.status) first[padded(vocab) + vocab / 2] = NAN;
+    trial_start(&t);
+    if (!t.status)
+        dispatch(&t.rec, stage->kernels->score, (struct Grid){1, stage->rows, 1},
+                 BUFFERS(&state->slice, &tokens->slice, &logits->slice, &scores->slice),
+                 ARGS(ScoreArgs, .vocab = vocab, .logits_stride = padded(vocab), .token_stride = stride));
+    trial_finish(&t);
+    struct Measure m = {0};
+    for (uint32_t r = 0; r < stage->rows && !t.status; r++) {
+        if (!stage_row(stage, r, &sequence, &position)) continue;
+        struct RowScore *score = (struct RowScore *)scores->after + r;
+        measure_score(stage, &m, r, ids, first + (size_t)r * padded(vocab), values, score);
+        memcpy(score, (struct RowScore *)scores->before + r, sizeof *score);
+    }
+    if (!t.status) {
+        measure_untouched(&m, scores);
+        stage_report(stage, stage->kernels->score, m, 1e-5);
+    }
+    return trial_end(&t);
 }

@@ -23,7 +23,7 @@ static void sample_make(struct Selftest *test, uint32_t vocab, uint32_t sequence
 {
     *s = (struct SampleTrial){.vocab = vocab, .stride = padded(vocab), .sequences = sequences};
     trial_begin(&s->t, test->device, test->err);
-    s->state = trial_array(&s->t, sequences * sizeof(struct Sequence));
+    s->state = selftest_state(&s->t, NULL, sequences);
     s->tokens = trial_array(&s->t, (size_t)sequences * TOKEN_STRIDE * 4);
     s->logits = trial_array(&s->t, (size_t)sequences * s->stride * 4);
     s->parts = trial_array(&s->t, sequences * GROUPS * sizeof(struct HeadPart));
@@ -32,7 +32,7 @@ static void sample_make(struct Selftest *test, uint32_t vocab, uint32_t sequence
     s->probabilities = trial_scratch(&s->t, vocab, sizeof *s->probabilities);
 }
 
-static struct Sequence *sequence_at(uint8_t *state, uint32_t i) { return (struct Sequence *)state + i; }
+static struct Sequence *sequence_at(uint8_t *state, uint32_t i) { return selftest_sequences(state) + i; }
 
 static float *logits_of(const struct SampleTrial *s, uint32_t i)
 {
@@ -67,7 +67,7 @@ static void sample_run(struct SampleTrial *s, const struct Pipeline *pipeline)
     if (!s->t.status)
         dispatch(&s->t.rec, pipeline, (struct Grid){s->sequences, 1, 1},
                  BUFFERS(&s->state->slice, &s->tokens->slice, &s->logits->slice, &s->parts->slice, &s->ring->slice),
-                 ARGS(SampleArgs, .vocab = s->vocab, .logits_stride = s->stride, .groups = GROUPS,
+                 ARGS(SampleArgs, .step_rows = 1, .vocab = s->vocab, .logits_stride = s->stride, .groups = GROUPS,
                       .token_stride = TOKEN_STRIDE));
     trial_finish(&s->t);
 }
@@ -186,6 +186,7 @@ static void set_case(struct SampleTrial *s, uint32_t sequence, const struct Samp
     struct Sequence *q = sequence_at(s->state->before, sequence);
     *q = (struct Sequence){
         .position = trial_hash(151, sequence) % (CONTEXT - 1),
+        .rows = 1,
         .remaining = 7,
         .context = CONTEXT,
         .seed_low = trial_hash(152, sequence),
@@ -254,6 +255,7 @@ static void set_fate(struct SampleTrial *s, uint32_t i, const struct Fate *f)
     struct Sequence *q = sequence_at(s->state->before, i);
     *q = (struct Sequence){
         .position = f->position,
+        .rows = 1,
         .remaining = f->remaining,
         .context = CONTEXT,
         .temperature = f->temperature,

@@ -1,5 +1,5 @@
 // A session: the KV cache, the activations and the recordings that run one model over them. Everything is an array
-// over sequences; the public API drives one.
+// over sequences; one stream is a batch of one.
 #ifndef VKGPT_ENGINE_SESSION_H
 #define VKGPT_ENGINE_SESSION_H
 
@@ -9,29 +9,47 @@
 #define STEP_SIZES 6   // 1, 2, 4, ... 32
 #define SPLIT_SIZES 16 // splits of the cache: 1, 2, 4, ...
 #define IN_FLIGHT 2
-#define BLOCK_SIZES 3  // rows of a prefill recording: 32, 128, 512
+#define MAX_SEQUENCES 1024
+#define MAX_LOOKUP 31
+#define BEST_STRETCH 4096 // logits that a workgroup of best looks at
+#define BLOCK_SIZES 3  // rows of a prefill recording: 32, 128, 512, the last of MAX_GROUPS groups
 #define LOGIT_BYTES ((uint64_t)16 << 20) // of one block of logits, about
 
 struct Buffers {
-    struct Slice state;      // struct Sequence (sequences)
+    struct Slice state;      // struct Group (MAX_GROUPS), then struct Sequence (sequences + SPARE_SEQUENCES)
     struct Slice tokens;     // (sequences, context + 1)
     struct Slice x, n;       // (rows, dim): the residual stream, and its norm
-    struct Slice q, a;       // (rows, width): queries, attention's output
+    struct Slice q, a;       // (rows, width): queries (with KV_Q8_0 (rows, 3 width): keys and values too); attention's output
     struct Slice h;          // (rows, inner)
     struct Slice e;          // (rows, embed_dim), where the embedding has its own width
-    struct Slice parts;      // (sequences, heads, splits, head_dim + 4)
-    struct Slice logits;     // (logit rows, vocab)
-    struct Slice head_parts; // struct HeadPart (sequences, head groups)
+    struct Slice parts;      // (step rows, heads, splits, head_dim + 4)
+    struct Slice logits;     // (logit rows, or those of a step, vocab)
+    struct Slice head_parts; // struct HeadPart (step rows, head groups)
     struct Slice ring;       // (sequences, context + 1): tokens and stops, which the host reads
     struct Slice inbox;      // state, then tokens, as the host sets them
     struct Slice readback;   // logits, which the host reads
+    struct Slice scores;     // struct RowScore (logit rows), which the host reads
     struct Slice *k, *v;     // per layer: (sequences, heads, context, head_dim)
+};
+
+// One sequence, as the host knows it.
+struct Slot {
+    uint32_t *ids;     // (context + 1): its tokens
+    uint32_t position; // tokens so far
+    uint32_t cached;   // of them in the cache
+    uint32_t end;      // generate: tokens that it may grow to
+    bool runs;         // generate: more tokens are to come
+    vkgpt_stop stop;   // generate: why it ended
 };
 
 struct vkgpt_session {
     vkgpt_model *model;
     vkgpt_device *device;
     uint32_t context, kv, sequences;
+    uint32_t step_rows;       // of each sequence in a decode step: the next token, and drafts
+    struct Slot *slots;       // (sequences)
+    uint32_t *ids;            // (sequences, context + 1): the slots'
+    struct Sequence *admitted; // (sequences): the state that a run starts from
     uint32_t rows;            // that the activations have room for
     uint32_t logit_rows;
     uint32_t splits;          // of the whole cache
@@ -45,21 +63,21 @@ struct vkgpt_session {
     struct Recording admit;   // inbox -> state and tokens
     struct Recording steps[STEP_SIZES][SPLIT_SIZES][IN_FLIGHT];
     struct Recording blocks[BLOCK_SIZES];
-    struct Recording logits_block;
+    struct Recording logits_block, score_block;
 
-    uint32_t position;        // tokens so far
-    uint32_t cached;          // of them in the cache
-    double step_seconds;      // of one decoded token, 0: not measured
+    double step_seconds;      // of one decode step, 0: not measured
     double row_seconds;       // of one prefilled row
     vkgpt_counters counters;
 };
 
 // forward.c: what the model computes.
 
-// One decode step of every sequence: token at `position` in, next token out. `splits` of the cache are looked at.
+// One decode step of every sequence: tokens from `position` on in, next tokens out. `splits` of the cache are looked at.
 void forward_step(struct vkgpt_session *s, struct Recording *rec, uint32_t splits);
-// `rows` tokens of sequence 0, from its position on, into the cache; with `logits` their logits too.
+// `rows` tokens, as the groups say, into the cache; with `logits` their logits too.
 void forward_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, bool logits);
+// How likely the tokens behind such rows are, from their logits.
+void forward_score(struct vkgpt_session *s, struct Recording *rec, uint32_t rows);
 uint32_t forward_max_sets(const struct vkgpt_session *s);
 // Workgroups that a product takes for one matrix, over all its chunks.
 uint32_t product_groups(const struct Product *product, const struct Matrix *matrix);
@@ -68,7 +86,7 @@ uint32_t product_groups(const struct Product *product, const struct Matrix *matr
 
 #define SESSION_BLOCK ((VkDeviceSize)32 << 20) // of the pools
 #define HOST_BLOCK ((VkDeviceSize)4096)
-#define SESSION_WANTS 14
+#define SESSION_WANTS 15
 
 struct Want { // a buffer, and how large it has to be
     enum MemoryKind kind;
@@ -79,6 +97,12 @@ struct Want { // a buffer, and how large it has to be
 
 // Every buffer but the cache, by the session's sizes alone: `plan` asks it for sessions that there are not.
 uint32_t session_wants(struct vkgpt_session *s, struct Want wants[SESSION_WANTS]);
+// Of a row of K or V in the cache: one head at one position (cache.glsl).
+static inline uint32_t cache_row_bytes(uint32_t kv, uint32_t head_dim) // padded head_dim
+{
+    return kv == KV_F32 ? head_dim * 4 : kv == KV_F16 ? head_dim * 2 : head_dim + (head_dim + 63) / 64 * 4;
+}
+uint64_t session_state_bytes(const struct vkgpt_session *s);
 // Of K, or of V, of one layer.
 uint64_t session_cache_bytes(const struct vkgpt_session *s);
 // Positions in a split of the cache. Fixed by the model, not by the session's context: splits stand at the same
@@ -87,14 +111,43 @@ uint32_t session_span(const struct Config *config);
 void session_sizes(struct vkgpt_session *s); // fills rows, logit_rows and splits
 int session_make_buffers(struct vkgpt_session *s, vkgpt_error *err);
 
-// session.c: compiled on first use, since a prompt of one token needs none of them.
+// session.c
+
+// Compiled on first use, since a prompt of one token needs none of them.
 int session_prefill_kernels(struct vkgpt_session *s, vkgpt_error *err);
+int session_check_sequence(const struct vkgpt_session *s, uint32_t sequence, vkgpt_error *err);
+
+// Copies what is in the cache of one sequence to another, for each pair.
+struct Copy {
+    uint32_t from, to;
+};
+int session_copy(struct vkgpt_session *s, const struct Copy *copies, size_t count, vkgpt_error *err);
+
+// prefill.c
+
+// Rows of one recording of prefill, in groups.
+struct BlockRows {
+    struct Group groups[MAX_GROUPS];
+    uint32_t count, rows; // groups; tokens in them
+};
+// Tokens of a sequence, from what is cached up to `end`, as long as there are fewer than `most` groups.
+void block_add(struct BlockRows *block, const struct vkgpt_session *s, uint32_t sequence, uint32_t end, uint32_t most);
+// Runs them; they are in the cache then.
+int block_run(struct vkgpt_session *s, struct Recording *rec, const struct BlockRows *block, vkgpt_error *err);
+
+// The state that the next recording starts from, and all tokens, into the inbox. sequences NULL: none runs.
+void inbox_write(struct vkgpt_session *s, const struct Group *groups, const struct Sequence *sequences);
+// Appends tokens to a sequence, not yet to the cache.
+int session_append(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, size_t count, vkgpt_error *err);
+// Brings the cache of each sequence up to all its tokens but the last, or (`whole`) to all of them.
+int session_prefill(struct vkgpt_session *s, bool whole, vkgpt_error *err);
 
 // recordings.c: each is made on first use and kept.
 int session_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
 int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn, struct Recording **rec, vkgpt_error *err);
 int session_block(struct vkgpt_session *s, uint32_t block_size, struct Recording **rec, vkgpt_error *err);
 int session_logits_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
+int session_score_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
 uint32_t block_rows(uint32_t block_size);
 void session_free_recordings(struct vkgpt_session *s);
 

@@ -138,16 +138,50 @@ void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Gri
     rec->dispatches++;
 }
 
+// Around a transfer: what was written before it is there, what it writes is there for all that follows.
+static void before_transfer(struct Recording *rec)
+{
+    barrier(rec, SHADER | TRANSFER, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT, TRANSFER,
+            VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT);
+}
+
+static void after_transfer(struct Recording *rec)
+{
+    barrier(rec, TRANSFER, VK_ACCESS_TRANSFER_WRITE_BIT, SHADER | TRANSFER,
+            SHADER_USE | VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT);
+}
+
 void recording_copy(struct Recording *rec, const struct Slice *from, VkDeviceSize from_offset, const struct Slice *to,
                     VkDeviceSize to_offset, VkDeviceSize bytes)
 {
     if (rec->status) return;
     VkBufferCopy copy = {from->offset + from_offset, to->offset + to_offset, bytes};
-    barrier(rec, SHADER | TRANSFER, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT, TRANSFER,
-            VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT);
+    before_transfer(rec);
     rec->device->vk.vkCmdCopyBuffer(rec->commands, from->buffer, to->buffer, 1, &copy);
-    barrier(rec, TRANSFER, VK_ACCESS_TRANSFER_WRITE_BIT, SHADER | TRANSFER,
-            SHADER_USE | VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT);
+    after_transfer(rec);
+}
+
+void recording_copy_runs(struct Recording *rec, const struct Slice *slice, VkDeviceSize from, VkDeviceSize to,
+                         VkDeviceSize bytes, VkDeviceSize stride, uint32_t count)
+{
+    if (rec->status || !bytes) return;
+    VkBufferCopy runs[64];
+    before_transfer(rec);
+    for (uint32_t done = 0; done < count;) {
+        uint32_t n = 0;
+        for (; n < 64 && done < count; n++, done++)
+            runs[n] = (VkBufferCopy){slice->offset + from + done * stride, slice->offset + to + done * stride, bytes};
+        rec->device->vk.vkCmdCopyBuffer(rec->commands, slice->buffer, slice->buffer, n, runs);
+    }
+    after_transfer(rec);
+}
+
+void recording_fill(struct Recording *rec, const struct Slice *slice, uint32_t word)
+{
+    if (rec->status) return;
+    before_transfer(rec);
+    rec->device->vk.vkCmdFillBuffer(rec->commands, slice->buffer, slice->offset, slice->bytes / 4 * 4, word);
+    after_transfer(rec);
 }
 
 int recording_end(struct Recording *rec)

@@ -59,6 +59,11 @@ void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Gri
 // Copies bytes and makes them visible to kernels and, at the end of a recording, to the host.
 void recording_copy(struct Recording *rec, const struct Slice *from, VkDeviceSize from_offset, const struct Slice *to,
                     VkDeviceSize to_offset, VkDeviceSize bytes);
+// Copies `count` runs of bytes within a slice, the runs on either side `stride` bytes apart; they must not overlap.
+void recording_copy_runs(struct Recording *rec, const struct Slice *slice, VkDeviceSize from, VkDeviceSize to,
+                         VkDeviceSize bytes, VkDeviceSize stride, uint32_t count);
+// Fills a slice with a word.
+void recording_fill(struct Recording *rec, const struct Slice *slice, uint32_t word);
 int recording_end(struct Recording *rec); // everything written becomes visible to the host; returns the first failure
 int recording_submit(struct Recording *rec, vkgpt_error *err);
 int recording_wait(struct Recording *rec, vkgpt_error *err);

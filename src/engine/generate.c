@@ -1,0 +1,269 @@
+// Generation: decode steps of all sequences that run, several to a submission and two submissions queued, while the host
+// reads the ring.
+#include <string.h>
+
+#include "base/os.h"
+#include "engine/session.h"
+
+#define SUBMISSION_SECONDS 0.1 // of device time, about
+
+static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
+static uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
+// One run of vkgpt_batch_generate: what is submitted, and what is read back.
+struct Run {
+    struct vkgpt_session *s;
+    bool (*on_token)(void *user, uint32_t sequence, uint32_t id);
+    void *user;
+    struct {
+        struct Recording *rec;
+        uint32_t steps;
+        double start; // by the host's clock
+    } flying[IN_FLIGHT];
+    uint32_t oldest, count, turn, steps; // steps: that fly
+    vkgpt_error *err;
+};
+
+// -------------------------------------------------------------------------------------------- the state
+
+static int check_sampling(const vkgpt_sampling *p, vkgpt_error *err)
+{
+    if (!(p->temperature >= 0.0f && p->temperature <= 1e6f)) return fail(err, VKGPT_BAD_ARGUMENT, "a temperature of %g: 0 or more is needed", (double)p->temperature);
+    if (!(p->top_p >= 0.0f && p->top_p <= 1.0f)) return fail(err, VKGPT_BAD_ARGUMENT, "a top-p of %g: 0 to 1 is needed", (double)p->top_p);
+    if (!(p->min_p >= 0.0f && p->min_p <= 1.0f)) return fail(err, VKGPT_BAD_ARGUMENT, "a min-p of %g: 0 to 1 is needed", (double)p->min_p);
+    if (!(p->repeat_penalty > 0.0f && p->repeat_penalty <= 1e6f)) return fail(err, VKGPT_BAD_ARGUMENT, "a repeat penalty of %g: more than 0 is needed", (double)p->repeat_penalty);
+    return VKGPT_OK;
+}
+
+static struct Sequence sequence_of(const struct vkgpt_session *s, const struct Slot *slot, const vkgpt_sampling *p)
+{
+    const struct Config *c = &s->model->config;
+    struct Sequence sequence = {
+        .position = slot->position - 1,
+        .stop = slot->runs ? STOP_NONE : STOP_FULL,
+        .rows = 1,
+        .remaining = slot->end - slot->position,
+        .context = s->context,
+        .seed_low = (uint32_t)p->seed,
+        .seed_high = (uint32_t)(p->seed >> 32),
+        .top_k = p->top_k,
+        .temperature = p->temperature,
+        .top_p = p->top_p,
+        .min_p = p->min_p,
+        .repeat_penalty = p->repeat_last_n ? p->repeat_penalty : 1.0f,
+        .repeat_last_n = p->repeat_last_n,
+        .eos_count = p->ignore_eos ? 0 : c->eos_count,
+    };
+    memcpy(sequence.eos, c->eos, c->eos_count * sizeof c->eos[0]);
+    return sequence;
+}
+
+// How far a slot goes, and why it ends there if nothing else ends it before.
+static void slot_start(const struct vkgpt_session *s, struct Slot *slot, bool takes_part, size_t max_tokens)
+{
+    uint32_t room = s->context + 1 - min_u32(slot->position, s->context + 1);
+    slot->runs = takes_part && slot->position && room && max_tokens;
+    slot->end = slot->position + (max_tokens < room ? (uint32_t)max_tokens : room);
+    slot->stop = max_tokens <= room && (room || !max_tokens) ? VKGPT_STOP_LENGTH : VKGPT_STOP_CONTEXT;
+}
+
+// ------------------------------------------------------------------------------------------ submissions
+
+// The most tokens that a slot may still need, and the furthest that one may be, if every draft is taken.
+static uint32_t tokens_wanted(const struct Run *run)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < run->s->sequences; i++)
+        if (run->s->slots[i].runs) most = max_u32(most, run->s->slots[i].end - run->s->slots[i].position);
+    return most > run->steps ? most - run->steps : 0;
+}
+
+static uint32_t furthest(const struct Run *run)
+{
+    uint32_t most = 1;
+    for (uint32_t i = 0; i < run->s->sequences; i++)
+        if (run->s->slots[i].runs) most = max_u32(most, run->s->slots[i].position);
+    return most;
+}
+
+// Steps of the next submission, as a power of two: one until a step has been timed.
+static uint32_t choose_steps(const struct Run *run)
+{
+    const struct vkgpt_session *s = run->s;
+    uint32_t most = s->steps_asked ? s->steps_asked : 1, size = 0;
+    if (!s->steps_asked && s->step_seconds > 0.0) {
+        double fit = SUBMISSION_SECONDS / s->step_seconds;
+        most = fit >= MAX_STEPS ? MAX_STEPS : fit < 1.0 ? 1 : (uint32_t)fit;
+    }
+    most = min_u32(most, tokens_wanted(run));
+    while (size + 1 < STEP_SIZES && 2u << size <= most) size++;
+    return size;
+}
+
+static int submit_steps(struct Run *run)
+{
+    struct vkgpt_session *s = run->s;
+    uint32_t step_size = choose_steps(run), steps = 1u << step_size, split_size = 0;
+    // the last row of the last step at most: the first step's first row stands at position - 1
+    uint32_t splits = min_u32((furthest(run) - 2 + (run->steps + steps) * s->step_rows) / s->decode.span + 1, s->splits);
+    while (1u << split_size < splits) split_size++;
+    struct Recording *rec;
+    int status = session_steps(s, step_size, split_size, run->turn, &rec, run->err);
+    if (!status) status = recording_submit(rec, run->err);
+    if (status) return status;
+    uint32_t at = (run->oldest + run->count++) % IN_FLIGHT;
+    run->turn = (run->turn + 1) % IN_FLIGHT;
+    run->flying[at].rec = rec;
+    run->flying[at].steps = steps;
+    run->flying[at].start = os_seconds();
+    run->steps += steps;
+    s->counters.submissions++;
+    s->counters.tokens_per_submission = steps;
+    s->counters.dispatches_per_token = rec->dispatches / steps;
+    return VKGPT_OK;
+}
+
+// -------------------------------------------------------------------------------------------- the ring
+
+static void slot_stop(struct Slot *slot, vkgpt_stop stop)
+{
+    slot->runs = false;
+    slot->stop = stop;
+}
+
+// The tokens of a slot that have come since the last look.
+static int read_slot(struct Run *run, uint32_t sequence)
+{
+    struct vkgpt_session *s = run->s;
+    struct Slot *slot = &s->slots[sequence];
+    const volatile uint32_t *ring = (const volatile uint32_t *)s->b.ring.host + (size_t)sequence * (s->context + 1);
+    while (slot->runs) {
+        uint32_t id = ring[slot->position];
+        if (id == RING_EMPTY) break;
+        if (id & RING_STOP) {
+            slot_stop(slot, VKGPT_STOP_EOS);
+            if ((id & ~RING_STOP) == STOP_BAD_LOGITS)
+                return fail(run->err, VKGPT_BAD_LOGITS, "%s: the logits behind token %u hold a NaN or an infinity", s->model->name, slot->position - 1);
+            break;
+        }
+        slot->ids[slot->position++] = id;
+        slot->cached = slot->position - 1;
+        slot->runs = slot->position < slot->end;
+        s->counters.tokens_decoded++;
+        if (run->on_token && !run->on_token(run->user, sequence, id)) slot_stop(slot, VKGPT_STOP_CALLBACK);
+    }
+    return VKGPT_OK;
+}
+
+static bool any_runs(const struct vkgpt_session *s)
+{
+    for (uint32_t i = 0; i < s->sequences; i++)
+        if (s->slots[i].runs) return true;
+    return false;
+}
+
+static int finish_oldest(struct Run *run)
+{
+    struct vkgpt_session *s = run->s;
+    struct Recording *rec = run->flying[run->oldest].rec;
+    uint32_t steps = run->flying[run->oldest].steps;
+    double start = run->flying[run->oldest].start;
+    run->oldest = (run->oldest + 1) % IN_FLIGHT;
+    run->count--;
+    run->steps -= steps;
+    int status = recording_wait(rec, run->err);
+    if (status) return status;
+    double seconds = recording_seconds(rec);
+    s->counters.device_seconds += seconds;
+    if (!any_runs(s)) return VKGPT_OK;
+    s->counters.steps += steps;
+    for (uint32_t i = 0; !status && i < s->sequences; i++) status = read_slot(run, i);
+    if (seconds == 0.0) seconds = os_seconds() - start;           // a device without timestamps
+    if (!status && any_runs(s)) s->step_seconds = seconds / steps; // steps behind a stop cost nothing
+    return status;
+}
+
+// Keeps two submissions queued, once one has told how long a step takes.
+static int run_steps(struct Run *run)
+{
+    struct vkgpt_session *s = run->s;
+    int status = VKGPT_OK;
+    while (!status && any_runs(s)) {
+        uint32_t queue = s->steps_asked || s->step_seconds > 0.0 ? IN_FLIGHT : 1;
+        while (!status && run->count < queue && tokens_wanted(run)) status = submit_steps(run);
+        if (!status) status = finish_oldest(run);
+    }
+    for (uint32_t i = 0; i < s->sequences; i++) s->slots[i].runs = false;
+    while (run->count) { // what was queued behind a stop still runs
+        int drained = finish_oldest(run);
+        if (!status) status = drained;
+    }
+    return status;
+}
+
+// ------------------------------------------------------------------------------------------ all of it
+
+// Sets the state of every sequence on the device and empties the ring.
+static int admit(struct vkgpt_session *s, const vkgpt_sampling *sampling, vkgpt_error *err)
+{
+    struct Sequence *sequences = s->admitted;
+    for (uint32_t i = 0; i < s->sequences; i++) sequences[i] = sequence_of(s, &s->slots[i], &sampling[s->slots[i].runs ? i : 0]);
+    inbox_write(s, NULL, sequences);
+    struct Recording *rec;
+    int status = session_admit(s, &rec, err);
+    return status ? status : recording_submit(rec, err);
+}
+
+// The first `taking` sequences take part.
+static int generate(struct vkgpt_session *s, const vkgpt_sampling *sampling, uint32_t taking, size_t max_tokens,
+                    bool (*on_token)(void *user, uint32_t sequence, uint32_t id), void *user, vkgpt_error *err)
+{
+    int status = VKGPT_OK;
+    for (uint32_t i = 0; !status && i < taking; i++) status = check_sampling(&sampling[i], err);
+    for (uint32_t i = 0; i < s->sequences; i++) slot_start(s, &s->slots[i], i < taking, max_tokens);
+    if (status || !any_runs(s)) return status;
+    struct Run run = {.s = s, .on_token = on_token, .user = user, .err = err};
+    status = session_prefill(s, false, err);
+    if (!status) status = admit(s, sampling, err);
+    if (!status) status = run_steps(&run);
+    for (uint32_t i = 0; i < taking; i++)
+        if (s->slots[i].position) s->slots[i].cached = min_u32(s->slots[i].cached, s->slots[i].position - 1);
+    return status;
+}
+
+int vkgpt_batch_generate(vkgpt_session *s, const vkgpt_sampling *sampling, size_t max_tokens,
+                         bool (*on_token)(void *user, uint32_t sequence, uint32_t id), void *user, vkgpt_stop *stops, vkgpt_error *err)
+{
+    uint32_t started = 0;
+    for (uint32_t i = 0; i < s->sequences; i++) started += s->slots[i].position != 0;
+    if (!started) return fail(err, VKGPT_BAD_ARGUMENT, "nothing to go on from: every prompt is empty");
+    int status = generate(s, sampling, s->sequences, max_tokens, on_token, user, err);
+    for (uint32_t i = 0; !status && stops && i < s->sequences; i++) stops[i] = s->slots[i].stop;
+    return status;
+}
+
+// The callback of a single stream, under that of a batch.
+struct Stream {
+    bool (*on_token)(void *user, uint32_t id);
+    void *user;
+};
+
+static bool pass_on(void *user, uint32_t sequence, uint32_t id)
+{
+    const struct Stream *stream = user;
+    (void)sequence;
+    return stream->on_token(stream->user, id);
+}
+
+int vkgpt_generate(vkgpt_session *s, const vkgpt_sampling *sampling, size_t max_tokens, bool (*on_token)(void *user, uint32_t id), void *user,
+                   vkgpt_stop *stop, vkgpt_error *err)
+{
+    struct Stream stream = {on_token, user};
+    vkgpt_sampling p = sampling ? *sampling : VKGPT_SAMPLING_DEFAULT;
+    int status = check_sampling(&p, err);
+    if (status) return status;
+    if (!s->slots[0].position) return fail(err, VKGPT_BAD_ARGUMENT, "nothing to go on from: the prompt is empty");
+    status = generate(s, &p, 1, max_tokens, on_token ? pass_on : NULL, &stream, err);
+    if (!status && stop) *stop = s->slots[0].stop;
+    return status;
+}

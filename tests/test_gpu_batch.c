@@ -1,0 +1,251 @@
+// Several sequences in a session, and drafts: a sequence gets the tokens that it would get alone, bit for bit, in any
+// company, in any format of the weights. Runs twice: with the kernels that the driver wants, and with the GPUs'.
+#define _POSIX_C_SOURCE 200809L
+#include <stdlib.h>
+#include <string.h>
+
+#include "gpu/device.h" // before cmocka, whose macro fail() hides a function
+#include "synthetic_model.h"
+
+#include "compare.h"
+
+#define TALES VKGPT_SOURCE_DIR "/models/tales"
+#define MAX_TOKENS 96
+#define SEQUENCES 5
+
+static void check(int status, const vkgpt_error *err)
+{
+    if (status) fail_msg("%s", err->text);
+}
+
+#define CHECK(call) check(call, &err)
+
+// A model, and how much is asked of it.
+struct Subject {
+    vkgpt_model *model;
+    uint32_t vocab, tokens;
+    bool greedy;
+};
+
+struct Tokens {
+    uint32_t ids[SEQUENCES][MAX_TOKENS];
+    size_t count[SEQUENCES];
+    size_t most[SEQUENCES]; // the callback stops a sequence after so many; 0: never
+};
+
+static bool keep(void *user, uint32_t sequence, uint32_t id)
+{
+    struct Tokens *tokens = user;
+    assert_true(sequence < SEQUENCES && tokens->count[sequence] < MAX_TOKENS);
+    tokens->ids[sequence][tokens->count[sequence]++] = id;
+    return tokens->count[sequence] != tokens->most[sequence];
+}
+
+static bool keep_first(void *user, uint32_t id) { return keep(user, 0, id); }
+
+static vkgpt_sampling sampling_of(const struct Subject *subject, uint32_t sequence)
+{
+    if (subject->greedy) return (vkgpt_sampling){.top_p = 1, .repeat_penalty = 1, .ignore_eos = true};
+    return (vkgpt_sampling){1.2f, 50, 0.98f, 0.0f, 1.1f, 32, 100 + sequence, true};
+}
+
+static vkgpt_session *open_session(const struct Subject *subject, uint32_t sequences, uint32_t lookup)
+{
+    vkgpt_error err;
+    vkgpt_session *session;
+    const vkgpt_session_options options = {.kv = VKGPT_F32, .sequences = sequences, .lookup = lookup, .tokens_per_submission = 4, .context = 120};
+    CHECK(vkgpt_session_open(subject->model, &options, &session, &err));
+    return session;
+}
+
+// A text that goes round in nine, so that there is something to look up; each sequence's begins elsewhere and has its own length.
+static uint32_t prompt_of(const struct Subject *subject, uint32_t sequence, uint32_t *ids)
+{
+    uint32_t count = 1 + 11 * ((sequence + 2) % SEQUENCES);
+    for (uint32_t i = 0; i < count; i++) ids[i] = ((i + sequence) % 9 * 97 + 13) % subject->vocab;
+    return count;
+}
+
+static void alone(const struct Subject *subject, uint32_t sequence, uint32_t lookup, struct Tokens *tokens, vkgpt_counters *counters)
+{
+    vkgpt_error err;
+    vkgpt_stop stop;
+    uint32_t ids[MAX_TOKENS], count = prompt_of(subject, sequence, ids);
+    vkgpt_sampling sampling = sampling_of(subject, sequence);
+    vkgpt_session *session = open_session(subject, 1, lookup);
+    *tokens = (struct Tokens){.count = {0}};
+    CHECK(vkgpt_prompt(session, ids, count, &err));
+    CHECK(vkgpt_generate(session, &sampling, subject->tokens, keep_first, tokens, &stop, &err));
+    assert_int_equal(tokens->count[0], subject->tokens);
+    assert_int_equal(vkgpt_session_position(session), count + subject->tokens);
+    *counters = vkgpt_session_counters(session);
+    vkgpt_session_close(session);
+}
+
+static void same(const struct Tokens *got, uint32_t sequence, const struct Tokens *want, size_t count, const char *what)
+{
+    assert_int_equal(got->count[sequence], count);
+    for (size_t i = 0; i < count; i++)
+        if (got->ids[sequence][i] != want->ids[0][i])
+            fail_msg("%s: token %zu of sequence %u is %u, should be %u", what, i, sequence, got->ids[sequence][i], want->ids[0][i]);
+}
+
+// ---------------------------------------------------------------------------------------------- batches
+
+static void together(const struct Subject *subject, uint32_t lookup, struct Tokens *tokens)
+{
+    vkgpt_error err;
+    vkgpt_stop stops[SEQUENCES];
+    vkgpt_sampling sampling[SEQUENCES];
+    uint32_t ids[MAX_TOKENS];
+    vkgpt_session *session = open_session(subject, SEQUENCES, lookup);
+    for (uint32_t i = 0; i < SEQUENCES; i++) {
+        uint32_t count = prompt_of(subject, i, ids);
+        sampling[i] = sampling_of(subject, i);
+        CHECK(vkgpt_batch_prompt(session, i, ids, count, &err));
+    }
+    CHECK(vkgpt_batch_generate(session, sampling, subject->tokens, keep, tokens, stops, &err));
+    for (uint32_t i = 0; i < SEQUENCES; i++) {
+        assert_int_equal(stops[i], tokens->most[i] ? VKGPT_STOP_CALLBACK : VKGPT_STOP_LENGTH);
+        assert_int_equal(vkgpt_batch_position(session, i), prompt_of(subject, i, ids) + tokens->count[i]);
+    }
+    vkgpt_session_close(session);
+}
+
+static void batches_agree(const struct Subject *subject)
+{
+    struct Tokens batch = {.most = {[1] = 3}}, drafted = {.most = {[2] = 1}}, one;
+    vkgpt_counters counters;
+    together(subject, 0, &batch);
+    together(subject, 2, &drafted);
+    for (uint32_t i = 0; i < SEQUENCES; i++) {
+        alone(subject, i, 0, &one, &counters);
+        same(&batch, i, &one, i == 1 ? 3 : subject->tokens, "in a batch");
+        same(&drafted, i, &one, i == 2 ? 1 : subject->tokens, "in a batch with drafts");
+    }
+}
+
+// Copies go on as if each had been given the prompt itself; one that was empty takes no part.
+static void copies_agree(const struct Subject *subject)
+{
+    vkgpt_error err;
+    struct Tokens tokens = {.count = {0}}, one;
+    vkgpt_counters counters;
+    vkgpt_sampling sampling[SEQUENCES];
+    uint32_t ids[MAX_TOKENS], count = prompt_of(subject, 0, ids), to[] = {1, 4, 2};
+    vkgpt_session *session = open_session(subject, SEQUENCES, 0);
+    for (uint32_t i = 0; i < SEQUENCES; i++) sampling[i] = sampling_of(subject, 0);
+    CHECK(vkgpt_batch_prompt(session, 0, ids, count, &err));
+    CHECK(vkgpt_batch_copy(session, 0, to, 3, &err));
+    CHECK(vkgpt_batch_rewind(session, 2, count - 1, &err)); // and once more: the same text
+    CHECK(vkgpt_batch_prompt(session, 2, ids + count - 1, 1, &err));
+    CHECK(vkgpt_batch_generate(session, sampling, subject->tokens, keep, &tokens, NULL, &err));
+    alone(subject, 0, 0, &one, &counters);
+    same(&tokens, 0, &one, subject->tokens, "the original");
+    for (uint32_t i = 0; i < 3; i++) same(&tokens, to[i], &one, subject->tokens, "a copy");
+    assert_int_equal(tokens.count[3], 0);
+    vkgpt_session_close(session);
+}
+
+static void drafts_agree(const struct Subject *subject)
+{
+    struct Tokens one, drafted;
+    vkgpt_counters plain, saved;
+    for (uint32_t lookup = 1; lookup <= 9; lookup += 4) {
+        alone(subject, 3, 0, &one, &plain);
+        alone(subject, 3, lookup, &drafted, &saved);
+        same(&drafted, 0, &one, subject->tokens, "with drafts");
+        assert_int_equal(plain.steps, subject->tokens);
+        assert_true(saved.steps <= subject->tokens + 3); // the last submission may reach further
+        if (subject->greedy) assert_true(saved.steps < plain.steps);
+    }
+}
+
+// ------------------------------------------------------------------------------------------- the subjects
+
+static const struct SyntheticModel SMALL = {
+    .layers = 2, .heads = 3, .dim = 45, .context = 150, .vocab = 307, .inner = 77, .seed = 11, .dtype = DTYPE_F32};
+
+static void small_model(vkgpt_device *device, const char *dir, vkgpt_format format)
+{
+    vkgpt_error err;
+    struct Subject subject = {.vocab = SMALL.vocab - 1, .tokens = 40};
+    CHECK(vkgpt_model_open(device, dir, &(vkgpt_model_options){.weights = format}, &subject.model, &err));
+    batches_agree(&subject);
+    copies_agree(&subject);
+    drafts_agree(&subject);
+    subject.greedy = true; // a random model soon repeats itself
+    drafts_agree(&subject);
+    vkgpt_model_close(subject.model);
+}
+
+// Widths of whole blocks.
+static void default_model(vkgpt_device *device, vkgpt_format format)
+{
+    vkgpt_error err;
+    struct Subject subject = {.vocab = 4096, .tokens = 6};
+    CHECK(vkgpt_model_open(device, TALES, &(vkgpt_model_options){.weights = format}, &subject.model, &err));
+    batches_agree(&subject);
+    vkgpt_model_close(subject.model);
+}
+
+static void bad_arguments(vkgpt_device *device, const char *dir)
+{
+    vkgpt_error err;
+    vkgpt_session *session;
+    uint32_t id = 1, to[] = {1, 7};
+    struct Subject subject = {.vocab = SMALL.vocab};
+    CHECK(vkgpt_model_open(device, dir, NULL, &subject.model, &err));
+    assert_int_equal(vkgpt_session_open(subject.model, &(vkgpt_session_options){.sequences = 1025}, &session, &err), VKGPT_BAD_ARGUMENT);
+    assert_int_equal(vkgpt_session_open(subject.model, &(vkgpt_session_options){.lookup = 32}, &session, &err), VKGPT_BAD_ARGUMENT);
+    session = open_session(&subject, 2, 0);
+    vkgpt_sampling sampling[2] = {VKGPT_SAMPLING_DEFAULT, VKGPT_SAMPLING_DEFAULT};
+    assert_int_equal(vkgpt_batch_generate(session, sampling, 4, keep, NULL, NULL, &err), VKGPT_BAD_ARGUMENT);
+    assert_int_equal(vkgpt_batch_prompt(session, 2, &id, 1, &err), VKGPT_BAD_ARGUMENT);
+    assert_int_equal(vkgpt_batch_copy(session, 0, to, 2, &err), VKGPT_BAD_ARGUMENT);
+    assert_int_equal(vkgpt_batch_rewind(session, 1, 1, &err), VKGPT_BAD_ARGUMENT);
+    CHECK(vkgpt_batch_prompt(session, 1, &id, 1, &err));
+    sampling[1].temperature = -1;
+    assert_int_equal(vkgpt_batch_generate(session, sampling, 4, keep, NULL, NULL, &err), VKGPT_BAD_ARGUMENT);
+    vkgpt_session_close(session);
+    vkgpt_model_close(subject.model);
+}
+
+static void all(const char *disable, bool quick)
+{
+    vkgpt_error err;
+    vkgpt_device *device;
+    char dir[256];
+    setenv("VKGPT_DISABLE", disable, 1);
+    CHECK(vkgpt_device_open(NULL, &device, &err));
+    CHECK(synthetic_model_temporary(&SMALL, dir, sizeof dir, &err));
+    small_model(device, dir, VKGPT_F32);
+    if (!quick) {
+        small_model(device, dir, VKGPT_F16);
+        default_model(device, VKGPT_Q8_0);
+        bad_arguments(device, dir);
+    }
+    default_model(device, VKGPT_Q4_K);
+    synthetic_model_remove(dir);
+    assert_int_equal(device->validation_messages, 0);
+    vkgpt_device_close(device);
+    unsetenv("VKGPT_DISABLE");
+}
+
+static void test_batches(void **state)
+{
+    (void)state;
+    all("", false);
+}
+
+static void test_batches_without_lanes(void **state)
+{
+    (void)state;
+    all("lanes", true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_batches), cmocka_unit_test(test_batches_without_lanes)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
