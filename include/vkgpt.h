@@ -115,6 +115,7 @@ typedef struct vkgpt_model_options {
     vkgpt_format weights; // of the matrices on the device; auto is F16. Norms and biases are always F32
     void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes); // while uploading, or NULL
     void *user;
+    bool hidden_only;     // for vkgpt_hidden alone: a checkpoint without the language model's head opens too
 } vkgpt_model_options;
 
 typedef struct vkgpt_model_info {
@@ -122,6 +123,7 @@ typedef struct vkgpt_model_info {
     const char *architecture;    // "gpt2", "openai-gpt", "gpt_neo", "opt"
     const char *weights;         // "f16", "f32", "q8_0", "q4_0", "q4_k": of most matrices on the device
     uint32_t layers, heads, dim, inner, context, vocab;
+    uint32_t hidden;             // width of a hidden state: dim, but that of the embedding in OPT-350M
     uint64_t params;             // counted once when tied
     uint64_t device_bytes;       // weights on the device
     uint64_t step_bytes;         // weights that one decoded token reads
@@ -237,6 +239,13 @@ typedef struct vkgpt_scored {
 // empty. On an error (an argument that is out of range, BAD_LOGITS) scored is undefined.
 int vkgpt_score(vkgpt_session *session, const vkgpt_continuation *continuations, size_t count, vkgpt_scored *scored,
                 vkgpt_error *err);
+
+// Appends `count` tokens and writes the hidden states of those that `rows` names (ascending, counted from 0 in this
+// call) into hidden (row_count, vkgpt_model_info.hidden): what the final norm gives, and OPT-350M's project_out behind
+// it; the last_hidden_state of Hugging Face's models. A token after the last row waits as after vkgpt_prompt.
+// BAD_LOGITS where one holds a NaN or an infinity.
+int vkgpt_hidden(vkgpt_session *session, const uint32_t *ids, size_t count, const size_t *rows, size_t row_count,
+                 float *hidden, vkgpt_error *err);
 
 // Counters since the session was opened, for benchmarks and for the test that a token costs the host nothing.
 typedef struct vkgpt_counters {

@@ -25,11 +25,12 @@ static bool has_tokenizer(const char *dir)
     return false;
 }
 
-static int open_model(struct Run *run, const struct Options *options, vkgpt_error *err)
+static int open_model(struct Run *run, const struct Options *options, bool hidden_only, vkgpt_error *err)
 {
     struct Progress progress;
     progress_start(&progress);
-    const vkgpt_model_options model = {(vkgpt_format)options->weights, progress_bytes, &progress};
+    const vkgpt_model_options model = {
+        .weights = (vkgpt_format)options->weights, .progress = progress_bytes, .user = &progress, .hidden_only = hidden_only};
     int code = vkgpt_model_open(run->device, run->dir, &model, &run->model, err);
     progress_end(&progress);
     if (!code && run_model(run)->note[0]) fprintf(stderr, "vkgpt: %s\n", run_model(run)->note);
@@ -60,7 +61,7 @@ static void describe(const struct Run *run)
             (double)model->device_bytes / MIB, (double)model->step_bytes / MIB);
 }
 
-int run_open(struct Run *run, const struct Options *options, bool needs_text, vkgpt_error *err)
+static int open_all(struct Run *run, const struct Options *options, bool needs_text, bool hidden_only, vkgpt_error *err)
 {
     *run = (struct Run){0};
     double start = os_seconds();
@@ -68,7 +69,7 @@ int run_open(struct Run *run, const struct Options *options, bool needs_text, vk
     // the tokenizer first: it is quick, and needs no device to find a wrong directory
     if (!code && (needs_text || has_tokenizer(run->dir))) code = vkgpt_tokenizer_open(run->dir, 0, &run->tokenizer, err);
     if (!code) code = vkgpt_device_open(options->device, &run->device, err);
-    if (!code) code = open_model(run, options, err);
+    if (!code) code = open_model(run, options, hidden_only, err);
     if (!code) code = open_session(run, options, err);
     if (code) {
         run_close(run);
@@ -77,6 +78,16 @@ int run_open(struct Run *run, const struct Options *options, bool needs_text, vk
     run->load_seconds = os_seconds() - start;
     if (options->verbose) describe(run);
     return 0;
+}
+
+int run_open(struct Run *run, const struct Options *options, bool needs_text, vkgpt_error *err)
+{
+    return open_all(run, options, needs_text, false, err);
+}
+
+int run_open_hidden(struct Run *run, const struct Options *options, bool needs_text, vkgpt_error *err)
+{
+    return open_all(run, options, needs_text, true, err);
 }
 
 void run_close(struct Run *run)

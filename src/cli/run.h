@@ -16,6 +16,8 @@ struct Run {
 
 // Opens all of it. A directory without any tokenizer is an error only where `needs_text` says so.
 int run_open(struct Run *run, const struct Options *options, bool needs_text, vkgpt_error *err);
+// The same for vkgpt_hidden alone (vkgpt_model_options.hidden_only).
+int run_open_hidden(struct Run *run, const struct Options *options, bool needs_text, vkgpt_error *err);
 void run_close(struct Run *run);
 
 const vkgpt_device_info *run_device(const struct Run *run);

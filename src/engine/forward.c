@@ -102,19 +102,28 @@ static void embed(struct vkgpt_session *s, struct Recording *rec, const struct K
     product(rec, &k->project_in, &m->project_in, rows, BUFFERS(&s->b.state, NULL, &m->ln_f, &s->b.e, &s->b.x), args);
 }
 
+// What the head reads: ln_f(x), or, where the embedding has its own width, project_out(ln_f(x)); or x itself where the
+// head makes the norm.
+static const struct Slice *head_input(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows)
+{
+    const struct vkgpt_model *m = s->model;
+    const struct Product *first = m->projected ? &k->project_out : &k->head;
+    const struct Slice *in = m->config.final_norm ? normed(s, rec, k, first, rows, &m->ln_f, 0, m->dim) : &s->b.x;
+    if (!m->projected) return in;
+    struct ProductArgs args = common_args(s);
+    args.norm_gain = 0, args.norm_bias = m->dim, args.bias = NO_BIAS;
+    args.x_stride = m->dim, args.y_stride = m->embed_dim;
+    product(rec, first, &m->project_out, rows, BUFFERS(&s->b.state, NULL, &m->ln_f, in, &s->b.e), args);
+    return &s->b.e;
+}
+
 // logits = head(ln_f(x)); where the embedding has its own width, head(project_out(ln_f(x)))
 static void head(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows)
 {
     const struct vkgpt_model *m = s->model;
+    const struct Slice *in = head_input(s, rec, k, rows);
     struct ProductArgs args = common_args(s);
     args.norm_gain = 0, args.norm_bias = m->dim, args.bias = NO_BIAS;
-    const struct Product *first = m->projected ? &k->project_out : &k->head;
-    const struct Slice *in = m->config.final_norm ? normed(s, rec, k, first, rows, &m->ln_f, 0, m->dim) : &s->b.x;
-    if (m->projected) {
-        args.x_stride = m->dim, args.y_stride = m->embed_dim;
-        product(rec, first, &m->project_out, rows, BUFFERS(&s->b.state, NULL, &m->ln_f, in, &s->b.e), args);
-        in = &s->b.e;
-    }
     args.x_stride = m->embed_dim, args.y_stride = m->vocab;
     args.outputs = m->config.vocab, args.groups = s->head_groups;
     product(rec, &k->head, m->head, rows, BUFFERS(&s->b.state, NULL, &m->ln_f, in, &s->b.logits, &s->b.head_parts), args);
@@ -235,4 +244,9 @@ void forward_score(struct vkgpt_session *s, struct Recording *rec, uint32_t rows
     const struct vkgpt_model *m = s->model;
     dispatch(rec, s->prefill.score, grid(1, rows, 1), BUFFERS(&s->b.state, &s->b.tokens, &s->b.logits, &s->b.scores),
              ARGS(ScoreArgs, .vocab = m->config.vocab, .logits_stride = m->vocab, .token_stride = s->context + 1));
+}
+
+const struct Slice *forward_hidden(struct vkgpt_session *s, struct Recording *rec, uint32_t rows)
+{
+    return head_input(s, rec, &s->prefill, rows); // prefill's head makes no norm
 }

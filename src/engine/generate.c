@@ -218,7 +218,7 @@ static int admit(struct vkgpt_session *s, const vkgpt_sampling *sampling, vkgpt_
 static int generate(struct vkgpt_session *s, const vkgpt_sampling *sampling, uint32_t taking, size_t max_tokens,
                     bool (*on_token)(void *user, uint32_t sequence, uint32_t id), void *user, vkgpt_error *err)
 {
-    int status = VKGPT_OK;
+    int status = session_check_head(s, err);
     for (uint32_t i = 0; !status && i < taking; i++) status = check_sampling(&sampling[i], err);
     for (uint32_t i = 0; i < s->sequences; i++) slot_start(s, &s->slots[i], i < taking, max_tokens);
     if (status || !any_runs(s)) return status;

@@ -303,7 +303,7 @@ static void describe(struct Loader *load)
     info->name = m->name;
     info->architecture = c->architecture;
     info->layers = c->layers, info->heads = c->heads, info->dim = c->dim, info->inner = c->inner;
-    info->context = c->context, info->vocab = c->vocab;
+    info->context = c->context, info->vocab = c->vocab, info->hidden = c->embed_dim;
     info->params = config_params(c);
     info->bos = c->bos;
     info->eos_count = c->eos_count;
@@ -349,7 +349,8 @@ int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_op
     if (options && (unsigned)options->weights > VKGPT_Q4_K)
         return fail(err, VKGPT_BAD_ARGUMENT, "weights in format %d: there is none", (int)options->weights);
     struct Checkpoint checkpoint = {0};
-    int status = checkpoint_open(dir, &checkpoint, err);
+    bool hidden_only = options && options->hidden_only;
+    int status = hidden_only ? checkpoint_open_headless(dir, &checkpoint, err) : checkpoint_open(dir, &checkpoint, err);
     if (status) return status;
     struct vkgpt_model *model = device_alloc(device, 1, sizeof *model);
     if (!model) {
@@ -357,6 +358,7 @@ int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_op
         return fail_memory(err, "the model", sizeof *model);
     }
     model->device = device;
+    model->hidden_only = hidden_only;
     struct Loader load = {.model = model, .checkpoint = &checkpoint, .err = err};
     if (options) {
         load.asked = options->weights;

@@ -31,6 +31,7 @@ struct vkgpt_model {
     struct VectorOffsets at;
     struct Slice ln_f;         // gain, then bias
     bool projected;            // the embedding has its own width
+    bool hidden_only;          // head is not to be run
     vkgpt_model_info info;
 };
 

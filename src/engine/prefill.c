@@ -145,7 +145,8 @@ int vkgpt_logits(vkgpt_session *s, const uint32_t *ids, size_t count, bool (*on_
     struct Slot *slot = &s->slots[0];
     uint32_t start = slot->position;
     struct Recording *rec;
-    int status = session_prefill(s, true, err); // a token may wait from an earlier call
+    int status = session_check_head(s, err);
+    if (!status) status = session_prefill(s, true, err); // a token may wait from an earlier call
     if (!status) status = session_append(s, 0, ids, count, err);
     if (!status && count) status = session_logits_block(s, &rec, err);
     while (!status && slot->cached < slot->position) {

@@ -35,7 +35,7 @@ int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_si
 }
 
 // What a recording of prefill leaves besides the cache.
-enum Leaves { LEAVES_NOTHING, LEAVES_LOGITS, LEAVES_SCORES };
+enum Leaves { LEAVES_NOTHING, LEAVES_LOGITS, LEAVES_SCORES, LEAVES_HIDDEN };
 
 static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, enum Leaves leaves, vkgpt_error *err)
 {
@@ -44,9 +44,10 @@ static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t
     if (!status) status = recording_begin(s->device, "prefill", forward_max_sets(s), rec, err);
     if (status) return status;
     copy_inbox(s, rec);
-    forward_block(s, rec, rows, leaves != LEAVES_NOTHING);
+    forward_block(s, rec, rows, leaves == LEAVES_LOGITS || leaves == LEAVES_SCORES);
     if (leaves == LEAVES_LOGITS) recording_copy(rec, &s->b.logits, 0, &s->b.readback, 0, (VkDeviceSize)rows * s->model->vocab * 4);
     if (leaves == LEAVES_SCORES) forward_score(s, rec, rows);
+    if (leaves == LEAVES_HIDDEN) recording_copy(rec, forward_hidden(s, rec, rows), 0, &s->b.hidden, 0, (VkDeviceSize)rows * s->model->embed_dim * 4);
     return recording_end(rec);
 }
 
@@ -68,11 +69,18 @@ int session_score_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_e
     return record_block(s, *rec, s->logit_rows, LEAVES_SCORES, err);
 }
 
+int session_hidden_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
+{
+    *rec = &s->hidden_block;
+    return record_block(s, *rec, HIDDEN_ROWS, LEAVES_HIDDEN, err);
+}
+
 void session_free_recordings(struct vkgpt_session *s)
 {
     recording_free(&s->admit);
     recording_free(&s->logits_block);
     recording_free(&s->score_block);
+    recording_free(&s->hidden_block);
     for (uint32_t i = 0; i < BLOCK_SIZES; i++) recording_free(&s->blocks[i]);
     struct Recording *steps = &s->steps[0][0][0];
     for (uint32_t i = 0; i < STEP_SIZES * SPLIT_SIZES * IN_FLIGHT; i++) recording_free(&steps[i]);

@@ -113,7 +113,7 @@ static int score_all(struct vkgpt_session *s, const vkgpt_continuation *c, size_
 
 int vkgpt_score(vkgpt_session *s, const vkgpt_continuation *c, size_t count, vkgpt_scored *scored, vkgpt_error *err)
 {
-    int status = VKGPT_OK;
+    int status = session_check_head(s, err);
     for (size_t i = 0; !status && i < count; i++) status = check(s, &c[i], i, err);
     struct Copy *copies = device_alloc(s->device, s->sequences, sizeof *copies);
     if (!copies) status = fail_memory(err, "the copies of sequences", s->sequences * sizeof *copies);

@@ -141,6 +141,12 @@ int session_check_sequence(const struct vkgpt_session *s, uint32_t sequence, vkg
     return sequence < s->sequences ? VKGPT_OK : fail(err, VKGPT_BAD_ARGUMENT, "sequence %u: the session has %u", sequence, s->sequences);
 }
 
+int session_check_head(const struct vkgpt_session *s, vkgpt_error *err)
+{
+    if (!s->model->hidden_only) return VKGPT_OK;
+    return fail(err, VKGPT_BAD_ARGUMENT, "%s was opened for its hidden states only: it foretells no tokens", s->model->name);
+}
+
 int vkgpt_batch_rewind(vkgpt_session *s, uint32_t sequence, uint32_t position, vkgpt_error *err)
 {
     int status = session_check_sequence(s, sequence, err);

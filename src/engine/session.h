@@ -12,6 +12,7 @@
 #define MAX_SEQUENCES 1024
 #define MAX_LOOKUP 31
 #define BEST_STRETCH 4096 // logits that a workgroup of best looks at
+#define HIDDEN_ROWS 32 // of the recording of prefill that leaves hidden states: what stands before is read in larger blocks
 #define BLOCK_SIZES 3  // rows of a prefill recording: 32, 128, 512, the last of MAX_GROUPS groups
 #define LOGIT_BYTES ((uint64_t)16 << 20) // of one block of logits, about
 
@@ -29,6 +30,7 @@ struct Buffers {
     struct Slice inbox;      // state, then tokens, as the host sets them
     struct Slice readback;   // logits, which the host reads
     struct Slice scores;     // struct RowScore (logit rows), which the host reads
+    struct Slice hidden;     // (HIDDEN_ROWS, embed_dim), which the host reads; made on first use
     struct Slice *k, *v;     // per layer: (sequences, heads, context, head_dim)
 };
 
@@ -63,7 +65,7 @@ struct vkgpt_session {
     struct Recording admit;   // inbox -> state and tokens
     struct Recording steps[STEP_SIZES][SPLIT_SIZES][IN_FLIGHT];
     struct Recording blocks[BLOCK_SIZES];
-    struct Recording logits_block, score_block;
+    struct Recording logits_block, score_block, hidden_block;
 
     double step_seconds;      // of one decode step, 0: not measured
     double row_seconds;       // of one prefilled row
@@ -78,6 +80,8 @@ void forward_step(struct vkgpt_session *s, struct Recording *rec, uint32_t split
 void forward_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, bool logits);
 // How likely the tokens behind such rows are, from their logits.
 void forward_score(struct vkgpt_session *s, struct Recording *rec, uint32_t rows);
+// The hidden states of such rows, without their logits: what the head would read. Returns where they are.
+const struct Slice *forward_hidden(struct vkgpt_session *s, struct Recording *rec, uint32_t rows);
 uint32_t forward_max_sets(const struct vkgpt_session *s);
 // Workgroups that a product takes for one matrix, over all its chunks.
 uint32_t product_groups(const struct Product *product, const struct Matrix *matrix);
@@ -117,6 +121,9 @@ int session_make_buffers(struct vkgpt_session *s, vkgpt_error *err);
 int session_prefill_kernels(struct vkgpt_session *s, vkgpt_error *err);
 int session_check_sequence(const struct vkgpt_session *s, uint32_t sequence, vkgpt_error *err);
 
+// A model that was opened for its hidden states has no head to run.
+int session_check_head(const struct vkgpt_session *s, vkgpt_error *err);
+
 // Copies what is in the cache of one sequence to another, for each pair.
 struct Copy {
     uint32_t from, to;
@@ -148,6 +155,7 @@ int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_si
 int session_block(struct vkgpt_session *s, uint32_t block_size, struct Recording **rec, vkgpt_error *err);
 int session_logits_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
 int session_score_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
+int session_hidden_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err); // b.hidden is made
 uint32_t block_rows(uint32_t block_size);
 void session_free_recordings(struct vkgpt_session *s);
 

@@ -334,16 +334,17 @@ static bool weights_equal(const struct Weight *a, const struct Weight *b)
 
 // The token table and the head. Tied, one tensor under either name is both; a second one that is a copy changes
 // nothing, and one that differs is a head of its own.
-static int tables_fill(struct Checkpoint *c, const char *path, vkgpt_error *err)
+static int tables_fill(struct Checkpoint *c, const char *path, bool headless, vkgpt_error *err)
 {
     const char *wte_name = names_of(c)->wte, *head_name = names_of(c)->head;
     const struct Tensor *wte = find(c, wte_name), *head = table_find(&c->table, head_name);
     bool tied = c->config.tied_head;
     if (!wte && tied) wte = head;
-    if (!head && tied) head = wte;
+    if (headless || (!head && tied)) head = wte;
     if (!wte) return fail_absent(c, path, wte_name, err);
     if (!head)
         return fail(err, VKGPT_BAD_MODEL, "%s: tensor %s is absent, and tie_word_embeddings is false", path, head_name);
+    if (headless) c->config.tied_head = tied = true;
     int code = weight_take(&c->config, &slot_table, wte, &c->wte, err);
     if (!code) code = weight_take(&c->config, &slot_table, head, &c->head, err);
     if (code || !tied) return code;
@@ -380,7 +381,7 @@ static int directory_open(const char *dir, struct Checkpoint *checkpoint, char p
     return code ? code : tensors_read(dir, &checkpoint->table, path, err);
 }
 
-int checkpoint_open(const char *dir, struct Checkpoint *checkpoint, vkgpt_error *err)
+static int open_weights(const char *dir, bool headless, struct Checkpoint *checkpoint, vkgpt_error *err)
 {
     char path[PATH_BYTES];
     bool is_gguf;
@@ -388,11 +389,21 @@ int checkpoint_open(const char *dir, struct Checkpoint *checkpoint, vkgpt_error 
     name_of(dir, checkpoint->name, sizeof checkpoint->name);
     int code = gguf_path(dir, &is_gguf, path, err);
     if (!code) code = is_gguf ? gguf_open(path, checkpoint, err) : directory_open(dir, checkpoint, path, err);
-    if (!code) code = tables_fill(checkpoint, path, err);
+    if (!code) code = tables_fill(checkpoint, path, headless, err);
     if (!code) code = slots_fill(checkpoint, names_of(checkpoint)->model, "", checkpoint, path, err);
     if (!code) code = layers_fill(checkpoint, path, err);
     if (code) checkpoint_close(checkpoint);
     return code;
+}
+
+int checkpoint_open(const char *dir, struct Checkpoint *checkpoint, vkgpt_error *err)
+{
+    return open_weights(dir, false, checkpoint, err);
+}
+
+int checkpoint_open_headless(const char *dir, struct Checkpoint *checkpoint, vkgpt_error *err)
+{
+    return open_weights(dir, true, checkpoint, err);
 }
 
 void checkpoint_close(struct Checkpoint *checkpoint)

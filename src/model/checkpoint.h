@@ -81,6 +81,9 @@ struct Checkpoint {
 // and config.tied_head becomes false (as Hugging Face transformers 5 does; an equal copy stays tied).
 // Errors: VKGPT_BAD_FILE, VKGPT_BAD_MODEL, VKGPT_OUT_OF_MEMORY; the checkpoint is then closed.
 int checkpoint_open(const char *dir, struct Checkpoint *checkpoint, vkgpt_error *err);
+// The same for whoever does not run the head: it is the token table and tied, whatever the config says and the file
+// holds, since a class of another head may hold none.
+int checkpoint_open_headless(const char *dir, struct Checkpoint *checkpoint, vkgpt_error *err);
 void checkpoint_close(struct Checkpoint *checkpoint); // accepts a half-made or zeroed one
 
 // Elements [first, first + count) of row o of a weight (a vector has one row), widened to float. For an (in, out)
