@@ -261,6 +261,46 @@ typedef struct vkgpt_counters {
 } vkgpt_counters;
 vkgpt_counters vkgpt_session_counters(const vkgpt_session *session);
 
+// ----------------------------------------------------------------------------------------------- heads
+
+// What was trained on top of a checkpoint: a linear layer over the hidden state of one token (Radford et al. 2018,
+// section 3.2), as Hugging Face's classes for GPT-1, GPT-2, GPT-Neo and OPT have it.
+typedef struct vkgpt_head vkgpt_head;
+
+typedef enum vkgpt_head_kind {
+    VKGPT_HEAD_LABELS, // score.weight, of ...ForSequenceClassification: a score for each label
+    VKGPT_HEAD_CHOICE, // multiple_choice_head, of ...DoubleHeadsModel: one score for a sequence, against others'
+} vkgpt_head_kind;
+
+typedef enum vkgpt_head_problem { // what the scores were trained to mean: problem_type, or what follows from num_labels
+    VKGPT_HEAD_ONE_OF,  // softmax over the labels
+    VKGPT_HEAD_EACH,    // a sigmoid for each label
+    VKGPT_HEAD_NUMBERS, // the scores are the answer
+} vkgpt_head_problem;
+
+typedef struct vkgpt_head_info {
+    vkgpt_head_kind kind;
+    vkgpt_head_problem problem;
+    uint32_t scores;           // num_labels; 1 of VKGPT_HEAD_CHOICE
+    uint32_t hidden;           // width of what it reads: vkgpt_model_info.hidden
+    const char *const *labels; // id2label, `scores` of them; NULL of VKGPT_HEAD_CHOICE
+} vkgpt_head_info;
+
+// Reads the head of a Hugging Face directory; needs no device. Errors: those of vkgpt_model_open for its files, and
+// BAD_MODEL where there is no head, where its shape is not what config.json says, and where config.json asks for what
+// is not done (another class of head, another summary_type than cls_index, summary_use_proj or summary_proj_to_labels
+// false, another summary_activation than tanh or none), by name.
+int vkgpt_head_open(const char *dir, vkgpt_head **head, vkgpt_error *err);
+void vkgpt_head_close(vkgpt_head *head);
+const vkgpt_head_info *vkgpt_head_describe(const vkgpt_head *head);
+
+// The token of a sequence whose hidden state the head reads: the last one, for labels the last one that is not
+// pad_token_id (the first where all are), as in Hugging Face's classes. count is 1 at least.
+size_t vkgpt_head_position(const vkgpt_head *head, const uint32_t *ids, size_t count);
+
+// The scores (info.scores) of a hidden state (info.hidden). BAD_LOGITS where one is not finite.
+int vkgpt_head_scores(const vkgpt_head *head, const float *hidden, double *scores, vkgpt_error *err);
+
 // -------------------------------------------------------------------------------------------- selftest
 
 typedef struct vkgpt_selftest_result {
