@@ -15,7 +15,8 @@
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
 #define MISSING VKGPT_SOURCE_DIR "/no/such/place"
 
-static const char *const NAMES[] = {"generate", "logits", "perplexity", "tokenize", "detokenize", "devices", "bench", "selftest", "plan", "make-model"};
+static const char *const NAMES[] = {"generate", "logits", "perplexity", "tokenize", "detokenize", "devices", "bench", "selftest", "plan", "make-model",
+                                    "classify", "entail", "similar", "choose"};
 #define NAME_COUNT (sizeof NAMES / sizeof NAMES[0])
 
 // A file under the name of the test's process, removed by file_drop.
@@ -57,6 +58,15 @@ static void test_wrong_flags(void **state)
     assert_sentence(RUN("logits", "-o", "x.npy"), 2, "no text is given");
     assert_sentence(RUN("perplexity"), 2, "no text is given");
     assert_sentence(RUN("detokenize"), 2, "detokenize needs ids");
+    assert_sentence(RUN("classify"), 2, "no text is given");
+    assert_sentence(RUN("classify", "-p", "a", "--delimiter", "b"), 2, "--delimiter is a flag of other commands");
+    assert_sentence(RUN("classify", "-m", MISSING, "-p", "a"), 1, MISSING);
+    assert_sentence(RUN("entail", "--premise", "a"), 2, "entail needs --premise TEXT and --hypothesis TEXT");
+    assert_sentence(RUN("similar", "a"), 2, "similar needs two texts");
+    assert_sentence(RUN("similar", "a", "b", "c"), 2, "'c' stands alone");
+    assert_sentence(RUN("choose", "-p", "a", "--answer", "b"), 2, "choose needs two answers or more");
+    assert_sentence(RUN("choose", "--answer", "a", "--answer", "b"), 2, "no text is given");
+    assert_sentence(RUN("choose", "-p", "a", "--answer", ""), 2, "--answer needs a text that is not empty");
     assert_sentence(RUN("bench", "-p", "0", "-n", "0"), 2, "nothing to measure");
     assert_sentence(RUN("make-model"), 2, "make-model needs a preset: gpt2, gpt2-medium");
     assert_sentence(RUN("make-model", "gpt2"), 2, "-o DIR");

@@ -32,6 +32,10 @@ int selftest_main(const struct Options *options);
 int convert_main(const struct Options *options);
 int plan_main(const struct Options *options);
 int make_model_main(const struct Options *options);
+int classify_main(const struct Options *options);
+int entail_main(const struct Options *options);
+int similar_main(const struct Options *options);
+int choose_main(const struct Options *options);
 
 // Prints "vkgpt: SENTENCE" on stderr and returns EXIT_FAILED, or EXIT_USAGE for the second.
 int failed(const vkgpt_error *err);

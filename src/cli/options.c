@@ -9,25 +9,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_INPUT (GENERATE | LOGITS | PERPLEXITY | QUALITY | TOKENIZE)
-#define ID_INPUT (GENERATE | LOGITS | PERPLEXITY | QUALITY | DETOKENIZE)
-#define RUNS (GENERATE | LOGITS | PERPLEXITY | BENCH)
+#define PAIRS (ENTAIL | SIMILAR)
+#define HEADS (CLASSIFY | PAIRS | CHOOSE)
+#define TEXT_INPUT (GENERATE | LOGITS | PERPLEXITY | QUALITY | TOKENIZE | CLASSIFY | CHOOSE)
+#define ID_INPUT (GENERATE | LOGITS | PERPLEXITY | QUALITY | DETOKENIZE | CLASSIFY)
+#define RUNS (GENERATE | LOGITS | PERPLEXITY | BENCH | HEADS)
 #define ALL (~0u)
 #define AT(member) offsetof(struct Options, member)
 #define UP_TO(low_, high_) .low = (low_), .high = (high_)
 #define WITHIN(least_, most_) .least = (least_), .most = (most_)
 
 const struct Flag FLAGS[] = {
-    {GENERATE | LOGITS | TOKENIZE, FLAG_TEXT, {"-p", "--prompt"}, "TEXT", AT(prompt),
+    {GENERATE | LOGITS | TOKENIZE | CLASSIFY | CHOOSE, FLAG_TEXT, {"-p", "--prompt"}, "TEXT", AT(prompt),
      .help = "the text, taken literally unless -e is given"},
     {TEXT_INPUT, FLAG_FILE, {"-f", "--file"}, "FILE", AT(file),
      .help = "the text from a file: its bytes as they are, the last newline included"},
     {ID_INPUT, FLAG_TEXT, {"--ids"}, "1,2,3", AT(ids), .help = "token ids in place of text"},
     {ID_INPUT, FLAG_FILE, {"--ids-file"}, "FILE", AT(ids_file),
      .help = "token ids from a file, separated by white space or commas"},
-    {GENERATE | LOGITS | TOKENIZE, FLAG_SWITCH, {"-e", "--escape"}, NULL, AT(escape),
-     .help = "\\n, \\r, \\t, \\', \\\", \\\\ and \\xHH in -p and -r are escapes"},
-    {TEXT_INPUT, FLAG_SWITCH, {"--no-special", "--no-parse-special"}, NULL, AT(no_special),
+    {ENTAIL, FLAG_TEXT, {"--premise"}, "TEXT", AT(premise), .help = "the text that is given"},
+    {ENTAIL, FLAG_TEXT, {"--hypothesis"}, "TEXT", AT(hypothesis), .help = "the text that may follow from it"},
+    {SIMILAR, FLAG_WORD, {"FIRST"}, NULL, AT(first), .help = "one text"},
+    {SIMILAR, FLAG_WORD, {"SECOND"}, NULL, AT(second), .help = "the other"},
+    {SIMILAR, FLAG_TEXT, {"--first"}, "TEXT", AT(first), .help = "likewise, also where it begins with a dash"},
+    {SIMILAR, FLAG_TEXT, {"--second"}, "TEXT", AT(second), .help = "likewise"},
+    {CHOOSE, FLAG_ANSWER, {"--answer"}, "TEXT", 0, .help = "an answer to choose from; given once for each"},
+    {GENERATE | LOGITS | TOKENIZE | HEADS, FLAG_SWITCH, {"-e", "--escape"}, NULL, AT(escape),
+     .help = "\\n, \\r, \\t, \\', \\\", \\\\ and \\xHH in texts given by flags are escapes"},
+    {TEXT_INPUT | PAIRS, FLAG_SWITCH, {"--no-special", "--no-parse-special"}, NULL, AT(no_special),
      .help = "special tokens such as <|endoftext|> in the text are plain text"},
 
     {GENERATE, FLAG_INT, {"-n", "--predict", "--n-predict"}, "N", AT(predict), UP_TO(-1, INT32_MAX),
@@ -56,6 +65,11 @@ const struct Flag FLAGS[] = {
     {LOGITS, FLAG_SWITCH, {"--last"}, NULL, AT(last), .help = "only the last token's row"},
     {PERPLEXITY, FLAG_INT, {"--stride", "--ppl-stride"}, "N", AT(stride), UP_TO(1, INT32_MAX),
      .help = "tokens that each window moves on, for texts longer than the context (half of it)"},
+
+    {HEADS, FLAG_TEXT, {"--start"}, "TOKEN", AT(start),
+     .help = "the token before the text; '' is none (_start_, where the tokenizer has it)"},
+    {PAIRS | CHOOSE, FLAG_TEXT, {"--delimiter"}, "TOKEN", AT(delimiter), .help = "the token between two texts, likewise (_delimiter_)"},
+    {HEADS, FLAG_TEXT, {"--extract"}, "TOKEN", AT(extract), .help = "the token behind the text, likewise (_classify_)"},
 
     {BENCH, FLAG_INT, {"-p", "--n-prompt"}, "N", AT(bench_prompt), UP_TO(0, INT32_MAX),
      .help = "tokens of the prompt test; 0: none (512)"},
@@ -104,7 +118,7 @@ const struct Flag FLAGS[] = {
      .help = "of one device's memory, such as 900GB/s, for the least time per token (900GB/s, a V100)"},
     {PLAN, FLAG_SWITCH, {"--explain"}, NULL, AT(explain), .help = "name the formula of each number"},
 
-    {GENERATE | PERPLEXITY | QUALITY | TOKENIZE | DEVICES | PLAN, FLAG_SWITCH, {"--json"}, NULL, AT(json),
+    {GENERATE | PERPLEXITY | QUALITY | TOKENIZE | DEVICES | PLAN | HEADS, FLAG_SWITCH, {"--json"}, NULL, AT(json),
      .help = "print one JSON object"},
 
     {RUNS | QUALITY, FLAG_INT, {"-c", "--ctx-size"}, "N", AT(context), UP_TO(0, INT32_MAX),
@@ -240,11 +254,11 @@ static bool read_choice(struct Parse *parse, const struct Flag *flag, const char
     return wrong(parse, "%s is '%s', it has to be one of %s", name, text, flag->value);
 }
 
-static bool add_stop(struct Parse *parse, struct Options *options, const char *name, const char *text)
+static bool add_text(struct Parse *parse, const char **texts, size_t *count, size_t most, const char *name, const char *text)
 {
     if (!*text) return wrong(parse, "%s needs a text that is not empty", name);
-    if (options->stop_count == MAX_STOPS) return wrong(parse, "%s can be given %d times at most", name, MAX_STOPS);
-    options->stops[options->stop_count++] = text;
+    if (*count == most) return wrong(parse, "%s can be given %zu times at most", name, most);
+    texts[(*count)++] = text;
     return true;
 }
 
@@ -256,7 +270,8 @@ static bool set_value(struct Parse *parse, struct Options *options, const struct
     case FLAG_REAL: return read_real(parse, flag, name, text, member);
     case FLAG_BYTES: return read_bytes(parse, flag, name, text, member);
     case FLAG_CHOICE: return read_choice(parse, flag, name, text, member);
-    case FLAG_STOP: return add_stop(parse, options, name, text);
+    case FLAG_STOP: return add_text(parse, options->stops, &options->stop_count, MAX_STOPS, name, text);
+    case FLAG_ANSWER: return add_text(parse, options->answers, &options->answer_count, MAX_ANSWERS, name, text);
     default: *(const char **)member = text; return true;
     }
 }

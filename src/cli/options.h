@@ -17,9 +17,14 @@ enum CommandBit {
     PLAN = 1 << 8,
     MAKE_MODEL = 1 << 9,
     CONVERT = 1 << 10,
+    CLASSIFY = 1 << 20,
+    ENTAIL = 1 << 21,
+    SIMILAR = 1 << 22,
+    CHOOSE = 1 << 23,
 };
 
 #define MAX_STOPS 64
+#define MAX_ANSWERS 64
 
 // NULL or 0 where a flag was not given, unless the table has a default.
 struct Options {
@@ -44,6 +49,11 @@ struct Options {
     int64_t stride; // 0: half the context
     const char *report;
     int convert_type; // enum ConvertType
+    // classify, entail, similar, choose
+    const char *premise, *hypothesis, *first, *second;
+    const char *start, *delimiter, *extract; // special tokens; "": none
+    const char *answers[MAX_ANSWERS];
+    size_t answer_count;
     // bench: -1 where the size is left to the model's context
     int64_t bench_prompt, bench_predict, bench_depth, repetitions;
     int bench_format; // enum BenchFormat
@@ -69,6 +79,7 @@ enum FlagKind {
     FLAG_CHOICE, // int: the place in `value`, "a|b|c"
     FLAG_WORD,   // const char *: a value that stands alone; names[0] is what --help calls it
     FLAG_STOP,   // one more of Options.stops
+    FLAG_ANSWER, // one more of Options.answers
 };
 
 #define FLAG_MAX_NAMES 4
