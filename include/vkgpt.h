@@ -198,6 +198,25 @@ int vkgpt_logits(vkgpt_session *session, const uint32_t *ids, size_t count,
                  bool (*on_rows)(void *user, const float *logits, size_t first, size_t rows), void *user,
                  vkgpt_error *err);
 
+// What vkgpt_score is given: a context and a continuation of it, in one array.
+typedef struct vkgpt_continuation {
+    const uint32_t *ids;   // (count): the context's tokens, then the continuation's; ids below the model's vocab
+    size_t count, context; // tokens in all, and of the context: 1 <= context < count <= the session's context + 1
+} vkgpt_continuation;
+
+typedef struct vkgpt_scored {
+    double logprob; // the sum of log softmax of the continuation's tokens, in nats
+    bool greedy;    // every one of them was the likeliest token at its place, the lowest id on ties
+} vkgpt_scored;
+
+// Scores continuations: the log likelihood of each, given its context. scored[i] answers continuations[i]. Where
+// there is no context, the model's bos or eos token stands for it. The last token is only foretold, never read,
+// so that one token more fits than the session has positions. Continuations may come in any order; those that
+// begin alike share what is in the cache, and cost least as neighbours. The session is rewound to 0 first, and left
+// empty. On an error (an argument that is out of range, BAD_LOGITS) scored is undefined.
+int vkgpt_score(vkgpt_session *session, const vkgpt_continuation *continuations, size_t count, vkgpt_scored *scored,
+                vkgpt_error *err);
+
 // Counters since the session was opened, for benchmarks and for the test that a token costs the host nothing.
 typedef struct vkgpt_counters {
     uint64_t submissions, tokens_decoded, tokens_prefilled;
