@@ -12,7 +12,7 @@
 #define WRITES (GENERATE | TASK)
 #define TEXT_INPUT (WRITES | LOGITS | PERPLEXITY | QUALITY | TOKENIZE)
 #define ID_INPUT (GENERATE | LOGITS | PERPLEXITY | QUALITY | DETOKENIZE)
-#define RUNS (WRITES | LOGITS | PERPLEXITY | BENCH)
+#define RUNS (WRITES | EVAL | LOGITS | PERPLEXITY | BENCH)
 #define ALL (~0u)
 #define AT(member) offsetof(struct Options, member)
 #define UP_TO(low_, high_) .low = (low_), .high = (high_)
@@ -56,6 +56,12 @@ const struct Flag FLAGS[] = {
      .help = "tokens that the penalty looks back on; -1: the context (64)"},
     {WRITES, FLAG_INT, {"-s", "--seed"}, "N", AT(seed), UP_TO(-1, INT64_MAX),
      .help = "of the random numbers; -1: a new one each time (-1)"},
+
+    {EVAL, FLAG_TEXT, {"--tasks"}, "NAME:FILE,...", AT(tasks),
+     .help = "lambada, hellaswag, piqa, arc_easy, arc_challenge, winogrande, wikitext, each with the file of its items"},
+    {EVAL, FLAG_INT, {"--limit"}, "N", AT(limit), UP_TO(0, INT32_MAX), .help = "the first N items of each task; 0: all (0)"},
+    {EVAL, FLAG_FILE, {"--resume"}, "FILE", AT(resume),
+     .help = "keep the result of every item in FILE, and go on from what it holds"},
 
     {LOGITS, FLAG_FILE, {"-o", "--output"}, "OUT.npy", AT(output),
      .help = "the file to write, exactly this name: float32, (tokens, vocab)"},
@@ -110,7 +116,7 @@ const struct Flag FLAGS[] = {
      .help = "of one device's memory, such as 900GB/s, for the least time per token (900GB/s, a V100)"},
     {PLAN, FLAG_SWITCH, {"--explain"}, NULL, AT(explain), .help = "name the formula of each number"},
 
-    {WRITES | PERPLEXITY | QUALITY | TOKENIZE | DEVICES | PLAN, FLAG_SWITCH, {"--json"}, NULL, AT(json),
+    {WRITES | EVAL | PERPLEXITY | QUALITY | TOKENIZE | DEVICES | PLAN, FLAG_SWITCH, {"--json"}, NULL, AT(json),
      .help = "print one JSON object"},
 
     {RUNS | QUALITY, FLAG_INT, {"-c", "--ctx-size"}, "N", AT(context), UP_TO(0, INT32_MAX),

@@ -18,6 +18,7 @@ enum CommandBit {
     MAKE_MODEL = 1 << 9,
     CONVERT = 1 << 10,
     TASK = 1 << 16,
+    EVAL = 1 << 17,
 };
 
 #define MAX_STOPS 64
@@ -45,6 +46,9 @@ struct Options {
     const char *task, *fields[MAX_FIELDS]; // name=value
     size_t field_count;
     bool list, show;
+    // eval
+    const char *tasks, *resume;
+    int64_t limit; // 0: all items
     // logits, perplexity, selftest
     const char *output;
     bool last;

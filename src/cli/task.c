@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "cli/blanks.h"
 #include "cli/cli.h"
 #include "cli/generation.h"
 #include "cli/model_path.h"
 #include "cli/print_json.h"
+#include "cli/task_answers.h"
 #include "cli/task_file.h"
 
 #define TASKS "models/tasks"
@@ -79,7 +81,8 @@ struct Job {
     struct Task task;
     struct Buffer values[TASK_MAX_FIELDS];
     bool given[TASK_MAX_FIELDS];
-    struct Input input; // the prompt
+    struct Input input; // the prompt, up to its gap
+    struct Answers answers;
 };
 
 // name=text, or name=@file
@@ -194,17 +197,57 @@ static int write_answer(struct Job *job)
     return status;
 }
 
+static int choose_answer(struct Job *job)
+{
+    struct Run run;
+    vkgpt_error err;
+    int code = run_open(&run, &job->options, true, &err);
+    if (!code) code = answers_score(&job->answers, &job->task, &run, &job->options, &err);
+    int status = code ? failed(&err) : answers_print(&job->answers, &run, &job->options, json_task(job));
+    run_close(&run);
+    return status;
+}
+
+// ---------------------------------------------------------------------------------------------- the task
+
+// The prompt, and the answers where the task gives some.
+static int fill(struct Job *job, vkgpt_error *err)
+{
+    const struct Task *task = &job->task;
+    struct Buffer behind = {0}, list = {0};
+    job->input = (struct Input){.name = task->path};
+    task_fill(task, job->values, &job->input.text);
+    task_fill_answers(task, job->values, &list);
+    int code = task_cut_gap(task, &job->input.text, &behind, err);
+    if (!code) code = answers_read(&job->answers, task, &list, &job->input.text, &behind, err);
+    if (!code && !job->answers.count && task->gap.bytes) // a word that is written brings its own space
+        buffer_cut(&job->input.text, job->input.text.bytes - blanks_at_end(job->input.text.data, job->input.text.bytes));
+    buffer_free(&behind);
+    buffer_free(&list);
+    return code;
+}
+
+// The prompt, exactly; where answers are given, the prompt with each of them.
+static int show(const struct Job *job)
+{
+    const struct Buffer *prompt = &job->input.text;
+    size_t count = job->answers.count ? job->answers.count : 1;
+    for (size_t i = 0; i < count; i++) {
+        fwrite(prompt->data, 1, prompt->bytes, stdout);
+        if (job->answers.count) printf("%s\n", job->answers.list[i].continuation.data);
+    }
+    return finish_output(EXIT_OK);
+}
+
 static int run_task(struct Job *job)
 {
     vkgpt_error err;
     if (task_settings(&job->task, &job->options, &err)) return failed(&err);
     int status = read_fields(job, &err);
     if (status) return status;
-    job->input = (struct Input){.name = job->task.path};
-    task_fill(&job->task, job->values, &job->input.text);
-    if (!job->options.show) return write_answer(job);
-    fwrite(job->input.text.data, 1, job->input.text.bytes, stdout);
-    return finish_output(EXIT_OK);
+    if (fill(job, &err)) return failed(&err);
+    if (job->options.show) return show(job);
+    return job->answers.count ? choose_answer(job) : write_answer(job);
 }
 
 int task_main(const struct Options *options)
@@ -220,6 +263,7 @@ int task_main(const struct Options *options)
 
     for (size_t i = 0; i < TASK_MAX_FIELDS; i++) buffer_free(&job.values[i]);
     input_free(&job.input);
+    answers_free(&job.answers);
     task_free(&job.task);
     return status;
 }

@@ -299,7 +299,7 @@ void task_fill(const struct Task *task, const struct Buffer *values, struct Buff
 void task_fill_answers(const struct Task *task, const struct Buffer *values, struct Buffer *answers)
 {
     const char *at = task->answers.data;
-    fill_line(task, at, at + task->answers.bytes, values, answers);
+    if (at) fill_line(task, at, at + task->answers.bytes, values, answers);
     buffer_add(answers, "", 0);
 }
 
