@@ -9,46 +9,52 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_INPUT (GENERATE | LOGITS | PERPLEXITY | QUALITY | TOKENIZE)
+#define WRITES (GENERATE | TASK)
+#define TEXT_INPUT (WRITES | LOGITS | PERPLEXITY | QUALITY | TOKENIZE)
 #define ID_INPUT (GENERATE | LOGITS | PERPLEXITY | QUALITY | DETOKENIZE)
-#define RUNS (GENERATE | LOGITS | PERPLEXITY | BENCH)
+#define RUNS (WRITES | LOGITS | PERPLEXITY | BENCH)
 #define ALL (~0u)
 #define AT(member) offsetof(struct Options, member)
 #define UP_TO(low_, high_) .low = (low_), .high = (high_)
 #define WITHIN(least_, most_) .least = (least_), .most = (most_)
 
 const struct Flag FLAGS[] = {
-    {GENERATE | LOGITS | TOKENIZE, FLAG_TEXT, {"-p", "--prompt"}, "TEXT", AT(prompt),
+    {TASK, FLAG_WORD, {"TASK"}, NULL, AT(task), .help = "the name of one that comes with vkgpt, or a file of your own: my.task, ./mine"},
+    {TASK, FLAG_SWITCH, {"--list"}, NULL, AT(list), .help = "the tasks that come with vkgpt, and their fields; needs no device"},
+    {TASK, FLAG_SWITCH, {"--show"}, NULL, AT(show), .help = "print the prompt exactly as the model would get it; needs no device"},
+    {TASK, FLAG_FIELD, {"--field"}, "NAME=TEXT", 0,
+     .help = "one of the task's fields; NAME=@FILE reads it from a file; -p, -f or stdin are the first field's"},
+    {WRITES | LOGITS | TOKENIZE, FLAG_TEXT, {"-p", "--prompt"}, "TEXT", AT(prompt),
      .help = "the text, taken literally unless -e is given"},
     {TEXT_INPUT, FLAG_FILE, {"-f", "--file"}, "FILE", AT(file),
      .help = "the text from a file: its bytes as they are, the last newline included"},
     {ID_INPUT, FLAG_TEXT, {"--ids"}, "1,2,3", AT(ids), .help = "token ids in place of text"},
     {ID_INPUT, FLAG_FILE, {"--ids-file"}, "FILE", AT(ids_file),
      .help = "token ids from a file, separated by white space or commas"},
-    {GENERATE | LOGITS | TOKENIZE, FLAG_SWITCH, {"-e", "--escape"}, NULL, AT(escape),
+    {WRITES | LOGITS | TOKENIZE, FLAG_SWITCH, {"-e", "--escape"}, NULL, AT(escape),
      .help = "\\n, \\r, \\t, \\', \\\", \\\\ and \\xHH in -p and -r are escapes"},
     {TEXT_INPUT, FLAG_SWITCH, {"--no-special", "--no-parse-special"}, NULL, AT(no_special),
      .help = "special tokens such as <|endoftext|> in the text are plain text"},
 
-    {GENERATE, FLAG_INT, {"-n", "--predict", "--n-predict"}, "N", AT(predict), UP_TO(-1, INT32_MAX),
+    {WRITES, FLAG_INT, {"-n", "--predict", "--n-predict"}, "N", AT(predict), UP_TO(-1, INT32_MAX),
      .help = "new tokens at most; -1: until the context is full (256)"},
-    {GENERATE, FLAG_STOP, {"-r", "--reverse-prompt"}, "STOP", 0,
+    {WRITES, FLAG_STOP, {"-r", "--reverse-prompt"}, "STOP", 0,
      .help = "stop where this text appears, and do not print it; may be given several times"},
-    {GENERATE, FLAG_SWITCH, {"--ignore-eos"}, NULL, AT(ignore_eos), .help = "go on past the model's end token"},
-    {GENERATE, FLAG_SWITCH, {"--echo"}, NULL, AT(echo), .help = "print the prompt before the new text"},
-    {GENERATE, FLAG_REAL, {"--temp", "--temperature"}, "T", AT(temperature), WITHIN(0, 1000),
+    {WRITES, FLAG_SWITCH, {"--ignore-eos"}, NULL, AT(ignore_eos), .help = "go on past the model's end token"},
+    {WRITES, FLAG_SWITCH, {"--echo"}, NULL, AT(echo), .help = "print the prompt before the new text"},
+    {WRITES, FLAG_REAL, {"--temp", "--temperature"}, "T", AT(temperature), WITHIN(0, 1000),
      .help = "temperature; 0 takes the likeliest token (0.8)"},
-    {GENERATE, FLAG_INT, {"--top-k"}, "K", AT(top_k), UP_TO(0, INT32_MAX),
+    {WRITES, FLAG_INT, {"--top-k"}, "K", AT(top_k), UP_TO(0, INT32_MAX),
      .help = "sample from the K likeliest tokens; 0: from all (40)"},
-    {GENERATE, FLAG_REAL, {"--top-p"}, "P", AT(top_p), WITHIN(0, 1),
+    {WRITES, FLAG_REAL, {"--top-p"}, "P", AT(top_p), WITHIN(0, 1),
      .help = "sample from the fewest tokens whose probabilities reach P; 1: off (0.95)"},
-    {GENERATE, FLAG_REAL, {"--min-p"}, "P", AT(min_p), WITHIN(0, 1),
+    {WRITES, FLAG_REAL, {"--min-p"}, "P", AT(min_p), WITHIN(0, 1),
      .help = "drop tokens less likely than P times the likeliest; 0: off (0.05)"},
-    {GENERATE, FLAG_REAL, {"--repeat-penalty"}, "X", AT(repeat_penalty), WITHIN(0.001, 1000),
+    {WRITES, FLAG_REAL, {"--repeat-penalty"}, "X", AT(repeat_penalty), WITHIN(0.001, 1000),
      .help = "make recent tokens less likely; 1: off (1)"},
-    {GENERATE, FLAG_INT, {"--repeat-last-n"}, "N", AT(repeat_last_n), UP_TO(-1, INT32_MAX),
+    {WRITES, FLAG_INT, {"--repeat-last-n"}, "N", AT(repeat_last_n), UP_TO(-1, INT32_MAX),
      .help = "tokens that the penalty looks back on; -1: the context (64)"},
-    {GENERATE, FLAG_INT, {"-s", "--seed"}, "N", AT(seed), UP_TO(-1, INT64_MAX),
+    {WRITES, FLAG_INT, {"-s", "--seed"}, "N", AT(seed), UP_TO(-1, INT64_MAX),
      .help = "of the random numbers; -1: a new one each time (-1)"},
 
     {LOGITS, FLAG_FILE, {"-o", "--output"}, "OUT.npy", AT(output),
@@ -104,7 +110,7 @@ const struct Flag FLAGS[] = {
      .help = "of one device's memory, such as 900GB/s, for the least time per token (900GB/s, a V100)"},
     {PLAN, FLAG_SWITCH, {"--explain"}, NULL, AT(explain), .help = "name the formula of each number"},
 
-    {GENERATE | PERPLEXITY | QUALITY | TOKENIZE | DEVICES | PLAN, FLAG_SWITCH, {"--json"}, NULL, AT(json),
+    {WRITES | PERPLEXITY | QUALITY | TOKENIZE | DEVICES | PLAN, FLAG_SWITCH, {"--json"}, NULL, AT(json),
      .help = "print one JSON object"},
 
     {RUNS | QUALITY, FLAG_INT, {"-c", "--ctx-size"}, "N", AT(context), UP_TO(0, INT32_MAX),
@@ -112,7 +118,7 @@ const struct Flag FLAGS[] = {
     {RUNS, FLAG_CHOICE, {"--weights"}, "auto|f32|f16|q8_0|q4_0|q4_k", AT(weights),
      .help = "format of the matrices on the device, quantised at load; auto: f16 (auto)"},
     {RUNS, FLAG_CHOICE, {"--kv"}, "auto|f32|f16", AT(kv), .help = "format of the KV cache; auto: f16 (auto)"},
-    {GENERATE | BENCH, FLAG_INT, {"--submit"}, "N", AT(submit), UP_TO(0, 32),
+    {WRITES | BENCH, FLAG_INT, {"--submit"}, "N", AT(submit), UP_TO(0, 32),
      .help = "tokens per submission to the device; 0: about 100 ms of work (0)"},
 
     {ALL, FLAG_DIR, {"-m", "--model"}, "DIR", AT(model),
@@ -123,6 +129,7 @@ const struct Flag FLAGS[] = {
     {ALL, FLAG_SWITCH, {"-h", "--help"}, NULL, AT(help), .help = "this text"},
     {0},
 };
+_Static_assert(sizeof FLAGS / sizeof FLAGS[0] <= MAX_FLAGS, "Options.given has a place for each flag");
 
 struct Options options_default(void)
 {
@@ -242,6 +249,14 @@ static bool add_stop(struct Parse *parse, struct Options *options, const char *n
     return true;
 }
 
+static bool add_field(struct Parse *parse, struct Options *options, const char *name, const char *text)
+{
+    if (!strchr(text, '=')) return wrong(parse, "%s takes NAME=TEXT, not '%s'", name, text);
+    if (options->field_count == MAX_FIELDS) return wrong(parse, "%s can be given %d times at most", name, MAX_FIELDS);
+    options->fields[options->field_count++] = text;
+    return true;
+}
+
 static bool set_value(struct Parse *parse, struct Options *options, const struct Flag *flag, const char *name, const char *text)
 {
     void *member = (char *)options + flag->offset;
@@ -251,6 +266,7 @@ static bool set_value(struct Parse *parse, struct Options *options, const struct
     case FLAG_BYTES: return read_bytes(parse, flag, name, text, member);
     case FLAG_CHOICE: return read_choice(parse, flag, name, text, member);
     case FLAG_STOP: return add_stop(parse, options, name, text);
+    case FLAG_FIELD: return add_field(parse, options, name, text);
     default: *(const char **)member = text; return true;
     }
 }
@@ -303,6 +319,7 @@ bool options_parse(enum CommandBit command, int argc, char **argv, struct Option
         const struct Flag *flag = find_flag(command, argument, length);
         if (!flag) return unknown(&parse, argument, length);
 
+        options->given[flag - FLAGS] = true;
         char name[32];
         snprintf(name, sizeof name, "%.*s", (int)length, argument);
         if (flag->kind == FLAG_SWITCH) {
@@ -315,4 +332,15 @@ bool options_parse(enum CommandBit command, int argc, char **argv, struct Option
         if (!set_value(&parse, options, flag, name, value)) return false;
     }
     return true;
+}
+
+bool options_preset(enum CommandBit command, struct Options *options, const char *name, const char *value, char *sentence, size_t size)
+{
+    struct Parse parse = {sentence, size};
+    char spelled[32];
+    snprintf(spelled, sizeof spelled, "%s%s", name[1] ? "--" : "-", name);
+    const struct Flag *flag = find_flag(command, spelled, strlen(spelled));
+    if (!flag) return wrong(&parse, "there is no flag %s", spelled);
+    struct Options unused = *options;
+    return set_value(&parse, options->given[flag - FLAGS] ? &unused : options, flag, name, value);
 }

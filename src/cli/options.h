@@ -17,9 +17,12 @@ enum CommandBit {
     PLAN = 1 << 8,
     MAKE_MODEL = 1 << 9,
     CONVERT = 1 << 10,
+    TASK = 1 << 16,
 };
 
 #define MAX_STOPS 64
+#define MAX_FIELDS 64
+#define MAX_FLAGS 128
 
 // NULL or 0 where a flag was not given, unless the table has a default.
 struct Options {
@@ -38,6 +41,10 @@ struct Options {
     bool ignore_eos, echo, json;
     const char *stops[MAX_STOPS];
     size_t stop_count;
+    // task
+    const char *task, *fields[MAX_FIELDS]; // name=value
+    size_t field_count;
+    bool list, show;
     // logits, perplexity, selftest
     const char *output;
     bool last;
@@ -56,6 +63,7 @@ struct Options {
     int64_t layers, heads, dim, inner, positions, vocab;            // 0: the preset's
     int64_t model_seed, shards;
     int dtype;                                                      // the place in f16|f32|bf16
+    bool given[MAX_FLAGS];                                          // by the command line; as the table FLAGS
 };
 
 enum FlagKind {
@@ -69,6 +77,7 @@ enum FlagKind {
     FLAG_CHOICE, // int: the place in `value`, "a|b|c"
     FLAG_WORD,   // const char *: a value that stands alone; names[0] is what --help calls it
     FLAG_STOP,   // one more of Options.stops
+    FLAG_FIELD,  // one more of Options.fields
 };
 
 #define FLAG_MAX_NAMES 4
@@ -92,5 +101,9 @@ struct Options options_default(void);
 // Reads the flags of one command from argv[0 .. argc). On false, `sentence` says what is wrong.
 bool options_parse(enum CommandBit command, int argc, char **argv, struct Options *options,
                    char *sentence, size_t size);
+
+// Sets a flag, named without its hyphens, where the command line did not: a task's own default.
+bool options_preset(enum CommandBit command, struct Options *options, const char *name, const char *value,
+                    char *sentence, size_t size);
 
 #endif
