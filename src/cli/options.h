@@ -18,10 +18,12 @@ enum CommandBit {
     MAKE_MODEL = 1 << 9,
     CONVERT = 1 << 10,
     TASK = 1 << 16,
+    SCORE = 1 << 20,
 };
 
 #define MAX_STOPS 64
 #define MAX_FIELDS 64
+#define MAX_CONTINUATIONS 1024
 #define MAX_FLAGS 128
 
 // NULL or 0 where a flag was not given, unless the table has a default.
@@ -45,6 +47,10 @@ struct Options {
     const char *task, *fields[MAX_FIELDS]; // name=value
     size_t field_count;
     bool list, show;
+    // score
+    const char *continuations[MAX_CONTINUATIONS];
+    size_t continuation_count;
+    int normalize; // the place in none|tokens|bytes
     // logits, perplexity, selftest
     const char *output;
     bool last;
@@ -78,6 +84,7 @@ enum FlagKind {
     FLAG_WORD,   // const char *: a value that stands alone; names[0] is what --help calls it
     FLAG_STOP,   // one more of Options.stops
     FLAG_FIELD,  // one more of Options.fields
+    FLAG_CONTINUATION, // one more of Options.continuations
 };
 
 #define FLAG_MAX_NAMES 4
