@@ -12,7 +12,7 @@
 #define WRITES (GENERATE | TASK)
 #define TEXT_INPUT (WRITES | SCORE | LOGITS | PERPLEXITY | QUALITY | TOKENIZE)
 #define ID_INPUT (GENERATE | LOGITS | PERPLEXITY | QUALITY | DETOKENIZE)
-#define RUNS (WRITES | SCORE | LOGITS | PERPLEXITY | BENCH)
+#define RUNS (WRITES | SCORE | FEW_SHOT | LOGITS | PERPLEXITY | BENCH)
 #define ALL (~0u)
 #define AT(member) offsetof(struct Options, member)
 #define UP_TO(low_, high_) .low = (low_), .high = (high_)
@@ -31,9 +31,9 @@ const struct Flag FLAGS[] = {
     {ID_INPUT, FLAG_TEXT, {"--ids"}, "1,2,3", AT(ids), .help = "token ids in place of text"},
     {ID_INPUT, FLAG_FILE, {"--ids-file"}, "FILE", AT(ids_file),
      .help = "token ids from a file, separated by white space or commas"},
-    {WRITES | SCORE | LOGITS | TOKENIZE, FLAG_SWITCH, {"-e", "--escape"}, NULL, AT(escape),
+    {WRITES | SCORE | FEW_SHOT | LOGITS | TOKENIZE, FLAG_SWITCH, {"-e", "--escape"}, NULL, AT(escape),
      .help = "\\n, \\r, \\t, \\', \\\", \\\\ and \\xHH in a text that a flag gives are escapes"},
-    {TEXT_INPUT, FLAG_SWITCH, {"--no-special", "--no-parse-special"}, NULL, AT(no_special),
+    {TEXT_INPUT | FEW_SHOT, FLAG_SWITCH, {"--no-special", "--no-parse-special"}, NULL, AT(no_special),
      .help = "special tokens such as <|endoftext|> in the text are plain text"},
 
     {WRITES, FLAG_INT, {"-n", "--predict", "--n-predict"}, "N", AT(predict), UP_TO(-1, INT32_MAX),
@@ -61,6 +61,24 @@ const struct Flag FLAGS[] = {
      .help = "what may stand behind the context; given several times, the likeliest is marked"},
     {SCORE, FLAG_CHOICE, {"--normalize"}, "none|tokens|bytes", AT(normalize),
      .help = "compare the log likelihoods as they are, or divided by the continuation's tokens or bytes (none)"},
+
+    {FEW_SHOT, FLAG_FILE, {"--task"}, "FILE", AT(task_file),
+     .help = "the items, one JSON object per line (.jsonl, .jsonl.gz), or the name of a task that comes with vkgpt"},
+    {FEW_SHOT, FLAG_TEXT, {"-k", "--shots"}, "0,1,2,...", AT(shots), .help = "examples in the prompt; several numbers make a curve (0)"},
+    {FEW_SHOT, FLAG_FILE, {"--examples"}, "FILE", AT(examples), .help = "draw the examples from this file, and not from the other items of the task"},
+    {FEW_SHOT, FLAG_INT, {"-s", "--seed"}, "N", AT(draw_seed), UP_TO(0, INT64_MAX), .help = "of the examples drawn (0)"},
+    {FEW_SHOT, FLAG_INT, {"--limit"}, "N", AT(limit), UP_TO(0, INT64_MAX), .help = "run the first N items only; 0: all (0)"},
+    {FEW_SHOT, FLAG_CHOICE, {"--measure"}, "auto|exact|f1|choice|per-token|unconditional", AT(measure),
+     .help = "what the curve shows; auto: exact for written answers, choice for chosen ones (auto)"},
+    {FEW_SHOT, FLAG_TEXT, {"--description"}, "TEXT", AT(description), .help = "what the prompt begins with (the task's own)"},
+    {FEW_SHOT, FLAG_TEXT, {"--separator"}, "TEXT", AT(separator),
+     .help = "between examples (an empty line, where they begin with no line break of their own)"},
+    {FEW_SHOT, FLAG_TEXT, {"--answer-context"}, "TEXT", AT(answer_context),
+     .help = "what stands before an answer for its unconditional likelihood (A: where the contexts end so, else Answer:)"},
+    {FEW_SHOT, FLAG_INT, {"-n", "--predict"}, "N", AT(answer_tokens), UP_TO(0, INT32_MAX),
+     .help = "tokens of a written answer at most; 0: twice the longest right one, and 8 (0)"},
+    {FEW_SHOT, FLAG_SWITCH, {"--show"}, NULL, AT(show), .help = "print the prompts exactly as the model would get them; needs no device"},
+    {FEW_SHOT, FLAG_FILE, {"--plot"}, "FILE.svg", AT(plot), .help = "draw the curve"},
 
     {LOGITS, FLAG_FILE, {"-o", "--output"}, "OUT.npy", AT(output),
      .help = "the file to write, exactly this name: float32, (tokens, vocab)"},
@@ -115,7 +133,7 @@ const struct Flag FLAGS[] = {
      .help = "of one device's memory, such as 900GB/s, for the least time per token (900GB/s, a V100)"},
     {PLAN, FLAG_SWITCH, {"--explain"}, NULL, AT(explain), .help = "name the formula of each number"},
 
-    {WRITES | SCORE | PERPLEXITY | QUALITY | TOKENIZE | DEVICES | PLAN, FLAG_SWITCH, {"--json"}, NULL, AT(json),
+    {WRITES | SCORE | FEW_SHOT | PERPLEXITY | QUALITY | TOKENIZE | DEVICES | PLAN, FLAG_SWITCH, {"--json"}, NULL, AT(json),
      .help = "print one JSON object"},
 
     {RUNS | QUALITY, FLAG_INT, {"-c", "--ctx-size"}, "N", AT(context), UP_TO(0, INT32_MAX),

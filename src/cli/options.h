@@ -19,6 +19,7 @@ enum CommandBit {
     CONVERT = 1 << 10,
     TASK = 1 << 16,
     SCORE = 1 << 20,
+    FEW_SHOT = 1 << 21,
 };
 
 #define MAX_STOPS 64
@@ -51,6 +52,10 @@ struct Options {
     const char *continuations[MAX_CONTINUATIONS];
     size_t continuation_count;
     int normalize; // the place in none|tokens|bytes
+    // few-shot
+    const char *task_file, *examples, *shots, *description, *separator, *answer_context, *plot;
+    int measure; // enum Measure + 1; 0: by the task
+    int64_t draw_seed, limit, answer_tokens;
     // logits, perplexity, selftest
     const char *output;
     bool last;
