@@ -10,9 +10,9 @@
 #include <string.h>
 
 #define WRITES (GENERATE | TASK)
-#define TEXT_INPUT (WRITES | LOGITS | PERPLEXITY | QUALITY | TOKENIZE)
+#define TEXT_INPUT (WRITES | SCORE | LOGITS | PERPLEXITY | QUALITY | TOKENIZE)
 #define ID_INPUT (GENERATE | LOGITS | PERPLEXITY | QUALITY | DETOKENIZE)
-#define RUNS (WRITES | EVAL | LOGITS | PERPLEXITY | BENCH)
+#define RUNS (WRITES | SCORE | FEW_SHOT | EVAL | LOGITS | PERPLEXITY | BENCH)
 #define ALL (~0u)
 #define AT(member) offsetof(struct Options, member)
 #define UP_TO(low_, high_) .low = (low_), .high = (high_)
@@ -24,16 +24,16 @@ const struct Flag FLAGS[] = {
     {TASK, FLAG_SWITCH, {"--show"}, NULL, AT(show), .help = "print the prompt exactly as the model would get it; needs no device"},
     {TASK, FLAG_FIELD, {"--field"}, "NAME=TEXT", 0,
      .help = "one of the task's fields; NAME=@FILE reads it from a file; -p, -f or stdin are the first field's"},
-    {WRITES | LOGITS | TOKENIZE, FLAG_TEXT, {"-p", "--prompt"}, "TEXT", AT(prompt),
+    {WRITES | SCORE | LOGITS | TOKENIZE, FLAG_TEXT, {"-p", "--prompt"}, "TEXT", AT(prompt),
      .help = "the text, taken literally unless -e is given"},
     {TEXT_INPUT, FLAG_FILE, {"-f", "--file"}, "FILE", AT(file),
      .help = "the text from a file: its bytes as they are, the last newline included"},
     {ID_INPUT, FLAG_TEXT, {"--ids"}, "1,2,3", AT(ids), .help = "token ids in place of text"},
     {ID_INPUT, FLAG_FILE, {"--ids-file"}, "FILE", AT(ids_file),
      .help = "token ids from a file, separated by white space or commas"},
-    {WRITES | LOGITS | TOKENIZE, FLAG_SWITCH, {"-e", "--escape"}, NULL, AT(escape),
-     .help = "\\n, \\r, \\t, \\', \\\", \\\\ and \\xHH in -p and -r are escapes"},
-    {TEXT_INPUT, FLAG_SWITCH, {"--no-special", "--no-parse-special"}, NULL, AT(no_special),
+    {WRITES | SCORE | FEW_SHOT | LOGITS | TOKENIZE, FLAG_SWITCH, {"-e", "--escape"}, NULL, AT(escape),
+     .help = "\\n, \\r, \\t, \\', \\\", \\\\ and \\xHH in a text that a flag gives are escapes"},
+    {TEXT_INPUT | FEW_SHOT, FLAG_SWITCH, {"--no-special", "--no-parse-special"}, NULL, AT(no_special),
      .help = "special tokens such as <|endoftext|> in the text are plain text"},
 
     {WRITES, FLAG_INT, {"-n", "--predict", "--n-predict"}, "N", AT(predict), UP_TO(-1, INT32_MAX),
@@ -57,9 +57,31 @@ const struct Flag FLAGS[] = {
     {WRITES, FLAG_INT, {"-s", "--seed"}, "N", AT(seed), UP_TO(-1, INT64_MAX),
      .help = "of the random numbers; -1: a new one each time (-1)"},
 
+    {SCORE, FLAG_CONTINUATION, {"--continuation"}, "TEXT", 0,
+     .help = "what may stand behind the context; given several times, the likeliest is marked"},
+    {SCORE, FLAG_CHOICE, {"--normalize"}, "none|tokens|bytes", AT(normalize),
+     .help = "compare the log likelihoods as they are, or divided by the continuation's tokens or bytes (none)"},
+
+    {FEW_SHOT, FLAG_FILE, {"--task"}, "FILE", AT(task_file),
+     .help = "the items, one JSON object per line (.jsonl, .jsonl.gz), or the name of a task that comes with vkgpt"},
+    {FEW_SHOT, FLAG_TEXT, {"-k", "--shots"}, "0,1,2,...", AT(shots), .help = "examples in the prompt; several numbers make a curve (0)"},
+    {FEW_SHOT, FLAG_FILE, {"--examples"}, "FILE", AT(examples), .help = "draw the examples from this file, and not from the other items of the task"},
+    {FEW_SHOT, FLAG_INT, {"-s", "--seed"}, "N", AT(draw_seed), UP_TO(0, INT64_MAX), .help = "of the examples drawn (0)"},
+    {FEW_SHOT | EVAL, FLAG_INT, {"--limit"}, "N", AT(limit), UP_TO(0, INT64_MAX), .help = "run the first N items of a task only; 0: all (0)"},
+    {FEW_SHOT, FLAG_CHOICE, {"--measure"}, "auto|exact|f1|choice|per-token|unconditional", AT(measure),
+     .help = "what the curve shows; auto: exact for written answers, choice for chosen ones (auto)"},
+    {FEW_SHOT, FLAG_TEXT, {"--description"}, "TEXT", AT(description), .help = "what the prompt begins with (the task's own)"},
+    {FEW_SHOT, FLAG_TEXT, {"--separator"}, "TEXT", AT(separator),
+     .help = "between examples (an empty line, where they begin with no line break of their own)"},
+    {FEW_SHOT, FLAG_TEXT, {"--answer-context"}, "TEXT", AT(answer_context),
+     .help = "what stands before an answer for its unconditional likelihood (A: where the contexts end so, else Answer:)"},
+    {FEW_SHOT, FLAG_INT, {"-n", "--predict"}, "N", AT(answer_tokens), UP_TO(0, INT32_MAX),
+     .help = "tokens of a written answer at most; 0: twice the longest right one, and 8 (0)"},
+    {FEW_SHOT, FLAG_SWITCH, {"--show"}, NULL, AT(show), .help = "print the prompts exactly as the model would get them; needs no device"},
+    {FEW_SHOT, FLAG_FILE, {"--plot"}, "FILE.svg", AT(plot), .help = "draw the curve"},
+
     {EVAL, FLAG_TEXT, {"--tasks"}, "NAME:FILE,...", AT(tasks),
      .help = "lambada, hellaswag, piqa, arc_easy, arc_challenge, winogrande, wikitext, each with the file of its items"},
-    {EVAL, FLAG_INT, {"--limit"}, "N", AT(limit), UP_TO(0, INT32_MAX), .help = "the first N items of each task; 0: all (0)"},
     {EVAL, FLAG_FILE, {"--resume"}, "FILE", AT(resume),
      .help = "keep the result of every item in FILE, and go on from what it holds"},
 
@@ -116,7 +138,7 @@ const struct Flag FLAGS[] = {
      .help = "of one device's memory, such as 900GB/s, for the least time per token (900GB/s, a V100)"},
     {PLAN, FLAG_SWITCH, {"--explain"}, NULL, AT(explain), .help = "name the formula of each number"},
 
-    {WRITES | EVAL | PERPLEXITY | QUALITY | TOKENIZE | DEVICES | PLAN, FLAG_SWITCH, {"--json"}, NULL, AT(json),
+    {WRITES | SCORE | FEW_SHOT | EVAL | PERPLEXITY | QUALITY | TOKENIZE | DEVICES | PLAN, FLAG_SWITCH, {"--json"}, NULL, AT(json),
      .help = "print one JSON object"},
 
     {RUNS | QUALITY, FLAG_INT, {"-c", "--ctx-size"}, "N", AT(context), UP_TO(0, INT32_MAX),
@@ -247,20 +269,18 @@ static bool read_choice(struct Parse *parse, const struct Flag *flag, const char
     return wrong(parse, "%s is '%s', it has to be one of %s", name, text, flag->value);
 }
 
-static bool add_stop(struct Parse *parse, struct Options *options, const char *name, const char *text)
+static bool add_text(struct Parse *parse, const char **texts, size_t *count, size_t most, const char *name, const char *text)
 {
     if (!*text) return wrong(parse, "%s needs a text that is not empty", name);
-    if (options->stop_count == MAX_STOPS) return wrong(parse, "%s can be given %d times at most", name, MAX_STOPS);
-    options->stops[options->stop_count++] = text;
+    if (*count == most) return wrong(parse, "%s can be given %zu times at most", name, most);
+    texts[(*count)++] = text;
     return true;
 }
 
 static bool add_field(struct Parse *parse, struct Options *options, const char *name, const char *text)
 {
     if (!strchr(text, '=')) return wrong(parse, "%s takes NAME=TEXT, not '%s'", name, text);
-    if (options->field_count == MAX_FIELDS) return wrong(parse, "%s can be given %d times at most", name, MAX_FIELDS);
-    options->fields[options->field_count++] = text;
-    return true;
+    return add_text(parse, options->fields, &options->field_count, MAX_FIELDS, name, text);
 }
 
 static bool set_value(struct Parse *parse, struct Options *options, const struct Flag *flag, const char *name, const char *text)
@@ -271,8 +291,10 @@ static bool set_value(struct Parse *parse, struct Options *options, const struct
     case FLAG_REAL: return read_real(parse, flag, name, text, member);
     case FLAG_BYTES: return read_bytes(parse, flag, name, text, member);
     case FLAG_CHOICE: return read_choice(parse, flag, name, text, member);
-    case FLAG_STOP: return add_stop(parse, options, name, text);
+    case FLAG_STOP: return add_text(parse, options->stops, &options->stop_count, MAX_STOPS, name, text);
     case FLAG_FIELD: return add_field(parse, options, name, text);
+    case FLAG_CONTINUATION:
+        return add_text(parse, options->continuations, &options->continuation_count, MAX_CONTINUATIONS, name, text);
     default: *(const char **)member = text; return true;
     }
 }

@@ -19,10 +19,13 @@ enum CommandBit {
     CONVERT = 1 << 10,
     TASK = 1 << 16,
     EVAL = 1 << 17,
+    SCORE = 1 << 20,
+    FEW_SHOT = 1 << 21,
 };
 
 #define MAX_STOPS 64
 #define MAX_FIELDS 64
+#define MAX_CONTINUATIONS 1024
 #define MAX_FLAGS 128
 
 // NULL or 0 where a flag was not given, unless the table has a default.
@@ -46,9 +49,16 @@ struct Options {
     const char *task, *fields[MAX_FIELDS]; // name=value
     size_t field_count;
     bool list, show;
+    // score
+    const char *continuations[MAX_CONTINUATIONS];
+    size_t continuation_count;
+    int normalize; // the place in none|tokens|bytes
+    // few-shot
+    const char *task_file, *examples, *shots, *description, *separator, *answer_context, *plot;
+    int measure; // enum Measure + 1; 0: by the task
+    int64_t draw_seed, limit, answer_tokens;
     // eval
     const char *tasks, *resume;
-    int64_t limit; // 0: all items
     // logits, perplexity, selftest
     const char *output;
     bool last;
@@ -82,6 +92,7 @@ enum FlagKind {
     FLAG_WORD,   // const char *: a value that stands alone; names[0] is what --help calls it
     FLAG_STOP,   // one more of Options.stops
     FLAG_FIELD,  // one more of Options.fields
+    FLAG_CONTINUATION, // one more of Options.continuations
 };
 
 #define FLAG_MAX_NAMES 4
