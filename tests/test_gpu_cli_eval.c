@@ -192,7 +192,7 @@ static const struct Case {
     {"{\"format\"", "{\"form\"", "holds no results of vkgpt eval"},
     {"{\"task\":\"hellaswag\",\"item\":0", "{\"task\":\"hellaswag\",\"item\":-1", "is no number of an item"},
     {"\"logprobs\":[", "\"logprobs\":[1,", "logprobs has to have one number for each answer"},
-    {"\"logprobs\":[-1", "\"logprobs\":[true,", "logprobs has to have one number for each answer"},
+    {"\"logprobs\":[-1,", "\"logprobs\":[true,", "logprobs has to have one number for each answer"},
     {"\"greedy\":", "\"greed\":", "greedy has to be true or false"},
     {"\"cut\":0", "\"cut\":0.5", "cut is no number of tokens"},
     {"{\"task\":\"hellaswag\",\"item\":0,", "{\"task\":\"hellaswag\",\"item\":0", ":3: "},

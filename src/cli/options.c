@@ -59,7 +59,7 @@ const struct Flag FLAGS[] = {
 
     {SCORE, FLAG_CONTINUATION, {"--continuation"}, "TEXT", 0,
      .help = "what may stand behind the context; given several times, the likeliest is marked"},
-    {SCORE, FLAG_CHOICE, {"--normalize"}, "none|tokens|bytes", AT(normalize),
+    {SCORE | TASK, FLAG_CHOICE, {"--normalize"}, "none|tokens|bytes", AT(normalize),
      .help = "compare the log likelihoods as they are, or divided by the continuation's tokens or bytes (none)"},
 
     {FEW_SHOT, FLAG_FILE, {"--task"}, "FILE", AT(task_file),

@@ -52,7 +52,7 @@ struct Options {
     // score
     const char *continuations[MAX_CONTINUATIONS];
     size_t continuation_count;
-    int normalize; // the place in none|tokens|bytes
+    int normalize; // enum Normalize
     // few-shot
     const char *task_file, *examples, *shots, *description, *separator, *answer_context, *plot;
     int measure; // enum Measure + 1; 0: by the task
@@ -79,6 +79,8 @@ struct Options {
     int dtype;                                                      // the place in f16|f32|bf16
     bool given[MAX_FLAGS];                                          // by the command line; as the table FLAGS
 };
+
+enum Normalize { NORMALIZE_NONE, NORMALIZE_TOKENS, NORMALIZE_BYTES }; // as the choices of --normalize
 
 enum FlagKind {
     FLAG_SWITCH, // bool

@@ -10,8 +10,6 @@
 #include "cli/run.h"
 #include "cli/utf8.h"
 
-enum Normalize { NORMALIZE_NONE, NORMALIZE_TOKENS, NORMALIZE_BYTES }; // as the flag's choices
-
 struct Scores {
     const struct Options *options;
     size_t count, best;

@@ -58,11 +58,11 @@ int answers_read(struct Answers *answers, const struct Task *task, const struct 
 
 // --------------------------------------------------------------------------------------------- the scores
 
-static double normalized(const struct Task *task, const struct Answer *answer)
+static double normalized(const struct Answer *answer, int normalize)
 {
-    switch (task->normalize) {
-    case TASK_NORMALIZE_TOKENS: return answer->logprob / (double)(answer->pair.count - answer->pair.context);
-    case TASK_NORMALIZE_BYTES: return answer->logprob / (double)answer->continuation.bytes;
+    switch (normalize) {
+    case NORMALIZE_TOKENS: return answer->logprob / (double)(answer->pair.count - answer->pair.context);
+    case NORMALIZE_BYTES: return answer->logprob / (double)answer->continuation.bytes;
     default: return answer->logprob;
     }
 }
@@ -92,7 +92,7 @@ int answers_score(struct Answers *answers, const struct Task *task, struct Run *
     if (!code) code = vkgpt_score(run->session, rows, answers->count, scored, err);
     for (size_t i = 0; !code && i < answers->count; i++) {
         answers->list[i].logprob = scored[i].logprob;
-        answers->list[i].score = normalized(task, &answers->list[i]);
+        answers->list[i].score = normalized(&answers->list[i], options->normalize);
         if (answers->list[i].score > answers->list[answers->best].score) answers->best = i;
     }
     free(rows);

@@ -126,19 +126,7 @@ static int set_keep(struct Reader *r, const char *value)
     return r->task->keep.unit ? 0 : WRONG(r, "keep is '%.40s', it has to be a number of words, lines or sentences, such as 3 sentences", value);
 }
 
-static int set_normalize(struct Reader *r, const char *value)
-{
-    static const char *const names[] = {"none", "tokens", "bytes"};
-    for (int i = 0; i < 3; i++) {
-        if (strcmp(value, names[i]) != 0) continue;
-        r->task->normalize = (enum TaskNormalize)i;
-        r->task->normalize_given = true;
-        return 0;
-    }
-    return WRONG(r, "normalize is '%.40s', it has to be one of none, tokens, bytes", value);
-}
-
-static const char *const SETTINGS[] = {"n", "temp", "top-k", "top-p", "min-p", "repeat-penalty", "repeat-last-n", "seed"};
+static const char *const SETTINGS[] = {"n", "temp", "top-k", "top-p", "min-p", "repeat-penalty", "repeat-last-n", "seed", "normalize"};
 #define SETTING_COUNT (sizeof SETTINGS / sizeof SETTINGS[0])
 _Static_assert(SETTING_COUNT <= TASK_MAX_SETTINGS, "each can be set once");
 
@@ -162,8 +150,8 @@ static int add_setting(struct Reader *r, const char *key, const char *value)
     size_t known = 0;
     while (known < SETTING_COUNT && strcmp(SETTINGS[known], key) != 0) known++;
     if (known == SETTING_COUNT)
-        return WRONG(r, "'%.40s' is nothing that a task's header can say: it has about, field NAME, default NAME, stop, keep, answers, gap, normalize, "
-                        "n, temp, top-k, top-p, min-p, repeat-penalty, repeat-last-n and seed", key);
+        return WRONG(r, "'%.40s' is nothing that a task's header can say: it has about, field NAME, default NAME, stop, keep, answers, gap, "
+                        "normalize, n, temp, top-k, top-p, min-p, repeat-penalty, repeat-last-n and seed", key);
     task->settings[task->setting_count] = (struct TaskSetting){SETTINGS[known], value, r->line};
     struct Options scratch = options_default();
     return apply(task, &task->settings[task->setting_count++], &scratch, r->err);
@@ -176,8 +164,7 @@ static int check_once(struct Reader *r, const char *key)
 {
     const struct Task *task = r->task;
     bool twice = (strcmp(key, "about") == 0 && task->about) || (strcmp(key, "keep") == 0 && task->keep.unit) ||
-                 (strcmp(key, "answers") == 0 && task->answers.bytes) || (strcmp(key, "gap") == 0 && task->gap.bytes) ||
-                 (strcmp(key, "normalize") == 0 && task->normalize_given);
+                 (strcmp(key, "answers") == 0 && task->answers.bytes) || (strcmp(key, "gap") == 0 && task->gap.bytes);
     for (size_t i = 0; i < task->setting_count; i++) twice |= strcmp(key, task->settings[i].name) == 0;
     return twice ? WRONG(r, "%s stands here twice", key) : 0;
 }
@@ -191,7 +178,6 @@ static int read_pair(struct Reader *r, char *key, char *value)
     if (strncmp(key, "default ", 8) == 0) return add_default(r, trim(key + 8), value);
     if (strcmp(key, "stop") == 0) return add_stop(r, value);
     if (strcmp(key, "keep") == 0) return set_keep(r, value);
-    if (strcmp(key, "normalize") == 0) return set_normalize(r, value);
     bool is_text = strcmp(key, "about") == 0 || strcmp(key, "answers") == 0 || strcmp(key, "gap") == 0;
     if (!is_text) return add_setting(r, key, value);
     if (!*value) return WRONG(r, "%s needs a text that is not empty", key);

@@ -19,12 +19,10 @@ struct TaskField {
     unsigned line;
 };
 
-struct TaskSetting { // n, temp, top-k ...: a flag that holds where the command line has none
+struct TaskSetting { // n, temp, normalize ...: a flag that holds where the command line has none
     const char *name, *value;
     unsigned line;
 };
-
-enum TaskNormalize { TASK_NORMALIZE_NONE, TASK_NORMALIZE_TOKENS, TASK_NORMALIZE_BYTES };
 
 struct Task {
     const char *path, *about;
@@ -35,8 +33,6 @@ struct Task {
     struct Keep keep;                  // what is kept of a generated answer
     struct Buffer answers;             // the answers to choose from; none: the answer is generated
     struct Buffer gap;                 // the answer stands in place of this text; none: behind the prompt
-    enum TaskNormalize normalize;
-    bool normalize_given;
     struct Buffer prompt;              // with its fields in braces
     unsigned answers_line, prompt_line;
     char *text;                        // the file: names and values point into it
