@@ -17,7 +17,7 @@
 #define FIXTURES VKGPT_SOURCE_DIR "/tests/fixtures/eval"
 #define LAMBADA "lambada:" FIXTURES "/lambada.jsonl"
 #define SHORT "hellaswag:" FIXTURES "/hellaswag.jsonl,winogrande:" FIXTURES "/winogrande.jsonl"
-#define EVAL(...) RUN("eval", "-m", VKGPT_SOURCE_DIR "/models/tales", "--weights", "f32", "--kv", "f32", "--json", "--tasks", __VA_ARGS__)
+#define EVAL(...) RUN("eval", "-m", VKGPT_SOURCE_DIR "/models/tales", "--weights", "f32", "--kv", "f32", "-c", "64", "--json", "--tasks", __VA_ARGS__)
 
 static char record[DIR_BYTES + 16];
 
@@ -184,7 +184,7 @@ static const struct Case {
 } CASES[] = {
     {"\"tales, ", "\"gpt2, ", "its results are of model gpt2, "},
     {"\"f32\"", "\"q8_0\"", "its results are of weights q8_0, and this run is of f32"},
-    {"\"256\"", "\"128\"", "its results are of context 128, and this run is of 256"},
+    {"\"64\"", "\"128\"", "its results are of context 128, and this run is of 64"},
     {"\"weights\":", "\"wait\":", "does not say its weights"},
     {"\"bytes\":745", "\"bytes\":744", "its results of hellaswag are of "},
     {"\"bytes\":745", "\"bytes\":\"745\"", ":2: is no line of results: file, bytes and hash"},
@@ -201,7 +201,7 @@ static const struct Case {
 };
 
 static const char RECORD[] = // but for the model's hash
-    "{\"format\":\"vkgpt-eval-1\",\"model\":\"tales, HASH\",\"weights\":\"f32\",\"kv\":\"f32\",\"context\":\"256\"}\n"
+    "{\"format\":\"vkgpt-eval-1\",\"model\":\"tales, HASH\",\"weights\":\"f32\",\"kv\":\"f32\",\"context\":\"64\"}\n"
     "{\"task\":\"hellaswag\",\"file\":\"x\",\"bytes\":745,\"hash\":\"FILE\"}\n"
     "{\"task\":\"hellaswag\",\"item\":0,\"logprobs\":[-1,-2.5,-3e1],\"greedy\":false,\"cut\":0}\n"
     "{\"task\":\"other\",\"item\":0,\"logprobs\":[-9],\"greedy\":false,\"cut\":0}\n";
@@ -223,6 +223,7 @@ static void test_foreign_records(void **state)
     struct Options options = options_default();
     options.model = VKGPT_SOURCE_DIR "/models/tales";
     options.weights = options.kv = VKGPT_F32;
+    options.context = 64;
     struct Run run;
     vkgpt_error err;
     assert_int_equal(run_open(&run, &options, true, &err), 0);

@@ -16,7 +16,7 @@ from transformers import GPT2LMHeadModel, GPT2TokenizerFast
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "tests/fixtures/eval"
-CONTEXT = 256
+CONTEXT = 64
 
 LAMBADA = [
     "Once upon a time there was a little girl who lived with her mother in a small house near the great forest",
@@ -24,7 +24,7 @@ LAMBADA = [
     "\u201cWhere are you going?\u201d asked the fox. \u201cI am going to the king\u2019s palace,\u201d said the hare, and he ran away from the fox",
     "There was once a king who had a daughter, and she was so fair that all the world spoke of her. Once upon a time",
     "He looked for his hat in the garden, in the kitchen and under the table, and at last he found his hat",
-    " ".join(["The wind blew and the rain fell and the boy walked on along the road."] * 22) + " At last he came to his mother",
+    " ".join(["The wind blew and the rain fell and the boy walked on along the road."] * 5) + " At last he came to his mother",
 ]
 
 HELLASWAG = [
@@ -64,7 +64,7 @@ WIKITEXT = """
  
  = The Forest = 
  
-""" + " The king and his men rode into the forest , and they rode for seven days and seven nights . The trees were so high that the sun was never seen ; the birds [ of which there were few ] did not sing . \n" * 22 + """ 
+""" + " The king and his men rode into the forest , and they rode for seven days and seven nights . The trees were so high that the sun was never seen ; the birds [ of which there were few ] did not sing . \n" * 3 + """ 
  = = = Trees = = = 
  
  Oaks ' leaves are { mostly } green . 
