@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/input.h"
+#include "cli/keep.h"
 #include "cli/npy.h"
 #include "cli/stops.h"
 #include "cli/utf8.h"
@@ -119,6 +120,43 @@ static void test_stops_hold_back_no_more_than_needed(void **state)
     buffer_free(&out);
 }
 
+// -------------------------------------------------------------------------------------------------- keep
+
+// What is kept of a text, whatever the pieces it comes in.
+static void assert_kept(enum KeepUnit unit, size_t limit, const char *text, const char *expected, bool reached)
+{
+    size_t length = strlen(text);
+    for (size_t piece = 1; piece <= length; piece++) {
+        struct Keep keep = {.unit = unit, .limit = limit};
+        struct Buffer out = {0};
+        bool hit = false;
+        for (size_t i = 0; i < length && !hit; i += piece) {
+            buffer_add(&out, text + i, length - i < piece ? length - i : piece);
+            hit = keep_reached(&keep, &out);
+        }
+        assert_string_equal(out.data, expected);
+        assert_int_equal(hit, reached);
+        buffer_free(&out);
+    }
+}
+
+static void test_keep(void **state)
+{
+    (void)state;
+    assert_kept(KEEP_SENTENCES, 2, "One. Two! Three? ", "One. Two!", true);
+    assert_kept(KEEP_SENTENCES, 1, "It is 3.14 \"or so.\" No", "It is 3.14 \"or so.\"", true);
+    assert_kept(KEEP_SENTENCES, 1, "He said (\xE2\x80\x9Cyes!\xE2\x80\x9D) and", "He said (\xE2\x80\x9Cyes!\xE2\x80\x9D)", true);
+    assert_kept(KEEP_SENTENCES, 1, "Well...\nYes", "Well...", true);
+    assert_kept(KEEP_SENTENCES, 1, "No end.", "No end.", false);
+    assert_kept(KEEP_SENTENCES, 1, "caf\xC3\xA9.\xE2\x80\x94no", "caf\xC3\xA9.\xE2\x80\x94no", false); // a dash closes nothing
+    assert_kept(KEEP_SENTENCES, 2, "\xE4\xB8\x80\xE3\x80\x82\xE4\xBA\x8C\xEF\xBC\x81\xE4\xB8\x89", "\xE4\xB8\x80\xE3\x80\x82\xE4\xBA\x8C\xEF\xBC\x81", true);
+    assert_kept(KEEP_WORDS, 1, "don't, he", "don't", true);
+    assert_kept(KEEP_WORDS, 2, "\"one two three", "\"one two", true);
+    assert_kept(KEEP_WORDS, 1, "word", "word", false);
+    assert_kept(KEEP_LINES, 2, "\n \na\n\nb\nc", "\n \na\n\nb", true);
+    assert_kept(KEEP_ALL, 0, "a. b\nc", "a. b\nc", false);
+}
+
 // ---------------------------------------------------------------------------------------- small things
 
 static void assert_unescape(const char *text, const char *expected, size_t bytes)
@@ -165,6 +203,7 @@ int main(void)
         cmocka_unit_test(test_json_text),
         cmocka_unit_test(test_stops),
         cmocka_unit_test(test_stops_hold_back_no_more_than_needed),
+        cmocka_unit_test(test_keep),
         cmocka_unit_test(test_unescape),
         cmocka_unit_test(test_npy_header),
     };

@@ -1,7 +1,7 @@
 # Set-up that tools/try and tools/test share: packages, then a configured build. Sourced, from the repository's root.
 
 BUILD_PACKAGES="gcc libc6-dev make cmake libvulkan-dev libvulkan-volk-dev glslang-tools spirv-tools
-    libpcre2-dev libutf8proc-dev libcjson-dev libcmocka-dev"
+    libpcre2-dev libutf8proc-dev libcjson-dev zlib1g-dev libcmocka-dev"
 TEST_PACKAGES="mesa-vulkan-drivers chromium-common vulkan-validationlayers"
 
 say() { printf '%s\n' "$*" >&2; }

@@ -268,6 +268,22 @@ size_t os_find(const char *dir, const char *suffix, char *name, size_t size)
     return count;
 }
 
+bool os_next(const char *dir, const char *suffix, char *name, size_t size)
+{
+    DIR *list = opendir(dir);
+    size_t end = strlen(suffix);
+    char best[256] = "";
+    for (struct dirent *entry; list && (entry = readdir(list));) {
+        const char *here = entry->d_name;
+        size_t length = strlen(here);
+        bool ends = length > end && length < size && length < sizeof best && strcmp(here + length - end, suffix) == 0;
+        if (ends && strcmp(here, name) > 0 && (!*best || strcmp(here, best) < 0)) memcpy(best, here, length + 1);
+    }
+    if (list) closedir(list);
+    if (*best) memcpy(name, best, strlen(best) + 1);
+    return *best;
+}
+
 static bool fits(int written, size_t size)
 {
     return written >= 0 && (size_t)written < size;

@@ -33,6 +33,9 @@ bool os_is_dir(const char *path);
 int os_make_dirs(const char *path);    // like mkdir -p; 0 on success
 // How many names in a directory end in `suffix`; the first by alphabet that fits goes into `name`.
 size_t os_find(const char *dir, const char *suffix, char *name, size_t size);
+// The name in a directory that ends in `suffix` and follows `name` by alphabet, put in its place; an empty `name`
+// asks for the first one. False when there is none.
+bool os_next(const char *dir, const char *suffix, char *name, size_t size);
 double os_seconds(void);               // a monotonic clock
 unsigned os_cores(void);
 // Bytes of physical memory not in use, or 0 when unknown.

@@ -47,6 +47,13 @@ void buffer_drop(struct Buffer *buffer, size_t bytes)
     memmove(buffer->data, buffer->data + bytes, buffer->bytes + 1);
 }
 
+void buffer_cut(struct Buffer *buffer, size_t bytes)
+{
+    if (bytes >= buffer->bytes) return;
+    buffer->bytes = bytes;
+    buffer->data[bytes] = '\0';
+}
+
 void buffer_free(struct Buffer *buffer)
 {
     free(buffer->data);

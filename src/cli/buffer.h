@@ -13,6 +13,7 @@ void buffer_reserve(struct Buffer *buffer, size_t bytes); // room for so many mo
 void buffer_add(struct Buffer *buffer, const void *data, size_t bytes);
 void buffer_text(struct Buffer *buffer, const char *text);
 void buffer_drop(struct Buffer *buffer, size_t bytes); // the first ones
+void buffer_cut(struct Buffer *buffer, size_t bytes);  // all behind the first ones
 void buffer_free(struct Buffer *buffer);
 
 // malloc and realloc that end the program with a sentence.

@@ -21,6 +21,10 @@ struct Command {
 extern const struct Command COMMANDS[]; // ends with a NULL name
 
 int generate_main(const struct Options *options);
+int task_main(const struct Options *options);
+int eval_main(const struct Options *options);
+int score_main(const struct Options *options);
+int few_shot_main(const struct Options *options);
 int logits_main(const struct Options *options);
 int perplexity_main(const struct Options *options);
 int quality_main(const struct Options *options);

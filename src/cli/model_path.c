@@ -10,13 +10,13 @@
 #define DEFAULT_MODEL "models/tales"
 
 // Installed: bin/../share/vkgpt. In the build tree: share/vkgpt beside the program, which points to the sources.
-static bool beside_program(char *path, size_t size)
+bool data_path(const char *what, char *path, size_t size)
 {
     static const char *const PLACES[] = {"share/vkgpt", VKGPT_DATA_FROM_BIN};
     char program[4096];
     if (!os_program_dir(program, sizeof program)) return false;
     for (size_t i = 0; i < sizeof PLACES / sizeof PLACES[0]; i++) {
-        int n = snprintf(path, size, "%s/%s/" DEFAULT_MODEL, program, PLACES[i]);
+        int n = snprintf(path, size, "%s/%s/%s", program, PLACES[i], what);
         if (n > 0 && (size_t)n < size && os_is_dir(path)) return true;
     }
     return false;
@@ -27,7 +27,7 @@ int model_path(const char *given, char *path, size_t size, vkgpt_error *err)
     const char *environment = getenv("VKGPT_MODEL");
     if (!given && environment && *environment) given = environment;
     if (!given) {
-        if (beside_program(path, size)) return 0;
+        if (data_path(DEFAULT_MODEL, path, size)) return 0;
         return fail(err, VKGPT_BAD_FILE, "no model: give its directory with -m DIR (the one that comes with vkgpt should be at %s)", path);
     }
     if (strlen(given) >= size) return fail(err, VKGPT_BAD_FILE, "the model's path is %zu bytes long, %zu at most are read", strlen(given), size - 1);

@@ -4,6 +4,10 @@
 
 #include "vkgpt.h"
 
+// The path of what is installed with the program, such as "models/tasks"; false: it is not there, and `path` is
+// where it should be.
+bool data_path(const char *what, char *path, size_t size);
+
 // Errors: none was given and none is where the default one should be.
 int model_path(const char *given, char *path, size_t size, vkgpt_error *err);
 

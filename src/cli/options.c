@@ -9,18 +9,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WRITES (GENERATE | TASK)
 #define PAIRS (ENTAIL | SIMILAR)
 #define HEADS (CLASSIFY | PAIRS | CHOOSE)
-#define TEXT_INPUT (GENERATE | LOGITS | PERPLEXITY | QUALITY | TOKENIZE | CLASSIFY | CHOOSE)
+#define TEXT_INPUT (WRITES | SCORE | LOGITS | PERPLEXITY | QUALITY | TOKENIZE | CLASSIFY | CHOOSE)
 #define ID_INPUT (GENERATE | LOGITS | PERPLEXITY | QUALITY | DETOKENIZE | CLASSIFY)
-#define RUNS (GENERATE | LOGITS | PERPLEXITY | BENCH | HEADS)
+#define BATCHES (SCORE | FEW_SHOT | EVAL)
+#define RUNS (WRITES | BATCHES | LOGITS | PERPLEXITY | BENCH | HEADS)
 #define ALL (~0u)
 #define AT(member) offsetof(struct Options, member)
 #define UP_TO(low_, high_) .low = (low_), .high = (high_)
 #define WITHIN(least_, most_) .least = (least_), .most = (most_)
 
 const struct Flag FLAGS[] = {
-    {GENERATE | LOGITS | TOKENIZE | CLASSIFY | CHOOSE, FLAG_TEXT, {"-p", "--prompt"}, "TEXT", AT(prompt),
+    {TASK, FLAG_WORD, {"TASK"}, NULL, AT(task), .help = "the name of one that comes with vkgpt, or a file of your own: my.task, ./mine"},
+    {TASK, FLAG_SWITCH, {"--list"}, NULL, AT(list), .help = "the tasks that come with vkgpt, and their fields; needs no device"},
+    {TASK, FLAG_SWITCH, {"--show"}, NULL, AT(show), .help = "print the prompt exactly as the model would get it; needs no device"},
+    {TASK, FLAG_FIELD, {"--field"}, "NAME=TEXT", 0,
+     .help = "one of the task's fields; NAME=@FILE reads it from a file; -p, -f or stdin are the first field's"},
+    {WRITES | SCORE | LOGITS | TOKENIZE | CLASSIFY | CHOOSE, FLAG_TEXT, {"-p", "--prompt"}, "TEXT", AT(prompt),
      .help = "the text, taken literally unless -e is given"},
     {TEXT_INPUT, FLAG_FILE, {"-f", "--file"}, "FILE", AT(file),
      .help = "the text from a file: its bytes as they are, the last newline included"},
@@ -34,31 +41,59 @@ const struct Flag FLAGS[] = {
     {SIMILAR, FLAG_TEXT, {"--first"}, "TEXT", AT(first), .help = "likewise, also where it begins with a dash"},
     {SIMILAR, FLAG_TEXT, {"--second"}, "TEXT", AT(second), .help = "likewise"},
     {CHOOSE, FLAG_ANSWER, {"--answer"}, "TEXT", 0, .help = "an answer to choose from; given once for each"},
-    {GENERATE | LOGITS | TOKENIZE | HEADS, FLAG_SWITCH, {"-e", "--escape"}, NULL, AT(escape),
-     .help = "\\n, \\r, \\t, \\', \\\", \\\\ and \\xHH in texts given by flags are escapes"},
-    {TEXT_INPUT | PAIRS, FLAG_SWITCH, {"--no-special", "--no-parse-special"}, NULL, AT(no_special),
+    {WRITES | SCORE | FEW_SHOT | LOGITS | TOKENIZE | HEADS, FLAG_SWITCH, {"-e", "--escape"}, NULL, AT(escape),
+     .help = "\\n, \\r, \\t, \\', \\\", \\\\ and \\xHH in a text that a flag gives are escapes"},
+    {TEXT_INPUT | FEW_SHOT | PAIRS, FLAG_SWITCH, {"--no-special", "--no-parse-special"}, NULL, AT(no_special),
      .help = "special tokens such as <|endoftext|> in the text are plain text"},
 
-    {GENERATE, FLAG_INT, {"-n", "--predict", "--n-predict"}, "N", AT(predict), UP_TO(-1, INT32_MAX),
+    {WRITES, FLAG_INT, {"-n", "--predict", "--n-predict"}, "N", AT(predict), UP_TO(-1, INT32_MAX),
      .help = "new tokens at most; -1: until the context is full (256)"},
-    {GENERATE, FLAG_STOP, {"-r", "--reverse-prompt"}, "STOP", 0,
+    {WRITES, FLAG_STOP, {"-r", "--reverse-prompt"}, "STOP", 0,
      .help = "stop where this text appears, and do not print it; may be given several times"},
-    {GENERATE, FLAG_SWITCH, {"--ignore-eos"}, NULL, AT(ignore_eos), .help = "go on past the model's end token"},
-    {GENERATE, FLAG_SWITCH, {"--echo"}, NULL, AT(echo), .help = "print the prompt before the new text"},
-    {GENERATE, FLAG_REAL, {"--temp", "--temperature"}, "T", AT(temperature), WITHIN(0, 1000),
+    {WRITES, FLAG_SWITCH, {"--ignore-eos"}, NULL, AT(ignore_eos), .help = "go on past the model's end token"},
+    {WRITES, FLAG_SWITCH, {"--echo"}, NULL, AT(echo), .help = "print the prompt before the new text"},
+    {WRITES, FLAG_REAL, {"--temp", "--temperature"}, "T", AT(temperature), WITHIN(0, 1000),
      .help = "temperature; 0 takes the likeliest token (0.8)"},
-    {GENERATE, FLAG_INT, {"--top-k"}, "K", AT(top_k), UP_TO(0, INT32_MAX),
+    {WRITES, FLAG_INT, {"--top-k"}, "K", AT(top_k), UP_TO(0, INT32_MAX),
      .help = "sample from the K likeliest tokens; 0: from all (40)"},
-    {GENERATE, FLAG_REAL, {"--top-p"}, "P", AT(top_p), WITHIN(0, 1),
+    {WRITES, FLAG_REAL, {"--top-p"}, "P", AT(top_p), WITHIN(0, 1),
      .help = "sample from the fewest tokens whose probabilities reach P; 1: off (0.95)"},
-    {GENERATE, FLAG_REAL, {"--min-p"}, "P", AT(min_p), WITHIN(0, 1),
+    {WRITES, FLAG_REAL, {"--min-p"}, "P", AT(min_p), WITHIN(0, 1),
      .help = "drop tokens less likely than P times the likeliest; 0: off (0.05)"},
-    {GENERATE, FLAG_REAL, {"--repeat-penalty"}, "X", AT(repeat_penalty), WITHIN(0.001, 1000),
+    {WRITES, FLAG_REAL, {"--repeat-penalty"}, "X", AT(repeat_penalty), WITHIN(0.001, 1000),
      .help = "make recent tokens less likely; 1: off (1)"},
-    {GENERATE, FLAG_INT, {"--repeat-last-n"}, "N", AT(repeat_last_n), UP_TO(-1, INT32_MAX),
+    {WRITES, FLAG_INT, {"--repeat-last-n"}, "N", AT(repeat_last_n), UP_TO(-1, INT32_MAX),
      .help = "tokens that the penalty looks back on; -1: the context (64)"},
-    {GENERATE, FLAG_INT, {"-s", "--seed"}, "N", AT(seed), UP_TO(-1, INT64_MAX),
+    {WRITES, FLAG_INT, {"-s", "--seed"}, "N", AT(seed), UP_TO(-1, INT64_MAX),
      .help = "of the random numbers; -1: a new one each time (-1)"},
+
+    {SCORE, FLAG_CONTINUATION, {"--continuation"}, "TEXT", 0,
+     .help = "what may stand behind the context; given several times, the likeliest is marked"},
+    {SCORE | TASK, FLAG_CHOICE, {"--normalize"}, "none|tokens|bytes", AT(normalize),
+     .help = "compare the log likelihoods as they are, or divided by the continuation's tokens or bytes (none)"},
+
+    {FEW_SHOT, FLAG_FILE, {"--task"}, "FILE", AT(task_file),
+     .help = "the items, one JSON object per line (.jsonl, .jsonl.gz), or the name of a task that comes with vkgpt"},
+    {FEW_SHOT, FLAG_TEXT, {"-k", "--shots"}, "0,1,2,...", AT(shots), .help = "examples in the prompt; several numbers make a curve (0)"},
+    {FEW_SHOT, FLAG_FILE, {"--examples"}, "FILE", AT(examples), .help = "draw the examples from this file, and not from the other items of the task"},
+    {FEW_SHOT, FLAG_INT, {"-s", "--seed"}, "N", AT(draw_seed), UP_TO(0, INT64_MAX), .help = "of the examples drawn (0)"},
+    {FEW_SHOT | EVAL, FLAG_INT, {"--limit"}, "N", AT(limit), UP_TO(0, INT64_MAX), .help = "run the first N items of a task only; 0: all (0)"},
+    {FEW_SHOT, FLAG_CHOICE, {"--measure"}, "auto|exact|f1|choice|per-token|unconditional", AT(measure),
+     .help = "what the curve shows; auto: exact for written answers, choice for chosen ones (auto)"},
+    {FEW_SHOT, FLAG_TEXT, {"--description"}, "TEXT", AT(description), .help = "what the prompt begins with (the task's own)"},
+    {FEW_SHOT, FLAG_TEXT, {"--separator"}, "TEXT", AT(separator),
+     .help = "between examples (an empty line, where they begin with no line break of their own)"},
+    {FEW_SHOT, FLAG_TEXT, {"--answer-context"}, "TEXT", AT(answer_context),
+     .help = "what stands before an answer for its unconditional likelihood (A: where the contexts end so, else Answer:)"},
+    {FEW_SHOT, FLAG_INT, {"-n", "--predict"}, "N", AT(answer_tokens), UP_TO(0, INT32_MAX),
+     .help = "tokens of a written answer at most; 0: twice the longest right one, and 8 (0)"},
+    {FEW_SHOT, FLAG_SWITCH, {"--show"}, NULL, AT(show), .help = "print the prompts exactly as the model would get them; needs no device"},
+    {FEW_SHOT, FLAG_FILE, {"--plot"}, "FILE.svg", AT(plot), .help = "draw the curve"},
+
+    {EVAL, FLAG_TEXT, {"--tasks"}, "NAME:FILE,...", AT(tasks),
+     .help = "lambada, hellaswag, piqa, arc_easy, arc_challenge, winogrande, wikitext, each with the file of its items"},
+    {EVAL, FLAG_FILE, {"--resume"}, "FILE", AT(resume),
+     .help = "keep the result of every item in FILE, and go on from what it holds"},
 
     {LOGITS, FLAG_FILE, {"-o", "--output"}, "OUT.npy", AT(output),
      .help = "the file to write, exactly this name: float32, (tokens, vocab)"},
@@ -118,7 +153,7 @@ const struct Flag FLAGS[] = {
      .help = "of one device's memory, such as 900GB/s, for the least time per token (900GB/s, a V100)"},
     {PLAN, FLAG_SWITCH, {"--explain"}, NULL, AT(explain), .help = "name the formula of each number"},
 
-    {GENERATE | PERPLEXITY | QUALITY | TOKENIZE | DEVICES | PLAN | HEADS, FLAG_SWITCH, {"--json"}, NULL, AT(json),
+    {WRITES | BATCHES | PERPLEXITY | QUALITY | TOKENIZE | DEVICES | PLAN | HEADS, FLAG_SWITCH, {"--json"}, NULL, AT(json),
      .help = "print one JSON object"},
 
     {RUNS | QUALITY, FLAG_INT, {"-c", "--ctx-size"}, "N", AT(context), UP_TO(0, INT32_MAX),
@@ -126,7 +161,7 @@ const struct Flag FLAGS[] = {
     {RUNS, FLAG_CHOICE, {"--weights"}, "auto|f32|f16|q8_0|q4_0|q4_k", AT(weights),
      .help = "format of the matrices on the device, quantised at load; auto: f16 (auto)"},
     {RUNS, FLAG_CHOICE, {"--kv"}, "auto|f32|f16|q8_0", AT(kv), .help = "format of the KV cache; auto: f16 (auto)"},
-    {GENERATE | BENCH, FLAG_INT, {"--submit"}, "N", AT(submit), UP_TO(0, 32),
+    {WRITES | BENCH, FLAG_INT, {"--submit"}, "N", AT(submit), UP_TO(0, 32),
      .help = "tokens per submission to the device; 0: about 100 ms of work (0)"},
 
     {GENERATE | BENCH, FLAG_INT, {"-np", "--parallel"}, "N", AT(parallel), UP_TO(1, 1024),
@@ -142,6 +177,7 @@ const struct Flag FLAGS[] = {
     {ALL, FLAG_SWITCH, {"-h", "--help"}, NULL, AT(help), .help = "this text"},
     {0},
 };
+_Static_assert(sizeof FLAGS / sizeof FLAGS[0] <= MAX_FLAGS, "Options.given has a place for each flag");
 
 struct Options options_default(void)
 {
@@ -262,6 +298,12 @@ static bool add_text(struct Parse *parse, const char **texts, size_t *count, siz
     return true;
 }
 
+static bool add_field(struct Parse *parse, struct Options *options, const char *name, const char *text)
+{
+    if (!strchr(text, '=')) return wrong(parse, "%s takes NAME=TEXT, not '%s'", name, text);
+    return add_text(parse, options->fields, &options->field_count, MAX_FIELDS, name, text);
+}
+
 static bool set_value(struct Parse *parse, struct Options *options, const struct Flag *flag, const char *name, const char *text)
 {
     void *member = (char *)options + flag->offset;
@@ -272,6 +314,9 @@ static bool set_value(struct Parse *parse, struct Options *options, const struct
     case FLAG_CHOICE: return read_choice(parse, flag, name, text, member);
     case FLAG_STOP: return add_text(parse, options->stops, &options->stop_count, MAX_STOPS, name, text);
     case FLAG_ANSWER: return add_text(parse, options->answers, &options->answer_count, MAX_ANSWERS, name, text);
+    case FLAG_FIELD: return add_field(parse, options, name, text);
+    case FLAG_CONTINUATION:
+        return add_text(parse, options->continuations, &options->continuation_count, MAX_CONTINUATIONS, name, text);
     default: *(const char **)member = text; return true;
     }
 }
@@ -324,6 +369,7 @@ bool options_parse(enum CommandBit command, int argc, char **argv, struct Option
         const struct Flag *flag = find_flag(command, argument, length);
         if (!flag) return unknown(&parse, argument, length);
 
+        options->given[flag - FLAGS] = true;
         char name[32];
         snprintf(name, sizeof name, "%.*s", (int)length, argument);
         if (flag->kind == FLAG_SWITCH) {
@@ -336,4 +382,15 @@ bool options_parse(enum CommandBit command, int argc, char **argv, struct Option
         if (!set_value(&parse, options, flag, name, value)) return false;
     }
     return true;
+}
+
+bool options_preset(enum CommandBit command, struct Options *options, const char *name, const char *value, char *sentence, size_t size)
+{
+    struct Parse parse = {sentence, size};
+    char spelled[32];
+    snprintf(spelled, sizeof spelled, "%s%s", name[1] ? "--" : "-", name);
+    const struct Flag *flag = find_flag(command, spelled, strlen(spelled));
+    if (!flag) return wrong(&parse, "there is no flag %s", spelled);
+    struct Options unused = *options;
+    return set_value(&parse, options->given[flag - FLAGS] ? &unused : options, flag, name, value);
 }

@@ -17,14 +17,21 @@ enum CommandBit {
     PLAN = 1 << 8,
     MAKE_MODEL = 1 << 9,
     CONVERT = 1 << 10,
-    CLASSIFY = 1 << 20,
-    ENTAIL = 1 << 21,
-    SIMILAR = 1 << 22,
-    CHOOSE = 1 << 23,
+    CLASSIFY = 1 << 11,
+    ENTAIL = 1 << 12,
+    SIMILAR = 1 << 13,
+    CHOOSE = 1 << 14,
+    TASK = 1 << 15,
+    EVAL = 1 << 16,
+    SCORE = 1 << 17,
+    FEW_SHOT = 1 << 18,
 };
 
 #define MAX_STOPS 64
+#define MAX_FIELDS 64
+#define MAX_CONTINUATIONS 1024
 #define MAX_ANSWERS 64
+#define MAX_FLAGS 128
 
 // NULL or 0 where a flag was not given, unless the table has a default.
 struct Options {
@@ -43,6 +50,20 @@ struct Options {
     bool ignore_eos, echo, json;
     const char *stops[MAX_STOPS];
     size_t stop_count;
+    // task
+    const char *task, *fields[MAX_FIELDS]; // name=value
+    size_t field_count;
+    bool list, show;
+    // score
+    const char *continuations[MAX_CONTINUATIONS];
+    size_t continuation_count;
+    int normalize; // enum Normalize
+    // few-shot
+    const char *task_file, *examples, *shots, *description, *separator, *answer_context, *plot;
+    int measure; // enum Measure + 1; 0: by the task
+    int64_t draw_seed, limit, answer_tokens;
+    // eval
+    const char *tasks, *resume;
     // logits, perplexity, selftest
     const char *output;
     bool last;
@@ -66,7 +87,10 @@ struct Options {
     int64_t layers, heads, dim, inner, positions, vocab;            // 0: the preset's
     int64_t model_seed, shards;
     int dtype;                                                      // the place in f16|f32|bf16
+    bool given[MAX_FLAGS];                                          // by the command line; as the table FLAGS
 };
+
+enum Normalize { NORMALIZE_NONE, NORMALIZE_TOKENS, NORMALIZE_BYTES }; // as the choices of --normalize
 
 enum FlagKind {
     FLAG_SWITCH, // bool
@@ -80,6 +104,8 @@ enum FlagKind {
     FLAG_WORD,   // const char *: a value that stands alone; names[0] is what --help calls it
     FLAG_STOP,   // one more of Options.stops
     FLAG_ANSWER, // one more of Options.answers
+    FLAG_FIELD,  // one more of Options.fields
+    FLAG_CONTINUATION, // one more of Options.continuations
 };
 
 #define FLAG_MAX_NAMES 4
@@ -103,5 +129,9 @@ struct Options options_default(void);
 // Reads the flags of one command from argv[0 .. argc). On false, `sentence` says what is wrong.
 bool options_parse(enum CommandBit command, int argc, char **argv, struct Options *options,
                    char *sentence, size_t size);
+
+// Sets a flag, named without its hyphens, where the command line did not: a task's own default.
+bool options_preset(enum CommandBit command, struct Options *options, const char *name, const char *value,
+                    char *sentence, size_t size);
 
 #endif

@@ -63,9 +63,10 @@ size_t characters_put(char *out, int32_t character)
     return (size_t)utf8proc_encode_char(character, (utf8proc_uint8_t *)out);
 }
 
-// ------------------------------------------------------------------------------------------------- NFKC
+// ------------------------------------------------------------------------------------------------- NFKC and NFC
 
-struct Normal { // what characters_nfkc makes
+struct Normal { // what is made of a text
+    bool compatible;
     struct Characters run; // of well-formed characters
     char *text;
     size_t bytes, capacity;
@@ -111,12 +112,12 @@ static bool take_next(struct Normal *n, const char *text, size_t bytes, size_t *
     }
     utf8proc_int32_t c;
     utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)*length, &c);
-    return characters_add(&n->run, c, true);
+    return characters_add(&n->run, c, n->compatible);
 }
 
-int characters_nfkc(const char *text, size_t bytes, char **out, size_t *out_bytes, vkgpt_error *err)
+static int normalize(bool compatible, const char *text, size_t bytes, char **out, size_t *out_bytes, vkgpt_error *err)
 {
-    struct Normal n = {0};
+    struct Normal n = {.compatible = compatible};
     bool good = make_room(&n, bytes + 1);
     for (size_t i = 0, length; good && i < bytes; i += length) good = take_next(&n, text + i, bytes - i, &length);
     good = good && end_run(&n);
@@ -128,4 +129,14 @@ int characters_nfkc(const char *text, size_t bytes, char **out, size_t *out_byte
     *out = n.text;
     *out_bytes = n.bytes;
     return 0;
+}
+
+int characters_nfkc(const char *text, size_t bytes, char **out, size_t *out_bytes, vkgpt_error *err)
+{
+    return normalize(true, text, bytes, out, out_bytes, err);
+}
+
+int characters_nfc(const char *text, size_t bytes, char **out, size_t *out_bytes, vkgpt_error *err)
+{
+    return normalize(false, text, bytes, out, out_bytes, err);
 }

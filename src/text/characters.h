@@ -19,8 +19,9 @@ int32_t characters_at(const struct Characters *list, size_t index);
 // Writes a character in UTF-8, 1 to 4 bytes, and returns their number.
 size_t characters_put(char *out, int32_t character);
 
-// The text in NFKC. A byte that is no part of well-formed UTF-8 stays, and nothing composes across it. The caller
-// frees *out.
+// The text in NFKC, or in NFC. A byte that is no part of well-formed UTF-8 stays, and nothing composes across it. The
+// caller frees *out.
 int characters_nfkc(const char *text, size_t bytes, char **out, size_t *out_bytes, vkgpt_error *err);
+int characters_nfc(const char *text, size_t bytes, char **out, size_t *out_bytes, vkgpt_error *err);
 
 #endif

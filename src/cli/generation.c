@@ -1,0 +1,253 @@
+#include "cli/generation.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/os.h"
+#include "cli/cli.h"
+#include "cli/print_json.h"
+
+// --------------------------------------------------------------------------------------------- streaming
+
+static void write_screen(struct Generation *g)
+{
+    if (!g->options->json && g->screen.bytes) {
+        fwrite(g->screen.data, 1, g->screen.bytes, stdout);
+        fflush(stdout);
+    }
+    buffer_drop(&g->screen, g->screen.bytes);
+}
+
+static void show_text(struct Generation *g, size_t from)
+{
+    utf8_add(&g->utf8, g->text.data + from, g->text.bytes - from, &g->screen);
+    write_screen(g);
+}
+
+static void show_id(const struct Generation *g, uint32_t id)
+{
+    if (g->options->json) return;
+    printf("%s%" PRIu32, g->count > 1 ? " " : "", id);
+    fflush(stdout);
+}
+
+static void remember(struct Generation *g, uint32_t id)
+{
+    if (g->count == g->capacity) {
+        g->capacity = g->capacity * 2 + 64;
+        g->ids = reallocate(g->ids, g->capacity * sizeof *g->ids);
+    }
+    g->ids[g->count++] = id;
+}
+
+// Takes away what a task wants neither before nor behind the text. Nothing of it has been shown yet.
+static void shape_text(struct Generation *g)
+{
+    if (g->trim && !g->keep.scanned) {
+        size_t blank = g->text.bytes ? strspn(g->text.data, " \t\r\n") : 0;
+        buffer_drop(&g->text, blank);
+        if (g->text.bytes) g->trim = false;
+    }
+    if (!g->trim && keep_reached(&g->keep, &g->text)) g->stopped = true;
+}
+
+static bool on_token(void *user, uint32_t id)
+{
+    struct Generation *g = user;
+    if (!g->count) g->first = os_seconds() - g->begin;
+    remember(g, id);
+    if (g->tokenizer) {
+        size_t bytes, shown = g->text.bytes;
+        const char *piece = vkgpt_token_bytes(g->tokenizer, id, &bytes);
+        g->stopped = stops_add(&g->stops, piece, bytes, &g->text);
+        shape_text(g);
+        show_text(g, shown);
+    } else {
+        show_id(g, id);
+    }
+    g->interrupted = os_interrupted();
+    return !g->stopped && !g->interrupted;
+}
+
+static void finish_text(struct Generation *g)
+{
+    size_t shown = g->text.bytes;
+    if (!g->stopped) {
+        stops_end(&g->stops, &g->text);
+        shape_text(g);
+    }
+    if (g->text.bytes > shown) show_text(g, shown);
+    utf8_end(&g->utf8, &g->screen);
+    write_screen(g);
+    bool line_open = !g->tokenizer || os_is_terminal(1); // text in a pipe or file gets no newline of ours
+    if (!g->options->json && line_open) printf("\n");
+}
+
+static void echo_prompt(struct Generation *g, const struct Input *input)
+{
+    if (!g->options->echo || !g->tokenizer) return;
+    if (!input->is_ids) {
+        utf8_add(&g->utf8, input->text.data, input->text.bytes, &g->screen);
+    } else {
+        for (size_t i = 0; i < input->count; i++) {
+            size_t bytes;
+            const char *piece = vkgpt_token_bytes(g->tokenizer, input->ids[i], &bytes);
+            utf8_add(&g->utf8, piece, bytes, &g->screen);
+        }
+    }
+    write_screen(g);
+}
+
+// -------------------------------------------------------------------------------------------- reporting
+
+static const char *stop_name(const struct Generation *g)
+{
+    if (g->stopped) return "stop";
+    switch (g->stop) {
+    case VKGPT_STOP_EOS: return "eos";
+    case VKGPT_STOP_CONTEXT: return "context";
+    case VKGPT_STOP_CALLBACK: return "interrupt";
+    default: return g->interrupted ? "interrupt" : "length";
+    }
+}
+
+static double rate(size_t tokens, double seconds)
+{
+    return seconds > 0 ? (double)tokens / seconds : 0;
+}
+
+static void print_timings(const struct Generation *g, const struct Run *run)
+{
+    fprintf(stderr, "%sload    %8.3f s\n", g->options->json ? "" : "\n", run->load_seconds);
+    fprintf(stderr, "prefill %8.3f s  %6zu tokens  %9.1f tokens/s\n", g->prefill, g->prefilled, rate(g->prefilled, g->prefill));
+    fprintf(stderr, "decode  %8.3f s  %6zu tokens  %9.1f tokens/s\n", g->decode, g->count, rate(g->count, g->decode));
+    fprintf(stderr, "stop: %s, seed: %" PRIu64 "\n", stop_name(g), g->sampling.seed);
+}
+
+static cJSON *json_timings(const struct Generation *g, const struct Run *run)
+{
+    cJSON *timings = cJSON_CreateObject();
+    cJSON_AddNumberToObject(timings, "load_s", run->load_seconds);
+    cJSON_AddNumberToObject(timings, "prefill_s", g->prefill);
+    cJSON_AddNumberToObject(timings, "first_token_s", run->load_seconds + g->prefill + g->first);
+    cJSON_AddNumberToObject(timings, "decode_s", g->decode);
+    cJSON_AddNumberToObject(timings, "prefill_tokens", (double)g->prefilled);
+    cJSON_AddNumberToObject(timings, "decode_tokens", (double)g->count);
+    cJSON_AddNumberToObject(timings, "prefill_tokens_per_s", rate(g->prefilled, g->prefill));
+    cJSON_AddNumberToObject(timings, "decode_tokens_per_s", rate(g->count, g->decode));
+    return timings;
+}
+
+static int print_json(const struct Generation *g, const struct Run *run, const struct Input *input, cJSON *json)
+{
+    cJSON_AddItemToObject(json, "prompt_ids", json_ids(input->ids, input->count));
+    cJSON_AddItemToObject(json, "ids", json_ids(g->ids, g->count));
+    if (g->tokenizer) cJSON_AddItemToObject(json, "text", json_bytes(g->text.data, g->text.bytes));
+    else cJSON_AddNullToObject(json, "text");
+    cJSON_AddStringToObject(json, "stop", stop_name(g));
+    json_add_unsigned(json, "seed", g->sampling.seed);
+    cJSON_AddStringToObject(json, "model", run_model(run)->name);
+    cJSON_AddStringToObject(json, "device", run_device(run)->name);
+    cJSON_AddItemToObject(json, "timings", json_timings(g, run));
+    return json_print(json);
+}
+
+// ------------------------------------------------------------------------------------------- generation
+
+// A seed for those who gave none, of 32 bits so that every tool can hold it.
+static uint64_t seed_of(const struct Options *options)
+{
+    if (options->seed >= 0) return (uint64_t)options->seed;
+    struct timespec now;
+    timespec_get(&now, TIME_UTC);
+    uint64_t x = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u; // splitmix64's mixing (Steele et al. 2014)
+    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
+    return (x ^ x >> 31) & 0xFFFFFFFFu;
+}
+
+static vkgpt_sampling sampling_of(const struct Options *options)
+{
+    return (vkgpt_sampling){
+        .temperature = (float)options->temperature,
+        .top_k = (uint32_t)options->top_k,
+        .top_p = (float)options->top_p,
+        .min_p = (float)options->min_p,
+        .repeat_penalty = (float)options->repeat_penalty,
+        .repeat_last_n = options->repeat_last_n < 0 ? UINT32_MAX : (uint32_t)options->repeat_last_n,
+        .seed = seed_of(options),
+        .ignore_eos = options->ignore_eos,
+    };
+}
+
+void generation_begin(struct Generation *g, const struct Options *options)
+{
+    *g = (struct Generation){.options = options, .sampling = sampling_of(options)};
+    for (size_t i = 0; i < options->stop_count; i++) {
+        struct Buffer text = {0};
+        buffer_text(&text, options->stops[i]);
+        if (options->escape) text.bytes = unescape(text.data, text.bytes);
+        generation_add_stop(g, text.data, text.bytes);
+        buffer_free(&text);
+    }
+}
+
+void generation_add_stop(struct Generation *g, const char *text, size_t bytes)
+{
+    g->stop_texts = reallocate(g->stop_texts, (g->stops.count + 1) * sizeof *g->stop_texts);
+    g->stop_texts[g->stops.count] = (struct Buffer){0};
+    buffer_add(&g->stop_texts[g->stops.count++], text, bytes);
+    g->stops.texts = g->stop_texts;
+}
+
+static int run_prompt(struct Generation *g, struct Run *run, const struct Input *input, vkgpt_error *err)
+{
+    double start = os_seconds();
+    int code = vkgpt_prompt(run->session, input->ids, input->count, err);
+    if (!code) echo_prompt(g, input); // a prompt that does not fit leaves nothing on stdout
+    g->begin = os_seconds();
+    g->prefill = g->begin - start;
+    g->prefilled = vkgpt_session_counters(run->session).tokens_prefilled;
+    return code;
+}
+
+int generation_run(struct Generation *g, struct Run *run, const struct Input *input, vkgpt_error *err)
+{
+    const struct Options *options = g->options;
+    g->tokenizer = run->tokenizer;
+    if (!g->tokenizer && !options->json) fprintf(stderr, "vkgpt: %s has no tokenizer: the new ids are printed, not text\n", run->dir);
+    os_catch_interrupt(); // not before: loading can simply be ended
+    int code = run_prompt(g, run, input, err);
+    if (code) return code;
+    g->interrupted = os_interrupted();
+    g->stop = VKGPT_STOP_LENGTH;
+    size_t most = options->predict < 0 ? SIZE_MAX : (size_t)options->predict;
+    if (most && !g->interrupted) code = vkgpt_generate(run->session, &g->sampling, most, on_token, g, &g->stop, err);
+    g->decode = os_seconds() - g->begin;
+    finish_text(g); // what there is, also before the sentence of an error
+    return code;
+}
+
+int generation_report(const struct Generation *g, const struct Run *run, const struct Input *input, cJSON *more)
+{
+    int status = EXIT_OK;
+    if (g->options->json) status = print_json(g, run, input, more ? more : cJSON_CreateObject());
+    else cJSON_Delete(more);
+    status = finish_output(status);
+    print_timings(g, run);
+    if (g->options->verbose) run_counters(run);
+    return status == EXIT_OK && strcmp(stop_name(g), "interrupt") == 0 ? EXIT_INTERRUPTED : status;
+}
+
+void generation_end(struct Generation *g)
+{
+    for (size_t i = 0; i < g->stops.count; i++) buffer_free(&g->stop_texts[i]);
+    free(g->stop_texts);
+    buffer_free(&g->stops.held);
+    buffer_free(&g->text);
+    buffer_free(&g->screen);
+    free(g->ids);
+    *g = (struct Generation){0};
+}

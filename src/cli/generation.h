@@ -1,0 +1,44 @@
+// New text from a prompt: sampling as the flags say, streaming, stop strings, timings. `generate` and `task` share it.
+#ifndef VKGPT_CLI_GENERATION_H
+#define VKGPT_CLI_GENERATION_H
+
+#include <cjson/cJSON.h>
+
+#include "cli/input.h"
+#include "cli/keep.h"
+#include "cli/run.h"
+#include "cli/stops.h"
+#include "cli/utf8.h"
+
+struct Generation {
+    const struct Options *options;
+    const vkgpt_tokenizer *tokenizer; // NULL: ids are printed, not text
+    vkgpt_sampling sampling;
+    struct Buffer *stop_texts;
+    struct Stops stops;
+    struct Keep keep;
+    bool trim;                // leave out the white space that the text begins with
+    struct Buffer text;       // the new bytes, before anything is made of those that are no UTF-8
+    struct Utf8 utf8;
+    struct Buffer screen;     // whole characters that wait to be written
+    uint32_t *ids;
+    size_t count, capacity;
+    size_t prefilled; // tokens of the prompt without its last, which the first step takes
+    bool stopped, interrupted;
+    vkgpt_stop stop;
+    double prefill, first, decode; // seconds: of the prompt, to the first token, of all tokens
+    double begin;                  // when decoding began
+};
+
+// Sampling and stop strings of the flags; a seed is drawn where none is given.
+void generation_begin(struct Generation *generation, const struct Options *options);
+void generation_add_stop(struct Generation *generation, const char *text, size_t bytes);
+// Runs the prompt and prints what comes, with --json at the end only. A prompt that does not fit leaves nothing on
+// stdout; what there is at another error is printed.
+int generation_run(struct Generation *generation, struct Run *run, const struct Input *input, vkgpt_error *err);
+// The last of the output: with --json the object, to which the members of `more` (which it frees; may be NULL) are
+// added in front. Timings go to stderr. Returns the exit status.
+int generation_report(const struct Generation *generation, const struct Run *run, const struct Input *input, cJSON *more);
+void generation_end(struct Generation *generation);
+
+#endif

@@ -1,0 +1,31 @@
+// A context and a continuation of it as one row of tokens, for vkgpt_score.
+#ifndef VKGPT_CLI_PAIR_H
+#define VKGPT_CLI_PAIR_H
+
+#include "cli/buffer.h"
+#include "vkgpt.h"
+
+struct PairRules {
+    const vkgpt_tokenizer *tokenizer;
+    const vkgpt_model_info *model;
+    bool special; // special tokens in the text are one id each
+};
+
+struct Pair {
+    uint32_t *ids; // (count): the context's tokens, then the continuation's
+    size_t count, context;
+};
+
+// As lm-evaluation-harness does in _encode_pair: the blanks that the context ends with go over to the continuation,
+// which is what follows the context's tokens when both are encoded as one text. The model's bos token, else its
+// first eos, stands for a context without tokens. `what` names the continuation in sentences. Free with pair_free,
+// also after an error.
+// Errors: the context is empty and the model has neither token; nothing is left behind the context's tokens.
+int pair_encode(const struct PairRules *rules, const struct Buffer *context, const struct Buffer *continuation, const char *what,
+                struct Pair *pair, vkgpt_error *err);
+void pair_free(struct Pair *pair);
+
+// The token that stands for an empty context: the model's bos, else its first eos. False: it has neither.
+bool first_token(const vkgpt_model_info *model, uint32_t *id);
+
+#endif

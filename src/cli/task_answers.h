@@ -1,0 +1,37 @@
+// A task whose answers are given: the one that the model finds likeliest in its place is chosen.
+#ifndef VKGPT_CLI_TASK_ANSWERS_H
+#define VKGPT_CLI_TASK_ANSWERS_H
+
+#include <cjson/cJSON.h>
+
+#include "cli/pair.h"
+#include "cli/run.h"
+#include "cli/task_file.h"
+
+struct Answer {
+    char *text;               // NUL-terminated
+    struct Buffer continuation; // with what stands in front of it and behind it
+    struct Pair pair;
+    double logprob, score;    // score: normalized as the task says
+};
+
+struct Answers {
+    struct Answer *list;
+    size_t count, best;
+    struct Buffer context;
+};
+
+// Cuts a prompt at the task's gap: the text in front of it stays, what stood behind goes to `behind`. Without a gap
+// nothing changes. Errors: the gap stands nowhere in the prompt, or twice.
+int task_cut_gap(const struct Task *task, struct Buffer *prompt, struct Buffer *behind, vkgpt_error *err);
+
+// Reads the answers of the filled-in list; an empty list is none. Errors: an answer is empty.
+int answers_read(struct Answers *answers, const struct Task *task, const struct Buffer *list, const struct Buffer *context,
+                 const struct Buffer *behind, vkgpt_error *err);
+// Encodes and scores them. Errors: one does not fit into the context (with both numbers).
+int answers_score(struct Answers *answers, const struct Task *task, struct Run *run, const struct Options *options, vkgpt_error *err);
+// Prints the best one, with all scores on stderr; or, with --json, the object with the members of `json` in front.
+int answers_print(const struct Answers *answers, const struct Run *run, const struct Options *options, cJSON *json);
+void answers_free(struct Answers *answers);
+
+#endif

@@ -1,0 +1,265 @@
+// vkgpt eval on a device, beside what tools/fixtures_eval.py found with transformers; and runs that go on.
+#define _POSIX_C_SOURCE 200809L
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/eval_record.h"
+#include "model_files.h"
+#include "program.h"
+
+#include <cjson/cJSON.h>
+#include <cmocka.h>
+
+#define FIXTURES VKGPT_SOURCE_DIR "/tests/fixtures/eval"
+#define LAMBADA "lambada:" FIXTURES "/lambada.jsonl"
+#define SHORT "hellaswag:" FIXTURES "/hellaswag.jsonl,winogrande:" FIXTURES "/winogrande.jsonl"
+#define EVAL(...) RUN("eval", "-m", VKGPT_SOURCE_DIR "/models/tales", "--weights", "f32", "--kv", "f32", "-c", "64", "--json", "--tasks", __VA_ARGS__)
+
+static char record[DIR_BYTES + 16];
+
+static int setup(void **state)
+{
+    int status = test_dir_setup(state);
+    snprintf(record, sizeof record, "%s/record", test_dir);
+    return status;
+}
+
+static cJSON *parse(struct Output o)
+{
+    assert_status(&o, 0);
+    cJSON *json = cJSON_Parse(o.out);
+    if (!json) fail_msg("not JSON: %s", o.out);
+    output_free(&o);
+    return json;
+}
+
+static char *read_text(const char *dir, const char *name)
+{
+    struct Bytes bytes = file_read(dir, name);
+    bytes_number(&bytes, 0, 1);
+    return (char *)bytes.data; // whose owner is the caller now
+}
+
+static void assert_close(const char *what, double value, double expected, double tolerance)
+{
+    if (!(fabs(value - expected) <= tolerance * fmax(1, fabs(expected)))) fail_msg("%s is %.9g, expected %.9g", what, value, expected);
+}
+
+static double result_of(const cJSON *json, const char *task, const char *measure)
+{
+    const cJSON *item = cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "results"), task), measure);
+    if (!cJSON_IsNumber(item)) fail_msg("%s has no number %s", task, measure);
+    return item->valuedouble;
+}
+
+// -------------------------------------------------------------------------------------- beside the script
+
+// Every number of the script's, but for the items' own.
+static void check_results(const cJSON *expected, const cJSON *json)
+{
+    const cJSON *task, *measure;
+    size_t checked = 0;
+    cJSON_ArrayForEach(task, expected) {
+        cJSON_ArrayForEach(measure, task) {
+            if (!cJSON_IsNumber(measure)) continue;
+            assert_close(measure->string, result_of(json, task->string, measure->string), measure->valuedouble, 1e-3);
+            checked++;
+        }
+    }
+    assert_int_equal(checked, 5 + 4 + 4 + 4 + 2 + 6);
+}
+
+static void check_item(const cJSON *expected, const cJSON *line)
+{
+    const cJSON *task = cJSON_GetObjectItem(expected, cJSON_GetStringValue(cJSON_GetObjectItem(line, "task")));
+    const cJSON *item = cJSON_GetObjectItem(line, "item");
+    const cJSON *logprobs = cJSON_GetArrayItem(cJSON_GetObjectItem(task, "logprobs"), item->valueint), *found = cJSON_GetObjectItem(line, "logprobs");
+    assert_int_equal(cJSON_GetArraySize(logprobs), cJSON_GetArraySize(found));
+    for (int i = 0; i < cJSON_GetArraySize(found); i++)
+        assert_close(task->string, cJSON_GetArrayItem(found, i)->valuedouble, cJSON_GetArrayItem(logprobs, i)->valuedouble, 1e-4);
+}
+
+static void test_expected(void **state)
+{
+    (void)state;
+    char *text = read_text(FIXTURES, "expected.json");
+    cJSON *expected = cJSON_Parse(text);
+    assert_non_null(expected);
+    cJSON *json = parse(EVAL(LAMBADA "," SHORT ",piqa:" FIXTURES "/piqa.jsonl,arc_easy:" FIXTURES "/arc.jsonl,wikitext:" FIXTURES "/wikitext.txt", "--resume", record));
+    check_results(expected, json);
+    cJSON_Delete(json);
+    free(text);
+
+    char *lines = read_text(test_dir, "record"), *rest = lines;
+    int items = 0;
+    for (char *line; (line = strtok_r(rest, "\n", &rest));) {
+        cJSON *object = cJSON_Parse(line);
+        assert_non_null(object);
+        if (cJSON_GetObjectItem(object, "item")) check_item(expected, object), items++;
+        cJSON_Delete(object);
+    }
+    assert_int_equal(items, 6 + 3 + 2 + 2 + 2 + 3);
+    free(lines);
+    cJSON_Delete(expected);
+}
+
+// Pages of JSON are those of the text, and --limit takes the first ones.
+static void test_pages_and_limit(void **state)
+{
+    (void)state;
+    cJSON *text = parse(EVAL("wikitext:" FIXTURES "/wikitext.txt", "--limit", "1")), *json = parse(EVAL("wikitext:" FIXTURES "/wikitext.jsonl", "--limit", "1"));
+    assert_true(result_of(text, "wikitext", "word_perplexity") == result_of(json, "wikitext", "word_perplexity"));
+    assert_true(result_of(json, "wikitext", "items") == 1);
+    const cJSON *error = cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "results"), "wikitext"), "word_perplexity_stderr");
+    assert_true(cJSON_IsNull(error)); // of a single page there is none
+    cJSON_Delete(text);
+    cJSON_Delete(json);
+}
+
+// ----------------------------------------------------------------------------------------- runs that go on
+
+static void write_record(const char *text, size_t bytes)
+{
+    file_write(test_dir, "record", text, bytes);
+}
+
+static size_t lines_with(const char *text, const char *part)
+{
+    size_t count = 0;
+    for (; (text = strstr(text, part)); text++) count++;
+    return count;
+}
+
+static void test_resume(void **state)
+{
+    (void)state;
+    cJSON *whole = parse(EVAL(LAMBADA));
+    cJSON_Delete(parse(EVAL(LAMBADA, "--limit", "3", "--resume", record)));
+    char *before = read_text(test_dir, "record");
+    assert_int_equal(lines_with(before, "\"item\":"), 3);
+    size_t bytes = strlen(before) - 9; // a crash in the middle of the last line
+    write_record(before, bytes);
+    cJSON *resumed = parse(EVAL(LAMBADA, "--resume", record));
+    char *after = read_text(test_dir, "record");
+    assert_int_equal(lines_with(after, "\"item\":"), 6);
+    assert_int_equal(lines_with(after, "\"format\":"), 1);
+    assert_int_equal(strncmp(before, after, bytes), 0); // what was there stays
+    static const char *const measures[] = {"acc", "acc_stderr", "perplexity", "perplexity_stderr", "truncated"};
+    for (int i = 0; i < 5; i++) assert_true(result_of(whole, "lambada", measures[i]) == result_of(resumed, "lambada", measures[i]));
+    cJSON_Delete(resumed);
+
+    // what the record says is not worked out again, and other tasks may join it
+    char *item = strstr(after, "\"greedy\":false");
+    memcpy(item, "\"greedy\":true ", 14);
+    write_record(after, strlen(after));
+    resumed = parse(EVAL(LAMBADA "," SHORT, "--resume", record));
+    assert_close("acc", result_of(resumed, "lambada", "acc"), result_of(whole, "lambada", "acc") + 1.0 / 6, 1e-9);
+    assert_true(result_of(resumed, "winogrande", "items") == 2);
+    cJSON_Delete(resumed);
+    cJSON_Delete(whole);
+    free(before);
+    free(after);
+}
+
+// What opening the record says. The record is closed again.
+static int open_record(const struct Run *run, const struct Options *options, vkgpt_error *err)
+{
+    struct EvalTask *tasks;
+    size_t count;
+    struct EvalRecord opened = {0};
+    int code = eval_tasks_read(SHORT, 1, &tasks, &count, err);
+    assert_int_equal(code, 0);
+    code = eval_record_open(&opened, record, run, options, tasks, count, err);
+    eval_record_close(&opened, NULL);
+    eval_tasks_free(tasks, count);
+    return code;
+}
+
+static const struct Case {
+    const char *from, *to, *part;
+} CASES[] = {
+    {"\"tales, ", "\"gpt2, ", "its results are of model gpt2, "},
+    {"\"f32\"", "\"q8_0\"", "its results are of weights q8_0, and this run is of f32"},
+    {"\"64\"", "\"128\"", "its results are of context 128, and this run is of 64"},
+    {"\"weights\":", "\"wait\":", "does not say its weights"},
+    {"\"bytes\":745", "\"bytes\":744", "its results of hellaswag are of "},
+    {"\"bytes\":745", "\"bytes\":\"745\"", ":2: is no line of results: file, bytes and hash"},
+    {"vkgpt-eval-1", "other", "its results are of format other"},
+    {"{\"format\"", "{\"form\"", "holds no results of vkgpt eval"},
+    {"{\"task\":\"hellaswag\",\"item\":0", "{\"task\":\"hellaswag\",\"item\":-1", "is no number of an item"},
+    {"\"logprobs\":[", "\"logprobs\":[1,", "logprobs has to have one number for each answer"},
+    {"\"logprobs\":[-1,", "\"logprobs\":[true,", "logprobs has to have one number for each answer"},
+    {"\"greedy\":", "\"greed\":", "greedy has to be true or false"},
+    {"\"cut\":0", "\"cut\":0.5", "cut is no number of tokens"},
+    {"{\"task\":\"hellaswag\",\"item\":0,", "{\"task\":\"hellaswag\",\"item\":0", ":3: "},
+    {"{\"task\":\"hellaswag\",\"file\"", "{\"tusk\":\"hellaswag\",\"file\"", "it names no task"},
+    {"{\"task\":\"hellaswag\",\"file\"", "{\"task\":\"other\",\"file\"", "has to come first"},
+};
+
+static const char RECORD[] = // but for the model's hash
+    "{\"format\":\"vkgpt-eval-1\",\"model\":\"tales, HASH\",\"weights\":\"f32\",\"kv\":\"f32\",\"context\":\"64\"}\n"
+    "{\"task\":\"hellaswag\",\"file\":\"x\",\"bytes\":745,\"hash\":\"FILE\"}\n"
+    "{\"task\":\"hellaswag\",\"item\":0,\"logprobs\":[-1,-2.5,-3e1],\"greedy\":false,\"cut\":0}\n"
+    "{\"task\":\"other\",\"item\":0,\"logprobs\":[-9],\"greedy\":false,\"cut\":0}\n";
+
+static char *good_record(const struct Run *run)
+{
+    char model[FINGERPRINT_BYTES], file[FINGERPRINT_BYTES];
+    uint64_t bytes;
+    assert_int_equal(fingerprint_model(run->dir, model, NULL), 0);
+    assert_int_equal(fingerprint_file(FIXTURES "/hellaswag.jsonl", file, &bytes, NULL), 0);
+    char *half = text_replace(RECORD, "HASH", model), *whole = text_replace(half, "FILE", file);
+    free(half);
+    return whole;
+}
+
+static void test_foreign_records(void **state)
+{
+    (void)state;
+    struct Options options = options_default();
+    options.model = VKGPT_SOURCE_DIR "/models/tales";
+    options.weights = options.kv = VKGPT_F32;
+    options.context = 64;
+    struct Run run;
+    vkgpt_error err;
+    assert_int_equal(run_open(&run, &options, true, &err), 0);
+    char *good = good_record(&run);
+    write_record(good, strlen(good));
+    assert_int_equal(open_record(&run, &options, &err), 0);
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        char *text = text_replace(good, CASES[i].from, CASES[i].to);
+        write_record(text, strlen(text));
+        free(text);
+        int code = open_record(&run, &options, &err);
+        expect_sentence(code, code ? code : VKGPT_BAD_FILE, &err, CASES[i].part, NULL);
+    }
+    options.kv = VKGPT_F16;
+    write_record(good, strlen(good));
+    assert_int_equal(open_record(&run, &options, &err), VKGPT_BAD_ARGUMENT);
+    assert_non_null(strstr(err.text, "its results are of kv f32, and this run is of f16"));
+    write_record("# a text of mine", 16);
+    assert_int_equal(open_record(&run, &options, &err), VKGPT_BAD_FILE);
+    assert_non_null(strstr(err.text, "holds no results of vkgpt eval"));
+    struct Bytes kept = file_read(test_dir, "record");
+    assert_int_equal(kept.count, 16); // and is left as it was
+    bytes_free(&kept);
+    snprintf(record, sizeof record, "/no/such/place/record");
+    assert_int_equal(open_record(&run, &options, &err), VKGPT_BAD_FILE);
+    free(good);
+    run_close(&run);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_expected, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_pages_and_limit, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_resume, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_foreign_records, setup, test_dir_teardown),
+    };
+    return cmocka_run_group_tests_name("gpu_cli_eval", tests, NULL, NULL);
+}
