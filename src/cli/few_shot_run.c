@@ -9,15 +9,14 @@
 #include "cli/few_shot.h"
 #include "cli/utf8.h"
 
-#define GROUP 16 // items whose choices are scored in one call
+#define MAX_GROUP 64 // items that are run at once
 
 struct Job {
     struct FewShot *f;
     const struct Options *options;
     struct Run *run;
     const struct QueryRules *rules;
-    uint32_t *before;        // the prompt that is in the cache
-    size_t before_count;
+    size_t group;            // items that are run at once: the session's sequences
     double **unconditional;  // (items): log likelihoods of the choices behind a context that says nothing
     double start;
     size_t done, total;      // items, over all shots
@@ -72,26 +71,23 @@ static bool reached(struct Writing *w)
     return false;
 }
 
-static bool on_token(void *user, uint32_t id)
+static bool on_token(void *user, uint32_t sequence, uint32_t id)
 {
-    struct Writing *w = user;
+    struct Writing *w = (struct Writing *)user + sequence;
     size_t bytes;
     const char *piece = vkgpt_token_bytes(w->tokenizer, id, &bytes);
     buffer_add(&w->text, piece, bytes);
     return !reached(w) && !os_interrupted();
 }
 
-// The prompt, on top of what it shares with the one before.
-static int prompt(struct Job *job, const struct Query *query)
+// The prompts, each in a sequence of its own; those that are left over stay empty.
+static int prompts(struct Job *job, const struct Query *queries, size_t count)
 {
-    size_t shared = 0;
-    while (shared < query->count && shared < job->before_count && query->ids[shared] == job->before[shared]) shared++;
-    int code = vkgpt_session_rewind(job->run->session, (uint32_t)shared, job->err);
-    if (!code) code = vkgpt_prompt(job->run->session, query->ids + shared, query->count - shared, job->err);
-    free(job->before);
-    job->before = allocate(query->count * sizeof *job->before);
-    memcpy(job->before, query->ids, query->count * sizeof *job->before);
-    job->before_count = code ? 0 : query->count;
+    int code = 0;
+    for (size_t i = 0; !code && i < job->group; i++) {
+        code = vkgpt_batch_rewind(job->run->session, (uint32_t)i, 0, job->err);
+        if (!code && i < count) code = vkgpt_batch_prompt(job->run->session, (uint32_t)i, queries[i].ids, queries[i].count, job->err);
+    }
     return code;
 }
 
@@ -113,19 +109,35 @@ static int judge_written(struct Job *job, struct Point *point, const struct Quer
     return code;
 }
 
-static int run_written(struct Job *job, struct Point *point, size_t item)
+static struct Writing writing_of(const struct Job *job, size_t item)
 {
-    const vkgpt_sampling likeliest = {.top_p = 1, .repeat_penalty = 1};
     const char *completion = job->f->items.items[item].completion;
-    struct Writing w = {job->run->tokenizer, job->f->stop, memchr(completion, '\n', blanks_at_start(completion, strlen(completion))) != NULL, {0}};
-    struct Query query;
-    int code = query_make(job->rules, item, point->shots, &query, job->err);
-    if (!code) code = prompt(job, &query);
-    if (!code) buffer_add(&w.text, "", 0);
-    if (!code) code = vkgpt_generate(job->run->session, &likeliest, job->rules->answer_tokens, on_token, &w, NULL, job->err);
-    if (!code && !os_interrupted()) code = judge_written(job, point, &query, &w.text);
-    query_free(&query);
-    buffer_free(&w.text);
+    bool late = memchr(completion, '\n', blanks_at_start(completion, strlen(completion))) != NULL;
+    struct Writing w = {job->run->tokenizer, job->f->stop, late, {0}};
+    buffer_add(&w.text, "", 0);
+    return w;
+}
+
+// The items [first, first + group) that there are.
+static int run_written(struct Job *job, struct Point *point, size_t first)
+{
+    vkgpt_sampling likeliest[MAX_GROUP];
+    struct Query queries[MAX_GROUP];
+    struct Writing writings[MAX_GROUP];
+    size_t count = 0;
+    int code = 0;
+    for (size_t i = 0; i < job->group; i++) likeliest[i] = (vkgpt_sampling){.top_p = 1, .repeat_penalty = 1};
+    for (; !code && count < job->group && first + count < job->f->limit; count++) {
+        code = query_make(job->rules, first + count, point->shots, &queries[count], job->err);
+        writings[count] = writing_of(job, first + count);
+    }
+    if (!code) code = prompts(job, queries, count);
+    if (!code) code = vkgpt_batch_generate(job->run->session, likeliest, job->rules->answer_tokens, on_token, writings, NULL, job->err);
+    for (size_t i = 0; !code && !os_interrupted() && i < count; i++) code = judge_written(job, point, &queries[i], &writings[i].text);
+    while (count--) {
+        query_free(&queries[count]);
+        buffer_free(&writings[count].text);
+    }
     return code;
 }
 
@@ -178,13 +190,13 @@ static int score_queries(struct Job *job, struct Point *point, const struct Quer
     return code;
 }
 
-// The items [first, first + GROUP) that there are.
+// Likewise.
 static int run_chosen(struct Job *job, struct Point *point, size_t first)
 {
-    struct Query queries[GROUP];
+    struct Query queries[MAX_GROUP];
     size_t count = 0;
     int code = 0;
-    for (; !code && count < GROUP && first + count < job->f->limit; count++) code = query_make(job->rules, first + count, point->shots, &queries[count], job->err);
+    for (; !code && count < job->group && first + count < job->f->limit; count++) code = query_make(job->rules, first + count, point->shots, &queries[count], job->err);
     if (!code) code = score_queries(job, point, queries, count);
     while (count--) query_free(&queries[count]);
     return code;
@@ -228,8 +240,7 @@ static int score_unconditional(struct Job *job, size_t at)
 static int run_point(struct Job *job, struct Point *point)
 {
     int code = 0;
-    size_t step = job->f->curve.chosen ? GROUP : 1;
-    for (size_t i = 0; !code && !os_interrupted() && i < job->f->limit; i += step)
+    for (size_t i = 0; !code && !os_interrupted() && i < job->f->limit; i += job->group)
         code = job->f->curve.chosen ? run_chosen(job, point, i) : run_written(job, point, i);
     return code;
 }
@@ -254,13 +265,12 @@ static int run_curve(struct Job *job)
 
 int few_shot_run(struct FewShot *f, const struct Options *options, struct Run *run, const struct QueryRules *rules, vkgpt_error *err)
 {
-    struct Job job = {.f = f, .options = options, .run = run, .rules = rules, .start = os_seconds(), .total = f->limit * f->curve.count, .err = err};
+    struct Job job = {.f = f, .options = options, .run = run, .rules = rules, .group = (size_t)options->parallel, .start = os_seconds(), .total = f->limit * f->curve.count, .err = err};
     job.unconditional = allocate(f->items.count * sizeof *job.unconditional);
     for (size_t i = 0; i < f->items.count; i++) job.unconditional[i] = NULL;
     os_catch_interrupt();
     int code = run_curve(&job);
     for (size_t i = 0; i < f->items.count; i++) free(job.unconditional[i]);
     free(job.unconditional);
-    free(job.before);
     return code;
 }

@@ -1,5 +1,6 @@
 // vkgpt generate: a prompt in, new text out as it comes.
 #include "cli/cli.h"
+#include "cli/generate_batch.h"
 #include "cli/generation.h"
 
 static int prepare(struct Run *run, struct Input *input, const struct Options *options, vkgpt_error *err)
@@ -11,6 +12,7 @@ static int prepare(struct Run *run, struct Input *input, const struct Options *o
 
 int generate_main(const struct Options *options)
 {
+    if (options->prompts || options->parallel > 1) return generate_batch_main(options);
     struct Input input;
     int status = input_read(&input, options, true);
     if (status) return status;

@@ -164,9 +164,10 @@ const struct Flag FLAGS[] = {
     {WRITES | BENCH, FLAG_INT, {"--submit"}, "N", AT(submit), UP_TO(0, 32),
      .help = "tokens per submission to the device; 0: about 100 ms of work (0)"},
 
-    {GENERATE | BENCH, FLAG_INT, {"-np", "--parallel"}, "N", AT(parallel), UP_TO(1, 1024),
-     .help = "sequences at once; generate: continuations of the prompt, with seeds that rise from --seed (1)"},
-    {GENERATE | BENCH, FLAG_INT, {"--lookup"}, "N", AT(lookup), UP_TO(0, 31),
+    {GENERATE, FLAG_FILE, {"--prompts"}, "FILE", AT(prompts), .help = "a text from each line of a file, --parallel at once"},
+    {GENERATE | BENCH | BATCHES, FLAG_INT, {"-np", "--parallel"}, "N", AT(parallel), UP_TO(1, 64),
+     .help = "sequences at once; generate without --prompts: as many texts, with seeds that rise (1; 8 for many texts)"},
+    {WRITES | BENCH, FLAG_INT, {"--lookup"}, "N", AT(lookup), UP_TO(0, 31),
      .help = "draft up to N tokens a step from the text so far; the same tokens, sooner where it repeats itself (0)"},
 
     {ALL, FLAG_DIR, {"-m", "--model"}, "DIR", AT(model),
@@ -196,7 +197,6 @@ struct Options options_default(void)
         .bench_predict = -1,
         .repetitions = 5,
         .batch = 1,
-        .parallel = 1,
         .devices = 1,
         .train_tokens = 300e9,
         .flops = 28e12,
@@ -381,6 +381,7 @@ bool options_parse(enum CommandBit command, int argc, char **argv, struct Option
         if (!value) value = argv[++i];
         if (!set_value(&parse, options, flag, name, value)) return false;
     }
+    if (!options->parallel && command & BATCHES) options->parallel = USUAL_BATCH;
     return true;
 }
 

@@ -28,6 +28,7 @@ enum CommandBit {
 };
 
 #define MAX_STOPS 64
+#define USUAL_BATCH 8 // texts at once, where there are many
 #define MAX_FIELDS 64
 #define MAX_CONTINUATIONS 1024
 #define MAX_ANSWERS 64
@@ -43,6 +44,7 @@ struct Options {
     bool escape, no_special;
     // the session
     int64_t context, submit, parallel, lookup;
+    const char *prompts;
     int weights, kv; // vkgpt_format
     // generate
     int64_t predict, seed, top_k, repeat_last_n;

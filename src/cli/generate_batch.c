@@ -1,0 +1,281 @@
+// Several texts at once: continuations of one prompt with different seeds (--parallel), or one of each line of a file
+// (--prompts). They come out whole, in order, when all that run side by side are done.
+#include "cli/generate_batch.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/os.h"
+#include "cli/cli.h"
+#include "cli/generation.h"
+#include "cli/print_json.h"
+
+#define MAX_BATCH 64
+
+struct Text { // one continuation
+    const struct Input *input;
+    vkgpt_sampling sampling;
+    struct Stops stops;
+    struct Buffer text; // the new bytes
+    uint32_t *ids;
+    size_t count, capacity;
+    vkgpt_stop stop;
+    bool stopped; // by a stop string
+};
+
+struct Batch {
+    const struct Options *options;
+    struct Run run;
+    struct Input *inputs; // the prompts
+    size_t input_count;
+    char (*names)[64]; // of the prompts, for sentences
+    struct Text *texts;
+    size_t count;
+    struct Text *first; // of those that run now
+    cJSON *json;        // the texts that are done
+    size_t decoded;
+    double prefill, decode; // seconds
+};
+
+// ---------------------------------------------------------------------------------------------- prompts
+
+static void add_line(struct Batch *b, const char *line, size_t bytes, size_t number)
+{
+    b->inputs = reallocate(b->inputs, (b->input_count + 1) * sizeof *b->inputs);
+    b->names = reallocate(b->names, (b->input_count + 1) * sizeof *b->names);
+    struct Input *input = &b->inputs[b->input_count];
+    *input = (struct Input){0};
+    buffer_add(&input->text, line, bytes);
+    buffer_add(&input->text, "", 0);
+    if (b->options->escape) input->text.bytes = unescape(input->text.data, bytes);
+    snprintf(b->names[b->input_count++], sizeof *b->names, "line %zu", number);
+}
+
+static int read_lines(struct Batch *b, vkgpt_error *err)
+{
+    char *data;
+    size_t bytes, number = 1;
+    int code = os_read(b->options->prompts, (size_t)1 << 28, &data, &bytes, err);
+    if (code) return code;
+    for (size_t at = 0; at < bytes; number++) {
+        const char *end = memchr(data + at, '\n', bytes - at);
+        size_t length = end ? (size_t)(end - data) - at : bytes - at;
+        add_line(b, data + at, length && data[at + length - 1] == '\r' ? length - 1 : length, number);
+        at += length + 1;
+    }
+    free(data);
+    if (!b->input_count) return fail(err, VKGPT_BAD_FILE, "%s: holds no line, and a prompt is wanted on each", b->options->prompts);
+    for (size_t i = 0; i < b->input_count; i++) b->inputs[i].name = b->names[i];
+    return 0;
+}
+
+// All are checked before the first runs: a prompt that does not fit would waste what the others cost.
+static int encode(struct Batch *b, vkgpt_error *err)
+{
+    const vkgpt_model_info *model = run_model(&b->run);
+    size_t context = b->options->context ? (size_t)b->options->context : model->context;
+    for (size_t i = 0; i < b->input_count; i++) {
+        struct Input *input = &b->inputs[i];
+        int code = input_encode(input, b->run.tokenizer, model->vocab, !b->options->no_special, err);
+        if (!code) code = input_never_empty(input, model, err);
+        if (code) return code;
+        if (input->count > context)
+            return fail(err, VKGPT_BAD_ARGUMENT, "%s: %zu tokens: the context has room for %zu", input->name, input->count, context);
+    }
+    return 0;
+}
+
+// ------------------------------------------------------------------------------------------ the run
+
+static bool on_token(void *user, uint32_t sequence, uint32_t id)
+{
+    struct Batch *b = user;
+    struct Text *t = &b->first[sequence];
+    if (t->count == t->capacity) {
+        t->capacity = t->capacity * 2 + 64;
+        t->ids = reallocate(t->ids, t->capacity * sizeof *t->ids);
+    }
+    t->ids[t->count++] = id;
+    b->decoded++;
+    size_t bytes;
+    const char *piece = b->run.tokenizer ? vkgpt_token_bytes(b->run.tokenizer, id, &bytes) : NULL;
+    if (piece) t->stopped = stops_add(&t->stops, piece, bytes, &t->text);
+    return !t->stopped && !os_interrupted();
+}
+
+// The same prompt is read once, and copied.
+static int give_prompts(struct Batch *b, uint32_t count, vkgpt_error *err)
+{
+    uint32_t to[MAX_BATCH];
+    int code = 0;
+    for (uint32_t i = 0; !code && i < count; i++) {
+        code = vkgpt_batch_rewind(b->run.session, i, 0, err);
+        to[i] = i;
+        if (!code && (b->options->prompts || i == 0))
+            code = vkgpt_batch_prompt(b->run.session, i, b->first[i].input->ids, b->first[i].input->count, err);
+    }
+    if (!code) code = vkgpt_batch_prefill(b->run.session, err);
+    return code || b->options->prompts ? code : vkgpt_batch_copy(b->run.session, 0, to + 1, count - 1, err);
+}
+
+static int run_some(struct Batch *b, uint32_t count, uint32_t sequences, vkgpt_error *err)
+{
+    vkgpt_sampling sampling[MAX_BATCH];
+    vkgpt_stop stops[MAX_BATCH];
+    size_t most = b->options->predict < 0 ? SIZE_MAX : (size_t)b->options->predict;
+    double start = os_seconds();
+    int code = 0;
+    for (uint32_t i = count; !code && i < sequences; i++) code = vkgpt_batch_rewind(b->run.session, i, 0, err); // take no part
+    if (!code) code = give_prompts(b, count, err);
+    b->prefill += os_seconds() - start;
+    for (uint32_t i = 0; i < sequences; i++) sampling[i] = b->first[i < count ? i : 0].sampling;
+    start = os_seconds();
+    if (!code) code = vkgpt_batch_generate(b->run.session, sampling, most, on_token, b, stops, err);
+    b->decode += os_seconds() - start;
+    for (uint32_t i = 0; !code && i < count; i++) b->first[i].stop = stops[i];
+    return code;
+}
+
+// ---------------------------------------------------------------------------------------------- output
+
+static const char *stop_name(const struct Text *t)
+{
+    static const char *const names[] = {
+        [VKGPT_STOP_LENGTH] = "length", [VKGPT_STOP_EOS] = "eos", [VKGPT_STOP_CONTEXT] = "context", [VKGPT_STOP_CALLBACK] = "interrupt"};
+    return t->stopped ? "stop" : names[t->stop];
+}
+
+static void keep_json(struct Batch *b, const struct Text *t)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddItemToObject(json, "prompt_ids", json_ids(t->input->ids, t->input->count));
+    cJSON_AddItemToObject(json, "ids", json_ids(t->ids, t->count));
+    if (b->run.tokenizer) cJSON_AddItemToObject(json, "text", json_bytes(t->text.data, t->text.bytes));
+    else cJSON_AddNullToObject(json, "text");
+    cJSON_AddStringToObject(json, "stop", stop_name(t));
+    json_add_unsigned(json, "seed", t->sampling.seed);
+    cJSON_AddItemToArray(b->json, json);
+}
+
+static void print_text(const struct Batch *b, const struct Text *t)
+{
+    struct Utf8 utf8 = {0};
+    struct Buffer screen = {0};
+    if (b->options->prompts) printf("--- %s\n", t->input->name);
+    else printf("--- seed %" PRIu64 "\n", t->sampling.seed);
+    if (b->options->echo && !t->input->is_ids) utf8_add(&utf8, t->input->text.data, t->input->text.bytes, &screen);
+    utf8_add(&utf8, t->text.data, t->text.bytes, &screen);
+    utf8_end(&utf8, &screen);
+    fwrite(screen.data ? screen.data : "", 1, screen.bytes, stdout);
+    for (size_t i = 0; !b->run.tokenizer && i < t->count; i++) printf("%s%" PRIu32, i ? " " : "", t->ids[i]);
+    printf("\n");
+    fflush(stdout);
+    buffer_free(&screen);
+}
+
+static double rate(double count, double seconds) { return seconds > 0 ? count / seconds : 0; }
+
+static int report(struct Batch *b)
+{
+    double prefilled = (double)vkgpt_session_counters(b->run.session).tokens_prefilled;
+    int status = EXIT_OK;
+    if (b->json) {
+        cJSON *json = cJSON_CreateObject(), *timings = cJSON_CreateObject();
+        cJSON_AddItemToObject(json, "completions", b->json);
+        cJSON_AddStringToObject(json, "model", run_model(&b->run)->name);
+        cJSON_AddStringToObject(json, "device", run_device(&b->run)->name);
+        cJSON_AddNumberToObject(timings, "load_s", b->run.load_seconds);
+        cJSON_AddNumberToObject(timings, "prefill_s", b->prefill);
+        cJSON_AddNumberToObject(timings, "decode_s", b->decode);
+        cJSON_AddNumberToObject(timings, "prefill_tokens", prefilled);
+        cJSON_AddNumberToObject(timings, "decode_tokens", (double)b->decoded);
+        cJSON_AddNumberToObject(timings, "decode_tokens_per_s", rate((double)b->decoded, b->decode));
+        cJSON_AddItemToObject(json, "timings", timings);
+        b->json = NULL;
+        status = json_print(json);
+    }
+    status = finish_output(status);
+    fprintf(stderr, "load    %8.3f s\nprefill %8.3f s  %6.0f tokens  %9.1f tokens/s\n", b->run.load_seconds, b->prefill, prefilled,
+            rate(prefilled, b->prefill));
+    fprintf(stderr, "decode  %8.3f s  %6zu tokens  %9.1f tokens/s\n", b->decode, b->decoded, rate((double)b->decoded, b->decode));
+    if (b->options->verbose) run_counters(&b->run);
+    return status == EXIT_OK && os_interrupted() ? EXIT_INTERRUPTED : status;
+}
+
+// ----------------------------------------------------------------------------------------- all of it
+
+static int run_all(struct Batch *b, uint32_t sequences, vkgpt_error *err)
+{
+    int code = 0;
+    os_catch_interrupt();
+    for (size_t done = 0; !code && done < b->count && !os_interrupted(); done += sequences) {
+        uint32_t count = b->count - done < sequences ? (uint32_t)(b->count - done) : sequences;
+        b->first = b->texts + done;
+        code = run_some(b, count, sequences, err);
+        for (uint32_t i = 0; !code && i < count; i++) {
+            if (!b->first[i].stopped) stops_end(&b->first[i].stops, &b->first[i].text);
+            if (b->json) keep_json(b, &b->first[i]);
+            else print_text(b, &b->first[i]);
+        }
+    }
+    return code;
+}
+
+// A text a prompt, all with the same seed as if each were alone; or texts of one prompt, with seeds that rise.
+static void make_texts(struct Batch *b, const struct Generation *g)
+{
+    b->count = b->options->prompts ? b->input_count : (size_t)b->options->parallel;
+    b->texts = allocate(b->count * sizeof *b->texts);
+    for (size_t i = 0; i < b->count; i++) {
+        b->texts[i] = (struct Text){.input = &b->inputs[b->options->prompts ? i : 0], .sampling = g->sampling, .stops = g->stops};
+        if (!b->options->prompts) b->texts[i].sampling.seed += i;
+    }
+}
+
+static int open_all(struct Batch *b, const struct Generation *g, uint32_t *sequences, vkgpt_error *err)
+{
+    int code = b->options->prompts ? read_lines(b, err) : 0;
+    if (code) return code;
+    make_texts(b, g);
+    struct Options options = *b->options;
+    int64_t asked = options.parallel ? options.parallel : USUAL_BATCH;
+    options.parallel = *sequences = (uint32_t)(asked < (int64_t)b->count ? asked : (int64_t)b->count);
+    code = run_open(&b->run, &options, !b->inputs[0].is_ids || options.stop_count, err);
+    return code ? code : encode(b, err);
+}
+
+int generate_batch_main(const struct Options *options)
+{
+    struct Batch b = {.options = options};
+    struct Generation g;
+    vkgpt_error err;
+    uint32_t sequences = 0;
+    if (options->prompts && (options->prompt || options->file || options->ids || options->ids_file))
+        return wrong_usage("the prompt is given twice: use one of --prompts, -p, -f, --ids and --ids-file");
+    if (!options->prompts) {
+        b.inputs = allocate(sizeof *b.inputs);
+        b.input_count = 1;
+        int status = input_read(b.inputs, options, true);
+        if (status) return status;
+    }
+    generation_begin(&g, options);
+    int code = open_all(&b, &g, &sequences, &err);
+    if (!code && options->json) b.json = cJSON_CreateArray();
+    if (!code) code = run_all(&b, sequences, &err);
+    int status = code ? failed(&err) : report(&b);
+
+    cJSON_Delete(b.json);
+    for (size_t i = 0; i < b.count; i++) {
+        buffer_free(&b.texts[i].stops.held);
+        buffer_free(&b.texts[i].text);
+        free(b.texts[i].ids);
+    }
+    for (size_t i = 0; i < b.input_count; i++) input_free(&b.inputs[i]);
+    generation_end(&g);
+    run_close(&b.run);
+    free(b.texts);
+    free(b.inputs);
+    free(b.names);
+    return status;
+}

@@ -1,0 +1,9 @@
+#ifndef VKGPT_CLI_GENERATE_BATCH_H
+#define VKGPT_CLI_GENERATE_BATCH_H
+
+#include "cli/options.h"
+
+// `generate` where --parallel or --prompts ask for more than one text. Returns the exit status.
+int generate_batch_main(const struct Options *options);
+
+#endif
