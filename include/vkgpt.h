@@ -81,6 +81,19 @@ int vkgpt_device_open(const char *which, vkgpt_device **device, vkgpt_error *err
 void vkgpt_device_close(vkgpt_device *device);
 const vkgpt_device_info *vkgpt_device_describe(const vkgpt_device *device);
 
+// The two limits of a token: no device reads weights and cache faster than it copies, and each dispatch takes the time
+// of an empty one. A token that reads `bytes` in `dispatches` takes bytes / copy_bytes_per_s + dispatches *
+// dispatch_seconds at least, where the weights exceed the last-level cache; smaller models may be faster.
+typedef struct vkgpt_limits {
+    double copy_bytes_per_s; // of a copy too large for the caches, read plus write
+    double dispatch_seconds; // of an empty dispatch with its barrier, in a recording that is replayed
+} vkgpt_limits;
+
+// Measures them, in about half a second: the fastest of several runs, by timestamps where the device has them. The copy
+// is of 256 MiB on a GPU and of 64 MiB on a software driver, less where so much is not free, by vkCmdCopyBuffer and by a
+// kernel, whichever is faster. Errors: VKGPT_OUT_OF_MEMORY, VKGPT_DEVICE_LOST.
+int vkgpt_device_limits(vkgpt_device *device, vkgpt_limits *limits, vkgpt_error *err);
+
 // ------------------------------------------------------------------------------------------- tokenizer
 
 typedef struct vkgpt_tokenizer vkgpt_tokenizer;

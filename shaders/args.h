@@ -123,6 +123,13 @@ struct SampleArgs {
 };
 ARGS_FIT(SampleArgs);
 
+// copy: `count` pieces of 16 bytes, COPY_EACH of them per invocation
+struct CopyArgs {
+    uint count;
+};
+#define COPY_EACH 8
+ARGS_FIT(CopyArgs);
+
 // What head leaves for sample, per workgroup.
 struct HeadPart {
     float maximum; // of its logits
