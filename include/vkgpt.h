@@ -224,6 +224,30 @@ typedef struct vkgpt_counters {
 } vkgpt_counters;
 vkgpt_counters vkgpt_session_counters(const vkgpt_session *session);
 
+// --------------------------------------------------------------------------------------------- profile
+
+// Bytes that the decode step of the token at `position` reads: the weights that every step reads, and K and V of the
+// positions that its layers look back on, its own among them. With vkgpt_limits it gives the floor of a token.
+uint64_t vkgpt_step_bytes(const vkgpt_session *session, uint32_t position);
+
+// Where the time of a token goes: one kernel at its place in the forward pass.
+typedef struct vkgpt_profile_line {
+    const char *step;   // "embed", "qkv", "attend", "project", "expand", "contract", "head", "sample", "norm", ...
+    const char *kernel; // the variant that ran: "qkv_lanes"
+    uint32_t rows;      // tokens that ran at once: 1, or those of the block
+    uint32_t calls;     // dispatches
+    double seconds;     // device time of all of them, barriers included
+    uint64_t bytes;     // weights of a product, or cache of attention, that they read, each counted once; else 0
+} vkgpt_profile_line;
+
+// Runs one decode step of the session's last token (rows 0), or the session's last `rows` tokens as one block of prefill
+// (fewer where a block has no room for so many), `repetitions` times with a timestamp around each dispatch, and hands
+// out the lines of the fastest run in the order of the forward pass. The step is greedy; the session stays where it is.
+// Timestamps cost time too: the sum is a little more than a token takes without them. Errors: a device without
+// timestamps (VKGPT_NO_DEVICE), a session with fewer tokens (VKGPT_BAD_ARGUMENT).
+int vkgpt_profile(vkgpt_session *session, uint32_t rows, uint32_t repetitions,
+                  void (*on_line)(void *user, const vkgpt_profile_line *line), void *user, vkgpt_error *err);
+
 // -------------------------------------------------------------------------------------------- selftest
 
 typedef struct vkgpt_selftest_result {

@@ -92,7 +92,7 @@ static void zsh_action(FILE *out, const struct Flag *flag)
 static void zsh_flag(FILE *out, const struct Flag *flag)
 {
     for (int i = 0; i < FLAG_MAX_NAMES && flag->names[i]; i++) {
-        fprintf(out, " \\\n            '%s%s[", flag->kind == FLAG_STOP ? "*" : "", flag->names[i]);
+        fprintf(out, " \\\n            '%s%s[", flag->kind == FLAG_STOP || flag->kind == FLAG_LIST ? "*" : "", flag->names[i]);
         zsh_text(out, flag->help);
         fprintf(out, "]");
         zsh_action(out, flag);
