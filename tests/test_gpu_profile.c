@@ -129,7 +129,10 @@ static void check_step(struct Opened *o, uint32_t tokens)
     CHECK(vkgpt_session_rewind(o->session, 0, &err));
     CHECK(vkgpt_prompt(o->session, o->fixture.ids, tokens, &err));
     go_on(o, 4, before);
+    uint32_t *ring = (uint32_t *)o->session->b.ring.host;
+    ring[tokens] = UINT32_MAX;
     struct Lines lines = profile(o, 0);
+    assert_int_equal(ring[tokens], before[0]); // it was the step that comes next
     assert_int_equal(vkgpt_session_position(o->session), tokens);
     go_on(o, 4, after);
     assert_memory_equal(before, after, sizeof before);
