@@ -62,7 +62,8 @@ static int start(struct Recording *rec, uint32_t max_sets)
     device->recordings++;
     if (rec->queries) {
         device->vk.vkCmdResetQueryPool(rec->commands, rec->queries, 0, query_count(rec));
-        timestamp(rec, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, QUERY_BEGIN);
+        // not at the top of the pipe, which may be reached while the submission queued before is still running
+        timestamp(rec, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, QUERY_BEGIN);
     }
     return VKGPT_OK;
 }
