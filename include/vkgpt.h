@@ -81,6 +81,19 @@ int vkgpt_device_open(const char *which, vkgpt_device **device, vkgpt_error *err
 void vkgpt_device_close(vkgpt_device *device);
 const vkgpt_device_info *vkgpt_device_describe(const vkgpt_device *device);
 
+// The two limits of a token: no device reads weights and cache faster than it copies, and each dispatch takes the time
+// of an empty one. A token that reads `bytes` in `dispatches` takes bytes / copy_bytes_per_s + dispatches *
+// dispatch_seconds at least, where the weights exceed the last-level cache; smaller models may be faster.
+typedef struct vkgpt_limits {
+    double copy_bytes_per_s; // of a copy too large for the caches, read plus write
+    double dispatch_seconds; // of an empty dispatch with its barrier, in a recording that is replayed
+} vkgpt_limits;
+
+// Measures them, in about half a second: the fastest of several runs, by timestamps where the device has them. The copy
+// is of 256 MiB on a GPU and of 64 MiB on a software driver, less where so much is not free, by vkCmdCopyBuffer and by a
+// kernel, whichever is faster. Errors: VKGPT_OUT_OF_MEMORY, VKGPT_DEVICE_LOST.
+int vkgpt_device_limits(vkgpt_device *device, vkgpt_limits *limits, vkgpt_error *err);
+
 // ------------------------------------------------------------------------------------------- tokenizer
 
 typedef struct vkgpt_tokenizer vkgpt_tokenizer;
@@ -300,6 +313,30 @@ size_t vkgpt_head_position(const vkgpt_head *head, const uint32_t *ids, size_t c
 
 // The scores (info.scores) of a hidden state (info.hidden). BAD_LOGITS where one is not finite.
 int vkgpt_head_scores(const vkgpt_head *head, const float *hidden, double *scores, vkgpt_error *err);
+
+// --------------------------------------------------------------------------------------------- profile
+
+// Bytes that the decode step of the token at `position` reads: the weights that every step reads, and K and V of the
+// positions that its layers look back on, its own among them. With vkgpt_limits it gives the floor of a token.
+uint64_t vkgpt_step_bytes(const vkgpt_session *session, uint32_t position);
+
+// Where the time of a token goes: one kernel at its place in the forward pass.
+typedef struct vkgpt_profile_line {
+    const char *step;   // "embed", "qkv", "attend", "project", "expand", "contract", "head", "sample", "norm", ...
+    const char *kernel; // the variant that ran: "qkv_lanes"
+    uint32_t rows;      // tokens that ran at once: 1, or those of the block
+    uint32_t calls;     // dispatches
+    double seconds;     // device time of all of them, barriers included
+    uint64_t bytes;     // weights of a product, or cache of attention, that they read, each counted once; else 0
+} vkgpt_profile_line;
+
+// Runs one decode step of the session's last token (rows 0), or the session's last `rows` tokens as one block of prefill
+// (fewer where a block has no room for so many), `repetitions` times with a timestamp around each dispatch, and hands
+// out the lines of the fastest run in the order of the forward pass. The step is greedy; the session stays where it is.
+// Timestamps cost time too: the sum is a little more than a token takes without them. Errors: a device without
+// timestamps (VKGPT_NO_DEVICE), a session with fewer tokens (VKGPT_BAD_ARGUMENT).
+int vkgpt_profile(vkgpt_session *session, uint32_t rows, uint32_t repetitions,
+                  void (*on_line)(void *user, const vkgpt_profile_line *line), void *user, vkgpt_error *err);
 
 // -------------------------------------------------------------------------------------------- selftest
 

@@ -175,6 +175,13 @@ struct SampleArgs {
 };
 ARGS_FIT(SampleArgs);
 
+// copy: `count` pieces of 16 bytes, COPY_EACH of them per invocation
+struct CopyArgs {
+    uint count;
+};
+#define COPY_EACH 8
+ARGS_FIT(CopyArgs);
+
 // What score leaves, per row.
 struct RowScore {
     float logprob;  // of the token that follows in the text, in nats

@@ -68,6 +68,8 @@ static void test_wrong_flags(void **state)
     assert_sentence(RUN("choose", "--answer", "a", "--answer", "b"), 2, "no text is given");
     assert_sentence(RUN("choose", "-p", "a", "--answer", ""), 2, "--answer needs a text that is not empty");
     assert_sentence(RUN("bench", "-p", "0", "-n", "0"), 2, "nothing to measure");
+    assert_sentence(RUN("bench", "-p", "0,0", "-n", "0"), 2, "nothing to measure");
+    assert_sentence(RUN("bench", "--profile", "-o", "csv"), 2, "md or json, not as csv");
     assert_sentence(RUN("make-model"), 2, "make-model needs a preset: gpt2, gpt2-medium");
     assert_sentence(RUN("make-model", "gpt2"), 2, "-o DIR");
     assert_sentence(RUN("make-model", "gpt4", "-o", "x"), 2, "no preset 'gpt4'");
@@ -110,6 +112,22 @@ static void test_values_out_of_range(void **state)
         assert_sentence(RUN("generate", "-p", "a", cases[i][0], cases[i][1]), 2, cases[i][2]);
     assert_sentence(RUN("generate", "-p", "a", "--top-k=x"), 2, "--top-k takes a whole number, not 'x'");
     assert_sentence(RUN("bench", "-r", "0"), 2, "-r is 0");
+    static const char *const lists[][2] = {
+        {"", "whole number, not ''"},
+        {"1,", "whole number, not ''"},
+        {",1", "whole number, not ''"},
+        {"1,,2", "whole number, not ''"},
+        {"1, 2", "whole number, not ' 2'"},
+        {"1,x", "whole number, not 'x'"},
+        {"1,-1", "-d is -1, it has to lie between 0 and 2147483647"},
+        {"1,0000000000000000000000000000000000000000x", "whole numbers with commas"},
+    };
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        assert_sentence(RUN("bench", "-d", lists[i][0]), 2, lists[i][1]);
+    char many[2 * 257 + 1];
+    for (size_t i = 0; i < sizeof many; i++) many[i] = i % 2 ? ',' : '1';
+    many[sizeof many - 2] = 0;
+    assert_sentence(RUN("bench", "-d", many), 2, "-d takes 256 values at most");
     assert_sentence(RUN("bench", "-o", "xml"), 2, "md|csv|json");
     assert_sentence(RUN("perplexity", "-f", "a", "--stride", "0"), 2, "--stride is 0");
 }

@@ -349,6 +349,70 @@ static void test_bench(void **state)
     assert_true(number_of(row, "dispatches_per_token") > 0);
     cJSON_Delete(json);
     assert_sentence(RUN("bench", "-m", TALES, "-d", "100000", "-o", "json"), 1, "-d 100000");
+    assert_sentence(RUN("bench", "-m", TALES, "-d", "0,256", "-o", "json"), 1, "-d 256 leaves no room in a context of 256");
+    assert_sentence(RUN("bench", "-m", TALES, "-d", "0,200", "-p", "0", "-n", "4,57", "-o", "json"), 1,
+                    "-n 57 does not fit: the context has room for 56 tokens after a depth of 200");
+}
+
+// Every size at every depth, and what the device's limits allow beside each.
+static void test_bench_lists(void **state)
+{
+    (void)state;
+    static const char *const tests[] = {"pp3", "tg1", "tg2", "pp3 @ d5", "tg1 @ d5", "tg2 @ d5"};
+    cJSON *json = parse(RUN("bench", "-m", TALES, "-p", "3,0", "-n", "1", "-n", "2", "-d", "0,5", "-r", "1", "-o", "json"));
+    assert_int_equal(cJSON_GetArraySize(json), 6);
+    for (int i = 0; i < 6; i++) {
+        const cJSON *row = cJSON_GetArrayItem(json, i);
+        assert_string_equal(text_of(row, "test"), tests[i]);
+        assert_int_equal((int)number_of(row, "depth"), i < 3 ? 0 : 5);
+        assert_int_equal((int)number_of(row, "tokens"), tests[i][2] - '0');
+        assert_float_equal(number_of(row, "ms_per_token") * number_of(row, "avg_ts"), 1e3, 1);
+        assert_true(number_of(row, "copy_gb_per_s") > 0);
+        assert_true(number_of(row, "dispatch_us") >= 0);
+        if (tests[i][0] == 'p') {
+            assert_null(cJSON_GetObjectItem(row, "limit_tokens_per_s"));
+            continue;
+        }
+        double copy = number_of(row, "copy_gb_per_s") * 1e9, dispatches = number_of(row, "dispatch_us") * 1e-6 * number_of(row, "dispatches_per_token");
+        double least = number_of(row, "size") / 2 / copy + dispatches, most = number_of(row, "size") * 2 / copy + dispatches;
+        double limit = number_of(row, "limit_tokens_per_s");
+        assert_true(limit > 1 / most && limit < 1 / least);
+        assert_float_equal(number_of(row, "share_of_limit") * limit / number_of(row, "avg_ts"), 1, 1e-3);
+        assert_float_equal(number_of(row, "limit_ms_per_token") * limit, 1e3, 1);
+        assert_true(number_of(row, "busy_share") > 0);
+    }
+    cJSON_Delete(json);
+}
+
+static void test_bench_profile(void **state)
+{
+    (void)state;
+    cJSON *json = parse(RUN("bench", "-m", TALES, "-p", "4", "-n", "3", "-r", "1", "--profile", "-o", "json"));
+    for (int i = 0; i < 2; i++) {
+        const cJSON *profile = member(cJSON_GetArrayItem(json, i), "profile"), *kernels = member(profile, "kernels"), *kernel;
+        double share = 0, us = 0;
+        cJSON_ArrayForEach(kernel, kernels) {
+            share += number_of(kernel, "share_of_time");
+            us += number_of(kernel, "us_per_token");
+        }
+        assert_int_equal((int)number_of(profile, "rows"), i ? 1 : 4);
+        assert_int_equal((int)number_of(profile, "position"), i ? 1 : 3);
+        assert_true(cJSON_GetArraySize(kernels) >= 6);
+        assert_float_equal(share, 1, 1e-6);
+        assert_float_equal(us / number_of(profile, "us_per_token"), 1, 1e-6);
+    }
+    cJSON_Delete(json);
+
+    struct Output o = RUN("bench", "-m", TALES, "-p", "0", "-n", "2", "-r", "1", "--profile", "-v");
+    assert_status(&o, 0);
+    assert_non_null(strstr(o.out, "tg2: one token at position 1\n"));
+    assert_non_null(strstr(o.out, "| qkv | qkv"));
+    assert_non_null(strstr(o.out, "limits of the device: a large copy"));
+    assert_non_null(strstr(o.err, "busy "));
+    output_free(&o);
+    setenv("VKGPT_DISABLE", "timestamps", 1);
+    assert_sentence(RUN("bench", "-m", TALES, "-p", "0", "-n", "2", "--profile", "-o", "json"), 1, "no timestamps");
+    unsetenv("VKGPT_DISABLE");
 }
 
 static void test_selftest(void **state)
@@ -389,6 +453,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_perplexity_windows, make_names, drop_files),
         cmocka_unit_test(test_devices),
         cmocka_unit_test(test_bench),
+        cmocka_unit_test(test_bench_lists),
+        cmocka_unit_test(test_bench_profile),
         cmocka_unit_test_setup_teardown(test_selftest, make_names, drop_files),
     };
     return cmocka_run_group_tests_name("gpu_cli", tests, NULL, NULL);

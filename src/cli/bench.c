@@ -1,21 +1,19 @@
+// vkgpt bench: which tests there are, and timing them. bench_print.c prints what comes out, bench_profile.c looks into
+// one token.
 #include "cli/bench.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/os.h"
 #include "cli/buffer.h"
 #include "cli/cli.h"
-#include "cli/print_json.h"
-
-#define MIB (1024.0 * 1024.0)
-
-enum BenchFormat { BENCH_MD, BENCH_CSV, BENCH_JSON }; // in the order of the flag's choices
 
 // ---------------------------------------------------------------------------------------------- timing
 
 // The same ids every time, spread over the vocabulary (Knuth's 64-bit linear congruence).
-static uint32_t *random_ids(size_t count, uint32_t vocab)
+uint32_t *bench_ids(size_t count, uint32_t vocab)
 {
     uint32_t *ids = allocate(count * sizeof *ids);
     uint64_t state = 1;
@@ -26,38 +24,44 @@ static uint32_t *random_ids(size_t count, uint32_t vocab)
     return ids;
 }
 
-static bool on_token(void *user, uint32_t id)
-{
-    (void)user;
-    (void)id;
-    return true;
-}
-
 static int generate(struct Run *run, size_t tokens, vkgpt_error *err)
 {
-    vkgpt_sampling greedy = VKGPT_SAMPLING_DEFAULT;
-    greedy.temperature = 0;
-    greedy.ignore_eos = true;
-    vkgpt_stop stop;
-    return vkgpt_generate(run->session, &greedy, tokens, on_token, NULL, &stop, err);
+    vkgpt_sampling greedy[MAX_PARALLEL];
+    for (size_t i = 0; i < MAX_PARALLEL; i++) greedy[i] = (vkgpt_sampling){.top_p = 1, .repeat_penalty = 1, .ignore_eos = true};
+    return vkgpt_batch_generate(run->session, greedy, tokens, NULL, NULL, NULL, err);
+}
+
+static int prompt(struct Run *run, const struct BenchTest *test, const uint32_t *ids, size_t tokens, vkgpt_error *err)
+{
+    int code = 0;
+    for (uint32_t i = 0; !code && i < test->sequences; i++) code = vkgpt_batch_prompt(run->session, i, ids, tokens, err);
+    return code ? code : vkgpt_batch_prefill(run->session, err);
+}
+
+static int rewind_to(struct Run *run, const struct BenchTest *test, size_t tokens, vkgpt_error *err)
+{
+    int code = 0;
+    for (uint32_t i = 0; !code && i < test->sequences; i++) code = vkgpt_batch_rewind(run->session, i, (uint32_t)tokens, err);
+    return code;
 }
 
 // One run, on a cache that holds `depth` tokens. Generation starts after a token that is not timed.
 static int time_once(struct Run *run, const struct BenchTest *test, const uint32_t *ids, double *seconds, vkgpt_error *err)
 {
-    int code = vkgpt_session_rewind(run->session, (uint32_t)test->depth, err);
-    if (!code && test->generates) code = vkgpt_prompt(run->session, ids, 1, err);
+    int code = rewind_to(run, test, test->depth, err);
+    if (!code && test->generates) code = prompt(run, test, ids, 1, err);
     double start = os_seconds();
-    if (!code && !test->generates) code = vkgpt_prompt(run->session, ids, test->tokens, err);
+    if (!code && !test->generates) code = prompt(run, test, ids, test->tokens, err);
     if (!code) code = generate(run, test->generates ? test->tokens : 1, err);
     *seconds = os_seconds() - start;
     return code;
 }
 
-static void name_test(const struct BenchTest *test, char *name, size_t size)
+void bench_name(const struct BenchTest *test, char *name, size_t size)
 {
     int n = snprintf(name, size, "%s%zu", test->generates ? "tg" : "pp", test->tokens);
-    if (test->depth) snprintf(name + n, size - (size_t)n, " @ d%zu", test->depth);
+    if (test->depth) n += snprintf(name + n, size - (size_t)n, " @ d%zu", test->depth);
+    if (test->sequences > 1) snprintf(name + n, size - (size_t)n, " x %" PRIu32, test->sequences);
 }
 
 static void summarize(struct BenchResult *result, const double *rates, size_t count)
@@ -69,165 +73,158 @@ static void summarize(struct BenchResult *result, const double *rates, size_t co
     result->deviation = count > 1 ? sqrt(squares / (double)(count - 1)) : 0;
 }
 
-static int fill_cache(struct Run *run, size_t depth, const uint32_t *ids, vkgpt_error *err)
+int bench_fill(struct Run *run, const struct BenchTest *test, size_t tokens, const uint32_t *ids, vkgpt_error *err)
 {
-    int code = vkgpt_session_rewind(run->session, 0, err);
-    return code || !depth ? code : vkgpt_prompt(run->session, ids, depth, err);
+    int code = rewind_to(run, test, 0, err);
+    return code || !tokens ? code : prompt(run, test, ids, tokens, err);
 }
 
-int bench_run(struct Run *run, const struct BenchTest *test, struct BenchResult *result, vkgpt_error *err)
+// Tokens/s at most: the mean of what the test's tokens read, at the speed of a copy, and the dispatches.
+static double limit_of(const struct Run *run, const struct BenchTest *test, const vkgpt_limits *limits, double dispatches)
 {
-    *result = (struct BenchResult){0};
-    name_test(test, result->name, sizeof result->name);
-    size_t most = test->tokens > test->depth ? test->tokens : test->depth;
-    uint32_t *ids = random_ids(most, run_model(run)->vocab);
-    double *rates = allocate(test->repetitions * sizeof *rates), seconds;
+    double bytes = 0, weights = (double)run_model(run)->step_bytes; // which all sequences share
+    for (size_t i = 0; i < test->tokens; i++)
+        bytes += weights + test->sequences * ((double)vkgpt_step_bytes(run->session, (uint32_t)(test->depth + i)) - weights);
+    return test->sequences / (bytes / (double)test->tokens / limits->copy_bytes_per_s + dispatches * limits->dispatch_seconds);
+}
 
-    int code = fill_cache(run, test->depth, ids, err);
+static void describe_generation(struct Run *run, const struct BenchTest *test, const vkgpt_counters *before, double seconds,
+                                struct BenchResult *r)
+{
+    vkgpt_counters after = vkgpt_session_counters(run->session);
+    r->gigabytes = r->mean / test->sequences * (double)run_model(run)->step_bytes * 1e-9;
+    r->dispatches = (double)after.dispatches_per_token;
+    r->submissions = (double)(after.submissions - before->submissions) / (double)(test->tokens * test->repetitions);
+    r->limit = limit_of(run, test, &r->limits, r->dispatches);
+    r->busy = (after.device_seconds - before->device_seconds) / seconds;
+}
+
+int bench_run(struct Run *run, const struct BenchTest *test, const vkgpt_limits *limits, struct BenchResult *result,
+              vkgpt_error *err)
+{
+    *result = (struct BenchResult){.limits = *limits};
+    bench_name(test, result->name, sizeof result->name);
+    size_t most = test->tokens > test->depth ? test->tokens : test->depth;
+    uint32_t *ids = bench_ids(most, run_model(run)->vocab);
+    double *rates = allocate(test->repetitions * sizeof *rates), seconds, sum = 0;
+
+    int code = bench_fill(run, test, test->depth, ids, err);
     if (!code) code = time_once(run, test, ids, &seconds, err); // to warm up
     vkgpt_counters before = vkgpt_session_counters(run->session);
     for (size_t i = 0; !code && i < test->repetitions; i++) {
         code = time_once(run, test, ids, &seconds, err);
-        rates[i] = (double)test->tokens / seconds;
+        rates[i] = (double)test->tokens * test->sequences / seconds;
+        sum += seconds;
     }
-    vkgpt_counters after = vkgpt_session_counters(run->session);
     if (!code) summarize(result, rates, test->repetitions);
-    if (!code && test->generates) {
-        result->gigabytes = result->mean * (double)run_model(run)->step_bytes * 1e-9;
-        result->dispatches = (double)after.dispatches_per_token;
-        result->submissions = (double)(after.submissions - before.submissions) / (double)(test->tokens * test->repetitions);
-    }
+    if (!code && test->generates) describe_generation(run, test, &before, sum, result);
     free(rates);
     free(ids);
     return code;
 }
 
-// --------------------------------------------------------------------------------------------- printing
-
-cJSON *bench_json(const struct Run *run, const struct BenchTest *test, const struct BenchResult *r)
-{
-    const vkgpt_model_info *model = run_model(run);
-    cJSON *json = cJSON_CreateObject();
-    cJSON_AddStringToObject(json, "model", model->name);
-    cJSON_AddStringToObject(json, "weights", model->weights);
-    json_add_unsigned(json, "size", model->device_bytes);
-    json_add_unsigned(json, "params", model->params);
-    cJSON_AddStringToObject(json, "backend", "Vulkan");
-    cJSON_AddStringToObject(json, "device", run_device(run)->name);
-    cJSON_AddStringToObject(json, "driver", run_device(run)->driver);
-    cJSON_AddStringToObject(json, "test", r->name);
-    cJSON_AddNumberToObject(json, "avg_ts", r->mean);
-    cJSON_AddNumberToObject(json, "stddev_ts", r->deviation);
-    cJSON_AddNumberToObject(json, "repetitions", (double)test->repetitions);
-    if (test->generates) {
-        cJSON_AddNumberToObject(json, "gb_per_s", r->gigabytes);
-        cJSON_AddNumberToObject(json, "dispatches_per_token", r->dispatches);
-        cJSON_AddNumberToObject(json, "submissions_per_token", r->submissions);
-    }
-    return json;
-}
-
-static void print_header(enum BenchFormat format)
-{
-    if (format == BENCH_MD)
-        printf("| model | size | params | backend | device | test | t/s | GB/s | dispatches/token | submissions/token |\n"
-               "| --- | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: | ---: |\n");
-    else if (format == BENCH_CSV)
-        printf("model,weights,size,params,backend,device,test,avg_ts,stddev_ts,gb_per_s,dispatches_per_token,submissions_per_token\n");
-    fflush(stdout);
-}
-
-static void print_md(const struct Run *run, const struct BenchTest *test, const struct BenchResult *r)
-{
-    const vkgpt_model_info *model = run_model(run);
-    printf("| %s %s | %.2f MiB | %.2f M | Vulkan | %s | %s | %.2f ± %.2f ", model->name, model->weights,
-           (double)model->device_bytes / MIB, (double)model->params * 1e-6, run_device(run)->name, r->name, r->mean, r->deviation);
-    if (test->generates) printf("| %.2f | %.0f | %.3f |\n", r->gigabytes, r->dispatches, r->submissions);
-    else printf("| | | |\n");
-}
-
-// A text field of CSV (RFC 4180): in quotes, its own quotes twice.
-static void print_field(const char *text)
-{
-    putchar('"');
-    for (; *text; text++) {
-        if (*text == '"') putchar('"');
-        putchar(*text);
-    }
-    printf("\",");
-}
-
-static void print_csv(const struct Run *run, const struct BenchTest *test, const struct BenchResult *r)
-{
-    const vkgpt_model_info *model = run_model(run);
-    print_field(model->name);
-    print_field(model->weights);
-    printf("%llu,%llu,", (unsigned long long)model->device_bytes, (unsigned long long)model->params);
-    print_field("Vulkan");
-    print_field(run_device(run)->name);
-    print_field(r->name);
-    printf("%.6g,%.6g,", r->mean, r->deviation);
-    if (test->generates) printf("%.6g,%.0f,%.6g\n", r->gigabytes, r->dispatches, r->submissions);
-    else printf(",,\n");
-}
-
 // ------------------------------------------------------------------------------------------ the command
 
+struct Plan {
+    struct BenchTest *tests;
+    size_t count, context, repetitions;
+    uint32_t sequences;
+};
+
 // A size that was given has to fit; one that was not becomes what fits, and the test's name says which.
-static int size_of(int64_t given, size_t usual, size_t room, const char *flag, size_t depth, size_t *size, vkgpt_error *err)
+static int add_tests(struct Plan *plan, bool generates, const struct IntList *given, size_t usual, size_t depth, vkgpt_error *err)
 {
-    if (given > 0 && (size_t)given > room)
-        return fail(err, VKGPT_BAD_ARGUMENT, "%s %lld does not fit: the context has room for %zu tokens after a depth of %zu", flag,
-                    (long long)given, room, depth);
-    *size = given >= 0 ? (size_t)given : usual < room ? usual : room;
-    return 0;
-}
-
-static int plan(const struct Options *options, uint32_t model_context, struct BenchTest tests[2], size_t *count, vkgpt_error *err)
-{
-    size_t context = options->context ? (size_t)options->context : model_context;
-    size_t depth = (size_t)options->bench_depth;
-    if (depth >= context) return fail(err, VKGPT_BAD_ARGUMENT, "-d %zu leaves no room in a context of %zu", depth, context);
-    size_t prompt = 0, predict = 0;
-    int code = size_of(options->bench_prompt, 512, context - depth, "-p", depth, &prompt, err);
-    if (!code) code = size_of(options->bench_predict, 128, context - depth, "-n", depth, &predict, err);
-    if (code) return code;
-    *count = 0;
-    if (prompt) tests[(*count)++] = (struct BenchTest){false, prompt, depth, (size_t)options->repetitions};
-    if (predict) tests[(*count)++] = (struct BenchTest){true, predict, depth, (size_t)options->repetitions};
-    return 0;
-}
-
-static int run_tests(struct Run *run, const struct Options *options, vkgpt_error *err)
-{
-    struct BenchTest tests[2];
-    size_t count = 0;
-    int code = plan(options, run_model(run)->context, tests, &count, err);
-    if (code) return code;
-    enum BenchFormat format = (enum BenchFormat)options->bench_format;
-    cJSON *rows = cJSON_CreateArray();
-    print_header(format);
-    for (size_t i = 0; !code && i < count; i++) {
-        struct BenchResult result;
-        code = bench_run(run, &tests[i], &result, err);
-        if (code) break;
-        if (format == BENCH_MD) print_md(run, &tests[i], &result);
-        else if (format == BENCH_CSV) print_csv(run, &tests[i], &result);
-        else cJSON_AddItemToArray(rows, bench_json(run, &tests[i], &result));
-        fflush(stdout);
+    size_t room = plan->context - depth;
+    for (size_t i = 0; i < (given->count ? given->count : 1); i++) {
+        size_t tokens = given->count ? (size_t)given->values[i] : usual < room ? usual : room;
+        if (tokens > room)
+            return fail(err, VKGPT_BAD_ARGUMENT, "%s %zu does not fit: the context has room for %zu tokens after a depth of %zu",
+                        generates ? "-n" : "-p", tokens, room, depth);
+        if (tokens) plan->tests[plan->count++] = (struct BenchTest){generates, tokens, depth, plan->repetitions, plan->sequences};
     }
-    if (!code && format == BENCH_JSON) json_print(rows);
-    else cJSON_Delete(rows);
+    return 0;
+}
+
+// Every size at every depth, in llama-bench's order.
+static int make_plan(const struct Options *o, uint32_t model_context, struct Plan *plan, vkgpt_error *err)
+{
+    static const struct IntList zero = {{0}, 1};
+    const struct IntList *depths = o->bench_depth.count ? &o->bench_depth : &zero;
+    size_t sizes = o->bench_prompt.count + o->bench_predict.count + 2;
+    *plan = (struct Plan){.context = o->context ? (size_t)o->context : model_context, .repetitions = (size_t)o->repetitions,
+                           .sequences = o->parallel ? (uint32_t)o->parallel : 1};
+    plan->tests = allocate(sizes * depths->count * sizeof *plan->tests);
+    int code = 0;
+    for (size_t i = 0; !code && i < depths->count; i++) {
+        size_t depth = (size_t)depths->values[i];
+        if (depth >= plan->context)
+            return fail(err, VKGPT_BAD_ARGUMENT, "-d %zu leaves no room in a context of %zu", depth, plan->context);
+        code = add_tests(plan, false, &o->bench_prompt, 512, depth, err);
+        if (!code) code = add_tests(plan, true, &o->bench_predict, 128, depth, err);
+    }
     return code;
+}
+
+static int run_tests(struct Run *run, const struct Options *options, const struct Plan *plan, struct BenchOutput *out,
+                     vkgpt_error *err)
+{
+    int code = 0;
+    for (size_t i = 0; !code && i < plan->count; i++) {
+        struct BenchResult result;
+        code = bench_run(run, &plan->tests[i], &out->limits, &result, err);
+        if (code) break;
+        bench_print(out, run, &plan->tests[i], &result);
+        if (options->verbose && result.busy > 0)
+            fprintf(stderr, "busy     %.1f %% of the time, in %s\n", 100 * result.busy, result.name);
+    }
+    return code;
+}
+
+static int run_profiles(struct Run *run, const struct Plan *plan, struct BenchOutput *out, vkgpt_error *err)
+{
+    int code = 0;
+    for (size_t i = 0; !code && i < plan->count; i++) {
+        struct BenchProfile profile;
+        code = bench_profile(run, &plan->tests[i], &profile, err);
+        if (!code) bench_print_profile(out, i, &profile);
+        bench_profile_free(&profile);
+    }
+    return code;
+}
+
+static int run_plan(struct Run *run, const struct Options *options, vkgpt_error *err)
+{
+    struct Plan plan;
+    struct BenchOutput out = {.format = (enum BenchFormat)options->bench_format};
+    int code = make_plan(options, run_model(run)->context, &plan, err);
+    if (!code && options->profile && !run_device(run)->timestamps)
+        code = fail(err, VKGPT_NO_DEVICE, "%s has no timestamps to profile by", run_device(run)->name);
+    if (!code) code = vkgpt_device_limits(run->device, &out.limits, err);
+    if (!code) {
+        bench_print_begin(&out);
+        code = run_tests(run, options, &plan, &out, err);
+        if (!code && options->profile) code = run_profiles(run, &plan, &out, err);
+        bench_print_end(&out, !code);
+    }
+    free(plan.tests);
+    return code;
+}
+
+static bool is_none(const struct IntList *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (list->values[i]) return false;
+    return list->count > 0;
 }
 
 int bench_main(const struct Options *options)
 {
-    if (options->bench_prompt == 0 && options->bench_predict == 0) return wrong_usage("-p 0 -n 0 leaves nothing to measure");
+    if (is_none(&options->bench_prompt) && is_none(&options->bench_predict)) return wrong_usage("-p 0 -n 0 leaves nothing to measure");
+    if (options->profile && options->bench_format == BENCH_CSV) return wrong_usage("--profile is printed as md or json, not as csv");
     struct Run run;
     vkgpt_error err;
     int code = run_open(&run, options, false, &err);
-    if (!code) code = run_tests(&run, options, &err);
+    if (!code) code = run_plan(&run, options, &err);
     if (!code && options->verbose) run_counters(&run);
     run_close(&run);
     return code ? failed(&err) : finish_output(EXIT_OK);

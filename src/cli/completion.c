@@ -92,7 +92,7 @@ static void zsh_action(FILE *out, const struct Flag *flag)
 static void zsh_flag(FILE *out, const struct Flag *flag)
 {
     for (int i = 0; i < FLAG_MAX_NAMES && flag->names[i]; i++) {
-        bool again = flag->kind == FLAG_STOP || flag->kind == FLAG_FIELD || flag->kind == FLAG_CONTINUATION || flag->kind == FLAG_ANSWER;
+        bool again = flag->kind == FLAG_STOP || flag->kind == FLAG_FIELD || flag->kind == FLAG_CONTINUATION || flag->kind == FLAG_ANSWER || flag->kind == FLAG_LIST;
         fprintf(out, " \\\n            '%s%s[", again ? "*" : "", flag->names[i]);
         zsh_text(out, flag->help);
         fprintf(out, "]");

@@ -9,8 +9,6 @@
 #include "cli/few_shot.h"
 #include "cli/utf8.h"
 
-#define MAX_GROUP 64 // items that are run at once
-
 struct Job {
     struct FewShot *f;
     const struct Options *options;
@@ -121,9 +119,9 @@ static struct Writing writing_of(const struct Job *job, size_t item)
 // The items [first, first + group) that there are.
 static int run_written(struct Job *job, struct Point *point, size_t first)
 {
-    vkgpt_sampling likeliest[MAX_GROUP];
-    struct Query queries[MAX_GROUP];
-    struct Writing writings[MAX_GROUP];
+    vkgpt_sampling likeliest[MAX_PARALLEL];
+    struct Query queries[MAX_PARALLEL];
+    struct Writing writings[MAX_PARALLEL];
     size_t count = 0;
     int code = 0;
     for (size_t i = 0; i < job->group; i++) likeliest[i] = (vkgpt_sampling){.top_p = 1, .repeat_penalty = 1};
@@ -193,7 +191,7 @@ static int score_queries(struct Job *job, struct Point *point, const struct Quer
 // Likewise.
 static int run_chosen(struct Job *job, struct Point *point, size_t first)
 {
-    struct Query queries[MAX_GROUP];
+    struct Query queries[MAX_PARALLEL];
     size_t count = 0;
     int code = 0;
     for (; !code && count < job->group && first + count < job->f->limit; count++) code = query_make(job->rules, first + count, point->shots, &queries[count], job->err);

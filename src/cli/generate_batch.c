@@ -11,8 +11,6 @@
 #include "cli/generation.h"
 #include "cli/print_json.h"
 
-#define MAX_BATCH 64
-
 struct Text { // one continuation
     const struct Input *input;
     vkgpt_sampling sampling;
@@ -107,7 +105,7 @@ static bool on_token(void *user, uint32_t sequence, uint32_t id)
 // The same prompt is read once, and copied.
 static int give_prompts(struct Batch *b, uint32_t count, vkgpt_error *err)
 {
-    uint32_t to[MAX_BATCH];
+    uint32_t to[MAX_PARALLEL];
     int code = 0;
     for (uint32_t i = 0; !code && i < count; i++) {
         code = vkgpt_batch_rewind(b->run.session, i, 0, err);
@@ -121,8 +119,8 @@ static int give_prompts(struct Batch *b, uint32_t count, vkgpt_error *err)
 
 static int run_some(struct Batch *b, uint32_t count, uint32_t sequences, vkgpt_error *err)
 {
-    vkgpt_sampling sampling[MAX_BATCH];
-    vkgpt_stop stops[MAX_BATCH];
+    vkgpt_sampling sampling[MAX_PARALLEL];
+    vkgpt_stop stops[MAX_PARALLEL];
     size_t most = b->options->predict < 0 ? SIZE_MAX : (size_t)b->options->predict;
     double start = os_seconds();
     int code = 0;

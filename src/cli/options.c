@@ -106,15 +106,17 @@ const struct Flag FLAGS[] = {
     {PAIRS | CHOOSE, FLAG_TEXT, {"--delimiter"}, "TOKEN", AT(delimiter), .help = "the token between two texts, likewise (_delimiter_)"},
     {HEADS, FLAG_TEXT, {"--extract"}, "TOKEN", AT(extract), .help = "the token behind the text, likewise (_classify_)"},
 
-    {BENCH, FLAG_INT, {"-p", "--n-prompt"}, "N", AT(bench_prompt), UP_TO(0, INT32_MAX),
-     .help = "tokens of the prompt test; 0: none (512)"},
-    {BENCH, FLAG_INT, {"-n", "--n-gen"}, "N", AT(bench_predict), UP_TO(0, INT32_MAX),
-     .help = "tokens of the generation test; 0: none (128)"},
-    {BENCH, FLAG_INT, {"-d", "--n-depth"}, "N", AT(bench_depth), UP_TO(0, INT32_MAX),
-     .help = "tokens in the cache before each test (0)"},
+    {BENCH, FLAG_LIST, {"-p", "--n-prompt"}, "N,...", AT(bench_prompt), UP_TO(0, INT32_MAX),
+     .help = "tokens of each prompt test; 0: none (512)"},
+    {BENCH, FLAG_LIST, {"-n", "--n-gen"}, "N,...", AT(bench_predict), UP_TO(0, INT32_MAX),
+     .help = "tokens of each generation test; 0: none (128)"},
+    {BENCH, FLAG_LIST, {"-d", "--n-depth"}, "N,...", AT(bench_depth), UP_TO(0, INT32_MAX),
+     .help = "tokens in the cache before the tests, all of which run at each depth (0)"},
     {BENCH, FLAG_INT, {"-r", "--repetitions"}, "N", AT(repetitions), UP_TO(1, 10000),
      .help = "times each test runs, after a warm-up (5)"},
     {BENCH, FLAG_CHOICE, {"-o", "--output"}, "md|csv|json", AT(bench_format), .help = "form of the table (md)"},
+    {BENCH, FLAG_SWITCH, {"--profile"}, NULL, AT(profile),
+     .help = "time, bytes/s and share of the limit of each kernel, for a token and a block of the prompt"},
 
     {CONVERT, FLAG_FILE, {"-o", "--output"}, "FILE.gguf|DIR", AT(output),
      .help = "the file or directory to write; a name that ends in .gguf is a file"},
@@ -165,7 +167,7 @@ const struct Flag FLAGS[] = {
      .help = "tokens per submission to the device; 0: about 100 ms of work (0)"},
 
     {GENERATE, FLAG_FILE, {"--prompts"}, "FILE", AT(prompts), .help = "a text from each line of a file, --parallel at once"},
-    {GENERATE | BENCH | BATCHES, FLAG_INT, {"-np", "--parallel"}, "N", AT(parallel), UP_TO(1, 64),
+    {GENERATE | BENCH | BATCHES, FLAG_INT, {"-np", "--parallel"}, "N", AT(parallel), UP_TO(1, MAX_PARALLEL),
      .help = "sequences at once; generate without --prompts: as many texts, with seeds that rise (1; 8 for many texts)"},
     {WRITES | BENCH, FLAG_INT, {"--lookup"}, "N", AT(lookup), UP_TO(0, 31),
      .help = "draft up to N tokens a step from the text so far; the same tokens, sooner where it repeats itself (0)"},
@@ -193,8 +195,6 @@ struct Options options_default(void)
         .top_p = 0.95,
         .min_p = 0.05,
         .repeat_penalty = 1,
-        .bench_prompt = -1,
-        .bench_predict = -1,
         .repetitions = 5,
         .batch = 1,
         .devices = 1,
@@ -238,6 +238,22 @@ static bool read_integer(struct Parse *parse, const struct Flag *flag, const cha
                      (long long)flag->high);
     *value = number;
     return true;
+}
+
+// 0,128,512: each is read as a number of its own.
+static bool read_list(struct Parse *parse, const struct Flag *flag, const char *name, const char *text, struct IntList *list)
+{
+    for (;;) {
+        char number[32];
+        size_t length = strcspn(text, ",");
+        if (length >= sizeof number) return wrong(parse, "%s takes whole numbers with commas between them, not '%.64s'", name, text);
+        snprintf(number, sizeof number, "%.*s", (int)length, text);
+        if (list->count == MAX_LIST) return wrong(parse, "%s takes %d values at most", name, MAX_LIST);
+        if (!read_integer(parse, flag, name, number, &list->values[list->count])) return false;
+        list->count++;
+        if (!text[length]) return true;
+        text += length + 1;
+    }
 }
 
 static bool read_real(struct Parse *parse, const struct Flag *flag, const char *name, const char *text, double *value)
@@ -309,6 +325,7 @@ static bool set_value(struct Parse *parse, struct Options *options, const struct
     void *member = (char *)options + flag->offset;
     switch (flag->kind) {
     case FLAG_INT: return read_integer(parse, flag, name, text, member);
+    case FLAG_LIST: return read_list(parse, flag, name, text, member);
     case FLAG_REAL: return read_real(parse, flag, name, text, member);
     case FLAG_BYTES: return read_bytes(parse, flag, name, text, member);
     case FLAG_CHOICE: return read_choice(parse, flag, name, text, member);

@@ -28,11 +28,18 @@ enum CommandBit {
 };
 
 #define MAX_STOPS 64
+#define MAX_PARALLEL 64
 #define USUAL_BATCH 8 // texts at once, where there are many
 #define MAX_FIELDS 64
 #define MAX_CONTINUATIONS 1024
 #define MAX_ANSWERS 64
 #define MAX_FLAGS 128
+
+#define MAX_LIST 256
+struct IntList { // count 0: not given
+    int64_t values[MAX_LIST];
+    size_t count;
+};
 
 // NULL or 0 where a flag was not given, unless the table has a default.
 struct Options {
@@ -77,9 +84,11 @@ struct Options {
     const char *start, *delimiter, *extract; // special tokens; "": none
     const char *answers[MAX_ANSWERS];
     size_t answer_count;
-    // bench: -1 where the size is left to the model's context
-    int64_t bench_prompt, bench_predict, bench_depth, repetitions;
+    // bench
+    struct IntList bench_prompt, bench_predict, bench_depth;
+    int64_t repetitions;
     int bench_format; // enum BenchFormat
+    bool profile;
     // plan and make-model
     const char *preset;
     int plan_weights, plan_kv;                                      // enum PlanFormat
@@ -100,6 +109,7 @@ enum FlagKind {
     FLAG_FILE,   // likewise; completes to files
     FLAG_DIR,    // likewise; completes to directories
     FLAG_INT,    // int64_t in [low, high]
+    FLAG_LIST,   // struct IntList of such: values between commas, and of every time that it is given
     FLAG_REAL,   // double in [least, most]
     FLAG_BYTES,  // likewise, of bytes or bytes/s: 80GiB, 900GB/s
     FLAG_CHOICE, // int: the place in `value`, "a|b|c"

@@ -25,14 +25,15 @@ static void on_result(void *user, const vkgpt_selftest_result *r)
 static int short_bench(struct Run *run, cJSON *rows, vkgpt_error *err)
 {
     size_t context = run_model(run)->context;
-    const struct BenchTest tests[] = {{false, context < 64 ? context : 64, 0, 3}, {true, context < 32 ? context : 32, 0, 3}};
-    for (size_t i = 0; i < 2; i++) {
+    const struct BenchTest tests[] = {{false, context < 64 ? context : 64, 0, 3, 1}, {true, context < 32 ? context : 32, 0, 3, 1}};
+    vkgpt_limits limits;
+    int code = vkgpt_device_limits(run->device, &limits, err);
+    for (size_t i = 0; !code && i < 2; i++) {
         struct BenchResult result;
-        int code = bench_run(run, &tests[i], &result, err);
-        if (code) return code;
-        cJSON_AddItemToArray(rows, bench_json(run, &tests[i], &result));
+        code = bench_run(run, &tests[i], &limits, &result, err);
+        if (!code) cJSON_AddItemToArray(rows, bench_json(run, &tests[i], &result));
     }
-    return 0;
+    return code;
 }
 
 // A report without a model is still a report: what kept the bench from running stands in it.

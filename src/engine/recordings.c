@@ -4,7 +4,7 @@
 
 uint32_t block_rows(uint32_t block_size) { return block_size == 0 ? 32 : block_size == 1 ? 128 : 512; }
 
-static void copy_inbox(struct vkgpt_session *s, struct Recording *rec)
+void session_copy_inbox(struct vkgpt_session *s, struct Recording *rec)
 {
     VkDeviceSize state = session_state_bytes(s);
     recording_copy(rec, &s->b.inbox, 0, &s->b.state, 0, state);
@@ -17,7 +17,7 @@ int session_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *
     if (s->admit.commands) return VKGPT_OK;
     int status = recording_begin(s->device, "setting the state", 1, &s->admit, err);
     if (status) return status;
-    copy_inbox(s, &s->admit);
+    session_copy_inbox(s, &s->admit);
     recording_fill(&s->admit, &s->b.ring, RING_EMPTY);
     return recording_end(&s->admit);
 }
@@ -43,7 +43,7 @@ static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t
     int status = session_prefill_kernels(s, err);
     if (!status) status = recording_begin(s->device, "prefill", forward_max_sets(s), rec, err);
     if (status) return status;
-    copy_inbox(s, rec);
+    session_copy_inbox(s, rec);
     forward_block(s, rec, rows, leaves == LEAVES_LOGITS || leaves == LEAVES_SCORES);
     if (leaves == LEAVES_LOGITS) recording_copy(rec, &s->b.logits, 0, &s->b.readback, 0, (VkDeviceSize)rows * s->model->vocab * 4);
     if (leaves == LEAVES_SCORES) forward_score(s, rec, rows);

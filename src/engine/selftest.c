@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 // Widths that divide nothing and widths of GPT-2; heads of 1 to 128; blocks that start and end beside the boundaries
 // of tiles and splits; matrices in one piece and in several. Neighbours that agree in formats, activation and padded
@@ -192,6 +193,41 @@ static int sample_tests(struct Selftest *test)
     return status;
 }
 
+// `count` pieces of 16 bytes of more, which stay as they are.
+static int copy_test(struct Selftest *test, const struct Pipeline *copy, uint32_t count)
+{
+    struct Trial t;
+    struct Measure m = {0};
+    uint32_t group = copy->constants[0] * COPY_EACH;
+    size_t bytes = ((size_t)count + 2 * group) * 16;
+    trial_begin(&t, test->device, test->err);
+    struct Array *from = trial_array(&t, bytes), *to = trial_array(&t, bytes);
+    for (uint32_t i = 0; !t.status && i < bytes; i++) from->before[i] = (uint8_t)trial_hash(171, i);
+    trial_start(&t);
+    if (!t.status)
+        dispatch(&t.rec, copy, (struct Grid){count / group + 1, 1, 1}, BUFFERS(&from->slice, &to->slice), ARGS(CopyArgs, count));
+    trial_finish(&t);
+    if (t.status) return trial_end(&t);
+    measure_untouched(&m, from);
+    measure_true(&m, !memcmp(to->after, from->before, (size_t)count * 16));
+    memcpy(to->after, to->before, (size_t)count * 16);
+    measure_untouched(&m, to);
+    selftest_report(test, copy->kernel, m.error, 0.0, "%u pieces of 16 bytes", count);
+    return trial_end(&t);
+}
+
+static int copy_tests(struct Selftest *test)
+{
+    static const uint32_t counts[] = {0, 1, 127, 1023, 1024, 1025, 7000};
+    const uint32_t size = 128;
+    const struct Pipeline *copy;
+    uint32_t keep = test->device->pipeline_count;
+    int status = pipeline_get(test->device, "copy", &size, 1, &copy, test->err);
+    for (size_t i = 0; !status && i < sizeof counts / sizeof *counts; i++) status = copy_test(test, copy, counts[i]);
+    forget_pipelines(test->device, keep);
+    return status;
+}
+
 int vkgpt_selftest(vkgpt_device *device, void (*on_result)(void *user, const vkgpt_selftest_result *result), void *user,
                    size_t *failures, vkgpt_error *err)
 {
@@ -200,6 +236,7 @@ int vkgpt_selftest(vkgpt_device *device, void (*on_result)(void *user, const vkg
     device->pipeline_cache = VK_NULL_HANDLE; // neither filled with what only the selftest runs, nor trusted
     int status = all_sizes(&test);
     if (!status) status = sample_tests(&test);
+    if (!status) status = copy_tests(&test);
     device->pipeline_cache = cache;
     *failures = test.failures;
     return status;

@@ -150,6 +150,7 @@ int session_append(struct vkgpt_session *s, uint32_t sequence, const uint32_t *i
 int session_prefill(struct vkgpt_session *s, bool whole, vkgpt_error *err);
 
 // recordings.c: each is made on first use and kept.
+void session_copy_inbox(struct vkgpt_session *s, struct Recording *rec); // state and tokens, from the inbox
 int session_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
 int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn, struct Recording **rec, vkgpt_error *err);
 int session_block(struct vkgpt_session *s, uint32_t block_size, struct Recording **rec, vkgpt_error *err);

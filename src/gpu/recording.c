@@ -4,6 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Which query is what.
+enum { QUERY_BEGIN, QUERY_END, QUERY_DISPATCHES }; // from there on: before the first dispatch, and behind each
+
+static uint32_t query_count(const struct Recording *rec)
+{
+    return QUERY_DISPATCHES + (rec->mark_capacity ? rec->mark_capacity + 1 : 0);
+}
+
+static void timestamp(struct Recording *rec, VkPipelineStageFlagBits stage, uint32_t query)
+{
+    rec->device->vk.vkCmdWriteTimestamp(rec->commands, stage, rec->queries, query);
+}
+
 static int make_objects(struct Recording *rec, uint32_t max_sets)
 {
     vkgpt_device *device = rec->device;
@@ -17,7 +30,7 @@ static int make_objects(struct Recording *rec, uint32_t max_sets)
     VkQueryPoolCreateInfo queries = {
         .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
         .queryType = VK_QUERY_TYPE_TIMESTAMP,
-        .queryCount = 2,
+        .queryCount = query_count(rec),
     };
     VkCommandBufferAllocateInfo commands = {
         .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
@@ -34,9 +47,11 @@ static int make_objects(struct Recording *rec, uint32_t max_sets)
     return result ? vk_fail(rec->err, result, rec->name) : VKGPT_OK;
 }
 
-int recording_begin(vkgpt_device *device, const char *name, uint32_t max_sets, struct Recording *rec, vkgpt_error *err)
+static int start(struct Recording *rec, uint32_t max_sets)
 {
-    *rec = (struct Recording){.device = device, .name = name, .set_capacity = max_sets, .err = err};
+    vkgpt_device *device = rec->device;
+    const char *name = rec->name;
+    vkgpt_error *err = rec->err;
     rec->sets = device_alloc(device, max_sets, sizeof *rec->sets);
     rec->status = rec->sets ? make_objects(rec, max_sets) : fail_memory(err, name, max_sets * sizeof *rec->sets);
     if (rec->status) {
@@ -46,10 +61,26 @@ int recording_begin(vkgpt_device *device, const char *name, uint32_t max_sets, s
     }
     device->recordings++;
     if (rec->queries) {
-        device->vk.vkCmdResetQueryPool(rec->commands, rec->queries, 0, 2);
-        device->vk.vkCmdWriteTimestamp(rec->commands, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, rec->queries, 0);
+        device->vk.vkCmdResetQueryPool(rec->commands, rec->queries, 0, query_count(rec));
+        // not at the top of the pipe, which may be reached while the submission queued before is still running
+        timestamp(rec, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, QUERY_BEGIN);
     }
     return VKGPT_OK;
+}
+
+int recording_begin(vkgpt_device *device, const char *name, uint32_t max_sets, struct Recording *rec, vkgpt_error *err)
+{
+    *rec = (struct Recording){.device = device, .name = name, .set_capacity = max_sets, .err = err};
+    return start(rec, max_sets);
+}
+
+int recording_begin_profiled(vkgpt_device *device, const char *name, uint32_t max_sets, uint32_t max_dispatches,
+                             struct Recording *rec, vkgpt_error *err)
+{
+    *rec = (struct Recording){.device = device, .name = name, .set_capacity = max_sets, .mark_capacity = max_dispatches, .err = err};
+    if (!(device->timestamp_period > 0)) return fail(err, VKGPT_NO_DEVICE, "%s has no timestamps to profile by", device->info.name);
+    rec->marks = device_alloc(device, max_dispatches, sizeof *rec->marks);
+    return rec->marks ? start(rec, max_sets) : fail_memory(err, name, max_dispatches * sizeof *rec->marks);
 }
 
 static bool same_buffers(const struct SetEntry *entry, const struct Bindings *bindings)
@@ -121,13 +152,28 @@ static void barrier(struct Recording *rec, VkPipelineStageFlags from, VkAccessFl
 #define TRANSFER VK_PIPELINE_STAGE_TRANSFER_BIT
 #define SHADER_USE (VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT)
 
+// Notes a dispatch that is about to be recorded.
+static void mark(struct Recording *rec, const struct Pipeline *pipeline, const struct Bindings *bindings)
+{
+    if (rec->dispatches == rec->mark_capacity) {
+        rec->status = fail(rec->err, VKGPT_BAD_ARGUMENT, "%s: more than %u dispatches to profile", rec->name, rec->mark_capacity);
+        return;
+    }
+    struct Mark *at = &rec->marks[rec->dispatches];
+    at->pipeline = pipeline;
+    at->count = bindings->count;
+    for (uint32_t i = 0; i < bindings->count; i++) at->slices[i] = *bindings->slices[i];
+    if (!rec->dispatches) timestamp(rec, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, QUERY_DISPATCHES);
+}
+
 void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Grid grid, struct Bindings bindings,
               const void *args, size_t args_bytes)
 {
     if (rec->status) return;
     const struct VolkDeviceTable *vk = &rec->device->vk;
     VkDescriptorSet set = find_set(rec, &bindings);
-    if (!set) return;
+    if (set && rec->marks) mark(rec, pipeline, &bindings);
+    if (rec->status) return;
     vk->vkCmdBindPipeline(rec->commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->handle);
     vk->vkCmdBindDescriptorSets(rec->commands, VK_PIPELINE_BIND_POINT_COMPUTE, rec->device->pipeline_layout, 0, 1, &set,
                                 0, NULL);
@@ -136,6 +182,7 @@ void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Gri
     vk->vkCmdDispatch(rec->commands, grid.x, grid.y, grid.z);
     barrier(rec, SHADER, VK_ACCESS_SHADER_WRITE_BIT, SHADER, SHADER_USE);
     rec->dispatches++;
+    if (rec->marks) timestamp(rec, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, QUERY_DISPATCHES + rec->dispatches);
 }
 
 // Around a transfer: what was written before it is there, what it writes is there for all that follows.
@@ -190,7 +237,7 @@ int recording_end(struct Recording *rec)
     barrier(rec, SHADER | TRANSFER, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
             VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
     if (rec->queries)
-        rec->device->vk.vkCmdWriteTimestamp(rec->commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, rec->queries, 1);
+        timestamp(rec, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, QUERY_END);
     VkResult result = rec->device->vk.vkEndCommandBuffer(rec->commands);
     free(rec->sets);
     rec->sets = NULL;
@@ -209,14 +256,36 @@ int recording_wait(struct Recording *rec, vkgpt_error *err)
     return rec->submitted ? device_wait(rec->device, rec->submitted, rec->name, err) : VKGPT_OK;
 }
 
+// Of timestamps that follow each other in the pool.
+static VkResult get_ticks(const struct Recording *rec, uint32_t first, uint32_t count, uint64_t *ticks)
+{
+    return rec->device->vk.vkGetQueryPoolResults(rec->device->handle, rec->queries, first, count, count * sizeof *ticks,
+                                                 ticks, sizeof *ticks, VK_QUERY_RESULT_64_BIT);
+}
+
+static double ticks_seconds(const vkgpt_device *device, uint64_t from, uint64_t to)
+{
+    return (double)((to - from) & device->timestamp_mask) * device->timestamp_period * 1e-9; // the counter may have wrapped
+}
+
 double recording_seconds(const struct Recording *rec)
 {
     uint64_t ticks[2] = {0};
-    if (!rec->queries) return 0.0;
-    VkResult result = rec->device->vk.vkGetQueryPoolResults(rec->device->handle, rec->queries, 0, 2, sizeof ticks,
-                                                            ticks, sizeof ticks[0], VK_QUERY_RESULT_64_BIT);
-    uint64_t passed = (ticks[1] - ticks[0]) & rec->device->timestamp_mask; // the counter may have wrapped
-    return result ? 0.0 : (double)passed * rec->device->timestamp_period * 1e-9;
+    if (!rec->queries || get_ticks(rec, QUERY_BEGIN, 2, ticks)) return 0.0;
+    return ticks_seconds(rec->device, ticks[0], ticks[1]);
+}
+
+int recording_profile(const struct Recording *rec, double *seconds, vkgpt_error *err)
+{
+    uint64_t last = 0;
+    for (uint32_t i = 0; i <= rec->dispatches; i++) {
+        uint64_t ticks = 0;
+        VkResult result = get_ticks(rec, QUERY_DISPATCHES + i, 1, &ticks);
+        if (result) return vk_fail(err, result, rec->name);
+        if (i) seconds[i - 1] = ticks_seconds(rec->device, last, ticks);
+        last = ticks;
+    }
+    return VKGPT_OK;
 }
 
 void recording_free(struct Recording *rec)
@@ -228,5 +297,6 @@ void recording_free(struct Recording *rec)
     device->vk.vkDestroyDescriptorPool(device->handle, rec->pool, NULL);
     device->vk.vkDestroyQueryPool(device->handle, rec->queries, NULL);
     free(rec->sets);
+    free(rec->marks);
     *rec = (struct Recording){0};
 }

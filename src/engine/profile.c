@@ -1,0 +1,206 @@
+// Where the time of a token goes: one decode step, or one block of prefill, with a timestamp around each dispatch. What
+// a dispatch is to the model, and what it reads, is told by the buffers that it binds.
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/session.h"
+
+#define SUBMISSION_SECONDS 0.2 // of a block on a GPU, by the speed of the last one
+
+struct Profile {
+    vkgpt_session *s;
+    uint32_t rows; // of the block; 0: a decode step
+    struct Recording rec;
+    double *seconds, *fastest; // of each dispatch: of a run, and of the fastest so far
+    vkgpt_profile_line *lines;
+    uint32_t line_count;
+    vkgpt_error *err;
+};
+
+// --------------------------------------------------------------------------------------------- what is read
+
+static uint64_t cache_bytes(const vkgpt_session *s, uint32_t layer, uint32_t positions, uint32_t rows)
+{
+    const struct vkgpt_model *m = s->model;
+    uint32_t window = config_window(&m->config, layer);
+    uint64_t seen = window && window + rows - 1 < positions ? window + rows - 1 : positions;
+    return 2 * seen * m->config.heads * cache_row_bytes(s->kv, m->head_dim);
+}
+
+uint64_t vkgpt_step_bytes(const vkgpt_session *s, uint32_t position)
+{
+    uint64_t bytes = s->model->info.step_bytes;
+    for (uint32_t l = 0; l < s->model->config.layers; l++) bytes += cache_bytes(s, l, position + 1, 1);
+    return bytes;
+}
+
+static bool is_slice(const struct Slice *a, const struct Slice *b) { return a->buffer == b->buffer && a->offset == b->offset; }
+
+static bool binds(const struct Mark *mark, const struct Slice *slice)
+{
+    for (uint32_t i = 0; i < mark->count; i++)
+        if (is_slice(&mark->slices[i], slice)) return true;
+    return false;
+}
+
+// Bytes of the chunk of W that is bound; 0: none is.
+static uint64_t bound_bytes(const struct Mark *mark, const struct Matrix *w)
+{
+    for (uint32_t i = 0; i < w->chunk_count; i++)
+        if (binds(mark, &w->chunks[i].slice)) return w->chunks[i].slice.bytes;
+    return 0;
+}
+
+static bool is_kernel(const struct Mark *mark, const char *name) { return !strncmp(mark->pipeline->kernel, name, strlen(name)); }
+
+// A kernel without weights or cache: its file's name, for all its variants.
+static const char *plain_step(const struct Mark *mark)
+{
+    static const char *const names[] = {"embed", "cache", "attend", "merge", "norm", "best", "sample", "lookup"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (is_kernel(mark, names[i])) return names[i];
+    return mark->pipeline->kernel;
+}
+
+// A product is known by its matrix: one kernel may serve several. embed reads a row of a table that may be the head too.
+static const char *product_step(const struct vkgpt_model *m, const struct Mark *mark, uint64_t *bytes)
+{
+    if (is_kernel(mark, "embed")) return NULL;
+    if ((*bytes = bound_bytes(mark, m->head))) return "head";
+    if ((*bytes = bound_bytes(mark, &m->project_in))) return "project_in";
+    if ((*bytes = bound_bytes(mark, &m->project_out))) return "project_out";
+    for (uint32_t l = 0; l < m->config.layers; l++) {
+        const struct Layer *layer = &m->layers[l];
+        if ((*bytes = bound_bytes(mark, &layer->c_attn))) return "qkv";
+        if ((*bytes = bound_bytes(mark, &layer->c_proj))) return "project";
+        if ((*bytes = bound_bytes(mark, &layer->c_fc))) return "expand";
+        if ((*bytes = bound_bytes(mark, &layer->c_out))) return "contract";
+    }
+    return NULL;
+}
+
+static const char *step_of(const struct Profile *p, const struct Mark *mark, uint64_t *bytes)
+{
+    const vkgpt_session *s = p->s;
+    *bytes = 0;
+    const char *product = product_step(s->model, mark, bytes);
+    if (product) return product;
+    for (uint32_t l = 0; is_kernel(mark, "attend") && l < s->model->config.layers; l++)
+        if (binds(mark, &s->b.k[l])) *bytes = cache_bytes(s, l, s->slots[0].position, p->rows ? p->rows : 1);
+    return plain_step(mark);
+}
+
+// ------------------------------------------------------------------------------------------------ the lines
+
+static vkgpt_profile_line *line_for(struct Profile *p, const char *step, const char *kernel)
+{
+    for (uint32_t i = 0; i < p->line_count; i++)
+        if (!strcmp(p->lines[i].step, step) && !strcmp(p->lines[i].kernel, kernel)) return &p->lines[i];
+    vkgpt_profile_line *line = &p->lines[p->line_count++];
+    *line = (vkgpt_profile_line){.step = step, .kernel = kernel, .rows = p->rows ? p->rows : 1};
+    return line;
+}
+
+static void add_up(struct Profile *p)
+{
+    for (uint32_t i = 0; i < p->rec.dispatches; i++) {
+        const struct Mark *mark = &p->rec.marks[i];
+        uint64_t bytes;
+        const char *step = step_of(p, mark, &bytes);
+        vkgpt_profile_line *line = line_for(p, step, mark->pipeline->kernel);
+        line->calls++;
+        line->seconds += p->fastest[i];
+        line->bytes += bytes;
+    }
+}
+
+// -------------------------------------------------------------------------------------------------- running
+
+// Sequence 0 alone; in a session of several the others' rows do not run.
+static void set_state(struct Profile *p)
+{
+    vkgpt_session *s = p->s;
+    struct Group groups[MAX_GROUPS] = {{0}};
+    uint32_t position = s->slots[0].position - (p->rows ? p->rows : 1);
+    for (uint32_t at = 0; at < p->rows; at += GROUP_ROWS)
+        groups[at / GROUP_ROWS] = (struct Group){.position = position + at, .rows = p->rows - at < GROUP_ROWS ? p->rows - at : GROUP_ROWS};
+    for (uint32_t i = 0; i < s->sequences; i++) s->admitted[i] = (struct Sequence){.stop = STOP_FULL};
+    s->admitted[0] = (struct Sequence){.position = position, .rows = 1, .remaining = 1, .context = s->context, .top_p = 1.0f, .repeat_penalty = 1.0f};
+    inbox_write(s, groups, s->admitted);
+}
+
+// As decode and prefill are recorded, but one step or block, and profiled.
+static int record(struct Profile *p)
+{
+    vkgpt_session *s = p->s;
+    uint32_t most = forward_max_sets(s), splits = 1; // no set is shared in one pass, so that many dispatches at most
+    int status = p->rows ? session_prefill_kernels(s, p->err) : VKGPT_OK;
+    if (!status) status = recording_begin_profiled(s->device, "a profile", most, most, &p->rec, p->err);
+    if (status) return status;
+    session_copy_inbox(s, &p->rec);
+    while (splits < (s->slots[0].position - 1) / s->decode.span + 1) splits *= 2;
+    if (p->rows) forward_block(s, &p->rec, p->rows, false);
+    else forward_step(s, &p->rec, splits < s->splits ? splits : s->splits);
+    return recording_end(&p->rec);
+}
+
+static int make_room(struct Profile *p)
+{
+    uint32_t count = p->rec.dispatches;
+    p->seconds = device_alloc(p->s->device, count, sizeof *p->seconds);
+    p->fastest = device_alloc(p->s->device, count, sizeof *p->fastest);
+    p->lines = device_alloc(p->s->device, count, sizeof *p->lines);
+    if (p->seconds && p->fastest && p->lines) return VKGPT_OK;
+    return fail_memory(p->err, "a profile", count * (2 * sizeof *p->seconds + sizeof *p->lines));
+}
+
+static int run(struct Profile *p, uint32_t repetitions)
+{
+    double least = 0.0;
+    int status = VKGPT_OK;
+    for (uint32_t i = 0; !status && i <= repetitions; i++) { // the first one warms up
+        double sum = 0.0;
+        status = recording_submit(&p->rec, p->err);
+        if (!status) status = recording_wait(&p->rec, p->err);
+        if (!status) status = recording_profile(&p->rec, p->seconds, p->err);
+        if (status || !i) continue;
+        for (uint32_t d = 0; d < p->rec.dispatches; d++) sum += p->seconds[d];
+        if (i > 1 && sum >= least) continue;
+        least = sum;
+        memcpy(p->fastest, p->seconds, p->rec.dispatches * sizeof *p->fastest);
+    }
+    return status;
+}
+
+// Rows that one submission takes, by memory and by time.
+static uint32_t fitting_rows(const vkgpt_session *s, uint32_t rows)
+{
+    if (rows > block_rows(BLOCK_SIZES - 1)) rows = block_rows(BLOCK_SIZES - 1);
+    if (rows > s->rows) rows = s->rows;
+    while (!s->device->software && rows > 1 && s->row_seconds * rows > SUBMISSION_SECONDS) rows /= 2;
+    return rows;
+}
+
+int vkgpt_profile(vkgpt_session *s, uint32_t rows, uint32_t repetitions, void (*on_line)(void *user, const vkgpt_profile_line *line),
+                  void *user, vkgpt_error *err)
+{
+    uint32_t tokens = rows ? rows : 1;
+    uint32_t position = s->slots[0].position;
+    if (position < tokens || position > s->context)
+        return fail(err, VKGPT_BAD_ARGUMENT, "a profile of %u tokens: the session has %u of %u", tokens, position, s->context);
+    if (!repetitions) return fail(err, VKGPT_BAD_ARGUMENT, "a profile of no repetition");
+    struct Profile p = {.s = s, .err = err};
+    int status = vkgpt_prompt(s, NULL, 0, err); // brings the cache up to the last token
+    p.rows = fitting_rows(s, rows);
+    if (!status) status = record(&p);
+    if (!status) status = make_room(&p);
+    if (!status) set_state(&p);
+    if (!status) status = run(&p, repetitions);
+    if (!status) add_up(&p);
+    for (uint32_t i = 0; !status && i < p.line_count; i++) on_line(user, &p.lines[i]);
+    recording_free(&p.rec);
+    free(p.seconds);
+    free(p.fastest);
+    free(p.lines);
+    return status;
+}
