@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/os.h"
-#include "cli/answer.h"
 #include "cli/blanks.h"
 #include "cli/cli.h"
 #include "cli/curve.h"
@@ -15,6 +14,9 @@
 #include "cli/print_json.h"
 #include "cli/query.h"
 #include "cli/run.h"
+
+#define TASKS "models/tasks"
+#define SUFFIX ".jsonl"
 
 // ------------------------------------------------------------------------------------------- the flags
 
@@ -54,18 +56,19 @@ static const char *read_text(const struct Options *options, const char *text, st
 static const char *find_task(const char *name, char *path, size_t size)
 {
     char dir[4096];
-    if (os_exists(name) || strchr(name, '/') || !data_path("models/tasks", dir, sizeof dir)) return name;
-    int n = snprintf(path, size, "%s/%s.jsonl", dir, name);
+    if (os_exists(name) || strchr(name, '/') || !data_path(TASKS, dir, sizeof dir)) return name;
+    int n = snprintf(path, size, "%s/%s" SUFFIX, dir, name);
     return n > 0 && (size_t)n < size && os_exists(path) ? path : name;
 }
 
+// The measure decides whether answers are chosen or written: those to choose from can be left aside.
 static int choose_measure(struct FewShot *f, const struct Options *options)
 {
-    f->curve.chosen = f->items.items[0].choice_count != 0;
-    f->curve.measure = options->measure ? (enum Measure)(options->measure - 1) : f->curve.chosen ? MEASURE_CHOICE : MEASURE_EXACT;
-    if (measure_is_of(f->curve.measure, f->curve.chosen)) return EXIT_OK;
-    return wrong_usage("--measure is %s: the answers of %s are %s", measure_name(f->curve.measure), f->items.path,
-                       f->curve.chosen ? "chosen, which choice, per-token and unconditional measure" : "written, which exact and f1 measure");
+    bool choices = f->items.items[0].choice_count != 0;
+    f->curve.measure = options->measure ? (enum Measure)(options->measure - 1) : choices ? MEASURE_CHOICE : MEASURE_EXACT;
+    f->curve.chosen = measure_is_of(f->curve.measure, true);
+    if (choices || !f->curve.chosen) return EXIT_OK;
+    return wrong_usage("--measure is %s: %s has no answers to choose from, exact and f1 measure written ones", measure_name(f->curve.measure), f->items.path);
 }
 
 // An answer that has line breaks in it ends at an empty line, or at the separator; any other with its line.
@@ -94,10 +97,36 @@ static int read_items(struct FewShot *f, const struct Options *options)
     shots_open(&f->shots, &f->items, examples, (uint64_t)options->draw_seed);
     f->shots.description = read_text(options, options->description, &f->description);
     f->shots.separator = read_text(options, options->separator, &f->separator);
+    read_text(options, options->answer_context, &f->answer_context);
     f->limit = options->limit && (size_t)options->limit < f->items.count ? (size_t)options->limit : f->items.count;
     f->curve.task = options->task_file;
     choose_stop(f);
     return choose_measure(f, options);
+}
+
+// Each task that comes with the program, with its number of items and one of them.
+static int list_tasks(void)
+{
+    char dir[4096], path[4096 + 256], name[256] = "";
+    vkgpt_error err;
+    if (!data_path(TASKS, dir, sizeof dir)) {
+        fail(&err, VKGPT_BAD_FILE, "the tasks that come with vkgpt should be in %s, which is not there", dir);
+        return failed(&err);
+    }
+    while (os_next(dir, SUFFIX, name, sizeof name)) {
+        struct Items items;
+        snprintf(path, sizeof path, "%s/%s", dir, name);
+        int code = items_read(&items, path, ITEM_AUTO, &err);
+        if (!code) {
+            const struct Item *item = &items.items[0];
+            printf("%-28.*s %5zu items, such as ", (int)(strlen(name) - strlen(SUFFIX)), name, items.count);
+            for (const char *c = item->context + blanks_at_start(item->context, strlen(item->context)); *c; c++) putchar(*c == '\n' ? ' ' : *c);
+            printf("%s\n", item->completion);
+        }
+        items_free(&items);
+        if (code) return failed(&err);
+    }
+    return finish_output(EXIT_OK);
 }
 
 // ------------------------------------------------------------------------------------------- the prompts
@@ -122,7 +151,7 @@ static int count_answer_tokens(const struct FewShot *f, const struct Options *op
 int few_shot_rules(struct FewShot *f, const struct Options *options, const vkgpt_tokenizer *tok, const vkgpt_model_info *model, struct QueryRules *rules,
                    vkgpt_error *err)
 {
-    *rules = (struct QueryRules){.tokens = {tok, model, !options->no_special}, .shots = &f->shots};
+    *rules = (struct QueryRules){.tokens = {tok, model, !options->no_special}, .shots = &f->shots, .chosen = f->curve.chosen};
     rules->positions = options->context ? (size_t)options->context : model->context;
     return count_answer_tokens(f, options, rules, err);
 }
@@ -172,7 +201,8 @@ static int run_all(struct FewShot *f, const struct Options *options)
 
 int few_shot_main(const struct Options *options)
 {
-    if (!options->task_file) return wrong_usage("few-shot needs the task's examples: --task FILE.jsonl, or the name of one that comes with vkgpt");
+    if (options->list) return list_tasks();
+    if (!options->task_file) return wrong_usage("few-shot needs the task's examples: --task FILE.jsonl, or the name of one that --list shows");
     struct FewShot f = {.limit = 0};
     const char *shots = options->shots ? options->shots : "0";
     if (!read_shots(shots, &f)) return wrong_usage("--shots is '%s', it has to be up to %d whole numbers from 0 to %d with commas between them", shots, CURVE_MAX, MAX_SHOTS);
@@ -183,5 +213,6 @@ int few_shot_main(const struct Options *options)
     items_free(&f.examples);
     buffer_free(&f.description);
     buffer_free(&f.separator);
+    buffer_free(&f.answer_context);
     return status;
 }

@@ -12,7 +12,7 @@ struct FewShot {
     char path[4096 + 256];      // of a task that comes with the program
     struct Items items, examples;
     struct Shots shots;
-    struct Buffer description, separator;
+    struct Buffer description, separator, answer_context; // that flags gave
     const char *stop;           // where a written answer ends
     size_t limit;               // items that are run
     struct Curve curve;         // its shots are set at first

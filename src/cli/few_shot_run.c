@@ -204,7 +204,7 @@ static int run_chosen(struct Job *job, struct Point *point, size_t first)
 static const char *answer_context(const struct Job *job, const struct Item *item)
 {
     size_t length = strlen(item->context);
-    if (job->options->answer_context) return job->options->answer_context;
+    if (job->options->answer_context) return job->f->answer_context.data;
     return length >= 3 && strcmp(item->context + length - 3, "\nA:") == 0 ? "A:" : "Answer:";
 }
 

@@ -40,20 +40,20 @@ static int encode_chosen(const struct QueryRules *rules, struct Query *query, vk
 static int encode(const struct QueryRules *rules, size_t item, size_t shots, struct Query *query, vkgpt_error *err)
 {
     const struct Item *of = item_of(rules, item);
-    bool own = of->choice_count && of->choices[0].context;
+    bool own = rules->chosen && of->choices[0].context;
     *query = (struct Query){.item = item, .shots = shots, .context_count = own ? of->choice_count : 1};
     query->contexts = allocate(query->context_count * sizeof *query->contexts);
     for (size_t i = 0; i < query->context_count; i++) {
         query->contexts[i] = (struct Buffer){0};
-        shots_prompt(rules->shots, item, shots, i, &query->contexts[i]);
+        shots_prompt(rules->shots, item, shots, own ? i : of->gold, &query->contexts[i]);
     }
-    return of->choice_count ? encode_chosen(rules, query, err) : encode_written(rules, query, err);
+    return rules->chosen ? encode_chosen(rules, query, err) : encode_written(rules, query, err);
 }
 
 // The last token that is foretold needs no position.
 static bool fits(const struct QueryRules *rules, const struct Query *query)
 {
-    size_t answer = query->pair_count ? 0 : rules->answer_tokens;
+    size_t answer = rules->chosen ? 0 : rules->answer_tokens;
     return query->count + answer <= rules->positions + 1;
 }
 
@@ -61,7 +61,7 @@ static int refuse_long(const struct QueryRules *rules, const struct Query *query
 {
     const char *path = rules->shots->items->path;
     size_t line = item_of(rules, query->item)->line;
-    if (query->pair_count)
+    if (rules->chosen)
         return fail(err, VKGPT_BAD_ARGUMENT, "%s:%zu: is %zu tokens with its answer and without any example, %zu at most fit", path, line, query->count,
                     rules->positions + 1);
     return fail(err, VKGPT_BAD_ARGUMENT, "%s:%zu: is %zu tokens without any example, and with %zu for the answer %zu at most fit", path, line, query->count,

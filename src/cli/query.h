@@ -8,6 +8,7 @@
 struct QueryRules {
     struct PairRules tokens;
     struct Shots *shots;
+    bool chosen;          // between the items' choices; else the answer is written
     size_t positions;     // of the session
     size_t answer_tokens; // that a written answer may take
 };
