@@ -382,7 +382,7 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
     return VKGPT_OK;
 }
 
-static int make_layouts(vkgpt_device *device, vkgpt_error *err)
+int device_make_layouts(vkgpt_device *device, vkgpt_error *err)
 {
     VkDescriptorSetLayoutBinding bindings[MAX_BUFFERS];
     for (uint32_t i = 0; i < MAX_BUFFERS; i++)
@@ -456,7 +456,7 @@ int vkgpt_device_open(const char *which, vkgpt_device **opened, vkgpt_error *err
         adopt(device, physical[chosen], &infos[chosen]);
         status = logical_device(device, err);
     }
-    if (!status) status = make_layouts(device, err);
+    if (!status) status = device_make_layouts(device, err);
     if (!status) status = make_queue_objects(device, err);
     if (!status) status = pipeline_cache_open(device, err);
     free(infos);

@@ -43,6 +43,9 @@ struct vkgpt_device {
 // malloc and its kin for what lives as long as a device, model or session: counted, zeroed, NULL when there is none.
 void *device_alloc(vkgpt_device *device, size_t count, size_t size);
 
+// The layouts that every pipeline is made with; a part of opening a device.
+int device_make_layouts(vkgpt_device *device, vkgpt_error *err);
+
 // Ends recording elsewhere: submits a finished command buffer and says at which value of the timeline it is done.
 int device_submit(vkgpt_device *device, VkCommandBuffer commands, uint64_t *value, vkgpt_error *err);
 // Waits for a value. `doing` names the work for the sentence that a lost device or a wait without end gets.

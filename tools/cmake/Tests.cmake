@@ -63,3 +63,16 @@ foreach(source ${TEST_SOURCES})
         test_register(${name}.native ${program} VKGPT_VALIDATE=1)
     endif()
 endforeach()
+
+# what AMD's compiler makes of the kernels, where Mesa's driver for AMD is; it runs nothing
+set(RADV /usr/share/vulkan/icd.d/radeon_icd.${CMAKE_SYSTEM_PROCESSOR}.json)
+add_executable(amd_stats tools/amd_stats.c)
+target_link_libraries(amd_stats PRIVATE vkgpt_lib vkgpt_flags)
+if(EXISTS ${RADV})
+    test_register(amd_stats "amd_stats;--quick" VK_DRIVER_FILES=${RADV})
+    if(NOT VKGPT_SANITIZE)
+        test_register(amd_stats.page "${CMAKE_SOURCE_DIR}/tools/amd-stats;--check"
+            VK_DRIVER_FILES=${RADV} VKGPT_AMD_STATS=${CMAKE_BINARY_DIR}/amd_stats)
+        set_tests_properties(amd_stats.page PROPERTIES SKIP_REGULAR_EXPRESSION "not compared")
+    endif()
+endif()

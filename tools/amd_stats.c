@@ -1,0 +1,436 @@
+// amd_stats [--quick | --assembly KERNEL] [MODEL ...]: what Mesa's AMD compiler makes of every pipeline that the engine
+// asks for on a GPU, without an AMD GPU: RADV compiles for its null device, and tells registers, spills, occupancy and
+// its own estimates of time. The engine chooses kernels and constants as for a session; this program only makes the
+// device that it asks for them, which vkgpt itself cannot open (it has no queue that works), and prints what came.
+// MODEL is a name that `vkgpt plan` knows. Exit status 1 where a pipeline spills registers or needs scratch memory.
+#define _POSIX_C_SOURCE 200809L // setenv
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/kernels.h"
+#include "engine/session.h"
+#include "engine/small.h"
+#include "gpu/recording.h"
+#include "model/presets.h"
+
+#define MAX_MODELS 16
+#define LENGTH(array) (sizeof(array) / sizeof *(array))
+
+static const char *const FAMILIES[] = {"navi21", "gfx1100"}; // as RADV_FORCE_FAMILY names them
+static const uint32_t SUBGROUP_SIZES[] = {32, 64};
+static const uint32_t KV_FORMATS[] = {KV_F32, KV_F16, // numbered, and so named, as the weights' formats
+#ifdef KV_Q8_0
+                                      KV_Q8_0,
+#endif
+};
+
+struct Tool {
+    const struct Preset *models[MAX_MODELS];
+    uint32_t model_count;
+    const char *family;
+    const char *assembly; // the kernel to disassemble, or NULL
+    struct Row *rows;     // of one family and size
+    uint32_t row_count, row_capacity;
+    uint32_t offenders;   // rows with spills or scratch
+    vkgpt_error err;
+};
+
+// ----------------------------------------------------------------------------------------- the device
+
+// The device's own way to make pipelines, which `create_pipelines` stands before, and what that asks it to keep.
+static PFN_vkCreateComputePipelines driver_create_pipelines;
+static VkPipelineCreateFlags kept = VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR;
+
+static VKAPI_ATTR VkResult VKAPI_CALL create_pipelines(VkDevice device, VkPipelineCache cache, uint32_t count,
+                                                       const VkComputePipelineCreateInfo *infos,
+                                                       const VkAllocationCallbacks *allocator, VkPipeline *pipelines)
+{
+    VkResult result = VK_SUCCESS;
+    for (uint32_t i = 0; i < count && !result; i++) {
+        VkComputePipelineCreateInfo info = infos[i];
+        info.flags |= kept;
+        result = driver_create_pipelines(device, cache, 1, &info, allocator, &pipelines[i]);
+    }
+    return result;
+}
+
+// Finds RADV's null device in a list of the library's and in a new instance.
+static int find_device(vkgpt_device *device, vkgpt_error *err)
+{
+    vkgpt_device_info *infos;
+    size_t count;
+    int status = vkgpt_devices(&infos, &count, err);
+    if (status) return status;
+    for (size_t i = 0; i < count; i++)
+        if (!strncmp(infos[i].name, "Null hardware", 13)) device->info = infos[i];
+    free(infos);
+    VkApplicationInfo application = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .apiVersion = VK_API_VERSION_1_3};
+    VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &application};
+    VkResult result = vkCreateInstance(&info, NULL, &device->instance);
+    if (result) return vk_fail(err, result, "creating a Vulkan instance");
+    volkLoadInstanceOnly(device->instance);
+
+    VkPhysicalDevice found[16];
+    uint32_t found_count = LENGTH(found);
+    vkEnumeratePhysicalDevices(device->instance, &found_count, found);
+    for (uint32_t i = 0; i < found_count && device->info.usable; i++) {
+        VkPhysicalDeviceProperties properties;
+        vkGetPhysicalDeviceProperties(found[i], &properties);
+        if (!strcmp(properties.deviceName, device->info.name)) device->physical = found[i];
+    }
+    if (device->physical) return VKGPT_OK;
+    return fail(err, VKGPT_NO_DEVICE, "RADV offers no null device: VK_DRIVER_FILES has to name Mesa's radeon_icd");
+}
+
+// With what the engine would switch on that makes a difference to the compiler, and the statistics.
+static int open_logical(vkgpt_device *device, vkgpt_error *err)
+{
+    VkPhysicalDeviceSubgroupSizeControlFeatures sizes = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
+        .subgroupSizeControl = VK_TRUE,
+        .computeFullSubgroups = VK_TRUE,
+    };
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR statistics = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
+        .pNext = &sizes,
+        .pipelineExecutableInfo = VK_TRUE,
+    };
+    float priority = 1.0f;
+    VkDeviceQueueCreateInfo queue = {
+        .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+        .queueCount = 1,
+        .pQueuePriorities = &priority,
+    };
+    const char *extension = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
+    VkDeviceCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+        .pNext = &statistics,
+        .queueCreateInfoCount = 1,
+        .pQueueCreateInfos = &queue,
+        .enabledExtensionCount = 1,
+        .ppEnabledExtensionNames = &extension,
+    };
+    VkResult result = vkCreateDevice(device->physical, &info, NULL, &device->handle);
+    if (result) return vk_fail(err, result, "opening RADV's null device");
+    volkLoadDeviceTable(&device->vk, device->handle);
+    driver_create_pipelines = device->vk.vkCreateComputePipelines;
+    device->vk.vkCreateComputePipelines = create_pipelines;
+    device->size_control = device->full_subgroups = true;
+    return VKGPT_OK;
+}
+
+// No vkDeviceWaitIdle: RADV's null device does not survive it.
+static void close_device(vkgpt_device *device)
+{
+    if (device->handle) {
+        pipelines_free(device);
+        device->vk.vkDestroyPipelineLayout(device->handle, device->pipeline_layout, NULL);
+        device->vk.vkDestroyDescriptorSetLayout(device->handle, device->set_layout, NULL);
+        device->vk.vkDestroyDevice(device->handle, NULL);
+    }
+    if (device->instance) vkDestroyInstance(device->instance, NULL);
+}
+
+// ----------------------------------------------------------------------------------------- statistics
+
+enum Statistic { VGPRS, SGPRS, SPILLED_VGPRS, SPILLED_SGPRS, SCRATCH, LDS, OCCUPANCY, INSTRUCTIONS, LATENCY, THROUGHPUT, STATISTICS };
+
+static const char *const RADV_NAMES[STATISTICS] = {
+    [VGPRS] = "VGPRs",
+    [SGPRS] = "SGPRs",
+    [SPILLED_VGPRS] = "Spilled VGPRs",
+    [SPILLED_SGPRS] = "Spilled SGPRs",
+    [SCRATCH] = "Scratch size",
+    [LDS] = "LDS size",
+    [OCCUPANCY] = "Subgroups per SIMD",
+    [INSTRUCTIONS] = "Instructions",
+    [LATENCY] = "Latency",
+    [THROUGHPUT] = "Inverse Throughput",
+};
+
+enum Set { MODELS, WEIGHTS, KV, SETS };
+
+// A pipeline, or several that differ in nothing that is shown.
+struct Row {
+    const char *kernel;
+    uint32_t nth;        // of this kernel's in one phase, from 0: prefill makes `contract` for two widths
+    uint32_t sets[SETS]; // bits: the models and formats of the sessions that have it
+    uint64_t values[STATISTICS];
+};
+
+static int read_statistics(vkgpt_device *device, VkPipeline pipeline, uint64_t values[STATISTICS], vkgpt_error *err)
+{
+    VkPipelineExecutableInfoKHR info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline};
+    VkPipelineExecutableStatisticKHR found[64];
+    uint32_t count = LENGTH(found);
+    for (uint32_t i = 0; i < count; i++) found[i] = (VkPipelineExecutableStatisticKHR){.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR};
+    VkResult result = device->vk.vkGetPipelineExecutableStatisticsKHR(device->handle, &info, &count, found);
+    if (result) return vk_fail(err, result, "reading a pipeline's statistics");
+    for (uint32_t s = 0; s < STATISTICS; s++) {
+        uint32_t i = 0;
+        while (i < count && strcmp(found[i].name, RADV_NAMES[s])) i++;
+        if (i == count) return fail(err, VKGPT_NO_DEVICE, "%s gives no statistic \"%s\"", device->info.driver, RADV_NAMES[s]);
+        values[s] = found[i].value.u64;
+    }
+    return VKGPT_OK;
+}
+
+// The size of subgroup that the driver chose, where the engine could not require one.
+static uint32_t compiled_size(vkgpt_device *device, VkPipeline pipeline)
+{
+    VkPipelineInfoKHR info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_INFO_KHR, .pipeline = pipeline};
+    VkPipelineExecutablePropertiesKHR properties = {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_PROPERTIES_KHR};
+    uint32_t count = 1;
+    VkResult result = device->vk.vkGetPipelineExecutablePropertiesKHR(device->handle, &info, &count, &properties);
+    return result ? 0 : properties.subgroupSize;
+}
+
+typedef VkPipelineExecutableInternalRepresentationKHR Text;
+
+static int print_assembly(vkgpt_device *device, VkPipeline pipeline, vkgpt_error *err)
+{
+    VkPipelineExecutableInfoKHR info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline};
+    Text texts[8];
+    uint32_t count = LENGTH(texts);
+    for (uint32_t i = 0; i < count; i++) texts[i] = (Text){.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INTERNAL_REPRESENTATION_KHR};
+    VkResult result = device->vk.vkGetPipelineExecutableInternalRepresentationsKHR(device->handle, &info, &count, texts);
+    for (uint32_t i = 0; !result && i < count; i++)
+        if (!(texts[i].pData = calloc(1, texts[i].dataSize + 1))) result = VK_ERROR_OUT_OF_HOST_MEMORY;
+    if (!result) result = device->vk.vkGetPipelineExecutableInternalRepresentationsKHR(device->handle, &info, &count, texts);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!result && !strcmp(texts[i].name, "Assembly")) printf("%s\n", (const char *)texts[i].pData);
+        free(texts[i].pData);
+    }
+    return result ? vk_fail(err, result, "reading a pipeline's assembly") : VKGPT_OK;
+}
+
+// ---------------------------------------------------------------------------------------- the pipelines
+
+static uint32_t all_bits(uint32_t count) { return (1u << count) - 1; }
+
+// The bits of a set by name: "any", or "gpt2, gpt2-xl".
+static void set_text(const struct Tool *tool, enum Set set, uint32_t bits, char *text, size_t size)
+{
+    uint32_t count = set == MODELS ? tool->model_count : set == WEIGHTS ? FORMATS : LENGTH(KV_FORMATS);
+    if (bits == all_bits(count) && count > 1) bits = 0;
+    size_t n = (size_t)snprintf(text, size, "%s", bits ? "" : "any");
+    for (uint32_t i = 0; i < count && n < size; i++) {
+        if (!(bits >> i & 1)) continue;
+        const char *name = set == MODELS ? tool->models[i]->name : small_name(set == WEIGHTS ? i : KV_FORMATS[i]);
+        n += (size_t)snprintf(text + n, size - n, "%s%s", n ? ", " : "", name);
+    }
+}
+
+#define ROW_NAME 1024
+
+static void row_name(const struct Tool *tool, const struct Row *row, char text[ROW_NAME])
+{
+    char sets[SETS][256];
+    for (uint32_t s = 0; s < SETS; s++) set_text(tool, s, row->sets[s], sets[s], sizeof sets[s]);
+    char nth[16] = "";
+    if (row->nth) snprintf(nth, sizeof nth, " (%u)", row->nth + 1);
+    snprintf(text, ROW_NAME, "%s%s | %s | %s | %s", row->kernel, nth, sets[MODELS], sets[WEIGHTS], sets[KV]);
+}
+
+static int add_row(struct Tool *tool, vkgpt_device *device, const struct Pipeline *pipeline, struct Row row)
+{
+    if (compiled_size(device, pipeline->handle) != device->info.subgroup_size) return VKGPT_OK; // it is in the other table
+    int status = read_statistics(device, pipeline->handle, row.values, &tool->err);
+    if (status) return status;
+    if (tool->row_count == tool->row_capacity) {
+        uint32_t capacity = tool->row_capacity ? 2 * tool->row_capacity : 256;
+        struct Row *rows = realloc(tool->rows, capacity * sizeof *rows);
+        if (!rows) return fail_memory(&tool->err, "the table", capacity * sizeof *rows);
+        tool->rows = rows, tool->row_capacity = capacity;
+    }
+    tool->rows[tool->row_count++] = row;
+    return VKGPT_OK;
+}
+
+// A row for every pipeline that the device holds; then it holds none.
+static int take_pipelines(struct Tool *tool, vkgpt_device *device, const struct Row *labels)
+{
+    int status = VKGPT_OK;
+    for (uint32_t i = 0; !status && i < device->pipeline_count; i++) {
+        const struct Pipeline *pipeline = device->pipelines[i];
+        struct Row row = *labels;
+        row.kernel = pipeline->kernel; // a literal of the engine's
+        for (uint32_t j = 0; j < i; j++) row.nth += !strcmp(device->pipelines[j]->kernel, row.kernel);
+        if (!tool->assembly) {
+            status = add_row(tool, device, pipeline, row);
+        } else if (!strcmp(tool->assembly, row.kernel)) {
+            char name[ROW_NAME];
+            row_name(tool, &row, name);
+            printf("; %s, subgroups of %u: %s\n", tool->family, device->info.subgroup_size, name);
+            status = print_assembly(device, pipeline->handle, &tool->err);
+        }
+    }
+    pipelines_free(device);
+    return status;
+}
+
+// As a session of this model would describe itself with all its matrices in one format.
+static struct Shape model_shape(const struct Preset *preset, uint32_t weights, uint32_t kv)
+{
+    struct Config config;
+    struct vkgpt_model model = {0};
+    preset_config(preset, &config);
+    model_sizes(&model, &config);
+    struct Shape shape = {
+        .dim = model.dim,
+        .head_dim = model.head_dim,
+        .width = model.width,
+        .inner = model.inner,
+        .span = session_span(&config),
+        .kv = kv,
+        .activation = ACTIVATE_GELU_TANH, // of every preset
+    };
+    shape.formats[weights] = true;
+    return shape;
+}
+
+static int compile_session(struct Tool *tool, vkgpt_device *device, uint32_t model, uint32_t weights, uint32_t kv)
+{
+    struct Shape shape = model_shape(tool->models[model], weights, KV_FORMATS[kv]);
+    struct Row labels = {.sets = {[MODELS] = 1u << model, [WEIGHTS] = 1u << weights, [KV] = 1u << kv}};
+    struct Kernels kernels;
+    int status = kernels_for_decode(device, &shape, &kernels, &tool->err);
+    if (!status) status = take_pipelines(tool, device, &labels);
+    if (!status) status = kernels_for_prefill(device, &shape, &kernels, &tool->err);
+    return status ? status : take_pipelines(tool, device, &labels);
+}
+
+static int compile_all(struct Tool *tool, vkgpt_device *device)
+{
+    int status = VKGPT_OK;
+    tool->row_count = 0;
+    for (uint32_t model = 0; model < tool->model_count; model++)
+        for (uint32_t weights = 0; weights < FORMATS; weights++)
+            for (uint32_t kv = 0; kv < LENGTH(KV_FORMATS) && !status; kv++)
+                status = compile_session(tool, device, model, weights, kv);
+    return status;
+}
+
+// -------------------------------------------------------------------------------------------- the table
+
+static bool rows_differ_only_in(const struct Row *a, const struct Row *b, enum Set set)
+{
+    for (uint32_t s = 0; s < SETS; s++)
+        if (s != set && a->sets[s] != b->sets[s]) return false;
+    return !strcmp(a->kernel, b->kernel) && a->nth == b->nth && !memcmp(a->values, b->values, sizeof a->values);
+}
+
+static void merge_rows(struct Tool *tool, enum Set set)
+{
+    uint32_t kept_count = 0;
+    for (uint32_t i = 0; i < tool->row_count; i++) {
+        uint32_t j = 0;
+        while (j < kept_count && !rows_differ_only_in(&tool->rows[j], &tool->rows[i], set)) j++;
+        if (j < kept_count) tool->rows[j].sets[set] |= tool->rows[i].sets[set];
+        else tool->rows[kept_count++] = tool->rows[i];
+    }
+    tool->row_count = kept_count;
+}
+
+static void print_row(const struct Tool *tool, const struct Row *row)
+{
+    char name[ROW_NAME];
+    row_name(tool, row, name);
+    printf("| %s |", name);
+    for (uint32_t s = 0; s < STATISTICS; s++) printf(" %llu |", (unsigned long long)row->values[s]);
+    putchar('\n');
+}
+
+// Says so where pipelines keep in memory what belongs in registers.
+static void judge(struct Tool *tool, const vkgpt_device *device, const struct Row *row)
+{
+    const uint64_t *v = row->values;
+    if (!v[SPILLED_VGPRS] && !v[SPILLED_SGPRS] && !v[SCRATCH]) return;
+    char name[ROW_NAME];
+    row_name(tool, row, name);
+    fprintf(stderr, "%s, subgroups of %u: %s: %llu VGPRs and %llu SGPRs spilled, %llu bytes of scratch\n",
+            tool->family, device->info.subgroup_size, name, (unsigned long long)v[SPILLED_VGPRS],
+            (unsigned long long)v[SPILLED_SGPRS], (unsigned long long)v[SCRATCH]);
+    tool->offenders++;
+}
+
+// The rows of a kernel stand together, where its first one does.
+static void print_table(struct Tool *tool, const vkgpt_device *device)
+{
+    for (int set = SETS - 1; set >= 0; set--) merge_rows(tool, (enum Set)set);
+    printf("## %s, subgroups of %u\n\n| kernel | model | weights | cache |", tool->family, device->info.subgroup_size);
+    for (uint32_t s = 0; s < STATISTICS; s++) printf(" %s |", RADV_NAMES[s]);
+    printf("\n|---|---|---|---|");
+    for (uint32_t s = 0; s < STATISTICS; s++) printf("---:|");
+    putchar('\n');
+    for (uint32_t i = 0; i < tool->row_count; i++) {
+        const char *kernel = tool->rows[i].kernel;
+        uint32_t first = 0;
+        while (strcmp(tool->rows[first].kernel, kernel)) first++;
+        for (uint32_t j = i; first == i && j < tool->row_count; j++)
+            if (!strcmp(tool->rows[j].kernel, kernel)) print_row(tool, &tool->rows[j]);
+        judge(tool, device, &tool->rows[i]);
+    }
+    putchar('\n');
+}
+
+static int run_family(struct Tool *tool, const char *family)
+{
+    tool->family = family;
+    setenv("RADV_FORCE_FAMILY", family, 1);
+    vkgpt_device device = {0};
+    int status = find_device(&device, &tool->err);
+    if (!status) status = open_logical(&device, &tool->err);
+    if (!status) status = device_make_layouts(&device, &tool->err);
+    if (!status && !tool->assembly && family == FAMILIES[0]) printf("Driver: %s\n\n", device.info.driver);
+    for (uint32_t i = 0; i < LENGTH(SUBGROUP_SIZES) && !status; i++) {
+        device.info.subgroup_size = SUBGROUP_SIZES[i];
+        status = compile_all(tool, &device);
+        if (!status && !tool->assembly) print_table(tool, &device);
+    }
+    close_device(&device);
+    return status;
+}
+
+// ------------------------------------------------------------------------------------------- arguments
+
+static int usage(const char *program)
+{
+    fprintf(stderr, "usage: %s [--quick | --assembly KERNEL] [MODEL ...]\n", program);
+    return 2;
+}
+
+static bool take_model(struct Tool *tool, const char *name)
+{
+    const struct Preset *preset = preset_find(name);
+    if (!preset) fprintf(stderr, "%s: there is no such model\n", name);
+    if (!preset || tool->model_count == MAX_MODELS) return false;
+    tool->models[tool->model_count++] = preset;
+    return true;
+}
+
+static bool take_arguments(struct Tool *tool, int argc, char **argv)
+{
+    static const char *const usual[] = {"gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"}, *const quick[] = {"gpt2", "gpt2-xl"};
+    bool is_quick = argc > 1 && !strcmp(argv[1], "--quick");
+    int next = 1 + is_quick;
+    if (argc > 2 && !strcmp(argv[1], "--assembly")) tool->assembly = argv[2], next = 3;
+    for (; next < argc; next++)
+        if (!take_model(tool, argv[next])) return false;
+    if (tool->model_count) return true;
+    for (uint32_t i = 0; i < (is_quick ? LENGTH(quick) : LENGTH(usual)); i++) take_model(tool, (is_quick ? quick : usual)[i]);
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct Tool tool = {0};
+    if (!take_arguments(&tool, argc, argv)) return usage(argv[0]);
+    if (tool.assembly) kept |= VK_PIPELINE_CREATE_CAPTURE_INTERNAL_REPRESENTATIONS_BIT_KHR;
+    int status = VKGPT_OK;
+    for (uint32_t i = 0; i < LENGTH(FAMILIES) && !status; i++) status = run_family(&tool, FAMILIES[i]);
+    free(tool.rows);
+    if (status) fprintf(stderr, "%s\n", tool.err.text);
+    return status || tool.offenders ? 1 : 0;
+}
