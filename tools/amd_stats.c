@@ -295,7 +295,7 @@ static int compile_session(struct Tool *tool, vkgpt_device *device, uint32_t mod
     struct Shape shape = model_shape(tool->models[model], weights, KV_FORMATS[kv]);
     struct Row labels = {.sets = {[MODELS] = 1u << model, [WEIGHTS] = 1u << weights, [KV] = 1u << kv}};
     struct Kernels kernels;
-    int status = kernels_for_decode(device, &shape, &kernels, &tool->err);
+    int status = kernels_for_decode(device, &shape, 1, &kernels, &tool->err);
     if (!status) status = take_pipelines(tool, device, &labels);
     if (!status) status = kernels_for_prefill(device, &shape, &kernels, &tool->err);
     return status ? status : take_pipelines(tool, device, &labels);
