@@ -7,8 +7,8 @@
 #define LEAST_COPY ((VkDeviceSize)1 << 20)
 #define MIN_RUNS 3
 #define MEASURE_SECONDS 0.1 // of one recording's runs: enough for a GPU to leave its idle clock
-#define FEW_DISPATCHES 64
-#define MANY_DISPATCHES 512
+#define GPU_DISPATCHES 512
+#define SOFTWARE_DISPATCHES 128 // they take a hundred times as long
 
 struct Copy {
     vkgpt_device *device;
@@ -94,11 +94,12 @@ static int time_dispatches(const struct Copy *copy, uint32_t count, double *seco
 // The slope between two lengths: what a submission costs once is not of the dispatch.
 static int time_dispatch(const struct Copy *copy, double *seconds, vkgpt_error *err)
 {
+    uint32_t longer = copy->device->software ? SOFTWARE_DISPATCHES : GPU_DISPATCHES, shorter = longer / 8;
     double few, many;
-    int status = time_dispatches(copy, FEW_DISPATCHES, &few, err);
-    if (!status) status = time_dispatches(copy, MANY_DISPATCHES, &many, err);
+    int status = time_dispatches(copy, shorter, &few, err);
+    if (!status) status = time_dispatches(copy, longer, &many, err);
     if (status) return status;
-    *seconds = many > few ? (many - few) / (MANY_DISPATCHES - FEW_DISPATCHES) : 0.0;
+    *seconds = many > few ? (many - few) / (longer - shorter) : 0.0;
     return VKGPT_OK;
 }
 
