@@ -182,7 +182,8 @@ static int open_record(const struct Run *run, const struct Options *options, vkg
 static const struct Case {
     const char *from, *to, *part;
 } CASES[] = {
-    {"\"tales, ", "\"gpt2, ", "its results are of model gpt2, "},
+    {"\"model_hash\":\"", "\"model_hash\":\"0", "its results are of model gpt2 ("},
+    {"\"model\":", "\"modal\":", "does not say its model"},
     {"\"f32\"", "\"q8_0\"", "its results are of weights q8_0, and this run is of f32"},
     {"\"64\"", "\"128\"", "its results are of context 128, and this run is of 64"},
     {"\"weights\":", "\"wait\":", "does not say its weights"},
@@ -200,8 +201,8 @@ static const struct Case {
     {"{\"task\":\"hellaswag\",\"file\"", "{\"task\":\"other\",\"file\"", "has to come first"},
 };
 
-static const char RECORD[] = // but for the model's hash
-    "{\"format\":\"vkgpt-eval-1\",\"model\":\"tales, HASH\",\"weights\":\"f32\",\"kv\":\"f32\",\"context\":\"64\"}\n"
+static const char RECORD[] = // but for the hashes; a model may have got another name
+    "{\"format\":\"vkgpt-eval-1\",\"model\":\"gpt2\",\"model_hash\":\"HASH\",\"weights\":\"f32\",\"kv\":\"f32\",\"context\":\"64\"}\n"
     "{\"task\":\"hellaswag\",\"file\":\"x\",\"bytes\":745,\"hash\":\"FILE\"}\n"
     "{\"task\":\"hellaswag\",\"item\":0,\"logprobs\":[-1,-2.5,-3e1],\"greedy\":false,\"cut\":0}\n"
     "{\"task\":\"other\",\"item\":0,\"logprobs\":[-9],\"greedy\":false,\"cut\":0}\n";

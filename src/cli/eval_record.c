@@ -14,29 +14,30 @@
 #define MAX_RECORD ((size_t)1 << 30)
 #define FORMAT "vkgpt-eval-1"
 
-// What has to be the same for results to be put together.
+// What has to be the same for results to be put together. The model's name is only said: its hash decides.
 struct Setting {
     const char *name;
     char value[320];
 };
-#define SETTINGS 5
+enum { FORMAT_SETTING, MODEL, MODEL_HASH, WEIGHTS, KV, CONTEXT, SETTINGS };
 
 static int settings_of(struct Setting settings[SETTINGS], const struct Run *run, const struct Options *options, vkgpt_error *err)
 {
-    static const char *const formats[] = {"auto", "f32", "f16"};
+    static const char *const formats[] = {[VKGPT_F32] = "f32", [VKGPT_F16] = "f16", [VKGPT_Q8_0] = "q8_0"}; // that --kv takes
     const vkgpt_model_info *model = run_model(run);
-    char hash[FINGERPRINT_BYTES];
+    char hash[FINGERPRINT_BYTES], context[16];
     int code = fingerprint_model(run->dir, hash, err);
     if (code) return code;
-    settings[0] = (struct Setting){"format", FORMAT};
-    settings[1].name = "model";
-    snprintf(settings[1].value, sizeof settings[1].value, "%.256s, %s", model->name, hash);
-    settings[2].name = "weights";
-    snprintf(settings[2].value, sizeof settings[2].value, "%s", model->weights);
-    settings[3].name = "kv";
-    snprintf(settings[3].value, sizeof settings[3].value, "%s", formats[options->kv ? options->kv : VKGPT_F16]);
-    settings[4].name = "context";
-    snprintf(settings[4].value, sizeof settings[4].value, "%" PRIu32, options->context ? (uint32_t)options->context : model->context);
+    snprintf(context, sizeof context, "%" PRIu32, options->context ? (uint32_t)options->context : model->context);
+    const char *const values[SETTINGS][2] = {
+        [FORMAT_SETTING] = {"format", FORMAT}, [MODEL] = {"model", model->name},
+        [MODEL_HASH] = {"model_hash", hash},   [WEIGHTS] = {"weights", model->weights},
+        [KV] = {"kv", formats[options->kv ? options->kv : VKGPT_F16]}, [CONTEXT] = {"context", context},
+    };
+    for (int i = 0; i < SETTINGS; i++) {
+        settings[i].name = values[i][0];
+        snprintf(settings[i].value, sizeof settings[i].value, "%s", values[i][1]);
+    }
     return 0;
 }
 
@@ -69,13 +70,18 @@ static int broken_line(const struct Reader *r, const char *what)
 
 static int read_settings(const struct Reader *r, const cJSON *json)
 {
-    for (size_t i = 0; i < SETTINGS; i++) {
+    const char *model = "";
+    for (int i = 0; i < SETTINGS; i++) {
         const struct Setting *now = &r->settings[i];
         const char *then = cJSON_GetStringValue(json_get(json, now->name));
-        if (!then && i == 0) return fail(r->err, VKGPT_BAD_FILE, "%s: holds no results of vkgpt eval", r->path);
+        if (!then && i == FORMAT_SETTING) return fail(r->err, VKGPT_BAD_FILE, "%s: holds no results of vkgpt eval", r->path);
         if (!then) return fail(r->err, VKGPT_BAD_FILE, "%s:%zu: does not say its %s", r->path, r->line, now->name);
-        if (strcmp(then, now->value) != 0)
-            return fail(r->err, VKGPT_BAD_ARGUMENT, "%s: its results are of %s %.200s, and this run is of %s", r->path, now->name, then, now->value);
+        if (i == MODEL) model = then;
+        if (i == MODEL || strcmp(then, now->value) == 0) continue;
+        if (i == MODEL_HASH)
+            return fail(r->err, VKGPT_BAD_ARGUMENT, "%s: its results are of model %.200s (%.20s), and this run is of %.200s (%s)", r->path, model, then,
+                        r->settings[MODEL].value, now->value);
+        return fail(r->err, VKGPT_BAD_ARGUMENT, "%s: its results are of %s %.200s, and this run is of %s", r->path, now->name, then, now->value);
     }
     return 0;
 }
@@ -165,7 +171,7 @@ static int read_record(struct Reader *r)
 static int write_settings(struct EvalRecord *record, const struct Setting *settings, vkgpt_error *err)
 {
     cJSON *json = cJSON_CreateObject();
-    for (size_t i = 0; i < SETTINGS; i++) cJSON_AddStringToObject(json, settings[i].name, settings[i].value);
+    for (int i = 0; i < SETTINGS; i++) cJSON_AddStringToObject(json, settings[i].name, settings[i].value);
     return write_line(record, json, err);
 }
 
