@@ -1,5 +1,6 @@
 // Opening checkpoints in safetensors form, whole and in shards: what is read, what is ignored, and every damage that
 // is refused with its sentence. And the weights' rows, in every type and order.
+#define _POSIX_C_SOURCE 200809L // truncate
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -566,6 +568,37 @@ static void test_max_abs(void **state)
     assert_true(weight_max_abs(&(struct Weight){&tensor, false}) == 7.5f);
 }
 
+// How far is asked for: from where that ended, over the tensor and a part of what follows, and never past the file.
+static void test_read_ahead(void **state)
+{
+    (void)state;
+    enum { MIB = 1 << 20, BYTES = 200 * MIB };
+    char path[DIR_BYTES + 8];
+    snprintf(path, sizeof path, "%s/sparse", dir);
+    file_write(dir, "sparse", "", 0);
+    assert_int_equal(truncate(path, BYTES), 0);
+    struct TensorTable table = {0};
+    const struct Mapping *file;
+    const char *kept;
+    vkgpt_error err;
+    if (table_map(&table, path, &file, &kept, &err)) fail_msg("%s", err.text);
+    const uint8_t *until = NULL;
+    struct Tensor tensor = {.data = file->data + 10, .bytes = 30 * MIB};
+    table_read_ahead(&table, &tensor, &until);
+    assert_ptr_equal(until, tensor.data + tensor.bytes + 64 * MIB);
+    tensor.data += 110 * MIB; // the rest of the file is less
+    table_read_ahead(&table, &tensor, &until);
+    assert_ptr_equal(until, file->data + BYTES);
+    tensor.data = file->data + 3 * MIB; // back
+    table_read_ahead(&table, &tensor, &until);
+    assert_ptr_equal(until, tensor.data + tensor.bytes + 64 * MIB);
+    const uint8_t *before = until;
+    uint8_t elsewhere[4];
+    table_read_ahead(&table, &(struct Tensor){.data = elsewhere, .bytes = sizeof elsewhere}, &until); // in no file
+    assert_ptr_equal(until, before);
+    table_free(&table);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -574,7 +607,7 @@ int main(void)
         TEST(test_reads), TEST(test_prefix), TEST(test_ignored_tensors), TEST(test_head), TEST(test_shards),
         TEST(test_bad_shards), TEST(test_bad_headers), TEST(test_bad_files), TEST(test_no_weights),
         TEST(test_config_contradicts), TEST(test_mutations), cmocka_unit_test(test_half), cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_max_abs),
+        cmocka_unit_test(test_max_abs), TEST(test_read_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

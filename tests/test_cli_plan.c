@@ -76,6 +76,7 @@ static void test_fit(void **state)
     const cJSON *fit = cJSON_GetObjectItem(json, "fit");
     assert_true(cJSON_IsTrue(cJSON_GetObjectItem(fit, "fits")));
     assert_true(number(json, "fit", "device_memory") == 1 << 30);
+    assert_string_equal(cJSON_GetObjectItem(fit, "source")->valuestring, "--device-memory");
     assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(fit, "advice")), 0);
     cJSON_Delete(json);
     json = parse(RUN("plan", "gpt3-175b", "--device-memory", "80GiB", "--json"));
@@ -85,7 +86,7 @@ static void test_fit(void **state)
     assert_string_equal(cJSON_GetObjectItem(advice, "flags")->valuestring, "--devices 5");
     assert_true(cJSON_GetObjectItem(advice, "needed")->valuedouble <= 80.0 * (1 << 30));
     cJSON_Delete(json);
-    assert_says(RUN("plan", "gpt3-175b", "--device-memory", "80GiB"), SAYS("does not fit", "--devices 5"));
+    assert_says(RUN("plan", "gpt3-175b", "--device-memory", "80GiB"), SAYS("of 80.0 GiB (--device-memory): does not fit", "--devices 5"));
     assert_says(RUN("plan", "gpt3-175b", "--device-memory", "80GiB", "--devices", "5"), SAYS(": fits (each device)"));
 }
 
@@ -113,6 +114,7 @@ static void test_units(void **state)
 static void test_bad_values(void **state)
 {
     (void)state;
+    assert_sentence(RUN("plan", "gpt2", "--device", "0"), 1, "Vulkan"); // there is none, and only now does it matter
     assert_sentence(RUN("plan", "gpt4"), 1, "gpt4: no such directory, and no preset; there are gpt2, ");
     assert_sentence(RUN("plan", "-m", MISSING), 1, MISSING);
     assert_sentence(RUN("plan", "gpt2", "-m", "gpt2"), 2, "not both");

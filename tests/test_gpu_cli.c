@@ -325,6 +325,35 @@ static void test_devices(void **state)
     assert_sentence(RUN("devices", "--device", "no such device"), 1, "no such device");
 }
 
+// plan opens a device only where one is named, and then it is held to that one's limits and memory.
+static void test_plan(void **state)
+{
+    (void)state;
+    struct Output o = RUN("plan", "gpt2", "--device", "0", "--json", "--explain");
+    assert_status(&o, 0);
+    cJSON *plan = cJSON_Parse(o.out), *fit = cJSON_GetObjectItem(plan, "fit");
+    assert_non_null(fit);
+    assert_true(cJSON_IsTrue(cJSON_GetObjectItem(fit, "fits")));
+    assert_true(cJSON_GetObjectItem(fit, "device_memory")->valuedouble > 1e8);
+    const char *source = cJSON_GetObjectItem(fit, "source")->valuestring;
+    bool known = strstr(source, "host") || strstr(source, "budget") || strstr(source, "heap");
+    if (!known) fail_msg("the memory's source is '%s'", source);
+    const cJSON *formula = cJSON_GetObjectItem(cJSON_GetObjectItem(plan, "formulas"), "fit.device_memory");
+    assert_true(cJSON_IsString(formula) && strlen(formula->valuestring) > strlen(source));
+    cJSON_Delete(plan);
+    output_free(&o);
+
+    struct Output usual = RUN("plan", "gpt2", "--json"), given = RUN("plan", "gpt2", "--device", "0", "--device-memory", "100MiB");
+    assert_status(&usual, 0);
+    assert_null(strstr(usual.out, "\"fit\""));
+    assert_status(&given, 0);
+    assert_non_null(strstr(given.out, "of 100 MiB (--device-memory): does not fit"));
+    assert_non_null(strstr(given.out, "in one allocation"));
+    output_free(&usual);
+    output_free(&given);
+    assert_sentence(RUN("plan", "gpt2", "--device", "no such card"), 1, "no such card");
+}
+
 static void test_bench(void **state)
 {
     (void)state;
@@ -452,6 +481,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_perplexity, make_names, drop_files),
         cmocka_unit_test_setup_teardown(test_perplexity_windows, make_names, drop_files),
         cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_plan),
         cmocka_unit_test(test_bench),
         cmocka_unit_test(test_bench_lists),
         cmocka_unit_test(test_bench_profile),

@@ -128,8 +128,33 @@ static void test_made_models(void **state)
     device_close(device);
 }
 
+// What a device offers is what a load is held to, and its limits are those that it is described with.
+static void test_offer(void **state)
+{
+    (void)state;
+    vkgpt_error err;
+    vkgpt_device *device;
+    struct MemoryOffer offer;
+    device_open(&device);
+    check(memory_offer(NULL, &offer, &err), &err);
+    const vkgpt_device_info *info = vkgpt_device_describe(device);
+    assert_string_equal(offer.info.name, info->name);
+    assert_true(offer.info.max_buffer_range == info->max_buffer_range && offer.info.max_allocation == info->max_allocation);
+    assert_near("available", offer.bytes, memory_available(device), 0.25); // others use the machine's memory too
+    assert_string_equal(offer.source, device->software ? "free memory of the host" : info->memory_budget ? "left of the driver's budget" : "the device's heap");
+    device->software = false;
+    device->info.memory_budget = false;
+    assert_int_equal(memory_source(device), MEMORY_OF_HEAP);
+    assert_true(memory_available(device) == info->memory_bytes);
+    device->info.memory_budget = true;
+    assert_int_equal(memory_source(device), MEMORY_OF_BUDGET);
+    device->software = true;
+    assert_int_equal(memory_source(device), MEMORY_OF_HOST);
+    device_close(device);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_default_model), cmocka_unit_test(test_made_models)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_offer), cmocka_unit_test(test_default_model), cmocka_unit_test(test_made_models)};
     return cmocka_run_group_tests_name("gpu_plan", tests, NULL, NULL);
 }

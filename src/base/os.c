@@ -64,6 +64,18 @@ void os_unmap(struct Mapping *mapping)
     *mapping = (struct Mapping){0};
 }
 
+void os_read_ahead(const uint8_t *data, size_t bytes)
+{
+    // Linux cuts a request down to the larger of the disk's read-ahead and its best transfer: 128 KiB at the least
+    const size_t step = 128u << 10;
+    size_t into = (uintptr_t)data % (size_t)sysconf(_SC_PAGESIZE);
+    for (data -= into, bytes += into; bytes; data += step) {
+        size_t part = bytes < step ? bytes : step;
+        (void)madvise((void *)data, part, MADV_WILLNEED);
+        bytes -= part;
+    }
+}
+
 // Reads to the end, growing as bytes come rather than by what the file claims: a pipe claims nothing.
 static int read_all(int fd, const char *path, size_t limit, size_t hint, char **data, size_t *bytes, vkgpt_error *err)
 {

@@ -13,6 +13,8 @@ struct Mapping {
 // Errors (VKGPT_BAD_FILE): missing, a directory, unreadable.
 int os_map(const char *path, struct Mapping *mapping, vkgpt_error *err);
 void os_unmap(struct Mapping *mapping);
+// Asks for a part of a mapping to be read from the disk while the caller does something else. A hint: nothing fails.
+void os_read_ahead(const uint8_t *data, size_t bytes);
 // Reads a small file whole into malloc'ed memory, one NUL byte added behind it. More than `limit` bytes is an error.
 int os_read(const char *path, size_t limit, char **data, size_t *bytes, vkgpt_error *err);
 // Writes a file so that a reader sees all of it or nothing: a temporary file beside it, then a rename.

@@ -54,7 +54,7 @@ const struct Command COMMANDS[] = {
     {"convert", CONVERT, "a Hugging Face directory to a GGUF file, or back; needs no device",
      "-o FILE.gguf [--type f32|f16|q8_0|q4_0|q4_k]; -m FILE.gguf -o DIR [--type f32|f16]",
      "vkgpt convert -o tales.gguf --type q8_0", convert_main},
-    {"plan", PLAN, "what a model needs: memory, disk, FLOPs, time, money; needs no device",
+    {"plan", PLAN, "what a model needs: memory, disk, FLOPs, time, money; opens no device but the one of --device",
      "[PRESET | -m DIR] [--weights T] [--kv T] [--ctx N] [--batch N] [--device-memory SIZE] [--devices N] [--explain] [--json]",
      "vkgpt plan gpt3-175b --device-memory 80GiB --explain", plan_main},
     {"make-model", MAKE_MODEL, "a model of the papers' sizes with random weights, for benchmarks and tests",

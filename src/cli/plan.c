@@ -1,4 +1,5 @@
-// vkgpt plan: what a model needs of memory and disk, and the arithmetic of the papers, without any device.
+// vkgpt plan: what a model needs of memory and disk, and the arithmetic of the papers. No device is opened, unless
+// --device names one for the plan to fit into.
 #include <inttypes.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@ struct Planned {
     char name[512];
     const struct Preset *preset; // or NULL
     struct Config config;
+    struct MemoryOffer offer; // source NULL: nothing to fit into was given
     struct MemoryAsk ask;
     struct MemoryPlan memory;
     struct Arithmetic arithmetic;
@@ -79,6 +81,9 @@ static void add_model(struct Report *r, const struct Planned *p)
                 c->layers, c->heads, c->head_dim, c->dim, c->inner, c->context, c->vocab);
     if (p->preset && p->preset->departs) report_note(r, "%s", p->preset->departs);
     if (p->preset && p->preset->banded) report_note(r, "%s", PRESET_GPT3_NOTE);
+    if (p->ask.limits)
+        report_note(r, "for %s: at most %" PRIu64 " bytes in one buffer, %" PRIu64 " in one allocation", p->offer.info.name, p->offer.info.max_buffer_range,
+                    p->offer.info.max_allocation);
     ADD("model", "layers", NULL, UNIT_COUNT, c->layers, " ");
     ADD("model", "heads", NULL, UNIT_COUNT, c->heads, " ");
     ADD("model", "dim", NULL, UNIT_COUNT, c->dim, " ");
@@ -148,23 +153,35 @@ static void add_arithmetic(struct Report *r, const struct Planned *p, const stru
     ADD("inference", "least_ms_full", "with a full cache", UNIT_MS, full, "at least: (weights read + cache read) / %g GB/s", o->bandwidth * 1e-9);
 }
 
-static void add_fit(struct Report *r, const struct Planned *p, double device_memory)
+static void add_fit(struct Report *r, const struct Planned *p)
 {
-    if (!(device_memory > 0)) return;
+    const struct MemoryOffer *offer = &p->offer;
+    if (!offer->source) return;
     struct MemoryAdvice advice[MAX_ADVICE];
-    uint64_t bytes = (uint64_t)device_memory;
-    bool fits = p->memory.device <= bytes;
-    uint32_t count = fits ? 0 : memory_advise(&p->ask, bytes, advice);
-    report_fit(r, fits, bytes, p->memory.device, p->ask.devices);
+    bool fits = p->memory.device <= offer->bytes;
+    uint32_t count = fits ? 0 : memory_advise(&p->ask, offer->bytes, advice);
+    report_fit(r, &(struct ReportFit){fits, offer->bytes, p->memory.device, p->ask.devices, offer->source, offer->formula});
     for (uint32_t i = 0; i < count; i++) report_advice(r, advice[i].flags, advice[i].device);
 }
 
 // ----------------------------------------------------------------------------------------------------- all of it
 
+// What it has to fit into: as --device-memory says, or else as the device does.
+static int find_memory(const struct Options *o, struct Planned *p, vkgpt_error *err)
+{
+    int code = o->device ? memory_offer(o->device, &p->offer, err) : 0;
+    if (o->device_memory > 0) {
+        p->offer.bytes = (uint64_t)o->device_memory;
+        p->offer.source = p->offer.formula = "--device-memory";
+    }
+    return code;
+}
+
 static int make_plan(const struct Options *o, struct Planned *p, vkgpt_error *err)
 {
     static const enum PlanFormat kv[] = {PLAN_AUTO, PLAN_F32, PLAN_F16, PLAN_Q8_0}; // in the order of --kv's choices
     int code = find_model(o, p, err);
+    if (!code) code = find_memory(o, p, err);
     if (code) return code;
     const struct TrainingPlan training = {o->train_tokens, o->flops, o->price};
     arithmetic_of(&p->config, &training, &p->arithmetic);
@@ -175,6 +192,7 @@ static int make_plan(const struct Options *o, struct Planned *p, vkgpt_error *er
         .context = o->context ? (uint32_t)o->context : p->config.context,
         .batch = (uint32_t)o->batch,
         .devices = (uint32_t)o->devices,
+        .limits = o->device ? &p->offer.info : NULL,
     };
     return memory_plan(&p->ask, &p->memory, err);
 }
@@ -190,6 +208,6 @@ int plan_main(const struct Options *options)
     add_disk(&report, &planned);
     add_memory(&report, &planned);
     add_arithmetic(&report, &planned, options);
-    add_fit(&report, &planned, options->device_memory);
+    add_fit(&report, &planned);
     return finish_output(options->json ? report_json(&report) : report_table(&report));
 }

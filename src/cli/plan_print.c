@@ -38,14 +38,7 @@ void report_add(struct Report *r, const char *section, const char *key, const ch
     va_end(args);
 }
 
-void report_fit(struct Report *r, bool fits, uint64_t memory, uint64_t needed, uint32_t devices)
-{
-    r->asked = true;
-    r->fits = fits;
-    r->memory = memory;
-    r->needed = needed;
-    r->devices = devices;
-}
+void report_fit(struct Report *r, const struct ReportFit *fit) { r->fit = *fit; }
 
 void report_advice(struct Report *r, const char *flags, uint64_t bytes)
 {
@@ -105,12 +98,14 @@ static const char *value_text(const struct ReportLine *line, char text[64])
 static void print_fit(const struct Report *r)
 {
     char needed[32], memory[32];
-    if (!r->asked) return;
-    printf("\n%s of %s: %s%s\n", binary_text((double)r->needed, needed), binary_text((double)r->memory, memory), r->fits ? "fits" : "does not fit",
-           r->devices > 1 ? " (each device)" : "");
+    const struct ReportFit *fit = &r->fit;
+    if (!fit->source) return;
+    printf("\n%s of %s (%s): %s%s\n", binary_text((double)fit->needed, needed), binary_text((double)fit->memory, memory), fit->source,
+           fit->fits ? "fits" : "does not fit", fit->devices > 1 ? " (each device)" : "");
+    if (r->explain && fit->formula != fit->source) printf("  = %s\n", fit->formula);
     for (size_t i = 0; i < r->advice_count; i++)
         printf("  %-32s makes it %s\n", r->advice[i].flags, binary_text((double)r->advice[i].bytes, needed));
-    if (!r->fits && !r->advice_count) printf("  no smaller context, narrower format or number of devices makes it fit\n");
+    if (!fit->fits && !r->advice_count) printf("  no smaller context, narrower format or number of devices makes it fit\n");
     for (size_t i = 0; i < r->advice_count; i++)
         if (strncmp(r->advice[i].flags, "--devices", 9) == 0) printf("  (vkgpt runs on one device so far)\n");
 }
@@ -143,11 +138,12 @@ static cJSON *section_of(cJSON *json, const char *name)
 
 static void add_advice(cJSON *json, const struct Report *r)
 {
-    if (!r->asked) return;
+    if (!r->fit.source) return;
     cJSON *fit = cJSON_AddObjectToObject(json, "fit"), *advice = cJSON_CreateArray();
-    cJSON_AddBoolToObject(fit, "fits", r->fits);
-    json_add_unsigned(fit, "device_memory", r->memory);
-    json_add_unsigned(fit, "needed", r->needed);
+    cJSON_AddBoolToObject(fit, "fits", r->fit.fits);
+    json_add_unsigned(fit, "device_memory", r->fit.memory);
+    cJSON_AddStringToObject(fit, "source", r->fit.source);
+    json_add_unsigned(fit, "needed", r->fit.needed);
     for (size_t i = 0; i < r->advice_count; i++) {
         cJSON *one = cJSON_CreateObject();
         cJSON_AddStringToObject(one, "flags", r->advice[i].flags);
@@ -181,6 +177,7 @@ int report_json(const struct Report *r)
             snprintf(key, sizeof key, "%s.%s", r->lines[i].section, r->lines[i].key);
             cJSON_AddStringToObject(formulas, key, r->lines[i].formula);
         }
+        if (r->fit.source) cJSON_AddStringToObject(formulas, "fit.device_memory", r->fit.formula);
     }
     add_advice(json, r);
     return json_print(json);

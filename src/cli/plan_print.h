@@ -17,8 +17,15 @@ struct ReportLine {
 };
 
 #define REPORT_LINES 40
-#define REPORT_NOTES 3 // the first one says what the model is
+#define REPORT_NOTES 4 // the first one says what the model is
 #define REPORT_ADVICE 8
+
+struct ReportFit {
+    bool fits;
+    uint64_t memory, needed;
+    uint32_t devices;
+    const char *source, *formula; // of the memory
+};
 
 struct Report {
     bool explain;
@@ -30,16 +37,14 @@ struct Report {
         uint64_t bytes;
     } advice[REPORT_ADVICE];
     size_t note_count, line_count, advice_count;
-    bool asked, fits; // whether it fits was asked for, and is so
-    uint64_t memory, needed;
-    uint32_t devices;
+    struct ReportFit fit; // source NULL: was not asked for
 };
 
 void report_model(struct Report *report, const char *name, const char *architecture, const char *weights, const char *kv);
 void report_note(struct Report *report, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void report_add(struct Report *report, const char *section, const char *key, const char *label, enum Unit unit, double number,
                 const char *formula, ...) __attribute__((format(printf, 7, 8)));
-void report_fit(struct Report *report, bool fits, uint64_t memory, uint64_t needed, uint32_t devices);
+void report_fit(struct Report *report, const struct ReportFit *fit);
 void report_advice(struct Report *report, const char *flags, uint64_t bytes);
 
 // To stdout; they return the exit status.

@@ -8,6 +8,7 @@
 
 #include "base/parallel.h"
 #include "engine/small.h"
+#include "model/table.h"
 
 #define HALF_MAX 65504.0f
 
@@ -40,6 +41,7 @@ struct Loader {
     uint32_t widened_in;       // such a row
     uint32_t repacked;         // matrices whose blocks in the file no kernel reads, or not here
     enum BlockFormat repacked_from;
+    const uint8_t *ahead;      // of the file that was asked for last
     vkgpt_error *err;
 };
 
@@ -120,6 +122,7 @@ static int load_stack(struct Loader *load, struct Stack stack, struct Axis out, 
     uint32_t wanted = wanted_format(load, stack.weights[0], is_table);
     uint32_t row = in.groups * in.padded, format = matrix_format_for(wanted, row);
     int status = VKGPT_OK;
+    for (uint32_t i = 0; i < stack.count; i++) table_read_ahead(&load->checkpoint->table, stack.weights[i]->tensor, &load->ahead);
     if (tensor->dtype == DTYPE_BLOCKS && !matrix_keeps_blocks(stack.weights[0], format))
         load->repacked++, load->repacked_from = tensor->block;
     if (format != wanted) load->widened[format]++, load->widened_in = row;

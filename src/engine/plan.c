@@ -246,6 +246,22 @@ int memory_plan(const struct MemoryAsk *ask, struct MemoryPlan *plan, vkgpt_erro
     return status;
 }
 
+int memory_offer(const char *which, struct MemoryOffer *offer, vkgpt_error *err)
+{
+    static const char *const sources[][2] = {
+        [MEMORY_OF_HOST] = {"free memory of the host", "the host's memory not in use: it is what a software driver has"},
+        [MEMORY_OF_BUDGET] = {"left of the driver's budget", "the device-local heap's budget less its usage (VK_EXT_memory_budget)"},
+        [MEMORY_OF_HEAP] = {"the device's heap", "the size of the largest device-local heap: the driver tells no budget"},
+    };
+    vkgpt_device *device;
+    int status = vkgpt_device_open(which, &device, err);
+    if (status) return status;
+    const char *const *source = sources[memory_source(device)];
+    *offer = (struct MemoryOffer){device->info, memory_available(device), source[0], source[1]};
+    vkgpt_device_close(device);
+    return VKGPT_OK;
+}
+
 // ----------------------------------------------------------------------------------------------------- advice
 
 struct Advising {

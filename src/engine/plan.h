@@ -37,6 +37,16 @@ struct MemoryPlan { // bytes, of one device
     uint64_t step_cache;  // cache that a step reads at the end of the context, of all sequences and devices
 };
 
+// What a device has for a plan: its limits, and the bytes that memory_available gives a load.
+struct MemoryOffer {
+    vkgpt_device_info info;
+    uint64_t bytes;
+    const char *source, *formula; // of the bytes: in a few words, and at length
+};
+
+// Opens the device that vkgpt_device_open would, looks, and closes it.
+int memory_offer(const char *which, struct MemoryOffer *offer, vkgpt_error *err);
+
 // Errors: VKGPT_OUT_OF_MEMORY; a context past the model's, or more devices than layers (VKGPT_BAD_ARGUMENT).
 int memory_plan(const struct MemoryAsk *ask, struct MemoryPlan *plan, vkgpt_error *err);
 

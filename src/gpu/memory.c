@@ -29,10 +29,17 @@ VkDeviceSize memory_max_slice(const vkgpt_device *device)
     return most / alignment(device) * alignment(device);
 }
 
+enum MemorySource memory_source(const vkgpt_device *device)
+{
+    if (device->software) return MEMORY_OF_HOST; // what such a driver says of its heap is made up
+    return device->info.memory_budget ? MEMORY_OF_BUDGET : MEMORY_OF_HEAP;
+}
+
 uint64_t memory_available(const vkgpt_device *device)
 {
-    if (device->software) return os_free_memory(); // what such a driver says of its heap is made up
-    if (!device->info.memory_budget) return device->info.memory_bytes;
+    enum MemorySource source = memory_source(device);
+    if (source == MEMORY_OF_HOST) return os_free_memory();
+    if (source == MEMORY_OF_HEAP) return device->info.memory_bytes;
     VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
     VkPhysicalDeviceMemoryProperties2 memory = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2,

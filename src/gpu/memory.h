@@ -38,6 +38,8 @@ VkDeviceSize memory_max_slice(const vkgpt_device *device);
 VkDeviceSize memory_aligned(const vkgpt_device *device, VkDeviceSize bytes);
 // Bytes that the device-local heap still offers: its budget where the driver tells, else its size; the machine's free
 // memory for a software driver.
+enum MemorySource { MEMORY_OF_HOST, MEMORY_OF_BUDGET, MEMORY_OF_HEAP };
+enum MemorySource memory_source(const vkgpt_device *device);
 uint64_t memory_available(const vkgpt_device *device);
 
 // Errors: VKGPT_OUT_OF_MEMORY, with bytes needed and bytes there. `what` names the thing.

@@ -95,6 +95,21 @@ const struct Tensor *table_find(const struct TensorTable *table, const char *nam
     return map_find(&table->by_name, name, strlen(name), &index) ? &table->tensors[index] : NULL;
 }
 
+#define AHEAD ((size_t)64 << 20) // a few matrices: what one core takes in while the disk brings the next
+
+void table_read_ahead(const struct TensorTable *table, const struct Tensor *tensor, const uint8_t **until)
+{
+    for (size_t i = 0; i < table->file_count; i++) {
+        const struct Mapping *file = &table->files[i];
+        if (tensor->data < file->data || tensor->data >= file->data + file->bytes) continue;
+        size_t left = (size_t)(file->data + file->bytes - tensor->data);
+        const uint8_t *from = tensor->data, *to = from + tensor->bytes + (left - tensor->bytes < AHEAD ? left - tensor->bytes : AHEAD);
+        if (*until > from && *until <= to) from = *until; // else it is another place
+        os_read_ahead(from, (size_t)(to - from));
+        *until = to;
+    }
+}
+
 void table_free(struct TensorTable *table)
 {
     for (size_t i = 0; i < table->file_count; i++) {

@@ -13,6 +13,9 @@ int table_add(struct TensorTable *table, const struct Tensor *tensor, vkgpt_erro
 void *table_room(struct TensorTable *table, size_t bytes);
 // NULL when there is none. The pointer lives until the next table_add.
 const struct Tensor *table_find(const struct TensorTable *table, const char *name);
+// Asks for a tensor and the part of its file behind it to be read from the disk: the next ones lie there. `until`, NULL
+// at first, remembers how far that was done.
+void table_read_ahead(const struct TensorTable *table, const struct Tensor *tensor, const uint8_t **until);
 void table_free(struct TensorTable *table);
 
 // Bytes of one element, 0 for DTYPE_BLOCKS and DTYPE_OTHER.
