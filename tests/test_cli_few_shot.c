@@ -118,6 +118,29 @@ static void test_what_does_not_fit(void **state)
     assert_sentence(SHOW("--limit", "1", "-c", "400"), 1, "a context of 400 tokens");
 }
 
+static int member_of_first(struct Output o, const char *name)
+{
+    assert_status(&o, 0);
+    cJSON *json = cJSON_Parse(o.out);
+    int number = cJSON_GetObjectItem(cJSON_GetArrayItem(cJSON_GetObjectItem(json, "prompts"), 0), name)->valueint;
+    cJSON_Delete(json);
+    output_free(&o);
+    return number;
+}
+
+// A context of n positions holds n tokens, and one more comes out of it.
+static void test_what_just_fits(void **state)
+{
+    (void)state;
+    write_sums();
+    char context[16];
+    int tokens = member_of_first(SHOW("--limit", "1", "--shots", "3", "-n", "4", "--json"), "tokens");
+    snprintf(context, sizeof context, "%d", tokens + 3);
+    assert_int_equal(member_of_first(SHOW("--limit", "1", "--shots", "3", "-n", "4", "--json", "-c", context), "examples_dropped"), 0);
+    snprintf(context, sizeof context, "%d", tokens + 2);
+    assert_int_equal(member_of_first(SHOW("--limit", "1", "--shots", "3", "-n", "4", "--json", "-c", context), "examples_dropped"), 1);
+}
+
 static void test_choices(void **state)
 {
     (void)state;
@@ -173,7 +196,7 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_prompts), cmocka_unit_test(test_examples), cmocka_unit_test(test_what_does_not_fit),
+        cmocka_unit_test(test_prompts), cmocka_unit_test(test_examples), cmocka_unit_test(test_what_does_not_fit), cmocka_unit_test(test_what_just_fits),
         cmocka_unit_test(test_choices), cmocka_unit_test(test_list),     cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("cli_few_shot", tests, test_dir_setup, test_dir_teardown);
