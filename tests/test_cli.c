@@ -58,6 +58,7 @@ static void test_wrong_flags(void **state)
     assert_sentence(RUN("logits", "-o", "x.npy"), 2, "no text is given");
     assert_sentence(RUN("perplexity"), 2, "no text is given");
     assert_sentence(RUN("detokenize"), 2, "detokenize needs ids");
+    assert_sentence(RUN("quality", "-p", "a"), 2, "-p is a flag of other commands");
     assert_sentence(RUN("classify"), 2, "no text is given");
     assert_sentence(RUN("classify", "-p", "a", "--delimiter", "b"), 2, "--delimiter is a flag of other commands");
     assert_sentence(RUN("classify", "-m", MISSING, "-p", "a"), 1, MISSING);

@@ -17,7 +17,7 @@ enum CommandBit {
     PLAN = 1 << 8,
     MAKE_MODEL = 1 << 9,
     CONVERT = 1 << 10,
-    CLASSIFY = 1 << 11,
+    CLASSIFY = 1 << 19,
     ENTAIL = 1 << 12,
     SIMILAR = 1 << 13,
     CHOOSE = 1 << 14,
