@@ -402,11 +402,12 @@ static void test_bench_lists(void **state)
             assert_null(cJSON_GetObjectItem(row, "limit_tokens_per_s"));
             continue;
         }
-        double copy = number_of(row, "copy_gb_per_s") * 1e9, dispatches = number_of(row, "dispatch_us") * 1e-6 * number_of(row, "dispatches_per_token");
-        double least = number_of(row, "size") / 2 / copy + dispatches, most = number_of(row, "size") * 2 / copy + dispatches;
+        double weights = number_of(row, "gb_per_s") / number_of(row, "avg_ts"), copy = number_of(row, "copy_gb_per_s");
+        double cache = 2 * 6 * 256 * 2 * (number_of(row, "depth") + (number_of(row, "tokens") + 1) / 2) * 1e-9; // K and V in f16
+        double floor = (weights + cache) / copy + number_of(row, "dispatch_us") * 1e-6 * number_of(row, "dispatches_per_token");
         double limit = number_of(row, "limit_tokens_per_s");
-        assert_true(limit > 1 / most && limit < 1 / least);
-        assert_float_equal(number_of(row, "share_of_limit") * limit / number_of(row, "avg_ts"), 1, 1e-3);
+        assert_float_equal(limit * floor, 1, 1e-6);
+        assert_float_equal(number_of(row, "share_of_limit") * limit / number_of(row, "avg_ts"), 1, 1e-6);
         assert_float_equal(number_of(row, "limit_ms_per_token") * limit, 1e3, 1);
         assert_true(number_of(row, "busy_share") > 0);
     }
