@@ -19,15 +19,13 @@
 
 static const char *const FAMILIES[] = {"navi21", "gfx1100"}; // as RADV_FORCE_FAMILY names them
 static const uint32_t SUBGROUP_SIZES[] = {32, 64};
-static const uint32_t KV_FORMATS[] = {KV_F32, KV_F16, // numbered, and so named, as the weights' formats
-#ifdef KV_Q8_0
-                                      KV_Q8_0,
-#endif
-};
+static const uint32_t KV_FORMATS[] = {KV_F32, KV_F16, KV_Q8_0}; // numbered, and so named, as the weights' formats
+static const uint32_t STEP_ROWS[] = {1, 2, STEP_TILE / 2, STEP_TILE, 0}; // of a decode step; 0: prefill
 
 struct Tool {
     const struct Preset *models[MAX_MODELS];
     uint32_t model_count;
+    bool quick;           // of the steps of several rows, only the widest
     const char *family;
     const char *assembly; // the kernel to disassemble, or NULL
     struct Row *rows;     // of one family and size
@@ -149,13 +147,13 @@ static const char *const RADV_NAMES[STATISTICS] = {
     [THROUGHPUT] = "Inverse Throughput",
 };
 
-enum Set { MODELS, WEIGHTS, KV, SETS };
+enum Set { MODELS, WEIGHTS, KV, STEPS, SETS };
 
-// A pipeline, or several that differ in nothing that is shown.
+// A pipeline, or several that differ in nothing that is shown. A product of STEP_ROWS rows serves steps of more, too.
 struct Row {
     const char *kernel;
     uint32_t nth;        // of this kernel's in one phase, from 0: prefill makes `contract` for two widths
-    uint32_t sets[SETS]; // bits: the models and formats of the sessions that have it
+    uint32_t sets[SETS]; // bits: the models, formats and steps that have it
     uint64_t values[STATISTICS];
 };
 
@@ -207,22 +205,33 @@ static int print_assembly(vkgpt_device *device, VkPipeline pipeline, vkgpt_error
 
 // ---------------------------------------------------------------------------------------- the pipelines
 
-static uint32_t all_bits(uint32_t count) { return (1u << count) - 1; }
+static void element_name(const struct Tool *tool, enum Set set, uint32_t i, char *text, size_t size)
+{
+    switch (set) {
+    case MODELS: snprintf(text, size, "%s", tool->models[i]->name); break;
+    case WEIGHTS: snprintf(text, size, "%s", small_name(i)); break;
+    case KV: snprintf(text, size, "%s", small_name(KV_FORMATS[i])); break;
+    default:
+        if (STEP_ROWS[i]) snprintf(text, size, "%u", STEP_ROWS[i]);
+        else snprintf(text, size, "prefill");
+    }
+}
 
-// The bits of a set by name: "any", or "gpt2, gpt2-xl".
+// The elements of a set by name: "any", or "gpt2, gpt2-xl".
 static void set_text(const struct Tool *tool, enum Set set, uint32_t bits, char *text, size_t size)
 {
-    uint32_t count = set == MODELS ? tool->model_count : set == WEIGHTS ? FORMATS : LENGTH(KV_FORMATS);
-    if (bits == all_bits(count) && count > 1) bits = 0;
-    size_t n = (size_t)snprintf(text, size, "%s", bits ? "" : "any");
-    for (uint32_t i = 0; i < count && n < size; i++) {
+    const uint32_t counts[SETS] = {tool->model_count, FORMATS, LENGTH(KV_FORMATS), LENGTH(STEP_ROWS)};
+    bool all = bits == (1u << counts[set]) - 1 && counts[set] > 1;
+    size_t n = (size_t)snprintf(text, size, "%s", all ? "any" : "");
+    for (uint32_t i = 0; i < counts[set] && n < size && !all; i++) {
         if (!(bits >> i & 1)) continue;
-        const char *name = set == MODELS ? tool->models[i]->name : small_name(set == WEIGHTS ? i : KV_FORMATS[i]);
+        char name[64];
+        element_name(tool, set, i, name, sizeof name);
         n += (size_t)snprintf(text + n, size - n, "%s%s", n ? ", " : "", name);
     }
 }
 
-#define ROW_NAME 1024
+#define ROW_NAME 1280
 
 static void row_name(const struct Tool *tool, const struct Row *row, char text[ROW_NAME])
 {
@@ -230,7 +239,7 @@ static void row_name(const struct Tool *tool, const struct Row *row, char text[R
     for (uint32_t s = 0; s < SETS; s++) set_text(tool, s, row->sets[s], sets[s], sizeof sets[s]);
     char nth[16] = "";
     if (row->nth) snprintf(nth, sizeof nth, " (%u)", row->nth + 1);
-    snprintf(text, ROW_NAME, "%s%s | %s | %s | %s", row->kernel, nth, sets[MODELS], sets[WEIGHTS], sets[KV]);
+    snprintf(text, ROW_NAME, "%s%s | %s | %s | %s | %s", row->kernel, nth, sets[STEPS], sets[MODELS], sets[WEIGHTS], sets[KV]);
 }
 
 static int add_row(struct Tool *tool, vkgpt_device *device, const struct Pipeline *pipeline, struct Row row)
@@ -293,14 +302,20 @@ static struct Shape model_shape(const struct Preset *preset, uint32_t weights, u
 static int compile_session(struct Tool *tool, vkgpt_device *device, uint32_t model, uint32_t weights, uint32_t kv)
 {
     struct Shape shape = model_shape(tool->models[model], weights, KV_FORMATS[kv]);
-    struct Row labels = {.sets = {[MODELS] = 1u << model, [WEIGHTS] = 1u << weights, [KV] = 1u << kv}};
-    struct Kernels kernels;
-    int status = kernels_for_decode(device, &shape, 1, &kernels, &tool->err);
-    if (!status) status = take_pipelines(tool, device, &labels);
-    if (!status) status = kernels_for_prefill(device, &shape, &kernels, &tool->err);
-    return status ? status : take_pipelines(tool, device, &labels);
+    int status = VKGPT_OK;
+    for (uint32_t step = 0; step < LENGTH(STEP_ROWS) && !status; step++) {
+        if (tool->quick && STEP_ROWS[step] > 1 && STEP_ROWS[step] < STEP_TILE) continue;
+        struct Row labels = {.sets = {1u << model, 1u << weights, 1u << kv, 1u << step}};
+        struct Kernels kernels;
+        status = STEP_ROWS[step] ? kernels_for_decode(device, &shape, STEP_ROWS[step], &kernels, &tool->err)
+                                 : kernels_for_prefill(device, &shape, &kernels, &tool->err);
+        if (!status) status = take_pipelines(tool, device, &labels);
+    }
+    return status;
 }
 
+// Each format of the weights and each of the cache, the other one in f16: what depends on both is a store of two
+// numbers at the end of qkv, and all pairs take twice the time.
 static int compile_all(struct Tool *tool, vkgpt_device *device)
 {
     int status = VKGPT_OK;
@@ -308,7 +323,7 @@ static int compile_all(struct Tool *tool, vkgpt_device *device)
     for (uint32_t model = 0; model < tool->model_count; model++)
         for (uint32_t weights = 0; weights < FORMATS; weights++)
             for (uint32_t kv = 0; kv < LENGTH(KV_FORMATS) && !status; kv++)
-                status = compile_session(tool, device, model, weights, kv);
+                if (weights == WEIGHTS_F16 || KV_FORMATS[kv] == KV_F16) status = compile_session(tool, device, model, weights, kv);
     return status;
 }
 
@@ -359,9 +374,9 @@ static void judge(struct Tool *tool, const vkgpt_device *device, const struct Ro
 static void print_table(struct Tool *tool, const vkgpt_device *device)
 {
     for (int set = SETS - 1; set >= 0; set--) merge_rows(tool, (enum Set)set);
-    printf("## %s, subgroups of %u\n\n| kernel | model | weights | cache |", tool->family, device->info.subgroup_size);
+    printf("## %s, subgroups of %u\n\n| kernel | rows | model | weights | cache |", tool->family, device->info.subgroup_size);
     for (uint32_t s = 0; s < STATISTICS; s++) printf(" %s |", RADV_NAMES[s]);
-    printf("\n|---|---|---|---|");
+    printf("\n|---|---|---|---|---|");
     for (uint32_t s = 0; s < STATISTICS; s++) printf("---:|");
     putchar('\n');
     for (uint32_t i = 0; i < tool->row_count; i++) {
@@ -413,13 +428,13 @@ static bool take_model(struct Tool *tool, const char *name)
 static bool take_arguments(struct Tool *tool, int argc, char **argv)
 {
     static const char *const usual[] = {"gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"}, *const quick[] = {"gpt2", "gpt2-xl"};
-    bool is_quick = argc > 1 && !strcmp(argv[1], "--quick");
-    int next = 1 + is_quick;
-    if (argc > 2 && !strcmp(argv[1], "--assembly")) tool->assembly = argv[2], next = 3;
+    tool->quick = argc > 1 && !strcmp(argv[1], "--quick");
+    int next = 1 + tool->quick;
+    if (argc > 2 && !strcmp(argv[1], "--assembly")) tool->assembly = argv[2], tool->quick = true, next = 3;
     for (; next < argc; next++)
         if (!take_model(tool, argv[next])) return false;
     if (tool->model_count) return true;
-    for (uint32_t i = 0; i < (is_quick ? LENGTH(quick) : LENGTH(usual)); i++) take_model(tool, (is_quick ? quick : usual)[i]);
+    for (uint32_t i = 0; i < (tool->quick ? LENGTH(quick) : LENGTH(usual)); i++) take_model(tool, (tool->quick ? quick : usual)[i]);
     return true;
 }
 

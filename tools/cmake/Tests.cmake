@@ -73,6 +73,7 @@ if(EXISTS ${RADV})
     if(NOT VKGPT_SANITIZE)
         test_register(amd_stats.page "${CMAKE_SOURCE_DIR}/tools/amd-stats;--check"
             VK_DRIVER_FILES=${RADV} VKGPT_AMD_STATS=${CMAKE_BINARY_DIR}/amd_stats)
-        set_tests_properties(amd_stats.page PROPERTIES SKIP_REGULAR_EXPRESSION "not compared")
+        set_tests_properties(amd_stats.page PROPERTIES SKIP_REGULAR_EXPRESSION "not compared"
+            DEPENDS amd_stats) # whose pipelines it finds in the driver's cache
     endif()
 endif()
