@@ -338,6 +338,37 @@ typedef struct vkgpt_profile_line {
 int vkgpt_profile(vkgpt_session *session, uint32_t rows, uint32_t repetitions,
                   void (*on_line)(void *user, const vkgpt_profile_line *line), void *user, vkgpt_error *err);
 
+// --------------------------------------------------------------------------------------------- tuning
+
+// How a product of decode runs: what may differ without a bit of the result changing.
+typedef struct vkgpt_variant {
+    uint32_t rows;  // of the matrix, per subgroup (GPUs) or lane (software drivers, where tuning leaves it)
+    uint32_t size;  // of a workgroup
+    bool staged;    // its input is made inside of it; else by a dispatch of its own
+} vkgpt_variant;
+
+typedef struct vkgpt_tuned {
+    const char *kernel;      // "qkv", "project", "expand", "contract", "head"
+    const char *weights;     // "f16", ...
+    uint32_t outputs, width; // of the matrix, padded
+    uint32_t tokens;         // rows of x at once: 1, or 8 for steps of eight rows and more
+    uint32_t tried;          // variants, 2 at least: a product that has but one is not measured
+    vkgpt_variant built_in, best;
+    double built_in_seconds, best_seconds; // of one product, its own norm or merge included
+} vkgpt_tuned;
+
+// Measures the variants of every product of the model's decode, of one row and of eight, over its own matrices, and hands
+// out each result. The best ones, or the built-in ones where those come within 2 % of the fastest, serve every session
+// that is opened on the device from then on.
+int vkgpt_tune(vkgpt_model *model, void (*on_result)(void *user, const vkgpt_tuned *tuned), void *user, vkgpt_error *err);
+
+// Writes what was measured on a device, now and before, to a file; path NULL: where vkgpt_device_open's devices look for
+// it, the file that vkgpt_tuning_path names: in the user's cache folder, by device and driver, or what the environment
+// variable VKGPT_TUNING says. With VKGPT_TUNING=off none is read. A file that is damaged or of another device or driver
+// is ignored, and vkgpt_model_info.note says so.
+int vkgpt_tuning_save(vkgpt_device *device, const char *path, vkgpt_error *err);
+bool vkgpt_tuning_path(const vkgpt_device *device, char *path, size_t size); // false: there is no such folder
+
 // -------------------------------------------------------------------------------------------- selftest
 
 typedef struct vkgpt_selftest_result {

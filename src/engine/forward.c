@@ -8,7 +8,7 @@ static uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 uint32_t product_groups(const struct Product *product, const struct Matrix *matrix)
 {
     uint32_t groups = 0;
-    for (uint32_t i = 0; i < matrix->chunk_count; i++) groups += ceil_div(matrix->chunks[i].count, product->group_outputs);
+    for (uint32_t i = 0; i < matrix->chunk_count; i++) groups += ceil_div(matrix->chunks[i].count, product->group_outputs[matrix->format]);
     return groups;
 }
 
@@ -32,7 +32,7 @@ static void product(struct Recording *rec, const struct Product *p, const struct
         args.first = chunk->first;
         args.count = chunk->count;
         args.scales = chunk->scales;
-        uint32_t groups = ceil_div(chunk->count, p->group_outputs);
+        uint32_t groups = ceil_div(chunk->count, p->group_outputs[w->format]);
         dispatch(rec, p->pipelines[w->format], grid(groups, ceil_div(rows, p->group_rows), 1), bindings, &args, sizeof args);
         args.first_group += groups;
     }
@@ -48,10 +48,10 @@ static void norm(struct vkgpt_session *s, struct Recording *rec, const struct Pi
 
 // The input of a product that wants norm(x): x where its kernel makes the norm itself, else n, made here.
 static const struct Slice *normed(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k,
-                                  const struct Product *p, uint32_t rows, const struct Slice *vectors, uint32_t gain,
-                                  uint32_t bias)
+                                  const struct Product *p, const struct Matrix *w, uint32_t rows,
+                                  const struct Slice *vectors, uint32_t gain, uint32_t bias)
 {
-    if (p->staged) return &s->b.x;
+    if (p->staged[w->format]) return &s->b.x;
     norm(s, rec, k->norm_input, rows, vectors, gain, bias, &s->b.n);
     return &s->b.n;
 }
@@ -108,7 +108,8 @@ static const struct Slice *head_input(struct vkgpt_session *s, struct Recording 
 {
     const struct vkgpt_model *m = s->model;
     const struct Product *first = m->projected ? &k->project_out : &k->head;
-    const struct Slice *in = m->config.final_norm ? normed(s, rec, k, first, rows, &m->ln_f, 0, m->dim) : &s->b.x;
+    const struct Matrix *w = m->projected ? &m->project_out : m->head;
+    const struct Slice *in = m->config.final_norm ? normed(s, rec, k, first, w, rows, &m->ln_f, 0, m->dim) : &s->b.x;
     if (!m->projected) return in;
     struct ProductArgs args = common_args(s);
     args.norm_gain = 0, args.norm_bias = m->dim, args.bias = NO_BIAS;
@@ -136,55 +137,76 @@ static uint32_t cache_scales(const struct vkgpt_session *s)
     return s->sequences * m->config.heads * s->context * (m->head_dim / 4);
 }
 
-// q, k, v of x or of its norm, against the cache, into `a` or, in decode, into parts that `project` merges
-static const struct Slice *attend(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
-                                  uint32_t l, uint32_t splits)
+static uint32_t q_stride(const struct vkgpt_session *s) { return s->model->width * (s->kv == KV_Q8_0 ? 3 : 1); }
+
+// q, k, v of x or of its norm, k and v into the cache
+static void qkv(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l)
 {
     const struct vkgpt_model *m = s->model;
     const struct Layer *layer = &m->layers[l];
+    struct ProductArgs args = common_args(s);
+    args.x_stride = m->dim, args.y_stride = q_stride(s), args.bias = m->at.c_attn;
+    args.norm_gain = m->at.ln_1_gain, args.norm_bias = m->at.ln_1_bias;
+    const struct Slice *in = &s->b.x;
+    if (!m->config.post_norm) in = normed(s, rec, k, &k->qkv, &layer->c_attn, rows, &layer->vectors, m->at.ln_1_gain, m->at.ln_1_bias);
+    product(rec, &k->qkv, &layer->c_attn, rows,
+            BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.q, &s->b.k[l], &s->b.v[l]), args);
+}
+
+// the queries against the cache, into `a` or, in decode, into parts that `project` merges
+static void attend(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l, uint32_t splits)
+{
+    const struct vkgpt_model *m = s->model;
     bool decode = !k->block_queries;
     const struct Slice *out = decode ? &s->b.parts : &s->b.a;
     uint32_t heads = m->config.heads;
     struct Grid cover = decode ? grid(heads, rows, splits) : grid(heads, ceil_div(rows, k->block_queries), 1);
-
-    uint32_t q_stride = m->width * (s->kv == KV_Q8_0 ? 3 : 1), scales = cache_scales(s);
-    struct ProductArgs args = common_args(s);
-    args.x_stride = m->dim, args.y_stride = q_stride, args.bias = m->at.c_attn;
-    args.norm_gain = m->at.ln_1_gain, args.norm_bias = m->at.ln_1_bias;
-    const struct Slice *in = &s->b.x;
-    if (!m->config.post_norm) in = normed(s, rec, k, &k->qkv, rows, &layer->vectors, m->at.ln_1_gain, m->at.ln_1_bias);
-    product(rec, &k->qkv, &layer->c_attn, rows,
-            BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.q, &s->b.k[l], &s->b.v[l]), args);
+    uint32_t stride = q_stride(s), scales = cache_scales(s);
     if (s->kv == KV_Q8_0)
         dispatch(rec, k->cache, grid(ceil_div(heads * ceil_div(m->head_dim, 64), k->cache_lanes), rows, 2),
                  BUFFERS(&s->b.state, &s->b.q, &s->b.k[l], &s->b.v[l]),
-                 ARGS(CacheArgs, .step_rows = s->step_rows, .heads = heads, .head_dim = m->head_dim, .context = s->context, .stride = q_stride, .scales = scales));
+                 ARGS(CacheArgs, .step_rows = s->step_rows, .heads = heads, .head_dim = m->head_dim, .context = s->context, .stride = stride, .scales = scales));
     dispatch(rec, k->attend, cover, BUFFERS(&s->b.state, &s->b.q, &s->b.k[l], &s->b.v[l], out),
              ARGS(AttendArgs, .step_rows = s->step_rows, .heads = heads, .head_dim = m->head_dim, .context = s->context, .span = s->decode.span,
-                  .splits = s->splits, .scale = config_attention_scale(&m->config, l), .q_stride = q_stride,
+                  .splits = s->splits, .scale = config_attention_scale(&m->config, l), .q_stride = stride,
                   .window = config_window(&m->config, l), .scales = scales));
-    if (!decode || k->project.staged) return out;
+}
 
-    args.y_stride = m->width;
-    dispatch(rec, k->merge, grid(1, rows, 1), BUFFERS(&s->b.state, out, &s->b.a), &args, sizeof args);
+// What project reads: `a`, or the parts where its kernel merges them itself, which else happens here.
+static const struct Slice *merged(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, const struct Matrix *w, uint32_t rows)
+{
+    bool decode = !k->block_queries;
+    if (!decode) return &s->b.a;
+    if (k->project.staged[w->format]) return &s->b.parts;
+    struct ProductArgs args = common_args(s);
+    args.y_stride = s->model->width;
+    dispatch(rec, k->merge, grid(1, rows, 1), BUFFERS(&s->b.state, &s->b.parts, &s->b.a), &args, sizeof args);
     return &s->b.a;
 }
 
-// attention: x += project(attend(qkv(norm(x)))), or x = norm(x + project(attend(qkv(x))))
-static void attention(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l,
-                      uint32_t splits)
+// x += W attention, the parts of the cache merged
+static void project(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l)
 {
     const struct vkgpt_model *m = s->model;
     const struct Layer *layer = &m->layers[l];
-    const struct Slice *in = attend(s, rec, k, rows, l, splits);
+    const struct Slice *in = merged(s, rec, k, &layer->c_proj, rows);
     struct ProductArgs args = common_args(s);
     args.x_stride = m->width, args.y_stride = m->dim, args.bias = m->at.c_proj;
     product(rec, &k->project, &layer->c_proj, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.x), args);
-    if (m->config.post_norm) norm(s, rec, k->norm, rows, &layer->vectors, m->at.ln_1_gain, m->at.ln_1_bias, &s->b.x);
 }
 
-// feed forward: x += contract(activation(expand(norm(x)))), or x = norm(x + contract(activation(expand(x))))
-static void feed_forward(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l)
+// attention: x += project(attend(qkv(norm(x)))), or x = norm(x + project(attend(qkv(x))))
+static void attention(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l, uint32_t splits)
+{
+    const struct vkgpt_model *m = s->model;
+    qkv(s, rec, k, rows, l);
+    attend(s, rec, k, rows, l, splits);
+    project(s, rec, k, rows, l);
+    if (m->config.post_norm) norm(s, rec, k->norm, rows, &m->layers[l].vectors, m->at.ln_1_gain, m->at.ln_1_bias, &s->b.x);
+}
+
+// h = activation(W x), of x or of its norm
+static void expand(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l)
 {
     const struct vkgpt_model *m = s->model;
     const struct Layer *layer = &m->layers[l];
@@ -192,12 +214,27 @@ static void feed_forward(struct vkgpt_session *s, struct Recording *rec, const s
     args.x_stride = m->dim, args.y_stride = m->inner, args.bias = m->at.c_fc;
     args.norm_gain = m->at.ln_2_gain, args.norm_bias = m->at.ln_2_bias;
     const struct Slice *in = &s->b.x;
-    if (!m->config.post_norm) in = normed(s, rec, k, &k->expand, rows, &layer->vectors, m->at.ln_2_gain, m->at.ln_2_bias);
+    if (!m->config.post_norm) in = normed(s, rec, k, &k->expand, &layer->c_fc, rows, &layer->vectors, m->at.ln_2_gain, m->at.ln_2_bias);
     product(rec, &k->expand, &layer->c_fc, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.h), args);
+}
 
+// x += W h
+static void contract(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l)
+{
+    const struct vkgpt_model *m = s->model;
+    const struct Layer *layer = &m->layers[l];
+    struct ProductArgs args = common_args(s);
     args.x_stride = m->inner, args.y_stride = m->dim, args.bias = m->at.c_out;
     product(rec, &k->contract, &layer->c_out, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, &s->b.h, &s->b.x), args);
-    if (m->config.post_norm) norm(s, rec, k->norm, rows, &layer->vectors, m->at.ln_2_gain, m->at.ln_2_bias, &s->b.x);
+}
+
+// feed forward: x += contract(activation(expand(norm(x)))), or x = norm(x + contract(activation(expand(x))))
+static void feed_forward(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l)
+{
+    const struct vkgpt_model *m = s->model;
+    expand(s, rec, k, rows, l);
+    contract(s, rec, k, rows, l);
+    if (m->config.post_norm) norm(s, rec, k->norm, rows, &m->layers[l].vectors, m->at.ln_2_gain, m->at.ln_2_bias, &s->b.x);
 }
 
 static void sample(struct vkgpt_session *s, struct Recording *rec, uint32_t rows)
@@ -249,4 +286,13 @@ void forward_score(struct vkgpt_session *s, struct Recording *rec, uint32_t rows
 const struct Slice *forward_hidden(struct vkgpt_session *s, struct Recording *rec, uint32_t rows)
 {
     return head_input(s, rec, &s->prefill, rows); // prefill's head makes no norm
+}
+
+void forward_product(struct vkgpt_session *s, struct Recording *rec, enum ProductKernel which, uint32_t l)
+{
+    static void (*const products[])(struct vkgpt_session *, struct Recording *, const struct Kernels *, uint32_t, uint32_t) = {
+        [QKV] = qkv, [PROJECT] = project, [EXPAND] = expand, [CONTRACT] = contract};
+    uint32_t rows = s->sequences * s->step_rows;
+    if (which == HEAD) head(s, rec, &s->decode, rows);
+    else products[which](s, rec, &s->decode, rows, l);
 }

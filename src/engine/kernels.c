@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/tuning.h"
+
 // The specialization constants of the product kernels, by constant_id (shaders/common.glsl, product.glsl).
 struct ProductConstants {
     uint32_t size, weights, kv, width, rows, staged, subgroup, tokens, activation;
@@ -39,26 +41,32 @@ struct Making {
     uint32_t tokens; // BATCH: rows of x that a workgroup makes
 };
 
-// Rows of W per subgroup (GPU) or lane (software): more of them read x less often, fewer fill the device sooner.
-static uint32_t rows_for(const struct Making *making, uint32_t outputs)
-{
-    if (making->device->lanes) return 4;
-    if (making->phase == BATCH) return 2;
-    return outputs <= 1024 ? 2 : outputs <= 16384 ? 4 : 8;
-}
-
-static uint32_t product_size(const struct Making *making)
-{
-    return making->device->lanes ? 32 : making->phase == PREFILL ? 256 : 128;
-}
-
 // Rows of x.
 static uint32_t tokens_for(const struct Making *making)
 {
-    return making->phase == DECODE ? 1 : making->phase == BATCH ? making->tokens : 32;
+    return making->phase == DECODE ? 1 : making->phase == BATCH ? making->tokens : PREFILL_TOKENS;
 }
 
-enum ProductKernel { QKV, PROJECT, EXPAND, CONTRACT, HEAD };
+// Of a workgroup of a step of so many rows.
+static uint32_t step_tokens(uint32_t rows)
+{
+    uint32_t tokens = rows == 1 ? 1 : 2;
+    while (tokens < STEP_TILE && tokens < rows) tokens *= 2;
+    return tokens;
+}
+
+struct ProductKey product_key(const vkgpt_device *device, enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs, uint32_t rows)
+{
+    return (struct ProductKey){product, device->lanes, format, width, outputs, step_tokens(rows)};
+}
+
+// What was measured, or else the built-in choice.
+static struct Variant variant_for(const struct Making *making, enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs)
+{
+    const struct ProductKey key = {product, making->device->lanes, format, width, outputs, tokens_for(making)};
+    const struct Variant *tuned = tuning_find(making->device, &key);
+    return tuned ? *tuned : variant_built_in(making->device, &key);
+}
 
 static const char *product_name(const struct Making *making, enum ProductKernel kernel)
 {
@@ -74,9 +82,10 @@ static const char *product_name(const struct Making *making, enum ProductKernel 
     return names[kernel][variants[making->phase][making->device->lanes]];
 }
 
-static bool stages(const struct Making *making, enum ProductKernel kernel, uint32_t width)
+// Whether decode of one row may make a norm inside of its products.
+static bool stages_norm(const struct Making *making)
 {
-    return can_stage(making->device, making->shape, width, product_size(making), kernel != PROJECT);
+    return can_stage(making->device, making->shape, making->shape->dim, built_in_size(making->device, 1), true);
 }
 
 static int product_get(const struct Making *making, enum ProductKernel kernel, uint32_t width, uint32_t outputs, bool may_stage,
@@ -84,21 +93,19 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
 {
     bool lanes = making->device->lanes, decode = making->phase == DECODE;
     struct ProductConstants c = {
-        .size = product_size(making),
         .kv = making->shape->kv,
         .width = lanes && !decode ? 0 : width, // one compile serves every width
-        .rows = rows_for(making, outputs),
-        .staged = decode && may_stage && stages(making, kernel, width),
         .subgroup = making->device->info.subgroup_size,
         .tokens = tokens_for(making),
         .activation = activation,
     };
-    product->staged = c.staged;
-    product->group_outputs = lanes ? c.size * c.rows : making->phase == PREFILL ? 64 : c.size / 32 * c.rows;
     product->group_rows = !lanes && making->phase == PREFILL ? 64 : c.tokens;
     for (uint32_t format = 0; format < FORMATS; format++) {
         if (!making->shape->formats[format]) continue;
-        c.weights = format;
+        const struct Variant v = variant_for(making, kernel, format, width, outputs);
+        c.weights = format, c.size = v.size, c.rows = v.rows;
+        c.staged = product->staged[format] = may_stage && v.staged && can_stage(making->device, making->shape, width, v.size, kernel != PROJECT);
+        product->group_outputs[format] = lanes ? c.size * c.rows : making->phase == PREFILL ? 64 : c.size / 32 * c.rows;
         int status = pipeline_get(making->device, product_name(making, kernel), (uint32_t *)&c, COUNT(c), &product->pipelines[format], err);
         if (status) return status;
     }
@@ -114,7 +121,7 @@ static int products_get(const struct Making *making, struct Kernels *k, vkgpt_er
     if (!status) status = product_get(making, PROJECT, s->width, s->dim, true, act, &k->project, err);
     if (!status) status = product_get(making, EXPAND, s->dim, s->inner, !s->post_norm, act, &k->expand, err);
     if (!status) status = product_get(making, CONTRACT, s->inner, s->dim, false, act, &k->contract, err);
-    if (!status) status = product_get(making, HEAD, head_width, UINT32_MAX, norm_in_head, act, &k->head, err);
+    if (!status) status = product_get(making, HEAD, head_width, s->vocab, norm_in_head, act, &k->head, err);
     if (status || !projected) return status;
     status = product_get(making, CONTRACT, s->embed_dim, s->dim, false, act, &k->project_in, err);
     return status ? status : product_get(making, EXPAND, s->dim, s->embed_dim, !s->no_final_norm, ACTIVATE_NONE, &k->project_out, err);
@@ -173,23 +180,31 @@ static int check_shape(const vkgpt_device *device, const struct Shape *shape, vk
     return VKGPT_OK;
 }
 
-// A norm adds up in the order of its workgroup: where decode of one row makes it inside of a product, the norm before a
-// product of several rows has the size of that, for the same bits.
+static bool all_staged(const struct Kernels *k)
+{
+    for (uint32_t format = 0; format < FORMATS; format++)
+        if (k->qkv.pipelines[format] && !(k->qkv.staged[format] && k->expand.staged[format] && k->head.staged[format])) return false;
+    return true;
+}
+
+// A norm adds up in the order of its workgroup: where decode of one row may make it inside of a product, the norm before
+// a product, of several rows or because tuning found it quicker, has the size of that, for the same bits.
 static int norms_get(const struct Making *making, const char *kernel, struct Kernels *k, vkgpt_error *err)
 {
-    const struct Making one = {.device = making->device, .shape = making->shape, .phase = DECODE};
-    bool alike = making->phase == BATCH && stages(&one, QKV, making->shape->dim);
+    bool alike = making->phase != PREFILL && stages_norm(making) && !all_staged(k);
+    uint32_t size = alike ? built_in_size(making->device, 1) : ROW_KERNEL_SIZE;
     int status = simple_get(making->device, kernel, ROW_KERNEL_SIZE, 0, &k->norm, err);
-    return status ? status : simple_get(making->device, kernel, alike ? product_size(&one) : ROW_KERNEL_SIZE, 0, &k->norm_input, err);
+    return status ? status : simple_get(making->device, kernel, size, 0, &k->norm_input, err);
 }
 
 int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *k, vkgpt_error *err)
 {
-    struct Making making = {.device = device, .shape = shape, .phase = rows == 1 ? DECODE : BATCH, .tokens = 2};
-    while (making.tokens < STEP_TILE && making.tokens < rows) making.tokens *= 2;
+    struct Making making = {.device = device, .shape = shape, .phase = rows == 1 ? DECODE : BATCH, .tokens = step_tokens(rows)};
     *k = (struct Kernels){0};
-    int status = check_shape(device, shape, err);
+    int status = tuning_open(device, err);
+    if (!status) status = check_shape(device, shape, err);
     if (!status) status = embed_get(device, shape, "embed", k, err);
+    if (!status) status = products_get(&making, k, err);
     if (!status) status = norms_get(&making, "norm", k, err);
     if (!status) status = simple_get(device, "merge", ROW_KERNEL_SIZE, 0, &k->merge, err);
     if (!status) status = simple_get(device, "sample", SAMPLE_SIZE, 0, &k->sample, err);
@@ -197,14 +212,15 @@ int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t
     if (!status) status = attend_get(device, shape, k, err);
     if (!status && rows > 1) status = simple_get(device, "lookup", SAMPLE_SIZE, 0, &k->lookup, err);
     if (!status && rows > 1) status = simple_get(device, "best", SAMPLE_SIZE, 0, &k->best, err);
-    return status ? status : products_get(&making, k, err);
+    return status;
 }
 
 int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
 {
     const struct Making making = {.device = device, .shape = shape, .phase = PREFILL};
     *k = (struct Kernels){0};
-    int status = check_shape(device, shape, err);
+    int status = tuning_open(device, err);
+    if (!status) status = check_shape(device, shape, err);
     if (!status) status = embed_get(device, shape, "embed_prefill", k, err);
     if (!status) status = norms_get(&making, "norm_prefill", k, err);
     if (!status) status = cache_get(device, shape, "cache_prefill", k, err);

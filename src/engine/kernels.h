@@ -1,15 +1,17 @@
-// Which variant of each kernel a device runs, with which specialization constants, for the shapes of one model. The
-// only place that knows that a software driver wants other kernels than a GPU.
+// Which variant of each kernel a device runs, with which specialization constants, for the shapes of one model. With
+// engine/variants.h, which has the choices for the products, the only place that knows that a software driver wants other
+// kernels than a GPU.
 #ifndef VKGPT_ENGINE_KERNELS_H
 #define VKGPT_ENGINE_KERNELS_H
 
 #include "engine/model.h"
+#include "engine/variants.h"
 
 // qkv, project, expand, contract or head: y = W x + b.
 struct Product {
     const struct Pipeline *pipelines[FORMATS];
-    uint32_t group_outputs, group_rows; // that one workgroup makes
-    bool staged;                        // it makes its own input from x: the norm, or the merged attention
+    uint32_t group_outputs[FORMATS], group_rows; // that one workgroup makes
+    bool staged[FORMATS];                        // it makes its own input from x: the norm, or the merged attention
 };
 
 struct Kernels {
@@ -29,6 +31,7 @@ struct Kernels {
 struct Shape {
     uint32_t dim, head_dim, width, inner; // padded
     uint32_t embed_dim;                   // padded, where the embedding has its own width; else 0
+    uint32_t vocab;                       // padded: tuning looks for it; 0: none is for the head
     bool post_norm, no_final_norm;        // qkv and expand, or the head, are not fed by a norm
     uint32_t span;
     uint32_t kv;                          // KV_F32, KV_F16, KV_Q8_0
@@ -39,5 +42,8 @@ struct Shape {
 // For steps of so many rows, over all sequences.
 int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *kernels, vkgpt_error *err);
 int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, struct Kernels *kernels, vkgpt_error *err);
+
+// What a choice for a product of steps of so many rows is made for; the width and the outputs are those of the matrix.
+struct ProductKey product_key(const vkgpt_device *device, enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs, uint32_t rows);
 
 #endif

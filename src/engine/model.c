@@ -8,6 +8,7 @@
 
 #include "base/parallel.h"
 #include "engine/small.h"
+#include "engine/tuning.h"
 #include "model/table.h"
 
 #define HALF_MAX 65504.0f
@@ -313,6 +314,8 @@ static void describe(struct Loader *load)
     memcpy(info->eos, c->eos, c->eos_count * sizeof c->eos[0]);
     info->device_bytes = pool_bytes(&m->pool);
     describe_formats(load);
+    const char *untuned = tuning_note(m->device);
+    if (untuned) note(info, "%s", untuned);
 }
 
 void model_sizes(struct vkgpt_model *m, const struct Config *c)
@@ -338,6 +341,8 @@ static int load_model(struct Loader *load)
     if (status) return status;
     m->layers = device_alloc(m->device, c->layers, sizeof *m->layers);
     if (!m->layers) return fail_memory(load->err, "the layers", c->layers * sizeof *m->layers);
+    status = tuning_open(m->device, load->err);
+    if (status) return status;
     upload_begin(m->device, &load->upload);
     status = load_all(load);
     int ended = upload_end(&load->upload, status ? NULL : load->err);

@@ -9,7 +9,7 @@
 #include "engine/session.h"
 #include "model/plan.h"
 
-#define GROUP_OUTPUTS 32 // of head on a GPU
+#define GROUP_OUTPUTS 8 // of head on a GPU, by the variant that has the most workgroups
 
 const char *const PLAN_FORMAT_NAMES[PLAN_FORMATS] = {"f16", "f32", "f16", "q8_0", "q4_0", "q4_k"};
 

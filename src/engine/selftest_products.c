@@ -20,7 +20,7 @@ static uint32_t product(const struct Stage *stage, struct Trial *trial, const st
         args.first = chunk->first;
         args.count = chunk->count;
         args.scales = chunk->scales;
-        struct Grid grid = {ceil_div(chunk->count, p->group_outputs), ceil_div(stage->rows, p->group_rows), 1};
+        struct Grid grid = {ceil_div(chunk->count, p->group_outputs[w->format]), ceil_div(stage->rows, p->group_rows), 1};
         dispatch(&trial->rec, p->pipelines[w->format], grid, bindings, &args, sizeof args);
         args.first_group += grid.x;
     }
@@ -31,12 +31,12 @@ static uint32_t product(const struct Stage *stage, struct Trial *trial, const st
 static void reference_input(const struct Stage *stage, const struct Product *p, double *x)
 {
     const struct TestLayer *l = stage->layer;
-    if (p->staged) reference_norm(stage->rows, l->size->dim, x, l->gain, l->norm_bias, (double)SELFTEST_EPS, x);
+    if (p->staged[l->size->weights]) reference_norm(stage->rows, l->size->dim, x, l->gain, l->norm_bias, (double)SELFTEST_EPS, x);
 }
 
 static double row_offset(const struct Stage *stage, const struct Product *p)
 {
-    return p->staged ? stage->layer->size->mean : 0.0;
+    return p->staged[stage->layer->size->weights] ? stage->layer->size->mean : 0.0;
 }
 
 // ---------------------------------------------------------------------------------------- embed, norm
@@ -251,7 +251,7 @@ int selftest_project(const struct Stage *stage)
     struct Trial t;
     trial_begin(&t, stage->test->device, stage->test->err);
     struct Array *state = stage_state(stage, &t), *x;
-    if (p->staged) x = stage_parts(stage, &t, &in);
+    if (p->staged[l->size->weights]) x = stage_parts(stage, &t, &in);
     else x = stage_input(stage, &t, axis_heads(l, 1), 61, 0.0, &in);
     return residual_product(stage, p, &l->c_proj, &t, state, x, in, l->width, l->proj_bias, l->at_proj);
 }
@@ -352,7 +352,7 @@ struct HeadTrial {
 static uint32_t head_groups(const struct Product *p, const struct Matrix *w)
 {
     uint32_t groups = 0;
-    for (uint32_t i = 0; i < w->chunk_count; i++) groups += ceil_div(w->chunks[i].count, p->group_outputs);
+    for (uint32_t i = 0; i < w->chunk_count; i++) groups += ceil_div(w->chunks[i].count, p->group_outputs[w->format]);
     return groups;
 }
 

@@ -28,6 +28,7 @@ static struct Shape model_shape(const struct vkgpt_session *s)
         .width = m->width,
         .inner = m->inner,
         .embed_dim = m->projected ? m->embed_dim : 0,
+        .vocab = m->vocab,
         .post_norm = m->config.post_norm,
         .no_final_norm = !m->config.final_norm,
         .span = session_span(&m->config),

@@ -483,6 +483,7 @@ void vkgpt_device_close(vkgpt_device *device)
     }
     if (device->messenger) vkDestroyDebugUtilsMessengerEXT(device->instance, device->messenger, NULL);
     if (device->instance) vkDestroyInstance(device->instance, NULL);
+    free(device->tuning);
     free(device);
 }
 

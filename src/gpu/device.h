@@ -8,6 +8,7 @@
 #define DEVICE_MAX_PIPELINES 256
 
 struct Pipeline;
+struct Tuning;
 
 struct vkgpt_device {
     vkgpt_device_info info;
@@ -28,6 +29,7 @@ struct vkgpt_device {
     uint64_t submitted;               // the last value asked for
     struct Pipeline *pipelines[DEVICE_MAX_PIPELINES];
     uint32_t pipeline_count;
+    struct Tuning *tuning;            // the engine's choices (engine/tuning.h): one block, freed with the device
     bool software;                    // a CPU: chooses the kernels' variants
     bool lanes;                       // software, with shuffles and a known subgroup size: the LANES variants
     bool size_control, full_subgroups;

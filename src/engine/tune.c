@@ -1,0 +1,187 @@
+// vkgpt_tune: every variant of every product of decode, timed over the model's own matrices.
+//
+// A variant is timed in a session of its own, since the sizes of some buffers depend on it. A recording goes over the
+// matrices of all layers, so that they come from where decode finds them, unless all of a kind fit into the device's
+// caches: what is measured of a small model is then the work and the launches, more than the memory.
+#include "base/os.h"
+#include "engine/session.h"
+#include "engine/small.h"
+#include "engine/tuning.h"
+
+#define BATCH_ROWS 8
+#define CONTEXT 512           // positions; the tokens stand in the middle
+#define ROUNDS 2              // over all variants: what slows the machine for a while slows them all
+#define RUNS 3                // of each recording, of which the quickest counts
+#define RUN_SECONDS 0.004     // that a recording takes at least, as long as MAX_PASSES allows
+#define MAX_PASSES 64
+#define MARGIN 1.02           // within it the earlier variant is kept, the built-in one first
+#define ONE 0x3f800000u       // 1.0f
+
+struct Tuner {
+    vkgpt_model *model;
+    struct ProductKey key;
+    uint32_t passes, products; // over the layers, in a recording; of this key, in one pass
+    bool stages;               // its input can be made inside
+    vkgpt_error *err;
+};
+
+static const struct Matrix *matrix_of(const vkgpt_model *m, enum ProductKernel product, uint32_t l)
+{
+    switch (product) {
+    case QKV: return &m->layers[l].c_attn;
+    case PROJECT: return &m->layers[l].c_proj;
+    case EXPAND: return &m->layers[l].c_fc;
+    case CONTRACT: return &m->layers[l].c_out;
+    default: return m->head;
+    }
+}
+
+static uint32_t layers_of(const vkgpt_model *m, enum ProductKernel product) { return product == HEAD ? 1 : m->config.layers; }
+
+static int run(struct Recording *rec, double *seconds, vkgpt_error *err)
+{
+    double start = os_seconds();
+    int status = recording_submit(rec, err);
+    if (!status) status = recording_wait(rec, err);
+    *seconds = recording_seconds(rec); // 0: there are no timestamps
+    if (*seconds <= 0.0) *seconds = os_seconds() - start;
+    return status;
+}
+
+// Sequences that run, and numbers to work on: what lies in new memory may be slow (denormal) or anything.
+static int fill_session(struct vkgpt_session *s, vkgpt_error *err)
+{
+    struct Recording rec = {0}, *admit;
+    double seconds;
+    for (uint32_t i = 0; i < s->sequences; i++)
+        s->admitted[i] = (struct Sequence){.position = s->context / 2, .rows = 1, .remaining = 1, .context = s->context};
+    inbox_write(s, NULL, s->admitted);
+    int status = session_admit(s, &admit, err);
+    if (!status) status = run(admit, &seconds, err);
+    if (!status) status = recording_begin(s->device, "tuning", 1, &rec, err);
+    if (status) return status;
+    recording_fill(&rec, &s->b.x, ONE);
+    recording_fill(&rec, &s->b.h, ONE);
+    recording_fill(&rec, &s->b.parts, ONE);
+    status = recording_end(&rec);
+    if (!status) status = run(&rec, &seconds, err);
+    recording_free(&rec);
+    return status;
+}
+
+static int time_session(const struct Tuner *t, struct vkgpt_session *s, double *best)
+{
+    struct Recording rec = {0};
+    int status = fill_session(s, t->err);
+    if (!status) status = recording_begin(s->device, "tuning", forward_max_sets(s), &rec, t->err);
+    if (status) return status;
+    for (uint32_t pass = 0; pass < t->passes; pass++)
+        for (uint32_t l = 0; l < layers_of(t->model, t->key.product); l++)
+            if (matrix_of(t->model, t->key.product, l)->format == t->key.format) forward_product(s, &rec, t->key.product, l);
+    status = recording_end(&rec);
+    for (uint32_t i = 0; !status && i < 1 + RUNS; i++) { // the first one warms up
+        double seconds;
+        status = run(&rec, &seconds, t->err);
+        seconds /= (double)t->passes * t->products;
+        if (i && (seconds < *best || *best <= 0.0)) *best = seconds;
+    }
+    recording_free(&rec);
+    return status;
+}
+
+// Seconds of one product; a time that is there already stays where it is less.
+static int time_variant(struct Tuner *t, struct Variant variant, double *best)
+{
+    const vkgpt_session_options options = {
+        .context = t->model->config.context < CONTEXT ? t->model->config.context : CONTEXT,
+        .sequences = t->key.tokens == 1 ? 1 : BATCH_ROWS,
+    };
+    vkgpt_session *s = NULL;
+    int status = tuning_set(t->model->device, &t->key, variant, t->err);
+    if (!status) status = vkgpt_session_open(t->model, &options, &s, t->err);
+    if (status) return status;
+    const struct Product *const products[] = {
+        [QKV] = &s->decode.qkv, [PROJECT] = &s->decode.project, [EXPAND] = &s->decode.expand, [CONTRACT] = &s->decode.contract, [HEAD] = &s->decode.head};
+    t->stages = t->stages || products[t->key.product]->staged[t->key.format];
+    status = time_session(t, s, best);
+    vkgpt_session_close(s);
+    return status;
+}
+
+static int choose_passes(struct Tuner *t, struct Variant built_in)
+{
+    double seconds = 0.0;
+    t->passes = 1;
+    int status = time_variant(t, built_in, &seconds);
+    double pass = seconds * t->products;
+    while (t->passes < MAX_PASSES && pass * t->passes < RUN_SECONDS) t->passes *= 2;
+    return status;
+}
+
+static vkgpt_variant told(const struct Tuner *t, struct Variant v) { return (vkgpt_variant){v.rows, v.size, v.staged && t->stages}; }
+
+// Where the input cannot be made inside, the variants that would do so do not, and the others are the same again.
+static int tune_key(struct Tuner *t, vkgpt_tuned *tuned)
+{
+    struct Variant variants[MAX_VARIANTS];
+    double seconds[MAX_VARIANTS] = {0.0};
+    vkgpt_device *device = t->model->device;
+    uint32_t best = 0, tried = 0, count = variants_of(device, &t->key, variants);
+    int status = choose_passes(t, variants[0]);
+    for (uint32_t round = 0; !status && round < ROUNDS; round++)
+        for (uint32_t i = 0; !status && i < count; i++)
+            if (t->stages || variants[i].staged == variants[0].staged) status = time_variant(t, variants[i], &seconds[i]);
+    double least = 0.0;
+    for (uint32_t i = 0; i < count; i++) {
+        tried += seconds[i] > 0.0;
+        if (seconds[i] > 0.0 && (least <= 0.0 || seconds[i] < least)) least = seconds[i];
+    }
+    while (best + 1 < count && !(seconds[best] > 0.0 && seconds[best] <= least * MARGIN)) best++;
+    int set = tuning_set(device, &t->key, variants[status ? 0 : best], t->err);
+    *tuned = (vkgpt_tuned){
+        .kernel = product_kernel_name(t->key.product),
+        .weights = small_name(t->key.format),
+        .outputs = t->key.outputs,
+        .width = t->key.width,
+        .tokens = t->key.tokens,
+        .tried = tried,
+        .built_in = told(t, variants[0]),
+        .best = told(t, variants[best]),
+        .built_in_seconds = seconds[0],
+        .best_seconds = seconds[best],
+    };
+    return status ? status : set;
+}
+
+// Layers may keep a matrix in different formats: each is tuned for itself. Where there is one variant, there is no choice.
+static int tune_product(vkgpt_model *m, enum ProductKernel product, uint32_t rows, void (*on_result)(void *, const vkgpt_tuned *),
+                        void *user, vkgpt_error *err)
+{
+    int status = VKGPT_OK;
+    for (uint32_t format = 0; !status && format < FORMATS; format++) {
+        struct Tuner t = {.model = m, .err = err};
+        const struct Matrix *w = NULL;
+        for (uint32_t l = 0; l < layers_of(m, product); l++) {
+            if (matrix_of(m, product, l)->format != format) continue;
+            w = matrix_of(m, product, l);
+            t.products++;
+        }
+        if (!w) continue;
+        vkgpt_tuned tuned;
+        struct Variant variants[MAX_VARIANTS];
+        t.key = product_key(m->device, product, format, w->in, w->out, rows);
+        if (variants_of(m->device, &t.key, variants) == 1) continue;
+        status = tune_key(&t, &tuned);
+        if (!status) on_result(user, &tuned);
+    }
+    return status;
+}
+
+int vkgpt_tune(vkgpt_model *m, void (*on_result)(void *user, const vkgpt_tuned *tuned), void *user, vkgpt_error *err)
+{
+    int status = m->hidden_only ? fail(err, VKGPT_BAD_ARGUMENT, "%s was opened for its hidden states only", m->name) : VKGPT_OK;
+    for (uint32_t rows = 1; !status && rows <= BATCH_ROWS; rows += BATCH_ROWS - 1)
+        for (uint32_t product = 0; !status && product < PRODUCT_KERNELS; product++)
+            status = tune_product(m, product, rows, on_result, user, err);
+    return status;
+}

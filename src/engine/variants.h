@@ -1,0 +1,37 @@
+// The variants of the products in decode: specialization constants that change how fast a product is and no bit of what
+// it makes. Which one runs without tuning is a table here, by vendor; engine/tuning.h has what was measured instead.
+#ifndef VKGPT_ENGINE_VARIANTS_H
+#define VKGPT_ENGINE_VARIANTS_H
+
+#include "gpu/device.h"
+
+enum ProductKernel { QKV, PROJECT, EXPAND, CONTRACT, HEAD, PRODUCT_KERNELS };
+
+const char *product_kernel_name(enum ProductKernel product); // "qkv"
+
+// What a choice is made for.
+struct ProductKey {
+    enum ProductKernel product;
+    bool lanes;              // the kernels of software drivers
+    uint32_t format;         // WEIGHTS_F32, WEIGHTS_F16, ...
+    uint32_t width, outputs; // of the matrix, padded
+    uint32_t tokens;         // rows of x that a workgroup makes: 1, or 2, 4, 8 in steps of several rows
+};
+
+struct Variant {
+    uint32_t rows; // of W, per subgroup (GPU) or lane (software)
+    uint32_t size; // of a workgroup
+    bool staged;   // the input is made inside, where it fits; else by a dispatch of its own
+};
+
+#define PREFILL_TOKENS 32
+#define MAX_VARIANTS 24
+
+bool variant_same(struct Variant a, struct Variant b);
+struct Variant variant_built_in(const vkgpt_device *device, const struct ProductKey *key);
+// Of a workgroup without tuning, which is the one that adds up a norm: tuning must leave it as it is.
+uint32_t built_in_size(const vkgpt_device *device, uint32_t tokens);
+// Every variant that may take the built-in one's place; that one comes first. Returns how many.
+uint32_t variants_of(const vkgpt_device *device, const struct ProductKey *key, struct Variant variants[MAX_VARIANTS]);
+
+#endif

@@ -1,0 +1,399 @@
+// Tuning: no variant changes a bit of what decode makes, what was measured is kept and found again, and a file that is
+// damaged or of another device is ignored and said.
+#define _POSIX_C_SOURCE 200809L // setenv
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/session.h"
+#include "engine/tuning.h" // before cmocka, whose macro fail() hides a function
+#include "model_files.h"
+#include "synthetic_model.h"
+
+#include "compare.h"
+
+#define PROMPT 70 // tokens: two splits of the cache
+#define TOKENS 3
+#define VOCAB 300
+#define MAX_SEQUENCES_HERE 3
+
+static const struct SyntheticModel SMALL = {
+    .layers = 2, .heads = 4, .dim = 64, .context = 128, .vocab = VOCAB, .seed = 5, .dtype = DTYPE_F32, .activation = ACTIVATION_GELU_TANH};
+
+static void check(int status, const vkgpt_error *err)
+{
+    if (status) fail_msg("%s", err->text);
+}
+
+#define CHECK(call) check(call, &err)
+
+static vkgpt_device *open_device(const char *disable, const char *tuning)
+{
+    vkgpt_error err;
+    vkgpt_device *device;
+    setenv("VKGPT_DISABLE", disable, 1);
+    setenv("VKGPT_TUNING", tuning, 1);
+    CHECK(vkgpt_device_open(NULL, &device, &err));
+    CHECK(tuning_open(device, &err));
+    return device;
+}
+
+static void close_device(vkgpt_device *device)
+{
+    assert_int_equal(device->validation_messages, 0);
+    vkgpt_device_close(device);
+    unsetenv("VKGPT_DISABLE");
+}
+
+static const struct Matrix *matrix_of(const vkgpt_model *m, enum ProductKernel product)
+{
+    const struct Layer *l = &m->layers[0];
+    const struct Matrix *const matrices[] = {[QKV] = &l->c_attn, [PROJECT] = &l->c_proj, [EXPAND] = &l->c_fc, [CONTRACT] = &l->c_out, [HEAD] = m->head};
+    return matrices[product];
+}
+
+static struct ProductKey key_of(const vkgpt_model *m, enum ProductKernel product, uint32_t sequences)
+{
+    const struct Matrix *w = matrix_of(m, product);
+    return product_key(m->device, product, w->format, w->in, w->out, sequences);
+}
+
+// ------------------------------------------------------------------------------------------------- bits
+
+// What decode leaves: its tokens, and the logits of the last step.
+struct Decoded {
+    uint32_t tokens[MAX_SEQUENCES_HERE][TOKENS], counts[MAX_SEQUENCES_HERE];
+    float logits[MAX_SEQUENCES_HERE][VOCAB];
+};
+
+static bool keep(void *user, uint32_t sequence, uint32_t id)
+{
+    struct Decoded *d = user;
+    assert_true(d->counts[sequence] < TOKENS);
+    d->tokens[sequence][d->counts[sequence]++] = id;
+    return true;
+}
+
+static void read_logits(vkgpt_session *s, struct Decoded *d)
+{
+    vkgpt_error err;
+    struct Recording rec = {0};
+    VkDeviceSize row = (VkDeviceSize)s->model->vocab * 4;
+    CHECK(recording_begin(s->device, "reading logits", 1, &rec, &err));
+    recording_copy(&rec, &s->b.logits, 0, &s->b.readback, 0, s->sequences * row);
+    CHECK(recording_end(&rec));
+    CHECK(recording_submit(&rec, &err));
+    CHECK(recording_wait(&rec, &err));
+    for (uint32_t i = 0; i < s->sequences; i++) memcpy(d->logits[i], s->b.readback.host + i * row, sizeof d->logits[i]);
+    recording_free(&rec);
+}
+
+// The products are as the choices say, which is the point of all this.
+static void check_products(const vkgpt_session *s)
+{
+    const struct Product *const products[] = {&s->decode.qkv, &s->decode.project, &s->decode.expand, &s->decode.contract, &s->decode.head};
+    for (uint32_t p = 0; p < PRODUCT_KERNELS; p++) {
+        const struct ProductKey key = key_of(s->model, p, s->sequences);
+        const struct Variant *v = tuning_find(s->device, &key);
+        if (!v) continue;
+        assert_int_equal(products[p]->staged[key.format], v->staged);
+        assert_int_equal(products[p]->group_outputs[key.format], key.lanes ? v->size * v->rows : v->size / 32 * v->rows);
+    }
+}
+
+static void decode(vkgpt_model *model, uint32_t sequences, struct Decoded *d)
+{
+    vkgpt_error err;
+    vkgpt_session *s;
+    uint32_t ids[PROMPT];
+    vkgpt_sampling sampling[MAX_SEQUENCES_HERE];
+    const vkgpt_session_options options = {.sequences = sequences};
+    *d = (struct Decoded){.counts = {0}};
+    CHECK(vkgpt_session_open(model, &options, &s, &err));
+    check_products(s);
+    for (uint32_t i = 0; i < sequences; i++) {
+        for (uint32_t t = 0; t < PROMPT; t++) ids[t] = (t * 7 + i * 31) % VOCAB;
+        sampling[i] = (vkgpt_sampling){.temperature = 1, .top_k = 20, .top_p = 1, .repeat_penalty = 1, .seed = i, .ignore_eos = true};
+        CHECK(vkgpt_batch_prompt(s, i, ids, PROMPT, &err));
+    }
+    CHECK(vkgpt_batch_generate(s, sampling, TOKENS, keep, d, NULL, &err));
+    read_logits(s, d);
+    vkgpt_session_close(s);
+}
+
+// The variant of a round, of one product: its lists begin anew when they are through. Returns how long the list is.
+static uint32_t set_variant(vkgpt_model *model, enum ProductKernel product, uint32_t sequences, uint32_t round, char *text, size_t size)
+{
+    vkgpt_error err;
+    struct Variant variants[MAX_VARIANTS];
+    const struct ProductKey key = key_of(model, product, sequences);
+    uint32_t count = variants_of(model->device, &key, variants);
+    const struct Variant *v = &variants[round % count];
+    assert_true(count > (key.lanes ? 0 : 1) && count <= MAX_VARIANTS);
+    CHECK(tuning_set(model->device, &key, *v, &err));
+    snprintf(text, size, "%s of %u rows, %u lanes, staged %d", product_kernel_name(product), v->rows, v->size, v->staged);
+    return count;
+}
+
+// Which of a round's variants it is, each alone.
+static void tell_apart(vkgpt_model *model, uint32_t sequences, uint32_t round, const struct Decoded *usual)
+{
+    char text[128];
+    struct Decoded d;
+    for (uint32_t alone = 0; alone < PRODUCT_KERNELS; alone++) {
+        for (uint32_t p = 0; p < PRODUCT_KERNELS; p++)
+            if (p != alone) set_variant(model, p, sequences, 0, text, sizeof text);
+        set_variant(model, alone, sequences, round, text, sizeof text);
+        decode(model, sequences, &d);
+        if (memcmp(&d, usual, sizeof d)) print_error("the bits change with %s\n", text);
+    }
+}
+
+static void variants_agree(vkgpt_model *model, uint32_t sequences)
+{
+    struct Decoded usual, d;
+    char text[128];
+    uint32_t rounds = 1;
+    decode(model, sequences, &usual);
+    assert_int_equal(usual.counts[sequences - 1], TOKENS);
+    for (uint32_t i = 0; i < rounds; i++) {
+        for (uint32_t p = 0; p < PRODUCT_KERNELS; p++) { // a round has the next variant of every product
+            uint32_t count = set_variant(model, p, sequences, i, text, sizeof text);
+            if (count > rounds) rounds = count;
+        }
+        decode(model, sequences, &d);
+        if (!memcmp(&d, &usual, sizeof d)) continue;
+        tell_apart(model, sequences, i, &usual);
+        fail_msg("%u sequences: the bits change in round %u", sequences, i);
+    }
+}
+
+static void all_variants(const char *disable, const char *dir, vkgpt_format weights, bool several)
+{
+    vkgpt_error err;
+    vkgpt_model *model;
+    vkgpt_device *device = open_device(disable, "off");
+    const vkgpt_model_options options = {.weights = weights};
+    CHECK(vkgpt_model_open(device, dir, &options, &model, &err));
+    assert_string_equal(vkgpt_model_describe(model)->note, "");
+    variants_agree(model, 1);
+    if (several) variants_agree(model, MAX_SEQUENCES_HERE);
+    vkgpt_model_close(model);
+    close_device(device);
+}
+
+static char model_dir[256];
+
+static void test_bits(void **state)
+{
+    (void)state;
+    all_variants("", model_dir, VKGPT_F16, false); // a batch has no variants here
+    all_variants("", model_dir, VKGPT_Q8_0, false);
+}
+
+static void test_bits_without_lanes(void **state)
+{
+    (void)state;
+    all_variants("lanes", model_dir, VKGPT_F16, true);
+}
+
+// ------------------------------------------------------------------------------------------------ files
+
+// The file of a device with one choice other than the built-in.
+static struct Bytes choice_file(vkgpt_device *device, const struct ProductKey *key, const struct Variant *variant)
+{
+    vkgpt_error err;
+    char path[2 * DIR_BYTES];
+    CHECK(tuning_set(device, key, *variant, &err));
+    snprintf(path, sizeof path, "%s/tuning.txt", test_dir);
+    CHECK(vkgpt_tuning_save(device, path, &err));
+    return file_read(test_dir, "tuning.txt");
+}
+
+// As a device that is opened anew reads it.
+static const char *read_again(vkgpt_device *device, const char *path)
+{
+    vkgpt_error err;
+    free(device->tuning);
+    device->tuning = NULL;
+    setenv("VKGPT_TUNING", path, 1);
+    CHECK(tuning_open(device, &err));
+    return tuning_note(device);
+}
+
+static const char *read_text(vkgpt_device *device, const void *data, size_t bytes)
+{
+    char path[2 * DIR_BYTES];
+    file_write(test_dir, "bad.txt", data, bytes);
+    snprintf(path, sizeof path, "%s/bad.txt", test_dir);
+    return read_again(device, path);
+}
+
+static void ignored(vkgpt_device *device, const struct ProductKey *key, const void *data, size_t bytes, const char *part)
+{
+    const char *note = read_text(device, data, bytes);
+    if (!note) fail_msg("nothing is said of what should say '%s'", part);
+    if (strncmp(note, "the tuning file is ignored: ", 28) || !strstr(note, part) || strchr(note, '\n')) fail_msg("'%s' lacks '%s'", note, part);
+    assert_null(tuning_note(device)); // it is said once
+    assert_null(tuning_find(device, key));
+}
+
+static void ignored_lines(vkgpt_device *device, const struct ProductKey *key, const char *good)
+{
+    static const char *const lines[] = {
+        "contract gpu f16 64 256 1 4 128", "contract gpu f16 64 256 1 4 128 0 0", "contract gpu f16 64 256 1 3 128 0",
+        "contract gpu f16 64 256 1 16 128 0", "contract gpu f16 64 256 1 4 96 0", "contract gpu f16 64 256 1 4 128 1",
+        "contract gpu f16 64 256 1 4 128 2", "contract gpu f16 64 256 3 2 128 0", "contract gpu f16 64 256 0 2 128 0",
+        "contract gpu f16 0 256 1 4 128 0", "contract gpu f16 64 99999999999999999999 1 4 128 0", "contract gpu f16 -64 256 1 4 128 0",
+        "contract gpu f15 64 256 1 4 128 0", "contract cpu f16 64 256 1 4 128 0", "embed gpu f16 64 256 1 4 128 0", "qkv gpu f16 64 192 1 4 256 1",
+        "qkv", " ", "contract gpu f16 64 256 1 4x 128 0", "expand gpu f16 64 256 8 8 128 0",
+        "contract gpu f16 64 256 1 4 128 0                                                                               ",
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        char text[2048];
+        int bytes = snprintf(text, sizeof text, "%s%s\n", good, lines[i]);
+        ignored(device, key, text, (size_t)bytes, "is no choice");
+    }
+}
+
+static void test_files(void **state)
+{
+    (void)state;
+    vkgpt_device *device = open_device("", "off");
+    const struct ProductKey key = product_key(device, CONTRACT, WEIGHTS_F16, 64, 256, 1);
+    struct Variant variants[MAX_VARIANTS];
+    assert_true(variants_of(device, &key, variants) > 1);
+    struct Bytes good = choice_file(device, &key, &variants[1]);
+    bytes_add(&good, "", 1);
+    const char *text = (const char *)good.data;
+
+    assert_null(read_text(device, text, strlen(text)));
+    assert_non_null(tuning_find(device, &key));
+    assert_true(variant_same(*tuning_find(device, &key), variants[1]));
+
+    ignored(device, &key, text, 0, "empty");
+    ignored(device, &key, text, good.count, "is a NUL");
+    ignored(device, &key, "vkgpt", 5, "does not begin with 'vkgpt-tuning '");
+    char *other = text_replace(text, "vkgpt-tuning 1 ", "vkgpt-tuning 2 ");
+    ignored(device, &key, other, strlen(other), "its version is 2");
+    free(other);
+    other = text_replace(text, device->info.name, "Another");
+    ignored(device, &key, other, strlen(other), "another device or driver");
+    free(other);
+    ignored_lines(device, &key, text);
+    char *large = calloc(70000, 1);
+    memset(large, '#', 69999);
+    memcpy(large, text, strlen(text));
+    ignored(device, &key, large, 69999, "bad.txt");
+    free(large);
+    assert_non_null(strstr(read_again(device, test_dir), "ignored")); // a directory
+    assert_non_null(strstr(read_again(device, "no/such/file"), "no/such/file"));
+    assert_null(read_again(device, "off"));
+    bytes_free(&good);
+    close_device(device);
+}
+
+// Whatever stands in a file, what is taken from it is a variant.
+static void test_mutations(void **state)
+{
+    (void)state;
+    vkgpt_device *device = open_device("", "off");
+    const struct ProductKey key = product_key(device, CONTRACT, WEIGHTS_F16, 64, 256, 1);
+    struct Variant variants[MAX_VARIANTS];
+    uint32_t count = variants_of(device, &key, variants);
+    struct Bytes good = choice_file(device, &key, &variants[1]);
+    uint64_t seed = 1;
+    for (int i = 0; i < 300; i++) {
+        struct Bytes bad = {0};
+        bytes_add(&bad, good.data, good.count);
+        bytes_mutate(&bad, &seed);
+        read_text(device, bad.data, bad.count);
+        const struct Variant *v = tuning_find(device, &key);
+        bool known = !v;
+        for (uint32_t c = 0; c < count && !known; c++) known = variant_same(*v, variants[c]);
+        assert_true(known);
+        bytes_free(&bad);
+    }
+    bytes_free(&good);
+    close_device(device);
+}
+
+// ----------------------------------------------------------------------------------------------- tuning
+
+struct Results {
+    uint32_t count;
+    vkgpt_tuned tuned[2 * PRODUCT_KERNELS];
+};
+
+static void on_result(void *user, const vkgpt_tuned *tuned)
+{
+    struct Results *r = user;
+    assert_true(r->count < 2 * PRODUCT_KERNELS);
+    r->tuned[r->count++] = *tuned;
+}
+
+// Every product has a result, the file keeps all of them, and a damaged file is said where people look.
+static void test_tune(void **state)
+{
+    (void)state;
+    vkgpt_error err;
+    vkgpt_model *model;
+    struct Results r = {0};
+    char path[2 * DIR_BYTES];
+    vkgpt_device *device = open_device("", "off");
+    CHECK(vkgpt_model_open(device, model_dir, NULL, &model, &err));
+    CHECK(vkgpt_tune(model, on_result, &r, &err));
+    snprintf(path, sizeof path, "%s/tuned.txt", test_dir);
+    CHECK(vkgpt_tuning_save(device, path, &err));
+    assert_null(read_again(device, path));
+    uint32_t seen = 0;
+    for (uint32_t i = 0; i < 2 * PRODUCT_KERNELS; i++) {
+        const struct ProductKey key = key_of(model, i % PRODUCT_KERNELS, i < PRODUCT_KERNELS ? 1 : 8);
+        const struct Variant *v = tuning_find(device, &key), usual = variant_built_in(device, &key);
+        struct Variant variants[MAX_VARIANTS];
+        if (variants_of(device, &key, variants) == 1) continue;
+        assert_true(seen < r.count);
+        const vkgpt_tuned *t = &r.tuned[seen++];
+        assert_non_null(v);
+        assert_true(v->rows == t->best.rows && v->size == t->best.size && v->staged == t->best.staged);
+        assert_true(usual.rows == t->built_in.rows && usual.size == t->built_in.size && usual.staged == t->built_in.staged);
+        assert_int_equal(t->tried, variants_of(device, &key, variants));
+        assert_true(t->best_seconds > 0 && t->built_in_seconds > 0);
+        assert_true(variant_same(*v, usual) || t->best_seconds < t->built_in_seconds);
+    }
+    assert_true(seen == r.count && seen > 0);
+    vkgpt_model_close(model);
+
+    assert_int_equal(vkgpt_tuning_save(device, "no/such/folder/file", &err), VKGPT_BAD_FILE);
+    free(device->tuning);
+    device->tuning = NULL;
+    file_write(test_dir, "bad.txt", "hello", 5);
+    snprintf(path, sizeof path, "%s/bad.txt", test_dir);
+    setenv("VKGPT_TUNING", path, 1);
+    CHECK(vkgpt_model_open(device, model_dir, NULL, &model, &err));
+    assert_non_null(strstr(vkgpt_model_describe(model)->note, "the tuning file is ignored"));
+    vkgpt_model_close(model);
+    close_device(device);
+}
+
+static int setup(void **state)
+{
+    vkgpt_error err;
+    CHECK(synthetic_model_temporary(&SMALL, model_dir, sizeof model_dir, &err));
+    return test_dir_setup(state);
+}
+
+static int teardown(void **state)
+{
+    synthetic_model_remove(model_dir);
+    return test_dir_teardown(state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_files), cmocka_unit_test(test_mutations), cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_bits_without_lanes), cmocka_unit_test(test_tune),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
