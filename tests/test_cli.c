@@ -15,8 +15,8 @@
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
 #define MISSING VKGPT_SOURCE_DIR "/no/such/place"
 
-static const char *const NAMES[] = {"generate", "logits", "perplexity", "tokenize", "detokenize", "devices", "bench", "selftest", "plan", "make-model",
-                                    "classify", "entail", "similar", "choose", "task", "score", "few-shot", "eval"};
+static const char *const NAMES[] = {"generate", "logits", "perplexity", "tokenize", "detokenize", "devices", "bench", "tune", "selftest", "plan",
+                                    "make-model", "classify", "entail", "similar", "choose", "task", "score", "few-shot", "eval"};
 #define NAME_COUNT (sizeof NAMES / sizeof NAMES[0])
 
 // A file under the name of the test's process, removed by file_drop.

@@ -32,6 +32,7 @@ int tokenize_main(const struct Options *options);
 int detokenize_main(const struct Options *options);
 int devices_main(const struct Options *options);
 int bench_main(const struct Options *options);
+int tune_main(const struct Options *options);
 int selftest_main(const struct Options *options);
 int convert_main(const struct Options *options);
 int plan_main(const struct Options *options);

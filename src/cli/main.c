@@ -49,6 +49,8 @@ const struct Command COMMANDS[] = {
     {"devices", DEVICES, "every Vulkan device, and whether vkgpt can use it", "[--json]", "vkgpt devices", devices_main},
     {"bench", BENCH, "tokens/s of a prompt and of generation, beside what the device can reach", "[-p 512,...] [-n 128,...] [-d 0,...] [-r 5] [--profile] [-o md|csv|json]; several sizes: each at each depth",
      "vkgpt bench -p 128 -n 64 -d 0,128 --profile", bench_main},
+    {"tune", TUNE, "measure the variants of each kernel on this device, and keep the quickest",
+     "[--weights T] [-o FILE] [--dry-run] [--json]", "vkgpt tune -m path/to/gpt2 --weights q8_0", tune_main},
     {"selftest", SELFTEST, "every kernel against a plain C reference, on this device", "[--report FILE]",
      "vkgpt selftest --report selftest.json", selftest_main},
     {"convert", CONVERT, "a Hugging Face directory to a GGUF file, or back; needs no device",

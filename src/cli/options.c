@@ -124,6 +124,10 @@ const struct Flag FLAGS[] = {
     {CONVERT, FLAG_CHOICE, {"--type"}, "auto|f32|f16|q8_0|q4_0|q4_k", AT(convert_type),
      .help = "of the matrices; auto: f16; rows that are no whole blocks take a wider type, which is said (auto)"},
 
+    {TUNE, FLAG_FILE, {"-o", "--output"}, "FILE", AT(output),
+     .help = "the file to write (one in the user's cache folder, by device and driver)"},
+    {TUNE, FLAG_SWITCH, {"--dry-run"}, NULL, AT(dry_run), .help = "measure, and write no file"},
+
     {SELFTEST, FLAG_FILE, {"--report"}, "FILE", AT(report),
      .help = "write device, limits, results and a short bench as one JSON to send in"},
     {MAKE_MODEL, FLAG_WORD, {"PRESET"}, NULL, AT(preset),
@@ -156,12 +160,12 @@ const struct Flag FLAGS[] = {
      .help = "of one device's memory, such as 900GB/s, for the least time per token (900GB/s, a V100)"},
     {PLAN, FLAG_SWITCH, {"--explain"}, NULL, AT(explain), .help = "name the formula of each number"},
 
-    {WRITES | BATCHES | PERPLEXITY | QUALITY | TOKENIZE | DEVICES | PLAN | HEADS, FLAG_SWITCH, {"--json"}, NULL, AT(json),
+    {WRITES | BATCHES | PERPLEXITY | QUALITY | TOKENIZE | DEVICES | PLAN | HEADS | TUNE, FLAG_SWITCH, {"--json"}, NULL, AT(json),
      .help = "print one JSON object"},
 
     {RUNS | QUALITY, FLAG_INT, {"-c", "--ctx-size"}, "N", AT(context), UP_TO(0, INT32_MAX),
      .help = "positions of the cache, up to the model's; 0: the model's (0)"},
-    {RUNS, FLAG_CHOICE, {"--weights"}, "auto|f32|f16|q8_0|q4_0|q4_k", AT(weights),
+    {RUNS | TUNE, FLAG_CHOICE, {"--weights"}, "auto|f32|f16|q8_0|q4_0|q4_k", AT(weights),
      .help = "format of the matrices on the device, quantised at load; auto: f16 (auto)"},
     {RUNS, FLAG_CHOICE, {"--kv"}, "auto|f32|f16|q8_0", AT(kv), .help = "format of the KV cache; auto: f16 (auto)"},
     {WRITES | BENCH, FLAG_INT, {"--submit"}, "N", AT(submit), UP_TO(0, 32),

@@ -25,6 +25,7 @@ enum CommandBit {
     EVAL = 1 << 16,
     SCORE = 1 << 17,
     FEW_SHOT = 1 << 18,
+    TUNE = 1 << 19,
 };
 
 #define MAX_STOPS 64
@@ -79,6 +80,7 @@ struct Options {
     int64_t stride; // 0: half the context
     const char *report;
     int convert_type; // enum ConvertType
+    bool dry_run; // tune
     // classify, entail, similar, choose
     const char *premise, *hypothesis, *first, *second;
     const char *start, *delimiter, *extract; // special tokens; "": none
