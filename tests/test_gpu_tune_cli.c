@@ -75,6 +75,7 @@ static void test_bad_usage(void **state)
     (void)state;
     setenv("VKGPT_TUNING", "off", 1);
     assert_sentence(RUN("tune", "--kv", "f16"), 2, "--kv");
+    assert_sentence(RUN("tune", "--start", "a"), 2, "--start is a flag of other commands");
     assert_sentence(RUN("tune", "-m", "no/such/model"), 1, "no/such/model");
 }
 

@@ -25,7 +25,7 @@ enum CommandBit {
     EVAL = 1 << 16,
     SCORE = 1 << 17,
     FEW_SHOT = 1 << 18,
-    TUNE = 1 << 19,
+    TUNE = 1 << 20,
 };
 
 #define MAX_STOPS 64
