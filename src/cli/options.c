@@ -16,10 +16,14 @@
 #define ID_INPUT (GENERATE | LOGITS | PERPLEXITY | QUALITY | DETOKENIZE | CLASSIFY)
 #define BATCHES (SCORE | FEW_SHOT | EVAL)
 #define RUNS (WRITES | BATCHES | LOGITS | PERPLEXITY | BENCH | HEADS)
-#define ALL (~0u)
+#define JOINED(op) (GENERATE op LOGITS op PERPLEXITY op QUALITY op TOKENIZE op DETOKENIZE op DEVICES op BENCH op SELFTEST op PLAN op \
+                    MAKE_MODEL op CONVERT op CLASSIFY op ENTAIL op SIMILAR op CHOOSE op TASK op EVAL op SCORE op FEW_SHOT op TUNE)
+#define ALL JOINED(|)
 #define AT(member) offsetof(struct Options, member)
 #define UP_TO(low_, high_) .low = (low_), .high = (high_)
 #define WITHIN(least_, most_) .least = (least_), .most = (most_)
+
+_Static_assert(JOINED(|) == JOINED(+), "two commands share a bit, and would take each other's flags");
 
 const struct Flag FLAGS[] = {
     {TASK, FLAG_WORD, {"TASK"}, NULL, AT(task), .help = "the name of one that comes with vkgpt, or a file of your own: my.task, ./mine"},
