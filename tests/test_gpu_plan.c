@@ -42,8 +42,9 @@ static void session_agrees(vkgpt_model *model, const struct MemoryPlan *plan, co
     assert_near("session", plan->session_blocks, pool_bytes(&s->device_pool), within);
     assert_near("all", plan->device, pool_bytes(&model->pool) + pool_bytes(&s->device_pool), within);
     assert_near("the session's parts", plan->cache + plan->activations + plan->logits + plan->state, used(&s->device_pool), within);
-    assert_near("upload", plan->upload, pool_bytes(&s->upload_pool), within);
-    assert_near("read back", plan->read, pool_bytes(&s->read_pool), within);
+    // a few KiB each: there the alignment of a slice counts, which without limits is taken to be 64
+    assert_near("upload", plan->upload, pool_bytes(&s->upload_pool), within + 256.0 / (double)pool_bytes(&s->upload_pool));
+    assert_near("read back", plan->read, pool_bytes(&s->read_pool), within + 256.0 / (double)pool_bytes(&s->read_pool));
     vkgpt_session_close(s);
 }
 
