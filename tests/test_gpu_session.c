@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/session.h"
 #include "gpu/device.h" // before cmocka, whose macro fail() hides a function
 #include "synthetic_model.h"
 
@@ -235,6 +236,22 @@ static void test_any_context(void **state)
 }
 
 // ---------------------------------------------------------------------------------------------- how runs end
+
+// Blocks are groups of rows of one sequence: five times 20 tokens take 160 rows, not 100.
+static void test_short_sequences(void **state)
+{
+    const struct World *w = *state;
+    vkgpt_error err;
+    vkgpt_session *session;
+    uint32_t ids[20];
+    prompt_of(ids, 20);
+    CHECK(vkgpt_session_open(w->model, &(vkgpt_session_options){.context = 20, .sequences = 5}, &session, &err));
+    for (uint32_t i = 0; i < 5; i++) CHECK(vkgpt_batch_prompt(session, i, ids, 20, &err));
+    assert_true(session->rows >= 5 * 2 * GROUP_ROWS);
+    CHECK(vkgpt_batch_prefill(session, &err));
+    for (uint32_t i = 0; i < 5; i++) assert_int_equal(session->slots[i].cached, 19);
+    vkgpt_session_close(session);
+}
 
 static void test_full_context(void **state)
 {
@@ -690,6 +707,7 @@ int main(void)
         cmocka_unit_test(test_parts_of_a_run),
         cmocka_unit_test(test_prompt_in_pieces),
         cmocka_unit_test(test_any_context),
+        cmocka_unit_test(test_short_sequences),
         cmocka_unit_test(test_full_context),
         cmocka_unit_test(test_no_tokens),
         cmocka_unit_test(test_callback_stops),

@@ -101,7 +101,8 @@ void session_sizes(struct vkgpt_session *s)
     uint32_t span = session_span(&s->model->config);
     uint64_t logit_rows = LOGIT_BYTES / ((uint64_t)s->model->vocab * 4);
     uint32_t size = 0, steps = (s->sequences * s->step_rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
-    while (size + 1 < BLOCK_SIZES && block_rows(size) < s->context * s->sequences) size++;
+    uint64_t padded_rows = (uint64_t)(s->context + GROUP_ROWS - 1) / GROUP_ROWS * GROUP_ROWS * s->sequences; // of all prompts
+    while (size + 1 < BLOCK_SIZES && block_rows(size) < padded_rows) size++;
     s->rows = steps > block_rows(size) ? steps : block_rows(size);
     s->splits = (s->context + span - 1) / span;
     logit_rows = logit_rows / GROUP_ROWS * GROUP_ROWS;
