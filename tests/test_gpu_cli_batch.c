@@ -94,6 +94,11 @@ static void test_prompts(void **state)
     output_free(&o);
 }
 
+static double steps_of(const cJSON *json)
+{
+    return cJSON_GetNumberValue(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "timings"), "decode_steps"));
+}
+
 static void test_drafts_change_nothing(void **state)
 {
     (void)state;
@@ -101,6 +106,8 @@ static void test_drafts_change_nothing(void **state)
     struct Output drafted = GENERATE("-p", "a cat, a dog, a cat, a dog, a", "-n", "12", "--temp", "0", "--lookup", "4", "--json");
     cJSON *other = parse(drafted);
     assert_string_equal(text_of(json), text_of(other));
+    assert_true(steps_of(json) >= 12); // a token each, and what flew behind the last
+    assert_true(steps_of(other) > 0 && steps_of(other) < 12);
     cJSON_Delete(json);
     cJSON_Delete(other);
 }

@@ -188,6 +188,7 @@ static int report(struct Batch *b)
         cJSON_AddNumberToObject(timings, "decode_s", b->decode);
         cJSON_AddNumberToObject(timings, "prefill_tokens", prefilled);
         cJSON_AddNumberToObject(timings, "decode_tokens", (double)b->decoded);
+        cJSON_AddNumberToObject(timings, "decode_steps", (double)vkgpt_session_counters(b->run.session).steps);
         cJSON_AddNumberToObject(timings, "decode_tokens_per_s", rate((double)b->decoded, b->decode));
         cJSON_AddItemToObject(json, "timings", timings);
         b->json = NULL;
@@ -197,6 +198,7 @@ static int report(struct Batch *b)
     fprintf(stderr, "load    %8.3f s\nprefill %8.3f s  %6.0f tokens  %9.1f tokens/s\n", b->run.load_seconds, b->prefill, prefilled,
             rate(prefilled, b->prefill));
     fprintf(stderr, "decode  %8.3f s  %6zu tokens  %9.1f tokens/s\n", b->decode, b->decoded, rate((double)b->decoded, b->decode));
+    run_lookup(&b->run, b->options);
     if (b->options->verbose) run_counters(&b->run);
     return status == EXIT_OK && os_interrupted() ? EXIT_INTERRUPTED : status;
 }

@@ -123,6 +123,7 @@ static void print_timings(const struct Generation *g, const struct Run *run)
     fprintf(stderr, "%sload    %8.3f s\n", g->options->json ? "" : "\n", run->load_seconds);
     fprintf(stderr, "prefill %8.3f s  %6zu tokens  %9.1f tokens/s\n", g->prefill, g->prefilled, rate(g->prefilled, g->prefill));
     fprintf(stderr, "decode  %8.3f s  %6zu tokens  %9.1f tokens/s\n", g->decode, g->count, rate(g->count, g->decode));
+    run_lookup(run, g->options);
     fprintf(stderr, "stop: %s, seed: %" PRIu64 "\n", stop_name(g), g->sampling.seed);
 }
 
@@ -135,6 +136,7 @@ static cJSON *json_timings(const struct Generation *g, const struct Run *run)
     cJSON_AddNumberToObject(timings, "decode_s", g->decode);
     cJSON_AddNumberToObject(timings, "prefill_tokens", (double)g->prefilled);
     cJSON_AddNumberToObject(timings, "decode_tokens", (double)g->count);
+    cJSON_AddNumberToObject(timings, "decode_steps", (double)vkgpt_session_counters(run->session).steps);
     cJSON_AddNumberToObject(timings, "prefill_tokens_per_s", rate(g->prefilled, g->prefill));
     cJSON_AddNumberToObject(timings, "decode_tokens_per_s", rate(g->count, g->decode));
     return timings;

@@ -109,6 +109,14 @@ const vkgpt_model_info *run_model(const struct Run *run)
     return vkgpt_model_describe(run->model);
 }
 
+void run_lookup(const struct Run *run, const struct Options *options)
+{
+    vkgpt_counters c = vkgpt_session_counters(run->session);
+    if (options->lookup && c.steps)
+        fprintf(stderr, "lookup  %8llu steps of up to %lld drafts: %.2f tokens a step\n", (unsigned long long)c.steps,
+                (long long)options->lookup, (double)c.tokens_decoded / (double)c.steps);
+}
+
 void run_counters(const struct Run *run)
 {
     vkgpt_counters c = vkgpt_session_counters(run->session);

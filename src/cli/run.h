@@ -22,6 +22,8 @@ void run_close(struct Run *run);
 
 const vkgpt_device_info *run_device(const struct Run *run);
 const vkgpt_model_info *run_model(const struct Run *run);
+// How often --lookup was right, on stderr.
+void run_lookup(const struct Run *run, const struct Options *options);
 // What -v says at the end: the session's counters, on stderr.
 void run_counters(const struct Run *run);
 
