@@ -1,11 +1,12 @@
 // y = W x + b for the kernels qkv, project, expand, contract and head. A kernel includes this, says how its input
 // is made (`stage`, in decode) and what happens to two neighbouring outputs (`store`), and calls `product`.
 //
-// Five ways to compute it, one per variant:
+// Six ways to compute it, one per variant:
 //   (none)         decode on a GPU: a subgroup per ROWS rows of W, lanes along the row, for TOKENS rows of x
 //   LANES          decode of one sequence on a software driver: ROWS rows of W per lane, x handed round by shuffles
 //   BATCH LANES    decode of several: ROWS rows of W by TOKENS rows of x per lane
 //   PREFILL        many rows of x on a GPU: tiles of 64 x 64 in shared memory, 4 x 4 per lane
+//   PREFILL COOPMAT  likewise, by the device's own products of matrices: product_coopmat.glsl
 //   PREFILL LANES  as BATCH LANES
 //
 // The three of decode add up a row in the same order, so that a row comes out the same bits in any company.
@@ -19,7 +20,7 @@
 layout(constant_id = 3) const uint FIXED_WIDTH = 768; // of a row of W and of x, padded; 0: a.x_stride says it
 layout(constant_id = 4) const uint ROWS = 2;      // even, at most 8
 layout(constant_id = 5) const uint STAGED = 1;    // 1: the input is made in shared memory; 0: it is read as it lies
-layout(constant_id = 6) const uint SUBGROUP = 8;  // LANES: the exact size of a subgroup
+layout(constant_id = 6) const uint SUBGROUP = 8;  // LANES, COOPMAT: the exact size of a subgroup
 layout(constant_id = 7) const uint TOKENS = 1;    // rows of x
 
 layout(push_constant) uniform Push { ProductArgs a; };
@@ -182,10 +183,12 @@ void product()
 }
 
 #endif
+#elif defined(COOPMAT)
+#include "product_coopmat.glsl"
 #elif !defined(LANES) // PREFILL
 
 // 256 lanes make 64 rows by 64 outputs, 16 of the width at a time.
-#define TILE 64
+#define TILE PREFILL_TILE
 #define DEPTH 16
 shared float x_tile[DEPTH][TILE + 4];
 shared float w_tile[DEPTH][TILE + 4];

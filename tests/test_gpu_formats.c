@@ -196,6 +196,45 @@ static void all(const char *disable, bool quick)
     unsetenv("VKGPT_DISABLE");
 }
 
+// ------------------------------------------------------------------------------------------ matrices of the device
+
+static float *logits_without(const char *disable, vkgpt_format format, bool *by_matrices)
+{
+    vkgpt_error err;
+    vkgpt_device *device;
+    uint64_t bytes;
+    setenv("VKGPT_DISABLE", disable, 1);
+    check(vkgpt_device_open(NULL, &device, &err), &err);
+    unsetenv("VKGPT_DISABLE");
+    float *logits = logits_of(device, format, VKGPT_F32, &bytes);
+    *by_matrices = device->matrix.m != 0;
+    assert_int_equal(device->validation_messages, 0);
+    vkgpt_device_close(device);
+    return logits;
+}
+
+// A block of a prompt by the device's own products of matrices, which round what they multiply to halves: activations,
+// and weights in a small format. In f32 they have no part.
+static void test_matrices_of_the_device(void **state)
+{
+    static const vkgpt_format formats[] = {VKGPT_F32, VKGPT_F16, VKGPT_Q8_0, VKGPT_Q4_0, VKGPT_Q4_K};
+    bool with, without;
+    (void)state;
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        float *got = logits_without("lanes", formats[i], &with), *want = logits_without("lanes,coopmat", formats[i], &without);
+        assert_false(without);
+        struct Difference error = difference_f32(got, want, TOKENS * VOCAB);
+        if (with && formats[i] != VKGPT_F32) {
+            assert_within(error, formats[i] == VKGPT_F16 ? 2e-2 : 4e-2, "logits by matrices, format %d", (int)formats[i]);
+            assert_true(error.most > 0);
+        } else {
+            assert_memory_equal(got, want, TOKENS * VOCAB * sizeof *got);
+        }
+        free(got);
+        free(want);
+    }
+}
+
 static void test_formats(void **state)
 {
     (void)state;
@@ -210,6 +249,7 @@ static void test_formats_without_options(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_formats), cmocka_unit_test(test_formats_without_options)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_formats), cmocka_unit_test(test_formats_without_options),
+                                       cmocka_unit_test(test_matrices_of_the_device)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,20 +94,34 @@ static int open_logical(vkgpt_device *device, vkgpt_error *err)
         .pNext = &sizes,
         .pipelineExecutableInfo = VK_TRUE,
     };
+    if (device->info.coopmat) device->matrix = coopmat_shape(device->instance, device->physical);
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
+        .pNext = &statistics,
+        .cooperativeMatrix = VK_TRUE,
+    };
+    VkPhysicalDeviceVulkan12Features v12 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+        .pNext = &matrices,
+        .shaderFloat16 = VK_TRUE,
+        .vulkanMemoryModel = VK_TRUE,
+        .vulkanMemoryModelDeviceScope = VK_TRUE,
+    };
     float priority = 1.0f;
     VkDeviceQueueCreateInfo queue = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
         .queueCount = 1,
         .pQueuePriorities = &priority,
     };
-    const char *extension = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
+    bool matrix = device->matrix.m != 0; // Mesa 23.3 and up, from gfx1100 on
+    const char *extensions[] = {VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME, COOPMAT_EXTENSION};
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-        .pNext = &statistics,
+        .pNext = matrix ? (void *)&v12 : &statistics,
         .queueCreateInfoCount = 1,
         .pQueueCreateInfos = &queue,
-        .enabledExtensionCount = 1,
-        .ppEnabledExtensionNames = &extension,
+        .enabledExtensionCount = matrix ? 2 : 1,
+        .ppEnabledExtensionNames = extensions,
     };
     VkResult result = vkCreateDevice(device->physical, &info, NULL, &device->handle);
     if (result) return vk_fail(err, result, "opening RADV's null device");

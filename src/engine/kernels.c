@@ -8,6 +8,7 @@
 // The specialization constants of the product kernels, by constant_id (shaders/common.glsl, product.glsl).
 struct ProductConstants {
     uint32_t size, weights, kv, width, rows, staged, subgroup, tokens, activation;
+    struct MatrixShape matrix; // COOPMAT alone has these
 };
 
 struct AttendConstants { // attend: span; attend_block: queries, shares
@@ -19,6 +20,7 @@ struct AttendConstants { // attend: span; attend_block: queries, shares
 static const uint32_t ROW_KERNEL_SIZE = 128;  // embed, norm, merge, attend
 static const uint32_t SAMPLE_SIZE = 256;
 static const uint32_t CACHE_SIZE = 32;
+static const uint32_t COOPMAT_SIZE = 128;
 
 // Whether a product makes its own input, merged attention or a norm, in shared memory. On a software driver a wide norm
 // does not pay: a dispatch more costs 0.1 ms, but the products of 124M compile in a fifth of the time without it (50
@@ -68,18 +70,35 @@ static struct Variant variant_for(const struct Making *making, enum ProductKerne
     return tuned ? *tuned : variant_built_in(making->device, &key);
 }
 
-static const char *product_name(const struct Making *making, enum ProductKernel kernel)
+// Whether the subgroups of a workgroup can share its tile out in whole matrices.
+static bool matrices_fit(const vkgpt_device *device)
 {
-    static const char *const names[][5] = {
-        [QKV] = {"qkv", "qkv_lanes", "qkv_batch_lanes", "qkv_prefill", "qkv_prefill_lanes"},
+    const struct MatrixShape *shape = &device->matrix;
+    if (!shape->m || COOPMAT_SIZE % device->info.subgroup_size) return false;
+    uint32_t subgroups = COOPMAT_SIZE / device->info.subgroup_size, across = PREFILL_TILE / shape->n / COOPMAT_ACROSS;
+    return subgroups % across == 0 && PREFILL_TILE / shape->m % (subgroups / across) == 0;
+}
+
+// Whether a block's product is made of the device's own products of matrices. They round what they multiply to halves:
+// weights in fp32 ask for more.
+static bool by_matrices(const struct Making *making, uint32_t format)
+{
+    return making->phase == PREFILL && !making->device->lanes && format != WEIGHTS_F32 && matrices_fit(making->device) &&
+           kernel_exists("qkv_prefill_coopmat"); // all of them or none: Shaders.cmake
+}
+
+static const char *product_name(const struct Making *making, enum ProductKernel kernel, bool matrices)
+{
+    static const char *const names[][6] = {
+        [QKV] = {"qkv", "qkv_lanes", "qkv_batch_lanes", "qkv_prefill", "qkv_prefill_lanes", "qkv_prefill_coopmat"},
         [PROJECT] = {"project", "project_lanes"},
-        [EXPAND] = {"expand", "expand_lanes", "expand_batch_lanes", "expand_prefill", "expand_prefill_lanes"},
-        [CONTRACT] = {"contract", "contract_lanes", "contract_batch_lanes", "contract_prefill", "contract_prefill_lanes"},
-        [HEAD] = {"head", "head_lanes", "head_batch_lanes", "head_prefill", "head_prefill_lanes"},
+        [EXPAND] = {"expand", "expand_lanes", "expand_batch_lanes", "expand_prefill", "expand_prefill_lanes", "expand_prefill_coopmat"},
+        [CONTRACT] = {"contract", "contract_lanes", "contract_batch_lanes", "contract_prefill", "contract_prefill_lanes", "contract_prefill_coopmat"},
+        [HEAD] = {"head", "head_lanes", "head_batch_lanes", "head_prefill", "head_prefill_lanes", "head_prefill_coopmat"},
     };
     static const int variants[][2] = {[DECODE] = {0, 1}, [BATCH] = {0, 2}, [PREFILL] = {3, 4}}; // on a GPU, with lanes
     if (kernel == PROJECT && making->phase != DECODE) kernel = CONTRACT; // what attend left is merged by then
-    return names[kernel][variants[making->phase][making->device->lanes]];
+    return names[kernel][matrices ? 5 : variants[making->phase][making->device->lanes]];
 }
 
 // Whether decode of one row may make a norm inside of its products.
@@ -99,14 +118,16 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         .tokens = tokens_for(making),
         .activation = activation,
     };
-    product->group_rows = !lanes && making->phase == PREFILL ? 64 : c.tokens;
+    product->group_rows = !lanes && making->phase == PREFILL ? PREFILL_TILE : c.tokens;
     for (uint32_t format = 0; format < FORMATS; format++) {
         if (!making->shape->formats[format]) continue;
         const struct Variant v = variant_for(making, kernel, format, width, outputs);
-        c.weights = format, c.size = v.size, c.rows = v.rows;
+        bool matrices = by_matrices(making, format);
+        c.weights = format, c.size = matrices ? COOPMAT_SIZE : v.size, c.rows = v.rows;
+        c.matrix = matrices ? making->device->matrix : (struct MatrixShape){0};
         c.staged = product->staged[format] = may_stage && v.staged && can_stage(making->device, making->shape, width, v.size, kernel != PROJECT);
-        product->group_outputs[format] = lanes ? c.size * c.rows : making->phase == PREFILL ? 64 : c.size / 32 * c.rows;
-        int status = pipeline_get(making->device, product_name(making, kernel), (uint32_t *)&c, COUNT(c), &product->pipelines[format], err);
+        product->group_outputs[format] = lanes ? c.size * c.rows : making->phase == PREFILL ? PREFILL_TILE : c.size / 32 * c.rows;
+        int status = pipeline_get(making->device, product_name(making, kernel, matrices), (uint32_t *)&c, COUNT(c), &product->pipelines[format], err);
         if (status) return status;
     }
     return VKGPT_OK;

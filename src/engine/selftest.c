@@ -131,18 +131,26 @@ static int prefill_tests(struct Selftest *test, const struct TestLayer *layer)
     return run_tests(&stage, layer->size->small_shared ? few : tests);
 }
 
-// A device that runs the software drivers' variants tries the GPUs' too, on a few sizes.
-static int layer_tests(struct Selftest *test, const struct TestLayer *layer)
+static int phase_tests(struct Selftest *test, const struct TestLayer *layer)
 {
-    bool lanes = test->device->lanes, foreign = lanes && layer->size->foreign;
     int status = decode_tests(test, layer, 1);
     if (!status && layer->size->foreign) status = decode_tests(test, layer, DRAFT_ROWS);
-    if (!status) status = prefill_tests(test, layer);
-    test->device->lanes = false;
-    if (!status && foreign) status = decode_tests(test, layer, 1);
-    if (!status && foreign) status = decode_tests(test, layer, DRAFT_ROWS);
-    if (!status && foreign) status = prefill_tests(test, layer);
-    test->device->lanes = lanes;
+    return status ? status : prefill_tests(test, layer);
+}
+
+// A device that runs the software drivers' variants tries the GPUs' too, and one that multiplies matrices itself those
+// that do without, on a few sizes.
+static int layer_tests(struct Selftest *test, const struct TestLayer *layer)
+{
+    vkgpt_device *device = test->device;
+    bool lanes = device->lanes, foreign = layer->size->foreign;
+    struct MatrixShape matrix = device->matrix;
+    int status = phase_tests(test, layer);
+    device->lanes = false;
+    if (!status && lanes && foreign) status = phase_tests(test, layer);
+    device->matrix = (struct MatrixShape){0};
+    if (!status && matrix.m && foreign) status = prefill_tests(test, layer);
+    device->lanes = lanes, device->matrix = matrix;
     return status;
 }
 

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "base/os.h"
+#include "gpu/coopmat.h"
 #include "gpu/pipeline_cache.h"
 #include "gpu/recording.h"
 
@@ -188,6 +189,13 @@ static bool compute_family(VkPhysicalDevice physical, uint32_t *family, uint32_t
     return false;
 }
 
+// None where it is switched off.
+static struct MatrixShape matrix_shape(VkPhysicalDevice physical)
+{
+    if (disabled("coopmat") || !has_extension(physical, COOPMAT_EXTENSION)) return (struct MatrixShape){0};
+    return coopmat_shape(volkGetLoadedInstance(), physical);
+}
+
 static void describe_features(VkPhysicalDevice physical, vkgpt_device_info *info)
 {
     VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
@@ -199,7 +207,7 @@ static void describe_features(VkPhysicalDevice physical, vkgpt_device_info *info
     info->int8 = v12.shaderInt8 && !disabled("int8");
     info->storage16 = v11.storageBuffer16BitAccess && !disabled("storage16");
     info->storage8 = v12.storageBuffer8BitAccess && !disabled("storage8");
-    info->coopmat = has_extension(physical, "VK_KHR_cooperative_matrix") && !disabled("coopmat");
+    info->coopmat = matrix_shape(physical).m != 0;
     info->memory_budget = has_extension(physical, "VK_EXT_memory_budget") && !disabled("memory_budget");
     info->device_fault = has_extension(physical, "VK_EXT_device_fault") && !disabled("device_fault");
 }
@@ -353,17 +361,28 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
     }
     device->size_control = sizes.subgroupSizeControl;
     device->full_subgroups = sizes.computeFullSubgroups;
-    sizes.pNext = NULL;
+    // its kernels count on every subgroup being whole
+    if (device->info.coopmat && device->full_subgroups) device->matrix = matrix_shape(device->physical);
+    bool matrix = device->matrix.m != 0;
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
+        .cooperativeMatrix = VK_TRUE,
+    };
+    sizes.pNext = matrix ? &matrices : NULL;
     VkPhysicalDeviceVulkan12Features v12 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
         .pNext = device->size_control ? &sizes : NULL,
         .timelineSemaphore = VK_TRUE,
+        .shaderFloat16 = matrix,
+        .vulkanMemoryModel = matrix,
+        .vulkanMemoryModelDeviceScope = matrix, // what atomics have in the kernels that know nothing of the model
     };
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};
     features.features.robustBufferAccess = environment_is_set("VKGPT_ROBUST");
 
-    const char *extensions[2];
+    const char *extensions[3];
     uint32_t count = 0;
+    if (matrix) extensions[count++] = COOPMAT_EXTENSION;
     if (device->size_control && has_extension(device->physical, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME))
         extensions[count++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
     if (device->info.memory_budget) extensions[count++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;

@@ -3,6 +3,7 @@
 #ifndef VKGPT_GPU_DEVICE_H
 #define VKGPT_GPU_DEVICE_H
 
+#include "gpu/coopmat.h"
 #include "gpu/vulkan.h"
 
 #define DEVICE_MAX_PIPELINES 256
@@ -33,6 +34,7 @@ struct vkgpt_device {
     bool software;                    // a CPU: chooses the kernels' variants
     bool lanes;                       // software, with shuffles and a known subgroup size: the LANES variants
     bool size_control, full_subgroups;
+    struct MatrixShape matrix;        // of the COOPMAT variants; all 0: they do not run here
     float timestamp_period;           // nanoseconds; 0: no timestamps
     uint64_t timestamp_mask;          // of the bits that count
     uint32_t validation_messages;     // warnings and errors of the validation layer so far

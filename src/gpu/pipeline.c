@@ -12,6 +12,8 @@ static const struct Spirv *find_spirv(const char *kernel)
     return NULL;
 }
 
+bool kernel_exists(const char *kernel) { return find_spirv(kernel) != NULL; }
+
 static int compile(vkgpt_device *device, struct Pipeline *pipeline, vkgpt_error *err)
 {
     const struct Spirv *spirv = find_spirv(pipeline->kernel);

@@ -20,6 +20,7 @@ struct Pipeline {
 int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *constants, uint32_t count,
                  const struct Pipeline **pipeline, vkgpt_error *err);
 void pipelines_free(vkgpt_device *device);
+bool kernel_exists(const char *kernel); // in this program: some need a newer compiler than a build may have
 
 struct Grid {
     uint32_t x, y, z;

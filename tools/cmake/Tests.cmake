@@ -64,6 +64,9 @@ foreach(source ${TEST_SOURCES})
     endif()
 endforeach()
 
+# that the SPIR-V in shaders/coopmat was made of these sources; else tools/coopmat makes it anew
+add_test(NAME coopmat_current COMMAND ${CMAKE_COMMAND} -E compare_files ${SPIRV_DIR}/coopmat.sha256 ${COOPMAT_DIR}/sources.sha256)
+
 # what AMD's compiler makes of the kernels, where Mesa's driver for AMD is; it runs nothing
 set(RADV /usr/share/vulkan/icd.d/radeon_icd.${CMAKE_SYSTEM_PROCESSOR}.json)
 add_executable(amd_stats tools/amd_stats.c)
