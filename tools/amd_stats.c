@@ -26,6 +26,7 @@ struct Tool {
     const struct Preset *models[MAX_MODELS];
     uint32_t model_count;
     bool quick;           // of the steps of several rows, only the widest
+    bool told;            // which driver it is
     const char *family;
     const char *assembly; // the kernel to disassemble, or NULL
     struct Row *rows;     // of one family and size
@@ -113,7 +114,7 @@ static int open_logical(vkgpt_device *device, vkgpt_error *err)
         .queueCount = 1,
         .pQueuePriorities = &priority,
     };
-    bool matrix = device->matrix.m != 0; // Mesa 23.3 and up, from gfx1100 on
+    bool matrix = device->matrix.m != 0; // a newer Mesa than 22.3, from navi31 on
     const char *extensions[] = {VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME, COOPMAT_EXTENSION};
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
@@ -412,7 +413,8 @@ static int run_family(struct Tool *tool, const char *family)
     int status = find_device(&device, &tool->err);
     if (!status) status = open_logical(&device, &tool->err);
     if (!status) status = device_make_layouts(&device, &tool->err);
-    if (!status && !tool->assembly && family == FAMILIES[0]) printf("Driver: %s\n\n", device.info.driver);
+    if (!status && !tool->assembly && !tool->told) printf("Driver: %s\n\n", device.info.driver);
+    tool->told = true;
     for (uint32_t i = 0; i < LENGTH(SUBGROUP_SIZES) && !status; i++) {
         device.info.subgroup_size = SUBGROUP_SIZES[i];
         status = compile_all(tool, &device);
@@ -458,7 +460,10 @@ int main(int argc, char **argv)
     if (!take_arguments(&tool, argc, argv)) return usage(argv[0]);
     if (tool.assembly) kept |= VK_PIPELINE_CREATE_CAPTURE_INTERNAL_REPRESENTATIONS_BIT_KHR;
     int status = VKGPT_OK;
-    for (uint32_t i = 0; i < LENGTH(FAMILIES) && !status; i++) status = run_family(&tool, FAMILIES[i]);
+    char asked[64] = ""; // newer versions of Mesa have other names, navi31 for gfx1100
+    if (getenv("RADV_FORCE_FAMILY")) snprintf(asked, sizeof asked, "%s", getenv("RADV_FORCE_FAMILY"));
+    if (*asked) status = run_family(&tool, asked);
+    for (uint32_t i = 0; i < LENGTH(FAMILIES) && !*asked && !status; i++) status = run_family(&tool, FAMILIES[i]);
     free(tool.rows);
     if (status) fprintf(stderr, "%s\n", tool.err.text);
     return status || tool.offenders ? 1 : 0;
