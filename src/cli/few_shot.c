@@ -104,29 +104,19 @@ static int read_items(struct FewShot *f, const struct Options *options)
     return choose_measure(f, options);
 }
 
-// Each task that comes with the program, with its number of items and one of them.
-static int list_tasks(void)
+// A task that comes with the program, with its number of items and one of them.
+static int list_task(const char *path, const char *name, vkgpt_error *err)
 {
-    char dir[4096], path[4096 + 256], name[256] = "";
-    vkgpt_error err;
-    if (!data_path(TASKS, dir, sizeof dir)) {
-        fail(&err, VKGPT_BAD_FILE, "the tasks that come with vkgpt should be in %s, which is not there", dir);
-        return failed(&err);
+    struct Items items;
+    int code = items_read(&items, path, ITEM_AUTO, err);
+    if (!code) {
+        const struct Item *item = &items.items[0];
+        printf("%-28s %5zu items, such as ", name, items.count);
+        for (const char *c = item->context + blanks_at_start(item->context, strlen(item->context)); *c; c++) putchar(*c == '\n' ? ' ' : *c);
+        printf("%s\n", item->completion);
     }
-    while (os_next(dir, SUFFIX, name, sizeof name)) {
-        struct Items items;
-        snprintf(path, sizeof path, "%s/%s", dir, name);
-        int code = items_read(&items, path, ITEM_AUTO, &err);
-        if (!code) {
-            const struct Item *item = &items.items[0];
-            printf("%-28.*s %5zu items, such as ", (int)(strlen(name) - strlen(SUFFIX)), name, items.count);
-            for (const char *c = item->context + blanks_at_start(item->context, strlen(item->context)); *c; c++) putchar(*c == '\n' ? ' ' : *c);
-            printf("%s\n", item->completion);
-        }
-        items_free(&items);
-        if (code) return failed(&err);
-    }
-    return finish_output(EXIT_OK);
+    items_free(&items);
+    return code;
 }
 
 // ------------------------------------------------------------------------------------------- the prompts
@@ -201,7 +191,7 @@ static int run_all(struct FewShot *f, const struct Options *options)
 
 int few_shot_main(const struct Options *options)
 {
-    if (options->list) return list_tasks();
+    if (options->list) return list_data(TASKS, SUFFIX, list_task);
     if (!options->task_file) return wrong_usage("few-shot needs the task's examples: --task FILE.jsonl, or the name of one that --list shows");
     struct FewShot f = {.limit = 0};
     const char *shots = options->shots ? options->shots : "0";

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/os.h"
+#include "cli/cli.h"
 
 #define DEFAULT_MODEL "models/tales"
 
@@ -20,6 +21,23 @@ bool data_path(const char *what, char *path, size_t size)
         if (n > 0 && (size_t)n < size && os_is_dir(path)) return true;
     }
     return false;
+}
+
+int list_data(const char *what, const char *suffix, int (*list)(const char *path, const char *name, vkgpt_error *err))
+{
+    char dir[4096], path[4096 + 256], name[256] = "";
+    vkgpt_error err;
+    if (!data_path(what, dir, sizeof dir)) {
+        fail(&err, VKGPT_BAD_FILE, "what comes with vkgpt in %s should be in %s, which is not there", what, dir);
+        return failed(&err);
+    }
+    while (os_next(dir, suffix, name, sizeof name)) {
+        char stem[sizeof name];
+        snprintf(stem, sizeof stem, "%.*s", (int)(strlen(name) - strlen(suffix)), name);
+        snprintf(path, sizeof path, "%s/%s", dir, name);
+        if (list(path, stem, &err)) return failed(&err);
+    }
+    return finish_output(EXIT_OK);
 }
 
 int model_path(const char *given, char *path, size_t size, vkgpt_error *err)

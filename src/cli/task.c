@@ -49,28 +49,18 @@ static int find_task(const char *name, char *path, size_t size, vkgpt_error *err
 
 static void print_task(const char *name, const struct Task *task)
 {
-    printf("%.*s: %s\n", (int)(strlen(name) - strlen(SUFFIX)), name, task->about ? task->about : "");
+    printf("%s: %s\n", name, task->about ? task->about : "");
     for (size_t i = 0; i < task->field_count; i++)
         printf("    %-12s %s%s\n", task->fields[i].name, task->fields[i].about, task->fields[i].optional ? " (may be left out)" : "");
 }
 
-static int list_tasks(void)
+static int list_task(const char *path, const char *name, vkgpt_error *err)
 {
-    char dir[4096], path[4096 + 256], name[256] = "";
-    vkgpt_error err;
-    if (!data_path(TASKS, dir, sizeof dir)) {
-        fail(&err, VKGPT_BAD_FILE, "the tasks that come with vkgpt should be in %s, which is not there", dir);
-        return failed(&err);
-    }
-    while (os_next(dir, SUFFIX, name, sizeof name)) {
-        snprintf(path, sizeof path, "%s/%s", dir, name);
-        struct Task task;
-        int code = task_read(path, &task, &err);
-        if (!code) print_task(name, &task);
-        task_free(&task);
-        if (code) return failed(&err);
-    }
-    return finish_output(EXIT_OK);
+    struct Task task;
+    int code = task_read(path, &task, err);
+    if (!code) print_task(name, &task);
+    task_free(&task);
+    return code;
 }
 
 // ------------------------------------------------------------------------------------------- the fields
@@ -252,7 +242,7 @@ static int run_task(struct Job *job)
 
 int task_main(const struct Options *options)
 {
-    if (options->list) return list_tasks();
+    if (options->list) return list_data(TASKS, SUFFIX, list_task);
     if (!options->task) return wrong_usage("task needs the name of a task, or a file; --list shows those that come with vkgpt");
     struct Job job = {.options = *options};
     char path[4096];
