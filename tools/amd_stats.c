@@ -308,7 +308,7 @@ static struct Shape model_shape(const struct Preset *preset, uint32_t weights, u
         .inner = model.inner,
         .span = session_span(&config),
         .kv = kv,
-        .activation = ACTIVATE_GELU_TANH, // of every preset
+        .activation = ACTIVATION_GELU_TANH, // of every preset
     };
     shape.formats[weights] = true;
     return shape;

@@ -133,11 +133,21 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
     return VKGPT_OK;
 }
 
+static uint32_t activation_constant(enum Activation activation)
+{
+    static const uint32_t constants[] = {
+        [ACTIVATION_GELU_TANH] = ACTIVATE_GELU_TANH, [ACTIVATION_GELU_ERF] = ACTIVATE_GELU_ERF,
+        [ACTIVATION_RELU] = ACTIVATE_RELU,           [ACTIVATION_SILU] = ACTIVATE_SILU,
+        [ACTIVATION_QUICK_GELU] = ACTIVATE_QUICK_GELU,
+    };
+    return constants[activation];
+}
+
 static int products_get(const struct Making *making, struct Kernels *k, vkgpt_error *err)
 {
     const struct Shape *s = making->shape;
     bool projected = s->embed_dim != 0, norm_in_head = !s->no_final_norm && !projected;
-    uint32_t head_width = projected ? s->embed_dim : s->dim, act = s->activation;
+    uint32_t head_width = projected ? s->embed_dim : s->dim, act = activation_constant(s->activation);
     int status = product_get(making, QKV, s->dim, 3 * s->width, !s->post_norm, act, &k->qkv, err);
     if (!status) status = product_get(making, PROJECT, s->width, s->dim, true, act, &k->project, err);
     if (!status) status = product_get(making, EXPAND, s->dim, s->inner, !s->post_norm, act, &k->expand, err);

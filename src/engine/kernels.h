@@ -35,7 +35,7 @@ struct Shape {
     bool post_norm, no_final_norm;        // qkv and expand, or the head, are not fed by a norm
     uint32_t span;
     uint32_t kv;                          // KV_F32, KV_F16, KV_Q8_0
-    uint32_t activation;                  // ACTIVATE_...
+    enum Activation activation;
     bool formats[FORMATS];                // that occur
 };
 

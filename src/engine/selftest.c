@@ -51,16 +51,6 @@ void selftest_report(struct Selftest *test, const char *kernel, double error, do
     if (test->on_result) test->on_result(test->user, &result);
 }
 
-static uint32_t activation_constant(enum Activation activation)
-{
-    static const uint32_t constants[] = {
-        [ACTIVATION_GELU_TANH] = ACTIVATE_GELU_TANH, [ACTIVATION_GELU_ERF] = ACTIVATE_GELU_ERF,
-        [ACTIVATION_RELU] = ACTIVATE_RELU,           [ACTIVATION_SILU] = ACTIVATE_SILU,
-        [ACTIVATION_QUICK_GELU] = ACTIVATE_QUICK_GELU,
-    };
-    return constants[activation];
-}
-
 static struct Shape shape_of(const struct TestLayer *l)
 {
     struct Shape shape = {
@@ -73,7 +63,7 @@ static struct Shape shape_of(const struct TestLayer *l)
         .no_final_norm = l->size->post_norm,
         .span = l->size->span,
         .kv = l->size->kv,
-        .activation = activation_constant(l->size->activation),
+        .activation = l->size->activation,
     };
     shape.formats[l->size->weights] = true;
     return shape;

@@ -6,17 +6,6 @@
 
 // ------------------------------------------------------------------------------------------- opening
 
-static uint32_t activation_constant(enum Activation activation)
-{
-    switch (activation) {
-    case ACTIVATION_GELU_ERF: return ACTIVATE_GELU_ERF;
-    case ACTIVATION_RELU: return ACTIVATE_RELU;
-    case ACTIVATION_SILU: return ACTIVATE_SILU;
-    case ACTIVATION_QUICK_GELU: return ACTIVATE_QUICK_GELU;
-    default: return ACTIVATE_GELU_TANH;
-    }
-}
-
 static void note_format(struct Shape *shape, const struct Matrix *matrix) { shape->formats[matrix->format] = true; }
 
 static struct Shape model_shape(const struct vkgpt_session *s)
@@ -33,7 +22,7 @@ static struct Shape model_shape(const struct vkgpt_session *s)
         .no_final_norm = !m->config.final_norm,
         .span = session_span(&m->config),
         .kv = s->kv,
-        .activation = activation_constant(m->config.activation),
+        .activation = m->config.activation,
     };
     note_format(&shape, &m->wte);
     note_format(&shape, m->head);
