@@ -487,7 +487,7 @@ static void plant(const char *dir, const char *name, float value)
     assert_int_equal(fclose(file), 0);
 }
 
-static void bad_logits(const struct World *w, const char *tensor, float value)
+static void bad_logits(const struct World *w, const char *tensor, float value, vkgpt_format weights)
 {
     vkgpt_error err;
     vkgpt_model *model;
@@ -496,7 +496,7 @@ static void bad_logits(const struct World *w, const char *tensor, float value)
     prompt_of(ids, 5);
     CHECK(synthetic_model_temporary(&SMALL, dir, sizeof dir, &err));
     plant(dir, tensor, value);
-    CHECK(vkgpt_model_open(w->device, dir, &(vkgpt_model_options){.weights = VKGPT_F32}, &model, &err));
+    CHECK(vkgpt_model_open(w->device, dir, &(vkgpt_model_options){.weights = weights}, &model, &err));
     synthetic_model_remove(dir);
     vkgpt_session *session = open_session(model, 0, 8);
     prompt(session, 5);
@@ -515,9 +515,11 @@ static void bad_logits(const struct World *w, const char *tensor, float value)
 
 static void test_bad_logits(void **state)
 {
-    bad_logits(*state, "transformer.ln_f.weight", NAN);
-    bad_logits(*state, "transformer.wte.weight", INFINITY); // one logit of 307
-    bad_logits(*state, "transformer.h.0.mlp.c_fc.weight", NAN);
+    bad_logits(*state, "transformer.ln_f.weight", NAN, VKGPT_F32);
+    bad_logits(*state, "transformer.wte.weight", INFINITY, VKGPT_F32); // one logit of 307
+    bad_logits(*state, "transformer.h.0.mlp.c_fc.weight", NAN, VKGPT_F32);
+    bad_logits(*state, "transformer.h.0.mlp.c_fc.weight", NAN, VKGPT_F16);
+    bad_logits(*state, "transformer.h.0.mlp.c_fc.bias", INFINITY, VKGPT_F16);
 }
 
 // ---------------------------------------------------------------------------------------------- what is refused
