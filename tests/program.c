@@ -102,6 +102,15 @@ void assert_status(const struct Output *output, int status)
         fail_msg("exit status %d, expected %d\nstdout: %s\nstderr: %s", output->status, status, output->out, output->err);
 }
 
+cJSON *output_json(struct Output output)
+{
+    assert_status(&output, 0);
+    cJSON *json = cJSON_Parse(output.out);
+    if (!json) fail_msg("not JSON: %s", output.out);
+    output_free(&output);
+    return json;
+}
+
 void assert_sentence(struct Output output, int status, const char *part)
 {
     assert_status(&output, status);

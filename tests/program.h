@@ -2,6 +2,7 @@
 #ifndef VKGPT_TESTS_PROGRAM_H
 #define VKGPT_TESTS_PROGRAM_H
 
+#include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -21,6 +22,8 @@ void output_free(struct Output *output);
 
 // Fails the test with both streams unless the status is the expected one.
 void assert_status(const struct Output *output, int status);
+// What a run that succeeded wrote to stdout, which has to be JSON; frees the output. Free with cJSON_Delete.
+cJSON *output_json(struct Output output);
 // That the run failed with exactly one sentence, which contains `part`; frees the output.
 void assert_sentence(struct Output output, int status, const char *part);
 

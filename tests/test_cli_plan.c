@@ -16,15 +16,6 @@
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
 #define MISSING VKGPT_SOURCE_DIR "/no/such/place"
 
-static cJSON *parse(struct Output o)
-{
-    assert_status(&o, 0);
-    cJSON *json = cJSON_Parse(o.out);
-    assert_non_null(json);
-    output_free(&o);
-    return json;
-}
-
 static double number(const cJSON *json, const char *section, const char *key)
 {
     const cJSON *item = cJSON_GetObjectItem(cJSON_GetObjectItem(json, section), key);
@@ -55,7 +46,7 @@ static void test_papers(void **state)
 static void test_json(void **state)
 {
     (void)state;
-    cJSON *json = parse(RUN("plan", "gpt2-xl", "--weights", "f32", "--kv", "f32", "-c", "100", "--batch", "3", "--bandwidth", "1TB/s", "--json", "--explain"));
+    cJSON *json = output_json(RUN("plan", "gpt2-xl", "--weights", "f32", "--kv", "f32", "-c", "100", "--batch", "3", "--bandwidth", "1TB/s", "--json", "--explain"));
     assert_string_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "model"), "name")->valuestring, "gpt2-xl");
     assert_string_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "model"), "weights")->valuestring, "f32");
     assert_true(number(json, "model", "parameters") == 1557611200);
@@ -72,14 +63,14 @@ static void test_json(void **state)
 static void test_fit(void **state)
 {
     (void)state;
-    cJSON *json = parse(RUN("plan", "gpt2", "--device-memory", "1GiB", "--json"));
+    cJSON *json = output_json(RUN("plan", "gpt2", "--device-memory", "1GiB", "--json"));
     const cJSON *fit = cJSON_GetObjectItem(json, "fit");
     assert_true(cJSON_IsTrue(cJSON_GetObjectItem(fit, "fits")));
     assert_true(number(json, "fit", "device_memory") == 1 << 30);
     assert_string_equal(cJSON_GetObjectItem(fit, "source")->valuestring, "--device-memory");
     assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(fit, "advice")), 0);
     cJSON_Delete(json);
-    json = parse(RUN("plan", "gpt3-175b", "--device-memory", "80GiB", "--json"));
+    json = output_json(RUN("plan", "gpt3-175b", "--device-memory", "80GiB", "--json"));
     fit = cJSON_GetObjectItem(json, "fit");
     assert_true(cJSON_IsFalse(cJSON_GetObjectItem(fit, "fits")));
     const cJSON *advice = cJSON_GetArrayItem(cJSON_GetObjectItem(fit, "advice"), 0);
@@ -98,7 +89,7 @@ static void test_units(void **state)
         double bytes;
     } sizes[] = {{"1000000", 1e6}, {"80GiB", 80 * 0x1p30}, {"24GB", 24e9}, {"0.5TB", 5e11}, {"1.5KiB", 1536}, {"2e3B", 2000}, {"7MB/s", 7e6}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        cJSON *json = parse(RUN("plan", "gpt2", "--json", "--device-memory", sizes[i].text));
+        cJSON *json = output_json(RUN("plan", "gpt2", "--json", "--device-memory", sizes[i].text));
         assert_true(number(json, "fit", "device_memory") == sizes[i].bytes);
         cJSON_Delete(json);
     }
@@ -136,7 +127,7 @@ static void test_bad_values(void **state)
 static void test_directories(void **state)
 {
     (void)state;
-    cJSON *given = parse(RUN("plan", "-m", TALES, "--json")), *found = parse(RUN("plan", "--json"));
+    cJSON *given = output_json(RUN("plan", "-m", TALES, "--json")), *found = output_json(RUN("plan", "--json"));
     assert_true(number(given, "model", "parameters") == number(found, "model", "parameters"));
     cJSON_Delete(given);
     cJSON_Delete(found);
@@ -153,7 +144,7 @@ static void test_directories(void **state)
     assert_non_null(file);
     fputs("{\"model_type\": \"gpt2\", \"n_layer\": 4096, \"n_embd\": 1048576, \"n_head\": 1, \"n_inner\": 16777216, \"vocab_size\": 16777216}", file);
     fclose(file);
-    cJSON *vast = parse(RUN("plan", "-m", dir, "--batch", "65536", "--json"));
+    cJSON *vast = output_json(RUN("plan", "-m", dir, "--batch", "65536", "--json"));
     assert_true(number(vast, "model", "parameters") > 1e17);
     assert_true(number(vast, "heaps", "device") > 2e17);
     assert_true(number(vast, "memory", "cache") == 2.0 * 4096 * 65536 * 1024 * 1048576 * 2);
@@ -163,7 +154,7 @@ static void test_directories(void **state)
     snprintf(model, sizeof model, "%s/made", dir); // and what make-model writes is read back alike
     assert_says(RUN("make-model", "gpt3-125m", "-o", model, "--layers", "3", "--dim", "48", "--heads", "3", "--dtype", "bf16", "--context", "99"),
                 SAYS("2,5", " parameters, 0.01 GB in bf16"));
-    cJSON *made = parse(RUN("plan", "-m", model, "--json"));
+    cJSON *made = output_json(RUN("plan", "-m", model, "--json"));
     assert_true(number(made, "model", "context") == 99);
     assert_string_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(made, "model"), "architecture")->valuestring, "gpt_neo");
     cJSON_Delete(made);

@@ -38,15 +38,6 @@ static int drop_files(void **state)
 
 // ------------------------------------------------------------------------------------------------- JSON
 
-static cJSON *parse(struct Output output)
-{
-    assert_status(&output, 0);
-    cJSON *json = cJSON_Parse(output.out);
-    if (!json) fail_msg("not JSON: %s", output.out);
-    output_free(&output);
-    return json;
-}
-
 static const cJSON *member(const cJSON *json, const char *name)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
@@ -115,7 +106,7 @@ static void test_json(void **state)
     struct Output plain = GREEDY("-n", "16");
     assert_status(&plain, 0);
     assert_non_null(strstr(plain.err, "decode"));
-    cJSON *json = parse(GREEDY("-n", "16", "--json"));
+    cJSON *json = output_json(GREEDY("-n", "16", "--json"));
     assert_string_equal(text_of(json, "text"), plain.out);
     assert_string_equal(text_of(json, "stop"), "length");
     assert_int_equal(length_of(json, "ids"), 16);
@@ -152,7 +143,7 @@ static void test_stop_string(void **state)
     char stop[16] = {0};
     memcpy(stop, whole.out + 20, 9); // across tokens, very likely
     size_t before = (size_t)(strstr(whole.out, stop) - whole.out);
-    cJSON *json = parse(GREEDY("-n", "32", "-r", "no such text", "-r", stop, "--json"));
+    cJSON *json = output_json(GREEDY("-n", "32", "-r", "no such text", "-r", stop, "--json"));
     assert_string_equal(text_of(json, "stop"), "stop");
     assert_int_equal(strlen(text_of(json, "text")), before);
     assert_int_equal(strncmp(text_of(json, "text"), whole.out, before), 0);
@@ -163,14 +154,14 @@ static void test_stop_string(void **state)
 static void test_lengths(void **state)
 {
     (void)state;
-    cJSON *json = parse(GREEDY("-n", "0", "--json"));
+    cJSON *json = output_json(GREEDY("-n", "0", "--json"));
     assert_int_equal(length_of(json, "ids"), 0);
     assert_string_equal(text_of(json, "text"), "");
     assert_string_equal(text_of(json, "stop"), "length");
     cJSON_Delete(json);
 
     // a context of exactly so many tokens yields one more, and ends
-    json = parse(GREEDY("-n", "-1", "-c", "24", "--ignore-eos", "--json"));
+    json = output_json(GREEDY("-n", "-1", "-c", "24", "--ignore-eos", "--json"));
     assert_int_equal(length_of(json, "prompt_ids") + length_of(json, "ids"), 25);
     assert_string_equal(text_of(json, "stop"), "context");
     cJSON_Delete(json);
@@ -182,7 +173,7 @@ static void test_lengths(void **state)
 static void test_empty_prompt(void **state)
 {
     (void)state;
-    cJSON *json = parse(GENERATE("--temp", "0", "-n", "4", "--json"));
+    cJSON *json = output_json(GENERATE("--temp", "0", "-n", "4", "--json"));
     assert_int_equal(length_of(json, "prompt_ids"), 1);
     assert_int_equal(cJSON_GetArrayItem(member(json, "prompt_ids"), 0)->valueint, 4095); // the model's bos
     cJSON_Delete(json);
@@ -254,7 +245,7 @@ static void test_logits(void **state)
     for (size_t i = 0; i < 5 * all.columns; i++) assert_true(isfinite(all.data[i]));
     assert_memory_equal(last.data, all.data + 4 * all.columns, all.columns * sizeof *all.data);
 
-    cJSON *json = parse(GENERATE("--ids", "71,72,500,33,1000", "--temp", "0", "-n", "1", "--ignore-eos", "--json"));
+    cJSON *json = output_json(GENERATE("--ids", "71,72,500,33,1000", "--temp", "0", "-n", "1", "--ignore-eos", "--json"));
     assert_int_equal(cJSON_GetArrayItem(member(json, "ids"), 0)->valueint, argmax(last.data, last.columns));
     cJSON_Delete(json);
     free(all.data);
@@ -278,7 +269,7 @@ static void test_perplexity(void **state)
     double nll = 0;
     for (size_t i = 0; i < 4; i++) nll += row_nll(m.data + i * m.columns, m.columns, targets[i]) / 4;
     free(m.data);
-    cJSON *json = parse(RUN("perplexity", "-m", TALES, "--ids", "71,72,500,33,1000", "--json"));
+    cJSON *json = output_json(RUN("perplexity", "-m", TALES, "--ids", "71,72,500,33,1000", "--json"));
     assert_float_equal(number_of(json, "nll"), nll, 1e-5);
     assert_float_equal(number_of(json, "ppl") / exp(nll), 1, 1e-5);
     assert_int_equal((int)number_of(json, "tokens"), 5);
@@ -297,7 +288,7 @@ static void test_perplexity_windows(void **state)
     for (size_t t = 1; t < 4; t++) nll += row_nll(first.data + (t - 1) * first.columns, first.columns, ids[t]);
     for (size_t t = 4; t < 6; t++) nll += row_nll(second.data + (t - 3) * second.columns, second.columns, ids[t]);
     nll += row_nll(third.data + third.columns, third.columns, ids[6]);
-    cJSON *json = parse(RUN("perplexity", "-m", TALES, "--ids", "71,72,500,33,1000,9,250", "-c", "4", "--json"));
+    cJSON *json = output_json(RUN("perplexity", "-m", TALES, "--ids", "71,72,500,33,1000,9,250", "-c", "4", "--json"));
     assert_float_equal(number_of(json, "nll"), nll / 6, 1e-4);
     assert_int_equal((int)number_of(json, "counted"), 6);
     cJSON_Delete(json);
@@ -311,7 +302,7 @@ static void test_perplexity_windows(void **state)
 static void test_devices(void **state)
 {
     (void)state;
-    cJSON *json = parse(RUN("devices", "--json"));
+    cJSON *json = output_json(RUN("devices", "--json"));
     assert_true(length_of(json, "devices") >= 1);
     const cJSON *first = cJSON_GetArrayItem(member(json, "devices"), 0);
     assert_true(cJSON_IsTrue(member(first, "usable")));
@@ -369,7 +360,7 @@ static void test_bench(void **state)
     }
     output_free(&o);
 
-    cJSON *json = parse(RUN("bench", "-m", TALES, "-p", "0", "-n", "4", "-r", "1", "-o", "json"));
+    cJSON *json = output_json(RUN("bench", "-m", TALES, "-p", "0", "-n", "4", "-r", "1", "-o", "json"));
     assert_int_equal(cJSON_GetArraySize(json), 1);
     const cJSON *row = cJSON_GetArrayItem(json, 0);
     assert_string_equal(text_of(row, "test"), "tg4");
@@ -388,7 +379,7 @@ static void test_bench_lists(void **state)
 {
     (void)state;
     static const char *const tests[] = {"pp3", "tg1", "tg2", "pp3 @ d5", "tg1 @ d5", "tg2 @ d5"};
-    cJSON *json = parse(RUN("bench", "-m", TALES, "-p", "3,0", "-n", "1", "-n", "2", "-d", "0,5", "-r", "1", "-o", "json"));
+    cJSON *json = output_json(RUN("bench", "-m", TALES, "-p", "3,0", "-n", "1", "-n", "2", "-d", "0,5", "-r", "1", "-o", "json"));
     assert_int_equal(cJSON_GetArraySize(json), 6);
     for (int i = 0; i < 6; i++) {
         const cJSON *row = cJSON_GetArrayItem(json, i);
@@ -417,7 +408,7 @@ static void test_bench_lists(void **state)
 static void test_bench_profile(void **state)
 {
     (void)state;
-    cJSON *json = parse(RUN("bench", "-m", TALES, "-p", "4", "-n", "3", "-r", "1", "--profile", "-o", "json"));
+    cJSON *json = output_json(RUN("bench", "-m", TALES, "-p", "4", "-n", "3", "-r", "1", "--profile", "-o", "json"));
     for (int i = 0; i < 2; i++) {
         const cJSON *profile = member(cJSON_GetArrayItem(json, i), "profile"), *kernels = member(profile, "kernels"), *kernel;
         double share = 0, us = 0;

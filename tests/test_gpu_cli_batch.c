@@ -40,15 +40,6 @@ static int drop_file(void **state)
     return 0;
 }
 
-static cJSON *parse(struct Output output)
-{
-    assert_status(&output, 0);
-    cJSON *json = cJSON_Parse(output.out);
-    if (!json) fail_msg("not JSON: %s", output.out);
-    output_free(&output);
-    return json;
-}
-
 static const char *text_of(const cJSON *json)
 {
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "text"));
@@ -59,7 +50,7 @@ static const char *text_of(const cJSON *json)
 // Text `at` of a batch is what the program writes alone.
 static void same_text(const cJSON *batch, int at, struct Output alone)
 {
-    cJSON *json = parse(alone);
+    cJSON *json = output_json(alone);
     const cJSON *completions = cJSON_GetObjectItemCaseSensitive(batch, "completions");
     assert_string_equal(text_of(cJSON_GetArrayItem(completions, at)), text_of(json));
     cJSON_Delete(json);
@@ -68,7 +59,7 @@ static void same_text(const cJSON *batch, int at, struct Output alone)
 static void test_seeds_rise(void **state)
 {
     (void)state;
-    cJSON *json = parse(GENERATE("-p", "The king", "-n", "8", "--seed", "5", "--parallel", "3", "--json"));
+    cJSON *json = output_json(GENERATE("-p", "The king", "-n", "8", "--seed", "5", "--parallel", "3", "--json"));
     assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(json, "completions")), 3);
     same_text(json, 0, GENERATE("-p", "The king", "-n", "8", "--seed", "5", "--json"));
     same_text(json, 2, GENERATE("-p", "The king", "-n", "8", "--seed", "7", "--json"));
@@ -80,7 +71,7 @@ static void test_prompts(void **state)
 {
     (void)state;
     assert_int_equal(write_prompts("The king\nOnce upon a time\r\n\nA bird sang\\n\nThe end"), 0);
-    cJSON *json = parse(GENERATE("--prompts", prompts_path, "-e", "-n", "6", "--seed", "9", "--parallel", "2", "--json"));
+    cJSON *json = output_json(GENERATE("--prompts", prompts_path, "-e", "-n", "6", "--seed", "9", "--parallel", "2", "--json"));
     assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(json, "completions")), 5);
     same_text(json, 1, GENERATE("-p", "Once upon a time", "-n", "6", "--seed", "9", "--json"));
     same_text(json, 2, GENERATE("-p", "", "-n", "6", "--seed", "9", "--json"));
@@ -102,9 +93,9 @@ static double steps_of(const cJSON *json)
 static void test_drafts_change_nothing(void **state)
 {
     (void)state;
-    cJSON *json = parse(GENERATE("-p", "a cat, a dog, a cat, a dog, a", "-n", "12", "--temp", "0", "--json"));
+    cJSON *json = output_json(GENERATE("-p", "a cat, a dog, a cat, a dog, a", "-n", "12", "--temp", "0", "--json"));
     struct Output drafted = GENERATE("-p", "a cat, a dog, a cat, a dog, a", "-n", "12", "--temp", "0", "--lookup", "4", "--json");
-    cJSON *other = parse(drafted);
+    cJSON *other = output_json(drafted);
     assert_string_equal(text_of(json), text_of(other));
     assert_true(steps_of(json) >= 12); // a token each, and what flew behind the last
     assert_true(steps_of(other) > 0 && steps_of(other) < 12);

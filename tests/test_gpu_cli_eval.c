@@ -28,15 +28,6 @@ static int setup(void **state)
     return status;
 }
 
-static cJSON *parse(struct Output o)
-{
-    assert_status(&o, 0);
-    cJSON *json = cJSON_Parse(o.out);
-    if (!json) fail_msg("not JSON: %s", o.out);
-    output_free(&o);
-    return json;
-}
-
 static char *read_text(const char *dir, const char *name)
 {
     struct Bytes bytes = file_read(dir, name);
@@ -89,7 +80,7 @@ static void test_expected(void **state)
     char *text = read_text(FIXTURES, "expected.json");
     cJSON *expected = cJSON_Parse(text);
     assert_non_null(expected);
-    cJSON *json = parse(EVAL(LAMBADA "," SHORT ",piqa:" FIXTURES "/piqa.jsonl,arc_easy:" FIXTURES "/arc.jsonl,wikitext:" FIXTURES "/wikitext.txt", "--resume", record));
+    cJSON *json = output_json(EVAL(LAMBADA "," SHORT ",piqa:" FIXTURES "/piqa.jsonl,arc_easy:" FIXTURES "/arc.jsonl,wikitext:" FIXTURES "/wikitext.txt", "--resume", record));
     check_results(expected, json);
     cJSON_Delete(json);
     free(text);
@@ -111,7 +102,7 @@ static void test_expected(void **state)
 static void test_pages_and_limit(void **state)
 {
     (void)state;
-    cJSON *text = parse(EVAL("wikitext:" FIXTURES "/wikitext.txt", "--limit", "1")), *json = parse(EVAL("wikitext:" FIXTURES "/wikitext.jsonl", "--limit", "1"));
+    cJSON *text = output_json(EVAL("wikitext:" FIXTURES "/wikitext.txt", "--limit", "1")), *json = output_json(EVAL("wikitext:" FIXTURES "/wikitext.jsonl", "--limit", "1"));
     assert_true(result_of(text, "wikitext", "word_perplexity") == result_of(json, "wikitext", "word_perplexity"));
     assert_true(result_of(json, "wikitext", "items") == 1);
     const cJSON *error = cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "results"), "wikitext"), "word_perplexity_stderr");
@@ -137,13 +128,13 @@ static size_t lines_with(const char *text, const char *part)
 static void test_resume(void **state)
 {
     (void)state;
-    cJSON *whole = parse(EVAL(LAMBADA));
-    cJSON_Delete(parse(EVAL(LAMBADA, "--limit", "3", "--resume", record)));
+    cJSON *whole = output_json(EVAL(LAMBADA));
+    cJSON_Delete(output_json(EVAL(LAMBADA, "--limit", "3", "--resume", record)));
     char *before = read_text(test_dir, "record");
     assert_int_equal(lines_with(before, "\"item\":"), 3);
     size_t bytes = strlen(before) - 9; // a crash in the middle of the last line
     write_record(before, bytes);
-    cJSON *resumed = parse(EVAL(LAMBADA, "--resume", record));
+    cJSON *resumed = output_json(EVAL(LAMBADA, "--resume", record));
     char *after = read_text(test_dir, "record");
     assert_int_equal(lines_with(after, "\"item\":"), 6);
     assert_int_equal(lines_with(after, "\"format\":"), 1);
@@ -156,7 +147,7 @@ static void test_resume(void **state)
     char *item = strstr(after, "\"greedy\":false");
     memcpy(item, "\"greedy\":true ", 14);
     write_record(after, strlen(after));
-    resumed = parse(EVAL(LAMBADA "," SHORT, "--resume", record));
+    resumed = output_json(EVAL(LAMBADA "," SHORT, "--resume", record));
     assert_close("acc", result_of(resumed, "lambada", "acc"), result_of(whole, "lambada", "acc") + 1.0 / 6, 1e-9);
     assert_true(result_of(resumed, "winogrande", "items") == 2);
     cJSON_Delete(resumed);

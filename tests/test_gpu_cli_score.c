@@ -26,15 +26,6 @@ static const char *in_dir(const char *name)
     return path;
 }
 
-static cJSON *parse(struct Output output)
-{
-    assert_status(&output, 0);
-    cJSON *json = cJSON_Parse(output.out);
-    if (!json) fail_msg("not JSON: %s", output.out);
-    output_free(&output);
-    return json;
-}
-
 static const cJSON *member(const cJSON *json, const char *name)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
@@ -80,7 +71,7 @@ static void check_by_logits(const cJSON *json)
 static void test_score(void **state)
 {
     (void)state;
-    cJSON *json = parse(SCORE("-p", "Once upon a", "--continuation", " stone table in the wood", "--continuation", " time"));
+    cJSON *json = output_json(SCORE("-p", "Once upon a", "--continuation", " stone table in the wood", "--continuation", " time"));
     assert_int_equal((int)number_of(json, "best"), 1);
     assert_true(cJSON_IsTrue(member(continuation(json, 1), "greedy")));
     assert_true(cJSON_IsFalse(member(continuation(json, 0), "greedy")));
@@ -88,7 +79,7 @@ static void test_score(void **state)
 
     // the other order, the blank in the context, the context from a file
     file_write(test_dir, "context.txt", "Once upon a ", 12);
-    cJSON *other = parse(SCORE("-f", in_dir("context.txt"), "--continuation", "time", "--continuation", "stone table in the wood"));
+    cJSON *other = output_json(SCORE("-f", in_dir("context.txt"), "--continuation", "time", "--continuation", "stone table in the wood"));
     for (int i = 0; i < 2; i++) {
         assert_true(cJSON_Compare(member(continuation(json, i), "ids"), member(continuation(other, 1 - i), "ids"), true));
         assert_float_equal(number_of(continuation(json, i), "logprob"), number_of(continuation(other, 1 - i), "logprob"), 1e-4);
@@ -102,7 +93,7 @@ static void test_score(void **state)
 static void test_normalize(void **state)
 {
     (void)state;
-    cJSON *json = parse(SCORE("-p", "Once upon a", "--continuation", " time there was a king", "--continuation", " day", "--normalize", "tokens"));
+    cJSON *json = output_json(SCORE("-p", "Once upon a", "--continuation", " time there was a king", "--continuation", " day", "--normalize", "tokens"));
     for (int i = 0; i < 2; i++) {
         const cJSON *c = continuation(json, i);
         assert_float_equal(number_of(c, "score"), number_of(c, "logprob") / cJSON_GetArraySize(member(c, "ids")), 1e-9);
@@ -137,7 +128,7 @@ static cJSON *few_shot(const char *shots, const char *measure)
     char plot[DIR_BYTES + 16], task[DIR_BYTES + 16];
     snprintf(plot, sizeof plot, "%s", in_dir("plot.svg"));
     snprintf(task, sizeof task, "%s", in_dir("task.jsonl"));
-    return parse(RUN("few-shot", "-m", TALES, EXACT, "--task", task, "--shots", shots, "--measure", measure, "-n", "8", "--plot", plot, "--json"));
+    return output_json(RUN("few-shot", "-m", TALES, EXACT, "--task", task, "--shots", shots, "--measure", measure, "-n", "8", "--plot", plot, "--json"));
 }
 
 static const cJSON *point(const cJSON *json, int i) { return cJSON_GetArrayItem(member(json, "curve"), i); }
@@ -198,8 +189,8 @@ static void test_chosen(void **state)
         "{\"context\": \"Once upon a\", \"completion\": \" time\", \"choices\": [\" time\", \" time there was a king\"]}\n";
     file_write(test_dir, "task.jsonl", task, strlen(task));
     cJSON *json = few_shot("0", "auto");
-    cJSON *behind = parse(SCORE("-p", "Once upon a", "--continuation", " time there was a king", "--continuation", " time", "--continuation", " day"));
-    cJSON *bare = parse(SCORE("-p", "Answer:", "--continuation", " time there was a king", "--continuation", " time", "--continuation", " day"));
+    cJSON *behind = output_json(SCORE("-p", "Once upon a", "--continuation", " time there was a king", "--continuation", " time", "--continuation", " day"));
+    cJSON *bare = output_json(SCORE("-p", "Answer:", "--continuation", " time there was a king", "--continuation", " time", "--continuation", " day"));
     enum { KING, TIME, DAY };
     double all[3], each[3], gain[3];
     for (int i = 0; i < 3; i++) {

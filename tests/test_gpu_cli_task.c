@@ -17,15 +17,6 @@
 #define TEXT "A fox lived in the forest. He was hungry and he went out to look for a hare."
 #define TASK(...) RUN("task", __VA_ARGS__, "-m", TALES, "--json")
 
-static cJSON *parse(struct Output o)
-{
-    assert_status(&o, 0);
-    cJSON *json = cJSON_Parse(o.out);
-    if (!json) fail_msg("not JSON: %s", o.out);
-    output_free(&o);
-    return json;
-}
-
 static const char *text_of(const cJSON *json, const char *name)
 {
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(json, name));
@@ -44,8 +35,8 @@ static void assert_same_ids(const cJSON *a, const cJSON *b, const char *name)
 static void test_settings(void **state)
 {
     (void)state;
-    cJSON *task = parse(TASK("summarize", "-p", TEXT, "-n", "24", "-s", "3"));
-    cJSON *same = parse(RUN("generate", "-m", TALES, "--json", "-p", TEXT "\nTL;DR:", "-n", "24", "-s", "3", "--temp", "1", "--top-k", "2", "--top-p", "1", "--min-p", "0"));
+    cJSON *task = output_json(TASK("summarize", "-p", TEXT, "-n", "24", "-s", "3"));
+    cJSON *same = output_json(RUN("generate", "-m", TALES, "--json", "-p", TEXT "\nTL;DR:", "-n", "24", "-s", "3", "--temp", "1", "--top-k", "2", "--top-p", "1", "--min-p", "0"));
     assert_same_ids(task, same, "prompt_ids");
     assert_same_ids(task, same, "ids");
     assert_string_equal(text_of(task, "task"), "summarize");
@@ -54,8 +45,8 @@ static void test_settings(void **state)
     assert_string_equal(text_of(task, "text"), whole + strspn(whole, " \n"));
     cJSON_Delete(task);
     cJSON_Delete(same);
-    task = parse(TASK("summarize", "-p", TEXT, "-n", "8", "--temp", "0"));
-    same = parse(RUN("generate", "-m", TALES, "--json", "-p", TEXT "\nTL;DR:", "-n", "8", "--temp", "0"));
+    task = output_json(TASK("summarize", "-p", TEXT, "-n", "8", "--temp", "0"));
+    same = output_json(RUN("generate", "-m", TALES, "--json", "-p", TEXT "\nTL;DR:", "-n", "8", "--temp", "0"));
     assert_same_ids(task, same, "ids");
     cJSON_Delete(task);
     cJSON_Delete(same);
@@ -69,7 +60,7 @@ static void test_ends(void **state)
     char path[DIR_BYTES + 16];
     snprintf(path, sizeof path, "%s/a.task", test_dir);
     file_write(test_dir, "a.task", task, sizeof task - 1);
-    cJSON *json = parse(TASK(path, "-p", TEXT));
+    cJSON *json = output_json(TASK(path, "-p", TEXT));
     const char *text = text_of(json, "text");
     assert_true(strlen(text) > 2);
     assert_non_null(strchr(".!?\"", text[strlen(text) - 1]));
@@ -83,7 +74,7 @@ static void test_ends(void **state)
 
     static const char lines[] = "field text: a text\nn: 40\ntemp: 0\nstop: \\x2e\n\n{text}"; // a full stop
     file_write(test_dir, "a.task", lines, sizeof lines - 1);
-    json = parse(TASK(path, "-p", TEXT));
+    json = output_json(TASK(path, "-p", TEXT));
     assert_null(strchr(text_of(json, "text"), '.'));
     assert_string_equal(text_of(json, "stop"), "stop");
     cJSON_Delete(json);
@@ -111,8 +102,8 @@ static void check_answers(const cJSON *task, const cJSON *score, int count)
 static void test_classify(void **state)
 {
     (void)state;
-    cJSON *task = parse(TASK("classify", "-p", TEXT, "--field", "labels=sad , very happy", "--normalize", "tokens"));
-    cJSON *score = parse(RUN("score", "-m", TALES, "--json", "-p", TEXT "\nQ: Is this positive or negative?\nA:", "--continuation", " sad",
+    cJSON *task = output_json(TASK("classify", "-p", TEXT, "--field", "labels=sad , very happy", "--normalize", "tokens"));
+    cJSON *score = output_json(RUN("score", "-m", TALES, "--json", "-p", TEXT "\nQ: Is this positive or negative?\nA:", "--continuation", " sad",
                              "--continuation", " very happy", "--normalize", "tokens"));
     check_answers(task, score, 2);
     cJSON_Delete(task);
@@ -122,8 +113,8 @@ static void test_classify(void **state)
 static void test_cloze(void **state)
 {
     (void)state;
-    cJSON *task = parse(TASK("cloze", "-p", "The ___ lived in the forest.", "--field", "words=hill|a, b|fox"));
-    cJSON *score = parse(RUN("score", "-m", TALES, "--json", "-p", "The ", "--continuation", "hill lived in the forest.", "--continuation",
+    cJSON *task = output_json(TASK("cloze", "-p", "The ___ lived in the forest.", "--field", "words=hill|a, b|fox"));
+    cJSON *score = output_json(RUN("score", "-m", TALES, "--json", "-p", "The ", "--continuation", "hill lived in the forest.", "--continuation",
                              "a, b lived in the forest.", "--continuation", "fox lived in the forest."));
     check_answers(task, score, 3);
     assert_string_equal(text_of(task, "answer"), "fox");

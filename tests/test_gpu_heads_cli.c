@@ -16,15 +16,6 @@
 #define LABELS HEAD_FIXTURES "/gpt2-labels"
 #define WIDE "--weights", "f32", "--kv", "f32"
 
-static cJSON *parse(struct Output output)
-{
-    assert_status(&output, 0);
-    cJSON *json = cJSON_Parse(output.out);
-    if (!json) fail_msg("not JSON: %s", output.out);
-    output_free(&output);
-    return json;
-}
-
 static void assert_ids(const cJSON *got, const cJSON *want)
 {
     if (!cJSON_Compare(got, want, true)) {
@@ -48,7 +39,7 @@ static cJSON *run_text(const char *dir, const cJSON *text)
     cJSON_ArrayForEach(argument, head_member(text, "arguments")) arguments[count++] = cJSON_GetStringValue(argument);
     const char *const more[] = {"-m", dir, WIDE, "--json"};
     memcpy(arguments + count, more, sizeof more);
-    return parse(program_run(NULL, 0, arguments));
+    return output_json(program_run(NULL, 0, arguments));
 }
 
 static void check_scores(const cJSON *rows, const cJSON *text)
@@ -108,7 +99,7 @@ static void test_fixtures(void **state)
 
 static cJSON *classify(const char *dir, const char *ids)
 {
-    cJSON *json = parse(RUN("classify", "-m", dir, "--ids", ids, WIDE, "--json"));
+    cJSON *json = output_json(RUN("classify", "-m", dir, "--ids", ids, WIDE, "--json"));
     cJSON *rows = cJSON_DetachItemFromObject(json, "labels");
     cJSON_Delete(json);
     return rows;
@@ -156,9 +147,9 @@ static void test_table(void **state)
 static void test_escapes(void **state)
 {
     (void)state;
-    cJSON *json = parse(RUN("classify", "-m", LABELS, "-e", "-p", "a\\nb", "--json"));
+    cJSON *json = output_json(RUN("classify", "-m", LABELS, "-e", "-p", "a\\nb", "--json"));
     struct Output ids = RUN("tokenize", "-m", LABELS, "-p", "a\nb", "--json");
-    cJSON *tokens = parse(ids);
+    cJSON *tokens = output_json(ids);
     assert_ids(cJSON_GetArrayItem(head_member(json, "sequences"), 0), head_member(tokens, "ids"));
     cJSON_Delete(json);
     cJSON_Delete(tokens);
@@ -183,7 +174,7 @@ static void test_ordinary_commands(void **state)
 {
     (void)state;
     struct Output o = RUN("generate", "-m", LABELS, "-p", "a", "-n", "3", "--temp", "0", "--ignore-eos", "--json");
-    cJSON *json = parse(o);
+    cJSON *json = output_json(o);
     assert_int_equal(cJSON_GetArraySize(head_member(json, "ids")), 3);
     cJSON_Delete(json);
     assert_sentence(RUN("generate", "-m", HEAD_FIXTURES "/neo-labels", "--ids", "1"), 1, "tensor lm_head.weight is absent, and tie_word_embeddings is false");
