@@ -297,7 +297,7 @@ static void test_perplexity_windows(void **state)
     free(third.data);
 }
 
-// -------------------------------------------------------------------------- devices, bench, selftest
+// ------------------------------------------------------------------------------------ devices, bench
 
 static void test_devices(void **state)
 {
@@ -436,30 +436,6 @@ static void test_bench_profile(void **state)
     unsetenv("VKGPT_DISABLE");
 }
 
-static void test_selftest(void **state)
-{
-    (void)state;
-    const char *driver = getenv("VK_DRIVER_FILES");
-    if (driver && strstr(driver, "swiftshader")) skip(); // minutes, and test_gpu_kernels has the same results there
-    struct Output o = RUN("selftest", "-m", TALES, "--report", out_path);
-    assert_status(&o, 0);
-    assert_non_null(strstr(o.out, "pass"));
-    assert_null(strstr(o.out, "FAIL"));
-    output_free(&o);
-    static char report[1 << 20]; // hundreds of results
-    FILE *file = fopen(out_path, "rb");
-    assert_non_null(file);
-    assert_true(fread(report, 1, sizeof report - 1, file) > 0);
-    fclose(file);
-    cJSON *json = cJSON_Parse(report);
-    assert_non_null(json);
-    assert_int_equal((int)number_of(json, "failures"), 0);
-    assert_true(length_of(json, "results") > 0);
-    assert_int_equal(length_of(json, "bench"), 2);
-    assert_true(number_of(member(member(json, "device"), "limits"), "subgroup_size") > 0);
-    cJSON_Delete(json);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,7 +455,6 @@ int main(void)
         cmocka_unit_test(test_bench),
         cmocka_unit_test(test_bench_lists),
         cmocka_unit_test(test_bench_profile),
-        cmocka_unit_test_setup_teardown(test_selftest, make_names, drop_files),
     };
     return cmocka_run_group_tests_name("gpu_cli", tests, NULL, NULL);
 }
