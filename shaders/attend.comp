@@ -17,6 +17,7 @@ layout(binding = 3) readonly buffer V { uvec4 v_cache[]; };
 layout(binding = 4) writeonly buffer Parts { vec4 parts[]; };
 
 #define CHUNKS (HEAD_DIM / 8)
+#define AHEAD 8 // loads of keys or values before the first is used
 shared vec4 query[HEAD_DIM / 4];
 shared float weight[SPAN];
 shared vec4 partial[2 * SIZE];
@@ -39,10 +40,16 @@ void main()
     float maximum = uintBitsToFloat(0xff800000u);
     for (uint p = hidden + lane; p < count; p += SIZE) {
         float score = 0.0;
-        for (uint c = 0; c < CHUNKS; c++) {
-            vec4 low, high;
-            CACHE8(k_cache, cache + p, c, low, high)
-            score += dot(query[2 * c], low) + dot(query[2 * c + 1], high);
+        for (uint first = 0; first < CHUNKS; first += AHEAD) {
+            Eight keys[AHEAD];
+            [[unroll]] for (uint i = 0; i < AHEAD; i++) LOAD8(k_cache, cache + p, min(first + i, CHUNKS - 1), keys[i])
+            [[unroll]] for (uint i = 0; i < AHEAD; i++) {
+                uint c = first + i;
+                if (c >= CHUNKS) break;
+                vec4 low, high;
+                unpack_eight(keys[i], (cache + p) * CHUNKS + c, c, low, high);
+                score += dot(query[2 * c], low) + dot(query[2 * c + 1], high);
+            }
         }
         score *= a.scale;
         weight[p] = score;
@@ -61,11 +68,18 @@ void main()
     uint groups = SIZE / CHUNKS, group = lane / CHUNKS, c = lane % CHUNKS;
     vec4 low_sum = vec4(0.0), high_sum = vec4(0.0);
     if (group < groups) {
-        for (uint p = hidden + group; p < count; p += groups) {
-            vec4 low, high;
-            CACHE8(v_cache, cache + p, c, low, high)
-            low_sum += weight[p] * low;
-            high_sum += weight[p] * high;
+        for (uint first = hidden + group; first < count; first += AHEAD * groups) {
+            Eight values[AHEAD];
+            [[unroll]] for (uint i = 0; i < AHEAD; i++)
+                LOAD8(v_cache, cache + min(first + i * groups, count - 1), c, values[i])
+            [[unroll]] for (uint i = 0; i < AHEAD; i++) {
+                uint p = min(first + i * groups, count - 1);
+                float w = mix(0.0, weight[p], first + i * groups < count);
+                vec4 low, high;
+                unpack_eight(values[i], (cache + p) * CHUNKS + c, c, low, high);
+                low_sum += w * low;
+                high_sum += w * high;
+            }
         }
         partial[2 * lane] = low_sum;
         partial[2 * lane + 1] = high_sum;

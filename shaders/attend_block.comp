@@ -18,6 +18,7 @@ layout(binding = 3) readonly buffer V { uvec4 v_cache[]; };
 layout(binding = 4) writeonly buffer A { vec4 attention[]; }; // (rows, heads, head_dim)
 
 #define CHUNKS (HEAD_DIM / 8)
+#define AHEAD 4 // loads of values before the first is used
 #define MINUS_INFINITY uintBitsToFloat(0xff800000u)
 shared vec4 query[QUERIES][HEAD_DIM / 4];
 shared float weight[QUERIES][SIZE];
@@ -25,7 +26,7 @@ shared float maximum[QUERIES], sum[QUERIES], rescale[QUERIES];
 
 void main()
 {
-    uint head = gl_WorkGroupID.x, lane = gl_LocalInvocationID.x;
+    uint head = gl_WorkGroupID.x, lane = gl_LocalInvocationID.x, lanes = subgroup_lanes();
     uint first = gl_WorkGroupID.y * QUERIES;
     Row row = row_at(first, a.step_rows);
     if (!row.runs) return;
@@ -67,11 +68,11 @@ void main()
         // softmax: a query per subgroup. Where the window hides the whole tile, its maximum is not finite yet.
         for (uint t = gl_SubgroupID; t < queries; t += gl_NumSubgroups) {
             float best = maximum[t];
-            for (uint i = gl_SubgroupInvocationID; i < SIZE; i += subgroup_lanes()) best = max(best, weight[t][i]);
+            for (uint i = gl_SubgroupInvocationID; i < SIZE; i += lanes) best = max(best, weight[t][i]);
             best = subgroupMax(best);
             float base = best == MINUS_INFINITY ? 0.0 : best;
             float total = 0.0;
-            for (uint i = gl_SubgroupInvocationID; i < SIZE; i += subgroup_lanes()) {
+            for (uint i = gl_SubgroupInvocationID; i < SIZE; i += lanes) {
                 float e = exp(weight[t][i] - base);
                 weight[t][i] = e;
                 total += e;
@@ -92,13 +93,19 @@ void main()
                 low_sums[i] *= rescale[t];
                 high_sums[i] *= rescale[t];
             }
-            for (uint j = 0; j < count; j++) {
-                vec4 low, high;
-                CACHE8(v_cache, cache + (tile + j), c, low, high)
-                [[unroll]] for (uint i = 0; i < SHARES; i++) {
-                    float w = weight[min(group + i * groups, queries - 1)][j];
-                    low_sums[i] += w * low;
-                    high_sums[i] += w * high;
+            for (uint first_j = 0; first_j < count; first_j += AHEAD) {
+                Eight values[AHEAD];
+                [[unroll]] for (uint n = 0; n < AHEAD; n++)
+                    LOAD8(v_cache, cache + tile + min(first_j + n, count - 1), c, values[n])
+                [[unroll]] for (uint n = 0; n < AHEAD; n++) {
+                    uint j = first_j + n; // past the end every weight is 0
+                    vec4 low, high;
+                    unpack_eight(values[n], (cache + tile + min(j, count - 1)) * CHUNKS + c, c, low, high);
+                    [[unroll]] for (uint i = 0; i < SHARES; i++) {
+                        float w = weight[min(group + i * groups, queries - 1)][j];
+                        low_sums[i] += w * low;
+                        high_sums[i] += w * high;
+                    }
                 }
             }
         }

@@ -16,8 +16,8 @@ layout(constant_id = 2) const uint KV = KV_F16;
 
 shared vec2 reduce_scratch[SIZE];
 
-// Lanes in this subgroup. Not gl_SubgroupSize, which may be larger than what the driver runs.
-uint subgroup_lanes() { return SIZE / gl_NumSubgroups; }
+// Lanes in this subgroup, when all of them ask. Not gl_SubgroupSize, which may be larger than what the driver runs.
+uint subgroup_lanes() { return subgroupAdd(1u); }
 
 vec2 workgroup_sum(vec2 value)
 {

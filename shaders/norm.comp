@@ -4,6 +4,8 @@
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 
+layout(constant_id = 3) const uint WIDTH = 768; // padded
+
 layout(push_constant) uniform Push { NormArgs a; };
 
 layout(binding = 1) readonly buffer Vectors { vec4 vectors[]; };
@@ -19,5 +21,5 @@ void main()
     Row row = row_at(gl_WorkGroupID.y, a.step_rows);
     if (!row.runs) return;
     first = row.index * (a.stride / 4);
-    norm_row(first, a.stride / 4, a.dim, a.gain, a.bias, a.eps);
+    norm_row(first, a.dim, a.gain, a.bias, a.eps);
 }

@@ -1,30 +1,36 @@
 // Layer norm (Ba et al. 2016) of one row by one workgroup, from x into `normed`, which the includer defines as a
-// writable place of vec4: n = (x - mean) / sqrt(variance + eps) * gain + bias.
+// writable place of vec4: n = (x - mean) / sqrt(variance + eps) * gain + bias. The includer says the padded width, WIDTH.
 //
-// A second pass over the deviations: E[x*x] - mean*mean cancels in fp32. The same pass finds what rounding left in the
-// mean (a sum of 768 numbers near 1000 is off by 0.03) and takes it out. The padding of a row holds zeros, and zero
-// gains and biases, so it stays zero; only the second pass has to leave it out.
+// The row is held in registers, its loads in flight together. A second pass over the deviations: E[x*x] - mean*mean
+// cancels in fp32. The same pass finds what rounding left in the mean (a sum of 768 numbers near 1000 is off by 0.03) and
+// takes it out. The padding of a row holds zeros, and zero gains and biases, so it stays zero; only the second pass has to
+// leave it out.
 
-void norm_row(uint x_first, uint quads, uint dim, uint gain, uint bias, float eps)
+#define QUADS (WIDTH / 4)
+#define LANE_QUADS ((QUADS + SIZE - 1) / SIZE)
+
+void norm_row(uint x_first, uint dim, uint gain, uint bias, float eps)
 {
+    uint lane = gl_LocalInvocationID.x;
+    vec4 row[LANE_QUADS];
+    [[unroll]] for (uint i = 0; i < LANE_QUADS; i++) row[i] = x[x_first + min(i * SIZE + lane, QUADS - 1)];
     float sum = 0.0;
-    for (uint i = gl_LocalInvocationID.x; i < quads; i += SIZE) {
-        vec4 v = x[x_first + i];
-        normed(i) = v;
-        sum += sum4(v);
-    }
+    [[unroll]] for (uint i = 0; i < LANE_QUADS; i++) sum += mix(0.0, sum4(row[i]), i * SIZE + lane < QUADS);
     float mean = workgroup_sum(sum) / float(dim);
 
     vec2 sums = vec2(0.0); // of the deviations, and of their squares
-    for (uint i = gl_LocalInvocationID.x; i < quads; i += SIZE) {
-        vec4 d = normed(i) - mean;
-        uvec4 at = i * 4 + uvec4(0, 1, 2, 3);
-        d = mix(vec4(0.0), d, lessThan(at, uvec4(dim)));
+    [[unroll]] for (uint i = 0; i < LANE_QUADS; i++) {
+        row[i] -= mean;
+        uvec4 at = (i * SIZE + lane) * 4 + uvec4(0, 1, 2, 3);
+        vec4 d = mix(vec4(0.0), row[i], lessThan(at, uvec4(dim)));
         sums += vec2(sum4(d), sum4(d * d));
     }
     sums = workgroup_sum(sums) / float(dim);
     float scale = inversesqrt(sums.y - sums.x * sums.x + eps);
 
-    for (uint i = gl_LocalInvocationID.x; i < quads; i += SIZE)
-        normed(i) = ((normed(i) - mean) - sums.x) * scale * vectors[gain / 4 + i] + vectors[bias / 4 + i];
+    [[unroll]] for (uint i = 0; i < LANE_QUADS; i++) {
+        uint at = i * SIZE + lane;
+        if ((i + 1) * SIZE <= QUADS || at < QUADS)
+            normed(at) = (row[i] - sums.x) * scale * vectors[gain / 4 + at] + vectors[bias / 4 + at];
+    }
 }

@@ -6,7 +6,7 @@
 
 void stage(Row row)
 {
-    norm_row(row.index * (a.x_stride / 4), WIDTH / 4, a.dim, a.norm_gain, a.norm_bias, a.eps);
+    norm_row(row.index * (a.x_stride / 4), a.dim, a.norm_gain, a.norm_bias, a.eps);
     barrier();
 }
 #endif

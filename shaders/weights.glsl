@@ -42,14 +42,18 @@ vec4 block_quad(uint block, uint j)
     return nibbles4(weights[block][j / 2] >> 4 * (j % 2));
 }
 
-// Scale and minimum of 32 weights, the blocks of all rows counted on.
-vec2 block_scale(uint scales, uint block)
+// Scale and minimum of 32 weights, the blocks of all rows counted on: the word that they lie in, and what it says.
+uint scale_word(uint scales, uint block) { return weights_word(scales + (WEIGHTS == WEIGHTS_Q4_K ? block : block / 2)); }
+
+vec2 unpack_scale(uint word, uint block)
 {
-    if (WEIGHTS == WEIGHTS_Q4_K) return unpackHalf2x16(weights_word(scales + block));
-    vec2 two = unpackHalf2x16(weights_word(scales + block / 2));
+    vec2 two = unpackHalf2x16(word);
+    if (WEIGHTS == WEIGHTS_Q4_K) return two;
     float scale = (block & 1) == 0 ? two.x : two.y;
     return vec2(scale, 8.0 * scale);
 }
+
+vec2 block_scale(uint scales, uint block) { return unpack_scale(scale_word(scales, block), block); }
 
 // The sum of weight times x, from that of quant times x and that of x.
 float scaled(vec2 scale, float sum, float x_sum)

@@ -218,14 +218,20 @@ static bool all_staged(const struct Kernels *k)
     return true;
 }
 
+static int norm_get(const struct Making *making, const char *kernel, uint32_t size, const struct Pipeline **pipeline, vkgpt_error *err)
+{
+    uint32_t constants[4] = {size, 0, 0, making->shape->dim};
+    return pipeline_get(making->device, kernel, constants, 4, pipeline, err);
+}
+
 // A norm adds up in the order of its workgroup: where decode of one row may make it inside of a product, the norm before
 // a product, of several rows or because tuning found it quicker, has the size of that, for the same bits.
 static int norms_get(const struct Making *making, const char *kernel, struct Kernels *k, vkgpt_error *err)
 {
     bool alike = making->phase != PREFILL && stages_norm(making) && !all_staged(k);
     uint32_t size = alike ? built_in_size(making->device, 1) : ROW_KERNEL_SIZE;
-    int status = simple_get(making->device, kernel, ROW_KERNEL_SIZE, 0, &k->norm, err);
-    return status ? status : simple_get(making->device, kernel, size, 0, &k->norm_input, err);
+    int status = norm_get(making, kernel, ROW_KERNEL_SIZE, &k->norm, err);
+    return status ? status : norm_get(making, kernel, size, &k->norm_input, err);
 }
 
 int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *k, vkgpt_error *err)

@@ -254,6 +254,8 @@ static void describe(VkPhysicalDevice physical, vkgpt_device_info *info)
             info->subgroup_min = sizes.minSubgroupSize;
             info->subgroup_max = sizes.maxSubgroupSize;
         }
+        // AMD's RDNA runs 32 lanes at a time and 64 in two goes, more than short rows in small formats have loads for
+        if (info->vendor_id == 0x1002 && info->subgroup_size_control && info->subgroup_min == 32) info->subgroup_size = 32;
         info->subgroup_shuffle =
             (v11.subgroupSupportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) && !disabled("shuffle");
         info->max_allocation = v11.maxMemoryAllocationSize;
