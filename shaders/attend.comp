@@ -8,6 +8,7 @@
 
 layout(constant_id = 3) const uint HEAD_DIM = 64; // padded
 layout(constant_id = 4) const uint SPAN = 64;     // positions in a range
+layout(constant_id = 5) const uint AHEAD = 8;     // loads of keys or values under way before the first is used
 
 layout(push_constant) uniform Push { AttendArgs a; };
 
@@ -16,8 +17,9 @@ layout(binding = 2) readonly buffer K { uvec4 k_cache[]; }; // [sequence][head][
 layout(binding = 3) readonly buffer V { uvec4 v_cache[]; };
 layout(binding = 4) writeonly buffer Parts { vec4 parts[]; };
 
-#define CHUNKS (HEAD_DIM / 8)
-#define AHEAD 8 // loads of keys or values before the first is used
+const uint CHUNKS = HEAD_DIM / 8;
+const uint KEY_ROUNDS = (CHUNKS + AHEAD - 1) / AHEAD;
+const uint KEYS_AHEAD = (CHUNKS + KEY_ROUNDS - 1) / KEY_ROUNDS; // dealt evenly
 shared vec4 query[HEAD_DIM / 4];
 shared float weight[SPAN];
 shared vec4 partial[2 * SIZE];
@@ -40,10 +42,10 @@ void main()
     float maximum = uintBitsToFloat(0xff800000u);
     for (uint p = hidden + lane; p < count; p += SIZE) {
         float score = 0.0;
-        for (uint first = 0; first < CHUNKS; first += AHEAD) {
-            Eight keys[AHEAD];
-            [[unroll]] for (uint i = 0; i < AHEAD; i++) LOAD8(k_cache, cache + p, min(first + i, CHUNKS - 1), keys[i])
-            [[unroll]] for (uint i = 0; i < AHEAD; i++) {
+        for (uint first = 0; first < CHUNKS; first += KEYS_AHEAD) {
+            Eight keys[KEYS_AHEAD];
+            [[unroll]] for (uint i = 0; i < KEYS_AHEAD; i++) LOAD8(k_cache, cache + p, min(first + i, CHUNKS - 1), keys[i])
+            [[unroll]] for (uint i = 0; i < KEYS_AHEAD; i++) {
                 uint c = first + i;
                 if (c >= CHUNKS) break;
                 vec4 low, high;

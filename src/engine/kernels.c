@@ -11,8 +11,8 @@ struct ProductConstants {
     struct MatrixShape matrix; // COOPMAT alone has these
 };
 
-struct AttendConstants { // attend: span; attend_block: queries, shares
-    uint32_t size, weights, kv, head_dim, span_or_queries, shares;
+struct AttendConstants { // attend: span, ahead; attend_block: queries, shares
+    uint32_t size, weights, kv, head_dim, span_or_queries, ahead_or_shares;
 };
 
 #define COUNT(type) (sizeof(type) / sizeof(uint32_t))
@@ -21,6 +21,7 @@ static const uint32_t ROW_KERNEL_SIZE = 128;  // embed, norm, merge, attend
 static const uint32_t SAMPLE_SIZE = 256;
 static const uint32_t CACHE_SIZE = 32;
 static const uint32_t COOPMAT_SIZE = 128;
+static const uint32_t LOADS_AHEAD = 8; // of attend; a software driver waits for each anyway
 
 // Whether a product makes its own input, merged attention or a norm, in shared memory. On a software driver a wide norm
 // does not pay: a dispatch more costs 0.1 ms, but the products of 124M compile in a fifth of the time without it (50
@@ -180,9 +181,10 @@ static int cache_get(vkgpt_device *device, const struct Shape *shape, const char
 
 static int attend_get(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
 {
-    struct AttendConstants c = {.size = ROW_KERNEL_SIZE, .kv = shape->kv, .head_dim = shape->head_dim, .span_or_queries = shape->span};
+    struct AttendConstants c = {.size = ROW_KERNEL_SIZE, .kv = shape->kv, .head_dim = shape->head_dim, .span_or_queries = shape->span,
+                                .ahead_or_shares = device->lanes ? 1 : LOADS_AHEAD};
     k->span = shape->span;
-    return pipeline_get(device, "attend", (uint32_t *)&c, 5, &k->attend, err);
+    return pipeline_get(device, "attend", (uint32_t *)&c, COUNT(c), &k->attend, err);
 }
 
 static int attend_block_get(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
@@ -197,7 +199,7 @@ static int attend_block_get(vkgpt_device *device, const struct Shape *shape, str
     uint32_t per_query = shape->head_dim * 4 + c.size * 4 + 12;
     while (c.span_or_queries > 1 && c.span_or_queries * per_query + c.size * 8 > device->info.shared_bytes) c.span_or_queries /= 2;
     uint32_t groups = c.size / (shape->head_dim / 8);
-    c.shares = (c.span_or_queries + groups - 1) / groups;
+    c.ahead_or_shares = (c.span_or_queries + groups - 1) / groups;
     k->block_queries = c.span_or_queries;
     return pipeline_get(device, "attend_block", (uint32_t *)&c, COUNT(c), &k->attend, err);
 }
