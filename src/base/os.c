@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -337,16 +338,23 @@ unsigned os_cores(void)
     return n > 0 ? (unsigned)n : 1;
 }
 
+// Without /proc, as in a bare container: less than there is, since what caches hold is not counted.
+static uint64_t unused_memory(void)
+{
+    struct sysinfo info;
+    return sysinfo(&info) ? 0 : ((uint64_t)info.freeram + info.bufferram) * info.mem_unit;
+}
+
 uint64_t os_free_memory(void)
 {
     FILE *f = fopen("/proc/meminfo", "re");
-    if (!f) return 0;
+    if (!f) return unused_memory();
     char line[256];
     unsigned long long kib = 0;
     while (fgets(line, sizeof line, f))
         if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
     fclose(f);
-    return (uint64_t)kib * 1024;
+    return kib ? (uint64_t)kib * 1024 : unused_memory();
 }
 
 bool os_is_terminal(int fd)
