@@ -1,5 +1,5 @@
 // PREFILL COOPMAT: y = W x + b by the device's own products of small matrices (VK_KHR_cooperative_matrix): halves times
-// halves, added up in fp32. What a kernel's inputs are rounded to is the price: results are within 2e-2 of fp32's.
+// halves, added up in fp32. The price is that x is rounded, and W in a small format too: docs/results/coopmat.md.
 //
 // A workgroup makes TILE rows by TILE outputs, DEPTH of the width at a time, which its lanes fetch into shared memory as
 // halves. Each of its subgroups makes DOWN by ACROSS matrices of MATRIX_M rows by MATRIX_N outputs.
@@ -78,12 +78,12 @@ void put(Piece p)
 #define Sum coopmat<float, gl_ScopeSubgroup, MATRIX_M, MATRIX_N, gl_MatrixUseAccumulator>
 Sum sums[DOWN * ACROSS];
 
-void multiply(uint row, uint out_)
+void multiply(uint row, uint column)
 {
     [[unroll]] for (uint d = 0; d < DEPTH; d += MATRIX_K) {
         coopmat<float16_t, gl_ScopeSubgroup, MATRIX_K, MATRIX_N, gl_MatrixUseB> w[ACROSS];
         [[unroll]] for (uint j = 0; j < ACROSS; j++)
-            coopMatLoad(w[j], w_tile, (out_ + j * MATRIX_N) * STRIDE + d / 8, STRIDE, gl_CooperativeMatrixLayoutColumnMajor);
+            coopMatLoad(w[j], w_tile, (column + j * MATRIX_N) * STRIDE + d / 8, STRIDE, gl_CooperativeMatrixLayoutColumnMajor);
         [[unroll]] for (uint i = 0; i < DOWN; i++) {
             coopmat<float16_t, gl_ScopeSubgroup, MATRIX_M, MATRIX_K, gl_MatrixUseA> xs;
             coopMatLoad(xs, x_tile, (row + i * MATRIX_M) * STRIDE + d / 8, STRIDE, gl_CooperativeMatrixLayoutRowMajor);
@@ -93,11 +93,11 @@ void multiply(uint row, uint out_)
 }
 
 // The MATRIX_M by MATRIX_N results of a subgroup, from shared memory.
-void store_made(uint row, uint out_)
+void store_made(uint row, uint column)
 {
     for (uint i = gl_SubgroupInvocationID; i < MATRIX_M * MATRIX_N / 2; i += SUBGROUP) {
         Row r = row_at(row + 2 * i / MATRIX_N, a.step_rows);
-        uint o = out_ + 2 * i % MATRIX_N, at = gl_SubgroupID * MATRIX_M * MATRIX_N + 2 * i;
+        uint o = column + 2 * i % MATRIX_N, at = gl_SubgroupID * MATRIX_M * MATRIX_N + 2 * i;
         if (r.runs && o < a.count) store(r, a.first + o, vec2(made[at], made[at + 1]) + bias2(a.first + o));
     }
 }
@@ -108,7 +108,7 @@ void product()
     if (!any_runs(first_row, TILE, a.step_rows)) return;
 
     uint row = gl_SubgroupID / (TILE / MATRIX_N / ACROSS) * DOWN * MATRIX_M; // of the tile, from which on the subgroup's matrices stand
-    uint out_ = gl_SubgroupID % (TILE / MATRIX_N / ACROSS) * ACROSS * MATRIX_N;
+    uint column = gl_SubgroupID % (TILE / MATRIX_N / ACROSS) * ACROSS * MATRIX_N;
     [[unroll]] for (uint i = 0; i < DOWN * ACROSS; i++) sums[i] = Sum(0.0);
 
     Piece pieces[PIECES];
@@ -121,7 +121,7 @@ void product()
         [[unroll]] for (uint i = 0; i < PIECES; i++) put(pieces[i]);
         barrier();
         [[unroll]] for (uint i = 0; i < PIECES; i++) fetch(pieces[i], k + DEPTH); // on their way while these are multiplied
-        multiply(row, out_);
+        multiply(row, column);
     }
 
     [[unroll]] for (uint i = 0; i < DOWN; i++)
@@ -129,6 +129,6 @@ void product()
             subgroupBarrier();
             coopMatStore(sums[i * ACROSS + j], made, gl_SubgroupID * MATRIX_M * MATRIX_N, MATRIX_N, gl_CooperativeMatrixLayoutRowMajor);
             subgroupBarrier();
-            store_made(first_row + row + i * MATRIX_M, first_out + out_ + j * MATRIX_N);
+            store_made(first_row + row + i * MATRIX_M, first_out + column + j * MATRIX_N);
         }
 }
