@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "model_files.h"
+#include "program.h"
 
 #include <cmocka.h>
 
@@ -30,17 +31,10 @@ cJSON *head_fixture_expected(const char *name)
     return json;
 }
 
-const cJSON *head_member(const cJSON *json, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
-    if (!item) fail_msg("no member %s", name);
-    return item;
-}
-
 int head_int(const cJSON *json, const char *name)
 {
-    assert_true(cJSON_IsNumber(head_member(json, name)));
-    return head_member(json, name)->valueint;
+    assert_true(cJSON_IsNumber(json_member(json, name)));
+    return json_member(json, name)->valueint;
 }
 
 size_t head_ids(const cJSON *list, uint32_t ids[HEAD_MAX_IDS])

@@ -20,7 +20,6 @@ const char *head_fixture_name(size_t index); // NULL past the last
 void head_fixture_dir(const char *name, char *dir, size_t size);
 cJSON *head_fixture_expected(const char *name); // free with cJSON_Delete
 
-const cJSON *head_member(const cJSON *json, const char *name);
 int head_int(const cJSON *json, const char *name);
 size_t head_ids(const cJSON *list, uint32_t ids[HEAD_MAX_IDS]);
 size_t head_numbers(const cJSON *list, double numbers[HEAD_MAX_NUMBERS]);

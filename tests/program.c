@@ -111,6 +111,13 @@ cJSON *output_json(struct Output output)
     return json;
 }
 
+const cJSON *json_member(const cJSON *json, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
+    if (!item) fail_msg("no member %s", name);
+    return item;
+}
+
 void assert_sentence(struct Output output, int status, const char *part)
 {
     assert_status(&output, status);

@@ -24,6 +24,8 @@ void output_free(struct Output *output);
 void assert_status(const struct Output *output, int status);
 // What a run that succeeded wrote to stdout, which has to be JSON; frees the output. Free with cJSON_Delete.
 cJSON *output_json(struct Output output);
+// Fails the test where there is none.
+const cJSON *json_member(const cJSON *json, const char *name);
 // That the run failed with exactly one sentence, which contains `part`; frees the output.
 void assert_sentence(struct Output output, int status, const char *part);
 

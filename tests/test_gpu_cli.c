@@ -38,30 +38,23 @@ static int drop_files(void **state)
 
 // ------------------------------------------------------------------------------------------------- JSON
 
-static const cJSON *member(const cJSON *json, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
-    if (!item) fail_msg("no member %s", name);
-    return item;
-}
-
 static const char *text_of(const cJSON *json, const char *name)
 {
-    const char *text = cJSON_GetStringValue(member(json, name));
+    const char *text = cJSON_GetStringValue(json_member(json, name));
     assert_non_null(text);
     return text;
 }
 
 static double number_of(const cJSON *json, const char *name)
 {
-    assert_true(cJSON_IsNumber(member(json, name)));
-    return member(json, name)->valuedouble;
+    assert_true(cJSON_IsNumber(json_member(json, name)));
+    return json_member(json, name)->valuedouble;
 }
 
 static int length_of(const cJSON *json, const char *name)
 {
-    assert_true(cJSON_IsArray(member(json, name)));
-    return cJSON_GetArraySize(member(json, name));
+    assert_true(cJSON_IsArray(json_member(json, name)));
+    return cJSON_GetArraySize(json_member(json, name));
 }
 
 static void assert_same(struct Output a, struct Output b)
@@ -111,7 +104,7 @@ static void test_json(void **state)
     assert_string_equal(text_of(json, "stop"), "length");
     assert_int_equal(length_of(json, "ids"), 16);
     assert_true(length_of(json, "prompt_ids") > 0);
-    const cJSON *timings = member(json, "timings");
+    const cJSON *timings = json_member(json, "timings");
     assert_true(number_of(timings, "load_s") > 0);
     assert_true(number_of(timings, "decode_tokens_per_s") > 0);
     cJSON_Delete(json);
@@ -175,7 +168,7 @@ static void test_empty_prompt(void **state)
     (void)state;
     cJSON *json = output_json(GENERATE("--temp", "0", "-n", "4", "--json"));
     assert_int_equal(length_of(json, "prompt_ids"), 1);
-    assert_int_equal(cJSON_GetArrayItem(member(json, "prompt_ids"), 0)->valueint, 4095); // the model's bos
+    assert_int_equal(cJSON_GetArrayItem(json_member(json, "prompt_ids"), 0)->valueint, 4095); // the model's bos
     cJSON_Delete(json);
     assert_same(GENERATE("--temp", "0", "-n", "4"), GENERATE("-p", "", "--temp", "0", "-n", "4"));
     assert_sentence(GENERATE("--ids", "1,4096"), 1, "id 4096 is outside the vocabulary of 4096");
@@ -246,7 +239,7 @@ static void test_logits(void **state)
     assert_memory_equal(last.data, all.data + 4 * all.columns, all.columns * sizeof *all.data);
 
     cJSON *json = output_json(GENERATE("--ids", "71,72,500,33,1000", "--temp", "0", "-n", "1", "--ignore-eos", "--json"));
-    assert_int_equal(cJSON_GetArrayItem(member(json, "ids"), 0)->valueint, argmax(last.data, last.columns));
+    assert_int_equal(cJSON_GetArrayItem(json_member(json, "ids"), 0)->valueint, argmax(last.data, last.columns));
     cJSON_Delete(json);
     free(all.data);
     free(last.data);
@@ -304,8 +297,8 @@ static void test_devices(void **state)
     (void)state;
     cJSON *json = output_json(RUN("devices", "--json"));
     assert_true(length_of(json, "devices") >= 1);
-    const cJSON *first = cJSON_GetArrayItem(member(json, "devices"), 0);
-    assert_true(cJSON_IsTrue(member(first, "usable")));
+    const cJSON *first = cJSON_GetArrayItem(json_member(json, "devices"), 0);
+    assert_true(cJSON_IsTrue(json_member(first, "usable")));
     assert_int_equal((int)number_of(first, "index"), 0);
     char name[256];
     snprintf(name, sizeof name, "%s", text_of(first, "name"));
@@ -410,7 +403,7 @@ static void test_bench_profile(void **state)
     (void)state;
     cJSON *json = output_json(RUN("bench", "-m", TALES, "-p", "4", "-n", "3", "-r", "1", "--profile", "-o", "json"));
     for (int i = 0; i < 2; i++) {
-        const cJSON *profile = member(cJSON_GetArrayItem(json, i), "profile"), *kernels = member(profile, "kernels"), *kernel;
+        const cJSON *profile = json_member(cJSON_GetArrayItem(json, i), "profile"), *kernels = json_member(profile, "kernels"), *kernel;
         double share = 0, us = 0;
         cJSON_ArrayForEach(kernel, kernels) {
             share += number_of(kernel, "share_of_time");

@@ -26,15 +26,8 @@ static const char *in_dir(const char *name)
     return path;
 }
 
-static const cJSON *member(const cJSON *json, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
-    if (!item) fail_msg("no member %s", name);
-    return item;
-}
-
-static double number_of(const cJSON *json, const char *name) { return cJSON_GetNumberValue(member(json, name)); }
-static const cJSON *continuation(const cJSON *json, int i) { return cJSON_GetArrayItem(member(json, "continuations"), i); }
+static double number_of(const cJSON *json, const char *name) { return cJSON_GetNumberValue(json_member(json, name)); }
+static const cJSON *continuation(const cJSON *json, int i) { return cJSON_GetArrayItem(json_member(json, "continuations"), i); }
 
 // ------------------------------------------------------------------------------------------------------ score
 
@@ -62,9 +55,9 @@ static void check_by_logits(const cJSON *json)
     assert_status(&o, 0);
     output_free(&o);
     struct Bytes npy = file_read(test_dir, "logits.npy");
-    int back = cJSON_GetArraySize(member(continuation(json, 0), "ids")); // tokens of " stone table in the wood"
+    int back = cJSON_GetArraySize(json_member(continuation(json, 0), "ids")); // tokens of " stone table in the wood"
     for (int i = 0; i < 2; i++)
-        assert_float_equal(number_of(continuation(json, i), "logprob"), by_logits(&npy, member(continuation(json, i), "ids"), back), 1e-4);
+        assert_float_equal(number_of(continuation(json, i), "logprob"), by_logits(&npy, json_member(continuation(json, i), "ids"), back), 1e-4);
     bytes_free(&npy);
 }
 
@@ -73,15 +66,15 @@ static void test_score(void **state)
     (void)state;
     cJSON *json = output_json(SCORE("-p", "Once upon a", "--continuation", " stone table in the wood", "--continuation", " time"));
     assert_int_equal((int)number_of(json, "best"), 1);
-    assert_true(cJSON_IsTrue(member(continuation(json, 1), "greedy")));
-    assert_true(cJSON_IsFalse(member(continuation(json, 0), "greedy")));
+    assert_true(cJSON_IsTrue(json_member(continuation(json, 1), "greedy")));
+    assert_true(cJSON_IsFalse(json_member(continuation(json, 0), "greedy")));
     check_by_logits(json);
 
     // the other order, the blank in the context, the context from a file
     file_write(test_dir, "context.txt", "Once upon a ", 12);
     cJSON *other = output_json(SCORE("-f", in_dir("context.txt"), "--continuation", "time", "--continuation", "stone table in the wood"));
     for (int i = 0; i < 2; i++) {
-        assert_true(cJSON_Compare(member(continuation(json, i), "ids"), member(continuation(other, 1 - i), "ids"), true));
+        assert_true(cJSON_Compare(json_member(continuation(json, i), "ids"), json_member(continuation(other, 1 - i), "ids"), true));
         assert_float_equal(number_of(continuation(json, i), "logprob"), number_of(continuation(other, 1 - i), "logprob"), 1e-4);
     }
     assert_int_equal((int)number_of(other, "best"), 0);
@@ -96,7 +89,7 @@ static void test_normalize(void **state)
     cJSON *json = output_json(SCORE("-p", "Once upon a", "--continuation", " time there was a king", "--continuation", " day", "--normalize", "tokens"));
     for (int i = 0; i < 2; i++) {
         const cJSON *c = continuation(json, i);
-        assert_float_equal(number_of(c, "score"), number_of(c, "logprob") / cJSON_GetArraySize(member(c, "ids")), 1e-9);
+        assert_float_equal(number_of(c, "score"), number_of(c, "logprob") / cJSON_GetArraySize(json_member(c, "ids")), 1e-9);
     }
     assert_true(number_of(continuation(json, 1), "logprob") > number_of(continuation(json, 0), "logprob"));
     assert_int_equal((int)number_of(json, "best"), 0);
@@ -131,8 +124,8 @@ static cJSON *few_shot(const char *shots, const char *measure)
     return output_json(RUN("few-shot", "-m", TALES, EXACT, "--task", task, "--shots", shots, "--measure", measure, "-n", "8", "--plot", plot, "--json"));
 }
 
-static const cJSON *point(const cJSON *json, int i) { return cJSON_GetArrayItem(member(json, "curve"), i); }
-static double measured(const cJSON *json, int i, const char *measure) { return number_of(member(member(point(json, i), "measures"), measure), "value"); }
+static const cJSON *point(const cJSON *json, int i) { return cJSON_GetArrayItem(json_member(json, "curve"), i); }
+static double measured(const cJSON *json, int i, const char *measure) { return number_of(json_member(json_member(point(json, i), "measures"), measure), "value"); }
 
 static void add_item(struct Bytes *text, const char *context, const char *completion)
 {
@@ -164,7 +157,7 @@ static void test_written(void **state)
     file_write(test_dir, "task.jsonl", text.data, text.count);
     bytes_free(&text);
     cJSON *json = few_shot("0,1", "exact");
-    assert_int_equal(cJSON_GetArraySize(member(json, "curve")), 2);
+    assert_int_equal(cJSON_GetArraySize(json_member(json, "curve")), 2);
     assert_float_equal(number_of(point(json, 0), "accuracy"), 2.0 / 3, 1e-9);
     assert_float_equal(measured(json, 0, "f1"), 2.0 / 3, 1e-9);
     assert_true(number_of(point(json, 0), "low") > 0.2 && number_of(point(json, 0), "high") < 1);
@@ -195,13 +188,13 @@ static void test_chosen(void **state)
     double all[3], each[3], gain[3];
     for (int i = 0; i < 3; i++) {
         all[i] = number_of(continuation(behind, i), "logprob");
-        each[i] = all[i] / cJSON_GetArraySize(member(continuation(behind, i), "ids"));
+        each[i] = all[i] / cJSON_GetArraySize(json_member(continuation(behind, i), "ids"));
         gain[i] = all[i] - number_of(continuation(bare, i), "logprob");
     }
     assert_true(all[TIME] > all[DAY] && all[DAY] > all[KING]);
     assert_true(each[KING] > each[DAY] && each[TIME] > each[KING]);
     assert_true(gain[TIME] > gain[DAY] && gain[KING] > gain[TIME]);
-    assert_string_equal(cJSON_GetStringValue(member(json, "measure")), "choice");
+    assert_string_equal(cJSON_GetStringValue(json_member(json, "measure")), "choice");
     assert_float_equal(number_of(point(json, 0), "accuracy"), 2.0 / 3, 1e-9);
     assert_float_equal(measured(json, 0, "per-token"), 1, 1e-9);
     assert_float_equal(measured(json, 0, "unconditional"), 2.0 / 3, 1e-9);

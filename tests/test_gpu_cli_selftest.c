@@ -14,13 +14,6 @@
 
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
 
-static const cJSON *member(const cJSON *json, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
-    if (!item) fail_msg("no member %s", name);
-    return item;
-}
-
 static cJSON *read_report(const char *path)
 {
     static char report[1 << 20]; // hundreds of results
@@ -47,10 +40,10 @@ static void test_selftest(void **state)
     assert_null(strstr(o.out, "FAIL"));
     output_free(&o);
     cJSON *json = read_report(path);
-    assert_int_equal(cJSON_GetNumberValue(member(json, "failures")), 0);
-    assert_true(cJSON_GetArraySize(member(json, "results")) > 0);
-    assert_int_equal(cJSON_GetArraySize(member(json, "bench")), 2);
-    assert_true(cJSON_GetNumberValue(member(member(member(json, "device"), "limits"), "subgroup_size")) > 0);
+    assert_int_equal(cJSON_GetNumberValue(json_member(json, "failures")), 0);
+    assert_true(cJSON_GetArraySize(json_member(json, "results")) > 0);
+    assert_int_equal(cJSON_GetArraySize(json_member(json, "bench")), 2);
+    assert_true(cJSON_GetNumberValue(json_member(json_member(json_member(json, "device"), "limits"), "subgroup_size")) > 0);
     cJSON_Delete(json);
 }
 

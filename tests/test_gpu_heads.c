@@ -8,6 +8,7 @@
 
 #include "compare.h"
 #include "head_fixture.h"
+#include "program.h"
 
 struct Opened {
     const char *name;
@@ -72,13 +73,13 @@ static void read_sequence(const struct Opened *o, int i, float *hidden)
     vkgpt_error err;
     uint32_t ids[HEAD_MAX_IDS];
     float state[HEAD_MAX_NUMBERS];
-    const cJSON *sequence = cJSON_GetArrayItem(head_member(o->expected, "sequences"), i);
-    size_t count = head_ids(head_member(sequence, "ids"), ids), position = vkgpt_head_position(o->head, ids, count);
+    const cJSON *sequence = cJSON_GetArrayItem(json_member(o->expected, "sequences"), i);
+    size_t count = head_ids(json_member(sequence, "ids"), ids), position = vkgpt_head_position(o->head, ids, count);
     assert_int_equal(position, head_int(sequence, "position"));
     CHECK(vkgpt_session_rewind(o->session, 0, &err));
     CHECK(vkgpt_hidden(o->session, ids, count, &position, 1, state, &err));
     assert_int_equal(vkgpt_session_position(o->session), count);
-    hidden_equals(o, state, head_member(sequence, "hidden"), "hidden state of sequence", i);
+    hidden_equals(o, state, json_member(sequence, "hidden"), "hidden state of sequence", i);
     for (uint32_t d = 0; d < o->info->hidden; d++) hidden[d] += state[d];
 }
 
@@ -86,7 +87,7 @@ static void scores_equal(const struct Opened *o, const double *got, size_t count
 {
     double want[HEAD_MAX_NUMBERS];
     size_t best = 0;
-    assert_int_equal(head_numbers(head_member(want_of, "scores"), want), count);
+    assert_int_equal(head_numbers(json_member(want_of, "scores"), want), count);
     assert_within(difference_f64(got, want, count), HEAD_BOUND, "%s: scores of %s", o->name, task);
     for (size_t i = 1; i < count; i++) best = got[i] > got[best] ? i : best;
     assert_int_equal(best, head_int(want_of, "best"));
@@ -102,7 +103,7 @@ static size_t labels_agree(const struct Opened *o, const char *task)
         double scores[HEAD_MAX_NUMBERS];
         float hidden[HEAD_MAX_NUMBERS] = {0};
         const cJSON *place;
-        cJSON_ArrayForEach(place, head_member(one, "sequences")) read_sequence(o, place->valueint, hidden);
+        cJSON_ArrayForEach(place, json_member(one, "sequences")) read_sequence(o, place->valueint, hidden);
         CHECK(vkgpt_head_scores(o->head, hidden, scores, &err));
         scores_equal(o, scores, o->info->scores, one, task);
         cases++;
@@ -119,7 +120,7 @@ static size_t choices_agree(const struct Opened *o)
         double scores[HEAD_MAX_NUMBERS];
         size_t count = 0;
         const cJSON *place;
-        cJSON_ArrayForEach(place, head_member(one, "sequences")) {
+        cJSON_ArrayForEach(place, json_member(one, "sequences")) {
             float hidden[HEAD_MAX_NUMBERS] = {0};
             read_sequence(o, place->valueint, hidden);
             CHECK(vkgpt_head_scores(o->head, hidden, &scores[count++], &err));
@@ -147,8 +148,8 @@ static void rows_agree(const struct Opened *o)
     vkgpt_error err;
     uint32_t ids[HEAD_MAX_IDS];
     size_t few[HEAD_MAX_NUMBERS], all[HEAD_MAX_IDS], picked = 0;
-    const cJSON *sequences = head_member(o->expected, "sequences"), *rows = head_member(o->expected, "rows"), *row;
-    size_t count = head_ids(head_member(cJSON_GetArrayItem(sequences, cJSON_GetArraySize(sequences) - 1), "ids"), ids), dim = o->info->hidden;
+    const cJSON *sequences = json_member(o->expected, "sequences"), *rows = json_member(o->expected, "rows"), *row;
+    size_t count = head_ids(json_member(cJSON_GetArrayItem(sequences, cJSON_GetArraySize(sequences) - 1), "ids"), ids), dim = o->info->hidden;
     for (size_t i = 0; i < count; i++) all[i] = i;
     cJSON_ArrayForEach(row, rows) few[picked++] = (size_t)head_int(row, "row");
 
@@ -158,7 +159,7 @@ static void rows_agree(const struct Opened *o)
     CHECK(vkgpt_session_rewind(o->session, 0, &err));
     CHECK(vkgpt_hidden(o->session, ids, count, all, count, every, &err));
     for (size_t i = 0; i < picked; i++) {
-        hidden_equals(o, some + i * dim, head_member(cJSON_GetArrayItem(rows, (int)i), "hidden"), "hidden state of token", (int)few[i]);
+        hidden_equals(o, some + i * dim, json_member(cJSON_GetArrayItem(rows, (int)i), "hidden"), "hidden state of token", (int)few[i]);
         assert_memory_equal(some + i * dim, every + few[i] * dim, dim * sizeof *some); // the bits depend on no block
     }
 

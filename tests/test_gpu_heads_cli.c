@@ -36,7 +36,7 @@ static cJSON *run_text(const char *dir, const cJSON *text)
     const char *arguments[24] = {NULL};
     size_t count = 0;
     const cJSON *argument;
-    cJSON_ArrayForEach(argument, head_member(text, "arguments")) arguments[count++] = cJSON_GetStringValue(argument);
+    cJSON_ArrayForEach(argument, json_member(text, "arguments")) arguments[count++] = cJSON_GetStringValue(argument);
     const char *const more[] = {"-m", dir, WIDE, "--json"};
     memcpy(arguments + count, more, sizeof more);
     return output_json(program_run(NULL, 0, arguments));
@@ -44,32 +44,32 @@ static cJSON *run_text(const char *dir, const cJSON *text)
 
 static void check_scores(const cJSON *rows, const cJSON *text)
 {
-    const cJSON *want = head_member(text, "scores");
+    const cJSON *want = json_member(text, "scores");
     assert_int_equal(cJSON_GetArraySize(rows), cJSON_GetArraySize(want));
     for (int i = 0; i < cJSON_GetArraySize(want); i++)
-        assert_near(head_member(cJSON_GetArrayItem(rows, i), "score")->valuedouble, cJSON_GetArrayItem(want, i)->valuedouble, "a score");
+        assert_near(json_member(cJSON_GetArrayItem(rows, i), "score")->valuedouble, cJSON_GetArrayItem(want, i)->valuedouble, "a score");
 }
 
 static void check_labels(const cJSON *json, const cJSON *text, const cJSON *labels)
 {
-    const cJSON *rows = head_member(json, "labels"), *best = cJSON_GetArrayItem(rows, head_int(text, "best"));
-    assert_ids(head_member(json, "sequences"), head_member(text, "ids"));
+    const cJSON *rows = json_member(json, "labels"), *best = cJSON_GetArrayItem(rows, head_int(text, "best"));
+    assert_ids(json_member(json, "sequences"), json_member(text, "ids"));
     check_scores(rows, text);
     for (int i = 0; i < cJSON_GetArraySize(rows); i++)
-        assert_string_equal(head_member(cJSON_GetArrayItem(rows, i), "label")->valuestring, cJSON_GetArrayItem(labels, i)->valuestring);
-    assert_string_equal(head_member(json, "label")->valuestring, head_member(best, "label")->valuestring);
+        assert_string_equal(json_member(cJSON_GetArrayItem(rows, i), "label")->valuestring, cJSON_GetArrayItem(labels, i)->valuestring);
+    assert_string_equal(json_member(json, "label")->valuestring, json_member(best, "label")->valuestring);
 }
 
 static void check_answers(const cJSON *json, const cJSON *text)
 {
-    const cJSON *rows = head_member(json, "answers"), *row;
+    const cJSON *rows = json_member(json, "answers"), *row;
     int i = 0;
     double sum = 0;
     check_scores(rows, text);
     assert_int_equal(head_int(json, "best"), head_int(text, "best"));
     cJSON_ArrayForEach(row, rows) {
-        assert_ids(head_member(row, "ids"), cJSON_GetArrayItem(head_member(text, "ids"), i++));
-        sum += head_member(row, "probability")->valuedouble;
+        assert_ids(json_member(row, "ids"), cJSON_GetArrayItem(json_member(text, "ids"), i++));
+        sum += json_member(row, "probability")->valuedouble;
     }
     assert_near(sum, 1, "the sum of the probabilities");
 }
@@ -86,7 +86,7 @@ static void test_fixtures(void **state)
         cJSON_ArrayForEach(text, cJSON_GetObjectItem(expected, "text")) {
             cJSON *json = run_text(dir, text);
             if (cJSON_GetObjectItem(json, "answers")) check_answers(json, text);
-            else check_labels(json, text, head_member(expected, "labels"));
+            else check_labels(json, text, json_member(expected, "labels"));
             cJSON_Delete(json);
             runs++;
         }
@@ -105,7 +105,7 @@ static cJSON *classify(const char *dir, const char *ids)
     return rows;
 }
 
-static double of(const cJSON *rows, int i, const char *name) { return head_member(cJSON_GetArrayItem(rows, i), name)->valuedouble; }
+static double of(const cJSON *rows, int i, const char *name) { return json_member(cJSON_GetArrayItem(rows, i), name)->valuedouble; }
 
 static void test_probabilities(void **state)
 {
@@ -114,7 +114,7 @@ static void test_probabilities(void **state)
     double a = exp(of(one_of, 0, "score")), b = exp(of(one_of, 1, "score"));
     assert_near(of(one_of, 0, "probability"), a / (a + b), "a softmax");
     assert_near(of(one_of, 1, "probability"), b / (a + b), "a softmax");
-    assert_true(cJSON_IsNull(head_member(cJSON_GetArrayItem(number, 0), "probability")));
+    assert_true(cJSON_IsNull(json_member(cJSON_GetArrayItem(number, 0), "probability")));
     cJSON_Delete(one_of);
     cJSON_Delete(number);
 }
@@ -150,7 +150,7 @@ static void test_escapes(void **state)
     cJSON *json = output_json(RUN("classify", "-m", LABELS, "-e", "-p", "a\\nb", "--json"));
     struct Output ids = RUN("tokenize", "-m", LABELS, "-p", "a\nb", "--json");
     cJSON *tokens = output_json(ids);
-    assert_ids(cJSON_GetArrayItem(head_member(json, "sequences"), 0), head_member(tokens, "ids"));
+    assert_ids(cJSON_GetArrayItem(json_member(json, "sequences"), 0), json_member(tokens, "ids"));
     cJSON_Delete(json);
     cJSON_Delete(tokens);
 }
@@ -175,7 +175,7 @@ static void test_ordinary_commands(void **state)
     (void)state;
     struct Output o = RUN("generate", "-m", LABELS, "-p", "a", "-n", "3", "--temp", "0", "--ignore-eos", "--json");
     cJSON *json = output_json(o);
-    assert_int_equal(cJSON_GetArraySize(head_member(json, "ids")), 3);
+    assert_int_equal(cJSON_GetArraySize(json_member(json, "ids")), 3);
     cJSON_Delete(json);
     assert_sentence(RUN("generate", "-m", HEAD_FIXTURES "/neo-labels", "--ids", "1"), 1, "tensor lm_head.weight is absent, and tie_word_embeddings is false");
 }
