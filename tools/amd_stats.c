@@ -96,29 +96,20 @@ static int open_logical(vkgpt_device *device, vkgpt_error *err)
         .pipelineExecutableInfo = VK_TRUE,
     };
     if (device->info.coopmat) device->matrix = coopmat_shape(device->instance, device->physical);
-    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
-        .pNext = &statistics,
-        .cooperativeMatrix = VK_TRUE,
-    };
-    VkPhysicalDeviceVulkan12Features v12 = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
-        .pNext = &matrices,
-        .shaderFloat16 = VK_TRUE,
-        .vulkanMemoryModel = VK_TRUE,
-        .vulkanMemoryModelDeviceScope = VK_TRUE,
-    };
+    bool matrix = device->matrix.m != 0; // a newer Mesa than 22.3, from navi31 on
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices;
+    VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &statistics};
+    if (matrix) coopmat_ask(&v12, &matrices);
     float priority = 1.0f;
     VkDeviceQueueCreateInfo queue = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
         .queueCount = 1,
         .pQueuePriorities = &priority,
     };
-    bool matrix = device->matrix.m != 0; // a newer Mesa than 22.3, from navi31 on
     const char *extensions[] = {VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME, COOPMAT_EXTENSION};
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-        .pNext = matrix ? (void *)&v12 : &statistics,
+        .pNext = &v12,
         .queueCreateInfoCount = 1,
         .pQueueCreateInfos = &queue,
         .enabledExtensionCount = matrix ? 2 : 1,

@@ -13,6 +13,19 @@ static bool has_features(VkPhysicalDevice physical)
     return matrix.cooperativeMatrix && v12.shaderFloat16 && v12.vulkanMemoryModel && v12.vulkanMemoryModelDeviceScope;
 }
 
+void coopmat_ask(VkPhysicalDeviceVulkan12Features *v12, VkPhysicalDeviceCooperativeMatrixFeaturesKHR *matrix)
+{
+    *matrix = (VkPhysicalDeviceCooperativeMatrixFeaturesKHR){
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
+        .pNext = v12->pNext,
+        .cooperativeMatrix = VK_TRUE,
+    };
+    v12->pNext = matrix;
+    v12->shaderFloat16 = VK_TRUE;
+    v12->vulkanMemoryModel = VK_TRUE;
+    v12->vulkanMemoryModelDeviceScope = VK_TRUE; // what atomics have in the kernels that know nothing of the model
+}
+
 static bool is_side(uint32_t size) { return size && size <= LARGEST_SIDE && (size & (size - 1)) == 0; }
 
 static bool is_wanted(const VkCooperativeMatrixPropertiesKHR *p)

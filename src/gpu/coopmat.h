@@ -47,4 +47,7 @@ struct MatrixShape {
 // has the extension; none where the kernels cannot use it: they want half precision and Vulkan's memory model too.
 struct MatrixShape coopmat_shape(VkInstance instance, VkPhysicalDevice physical);
 
+// Adds to the features that a device is opened with what these kernels want, `matrix` behind v12 in the chain.
+void coopmat_ask(VkPhysicalDeviceVulkan12Features *v12, VkPhysicalDeviceCooperativeMatrixFeaturesKHR *matrix);
+
 #endif

@@ -255,7 +255,7 @@ static void describe(VkPhysicalDevice physical, vkgpt_device_info *info)
             info->subgroup_max = sizes.maxSubgroupSize;
         }
         // AMD's RDNA runs 32 lanes at a time and 64 in two goes, more than short rows in small formats have loads for
-        if (info->vendor_id == 0x1002 && info->subgroup_size_control && info->subgroup_min == 32) info->subgroup_size = 32;
+        if (info->vendor_id == VENDOR_AMD && info->subgroup_size_control && info->subgroup_min == 32) info->subgroup_size = 32;
         info->subgroup_shuffle =
             (v11.subgroupSupportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) && !disabled("shuffle");
         info->max_allocation = v11.maxMemoryAllocationSize;
@@ -363,22 +363,16 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
     }
     device->size_control = sizes.subgroupSizeControl;
     device->full_subgroups = sizes.computeFullSubgroups;
-    // its kernels count on every subgroup being whole
-    if (device->info.coopmat && device->full_subgroups) device->matrix = matrix_shape(device->physical);
-    bool matrix = device->matrix.m != 0;
-    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
-        .cooperativeMatrix = VK_TRUE,
-    };
-    sizes.pNext = matrix ? &matrices : NULL;
+    sizes.pNext = NULL;
     VkPhysicalDeviceVulkan12Features v12 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
         .pNext = device->size_control ? &sizes : NULL,
         .timelineSemaphore = VK_TRUE,
-        .shaderFloat16 = matrix,
-        .vulkanMemoryModel = matrix,
-        .vulkanMemoryModelDeviceScope = matrix, // what atomics have in the kernels that know nothing of the model
     };
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices;
+    if (device->full_subgroups) device->matrix = matrix_shape(device->physical); // whose kernels count on whole subgroups
+    bool matrix = device->matrix.m != 0;
+    if (matrix) coopmat_ask(&v12, &matrices);
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};
     features.features.robustBufferAccess = environment_is_set("VKGPT_ROBUST");
 

@@ -7,6 +7,7 @@
 #include "gpu/vulkan.h"
 
 #define DEVICE_MAX_PIPELINES 256
+#define VENDOR_AMD 0x1002
 
 struct Pipeline;
 struct Tuning;
