@@ -1,7 +1,5 @@
 // The activation functions by their names in Hugging Face transformers (activations.py). GELU: Hendrycks and
-// Gimpel 2016; its tanh form is the one of GPT-1 and GPT-2.
-
-layout(constant_id = 8) const uint ACTIVATION = ACTIVATE_GELU_TANH;
+// Gimpel 2016; its tanh form is the one of GPT-1 and GPT-2. The includer has the constant ACTIVATION.
 
 // The error function to 1.5e-7 (Abramowitz and Stegun 7.1.26).
 float erf(float v)

@@ -6,15 +6,19 @@
 
 #include "args.h"
 
+// Of a workgroup. The same specialization constant twice, because arrays sized by gl_WorkGroupSize are compiled wrongly
+// by some drivers.
 layout(local_size_x_id = 0) in;
-#define SIZE gl_WorkGroupSize.x
+layout(constant_id = 0) const uint SIZE = 128;
 
+#ifndef PERSISTENT // which has a format for each product
 layout(constant_id = 1) const uint WEIGHTS = WEIGHTS_F16;
+#endif
 layout(constant_id = 2) const uint KV = KV_F16;
 
 // ---- reductions: the one place that adds across lanes, in an order that depends on the device alone
 
-shared vec2 reduce_scratch[SIZE];
+shared vec2 reduce_scratch[SIZE]; // by subgroup
 
 // Lanes in this subgroup, when all of them ask. Not gl_SubgroupSize, which may be larger than what the driver runs.
 uint subgroup_lanes() { return subgroupAdd(1u); }
@@ -87,8 +91,9 @@ Row row_at(uint index, uint step_rows)
 Row row_at(uint index, uint step_rows)
 {
     uint sequence = index / step_rows, offset = index % step_rows;
-    bool runs = state[sequence].stop == STOP_NONE && offset < state[sequence].rows;
-    return Row(index, sequence, state[sequence].position + offset, runs);
+    uint position = state[sequence].position, stop = state[sequence].stop, rows = state[sequence].rows;
+    bvec2 runs = bvec2(stop == STOP_NONE, offset < rows); // no branch: the loads go out together
+    return Row(index, sequence, position + offset, all(runs));
 }
 #endif
 

@@ -3,17 +3,17 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+
+#define PHASE(name) contract_##name
+#define RESIDUAL
 #include "product.glsl"
 
 layout(binding = 4) buffer Y { vec2 y_rows[]; };
 
-#if !defined(PREFILL) && !defined(MANY)
-void stage(Row row) {}
-#endif
+#include "residual.glsl"
 
-void store(Row row, uint o, vec2 y)
-{
-    y_rows[(row.index * a.y_stride + o) / 2] += y;
-}
+#if !defined(PREFILL) && !defined(MANY)
+void PHASE(stage)(Row row) {}
+#endif
 
 void main() { product(); }

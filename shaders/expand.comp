@@ -3,15 +3,16 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+
+#define PHASE(name) expand_##name
 #include "product.glsl"
 #include "staged_norm.glsl"
+
+layout(constant_id = 8) const uint ACTIVATION = ACTIVATE_GELU_TANH;
 #include "activation.glsl"
 
 layout(binding = 4) writeonly buffer H { vec2 h[]; };
 
-void store(Row row, uint o, vec2 y)
-{
-    h[(row.index * a.y_stride + o) / 2] = vec2(activate(y.x), activate(y.y));
-}
+#include "expand.glsl"
 
 void main() { product(); }

@@ -5,10 +5,11 @@
 
 layout(push_constant) uniform Push { ProductArgs a; };
 
-layout(binding = 1) readonly buffer Parts { vec4 x[]; };
+layout(binding = 1) readonly buffer Parts { vec4 inputs[]; };
 layout(binding = 2) writeonly buffer A { vec4 merged_row[]; };
 
 #define WIDTH (a.heads * a.head_dim)
+layout(constant_id = 3) const uint MERGED_AHEAD = 8;
 #include "merged.glsl"
 
 void main()

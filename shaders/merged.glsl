@@ -1,6 +1,7 @@
 // Four neighbours of attention's output from the splits of the cache, each a maximum, a sum of exponentials and a
-// weighted sum of values, merged into one softmax (Milakov and Gimelshein 2018). parts, bound as x, is
-// [row][head][split] of head_dim + 4 floats: the values, then maximum, sum, 0, 0.
+// weighted sum of values, merged into one softmax (Milakov and Gimelshein 2018). The splits, bound as the inputs, are
+// [row][head][split] of head_dim + 4 floats: the values, then maximum, sum, 0, 0. Those of MERGED_AHEAD splits are
+// loaded before the first is used; past the last split it is the last one again, with weight 0.
 
 vec4 merged(Row row, uint i)
 {
@@ -8,15 +9,27 @@ vec4 merged(Row row, uint i)
     uint head = i / (a.head_dim / 4), d = i % (a.head_dim / 4);
     uint splits = min(row.position / a.span + 1, a.splits);
     uint part = (row.index * a.heads + head) * a.splits * part_quads;
-    float maximum = x[part + part_quads - 1].x;
-    for (uint s = 1; s < splits; s++) maximum = max(maximum, x[part + s * part_quads + part_quads - 1].x);
+    float maximum = uintBitsToFloat(0xff800000u);
+    for (uint first = 0; first < splits; first += MERGED_AHEAD) {
+        float some[MERGED_AHEAD];
+        [[unroll]] for (uint s = 0; s < MERGED_AHEAD; s++)
+            some[s] = inputs[part + min(first + s, splits - 1) * part_quads + part_quads - 1].x;
+        [[unroll]] for (uint s = 0; s < MERGED_AHEAD; s++) maximum = max(maximum, some[s]);
+    }
     vec4 values = vec4(0.0);
     float sum = 0.0;
-    for (uint s = 0; s < splits; s++) {
-        vec4 stats = x[part + s * part_quads + part_quads - 1];
-        float scale = exp(stats.x - maximum);
-        values += scale * x[part + s * part_quads + d];
-        sum += scale * stats.y;
+    for (uint first = 0; first < splits; first += MERGED_AHEAD) {
+        vec4 stats[MERGED_AHEAD], some[MERGED_AHEAD];
+        [[unroll]] for (uint s = 0; s < MERGED_AHEAD; s++) {
+            uint at = part + min(first + s, splits - 1) * part_quads;
+            stats[s] = inputs[at + part_quads - 1];
+            some[s] = inputs[at + d];
+        }
+        [[unroll]] for (uint s = 0; s < MERGED_AHEAD; s++) {
+            float scale = mix(0.0, exp(stats[s].x - maximum), first + s < splits);
+            values += scale * some[s];
+            sum += scale * stats[s].y;
+        }
     }
     return values / sum;
 }

@@ -1,25 +1,33 @@
 // n = (x - mean) / sqrt(variance + eps) * gain + bias; one workgroup per row.
-// variants: - PREFILL
+// variants: - LANES PREFILL
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 
 layout(constant_id = 3) const uint WIDTH = 768; // padded
+layout(constant_id = 6) const uint SUBGROUP = 32;
+layout(constant_id = 14) const uint MOST_HELD = 16;
 
 layout(push_constant) uniform Push { NormArgs a; };
+#define PHASE(name) norm_##name
 
 layout(binding = 1) readonly buffer Vectors { vec4 vectors[]; };
-layout(binding = 2) readonly buffer X { vec4 x[]; };
+layout(binding = 2) readonly buffer X { vec4 inputs[]; };
 layout(binding = 3) buffer N { vec4 n[]; };
 
 uint first;
 #define normed(i) n[first + (i)]
-#include "norm.glsl"
+#define IN_PLACE // n may be x
+#if defined(LANES) || defined(PREFILL)
+#include "norm_workgroup.glsl"
+#else
+#include "norm_subgroup.glsl"
+#endif
 
 void main()
 {
     Row row = row_at(gl_WorkGroupID.y, a.step_rows);
     if (!row.runs) return;
     first = row.index * (a.stride / 4);
-    norm_row(first, a.dim, a.gain, a.bias, a.eps);
+    PHASE(norm_row)(first, a.dim, a.gain, a.bias, a.eps);
 }

@@ -1,5 +1,6 @@
 // y = W x + b for the kernels qkv, project, expand, contract and head. A kernel includes this, says how its input
-// is made (`stage`, in decode) and what happens to two neighbouring outputs (`store`), and calls `product`.
+// is made (`stage`, in decode) and what happens to two neighbouring outputs (`store`), and calls `product`. These names
+// begin with the kernel's, by PHASE(name), because persistent.comp has all five kernels in it.
 //
 // A way to compute it for each variant, in a file of its own:
 //   (none)            decode on a GPU, of one row of x or several      product_rows.glsl
@@ -22,6 +23,9 @@ layout(constant_id = 4) const uint ROWS = 2;      // even, at most 8
 layout(constant_id = 5) const uint STAGED = 1;    // 1: the input is made in shared memory; 0: it is read as it lies
 layout(constant_id = 6) const uint SUBGROUP = 8;  // LANES, COOPMAT: the exact size of a subgroup; else the usual one
 layout(constant_id = 7) const uint TOKENS = 1;    // rows of x
+layout(constant_id = 12) const uint LOADS = 12;    // decode on a GPU: product_rows.glsl
+layout(constant_id = 13) const uint EARLY = 1;     // likewise
+layout(constant_id = 14) const uint MOST_HELD = 16; // likewise: norm_subgroup.glsl
 
 layout(push_constant) uniform Push { ProductArgs a; };
 #if defined(LANES) && (defined(PREFILL) || defined(BATCH))
@@ -33,39 +37,32 @@ layout(push_constant) uniform Push { ProductArgs a; };
 
 layout(binding = 1) readonly buffer Weights { uvec4 weights[]; };
 layout(binding = 2) readonly buffer Vectors { vec4 vectors[]; };
-layout(binding = 3) readonly buffer X { vec4 x[]; };
+layout(binding = 3) readonly buffer X { vec4 inputs[]; };
 
 #include "weights.glsl"
+#include "product_common.glsl"
 
-void weights8(uint row, uint k8, out vec4 low, out vec4 high) { row_weights8(WIDTH, a.scales, row, k8, low, high); }
+void weights8(uint row, uint k8, out vec4 low, out vec4 high) { row_weights8(WEIGHTS, WIDTH, a.scales, row, k8, low, high); }
 
-vec2 bias2(uint o)
-{
-    if (a.bias == NO_BIAS) return vec2(0.0);
-    vec4 four = vectors[(a.bias + o) / 4];
-    return (o & 2) == 0 ? four.xy : four.zw;
-}
-
-void store(Row row, uint o, vec2 y); // outputs o and o + 1 of a row, the bias added
+void PHASE(store)(Row row, uint o, vec2 y); // outputs o and o + 1 of a row, the bias added
 
 #if !defined(PREFILL) && !defined(MANY)
 
-#ifndef LANES
-#define GAP_AFTER (IS_QUANTISED ? UNIT / 4 : WIDTH) // lanes read a unit each: the gaps keep them in different banks
-#else
-#define GAP_AFTER WIDTH
-#endif
-#define STAGED_QUADS (WIDTH / 4 + WIDTH / 4 / GAP_AFTER)
-shared vec4 staged_x[STAGED != 0 ? STAGED_QUADS : 1];
-#define staged(i) staged_x[(i) + (i) / GAP_AFTER]
-void stage(Row row); // fills `staged` and ends with a barrier
-
-vec4 input4(Row row, uint i) { return STAGED != 0 ? staged(i) : x[row.index * (a.x_stride / 4) + i]; }
+shared vec4 staged_x[STAGED != 0 ? STAGED_QUADS(WIDTH) : 1];
+void PHASE(stage)(Row row); // fills `staged` and ends with a barrier
 
 #ifdef LANES
+vec4 input4(Row row, uint i) { return STAGED != 0 ? staged(i) : inputs[row.index * (a.x_stride / 4) + i]; }
 #include "product_lanes.glsl"
 #else
 #include "product_rows.glsl"
+
+// Each workgroup makes ROWS * SIZE / 32 outputs of TOKENS rows.
+void product()
+{
+    uint group_outputs = ROWS * (SIZE / 32), first = gl_WorkGroupID.x * group_outputs;
+    PHASE(outputs)(gl_WorkGroupID.y * TOKENS, first + gl_SubgroupID * ROWS, gl_NumSubgroups * ROWS, min(first + group_outputs, a.count));
+}
 #endif
 #elif defined(COOPMAT)
 #include "product_coopmat.glsl"

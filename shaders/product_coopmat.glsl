@@ -64,7 +64,7 @@ void fetch(inout Piece p, uint k)
 {
     uint k8 = k / 8 + p.eighth, within = min(k8, WIDTH / 8 - 1);
     uint at = p.x_row * (a.x_stride / 4) + 2 * within;
-    p.x_low = x[at], p.x_high = x[at + 1];
+    p.x_low = inputs[at], p.x_high = inputs[at + 1];
     p.w = weight_halves8(p.w_row, within);
     if (k8 != within) p.x_low = p.x_high = vec4(0.0), p.w = uvec4(0);
 }
@@ -98,7 +98,7 @@ void store_made(uint row, uint column)
     for (uint i = gl_SubgroupInvocationID; i < MATRIX_M * MATRIX_N / 2; i += SUBGROUP) {
         Row r = row_at(row + 2 * i / MATRIX_N, a.step_rows);
         uint o = column + 2 * i % MATRIX_N, at = gl_SubgroupID * MATRIX_M * MATRIX_N + 2 * i;
-        if (r.runs && o < a.count) store(r, a.first + o, vec2(made[at], made[at + 1]) + bias2(a.first + o));
+        if (r.runs && o < a.count) PHASE(store)(r, a.first + o, vec2(made[at], made[at + 1]) + bias2(a.first + o));
     }
 }
 

@@ -36,11 +36,11 @@ void add_blocks(Row row, uint from, inout float sums[ROWS])
                 if (HAS_MINIMUM) x_sum += sum4(x4);
                 uint j = first + i;
                 [[unroll]] for (uint r = 0; r < ROWS; r++)
-                    dots[r] += dot(x4, quants4(words[r][j / (UNIT / 4)], j % (UNIT / 4)));
+                    dots[r] += dot(x4, quants4(WEIGHTS, words[r][j / (UNIT / 4)], j % (UNIT / 4)));
             }
         }
         [[unroll]] for (uint r = 0; r < ROWS; r++)
-            sums[r] += scaled(block_scale(a.scales, (from + r) * (WIDTH / 32) + b), dots[r], x_sum);
+            sums[r] += scaled(WEIGHTS, block_scale(WEIGHTS, a.scales, (from + r) * (WIDTH / 32) + b), dots[r], x_sum);
     }
 }
 
@@ -48,7 +48,7 @@ void product()
 {
     Row row = row_at(gl_WorkGroupID.y, a.step_rows);
     if (!row.runs) return;
-    if (STAGED != 0) stage(row);
+    if (STAGED != 0) PHASE(stage)(row);
 
     uint o = gl_GlobalInvocationID.x * ROWS;
     uint from = min(o, a.count - ROWS); // lanes past the end work along, for the shuffles, and store nothing
@@ -58,5 +58,5 @@ void product()
     else add_weights(row, from, sums);
     if (o < a.count)
         [[unroll]] for (uint r = 0; r < ROWS; r += 2)
-            store(row, a.first + o + r, vec2(sums[r], sums[r + 1]) + bias2(a.first + o + r));
+            PHASE(store)(row, a.first + o + r, vec2(sums[r], sums[r + 1]) + bias2(a.first + o + r));
 }

@@ -13,7 +13,7 @@ void add_weights(uint from, uint first_row, inout float sums[TOKENS][ROWS])
         [[unroll]] for (uint r = 0; r < ROWS; r++) weights8(from + r, k8, low[r], high[r]);
         [[unroll]] for (uint first = 0; first < TOKENS; first += SUBGROUP) {
             uint at = (first_row + first + gl_SubgroupInvocationID) * (a.x_stride / 4) + 2 * k8;
-            vec4 mine_low = x[at], mine_high = x[at + 1];
+            vec4 mine_low = inputs[at], mine_high = inputs[at + 1];
             [[unroll]] for (uint i = 0; i < min(SUBGROUP, TOKENS); i++) {
                 vec4 x_low = subgroupShuffle(mine_low, i), x_high = subgroupShuffle(mine_high, i);
                 [[unroll]] for (uint r = 0; r < ROWS; r++) sums[first + i][r] += dot(x_low, low[r]) + dot(x_high, high[r]);
@@ -34,9 +34,9 @@ void add_blocks(uint from, uint first_row, inout float sums[TOKENS][ROWS])
         }
         for (uint j = 0; j < 8; j++) {
             vec4 quads[ROWS];
-            [[unroll]] for (uint r = 0; r < ROWS; r++) quads[r] = block_quad((from + r) * (WIDTH / 32) + b, j);
+            [[unroll]] for (uint r = 0; r < ROWS; r++) quads[r] = block_quad(WEIGHTS, (from + r) * (WIDTH / 32) + b, j);
             [[unroll]] for (uint first = 0; first < TOKENS; first += SUBGROUP) {
-                vec4 mine = x[(first_row + first + gl_SubgroupInvocationID) * (a.x_stride / 4) + 8 * b + j];
+                vec4 mine = inputs[(first_row + first + gl_SubgroupInvocationID) * (a.x_stride / 4) + 8 * b + j];
                 [[unroll]] for (uint i = 0; i < min(SUBGROUP, TOKENS); i++) {
                     vec4 x4 = subgroupShuffle(mine, i);
                     if (HAS_MINIMUM) x_sums[first + i] += sum4(x4);
@@ -45,8 +45,8 @@ void add_blocks(uint from, uint first_row, inout float sums[TOKENS][ROWS])
             }
         }
         [[unroll]] for (uint r = 0; r < ROWS; r++) {
-            vec2 scale = block_scale(a.scales, (from + r) * (WIDTH / 32) + b);
-            [[unroll]] for (uint t = 0; t < TOKENS; t++) sums[t][r] += scaled(scale, dots[t][r], x_sums[t]);
+            vec2 scale = block_scale(WEIGHTS, a.scales, (from + r) * (WIDTH / 32) + b);
+            [[unroll]] for (uint t = 0; t < TOKENS; t++) sums[t][r] += scaled(WEIGHTS, scale, dots[t][r], x_sums[t]);
         }
     }
 }
@@ -76,6 +76,6 @@ void product()
     for (uint i = 0; i < TOKENS * ROWS / 2; i++) {
         Row row = row_at(first_row + i / (ROWS / 2), a.step_rows);
         uint pair = a.first + o + 2 * (i % (ROWS / 2));
-        if (row.runs) store(row, pair, made[i][lane] + bias2(pair));
+        if (row.runs) PHASE(store)(row, pair, made[i][lane] + bias2(pair));
     }
 }

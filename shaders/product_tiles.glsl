@@ -34,7 +34,7 @@ void product()
         if (k8 < WIDTH / 8) {
             if (loads_x) {
                 uint at = (first_row + column) * (a.x_stride / 4) + 2 * k8;
-                if (row_at(first_row + column, a.step_rows).runs) { low = x[at]; high = x[at + 1]; }
+                if (row_at(first_row + column, a.step_rows).runs) { low = inputs[at]; high = inputs[at + 1]; }
             } else if (first_out + column < a.count) {
                 weights8(first_out + column, k8, low, high);
             }
@@ -55,7 +55,7 @@ void product()
         if (!row.runs) continue;
         [[unroll]] for (uint j = 0; j < 4; j += 2) {
             uint o = first_out + tx * 4 + j;
-            if (o < a.count) store(row, a.first + o, vec2(sums[i][j], sums[i][j + 1]) + bias2(a.first + o));
+            if (o < a.count) PHASE(store)(row, a.first + o, vec2(sums[i][j], sums[i][j + 1]) + bias2(a.first + o));
         }
     }
 }

@@ -4,20 +4,20 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
-#include "product.glsl"
-#include "merged.glsl"
 
-void stage(Row row)
-{
-    for (uint i = gl_LocalInvocationID.x; i < WIDTH / 4; i += SIZE) staged(i) = merged(row, i);
-    barrier();
-}
+#define PHASE(name) project_##name
+#define RESIDUAL
+#include "product.glsl"
 
 layout(binding = 4) buffer Y { vec2 y_rows[]; };
 
-void store(Row row, uint o, vec2 y)
-{
-    y_rows[(row.index * a.y_stride + o) / 2] += y;
-}
+#ifdef LANES
+#define MERGED_AHEAD 1
+#else
+#define MERGED_AHEAD 8
+#endif
+#include "merged.glsl"
+#include "project.glsl"
+#include "residual.glsl"
 
 void main() { product(); }

@@ -4,29 +4,15 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+
+#define PHASE(name) qkv_##name
 #include "product.glsl"
 #include "staged_norm.glsl"
 
-layout(binding = 4) writeonly buffer Q { vec2 q[]; }; // (rows, heads, head_dim); with KV_Q8_0 k and v too, for `cache`
-layout(binding = 5) writeonly buffer K { uint k_cache[]; }; // [sequence][head][position][head_dim]
+layout(binding = 4) writeonly buffer Q { vec2 q[]; };
+layout(binding = 5) writeonly buffer K { uint k_cache[]; };
 layout(binding = 6) writeonly buffer V { uint v_cache[]; };
 
-#define CACHE(cache, i, y)                                                    \
-    if (KV == KV_F16) cache[(i) / 2] = packHalf2x16(y);                        \
-    else { cache[i] = floatBitsToUint(y.x); cache[(i) + 1] = floatBitsToUint(y.y); }
-
-void store(Row row, uint o, vec2 y)
-{
-    uint width = a.heads * a.head_dim;
-    uint part = o / width, within = o % width;
-    if (part == 0 || KV == KV_Q8_0) {
-        q[(row.index * a.y_stride + o) / 2] = y;
-        return;
-    }
-    uint head = within / a.head_dim, d = within % a.head_dim;
-    uint i = ((row.sequence * a.heads + head) * a.context + row.position) * a.head_dim + d;
-    if (part == 1) { CACHE(k_cache, i, y) }
-    else { CACHE(v_cache, i, y) }
-}
+#include "qkv.glsl"
 
 void main() { product(); }

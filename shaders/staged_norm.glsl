@@ -2,11 +2,15 @@
 // dispatch. Where the width is too large for shared memory, `norm` has done it before and STAGED is 0.
 #if !defined(PREFILL) && !defined(MANY)
 #define normed(i) staged(i)
-#include "norm.glsl"
+#ifdef LANES
+#include "norm_workgroup.glsl"
+#else
+#include "norm_subgroup.glsl"
+#endif
 
-void stage(Row row)
+void PHASE(stage)(Row row)
 {
-    norm_row(row.index * (a.x_stride / 4), a.dim, a.norm_gain, a.norm_bias, a.eps);
+    PHASE(norm_row)(row.index * (a.x_stride / 4), a.dim, a.norm_gain, a.norm_bias, a.eps);
     barrier();
 }
 #endif

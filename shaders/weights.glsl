@@ -1,5 +1,6 @@
-// The formats of a matrix on the device. The includer declares `uvec4 weights[]`: a chunk of its rows, first the
-// numbers of all of them, row by row, then, for the small formats, from word `scales` on, what makes weights of them:
+// The formats of a matrix on the device. The includer has `uvec4 weights[]`: a chunk of its rows, first the numbers of
+// all of them, row by row, then, for the small formats, from word `scales` on, what makes weights of them. `format` is
+// always a constant.
 //
 //   F32, F16  the weights themselves
 //   Q8_0      signed bytes in order; per 32 of a row a half scale: w = scale * q
@@ -13,7 +14,7 @@
 #define UNIT (WEIGHTS >= WEIGHTS_Q4_0 ? 32 : WEIGHTS == WEIGHTS_Q8_0 ? 16 : 8)
 #define MAX_UNIT 32
 #define IS_QUANTISED (WEIGHTS >= WEIGHTS_Q8_0)
-#define HAS_MINIMUM (WEIGHTS >= WEIGHTS_Q4_0)
+#define HAS_MINIMUM (WEIGHTS >= WEIGHTS_Q4_0) // q4_0 has the one that makes q - 8 of q
 
 uint weights_word(uint i) { return weights[i / 4][i % 4]; }
 
@@ -21,58 +22,58 @@ uint weights_word(uint i) { return weights[i / 4][i % 4]; }
 vec4 nibbles4(uint word) { return vec4(uvec4(word, word >> 8, word >> 16, word >> 24) & 15u); }
 
 // The four quants j of what a 128-bit load brought.
-vec4 quants4(uvec4 words, uint j)
+vec4 quants4(uint format, uvec4 words, uint j)
 {
-    if (WEIGHTS == WEIGHTS_Q8_0) return bytes4(words[j]);
+    if (format == WEIGHTS_Q8_0) return bytes4(words[j]);
     return nibbles4(words[j / 2] >> 4 * (j % 2));
 }
 
 // The four weights j of a unit whose words are loaded, before any scale.
-vec4 unit_quad(uvec4 words[2], uint j)
+vec4 unit_quad(uint format, uvec4 words[2], uint j)
 {
-    if (IS_QUANTISED) return quants4(words[0], j);
-    if (WEIGHTS == WEIGHTS_F32) return uintBitsToFloat(words[j]);
+    if (format >= WEIGHTS_Q8_0) return quants4(format, words[0], j);
+    if (format == WEIGHTS_F32) return uintBitsToFloat(words[j]);
     return vec4(unpackHalf2x16(words[0][2 * j]), unpackHalf2x16(words[0][2 * j + 1]));
 }
 
 // The four quants j of a block of 32, the blocks of all rows counted on.
-vec4 block_quad(uint block, uint j)
+vec4 block_quad(uint format, uint block, uint j)
 {
-    if (WEIGHTS == WEIGHTS_Q8_0) return bytes4(weights[2 * block + j / 4][j % 4]);
+    if (format == WEIGHTS_Q8_0) return bytes4(weights[2 * block + j / 4][j % 4]);
     return nibbles4(weights[block][j / 2] >> 4 * (j % 2));
 }
 
 // Scale and minimum of 32 weights, the blocks of all rows counted on: the word that they lie in, and what it says.
-uint scale_word(uint scales, uint block) { return weights_word(scales + (WEIGHTS == WEIGHTS_Q4_K ? block : block / 2)); }
+uint scale_word(uint format, uint scales, uint block) { return weights_word(scales + (format == WEIGHTS_Q4_K ? block : block / 2)); }
 
-vec2 unpack_scale(uint word, uint block)
+vec2 unpack_scale(uint format, uint word, uint block)
 {
     vec2 two = unpackHalf2x16(word);
-    if (WEIGHTS == WEIGHTS_Q4_K) return two;
+    if (format == WEIGHTS_Q4_K) return two;
     float scale = (block & 1) == 0 ? two.x : two.y;
     return vec2(scale, 8.0 * scale);
 }
 
-vec2 block_scale(uint scales, uint block) { return unpack_scale(scale_word(scales, block), block); }
+vec2 block_scale(uint format, uint scales, uint block) { return unpack_scale(format, scale_word(format, scales, block), block); }
 
 // The sum of weight times x, from that of quant times x and that of x.
-float scaled(vec2 scale, float sum, float x_sum)
+float scaled(uint format, vec2 scale, float sum, float x_sum)
 {
-    return HAS_MINIMUM ? scale.x * sum - scale.y * x_sum : scale.x * sum;
+    return format >= WEIGHTS_Q4_0 ? scale.x * sum - scale.y * x_sum : scale.x * sum;
 }
 
 // 8 neighbours of a row.
-void row_weights8(uint width, uint scales, uint row, uint k8, out vec4 low, out vec4 high)
+void row_weights8(uint format, uint width, uint scales, uint row, uint k8, out vec4 low, out vec4 high)
 {
     uint i = row * (width / 8) + k8;
-    if (WEIGHTS == WEIGHTS_F32) {
+    if (format == WEIGHTS_F32) {
         low = uintBitsToFloat(weights[2 * i]);
         high = uintBitsToFloat(weights[2 * i + 1]);
-    } else if (WEIGHTS == WEIGHTS_F16) {
+    } else if (format == WEIGHTS_F16) {
         unpack8(weights[i], low, high);
     } else {
-        vec2 scale = block_scale(scales, row * (width / 32) + k8 / 4);
-        if (WEIGHTS == WEIGHTS_Q8_0) {
+        vec2 scale = block_scale(format, scales, row * (width / 32) + k8 / 4);
+        if (format == WEIGHTS_Q8_0) {
             low = scale.x * bytes4(weights_word(2 * i));
             high = scale.x * bytes4(weights_word(2 * i + 1));
         } else {

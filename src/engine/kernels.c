@@ -9,6 +9,7 @@
 struct ProductConstants {
     uint32_t size, weights, kv, width, rows, staged, subgroup, tokens, activation;
     struct MatrixShape matrix; // COOPMAT alone has these
+    uint32_t loads, early, most_held; // decode on a GPU alone has these
 };
 
 struct AttendConstants { // attend: span, ahead; attend_block: queries, shares
@@ -21,16 +22,18 @@ static const uint32_t ROW_KERNEL_SIZE = 128;  // embed, norm, merge, attend
 static const uint32_t SAMPLE_SIZE = 256;
 static const uint32_t CACHE_SIZE = 32;
 static const uint32_t COOPMAT_SIZE = 128;
-static const uint32_t LOADS_AHEAD = 8; // of attend; a software driver waits for each anyway
+static const uint32_t LOADS_AHEAD = 8; // of attend and merge; a software driver waits for each anyway
+static const uint32_t PRODUCT_LOADS = 12; // of a lane of a product in decode: product_rows.glsl
+static const uint32_t MOST_HELD = 16;     // quads of a row in a lane's registers: norm_subgroup.glsl
 
 // Whether a product makes its own input, merged attention or a norm, in shared memory. On a software driver a wide norm
 // does not pay: a dispatch more costs 0.1 ms, but the products of 124M compile in a fifth of the time without it (50
 // against 270 ms on lavapipe).
-static bool can_stage(const vkgpt_device *device, const struct Shape *shape, uint32_t width, uint32_t size, bool is_norm)
+static bool can_stage(const vkgpt_device *device, uint32_t width, uint32_t size, bool is_norm)
 {
     if (device->lanes && is_norm && width > 512) return false;
-    bool gaps = shape->formats[WEIGHTS_Q8_0] || shape->formats[WEIGHTS_Q4_0] || shape->formats[WEIGHTS_Q4_K];
-    return width * (gaps ? 5 : 4) + size * 8 + 64 <= device->info.shared_bytes;
+    uint32_t gaps = device->lanes ? 0 : width / 8 * 4; // product_common.glsl
+    return width * 4 + gaps + size * 8 + 64 <= device->info.shared_bytes;
 }
 
 // DECODE makes one row at a time, BATCH several; PREFILL is for blocks.
@@ -105,7 +108,7 @@ static const char *product_name(const struct Making *making, enum ProductKernel 
 // Whether decode of one row may make a norm inside of its products.
 static bool stages_norm(const struct Making *making)
 {
-    return can_stage(making->device, making->shape, making->shape->dim, built_in_size(making->device, 1), true);
+    return can_stage(making->device, making->shape->dim, built_in_size(making->device, 1), true);
 }
 
 static int product_get(const struct Making *making, enum ProductKernel kernel, uint32_t width, uint32_t outputs, bool may_stage,
@@ -118,6 +121,9 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         .subgroup = making->device->info.subgroup_size,
         .tokens = tokens_for(making),
         .activation = activation,
+        .loads = PRODUCT_LOADS,
+        .early = 1,
+        .most_held = MOST_HELD,
     };
     product->group_rows = !lanes && making->phase == PREFILL ? PREFILL_TILE : c.tokens;
     for (uint32_t format = 0; format < FORMATS; format++) {
@@ -126,7 +132,7 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         bool matrices = by_matrices(making, format);
         c.weights = format, c.size = matrices ? COOPMAT_SIZE : v.size, c.rows = v.rows;
         c.matrix = matrices ? making->device->matrix : (struct MatrixShape){0};
-        c.staged = product->staged[format] = may_stage && v.staged && can_stage(making->device, making->shape, width, v.size, kernel != PROJECT);
+        c.staged = product->staged[format] = may_stage && v.staged && can_stage(making->device, width, v.size, kernel != PROJECT);
         product->group_outputs[format] = lanes ? c.size * c.rows : making->phase == PREFILL ? PREFILL_TILE : c.size / 32 * c.rows;
         int status = pipeline_get(making->device, product_name(making, kernel, matrices), (uint32_t *)&c, COUNT(c), &product->pipelines[format], err);
         if (status) return status;
@@ -220,20 +226,30 @@ static bool all_staged(const struct Kernels *k)
     return true;
 }
 
-static int norm_get(const struct Making *making, const char *kernel, uint32_t size, const struct Pipeline **pipeline, vkgpt_error *err)
+// In decode on a GPU every subgroup adds up the whole row, so that the workgroup's size is free (norm_subgroup.glsl).
+static int norm_get(const struct Making *making, uint32_t size, const struct Pipeline **pipeline, vkgpt_error *err)
 {
-    uint32_t constants[4] = {size, 0, 0, making->shape->dim};
-    return pipeline_get(making->device, kernel, constants, 4, pipeline, err);
+    const char *kernel = making->phase == PREFILL ? "norm_prefill" : making->device->lanes ? "norm_lanes" : "norm";
+    const struct ProductConstants c = {
+        .size = size, .width = making->shape->dim, .subgroup = making->device->info.subgroup_size, .most_held = MOST_HELD};
+    return pipeline_get(making->device, kernel, (const uint32_t *)&c, COUNT(c), pipeline, err);
 }
 
-// A norm adds up in the order of its workgroup: where decode of one row may make it inside of a product, the norm before
-// a product, of several rows or because tuning found it quicker, has the size of that, for the same bits.
-static int norms_get(const struct Making *making, const char *kernel, struct Kernels *k, vkgpt_error *err)
+// A software driver's norm adds up in the order of its workgroup: where decode of one row may make it inside of a
+// product, the norm before a product, of several rows or because tuning found it quicker, has the size of that, for the
+// same bits.
+static int norms_get(const struct Making *making, struct Kernels *k, vkgpt_error *err)
 {
-    bool alike = making->phase != PREFILL && stages_norm(making) && !all_staged(k);
+    bool alike = making->phase != PREFILL && making->device->lanes && stages_norm(making) && !all_staged(k);
     uint32_t size = alike ? built_in_size(making->device, 1) : ROW_KERNEL_SIZE;
-    int status = norm_get(making, kernel, ROW_KERNEL_SIZE, &k->norm, err);
-    return status ? status : norm_get(making, kernel, size, &k->norm_input, err);
+    int status = norm_get(making, ROW_KERNEL_SIZE, &k->norm, err);
+    return status ? status : norm_get(making, size, &k->norm_input, err);
+}
+
+static int merge_get(vkgpt_device *device, struct Kernels *k, vkgpt_error *err)
+{
+    uint32_t constants[4] = {ROW_KERNEL_SIZE, 0, 0, device->lanes ? 1 : LOADS_AHEAD};
+    return pipeline_get(device, "merge", constants, 4, &k->merge, err);
 }
 
 int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *k, vkgpt_error *err)
@@ -244,8 +260,8 @@ int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t
     if (!status) status = check_shape(device, shape, err);
     if (!status) status = embed_get(device, shape, "embed", k, err);
     if (!status) status = products_get(&making, k, err);
-    if (!status) status = norms_get(&making, "norm", k, err);
-    if (!status) status = simple_get(device, "merge", ROW_KERNEL_SIZE, 0, &k->merge, err);
+    if (!status) status = norms_get(&making, k, err);
+    if (!status) status = merge_get(device, k, err);
     if (!status) status = simple_get(device, "sample", SAMPLE_SIZE, 0, &k->sample, err);
     if (!status) status = cache_get(device, shape, "cache", k, err);
     if (!status) status = attend_get(device, shape, k, err);
@@ -261,7 +277,7 @@ int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, struct 
     int status = tuning_open(device, err);
     if (!status) status = check_shape(device, shape, err);
     if (!status) status = embed_get(device, shape, "embed_prefill", k, err);
-    if (!status) status = norms_get(&making, "norm_prefill", k, err);
+    if (!status) status = norms_get(&making, k, err);
     if (!status) status = cache_get(device, shape, "cache_prefill", k, err);
     if (!status) status = attend_block_get(device, shape, k, err);
     if (!status) status = simple_get(device, "score", SAMPLE_SIZE, 0, &k->score, err);

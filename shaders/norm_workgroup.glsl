@@ -9,11 +9,11 @@
 #define QUADS (WIDTH / 4)
 #define LANE_QUADS ((QUADS + SIZE - 1) / SIZE)
 
-void norm_row(uint x_first, uint dim, uint gain, uint bias, float eps)
+void PHASE(norm_row)(uint x_first, uint dim, uint gain, uint bias, float eps)
 {
     uint lane = gl_LocalInvocationID.x;
     vec4 row[LANE_QUADS];
-    [[unroll]] for (uint i = 0; i < LANE_QUADS; i++) row[i] = x[x_first + min(i * SIZE + lane, QUADS - 1)];
+    [[unroll]] for (uint i = 0; i < LANE_QUADS; i++) row[i] = inputs[x_first + min(i * SIZE + lane, QUADS - 1)];
     float sum = 0.0;
     [[unroll]] for (uint i = 0; i < LANE_QUADS; i++) sum += mix(0.0, sum4(row[i]), i * SIZE + lane < QUADS);
     float mean = workgroup_sum(sum) / float(dim);

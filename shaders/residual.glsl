@@ -1,0 +1,9 @@
+// x += y, for the products that end a half of a layer. The includer has the residual stream as y_rows.
+
+uint PHASE(at)(uint row, uint o) { return (row * a.y_stride + o) / 2; }
+
+vec2 PHASE(before)(uint row, uint o) { return y_rows[PHASE(at)(row, o)]; }
+
+void PHASE(store_sum)(uint row, uint o, vec2 y) { y_rows[PHASE(at)(row, o)] = y; }
+
+void PHASE(store)(Row row, uint o, vec2 y) { y_rows[PHASE(at)(row.index, o)] += y; }
