@@ -1,5 +1,7 @@
-// The sampling reference against what its definition gives by hand.
+// The sampling reference against what its definition gives by hand, and the draw in integers against float64.
 #include "engine/reference_sample.h"
+
+#include <stdbool.h>
 
 #include "compare.h"
 
@@ -61,12 +63,97 @@ static void test_random(void **state)
     assert_true(reference_random(7, 0) != reference_random(7 + (1ull << 32), 0));
 }
 
+// ---------------------------------------------------------------------------------- the draw in integers
+
+#define MANY 300
+#define SLACK 2e-6 // of the integer weights and of a limit between two tokens
+
+static uint32_t drawn(const struct ReferenceSampling *s, const float *logits, uint64_t seed)
+{
+    float changed[MANY];
+    uint32_t scratch[2 * MANY];
+    return reference_draw(s, MANY, logits, seed, 3, changed, scratch);
+}
+
+// How far the random number is outside of the token's share of [0, 1).
+static double outside(const struct ReferenceSampling *s, const float *logits, uint64_t seed, uint32_t token)
+{
+    double scratch[MANY], p[MANY], below = 0, random = reference_random(seed, 3);
+    reference_sample(s, MANY, logits, scratch, p);
+    if (p[token] == 0) return INFINITY;
+    for (uint32_t i = 0; i < token; i++) below += p[i];
+    return fmax(fdim(below, random), fdim(random, below + p[token]));
+}
+
+// A limit that falls between two tokens may do so on either side.
+static double draw_error(struct ReferenceSampling s, const float *logits, uint64_t seed)
+{
+    uint32_t token = drawn(&s, logits, seed);
+    double top_p = s.top_p, min_p = s.min_p, error = outside(&s, logits, seed, token);
+    for (int side = -1; side <= 1 && !(error <= SLACK); side += 2) {
+        s.top_p = top_p < 1 ? fmin(fmax(top_p + side * SLACK, 0), 1) : top_p;
+        s.min_p = min_p * (1 + side * SLACK);
+        error = fmin(error, outside(&s, logits, seed, token));
+    }
+    return error;
+}
+
+static void fill_logits(float *logits, double spread, double centre, bool steps)
+{
+    uint32_t word = 1;
+    for (uint32_t i = 0; i < MANY; i++) {
+        double sum = 0;
+        for (int j = 0; j < 4; j++) sum += (word = word * 1664525u + 1013904223u) * 0x1p-31 - 1;
+        logits[i] = (float)(centre + spread * (steps ? floor(2 * sum) / 2 : sum));
+    }
+}
+
+static void test_draw(void **state)
+{
+    (void)state;
+    static const double temperatures[] = {1e-30, 0.1, 0.8, 1.5, 1e6}, top_ps[] = {0, 0.1, 0.95, 1};
+    static const double min_ps[] = {0, 0.05, 1}, penalties[] = {0.7f, 1, 1.3f};
+    static const size_t top_ks[] = {0, 1, 2, 40, MANY - 1, MANY, MANY + 5};
+    const uint32_t recent[] = {1, 7, 250, 7, 7, MANY + 3};
+    float logits[MANY];
+    uint64_t seed = 0;
+    for (size_t i = 0; i < 5 * 4 * 3 * 3 * 7; i++) {
+        struct ReferenceSampling s = {(float)temperatures[i % 5], (float)top_ps[i / 5 % 4], (float)min_ps[i / 20 % 3],
+                                      penalties[i / 60 % 3], top_ks[i / 180], recent, 6};
+        fill_logits(logits, 2, i % 2 ? -60 : 0.5, i % 3 == 0);
+        for (int n = 0; n < 4; n++, seed++)
+            assert_within(difference_f64((double[]){draw_error(s, logits, seed)}, (double[]){0}, 1), SLACK, "T %g, k %zu, p %g, min-p %g, penalty %g, seed %u",
+                          s.temperature, s.top_k, s.top_p, s.min_p, s.repeat_penalty, (unsigned)seed);
+    }
+}
+
+// Pearson's chi-square of 65,536 draws; with 299 degrees of freedom it is above 420 once in 10^5 times.
+static void test_draw_frequencies(void **state)
+{
+    (void)state;
+    const struct ReferenceSampling s = SAMPLING(1.5, 1, 0, 1, 0);
+    const uint32_t draws = 65536;
+    float logits[MANY];
+    double scratch[MANY], p[MANY], chi_square = 0;
+    uint32_t seen[MANY] = {0};
+    fill_logits(logits, 1, -40, false);
+    reference_sample(&s, MANY, logits, scratch, p);
+    for (uint64_t seed = 0; seed < draws; seed++) seen[drawn(&s, logits, seed)]++;
+    for (uint32_t i = 0; i < MANY; i++) {
+        double expected = draws * p[i];
+        chi_square += (seen[i] - expected) * (seen[i] - expected) / expected;
+    }
+    assert_true(chi_square < 420);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_random),
+        cmocka_unit_test(test_draw),
+        cmocka_unit_test(test_draw_frequencies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

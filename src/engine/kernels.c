@@ -19,9 +19,12 @@ struct AttendConstants { // attend: span, ahead; attend_block: queries, shares
 #define COUNT(type) (sizeof(type) / sizeof(uint32_t))
 
 static const uint32_t ROW_KERNEL_SIZE = 128;  // embed, norm, merge, attend
-static const uint32_t SAMPLE_SIZE = 256;
+static const uint32_t BEST_SIZE = 32;
+static const uint32_t SCAN_SIZE = 256; // lookup, score
+static const uint32_t SAMPLE_SIZE = 1024, SAMPLE_LANES_SIZE = 128; // at most; on a software driver
 static const uint32_t CACHE_SIZE = 32;
 static const uint32_t COOPMAT_SIZE = 128;
+static const uint32_t SAMPLE_SHARED = 8704; // bytes of shared memory that sample wants besides 8 per lane
 static const uint32_t LOADS_AHEAD = 8; // of attend and merge; a software driver waits for each anyway
 static const uint32_t PRODUCT_LOADS = 12; // of a lane of a product in decode: product_rows.glsl
 static const uint32_t MOST_HELD = 16;     // quads of a row in a lane's registers: norm_subgroup.glsl
@@ -171,6 +174,14 @@ static int simple_get(vkgpt_device *device, const char *kernel, uint32_t size, u
     return pipeline_get(device, kernel, constants, 2, pipeline, err);
 }
 
+// One workgroup chooses the next token of a sequence: it is as large as the device allows.
+static uint32_t sample_size(const vkgpt_device *device)
+{
+    uint32_t size = device->lanes ? SAMPLE_LANES_SIZE : SAMPLE_SIZE;
+    while (size > device->info.max_workgroup || size * 8 + SAMPLE_SHARED > device->info.shared_bytes) size /= 2;
+    return size;
+}
+
 static int embed_get(vkgpt_device *device, const struct Shape *shape, const char *kernel, struct Kernels *k, vkgpt_error *err)
 {
     int status = VKGPT_OK;
@@ -262,11 +273,11 @@ int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t
     if (!status) status = products_get(&making, k, err);
     if (!status) status = norms_get(&making, k, err);
     if (!status) status = merge_get(device, k, err);
-    if (!status) status = simple_get(device, "sample", SAMPLE_SIZE, 0, &k->sample, err);
+    if (!status) status = simple_get(device, "sample", sample_size(device), 0, &k->sample, err);
     if (!status) status = cache_get(device, shape, "cache", k, err);
     if (!status) status = attend_get(device, shape, k, err);
-    if (!status && rows > 1) status = simple_get(device, "lookup", SAMPLE_SIZE, 0, &k->lookup, err);
-    if (!status && rows > 1) status = simple_get(device, "best", SAMPLE_SIZE, 0, &k->best, err);
+    if (!status && rows > 1) status = simple_get(device, "lookup", SCAN_SIZE, 0, &k->lookup, err);
+    if (!status && rows > 1) status = simple_get(device, "best", BEST_SIZE, 0, &k->best, err);
     return status;
 }
 
@@ -280,6 +291,6 @@ int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, struct 
     if (!status) status = norms_get(&making, k, err);
     if (!status) status = cache_get(device, shape, "cache_prefill", k, err);
     if (!status) status = attend_block_get(device, shape, k, err);
-    if (!status) status = simple_get(device, "score", SAMPLE_SIZE, 0, &k->score, err);
+    if (!status) status = simple_get(device, "score", SCAN_SIZE, 0, &k->score, err);
     return status ? status : products_get(&making, k, err);
 }

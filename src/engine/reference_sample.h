@@ -1,4 +1,4 @@
-// Sampling in plain C: the part of the reference that `sample` is compared with.
+// Sampling in plain C: what it means, in float64, and what `sample` has to give, token by token.
 #ifndef VKGPT_ENGINE_REFERENCE_SAMPLE_H
 #define VKGPT_ENGINE_REFERENCE_SAMPLE_H
 
@@ -18,6 +18,13 @@ struct ReferenceSampling {
 // lowest id of the largest logit. scratch (vocab).
 void reference_sample(const struct ReferenceSampling *sampling, size_t vocab, const float *logits, double *scratch,
                       double *probabilities);
+
+// The token behind `position`, as `sample` draws it: weights are integers of up to 2^30, made of the logits in steps
+// that every device rounds alike, so that it is the same token everywhere. It is the one that the probabilities above
+// give, unless the random number lies within about 10^-6 of a boundary. The penalty must not make an infinity.
+// changed (vocab), scratch (2, vocab).
+uint32_t reference_draw(const struct ReferenceSampling *sampling, size_t vocab, const float *logits, uint64_t seed,
+                        uint32_t position, float *changed, uint32_t *scratch);
 
 // The number in [0, 1) that draws the token behind `position`: it is the first whose summed probability passes it.
 double reference_random(uint64_t seed, uint32_t position);

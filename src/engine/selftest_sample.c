@@ -1,5 +1,5 @@
-// What sample has to give. The device adds integer weights that sum to about 2^30, the reference float64: so the token
-// has to be one whose exact share of [0, 1) holds the random number, or all but holds it.
+// What sample has to give: the very token that reference_sample.c draws, for each choice of settings, on every size of
+// workgroup.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,47 +10,53 @@
 
 #define CONTEXT 40
 #define TOKEN_STRIDE (CONTEXT + 1)
-#define GROUPS 300 // of head: more than sample has lanes
+#define GROUPS 300    // of head: more than sample has lanes on a software driver
+#define FEW_GROUPS 11 // fewer than a usual top-k
 
 struct SampleTrial {
     struct Trial t;
     struct Array *state, *tokens, *logits, *parts, *ring;
-    uint32_t vocab, stride, sequences;
-    double *scratch, *probabilities; // (vocab)
+    uint32_t vocab, stride, sequences, step_rows, groups;
+    float *changed;    // (vocab)
+    uint32_t *scratch; // (2, vocab)
 };
 
-static void sample_make(struct Selftest *test, uint32_t vocab, uint32_t sequences, struct SampleTrial *s)
+static void sample_make(struct Selftest *test, uint32_t vocab, uint32_t sequences, uint32_t step_rows, uint32_t groups,
+                        struct SampleTrial *s)
 {
     *s = (struct SampleTrial){.vocab = vocab, .stride = padded(vocab), .sequences = sequences};
+    s->step_rows = step_rows, s->groups = groups;
+    size_t rows = (size_t)sequences * step_rows;
     trial_begin(&s->t, test->device, test->err);
     s->state = selftest_state(&s->t, NULL, sequences);
     s->tokens = trial_array(&s->t, (size_t)sequences * TOKEN_STRIDE * 4);
-    s->logits = trial_array(&s->t, (size_t)sequences * s->stride * 4);
-    s->parts = trial_array(&s->t, sequences * GROUPS * sizeof(struct HeadPart));
+    s->logits = trial_array(&s->t, rows * s->stride * 4);
+    s->parts = trial_array(&s->t, rows * groups * sizeof(struct HeadPart));
     s->ring = trial_array(&s->t, (size_t)sequences * TOKEN_STRIDE * 4);
-    s->scratch = trial_scratch(&s->t, vocab, sizeof *s->scratch);
-    s->probabilities = trial_scratch(&s->t, vocab, sizeof *s->probabilities);
+    s->changed = trial_scratch(&s->t, vocab, sizeof *s->changed);
+    s->scratch = trial_scratch(&s->t, 2 * (size_t)vocab, sizeof *s->scratch);
 }
 
 static struct Sequence *sequence_at(uint8_t *state, uint32_t i) { return selftest_sequences(state) + i; }
 
-static float *logits_of(const struct SampleTrial *s, uint32_t i)
+// Row: sequence * step_rows + row of the step.
+static float *logits_of(const struct SampleTrial *s, uint32_t row)
 {
-    return (float *)s->logits->before + (size_t)i * s->stride;
+    return (float *)s->logits->before + (size_t)row * s->stride;
 }
 
 // As head leaves them: the maximum, its lowest index and whether any is bad, of a stretch of the vocabulary each.
-static void fill_parts(struct SampleTrial *s, uint32_t sequence)
+static void fill_parts(struct SampleTrial *s, uint32_t row)
 {
-    uint32_t each = (s->vocab + GROUPS - 1) / GROUPS;
-    for (uint32_t g = 0; g < GROUPS; g++) {
+    uint32_t each = (s->vocab + s->groups - 1) / s->groups;
+    for (uint32_t g = 0; g < s->groups; g++) {
         struct HeadPart part = {-INFINITY, UINT32_MAX, 0, 0};
-        const float *logits = logits_of(s, sequence);
+        const float *logits = logits_of(s, row);
         for (uint32_t i = g * each; i < (g + 1) * each && i < s->vocab; i++) {
             if (!isfinite(logits[i])) part.bad = 1;
             if (logits[i] > part.maximum) part.maximum = logits[i], part.index = i;
         }
-        ((struct HeadPart *)s->parts->before)[sequence * GROUPS + g] = part;
+        ((struct HeadPart *)s->parts->before)[row * s->groups + g] = part;
     }
 }
 
@@ -67,8 +73,8 @@ static void sample_run(struct SampleTrial *s, const struct Pipeline *pipeline)
     if (!s->t.status)
         dispatch(&s->t.rec, pipeline, (struct Grid){s->sequences, 1, 1},
                  BUFFERS(&s->state->slice, &s->tokens->slice, &s->logits->slice, &s->parts->slice, &s->ring->slice),
-                 ARGS(SampleArgs, .step_rows = 1, .vocab = s->vocab, .logits_stride = s->stride, .groups = GROUPS,
-                      .token_stride = TOKEN_STRIDE));
+                 ARGS(SampleArgs, .step_rows = s->step_rows, .vocab = s->vocab, .logits_stride = s->stride,
+                      .groups = s->groups, .token_stride = TOKEN_STRIDE));
     trial_finish(&s->t);
 }
 
@@ -135,37 +141,22 @@ static const struct SampleCase CASES[] = {
 };
 #define CASE_COUNT (sizeof CASES / sizeof *CASES)
 
-// How far the random number is outside of the token's share, with the limits of the set moved by `slack`.
-static double outside(const struct SampleTrial *s, uint32_t sequence, uint32_t token, double slack)
+// The token that comes behind `position`, in plain C, from a row of logits.
+static uint32_t reference_token(const struct SampleTrial *s, uint32_t sequence, uint32_t row, uint32_t position)
 {
     const struct Sequence *q = sequence_at(s->state->before, sequence);
-    uint32_t seen = q->position + 1 < q->repeat_last_n ? q->position + 1 : q->repeat_last_n;
+    uint32_t seen = position + 1 < q->repeat_last_n ? position + 1 : q->repeat_last_n;
     const struct ReferenceSampling sampling = {
         .temperature = (double)q->temperature,
         .top_k = q->top_k,
-        .top_p = q->top_p < 1.0f ? fmin(fmax((double)q->top_p + slack, 0.0), 1.0) : 1.0,
-        .min_p = (double)q->min_p * (1.0 - 10.0 * slack),
+        .top_p = (double)q->top_p,
+        .min_p = (double)q->min_p,
         .repeat_penalty = (double)q->repeat_penalty,
-        .recent = (const uint32_t *)s->tokens->before + sequence * TOKEN_STRIDE + q->position + 1 - seen,
+        .recent = (const uint32_t *)s->tokens->before + sequence * TOKEN_STRIDE + position + 1 - seen,
         .recent_count = seen,
     };
-    reference_sample(&sampling, s->vocab, logits_of(s, sequence), s->scratch, s->probabilities);
-    if (token >= s->vocab || s->probabilities[token] == 0.0) return INFINITY;
-    double below = 0.0, random = reference_random((uint64_t)q->seed_high << 32 | q->seed_low, q->position);
-    for (uint32_t i = 0; i < token; i++) below += s->probabilities[i];
-    return fmax(fdim(below, random), fdim(random, below + s->probabilities[token]));
-}
-
-// Every weight is rounded down to an integer.
-static double share_bound(uint32_t vocab) { return 1e-5 + vocab * 0x1p-30; }
-
-// A limit that falls between two tokens may do so on either side.
-static double choice_error(const struct SampleTrial *s, uint32_t sequence, uint32_t token)
-{
-    double slack = 1e-6 + s->vocab * 0x1p-30, error = outside(s, sequence, token, 0.0);
-    if (!(error <= share_bound(s->vocab))) error = fmin(error, outside(s, sequence, token, slack));
-    if (!(error <= share_bound(s->vocab))) error = fmin(error, outside(s, sequence, token, -slack));
-    return error;
+    return reference_draw(&sampling, s->vocab, logits_of(s, row), (uint64_t)q->seed_high << 32 | q->seed_low, position,
+                          s->changed, s->scratch);
 }
 
 // Logits with some equals; every other row in steps of a half, with many.
@@ -198,26 +189,161 @@ static void set_case(struct SampleTrial *s, uint32_t sequence, const struct Samp
         .repeat_penalty = c->repeat_penalty,
         .repeat_last_n = c->repeat_last_n,
     };
-    fill_logits(s, sequence);
-    fill_parts(s, sequence);
     fill_tokens(s, sequence, q->position);
+}
+
+static void measure_choice(struct SampleTrial *s, struct Measure *m, uint32_t i)
+{
+    uint32_t position = sequence_at(s->state->before, i)->position;
+    measure_true(m, take_token(s, m, i) == reference_token(s, i, i, position));
 }
 
 static int test_choices(struct Selftest *test, const struct Pipeline *pipeline, uint32_t vocab, uint32_t draws)
 {
     struct SampleTrial s;
-    sample_make(test, vocab, CASE_COUNT * draws, &s);
-    for (uint32_t i = 0; i < s.sequences && !s.t.status; i++) set_case(&s, i, &CASES[i / draws]);
+    sample_make(test, vocab, CASE_COUNT * draws, 1, GROUPS, &s);
+    for (uint32_t i = 0; i < s.sequences && !s.t.status; i++) {
+        set_case(&s, i, &CASES[i / draws]);
+        fill_logits(&s, i);
+        fill_parts(&s, i);
+    }
     sample_run(&s, pipeline);
     for (uint32_t c = 0; c < CASE_COUNT && !s.t.status; c++) {
         const struct SampleCase *p = &CASES[c];
         struct Measure m = {0};
-        for (uint32_t i = c * draws; i < (c + 1) * draws; i++)
-            measure_number(&m, choice_error(&s, i, take_token(&s, &m, i)));
+        for (uint32_t i = c * draws; i < (c + 1) * draws; i++) measure_choice(&s, &m, i);
         if (c + 1 == CASE_COUNT) measure_rest(&s, &m);
-        selftest_report(test, pipeline->kernel, m.error, share_bound(vocab),
+        selftest_report(test, pipeline->kernel, m.error, 0.0,
                         "V %u, T %g, top-k %u, top-p %g, min-p %g, penalty %g", vocab, (double)p->temperature, p->top_k,
                         (double)p->top_p, (double)p->min_p, (double)p->repeat_penalty);
+    }
+    return trial_end(&s.t);
+}
+
+// ------------------------------------------------------------------------------- all kinds of settings
+
+#define KINDS 8 // of logits
+
+// One logit of a row of a kind, from what a bell gives.
+static float logit_of_kind(uint32_t kind, uint32_t row, uint32_t i, double bell)
+{
+    switch (kind) {
+    case 0: return (float)(3.0 * bell - 60.0);           // as GPT-2's
+    case 1: return (float)(3.0 * bell);
+    case 2: return (float)floor(2.0 * bell);             // many equal
+    case 3: return i % 2 ? 0.0f : -0.0f;                 // all equal
+    case 4: return (float)(1e-4 * bell + 8.0);           // nearly so
+    case 5: return (float)(1e37 * bell);                 // infinitely far apart
+    case 6: return i == row % 7 ? 30.0f : (float)bell;   // one far above
+    default: return i % 3 ? -1.0f : (float)(i % 5) - 2.0f; // the k-th of many, with few steps
+    }
+}
+
+static void fill_kind(struct SampleTrial *s, uint32_t row, uint32_t kind)
+{
+    float *logits = logits_of(s, row);
+    for (uint32_t i = 0; i < s->vocab; i++) {
+        double bell = 0.0;
+        for (uint32_t j = 0; j < 4; j++) bell += trial_fine(181 + 4 * row + j, i);
+        logits[i] = logit_of_kind(kind, row, i, bell);
+    }
+    fill_parts(s, row);
+}
+
+// Settings of each sort, mixed by chance.
+static void set_mixed(struct SampleTrial *s, uint32_t sequence, uint32_t seed)
+{
+    const uint32_t k[] = {0, 1, 2, 40, 40, 130, s->vocab - 1, s->vocab, s->vocab + 5};
+    static const float t[] = {1e-30f, 0.1f, 0.8f, 0.8f, 1.5f, 1e6f}, p[] = {0.0f, 0.1f, 0.95f, 0.95f, 1.0f, 1.0f};
+    static const float min_p[] = {0.0f, 0.0f, 0.05f, 1.0f}, penalties[] = {1.0f, 1.0f, 0.7f, 1.3f};
+#define MIX(list, n) list[trial_hash(seed + (n), sequence) % (sizeof list / sizeof *list)]
+    const struct SampleCase c = {MIX(t, 1),     MIX(k, 2),         MIX(p, 3),
+                                 MIX(min_p, 4), MIX(penalties, 5), trial_hash(seed + 6, sequence) % CONTEXT};
+#undef MIX
+    uint32_t row = sequence * s->step_rows, kind = trial_hash(seed + 7, sequence) % KINDS;
+    set_case(s, sequence, &c);
+    for (uint32_t r = 0; r < s->step_rows; r++) fill_kind(s, row + r, kind);
+}
+
+static int test_mixed(struct Selftest *test, const struct Pipeline *pipeline, uint32_t vocab, uint32_t sequences,
+                      uint32_t groups)
+{
+    struct SampleTrial s;
+    struct Measure m = {0};
+    sample_make(test, vocab, sequences, 1, groups, &s);
+    for (uint32_t i = 0; i < sequences && !s.t.status; i++) set_mixed(&s, i, 191);
+    sample_run(&s, pipeline);
+    for (uint32_t i = 0; i < sequences && !s.t.status; i++) measure_choice(&s, &m, i);
+    if (!s.t.status) {
+        measure_rest(&s, &m);
+        selftest_report(test, pipeline->kernel, m.error, 0.0, "V %u, %u parts, %u mixed settings, workgroups of %u",
+                        vocab, groups, sequences, pipeline->constants[0]);
+    }
+    return trial_end(&s.t);
+}
+
+// Whatever the size of the workgroup: it draws what the reference draws.
+static int test_sizes(struct Selftest *test)
+{
+    int status = VKGPT_OK;
+    for (uint32_t size = 64; size <= test->device->info.max_workgroup && size <= 1024 && !status; size *= 4) {
+        const uint32_t constants[2] = {size, 0};
+        const struct Pipeline *pipeline;
+        status = pipeline_get(test->device, "sample", constants, 2, &pipeline, test->err);
+        if (!status) status = test_mixed(test, pipeline, 50257, 16, GROUPS);
+        if (!status) status = test_mixed(test, pipeline, 1023, 64, FEW_GROUPS);
+    }
+    return status;
+}
+
+// ------------------------------------------------------------------------------------------- drafts
+
+#define DRAFTED 3 // rows of a step
+
+// A step of three rows whose drafts hold, fail at the second or fail at the first. Gives how many tokens it makes.
+static uint32_t set_drafts(struct SampleTrial *s, uint32_t sequence)
+{
+    set_mixed(s, sequence, 211);
+    struct Sequence *q = sequence_at(s->state->before, sequence);
+    uint32_t *tokens = (uint32_t *)s->tokens->before + sequence * TOKEN_STRIDE, right = sequence % DRAFTED;
+    q->position = 5 + sequence % 20;
+    q->rows = DRAFTED;
+    fill_tokens(s, sequence, q->position);
+    for (uint32_t r = 0; r + 1 < DRAFTED; r++) {
+        uint32_t at = q->position + r;
+        tokens[at + 1] = reference_token(s, sequence, sequence * DRAFTED + r, at);
+        if (r == right) tokens[at + 1] = (tokens[at + 1] + 1) % s->vocab;
+    }
+    return right + 1;
+}
+
+static void measure_drafts(struct SampleTrial *s, struct Measure *m, uint32_t sequence, uint32_t made)
+{
+    struct Sequence *before = sequence_at(s->state->before, sequence), *after = sequence_at(s->state->after, sequence);
+    struct Sequence want = *before;
+    for (uint32_t r = 0; r < made; r++) {
+        size_t at = sequence * TOKEN_STRIDE + before->position + r + 1;
+        uint32_t token = reference_token(s, sequence, sequence * DRAFTED + r, before->position + r);
+        measure_true(m, take_u32(s->ring, at) == token);
+        measure_true(m, take_u32(s->tokens, at) == token);
+    }
+    want.position += made, want.remaining -= made, want.rows = 1;
+    measure_true(m, !memcmp(&want, after, sizeof want));
+    *after = *before;
+}
+
+static int test_drafts(struct Selftest *test, const struct Pipeline *pipeline)
+{
+    struct SampleTrial s;
+    struct Measure m = {0};
+    uint32_t made[36];
+    sample_make(test, 257, sizeof made / sizeof *made, DRAFTED, GROUPS, &s);
+    for (uint32_t i = 0; i < s.sequences && !s.t.status; i++) made[i] = set_drafts(&s, i);
+    sample_run(&s, pipeline);
+    for (uint32_t i = 0; i < s.sequences && !s.t.status; i++) measure_drafts(&s, &m, i, made[i]);
+    if (!s.t.status) {
+        measure_rest(&s, &m);
+        selftest_report(test, pipeline->kernel, m.error, 0.0, "V %u, steps of %u rows", s.vocab, DRAFTED);
     }
     return trial_end(&s.t);
 }
@@ -277,7 +403,7 @@ static void set_fate(struct SampleTrial *s, uint32_t i, const struct Fate *f)
 static int test_fates(struct Selftest *test, const struct Pipeline *pipeline)
 {
     struct SampleTrial s;
-    sample_make(test, 307, FATE_COUNT + 1, &s);
+    sample_make(test, 307, FATE_COUNT + 1, 1, GROUPS, &s);
     for (uint32_t i = 0; i < s.sequences && !s.t.status; i++) set_fate(&s, i, &FATES[i % FATE_COUNT]);
     if (!s.t.status) sequence_at(s.state->before, FATE_COUNT)->stop = STOP_EOS;
     sample_run(&s, pipeline);
@@ -308,8 +434,9 @@ static int test_frequencies(struct Selftest *test, const struct Pipeline *pipeli
     const struct SampleCase plain = {1.0f, 0, 1.0f, 0.0f, 1.0f, 0};
     const struct ReferenceSampling reference = {.temperature = 1.0, .top_p = 1.0, .repeat_penalty = 1.0};
     uint32_t seen[BINS] = {0};
+    double scratch[BINS], probabilities[BINS];
     struct Measure m = {0};
-    sample_make(test, BINS, DRAWS, &s);
+    sample_make(test, BINS, DRAWS, 1, GROUPS, &s);
     for (uint32_t i = 0; i < DRAWS && !s.t.status; i++) {
         set_case(&s, i, &plain);
         for (uint32_t v = 0; v < BINS; v++) logits_of(&s, i)[v] = (float)trial_fine(161, v);
@@ -324,10 +451,10 @@ static int test_frequencies(struct Selftest *test, const struct Pipeline *pipeli
         if (token < BINS) seen[token]++;
     }
     measure_rest(&s, &m);
-    reference_sample(&reference, BINS, logits_of(&s, 0), s.scratch, s.probabilities);
+    reference_sample(&reference, BINS, logits_of(&s, 0), scratch, probabilities);
     double chi_square = 0.0;
     for (uint32_t v = 0; v < BINS; v++) {
-        double expected = DRAWS * s.probabilities[v];
+        double expected = DRAWS * probabilities[v];
         chi_square += (seen[v] - expected) * (seen[v] - expected) / expected;
     }
     measure_number(&m, chi_square);
@@ -337,9 +464,15 @@ static int test_frequencies(struct Selftest *test, const struct Pipeline *pipeli
 
 int selftest_sample(struct Selftest *test, const struct Pipeline *pipeline)
 {
+    static const uint32_t vocabs[] = {1, 7, 255, 256, 257};
     int status = test_choices(test, pipeline, 2, 8);
     if (!status) status = test_choices(test, pipeline, 307, 8);
     if (!status) status = test_choices(test, pipeline, 50257, 2);
+    for (size_t i = 0; i < sizeof vocabs / sizeof *vocabs && !status; i++)
+        status = test_mixed(test, pipeline, vocabs[i], 96, i % 2 ? FEW_GROUPS : GROUPS);
+    if (!status) status = test_mixed(test, pipeline, 50257, 64, GROUPS);
+    if (!status) status = test_sizes(test);
+    if (!status) status = test_drafts(test, pipeline);
     if (!status) status = test_fates(test, pipeline);
     return status ? status : test_frequencies(test, pipeline);
 }

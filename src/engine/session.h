@@ -11,7 +11,7 @@
 #define IN_FLIGHT 2
 #define MAX_SEQUENCES 1024
 #define MAX_LOOKUP 31
-#define BEST_STRETCH 4096 // logits that a workgroup of best looks at
+#define BEST_STRETCH 256 // logits that a workgroup of best looks at: sample wants many maxima
 #define HIDDEN_ROWS 32 // of the recording of prefill that leaves hidden states: what stands before is read in larger blocks
 #define BLOCK_SIZES 3  // rows of a prefill recording: 32, 128, 512, the last of MAX_GROUPS groups
 #define LOGIT_BYTES ((uint64_t)16 << 20) // of one block of logits, about

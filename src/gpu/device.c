@@ -343,6 +343,17 @@ static int choose(const char *which, const vkgpt_device_info *infos, uint32_t co
     return fail(err, VKGPT_NO_DEVICE, "device %s cannot be used: %s", infos[*chosen].name, infos[*chosen].why_not);
 }
 
+// A workgroup that requires a subgroup size has a limit on its subgroups.
+static uint32_t most_fixed_lanes(const vkgpt_device *device)
+{
+    VkPhysicalDeviceSubgroupSizeControlProperties sizes = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES};
+    VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &sizes};
+    vkGetPhysicalDeviceProperties2(device->physical, &properties);
+    uint64_t lanes = (uint64_t)sizes.maxComputeWorkgroupSubgroups * device->info.subgroup_size;
+    return lanes < UINT32_MAX ? (uint32_t)lanes : UINT32_MAX;
+}
+
 static int logical_device(vkgpt_device *device, vkgpt_error *err)
 {
     uint32_t timestamp_bits = 0;
@@ -362,6 +373,7 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
         vkGetPhysicalDeviceFeatures2(device->physical, &offered);
     }
     device->size_control = sizes.subgroupSizeControl;
+    if (device->size_control) device->most_fixed = most_fixed_lanes(device);
     device->full_subgroups = sizes.computeFullSubgroups;
     sizes.pNext = NULL;
     VkPhysicalDeviceVulkan12Features v12 = {

@@ -36,7 +36,9 @@ static int compile(vkgpt_device *device, struct Pipeline *pipeline, vkgpt_error 
         .requiredSubgroupSize = device->info.subgroup_size,
     };
     // full subgroups ask for a workgroup that is a multiple of the largest size the driver might pick
-    bool fixed = device->size_control && pipeline->constants[0] % device->info.subgroup_size == 0;
+    uint32_t lanes = pipeline->constants[0];
+    bool fixed = device->size_control && lanes % device->info.subgroup_size == 0 &&
+                 (device->most_fixed == 0 || lanes <= device->most_fixed);
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .stage = {

@@ -1,0 +1,490 @@
+// The next tokens of a sequence, by one workgroup: argmax, or repeat penalty, top-k, top-p, min-p, temperature and a
+// draw, in llama.cpp's order. Advances the sequence's state and writes the ring that the host reads.
+//
+// Who includes this declares the arguments `a` (SampleArgs) and the buffers state[], tokens[], logits4[], parts[] and
+// ring[]. logits4 are the logits, four in a vec4: a row is padded to a multiple of four, and its padding may hold
+// anything. The repeat penalty changes logits that other lanes read later, so the buffer is coherent. Calls
+// sample_sequence() with the whole workgroup.
+//
+// Top-k: each lane knows the largest logit of its own share. At least k logits reach the k-th largest of these, so one
+// pass over the logits collects all that matter, the candidates: a few more than k. All the rest is work among them in
+// shared memory. Without top-k, or where the candidates are too many, every choice is a search over all logits: for the
+// first value, in rising order, at which the summed weights of all values up to it pass a target.
+//
+// Weights and sums are integers, and what makes a weight of a logit has the same bits on every device. So the tokens
+// are the same on every device, for every size of the workgroup, and in reference_sample.c.
+//
+// A step reads one token and the drafts behind it (lookup.comp); each has its row of logits, and gives the token that
+// follows it. As long as that is the next draft, the row behind stands for the right text, and is taken too: so the
+// tokens are the same with drafts and without, also when they are drawn, since a draw depends on its position alone.
+
+#include "philox.glsl"
+
+#define AHEAD 8        // loads of four logits in flight, per lane
+#define CANDIDATES 256 // at most
+#define MOST_K 192     // larger ones leave too many candidates
+#define STEPS 256      // in which the limit of the candidates is found
+#define BINS 1024
+
+#define ONE 0x40000000u // 2^30: the weight of the largest logit
+#define LOG2E 0xB8AA3B29u // in 2^-31
+#define LOG2E_FLOAT uintBitsToFloat(0x3FB8AA3Bu) // ratio(LOG2E, 1.0)
+#define NOTHING uintBitsToFloat(0xff800000u) // less than any logit
+
+shared uint table[2 * BINS]; // bins of a search; or the candidates, four arrays of them:
+#define KEYS 0
+#define IDS CANDIDATES
+#define WEIGHTS_1 (2 * CANDIDATES) // at temperature 1; 0: not among the k largest
+#define DRAWN (3 * CANDIDATES)     // of the draw; 0: left out
+shared uvec2 coarse[32];
+shared uint found_index, found_bad, found_count;
+
+uint row4, row_parts, token_first; // where the row's logits and parts, and the sequence's tokens, begin
+float maximum;     // of the logits
+float lane_best;   // of this lane's share of them
+uint least_key;    // top-k: keys above it are left out
+uint least_weight; // top-p and min-p: smaller weights at temperature 1 are left out
+float sharpness;   // log2(e) / temperature
+
+// ---- sums of up to 64 bits: low and high word
+
+uvec2 add64(uvec2 x, uvec2 y)
+{
+    uint low = x.x + y.x;
+    return uvec2(low, x.y + y.y + uint(low < x.x));
+}
+
+uvec2 subtract64(uvec2 x, uvec2 y) { return uvec2(x.x - y.x, x.y - y.y - uint(x.x < y.x)); }
+
+bool exceeds64(uvec2 x, uvec2 y) { return x.y > y.y || (x.y == y.y && x.x > y.x); }
+
+// x * part / 2^32
+uvec2 part64(uvec2 x, uint part)
+{
+    uint high, low, carried, dropped;
+    umulExtended(x.y, part, high, low);
+    umulExtended(x.x, part, carried, dropped);
+    return add64(uvec2(low, high), uvec2(carried, 0));
+}
+
+// ---- from a logit to its key and its weight
+
+// Rising for falling logits, so that the largest logit has the smallest key; 0 and -0 have the same.
+uint key_of(float logit)
+{
+    uint bits = floatBitsToUint(logit);
+    return (bits & 0x80000000u) != 0 ? bits - 1 : ~bits & 0x7fffffffu;
+}
+
+float logit_of(uint key) { return uintBitsToFloat((key & 0x80000000u) != 0 ? key + 1 : ~key & 0x7fffffffu); }
+
+// number / 2^31 / divisor, rounded down to 24 bits. Divided as integers: drivers round quotients of floats differently.
+float ratio(uint number, float divisor)
+{
+    uint bits = floatBitsToUint(clamp(divisor, 1e-29, 1e29)), mantissa = (bits & 0x7fffffu) | 0x800000u;
+    uint quotient = number / mantissa, rest = number % mantissa;
+    for (uint i = 0; i < 2; i++) {
+        rest <<= 8;
+        quotient = quotient << 8 | rest / mantissa;
+        rest %= mantissa;
+    }
+    uint half_it = quotient >> 24; // it has 24 bits or 25
+    return uintBitsToFloat((253 + half_it - (bits >> 23)) << 23 | (quotient >> half_it & 0x7fffffu));
+}
+
+// 2^30 exp((logit - maximum) / temperature), rounded down: 2^-y by its whole part and a polynomial. Single steps that
+// every device rounds alike, kept apart by `precise`.
+uint weight_of(float logit, float log2e_by_temperature)
+{
+    precise float y = (maximum - logit) * log2e_by_temperature;
+    if (!(y < 31.0)) return 0;
+    uint whole = uint(y);
+    precise float f = y - float(whole);
+    precise float p = -0.000948230561 * f + 0.0092262486;
+    p = p * f - 0.0553284921;
+    p = p * f + 0.24019675;
+    p = p * f - 0.693146288;
+    p = p * f + 1.0;
+    return uint(p * 1073741824.0) >> whole;
+}
+
+uint weight_1(float logit) { return weight_of(logit, LOG2E_FLOAT); }
+
+// ---- the logits
+
+float logit_at(uint id) { return logits4[row4 + id / 4][id & 3]; }
+
+// All loads before the first use. What lies behind the vocabulary counts as nothing.
+void load_ahead(uint i, out vec4 v[AHEAD])
+{
+    uint last = (a.vocab - 1) / 4;
+    [[unroll]] for (uint j = 0; j < AHEAD; j++) v[j] = logits4[row4 + min(i + j * SIZE, last)];
+    [[unroll]] for (uint j = 0; j < AHEAD; j++) {
+        uvec4 ids = (i + j * SIZE) * 4 + uvec4(0, 1, 2, 3);
+        v[j] = mix(vec4(NOTHING), v[j], lessThan(ids, uvec4(a.vocab)));
+    }
+}
+
+// ---- the maximum
+
+void best_of_logits(inout uint index)
+{
+    for (uint i = gl_LocalInvocationID.x; i * 4 < a.vocab; i += AHEAD * SIZE) {
+        vec4 v[AHEAD];
+        load_ahead(i, v);
+        [[unroll]] for (uint j = 0; j < AHEAD; j++)
+            [[unroll]] for (uint c = 0; c < 4; c++)
+                if (v[j][c] > lane_best) { lane_best = v[j][c]; index = (i + j * SIZE) * 4 + c; }
+    }
+}
+
+#define PARTS_AHEAD 4
+void best_of_parts(inout uint index, inout uint bad)
+{
+    for (uint i = gl_LocalInvocationID.x; i < a.groups; i += PARTS_AHEAD * SIZE) {
+        HeadPart ahead[PARTS_AHEAD];
+        [[unroll]] for (uint j = 0; j < PARTS_AHEAD; j++) ahead[j] = parts[row_parts + min(i + j * SIZE, a.groups - 1)];
+        [[unroll]] for (uint j = 0; j < PARTS_AHEAD; j++) {
+            HeadPart part = ahead[j];
+            if (i + j * SIZE >= a.groups) continue; // a part belongs to one lane
+            bad |= part.bad;
+            if (part.maximum > lane_best || (part.maximum == lane_best && part.index < index)) {
+                lane_best = part.maximum;
+                index = part.index;
+            }
+        }
+    }
+}
+
+// The maximum with the lowest id that has it, and this lane's: from what head left, or from the logits themselves.
+void find_maximum(bool in_logits)
+{
+    if (gl_LocalInvocationID.x == 0) { found_index = 0xffffffffu; found_bad = 0; }
+    uint index = 0xffffffffu, bad = 0;
+    lane_best = NOTHING;
+    if (in_logits) best_of_logits(index);
+    else best_of_parts(index, bad);
+    maximum = workgroup_max(lane_best);
+    if (lane_best == maximum) atomicMin(found_index, index);
+    if (bad != 0) atomicOr(found_bad, 1);
+    barrier();
+}
+
+// CTRL (Keskar et al. 2019): a token that stands in the last positions gets a smaller logit, once.
+void penalise(Sequence s)
+{
+    uint seen = min(s.position + 1, s.repeat_last_n), first = token_first + s.position + 1 - seen;
+    float inverse = ratio(0x80000000u, s.repeat_penalty);
+    for (uint done = 0; done < seen; done += SIZE) {
+        uint lane = gl_LocalInvocationID.x, i = done + lane, token = 0;
+        bool again = i >= seen;
+        if (!again) table[lane] = token = min(tokens[first + i], a.vocab - 1);
+        barrier();
+        for (uint j = 0; j < lane && !again; j++) again = table[j] == token;
+        for (uint j = 0; j < done && !again; j++) again = min(tokens[first + j], a.vocab - 1) == token;
+        float logit = logit_at(token);
+        if (!again) logits4[row4 + token / 4][token & 3] = logit * (logit > 0.0 ? inverse : s.repeat_penalty);
+        barrier();
+    }
+    memoryBarrierBuffer();
+    barrier();
+}
+
+// ---- bins of weights, in which a value is found
+
+// A bin is one word or, wide, two that lie BINS apart.
+uvec2 bin_at(uint bin, bool wide) { return uvec2(table[bin], wide ? table[BINS + bin] : 0); }
+
+void bin_add(uint bin, uvec2 weight)
+{
+    uint before = atomicAdd(table[bin], weight.x), high = weight.y + uint(before + weight.x < before);
+    if (high != 0) atomicAdd(table[BINS + bin], high);
+}
+
+void bins_clear(uint words)
+{
+    for (uint i = gl_LocalInvocationID.x; i < words; i += SIZE) table[i] = 0;
+    barrier();
+}
+
+// The sums of a 32nd of the bins each. The lanes take turns among the banks of shared memory.
+void bins_sum(uint bins, bool wide)
+{
+    barrier();
+    uint each = bins / 32;
+    for (uint i = gl_LocalInvocationID.x; i < 32; i += SIZE) {
+        uvec2 sum = uvec2(0);
+        for (uint j = 0; j < each; j++) sum = add64(sum, bin_at(i * each + ((i + j) & (each - 1)), wide));
+        coarse[i] = sum;
+    }
+    barrier();
+}
+
+uvec2 bins_total()
+{
+    uvec2 total = uvec2(0);
+    for (uint i = 0; i < 32; i++) total = add64(total, coarse[i]);
+    return total;
+}
+
+// The first bin where the sum of the bins up to it exceeds the target; what comes before is taken off the target.
+uint bins_walk(uint bins, bool wide, inout uvec2 target)
+{
+    uint group = 0, each = bins / 32;
+    for (; group < 31 && !exceeds64(coarse[group], target); group++) target = subtract64(target, coarse[group]);
+    uint bin = group * each, last = bin + each - 1;
+    for (; bin < last; bin++) {
+        uvec2 weight = bin_at(bin, wide);
+        if (exceeds64(weight, target)) break;
+        target = subtract64(target, weight);
+    }
+    return bin;
+}
+
+// What top-p keeps is less than this, or passes it.
+uvec2 mass_target(float top_p, uvec2 total)
+{
+    uvec2 mass = part64(total, uint(max(top_p, 0.0) * 4294967296.0));
+    return mass == uvec2(0) ? mass : subtract64(mass, uvec2(1, 0));
+}
+
+// ---- searches over all logits
+
+#define BY_COUNT 0 // the k-th key: values are keys, weights 1
+#define BY_MASS 1  // top-p: values fall with the weights at temperature 1
+#define BY_INDEX 2 // the draw: values are token ids
+
+// Adds the logits whose values agree with `found` from bit `above` on, into the bins of the bits from `shift` on. A
+// lane adds up neighbours that fall into the same bin by itself: often most of them do.
+void bins_fill(uint by, uint bins, uint found, uint above, uint shift)
+{
+    bool all = by != BY_INDEX || above == 32;
+    uint first = all ? 0 : found / 4, end = all ? a.vocab : min(found + (1u << above), a.vocab), bin = 0;
+    float scale = by == BY_MASS ? LOG2E_FLOAT : sharpness;
+    uvec2 sum = uvec2(0);
+    for (uint i = first + gl_LocalInvocationID.x; i * 4 < end; i += AHEAD * SIZE) {
+        vec4 v[AHEAD];
+        load_ahead(i, v);
+        [[dont_unroll]] for (uint j = 0; j < AHEAD; j++) {
+            [[unroll]] for (uint c = 0; c < 4; c++) {
+                float logit = v[0][c];
+                uint key = key_of(logit), id = (i + j * SIZE) * 4 + c, value = by == BY_COUNT ? key : id;
+                uint weight = id < a.vocab ? 1 : 0;
+                if (by != BY_COUNT) weight = key <= least_key ? weight_of(logit, scale) : 0;
+                if (by == BY_MASS) value = ONE - weight;
+                if (by == BY_INDEX && least_weight > 0 && weight_1(logit) < least_weight) weight = 0;
+                if (weight == 0 || (above < 32 && value >> above != found >> above)) continue;
+                uint next = value >> shift & (bins - 1);
+                if (next != bin && sum != uvec2(0)) { bin_add(bin, sum); sum = uvec2(0); }
+                bin = next;
+                sum = add64(sum, uvec2(weight, 0));
+            }
+            [[unroll]] for (uint n = 0; n + 1 < AHEAD; n++) v[n] = v[n + 1]; // v[j] would be memory to some compilers
+        }
+    }
+    if (sum != uvec2(0)) bin_add(bin, sum);
+}
+
+// The least value at which the summed weights of the values up to it exceed a target.
+uint search(uint by, Sequence s, uint random)
+{
+    bool wide = by != BY_COUNT;
+    uint bits = wide ? 10 : 11, bins = 1u << bits, found = 0, above = 32;
+    uint shift = by == BY_COUNT ? 22 : by == BY_MASS ? 20 : uint(max(findMSB(a.vocab - 1), 9)) - 9;
+    uvec2 target = uvec2(s.top_k - 1, 0);
+    for (;;) {
+        bins_clear(2 * BINS);
+        bins_fill(by, bins, found, above, shift);
+        bins_sum(bins, wide);
+        if (above == 32 && by == BY_MASS) target = mass_target(s.top_p, bins_total());
+        if (above == 32 && by == BY_INDEX) target = part64(bins_total(), random);
+        found |= bins_walk(bins, wide, target) << shift;
+        barrier();
+        if (shift == 0) return found;
+        above = shift;
+        shift -= min(shift, bits);
+    }
+}
+
+// The three searches share one loop, for drivers that take long to compile: what each looks for, then what it means.
+uint draw_from_all(Sequence s, uint random)
+{
+    uint found = 0;
+    for (uint by = BY_COUNT; by <= BY_INDEX; by++) {
+        if (by == BY_COUNT && (s.top_k == 0 || s.top_k >= a.vocab)) continue;
+        if (by == BY_MASS && s.top_p >= 1.0) continue;
+        found = search(by, s, random);
+        if (by == BY_COUNT) least_key = found;
+        if (by == BY_MASS) least_weight = max(least_weight, ONE - found);
+    }
+    return found;
+}
+
+// ---- the candidates of top-k
+
+float steps_below(float logit, float scale)
+{
+    precise float steps = (maximum - logit) * scale;
+    return steps;
+}
+
+// How many steps below the maximum the k-th largest of the lanes' maxima is, rounded up; 0: fewer lanes have any.
+float candidates_limit(uint k, float scale)
+{
+    bins_clear(STEPS);
+    if (lane_best > NOTHING) atomicAdd(table[uint(min(steps_below(lane_best, scale), float(STEPS - 1)))], 1);
+    bins_sum(STEPS, false);
+    uvec2 target = uvec2(k - 1, 0);
+    return bins_total().x < k ? 0.0 : float(bins_walk(STEPS, false, target) + 1);
+}
+
+// The ids of all logits that are less than `limit` steps below the maximum, in any order. Returns how many.
+uint candidates_collect(float limit, float scale)
+{
+    if (gl_LocalInvocationID.x == 0) found_count = 0;
+    barrier();
+    for (uint i = gl_LocalInvocationID.x; i * 4 < a.vocab; i += AHEAD * SIZE) {
+        vec4 v[AHEAD];
+        load_ahead(i, v);
+        uint hits = 0;
+        [[unroll]] for (uint j = 0; j < AHEAD; j++)
+            [[unroll]] for (uint c = 0; c < 4; c++)
+                hits |= uint(steps_below(v[j][c], scale) < limit) << (j * 4 + c);
+        for (; hits != 0; hits &= hits - 1) {
+            uint hit = findLSB(hits), at = atomicAdd(found_count, 1);
+            if (at < CANDIDATES) table[IDS + at] = (i + hit / 4 * SIZE) * 4 + (hit & 3);
+        }
+    }
+    barrier();
+    return found_count;
+}
+
+// Returns how many candidates are in the table; 0: more than fit, or none are known.
+uint find_candidates(uint k)
+{
+    float lowest = -workgroup_max(lane_best > NOTHING ? -lane_best : NOTHING);
+    float scale = float(STEPS - 1) / clamp(maximum - lowest, 1e-30, 1e30), limit = candidates_limit(k, scale);
+    uint count = limit > 0.0 ? candidates_collect(limit, scale) : 0;
+    if (count > CANDIDATES) count = 0;
+    barrier();
+    for (uint i = gl_LocalInvocationID.x; i < count; i += SIZE) table[KEYS + i] = key_of(logit_at(table[IDS + i]));
+    barrier();
+    return count;
+}
+
+// Each candidate looks at all: what is above it in rank, in weight, and before it in the draw.
+uint draw_from_candidates(Sequence s, uint random, uint count)
+{
+    for (uint i = gl_LocalInvocationID.x; i < count; i += SIZE) {
+        uint key = table[KEYS + i], larger = 0;
+        for (uint j = 0; j < count; j++) larger += uint(table[KEYS + j] < key);
+        bool kept = larger < s.top_k;
+        table[WEIGHTS_1 + i] = kept ? weight_1(logit_of(key)) : 0;
+        table[DRAWN + i] = kept ? weight_of(logit_of(key), sharpness) : 0;
+    }
+    barrier();
+    if (s.top_p < 1.0 || least_weight > 0) {
+        for (uint i = gl_LocalInvocationID.x; i < count; i += SIZE) {
+            uint weight = table[WEIGHTS_1 + i];
+            uvec2 total = uvec2(0), larger = uvec2(0);
+            for (uint j = 0; j < count; j++) {
+                uint other = table[WEIGHTS_1 + j];
+                total = add64(total, uvec2(other, 0));
+                larger = add64(larger, uvec2(other > weight ? other : 0, 0));
+            }
+            bool inside = s.top_p >= 1.0 || (weight > 0 && !exceeds64(larger, mass_target(s.top_p, total)));
+            if (weight < least_weight || !inside) table[DRAWN + i] = 0;
+        }
+        barrier();
+    }
+    for (uint i = gl_LocalInvocationID.x; i < count; i += SIZE) {
+        uvec2 total = uvec2(0), before = uvec2(0);
+        uint id = table[IDS + i];
+        for (uint j = 0; j < count; j++) {
+            uvec2 other = uvec2(table[DRAWN + j], 0);
+            total = add64(total, other);
+            if (table[IDS + j] < id) before = add64(before, other);
+        }
+        uvec2 target = part64(total, random), behind = add64(before, uvec2(table[DRAWN + i], 0));
+        if (!exceeds64(before, target) && exceeds64(behind, target)) found_index = id;
+    }
+    barrier();
+    return found_index;
+}
+
+// ---- the choice
+
+// Whether top-k leaves few enough candidates.
+bool is_narrow(Sequence s) { return s.temperature > 0.0 && s.top_k - 1 < min(min(MOST_K, SIZE / 2), a.vocab - 1); }
+
+uint draw(Sequence s)
+{
+    uint random = philox(uvec4(s.position, 0, 0, 0), uvec2(s.seed_low, s.seed_high)).x;
+    least_key = 0xffffffffu;
+    least_weight = uint(clamp(s.min_p, 0.0, 1.0) * float(ONE));
+    sharpness = ratio(LOG2E, s.temperature);
+    uint count = is_narrow(s) ? find_candidates(s.top_k) : 0;
+    return count > 0 ? draw_from_candidates(s, random, count) : draw_from_all(s, random);
+}
+
+// The token of a row; whether its logits are bad goes into `bad`.
+uint choose(Sequence s, out bool bad)
+{
+    find_maximum(false);
+    bad = found_bad != 0;
+    bool penalised = s.repeat_penalty != 1.0, few_parts = is_narrow(s) && a.groups < 2 * s.top_k;
+    if (!bad && (penalised || few_parts)) {
+        barrier();
+        if (penalised) penalise(s);
+        find_maximum(true);
+        bad = is_bad(maximum); // the penalty can make an infinity
+    }
+    uint token = found_index;
+    if (!bad && s.temperature > 0.0) {
+        barrier();
+        token = draw(s);
+    }
+    barrier();
+    return min(token, a.vocab - 1);
+}
+
+// Why the sequence stops with this token, if it does.
+uint reason(Sequence s, uint token, bool bad)
+{
+    if (bad) return STOP_BAD_LOGITS;
+    for (uint i = 0; i < min(s.eos_count, MAX_EOS); i++)
+        if (s.eos[i] == token) return STOP_EOS;
+    return STOP_NONE;
+}
+
+void sample_sequence(uint sequence)
+{
+    Sequence s = state[sequence];
+    if (s.stop != STOP_NONE) return;
+    token_first = sequence * a.token_stride;
+    bool writes = gl_LocalInvocationID.x == 0;
+    uint rows = min(s.rows, a.step_rows);
+
+    for (uint t = 0; t < rows && s.stop == STOP_NONE; t++) {
+        uint row = sequence * a.step_rows + t;
+        row4 = row * (a.logits_stride / 4);
+        row_parts = row * a.groups;
+        bool bad;
+        uint token = choose(s, bad), next = s.position + 1;
+        s.stop = reason(s, token, bad);
+        if (writes) ring[token_first + next] = s.stop == STOP_NONE ? token : RING_STOP | s.stop;
+        if (s.stop != STOP_NONE) break;
+        bool drafted = t + 1 < rows && tokens[token_first + next] == token;
+        barrier(); // every lane has looked at the draft
+        if (writes && !drafted) tokens[token_first + next] = token;
+        s.position = next;
+        s.remaining--;
+        if (s.remaining == 0 || next >= s.context) s.stop = STOP_FULL;
+        if (!drafted) break;
+    }
+    if (!writes) return;
+    state[sequence].position = s.position;
+    state[sequence].remaining = s.remaining;
+    state[sequence].rows = 1;
+    state[sequence].stop = s.stop;
+}
