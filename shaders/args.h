@@ -6,6 +6,7 @@
 
 #ifdef VKGPT_C
 #include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
 typedef uint32_t uint;
 #define ARGS_FIT(name) static_assert(sizeof(struct name) <= 128, "push constants: 128 bytes at most")
@@ -184,6 +185,44 @@ struct CopyArgs {
 };
 #define COPY_EACH 8
 ARGS_FIT(CopyArgs);
+
+// persistent: a list of kernels, once for each of `steps` tokens, as one dispatch. Its kernels: phases.
+#define PHASE_EMBED 0
+#define PHASE_QKV 1
+#define PHASE_ATTEND 2
+#define PHASE_PROJECT 3
+#define PHASE_EXPAND 4
+#define PHASE_CONTRACT 5
+#define PHASE_HEAD 6
+#define PHASE_SAMPLE 7
+#define PHASE_NORM 8
+#define PHASE_MERGE 9
+#define PHASE_BEST 10
+#define NO_PHASE 0xffffffffu
+
+// What a dispatch of one of them would be.
+struct Phase {
+    uint kernel;       // PHASE_...
+    uint x, y, z;      // workgroups
+    uint buffers[16];  // the address of each buffer, low word first
+    uint args[32];     // its argument struct
+};
+#define PHASE_ARGS_AT 80 // bytes before args
+#define PHASE_BYTES 208
+#ifdef VKGPT_C
+static_assert(sizeof(struct Phase) == PHASE_BYTES && offsetof(struct Phase, args) == PHASE_ARGS_AT, "as the kernel reads it");
+#endif
+
+struct PersistentArgs {
+    uint steps, phases;
+    uint sequences;
+    uint turns;       // that a workgroup waits for the others before it gives up
+    uint stays_away;  // tests: the meeting to which the first workgroup does not come; 0: none
+    uint program_low, program_high; // address of the phases
+};
+ARGS_FIT(PersistentArgs);
+#define TRIAL_MEETINGS 64 // with no phases: what the workgroups do to see whether they can meet at all
+#define TRIAL_TURNS 70000 // more than what a driver that ends loops by itself lets a loop have
 
 // What score leaves, per row.
 struct RowScore {

@@ -9,7 +9,9 @@ const uint KEY_ROUNDS = (CHUNKS + AHEAD - 1) / AHEAD;
 const uint KEYS_AHEAD = (CHUNKS + KEY_ROUNDS - 1) / KEY_ROUNDS; // dealt evenly
 shared vec4 query[TEAMS][HEAD_DIM / 4];
 shared float weight[TEAMS][SPAN];
-shared vec4 partial[TEAMS][2 * TEAM];
+#ifndef partial // of 2 * SIZE quads, whose place may be another's
+shared vec4 partial[2 * SIZE];
+#endif
 
 // This lane's team, and its place in it: subgroups in a row make a team.
 uint team() { return gl_SubgroupID / (gl_NumSubgroups / TEAMS); }
@@ -99,8 +101,8 @@ void attend(uint head, uint row_index, uint split, bool works)
                 high_sum += w * high;
             }
         }
-        partial[mine][2 * lane] = low_sum;
-        partial[mine][2 * lane + 1] = high_sum;
+        partial[2 * (mine * TEAM + lane)] = low_sum;
+        partial[2 * (mine * TEAM + lane) + 1] = high_sum;
     }
     barrier();
 
@@ -108,7 +110,7 @@ void attend(uint head, uint row_index, uint split, bool works)
     uint part = ((row.index * a.heads + head) * a.splits + split) * (HEAD_DIM / 4 + 1);
     for (uint i = lane; i < HEAD_DIM / 4; i += TEAM) {
         vec4 total = vec4(0.0);
-        for (uint g = 0; g < groups; g++) total += partial[mine][2 * g * CHUNKS + i];
+        for (uint g = 0; g < groups; g++) total += partial[2 * (mine * TEAM + g * CHUNKS) + i];
         parts[part + i] = total;
     }
     if (lane == 0) parts[part + HEAD_DIM / 4] = vec4(maximum, sum, 0.0, 0.0);

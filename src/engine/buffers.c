@@ -37,7 +37,7 @@ uint32_t session_wants(struct vkgpt_session *s, struct Want wants[SESSION_WANTS]
         {MEMORY_DEVICE, &b->e, m->projected ? rows * m->embed_dim * 4 : 0, "activations"},
         {MEMORY_DEVICE, &b->parts, steps * m->config.heads * s->splits * (m->head_dim + 4) * 4, "the splits of attention"},
         {MEMORY_DEVICE, &b->logits, logit_rows * m->vocab * 4, "logits"},
-        {MEMORY_DEVICE, &b->head_parts, steps * s->head_groups * sizeof(struct HeadPart), "the parts of the head"},
+        {MEMORY_DEVICE, &b->head_parts, steps * s->decode.head_groups * sizeof(struct HeadPart), "the parts of the head"},
         {MEMORY_UPLOAD, &b->inbox, state + tokens, "the inbox"},
         {MEMORY_READ, &b->ring, tokens, "the ring"},
         {MEMORY_READ, &b->readback, logit_bytes, "logits"},

@@ -126,7 +126,7 @@ static void head(struct vkgpt_session *s, struct Recording *rec, const struct Ke
     struct ProductArgs args = common_args(s);
     args.norm_gain = 0, args.norm_bias = m->dim, args.bias = NO_BIAS;
     args.x_stride = m->embed_dim, args.y_stride = m->vocab;
-    args.outputs = m->config.vocab, args.groups = s->head_groups;
+    args.outputs = m->config.vocab, args.groups = k->head_groups;
     product(rec, &k->head, m->head, rows, BUFFERS(&s->b.state, NULL, &m->ln_f, in, &s->b.logits, &s->b.head_parts), args);
 }
 
@@ -237,21 +237,19 @@ static void feed_forward(struct vkgpt_session *s, struct Recording *rec, const s
     if (m->config.post_norm) norm(s, rec, k->norm, rows, &m->layers[l].vectors, m->at.ln_2_gain, m->at.ln_2_bias, &s->b.x);
 }
 
-static void sample(struct vkgpt_session *s, struct Recording *rec, uint32_t rows)
+static void sample(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows)
 {
     const struct vkgpt_model *m = s->model;
-    const struct Kernels *k = &s->decode;
     if (rows > 1)
-        dispatch(rec, k->best, grid(s->head_groups, rows, 1), BUFFERS(&s->b.state, &s->b.logits, &s->b.head_parts),
-                 ARGS(BestArgs, .step_rows = s->step_rows, .vocab = m->config.vocab, .logits_stride = m->vocab, .groups = s->head_groups));
+        dispatch(rec, k->best, grid(k->head_groups, rows, 1), BUFFERS(&s->b.state, &s->b.logits, &s->b.head_parts),
+                 ARGS(BestArgs, .step_rows = s->step_rows, .vocab = m->config.vocab, .logits_stride = m->vocab, .groups = k->head_groups));
     dispatch(rec, k->sample, grid(s->sequences, 1, 1), BUFFERS(&s->b.state, &s->b.tokens, &s->b.logits, &s->b.head_parts, &s->b.ring),
-             ARGS(SampleArgs, .step_rows = s->step_rows, .vocab = m->config.vocab, .logits_stride = m->vocab, .groups = s->head_groups,
+             ARGS(SampleArgs, .step_rows = s->step_rows, .vocab = m->config.vocab, .logits_stride = m->vocab, .groups = k->head_groups,
                   .token_stride = s->context + 1));
 }
 
-void forward_step(struct vkgpt_session *s, struct Recording *rec, uint32_t splits)
+void forward_step(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t splits)
 {
-    const struct Kernels *k = &s->decode;
     uint32_t rows = s->sequences * s->step_rows;
     if (s->step_rows > 1)
         dispatch(rec, k->lookup, grid(s->sequences, 1, 1), BUFFERS(&s->b.state, &s->b.tokens),
@@ -262,7 +260,7 @@ void forward_step(struct vkgpt_session *s, struct Recording *rec, uint32_t split
         feed_forward(s, rec, k, rows, l);
     }
     head(s, rec, k, rows);
-    sample(s, rec, rows);
+    sample(s, rec, k, rows);
 }
 
 void forward_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, bool logits)

@@ -108,7 +108,8 @@ static int submit_steps(struct Run *run)
     uint32_t splits = min_u32((furthest(run) - 2 + (run->steps + steps) * s->step_rows) / s->decode.span + 1, s->splits);
     while (1u << split_size < splits) split_size++;
     struct Recording *rec;
-    int status = session_steps(s, step_size, split_size, run->turn, &rec, run->err);
+    int status = s->persistent.groups ? persistent_steps(s, step_size, run->turn, &rec, run->err)
+                                      : session_steps(s, step_size, split_size, run->turn, &rec, run->err);
     if (!status) status = recording_submit(rec, run->err);
     if (status) return status;
     uint32_t at = (run->oldest + run->count++) % IN_FLIGHT;
@@ -173,6 +174,7 @@ static int finish_oldest(struct Run *run)
     run->steps -= steps;
     int status = recording_wait(rec, run->err);
     if (status) return status;
+    persistent_gave_up(s);
     double seconds = recording_seconds(rec);
     s->counters.device_seconds += seconds;
     if (!any_runs(s)) return VKGPT_OK;

@@ -40,20 +40,20 @@ static bool can_stage(const vkgpt_device *device, uint32_t width, uint32_t size,
 }
 
 // DECODE makes one row at a time, BATCH several; PREFILL is for blocks.
-enum Phase { DECODE, BATCH, PREFILL };
+enum Mode { DECODE, BATCH, PREFILL };
 
-// What products are made for: a phase of a model on a device.
+// What products are made for: a mode of a model on a device.
 struct Making {
     vkgpt_device *device;
     const struct Shape *shape;
-    enum Phase phase;
+    enum Mode mode;
     uint32_t tokens; // BATCH: rows of x that a workgroup makes
 };
 
 // Rows of x.
 static uint32_t tokens_for(const struct Making *making)
 {
-    return making->phase == DECODE ? 1 : making->phase == BATCH ? making->tokens : PREFILL_TOKENS;
+    return making->mode == DECODE ? 1 : making->mode == BATCH ? making->tokens : PREFILL_TOKENS;
 }
 
 // Of a workgroup of a step of so many rows.
@@ -90,7 +90,7 @@ static bool matrices_fit(const vkgpt_device *device)
 // weights in fp32 ask for more.
 static bool by_matrices(const struct Making *making, uint32_t format)
 {
-    return making->phase == PREFILL && !making->device->lanes && format != WEIGHTS_F32 && matrices_fit(making->device) &&
+    return making->mode == PREFILL && !making->device->lanes && format != WEIGHTS_F32 && matrices_fit(making->device) &&
            kernel_exists("qkv_prefill_coopmat"); // all of them or none: Shaders.cmake
 }
 
@@ -104,8 +104,8 @@ static const char *product_name(const struct Making *making, enum ProductKernel 
         [HEAD] = {"head", "head_lanes", "head_batch_lanes", "head_prefill", "head_prefill_lanes", "head_prefill_coopmat"},
     };
     static const int variants[][2] = {[DECODE] = {0, 1}, [BATCH] = {0, 2}, [PREFILL] = {3, 4}}; // on a GPU, with lanes
-    if (kernel == PROJECT && making->phase != DECODE) kernel = CONTRACT; // what attend left is merged by then
-    return names[kernel][matrices ? 5 : variants[making->phase][making->device->lanes]];
+    if (kernel == PROJECT && making->mode != DECODE) kernel = CONTRACT; // what attend left is merged by then
+    return names[kernel][matrices ? 5 : variants[making->mode][making->device->lanes]];
 }
 
 // Whether decode of one row may make a norm inside of its products.
@@ -117,7 +117,7 @@ static bool stages_norm(const struct Making *making)
 static int product_get(const struct Making *making, enum ProductKernel kernel, uint32_t width, uint32_t outputs, bool may_stage,
                        uint32_t activation, struct Product *product, vkgpt_error *err)
 {
-    bool lanes = making->device->lanes, decode = making->phase == DECODE;
+    bool lanes = making->device->lanes, decode = making->mode == DECODE;
     struct ProductConstants c = {
         .kv = making->shape->kv,
         .width = lanes && !decode ? 0 : width, // one compile serves every width
@@ -128,7 +128,7 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         .early = 1,
         .most_held = MOST_HELD,
     };
-    product->group_rows = !lanes && making->phase == PREFILL ? PREFILL_TILE : c.tokens;
+    product->group_rows = !lanes && making->mode == PREFILL ? PREFILL_TILE : c.tokens;
     for (uint32_t format = 0; format < FORMATS; format++) {
         if (!making->shape->formats[format]) continue;
         const struct Variant v = variant_for(making, kernel, format, width, outputs);
@@ -136,14 +136,14 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         c.weights = format, c.size = matrices ? COOPMAT_SIZE : v.size, c.rows = v.rows;
         c.matrix = matrices ? making->device->matrix : (struct MatrixShape){0};
         c.staged = product->staged[format] = may_stage && v.staged && can_stage(making->device, width, v.size, kernel != PROJECT);
-        product->group_outputs[format] = lanes ? c.size * c.rows : making->phase == PREFILL ? PREFILL_TILE : c.size / 32 * c.rows;
+        product->group_outputs[format] = lanes ? c.size * c.rows : making->mode == PREFILL ? PREFILL_TILE : c.size / 32 * c.rows;
         int status = pipeline_get(making->device, product_name(making, kernel, matrices), (uint32_t *)&c, COUNT(c), &product->pipelines[format], err);
         if (status) return status;
     }
     return VKGPT_OK;
 }
 
-static uint32_t activation_constant(enum Activation activation)
+uint32_t activation_constant(enum Activation activation)
 {
     static const uint32_t constants[] = {
         [ACTIVATION_GELU_TANH] = ACTIVATE_GELU_TANH, [ACTIVATION_GELU_ERF] = ACTIVATE_GELU_ERF,
@@ -240,7 +240,7 @@ static bool all_staged(const struct Kernels *k)
 // In decode on a GPU every subgroup adds up the whole row, so that the workgroup's size is free (norm_subgroup.glsl).
 static int norm_get(const struct Making *making, uint32_t size, const struct Pipeline **pipeline, vkgpt_error *err)
 {
-    const char *kernel = making->phase == PREFILL ? "norm_prefill" : making->device->lanes ? "norm_lanes" : "norm";
+    const char *kernel = making->mode == PREFILL ? "norm_prefill" : making->device->lanes ? "norm_lanes" : "norm";
     const struct ProductConstants c = {
         .size = size, .width = making->shape->dim, .subgroup = making->device->info.subgroup_size, .most_held = MOST_HELD};
     return pipeline_get(making->device, kernel, (const uint32_t *)&c, COUNT(c), pipeline, err);
@@ -251,7 +251,7 @@ static int norm_get(const struct Making *making, uint32_t size, const struct Pip
 // same bits.
 static int norms_get(const struct Making *making, struct Kernels *k, vkgpt_error *err)
 {
-    bool alike = making->phase != PREFILL && making->device->lanes && stages_norm(making) && !all_staged(k);
+    bool alike = making->mode != PREFILL && making->device->lanes && stages_norm(making) && !all_staged(k);
     uint32_t size = alike ? built_in_size(making->device, 1) : ROW_KERNEL_SIZE;
     int status = norm_get(making, ROW_KERNEL_SIZE, &k->norm, err);
     return status ? status : norm_get(making, size, &k->norm_input, err);
@@ -265,7 +265,7 @@ static int merge_get(vkgpt_device *device, struct Kernels *k, vkgpt_error *err)
 
 int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *k, vkgpt_error *err)
 {
-    struct Making making = {.device = device, .shape = shape, .phase = rows == 1 ? DECODE : BATCH, .tokens = step_tokens(rows)};
+    struct Making making = {.device = device, .shape = shape, .mode = rows == 1 ? DECODE : BATCH, .tokens = step_tokens(rows)};
     *k = (struct Kernels){0};
     int status = tuning_open(device, err);
     if (!status) status = check_shape(device, shape, err);
@@ -283,7 +283,7 @@ int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t
 
 int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
 {
-    const struct Making making = {.device = device, .shape = shape, .phase = PREFILL};
+    const struct Making making = {.device = device, .shape = shape, .mode = PREFILL};
     *k = (struct Kernels){0};
     int status = tuning_open(device, err);
     if (!status) status = check_shape(device, shape, err);

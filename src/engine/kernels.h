@@ -23,6 +23,7 @@ struct Kernels {
     struct Product qkv, project, expand, contract, head;
     struct Product project_in, project_out; // of the embedding, where it has its own width
     uint32_t cache_lanes;   // of a workgroup of cache
+    uint32_t head_groups;   // decode: parts of a row that head or best leaves
     uint32_t span;          // decode: positions in a split of the cache
     uint32_t block_queries; // prefill: queries in a workgroup of attend_block; 0: decode
 };
@@ -42,6 +43,8 @@ struct Shape {
 // For steps of so many rows, over all sequences.
 int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *kernels, vkgpt_error *err);
 int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, struct Kernels *kernels, vkgpt_error *err);
+
+uint32_t activation_constant(enum Activation activation); // ACTIVATE_...
 
 // What a choice for a product of steps of so many rows is made for; the width and the outputs are those of the matrix.
 struct ProductKey product_key(const vkgpt_device *device, enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs, uint32_t rows);

@@ -181,7 +181,7 @@ static void make_dry(struct Dry *dry, const struct MemoryAsk *ask)
     dry->s.session.kv = ask->kv == PLAN_F32 ? KV_F32 : ask->kv == PLAN_Q8_0 ? KV_Q8_0 : KV_F16;
     session_sizes(&dry->s.session);
     uint32_t stretch = ask->batch > 1 ? BEST_STRETCH : GROUP_OUTPUTS;
-    dry->s.session.head_groups = (dry->m.model.vocab + stretch - 1) / stretch;
+    dry->s.session.decode.head_groups = (dry->m.model.vocab + stretch - 1) / stretch;
 }
 
 static void plan_weights(struct DryModel *dry, struct MemoryPlan *plan)

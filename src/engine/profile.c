@@ -140,7 +140,7 @@ static int record(struct Profile *p)
     session_copy_inbox(s, &p->rec);
     while (splits < (s->slots[0].position - 1) / s->decode.span + 1) splits *= 2;
     if (p->rows) forward_block(s, &p->rec, p->rows, false);
-    else forward_step(s, &p->rec, splits < s->splits ? splits : s->splits);
+    else forward_step(s, &p->rec, &s->decode, splits < s->splits ? splits : s->splits);
     return recording_end(&p->rec);
 }
 

@@ -30,7 +30,7 @@ int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_si
     if (status) return status;
     uint32_t splits = 1u << split_size;
     if (splits > s->splits) splits = s->splits;
-    for (uint32_t i = 0; i < 1u << step_size; i++) forward_step(s, steps, splits);
+    for (uint32_t i = 0; i < 1u << step_size; i++) forward_step(s, steps, &s->decode, splits);
     return recording_end(steps);
 }
 
@@ -82,6 +82,7 @@ void session_free_recordings(struct vkgpt_session *s)
     recording_free(&s->score_block);
     recording_free(&s->hidden_block);
     for (uint32_t i = 0; i < BLOCK_SIZES; i++) recording_free(&s->blocks[i]);
+    for (uint32_t i = 0; i < STEP_SIZES * IN_FLIGHT; i++) recording_free(&s->persistent_steps[i / IN_FLIGHT][i % IN_FLIGHT]);
     struct Recording *steps = &s->steps[0][0][0];
     for (uint32_t i = 0; i < STEP_SIZES * SPLIT_SIZES * IN_FLIGHT; i++) recording_free(&steps[i]);
 }

@@ -80,9 +80,11 @@ static int session_make(struct vkgpt_session *s, vkgpt_error *err)
     session_sizes(s);
     if (s->splits > 1u << (SPLIT_SIZES - 1)) return fail(err, VKGPT_BAD_ARGUMENT, "a context of %u tokens is too long", s->context);
     bool several = s->sequences * s->step_rows > 1;
-    s->head_groups = several ? (m->config.vocab + BEST_STRETCH - 1) / BEST_STRETCH : product_groups(&s->decode.head, m->head);
+    s->decode.head_groups = several ? (m->config.vocab + BEST_STRETCH - 1) / BEST_STRETCH : product_groups(&s->decode.head, m->head);
     status = make_slots(s, err);
-    return status ? status : session_make_buffers(s, err);
+    if (!status) status = session_make_buffers(s, err);
+    const char *asked = getenv("VKGPT_PERSISTENT");
+    return status || !asked ? status : persistent_open(s, (uint32_t)strtoul(asked, NULL, 10), err);
 }
 
 int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **opened, vkgpt_error *err)

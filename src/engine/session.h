@@ -4,6 +4,7 @@
 #define VKGPT_ENGINE_SESSION_H
 
 #include "engine/kernels.h"
+#include "engine/persistent.h"
 
 #define MAX_STEPS 32   // tokens in a submission
 #define STEP_SIZES 6   // 1, 2, 4, ... 32
@@ -55,7 +56,6 @@ struct vkgpt_session {
     uint32_t rows;            // that the activations have room for
     uint32_t logit_rows;
     uint32_t splits;          // of the whole cache
-    uint32_t head_groups;     // workgroups of head, over all its chunks
     uint32_t steps_asked;     // tokens per submission; 0: by time
     struct Kernels decode, prefill;
     bool prefill_ready;       // prefill's kernels are compiled
@@ -64,6 +64,8 @@ struct vkgpt_session {
 
     struct Recording admit;   // inbox -> state and tokens
     struct Recording steps[STEP_SIZES][SPLIT_SIZES][IN_FLIGHT];
+    struct Persistent persistent;
+    struct Recording persistent_steps[STEP_SIZES][IN_FLIGHT];
     struct Recording blocks[BLOCK_SIZES];
     struct Recording logits_block, score_block, hidden_block;
 
@@ -75,7 +77,7 @@ struct vkgpt_session {
 // forward.c: what the model computes.
 
 // One decode step of every sequence: tokens from `position` on in, next tokens out. `splits` of the cache are looked at.
-void forward_step(struct vkgpt_session *s, struct Recording *rec, uint32_t splits);
+void forward_step(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t splits);
 // `rows` tokens, as the groups say, into the cache; with `logits` their logits too.
 void forward_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, bool logits);
 // How likely the tokens behind such rows are, from their logits.

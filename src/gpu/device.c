@@ -372,6 +372,10 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
         VkPhysicalDeviceFeatures2 offered = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &sizes};
         vkGetPhysicalDeviceFeatures2(device->physical, &offered);
     }
+    VkPhysicalDeviceVulkan12Features offered12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
+    VkPhysicalDeviceFeatures2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &offered12};
+    vkGetPhysicalDeviceFeatures2(device->physical, &all);
+    device->addresses = offered12.bufferDeviceAddress && !disabled("persistent");
     device->size_control = sizes.subgroupSizeControl;
     if (device->size_control) device->most_fixed = most_fixed_lanes(device);
     device->full_subgroups = sizes.computeFullSubgroups;
@@ -380,6 +384,7 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
         .pNext = device->size_control ? &sizes : NULL,
         .timelineSemaphore = VK_TRUE,
+        .bufferDeviceAddress = device->addresses,
     };
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices;
     if (device->full_subgroups) device->matrix = matrix_shape(device->physical); // whose kernels count on whole subgroups

@@ -36,6 +36,7 @@ struct vkgpt_device {
     bool lanes;                       // software, with shuffles and a known subgroup size: the LANES variants
     bool size_control, full_subgroups;
     uint32_t most_fixed;              // lanes of a workgroup that may require a subgroup size; 0: any number
+    bool addresses;                   // buffers have addresses, for the persistent kernel
     struct MatrixShape matrix;        // of the COOPMAT variants; all 0: they do not run here
     float timestamp_period;           // nanoseconds; 0: no timestamps
     uint64_t timestamp_mask;          // of the bits that count

@@ -90,6 +90,12 @@ static void block_free(vkgpt_device *device, struct Block *block)
     device->vk.vkFreeMemory(device->handle, block->memory, NULL);
 }
 
+static uint64_t buffer_address(vkgpt_device *device, VkBuffer buffer)
+{
+    VkBufferDeviceAddressInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = buffer};
+    return device->vk.vkGetBufferDeviceAddress(device->handle, &info);
+}
+
 static int block_create(vkgpt_device *device, enum MemoryKind kind, VkDeviceSize bytes, const char *what,
                         struct Block *block, vkgpt_error *err)
 {
@@ -100,6 +106,11 @@ static int block_create(vkgpt_device *device, enum MemoryKind kind, VkDeviceSize
         .usage =
             VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT,
     };
+    VkMemoryAllocateFlagsInfo addressed = {
+        .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
+        .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT,
+    };
+    if (device->addresses) info.usage |= VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
     VkMemoryRequirements needs = {0};
     VkResult result = device->vk.vkCreateBuffer(device->handle, &info, NULL, &block->buffer);
     if (!result) {
@@ -107,6 +118,7 @@ static int block_create(vkgpt_device *device, enum MemoryKind kind, VkDeviceSize
         int type = choose_type(device, kind, needs.memoryTypeBits);
         VkMemoryAllocateInfo allocate = {
             .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+            .pNext = device->addresses ? &addressed : NULL,
             .allocationSize = needs.size,
             .memoryTypeIndex = (uint32_t)type,
         };
@@ -119,6 +131,7 @@ static int block_create(vkgpt_device *device, enum MemoryKind kind, VkDeviceSize
         if (!result && mappable && (kind != MEMORY_DEVICE || device->info.unified))
             result = device->vk.vkMapMemory(device->handle, block->memory, 0, VK_WHOLE_SIZE, 0, (void **)&block->host);
     }
+    if (!result && device->addresses) block->address = buffer_address(device, block->buffer);
     if (!result) return VKGPT_OK;
     block_free(device, block);
     if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY)
@@ -159,7 +172,8 @@ int pool_slice(vkgpt_device *device, struct Pool *pool, VkDeviceSize bytes, cons
         if (status) return status;
     }
     struct Block *block = &pool->blocks[i];
-    *slice = (struct Slice){block->buffer, block->used, bytes, block->host ? block->host + block->used : NULL};
+    *slice = (struct Slice){block->buffer, block->used, bytes, block->host ? block->host + block->used : NULL,
+                            block->address ? block->address + block->used : 0};
     block->used += aligned;
     return VKGPT_OK;
 }

@@ -8,7 +8,8 @@
 struct Slice {
     VkBuffer buffer;
     VkDeviceSize offset, bytes;
-    uint8_t *host; // where the host sees it, or NULL
+    uint8_t *host;    // where the host sees it, or NULL
+    uint64_t address; // where kernels see it that take addresses; 0: the device has none
 };
 
 enum MemoryKind {
@@ -22,6 +23,7 @@ struct Block {
     VkDeviceMemory memory;
     VkDeviceSize bytes, used;
     uint8_t *host;
+    uint64_t address;
 };
 
 // A set of blocks of one kind that live and die together: a model's weights, a session's buffers.

@@ -166,10 +166,37 @@ static void mark(struct Recording *rec, const struct Pipeline *pipeline, const s
     if (!rec->dispatches) timestamp(rec, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, QUERY_DISPATCHES);
 }
 
+struct Recording recording_of_program(vkgpt_device *device, const char *name, struct Program *program, vkgpt_error *err)
+{
+    program->count = 0;
+    return (struct Recording){.device = device, .name = name, .program = program, .err = err};
+}
+
+static void add_phase(struct Recording *rec, const struct Pipeline *pipeline, struct Grid grid, const struct Bindings *bindings,
+                      const void *args, size_t args_bytes)
+{
+    struct Program *program = rec->program;
+    if (program->count == program->capacity) {
+        rec->status = fail(rec->err, VKGPT_BAD_ARGUMENT, "%s: more than %u phases", rec->name, program->capacity);
+        return;
+    }
+    struct Phase *phase = &program->phases[program->count++];
+    *phase = (struct Phase){.kernel = pipeline->phase, .x = grid.x, .y = grid.y, .z = grid.z};
+    for (uint32_t i = 0; i < bindings->count; i++) {
+        phase->buffers[2 * i] = (uint32_t)bindings->slices[i]->address;
+        phase->buffers[2 * i + 1] = (uint32_t)(bindings->slices[i]->address >> 32);
+    }
+    memcpy(phase->args, args, args_bytes);
+}
+
 void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Grid grid, struct Bindings bindings,
               const void *args, size_t args_bytes)
 {
     if (rec->status) return;
+    if (rec->program) {
+        add_phase(rec, pipeline, grid, &bindings, args, args_bytes);
+        return;
+    }
     const struct VolkDeviceTable *vk = &rec->device->vk;
     VkDescriptorSet set = find_set(rec, &bindings);
     if (set && rec->marks) mark(rec, pipeline, &bindings);

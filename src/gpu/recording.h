@@ -7,13 +7,14 @@
 #include "args.h"
 #include "gpu/memory.h"
 
-#define MAX_CONSTANTS 16
+#define MAX_CONSTANTS 32
 
 struct Pipeline {
     VkPipeline handle;
     const char *kernel;                // "qkv_lanes"
     uint32_t constants[MAX_CONSTANTS]; // by constant_id; 0 is the workgroup's size
     uint32_t constant_count;
+    uint32_t phase;                    // PHASE_..., of the stand-ins that a program is made with
 };
 
 // The pipeline of a kernel with these constants, made on first use and kept by the device.
@@ -43,8 +44,14 @@ struct Mark { // a dispatch of a profiled recording
     uint32_t count;
 };
 
+struct Program { // dispatches as a list, for the persistent kernel
+    struct Phase *phases;
+    uint32_t count, capacity;
+};
+
 struct Recording {
     vkgpt_device *device;
+    struct Program *program; // where dispatches go in the place of a command buffer, or NULL
     VkCommandBuffer commands;
     VkDescriptorPool pool;
     struct SetEntry *sets; // while recording: equal bindings share a set
@@ -62,6 +69,8 @@ struct Recording {
 // Begins a recording of at most max_sets different sets of buffers. err is kept until recording_end.
 int recording_begin(vkgpt_device *device, const char *name, uint32_t max_sets, struct Recording *rec,
                     vkgpt_error *err);
+// What is dispatched goes to the end of a program, with room for what it will get; nothing else can be recorded.
+struct Recording recording_of_program(vkgpt_device *device, const char *name, struct Program *program, vkgpt_error *err);
 // Likewise, with timestamps around each of at most max_dispatches dispatches. The device must have timestamps.
 int recording_begin_profiled(vkgpt_device *device, const char *name, uint32_t max_sets, uint32_t max_dispatches,
                              struct Recording *rec, vkgpt_error *err);

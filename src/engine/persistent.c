@@ -1,0 +1,323 @@
+#include "engine/persistent.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/session.h"
+
+#define MOST_GROUPS 1024
+#define GPU_TURNS (1u << 18)      // of a wait: about a fifth of a second
+#define SOFTWARE_TURNS (1u << 30)
+#define TRIAL_GPU_TURNS (1u << 15)
+#define TEAM 128                  // lanes that attend together: the workgroup of attend, for the same bits
+#define MOST_LANES 512            // of a workgroup
+
+// By constant_id: shaders/persistent.comp.
+struct PersistentConstants {
+    uint32_t size, unused, kv, dim, heads_width, inner, subgroup, tokens, activation, head_dim, span;
+    uint32_t attend_ahead, loads, merged_ahead, most_held, team, pre_norm;
+    uint32_t qkv_weights, project_weights, expand_weights, contract_weights, head_weights, embed_weights;
+    uint32_t qkv_rows, project_rows, expand_rows, contract_rows, head_rows, final_norm;
+};
+
+static uint32_t step_rows(const struct vkgpt_session *s) { return s->sequences * s->step_rows; }
+
+// Rows of x of one product: step_tokens in kernels.c.
+static uint32_t tokens_of(uint32_t rows)
+{
+    uint32_t tokens = 1;
+    while (tokens < rows) tokens *= 2;
+    return tokens;
+}
+
+static uint32_t lanes_of(const vkgpt_device *device) { return device->info.max_workgroup < MOST_LANES ? 256 : MOST_LANES; }
+
+// ------------------------------------------------------------------------------------- what it can do
+
+static bool refuse(char *why, size_t size, const char *sentence)
+{
+    snprintf(why, size, "%s", sentence);
+    return false;
+}
+
+// Every layer has each of its matrices in one chunk, and in the format of the first layer's.
+static bool layers_alike(const struct vkgpt_model *m)
+{
+    const struct Layer *first = &m->layers[0];
+    for (uint32_t l = 0; l < m->config.layers; l++) {
+        const struct Layer *layer = &m->layers[l];
+        const struct Matrix *pairs[][2] = {{&layer->c_attn, &first->c_attn}, {&layer->c_proj, &first->c_proj},
+                                           {&layer->c_fc, &first->c_fc}, {&layer->c_out, &first->c_out}};
+        for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+            if (pairs[i][0]->chunk_count != 1 || pairs[i][0]->format != pairs[i][1]->format) return false;
+    }
+    return true;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+// Of persistent.comp and what it includes.
+static uint64_t shared_bytes(const struct vkgpt_session *s)
+{
+    const struct vkgpt_model *m = s->model;
+    uint64_t lanes = lanes_of(s->device), widest = larger(m->inner, larger(m->dim, m->width)), teams = lanes / TEAM;
+    uint64_t staged = larger(step_rows(s) == 1 ? widest * 4 + widest / 2 : 0, lanes * 32);
+    return staged + teams * (m->head_dim + session_span(&m->config)) * 4 + lanes * 8 + 9216;
+}
+
+bool persistent_fits(const struct vkgpt_session *s, char *why, size_t size)
+{
+    const struct vkgpt_model *m = s->model;
+    const vkgpt_device *device = s->device;
+    if (!device->addresses) return refuse(why, size, "the device's buffers have no addresses");
+    if (device->info.max_workgroup < 256 || TEAM % device->info.subgroup_size) return refuse(why, size, "its workgroups are too small");
+    if (m->hidden_only) return refuse(why, size, "the model has no head");
+    if (m->projected) return refuse(why, size, "the embedding has a width of its own");
+    if (s->kv == KV_Q8_0) return refuse(why, size, "the cache is quantised");
+    if (s->step_rows > 1) return refuse(why, size, "steps have drafts");
+    if (step_rows(s) > PERSISTENT_ROWS) return refuse(why, size, "there are too many sequences");
+    if (m->wte.chunk_count != 1 || m->head->chunk_count != 1 || !layers_alike(m)) return refuse(why, size, "its matrices are in pieces, or of different formats");
+    if (shared_bytes(s) > device->info.shared_bytes) return refuse(why, size, "its rows do not fit into shared memory");
+    return true;
+}
+
+// ----------------------------------------------------------------------------------------- the kernel
+
+// A matrix with few outputs is dealt out in small pieces, so that most subgroups have one.
+static uint32_t rows_for(uint32_t outputs) { return outputs <= 4096 ? 2 : 4; }
+
+static int compile(struct vkgpt_session *s, vkgpt_error *err)
+{
+    const struct vkgpt_model *m = s->model;
+    const struct Layer *layer = &m->layers[0];
+    const struct PersistentConstants c = {
+        .size = lanes_of(s->device),
+        .kv = s->kv,
+        .dim = m->dim,
+        .heads_width = m->width,
+        .inner = m->inner,
+        .subgroup = s->device->info.subgroup_size,
+        .tokens = tokens_of(step_rows(s)),
+        .activation = activation_constant(m->config.activation),
+        .head_dim = m->head_dim,
+        .span = session_span(&m->config),
+        .attend_ahead = 8,
+        .loads = 12,
+        .merged_ahead = 8,
+        .most_held = 16,
+        .team = TEAM,
+        .pre_norm = !m->config.post_norm,
+        .qkv_weights = layer->c_attn.format,
+        .project_weights = layer->c_proj.format,
+        .expand_weights = layer->c_fc.format,
+        .contract_weights = layer->c_out.format,
+        .head_weights = m->head->format,
+        .embed_weights = m->wte.format,
+        .qkv_rows = rows_for(3 * m->width),
+        .project_rows = rows_for(m->dim),
+        .expand_rows = rows_for(m->inner),
+        .contract_rows = rows_for(m->dim),
+        .head_rows = rows_for(m->vocab),
+        .final_norm = m->config.final_norm,
+    };
+    return pipeline_get(s->device, "persistent", (const uint32_t *)&c, sizeof c / sizeof(uint32_t), &s->persistent.pipeline, err);
+}
+
+// ---------------------------------------------------------------------------------------- the program
+
+// In the place of pipelines: which phase a dispatch becomes.
+static const struct Pipeline STAND_INS[] = {
+    [PHASE_EMBED] = {.kernel = "embed", .phase = PHASE_EMBED},          [PHASE_QKV] = {.kernel = "qkv", .phase = PHASE_QKV},
+    [PHASE_ATTEND] = {.kernel = "attend", .phase = PHASE_ATTEND},       [PHASE_PROJECT] = {.kernel = "project", .phase = PHASE_PROJECT},
+    [PHASE_EXPAND] = {.kernel = "expand", .phase = PHASE_EXPAND},       [PHASE_CONTRACT] = {.kernel = "contract", .phase = PHASE_CONTRACT},
+    [PHASE_HEAD] = {.kernel = "head", .phase = PHASE_HEAD},             [PHASE_SAMPLE] = {.kernel = "sample", .phase = PHASE_SAMPLE},
+    [PHASE_NORM] = {.kernel = "norm", .phase = PHASE_NORM},             [PHASE_MERGE] = {.kernel = "merge", .phase = PHASE_MERGE},
+    [PHASE_BEST] = {.kernel = "best", .phase = PHASE_BEST},
+};
+
+static struct Product stand_in_product(uint32_t phase, uint32_t rows)
+{
+    struct Product product = {.group_rows = PERSISTENT_ROWS};
+    for (uint32_t format = 0; format < FORMATS; format++) {
+        product.pipelines[format] = &STAND_INS[phase];
+        product.group_outputs[format] = UINT32_MAX / 2; // the kernel deals them out itself
+        product.staged[format] = rows == 1;
+    }
+    return product;
+}
+
+static struct Kernels stand_ins(const struct vkgpt_session *s, uint32_t groups)
+{
+    uint32_t rows = step_rows(s);
+    struct Kernels k = {
+        .norm = &STAND_INS[PHASE_NORM],
+        .norm_input = &STAND_INS[PHASE_NORM],
+        .attend = &STAND_INS[PHASE_ATTEND],
+        .merge = &STAND_INS[PHASE_MERGE],
+        .sample = &STAND_INS[PHASE_SAMPLE],
+        .best = &STAND_INS[PHASE_BEST],
+        .qkv = stand_in_product(PHASE_QKV, rows),
+        .project = stand_in_product(PHASE_PROJECT, rows),
+        .expand = stand_in_product(PHASE_EXPAND, rows),
+        .contract = stand_in_product(PHASE_CONTRACT, rows),
+        .head = stand_in_product(PHASE_HEAD, rows),
+        .head_groups = rows == 1 ? groups : s->decode.head_groups,
+        .span = s->decode.span,
+    };
+    for (uint32_t format = 0; format < FORMATS; format++) k.embed[format] = &STAND_INS[PHASE_EMBED];
+    return k;
+}
+
+// Once, to the device: the kernel reads it for every phase.
+static int upload_program(struct vkgpt_session *s, const struct Program *program, vkgpt_error *err)
+{
+    struct Persistent *p = &s->persistent;
+    VkDeviceSize bytes = program->count * sizeof(struct Phase);
+    struct Pool staging = {.kind = MEMORY_UPLOAD, .block_bytes = HOST_BLOCK};
+    struct Slice from;
+    struct Recording rec = {0};
+    int status = pool_slice(s->device, &s->device_pool, bytes, "the program of a step", &p->program, err);
+    if (!status) status = pool_slice(s->device, &staging, bytes, "the program of a step", &from, err);
+    if (!status) memcpy(from.host, program->phases, bytes);
+    if (!status) status = recording_begin(s->device, "the program of a step", 1, &rec, err);
+    if (!status) {
+        recording_copy(&rec, &from, 0, &p->program, 0, bytes);
+        status = recording_end(&rec);
+    }
+    if (!status) status = recording_submit(&rec, err);
+    if (!status) status = recording_wait(&rec, err);
+    recording_free(&rec);
+    pool_free(s->device, &staging);
+    if (!status) p->phases = program->count;
+    return status;
+}
+
+static int make_program(struct vkgpt_session *s, vkgpt_error *err)
+{
+    const struct Kernels k = stand_ins(s, s->persistent.groups);
+    struct Program program = {.capacity = forward_max_sets(s)};
+    program.phases = device_alloc(s->device, program.capacity, sizeof *program.phases);
+    if (!program.phases) return fail_memory(err, "the program of a step", program.capacity * sizeof *program.phases);
+    struct Recording rec = recording_of_program(s->device, "the program of a step", &program, err);
+    forward_step(s, &rec, &k, s->splits);
+    int status = rec.status ? rec.status : upload_program(s, &program, err);
+    free(program.phases);
+    return status;
+}
+
+// ------------------------------------------------------------------------------------------- running it
+
+static void record(struct vkgpt_session *s, struct Recording *rec, uint32_t groups, struct PersistentArgs args)
+{
+    struct Persistent *p = &s->persistent;
+    struct Slice arrived = p->meeting;
+    arrived.bytes = 4; // what is kept: whether one gave up
+    args.sequences = s->sequences;
+    args.program_low = (uint32_t)p->program.address;
+    args.program_high = (uint32_t)(p->program.address >> 32);
+    recording_fill(rec, &arrived, 0);
+    dispatch(rec, p->pipeline, (struct Grid){groups, 1, 1},
+             BUFFERS(&s->b.state, p->program.buffer ? &p->program : &p->meeting, &p->meeting, &p->outcome), &args, sizeof args);
+}
+
+int persistent_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t turn, struct Recording **rec, vkgpt_error *err)
+{
+    const struct Persistent *p = &s->persistent;
+    struct Recording *steps = *rec = &s->persistent_steps[step_size][turn];
+    if (steps->commands) return VKGPT_OK;
+    int status = recording_begin(s->device, "decode, as one kernel", 1, steps, err);
+    if (status) return status;
+    record(s, steps, p->groups, (struct PersistentArgs){
+        .steps = 1u << step_size,
+        .phases = p->phases,
+        .turns = s->device->software ? SOFTWARE_TURNS : GPU_TURNS,
+        .stays_away = p->stays_away,
+    });
+    return recording_end(steps);
+}
+
+bool persistent_gave_up(struct vkgpt_session *s)
+{
+    struct Persistent *p = &s->persistent;
+    if (!p->groups || !*(const volatile uint32_t *)p->outcome.host) return false;
+    p->groups = 0;
+    p->gave_up = true;
+    return true;
+}
+
+// --------------------------------------------------------------------------------------------- the trial
+
+static int clear_meeting(struct vkgpt_session *s, vkgpt_error *err)
+{
+    struct Recording rec = {0};
+    int status = recording_begin(s->device, "clearing the meeting", 1, &rec, err);
+    if (status) return status;
+    recording_fill(&rec, &s->persistent.meeting, 0);
+    recording_fill(&rec, &s->persistent.outcome, 0);
+    status = recording_end(&rec);
+    if (!status) status = recording_submit(&rec, err);
+    if (!status) status = recording_wait(&rec, err);
+    recording_free(&rec);
+    return status;
+}
+
+// Whether so many workgroups meet: the kernel itself, with nothing to do in between.
+static int try_groups(struct vkgpt_session *s, uint32_t groups, bool *met, vkgpt_error *err)
+{
+    struct Recording rec = {0};
+    uint32_t turns = s->device->software ? SOFTWARE_TURNS : TRIAL_GPU_TURNS;
+    int status = clear_meeting(s, err);
+    if (!status) status = recording_begin(s->device, "the trial of a step as one kernel", 1, &rec, err);
+    if (!status) {
+        record(s, &rec, groups, (struct PersistentArgs){.turns = turns});
+        status = recording_end(&rec);
+    }
+    if (!status) status = recording_submit(&rec, err);
+    if (!status) status = recording_wait(&rec, err);
+    recording_free(&rec);
+    *met = !status && !*(const volatile uint32_t *)s->persistent.outcome.host;
+    return status;
+}
+
+// The most that meet: doubled until they do not, then halved into.
+static int count_resident(struct vkgpt_session *s, uint32_t most, uint32_t *resident, vkgpt_error *err)
+{
+    uint32_t fail_at = most + 1;
+    int status = VKGPT_OK;
+    *resident = 0;
+    for (uint32_t groups = 1; !status && groups < fail_at;) {
+        bool met;
+        status = try_groups(s, groups, &met, err);
+        if (met) *resident = groups;
+        else fail_at = groups;
+        if (!*resident) break;
+        groups = fail_at > most ? (2 * *resident < most ? 2 * *resident : most) : (*resident + fail_at) / 2;
+        if (groups == *resident) break;
+    }
+    return status;
+}
+
+int persistent_open(struct vkgpt_session *s, uint32_t groups, vkgpt_error *err)
+{
+    struct Persistent *p = &s->persistent;
+    // head leaves a part for each workgroup, in the room that it has as a dispatch
+    uint32_t most = step_rows(s) == 1 && s->decode.head_groups < MOST_GROUPS ? s->decode.head_groups : MOST_GROUPS;
+    char why[96];
+    if (!persistent_fits(s, why, sizeof why)) return VKGPT_OK;
+    int status = compile(s, err);
+    if (!status) status = pool_slice(s->device, &s->device_pool, 8, "the meeting of workgroups", &p->meeting, err);
+    if (!status) status = pool_slice(s->device, &s->read_pool, 4, "the meeting of workgroups", &p->outcome, err);
+    if (status) return status;
+    bool met = false, asked = groups != 0;
+    if (!groups) status = count_resident(s, most, &groups, err);
+    else if (groups <= most) status = try_groups(s, groups, &met, err);
+    else groups = 0;
+    if (asked && !met) groups = 0;
+    if (!status) status = clear_meeting(s, err);
+    if (status || groups < 2) return status;
+    p->groups = groups;
+    status = make_program(s, err);
+    if (status) p->groups = 0;
+    return status;
+}

@@ -1,0 +1,34 @@
+// The persistent kernel: a submission of decode steps as one dispatch, where the device can keep all workgroups of it
+// resident (shaders/persistent.comp). It computes what forward_step would dispatch, to the bit.
+#ifndef VKGPT_ENGINE_PERSISTENT_H
+#define VKGPT_ENGINE_PERSISTENT_H
+
+#include "engine/kernels.h"
+
+#define PERSISTENT_ROWS 8 // of a step, at most
+
+struct vkgpt_session;
+
+struct Persistent {
+    const struct Pipeline *pipeline;
+    struct Slice program; // struct Phase (phases)
+    struct Slice meeting; // workgroups that have arrived; whether one gave up
+    struct Slice outcome; // likewise, which the host reads
+    uint32_t phases;
+    uint32_t groups;      // workgroups; 0: steps are dispatches
+    bool gave_up;         // a submission ended early, and the session went back to dispatches
+    uint32_t stays_away;  // for tests: shaders/args.h
+};
+
+// Whether this session's steps can be made so, trial apart: one sentence in `why` where they cannot.
+bool persistent_fits(const struct vkgpt_session *s, char *why, size_t size);
+// Compiles the kernel and makes its program. With groups 0 it tries how many workgroups the device keeps resident, at
+// most 1024; where that is fewer than two, or they cannot meet, the session stays with dispatches.
+int persistent_open(struct vkgpt_session *s, uint32_t groups, vkgpt_error *err);
+// The recording of so many steps. `turn` is which of those in flight.
+int persistent_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t turn, struct Recording **rec, vkgpt_error *err);
+// After a submission: whether its workgroups failed to meet. Then the session has gone back to dispatches, from the last
+// token that was made.
+bool persistent_gave_up(struct vkgpt_session *s);
+
+#endif
