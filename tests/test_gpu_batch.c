@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gpu/device.h" // before cmocka, whose macro fail() hides a function
+#include "../src/engine/generate.c" // for its parts; before cmocka, whose macro fail() hides a function
 #include "synthetic_model.h"
 
 #include "compare.h"
@@ -161,6 +161,30 @@ static void drafts_agree(const struct Subject *subject)
     }
 }
 
+// Two submissions, both done before the ring is read for the first one, as a fast device has them: generate's own steps.
+static uint64_t steps_at_once(const struct Subject *subject, uint32_t lookup, uint32_t tokens)
+{
+    vkgpt_error err;
+    uint32_t ids[MAX_TOKENS], count = prompt_of(subject, 3, ids);
+    vkgpt_session *session = open_session(subject, 1, lookup);
+    vkgpt_sampling sampling = sampling_of(subject, 3);
+    struct Tokens kept = {.count = {0}};
+    struct Run run = {.s = session, .on_token = keep, .user = &kept, .err = &err};
+    CHECK(vkgpt_prompt(session, ids, count, &err));
+    slot_start(session, &session->slots[0], true, tokens);
+    CHECK(admit(session, &sampling, &err));
+    CHECK(submit_steps(&run));
+    CHECK(submit_steps(&run));
+    CHECK(device_wait(session->device, session->device->submitted, "both", &err));
+    CHECK(finish_oldest(&run));
+    assert_true(kept.count[0] >= 4 && kept.count[0] < tokens); // those of the first alone
+    CHECK(finish_oldest(&run));
+    if (!lookup) assert_int_equal(kept.count[0], tokens);
+    uint64_t steps = vkgpt_session_counters(session).steps;
+    vkgpt_session_close(session);
+    return steps;
+}
+
 // ------------------------------------------------------------------------------------------- the subjects
 
 static const struct SyntheticModel SMALL = {
@@ -232,6 +256,24 @@ static void all(const char *disable, bool quick)
     unsetenv("VKGPT_DISABLE");
 }
 
+static void test_steps(void **state)
+{
+    (void)state;
+    vkgpt_error err;
+    vkgpt_device *device;
+    char dir[256];
+    struct Subject subject = {.vocab = SMALL.vocab - 1, .greedy = true};
+    CHECK(vkgpt_device_open(NULL, &device, &err));
+    CHECK(synthetic_model_temporary(&SMALL, dir, sizeof dir, &err));
+    CHECK(vkgpt_model_open(device, dir, NULL, &subject.model, &err));
+    for (uint32_t tokens = 5; tokens <= 8; tokens += tokens == 6 ? 2 : 1) assert_int_equal(steps_at_once(&subject, 0, tokens), tokens);
+    assert_int_equal(steps_at_once(&subject, 4, 40), 8);
+    vkgpt_model_close(subject.model);
+    synthetic_model_remove(dir);
+    assert_int_equal(device->validation_messages, 0);
+    vkgpt_device_close(device);
+}
+
 static void test_batches(void **state)
 {
     (void)state;
@@ -246,6 +288,6 @@ static void test_batches_without_lanes(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_batches), cmocka_unit_test(test_batches_without_lanes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_steps), cmocka_unit_test(test_batches), cmocka_unit_test(test_batches_without_lanes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

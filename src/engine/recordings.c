@@ -31,6 +31,9 @@ int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_si
     uint32_t splits = 1u << split_size;
     if (splits > s->splits) splits = s->splits;
     for (uint32_t i = 0; i < 1u << step_size; i++) forward_step(s, steps, splits);
+    VkDeviceSize each = s->sequences * sizeof(struct Sequence);
+    if (s->step_rows > 1)
+        recording_copy(steps, &s->b.state, MAX_GROUPS * sizeof(struct Group), &s->b.progress, turn * each, each);
     return recording_end(steps);
 }
 

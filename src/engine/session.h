@@ -27,6 +27,7 @@ struct Buffers {
     struct Slice logits;     // (logit rows, or those of a step, vocab)
     struct Slice head_parts; // struct HeadPart (step rows, head groups)
     struct Slice ring;       // (sequences, context + 1): tokens and stops, which the host reads
+    struct Slice progress;   // struct Sequence (IN_FLIGHT, sequences), with drafts: what a submission left, for the host
     struct Slice inbox;      // state, then tokens, as the host sets them
     struct Slice readback;   // logits, which the host reads
     struct Slice scores;     // struct RowScore (logit rows), which the host reads
@@ -39,6 +40,7 @@ struct Slot {
     uint32_t *ids;     // (context + 1): its tokens
     uint32_t position; // tokens so far
     uint32_t cached;   // of them in the cache
+    uint32_t begin;    // generate: tokens that there were before it
     uint32_t end;      // generate: tokens that it may grow to
     bool runs;         // generate: more tokens are to come
     vkgpt_stop stop;   // generate: why it ended
@@ -93,7 +95,7 @@ uint32_t product_groups(const struct Product *product, const struct Matrix *matr
 
 #define SESSION_BLOCK ((VkDeviceSize)32 << 20) // of the pools
 #define HOST_BLOCK ((VkDeviceSize)4096)
-#define SESSION_WANTS 15
+#define SESSION_WANTS 16
 
 struct Want { // a buffer, and how large it has to be
     enum MemoryKind kind;
