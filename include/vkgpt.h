@@ -129,6 +129,7 @@ typedef struct vkgpt_model_options {
     void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes); // while uploading, or NULL
     void *user;
     bool hidden_only;     // for vkgpt_hidden alone: a checkpoint without the language model's head opens too
+    const struct vkgpt_session_options *session; // of the session to come, or NULL: its kernels are compiled during the upload
 } vkgpt_model_options;
 
 typedef struct vkgpt_model_info {

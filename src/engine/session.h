@@ -120,9 +120,18 @@ uint32_t session_span(const struct Config *config);
 void session_sizes(struct vkgpt_session *s); // fills rows, logit_rows and splits
 int session_make_buffers(struct vkgpt_session *s, vkgpt_error *err);
 
+// ahead.c
+
+struct Shape kernels_shape(const struct vkgpt_model *model, uint32_t kv); // but the formats that occur
+uint32_t session_kv(const vkgpt_session_options *options);              // KV_F32, ...
+uint32_t session_step_rows(const vkgpt_session_options *options);       // of a decode step, over all sequences
+// Asks for all kernels of a session of a model whose matrices will be in these formats.
+void kernels_ahead(const struct vkgpt_model *model, const bool formats[FORMATS], const vkgpt_session_options *options);
+
 // session.c
 
-// Compiled on first use, since a prompt of one token needs none of them.
+// Asked for when a session is opened; on a software driver with the first prompt, since a prompt of one token needs none
+// of them, and the same cores do everything.
 int session_prefill_kernels(struct vkgpt_session *s, vkgpt_error *err);
 int session_check_sequence(const struct vkgpt_session *s, uint32_t sequence, vkgpt_error *err);
 

@@ -464,6 +464,7 @@ int vkgpt_device_open(const char *which, vkgpt_device **opened, vkgpt_error *err
     vkgpt_device *device = calloc(1, sizeof *device);
     vkgpt_device_info *infos = calloc(MAX_DEVICES, sizeof *infos);
     int status = device && infos ? VKGPT_OK : fail_memory(err, "the device", sizeof *device);
+    if (device) pipelines_open(device);
     if (!status) status = instance_create(&device->instance, device, err);
     if (!status) status = enumerate(device->instance, physical, infos, &count, err);
     if (!status) status = choose(which, infos, count, &chosen, err);
@@ -488,8 +489,8 @@ void vkgpt_device_close(vkgpt_device *device)
     if (!device) return;
     if (device->handle) {
         device->vk.vkDeviceWaitIdle(device->handle);
-        pipeline_cache_close(device);
         pipelines_free(device);
+        pipeline_cache_close(device);
         device->vk.vkDestroySemaphore(device->handle, device->timeline, NULL);
         device->vk.vkDestroyCommandPool(device->handle, device->command_pool, NULL);
         device->vk.vkDestroyPipelineLayout(device->handle, device->pipeline_layout, NULL);
@@ -498,6 +499,7 @@ void vkgpt_device_close(vkgpt_device *device)
     }
     if (device->messenger) vkDestroyDebugUtilsMessengerEXT(device->instance, device->messenger, NULL);
     if (device->instance) vkDestroyInstance(device->instance, NULL);
+    queue_close(&device->compiling);
     free(device->tuning);
     free(device);
 }

@@ -172,7 +172,8 @@ void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Gri
     if (rec->status) return;
     const struct VolkDeviceTable *vk = &rec->device->vk;
     VkDescriptorSet set = find_set(rec, &bindings);
-    if (set && rec->marks) mark(rec, pipeline, &bindings);
+    if (!rec->status) rec->status = pipeline_ready(rec->device, pipeline, rec->err);
+    if (!rec->status && rec->marks) mark(rec, pipeline, &bindings);
     if (rec->status) return;
     vk->vkCmdBindPipeline(rec->commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->handle);
     vk->vkCmdBindDescriptorSets(rec->commands, VK_PIPELINE_BIND_POINT_COMPUTE, rec->device->pipeline_layout, 0, 1, &set,

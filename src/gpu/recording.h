@@ -10,16 +10,24 @@
 #define MAX_CONSTANTS 16
 
 struct Pipeline {
-    VkPipeline handle;
+    struct Job job;                    // to compile it
+    VkPipeline handle;                 // after pipeline_ready
+    VkResult result;                   // of compiling it
+    bool waited_for;
     const char *kernel;                // "qkv_lanes"
     uint32_t constants[MAX_CONSTANTS]; // by constant_id; 0 is the workgroup's size
     uint32_t constant_count;
 };
 
-// The pipeline of a kernel with these constants, made on first use and kept by the device.
+// The pipeline of a kernel with these constants, kept by the device. The first call only asks for it: it is compiled
+// beside the caller, on all cores together with others. dispatch waits for what it needs.
 int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *constants, uint32_t count,
                  const struct Pipeline **pipeline, vkgpt_error *err);
-void pipelines_free(vkgpt_device *device);
+int pipeline_ready(vkgpt_device *device, const struct Pipeline *pipeline, vkgpt_error *err);
+int pipelines_ready(vkgpt_device *device, vkgpt_error *err); // all that were asked for; the first failure
+void pipelines_forget(vkgpt_device *device, uint32_t keep);  // all but the first `keep`
+void pipelines_open(vkgpt_device *device);
+void pipelines_free(vkgpt_device *device);                   // all; those that nobody waited for are not compiled any more
 bool kernel_exists(const char *kernel); // in this program: some need a newer compiler than a build may have
 
 struct Grid {
