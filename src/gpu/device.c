@@ -9,6 +9,7 @@
 
 #include "base/os.h"
 #include "gpu/coopmat.h"
+#include "gpu/drivers.h"
 #include "gpu/pipeline_cache.h"
 #include "gpu/recording.h"
 
@@ -90,9 +91,7 @@ static int instance_create(VkInstance *instance, vkgpt_device *device, vkgpt_err
         .ppEnabledExtensionNames = extensions,
     };
     VkResult result = vkCreateInstance(&info, NULL, instance);
-    if (result == VK_ERROR_INCOMPATIBLE_DRIVER)
-        return fail(err, VKGPT_NO_DEVICE,
-                    "no Vulkan driver is installed (on Debian, mesa-vulkan-drivers has one for every machine)");
+    if (result == VK_ERROR_INCOMPATIBLE_DRIVER) return drivers_fail(&info, err);
     if (result) return vk_fail(err, result, "creating a Vulkan instance");
     volkLoadInstanceOnly(*instance);
     if (!validate) return VKGPT_OK;
@@ -284,7 +283,7 @@ static int enumerate(VkInstance instance, VkPhysicalDevice *physical, vkgpt_devi
     VkResult result = vkEnumeratePhysicalDevices(instance, count, found);
     if (result < 0 && result != VK_ERROR_INITIALIZATION_FAILED)
         return vk_fail(err, result, "listing the Vulkan devices");
-    if (result < 0 || !*count) return fail(err, VKGPT_NO_DEVICE, "the Vulkan drivers on this machine offer no device");
+    if (result < 0 || !*count) return drivers_fail(&(VkInstanceCreateInfo){.pApplicationInfo = NULL}, err);
     uint32_t placed = 0;
     for (uint32_t i = 0; i < *count; i++) {
         vkgpt_device_info info;
