@@ -54,12 +54,15 @@ struct Mark { // a dispatch of a profiled recording
 struct Recording {
     vkgpt_device *device;
     VkCommandBuffer commands;
+    VkCommandBuffer *parts; // what comes before, where it is cut
+    uint32_t part_count, cut;
     VkDescriptorPool pool;
     struct SetEntry *sets; // while recording: equal bindings share a set
     uint32_t set_count, set_capacity, set_cursor;
     VkQueryPool queries;   // two timestamps, or null; of a profiled recording one more around each dispatch
     struct Mark *marks;    // of a profiled recording: its dispatches, in order
     uint32_t mark_capacity;
+    bool mark_each;        // a timestamp behind each dispatch, not behind the last alone
     uint64_t submitted;    // timeline value of the last submission, 0: never
     uint32_t dispatches;
     const char *name;      // for sentences
@@ -70,9 +73,12 @@ struct Recording {
 // Begins a recording of at most max_sets different sets of buffers. err is kept until recording_end.
 int recording_begin(vkgpt_device *device, const char *name, uint32_t max_sets, struct Recording *rec,
                     vkgpt_error *err);
-// Likewise, with timestamps around each of at most max_dispatches dispatches. The device must have timestamps.
+// Cuts what follows after every so many dispatches: each part is submitted by itself, so that none is long. 0: no cuts.
+void recording_cut(struct Recording *rec, uint32_t dispatches);
+// Like recording_begin, with timestamps around each of at most max_dispatches dispatches, or (`each` false) around all of
+// them together. The device must have timestamps.
 int recording_begin_profiled(vkgpt_device *device, const char *name, uint32_t max_sets, uint32_t max_dispatches,
-                             struct Recording *rec, vkgpt_error *err);
+                             bool each, struct Recording *rec, vkgpt_error *err);
 // Runs a kernel over a grid of workgroups, then makes what it wrote visible to what follows.
 void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Grid grid, struct Bindings bindings,
               const void *args, size_t args_bytes);
@@ -90,6 +96,8 @@ int recording_wait(struct Recording *rec, vkgpt_error *err);
 double recording_seconds(const struct Recording *rec); // device time of the last submission, 0 when unknown
 // Device time of each dispatch of a profiled recording's last submission, its barrier included.
 int recording_profile(const struct Recording *rec, double *seconds, vkgpt_error *err);
+// From before its first dispatch to behind its last one; 0: unknown.
+double recording_span(const struct Recording *rec);
 void recording_free(struct Recording *rec);
 
 #define BUFFERS(...)                                                                                       \
