@@ -89,6 +89,7 @@ int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options,
     s->sequences = o.sequences ? o.sequences : 1;
     s->step_rows = 1 + o.lookup;
     s->steps_asked = o.tokens_per_submission;
+    s->first_flops = s->device->software ? 0.0 : FIRST_FLOPS; // no watchdog
     status = session_make(s, err);
     if (status) {
         vkgpt_session_close(s);

@@ -69,6 +69,7 @@ struct vkgpt_session {
     struct Recording blocks[BLOCK_SIZES];
     struct Recording logits_block, score_block, hidden_block;
 
+    double first_flops;       // that a submission may take before anything was measured; 0: any
     double step_seconds;      // of one decode step, 0: not measured
     double row_seconds;       // of one prefilled row
     vkgpt_counters counters;
@@ -127,6 +128,18 @@ uint32_t session_kv(const vkgpt_session_options *options);              // KV_F3
 uint32_t session_step_rows(const vkgpt_session_options *options);       // of a decode step, over all sequences
 // Asks for all kernels of a session of a model whose matrices will be in these formats.
 void kernels_ahead(const struct vkgpt_model *model, const bool formats[FORMATS], const vkgpt_session_options *options);
+
+// bounds.c
+
+#define FIRST_FLOPS 20e9    // 100 ms on a device of 200 GFLOP/s
+#define LAYER_DISPATCHES 5  // at least: qkv, attend, project, expand, contract
+// Of one row through the layers, with attention over so many positions, and through the head.
+double row_flops(const struct Config *config, uint32_t context, bool head);
+// After how many dispatches a recording of so many FLOPs is cut, for parts of at most `most` each; 0: not at all.
+uint32_t cut_for(double flops, double most, uint32_t dispatches);
+// For a block of prefill, and for decode steps: 0 as soon as one was measured.
+uint32_t block_cut(const struct vkgpt_session *s, uint32_t rows, bool head);
+uint32_t steps_cut(const struct vkgpt_session *s, uint32_t steps);
 
 // session.c
 

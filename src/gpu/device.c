@@ -206,7 +206,7 @@ static void describe_features(VkPhysicalDevice physical, vkgpt_device_info *info
     info->int8 = v12.shaderInt8 && !disabled("int8");
     info->storage16 = v11.storageBuffer16BitAccess && !disabled("storage16");
     info->storage8 = v12.storageBuffer8BitAccess && !disabled("storage8");
-    info->coopmat = matrix_shape(physical).m != 0;
+    info->coopmat = info->subgroup_size_control && matrix_shape(physical).m != 0;
     info->memory_budget = has_extension(physical, "VK_EXT_memory_budget") && !disabled("memory_budget");
     info->device_fault = has_extension(physical, "VK_EXT_device_fault") && !disabled("device_fault");
 }
@@ -361,7 +361,7 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
         vkGetPhysicalDeviceFeatures2(device->physical, &offered);
     }
     device->size_control = sizes.subgroupSizeControl;
-    device->full_subgroups = sizes.computeFullSubgroups;
+    device->full_subgroups = sizes.computeFullSubgroups && !disabled("full_subgroups");
     sizes.pNext = NULL;
     VkPhysicalDeviceVulkan12Features v12 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
@@ -369,7 +369,7 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
         .timelineSemaphore = VK_TRUE,
     };
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices;
-    if (device->full_subgroups) device->matrix = matrix_shape(device->physical); // whose kernels count on whole subgroups
+    device->matrix = coopmat_usable(device->size_control, device->full_subgroups, matrix_shape(device->physical));
     bool matrix = device->matrix.m != 0;
     if (matrix) coopmat_ask(&v12, &matrices);
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};
