@@ -18,9 +18,15 @@ struct Shape kernels_shape(const struct vkgpt_model *m, uint32_t kv)
     };
 }
 
-uint32_t session_kv(const vkgpt_session_options *o) { return o->kv == VKGPT_F32 ? KV_F32 : o->kv == VKGPT_Q8_0 ? KV_Q8_0 : KV_F16; }
+uint32_t session_kv(const vkgpt_session_options *o)
+{
+    return o->kv == VKGPT_F32 ? KV_F32 : o->kv == VKGPT_Q8_0 ? KV_Q8_0 : KV_F16;
+}
 
-uint32_t session_step_rows(const vkgpt_session_options *o) { return (o->sequences ? o->sequences : 1) * (1 + o->lookup); }
+uint32_t session_step_rows(const vkgpt_session_options *o)
+{
+    return (o->sequences ? o->sequences : 1) * (1 + o->lookup);
+}
 
 // A prompt comes first. What is wrong with the options, the session will say.
 void kernels_ahead(const struct vkgpt_model *m, const bool formats[FORMATS], const vkgpt_session_options *o)

@@ -26,7 +26,8 @@ static uint32_t cut_of(const struct vkgpt_session *s, double rows, bool head, ui
 uint32_t block_cut(const struct vkgpt_session *s, uint32_t rows, bool head)
 {
     if (s->row_seconds > 0.0) return 0;
-    return cut_of(s, s->device->lanes ? rows : (rows + PREFILL_TILE - 1) / PREFILL_TILE * PREFILL_TILE, head, 1); // tiles are whole
+    uint32_t tiles = (rows + PREFILL_TILE - 1) / PREFILL_TILE * PREFILL_TILE; // a GPU's products make whole ones
+    return cut_of(s, s->device->lanes ? rows : tiles, head, 1);
 }
 
 uint32_t steps_cut(const struct vkgpt_session *s, uint32_t steps)

@@ -141,7 +141,8 @@ static uint32_t made_by(const struct Run *run, uint32_t at, uint32_t sequence)
 {
     const struct vkgpt_session *s = run->s;
     if (s->step_rows == 1) return s->slots[sequence].begin + run->done;
-    const struct Sequence *left = (const struct Sequence *)s->b.progress.host + run->flying[at].turn * s->sequences + sequence;
+    const struct Sequence *left = (const struct Sequence *)s->b.progress.host;
+    left += run->flying[at].turn * s->sequences + sequence;
     return left->position + 1 + (left->stop == STOP_EOS || left->stop == STOP_BAD_LOGITS);
 }
 

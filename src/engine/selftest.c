@@ -139,7 +139,8 @@ static int phase_kernels(struct Selftest *test, const struct TestLayer *layer, b
 
 // A device that runs the software drivers' variants tries the GPUs' too, and one that multiplies matrices itself those
 // that do without, on a few sizes.
-static int each_variant(struct Selftest *test, const struct TestLayer *layer, int (*run)(struct Selftest *, const struct TestLayer *, bool decodes))
+static int each_variant(struct Selftest *test, const struct TestLayer *layer,
+                        int (*run)(struct Selftest *, const struct TestLayer *, bool decodes))
 {
     vkgpt_device *device = test->device;
     bool lanes = device->lanes, foreign = layer->size->foreign;

@@ -166,7 +166,8 @@ static void fill_cache(const struct TestLayer *l, struct Array *array, double *n
     uint32_t heads = l->size->heads, size = l->size->head_dim, width = heads * size;
     for (uint32_t p = 0; p < count; p++) {
         double *row = numbers + (size_t)p * width;
-        for (uint32_t i = 0; i < width; i++) row[i] = (double)(float)(factor * cache_number(l, seed + sequence, p * width + i));
+        for (uint32_t i = 0; i < width; i++)
+            row[i] = (double)(float)(factor * cache_number(l, seed + sequence, p * width + i));
         if (l->size->kv == KV_Q8_0) {
             for (uint32_t h = 0; h < heads; h++) cache_put(l, array->before, cache_row(l, sequence, h, p), row + h * size);
             continue;

@@ -77,7 +77,8 @@ static void add_list(struct Drivers *d, const char *list, const char *below)
     char path[4096];
     while (list && *list) {
         size_t length = strcspn(list, ":");
-        if (length && snprintf(path, sizeof path, "%.*s%s", (int)length, list, below) < (int)sizeof path) add_path(d, path);
+        int wrote = snprintf(path, sizeof path, "%.*s%s", (int)length, list, below);
+        if (length && wrote < (int)sizeof path) add_path(d, path);
         list += length + (list[length] == ':');
     }
 }
@@ -112,14 +113,17 @@ static void find_manifests(struct Drivers *d)
 static void keep_said(struct Drivers *d, const char *text)
 {
     size_t length = 0;
-    for (; *text && length + 1 < sizeof d->said; text++)
-        if (!isspace((unsigned char)*text) || (length && d->said[length - 1] != ' ')) d->said[length++] = isspace((unsigned char)*text) ? ' ' : *text;
+    for (; *text && length + 1 < sizeof d->said; text++) {
+        bool space = isspace((unsigned char)*text);
+        if (!space || (length && d->said[length - 1] != ' ')) d->said[length++] = space ? ' ' : *text;
+    }
     while (length && strchr(" .", d->said[length - 1])) length--;
     d->said[length] = 0;
 }
 
 // The last sentence about the library, or else the first one: the loader ends with one that only says that there is none.
-static VKAPI_ATTR VkBool32 VKAPI_CALL on_said(VkDebugUtilsMessageSeverityFlagBitsEXT severity, VkDebugUtilsMessageTypeFlagsEXT types,
+static VKAPI_ATTR VkBool32 VKAPI_CALL on_said(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
+                                              VkDebugUtilsMessageTypeFlagsEXT types,
                                               const VkDebugUtilsMessengerCallbackDataEXT *data, void *user)
 {
     (void)severity;
@@ -136,7 +140,8 @@ static void ask_loader(struct Drivers *d, const VkInstanceCreateInfo *info)
     const char *extension = VK_EXT_DEBUG_UTILS_EXTENSION_NAME;
     const VkDebugUtilsMessengerCreateInfoEXT messenger = {
         .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
-        .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
+        .messageSeverity =
+            VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
         .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_GENERAL_BIT_EXT,
         .pfnUserCallback = on_said,
         .pUserData = d,
@@ -164,7 +169,8 @@ static void ask_system(struct Drivers *d)
     snprintf(path, sizeof path, "%.*s%s", relative ? (int)(slash - d->name) + 1 : 0, d->name, d->library);
     void *library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
     if (!library) keep_said(d, dlerror());
-    else if (!dlsym(library, "vk_icdGetInstanceProcAddr")) keep_said(d, "the library has no vk_icdGetInstanceProcAddr: it is no Vulkan driver");
+    else if (!dlsym(library, "vk_icdGetInstanceProcAddr"))
+        keep_said(d, "the library has no vk_icdGetInstanceProcAddr: it is no Vulkan driver");
     if (library) dlclose(library);
 }
 
@@ -174,12 +180,15 @@ int drivers_fail(const VkInstanceCreateInfo *info, vkgpt_error *err)
     char more[64] = "", packages[256] = "";
     find_manifests(&d);
     if (!d.count)
-        return fail(err, VKGPT_NO_DEVICE, "no Vulkan driver is installed (on Debian, mesa-vulkan-drivers has one for every machine)");
+        return fail(err, VKGPT_NO_DEVICE,
+                    "no Vulkan driver is installed (on Debian, mesa-vulkan-drivers has one for every machine)");
     ask_loader(&d, info);
     ask_system(&d);
     if (d.count > 1) snprintf(more, sizeof more, " (the first of %u manifests)", d.count);
     if (d.nvidia)
-        snprintf(packages, sizeof packages, "; NVIDIA's driver needs libraries that most containers lack, on Debian: apt-get install %s", NVIDIA_PACKAGES);
-    return fail(err, VKGPT_NO_DEVICE, "a Vulkan driver is installed and offers no device: %s%s names %s, and the loader says: %s%s", d.name,
-                more, d.library[0] ? d.library : "no library", d.said[0] ? d.said : "nothing", packages);
+        snprintf(packages, sizeof packages, "; NVIDIA's driver needs libraries that most containers lack, "
+                 "on Debian: apt-get install %s", NVIDIA_PACKAGES);
+    return fail(err, VKGPT_NO_DEVICE,
+                "a Vulkan driver is installed and offers no device: %s%s names %s, and the loader says: %s%s", d.name, more,
+                d.library[0] ? d.library : "no library", d.said[0] ? d.said : "nothing", packages);
 }

@@ -262,7 +262,8 @@ void recording_fill(struct Recording *rec, const struct Slice *slice, uint32_t w
 int recording_end(struct Recording *rec)
 {
     if (rec->status) return rec->status;
-    if (rec->marks && !rec->mark_each) timestamp(rec, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, QUERY_DISPATCHES + rec->dispatches);
+    if (rec->marks && !rec->mark_each)
+        timestamp(rec, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, QUERY_DISPATCHES + rec->dispatches);
     barrier(rec, SHADER | TRANSFER, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
             VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
     if (rec->queries)
@@ -278,7 +279,8 @@ int recording_end(struct Recording *rec)
 int recording_submit(struct Recording *rec, vkgpt_error *err)
 {
     int status = VKGPT_OK;
-    for (uint32_t i = 0; !status && i < rec->part_count; i++) status = device_submit(rec->device, rec->parts[i], &rec->submitted, err);
+    for (uint32_t i = 0; !status && i < rec->part_count; i++)
+        status = device_submit(rec->device, rec->parts[i], &rec->submitted, err);
     return status ? status : device_submit(rec->device, rec->commands, &rec->submitted, err);
 }
 
@@ -322,7 +324,8 @@ int recording_profile(const struct Recording *rec, double *seconds, vkgpt_error 
 double recording_span(const struct Recording *rec)
 {
     uint64_t from = 0, to = 0;
-    if (get_ticks(rec, QUERY_DISPATCHES, 1, &from) || get_ticks(rec, QUERY_DISPATCHES + rec->dispatches, 1, &to)) return 0.0;
+    if (get_ticks(rec, QUERY_DISPATCHES, 1, &from)) return 0.0;
+    if (get_ticks(rec, QUERY_DISPATCHES + rec->dispatches, 1, &to)) return 0.0;
     return ticks_seconds(rec->device, from, to);
 }
 
@@ -331,7 +334,8 @@ void recording_free(struct Recording *rec)
     vkgpt_device *device = rec->device;
     if (!device) return;
     if (rec->submitted) device_wait(device, rec->submitted, rec->name, NULL);
-    if (rec->part_count) device->vk.vkFreeCommandBuffers(device->handle, device->command_pool, rec->part_count, rec->parts);
+    if (rec->part_count)
+        device->vk.vkFreeCommandBuffers(device->handle, device->command_pool, rec->part_count, rec->parts);
     if (rec->commands) device->vk.vkFreeCommandBuffers(device->handle, device->command_pool, 1, &rec->commands);
     device->vk.vkDestroyDescriptorPool(device->handle, rec->pool, NULL);
     device->vk.vkDestroyQueryPool(device->handle, rec->queries, NULL);
