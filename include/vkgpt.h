@@ -129,6 +129,7 @@ typedef struct vkgpt_model_options {
     void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes); // while uploading, or NULL
     void *user;
     bool hidden_only;     // for vkgpt_hidden alone: a checkpoint without the language model's head opens too
+    const struct vkgpt_session_options *session; // of the session to come, or NULL: its kernels are compiled during the upload
 } vkgpt_model_options;
 
 typedef struct vkgpt_model_info {
@@ -333,10 +334,12 @@ typedef struct vkgpt_profile_line {
 // Runs one decode step of the session's last token (rows 0), or the session's last `rows` tokens as one block of prefill
 // (fewer where a block has no room for so many), `repetitions` times with a timestamp around each dispatch, and hands
 // out the lines of the fastest run in the order of the forward pass. The step is greedy; the session stays where it is.
-// Timestamps cost time too: the sum is a little more than a token takes without them. Errors: a device without
-// timestamps (VKGPT_NO_DEVICE), a session with fewer tokens (VKGPT_BAD_ARGUMENT).
+// Timestamps cost time too, on a GPU a fifth of a small model's token: plain_seconds (or NULL) gets the time of the
+// fastest run without those between dispatches, and the sum of the lines less this is what profiling costs. Errors: a
+// device without timestamps (VKGPT_NO_DEVICE), a session with fewer tokens (VKGPT_BAD_ARGUMENT).
 int vkgpt_profile(vkgpt_session *session, uint32_t rows, uint32_t repetitions,
-                  void (*on_line)(void *user, const vkgpt_profile_line *line), void *user, vkgpt_error *err);
+                  void (*on_line)(void *user, const vkgpt_profile_line *line), void *user, double *plain_seconds,
+                  vkgpt_error *err);
 
 // --------------------------------------------------------------------------------------------- tuning
 

@@ -1,4 +1,5 @@
-// The K and V that qkv left, into a cache of bytes: per 32 of a head a scale, w = scale * q, as GGML's Q8_0.
+// The K and V that qkv left, into a cache of bytes: per 32 of a head a scale, w = scale * q, as GGML's Q8_0, but with a
+// scale of a float's range: the upper half of one, since a half ends at 6e-5 where a device flushes what is smaller.
 // One lane per 64 of a head, which share the word of their two scales; z = 0 writes K, z = 1 V.
 #version 460
 #extension GL_GOOGLE_include_directive : require
@@ -24,7 +25,8 @@ uint pack4(vec4 v)
     return bytes.x | bytes.y << 8 | bytes.z << 16 | bytes.w << 24;
 }
 
-// `quads` times four numbers from q[from] to the words of the cache from `to` on. Returns their scale as a half.
+// `quads` times four numbers from q[from] to the words of the cache from `to` on. Returns their scale, rounded up so that
+// the largest stays within 127.
 uint quantise(uint from, uint quads, uint to)
 {
     float most = 0.0;
@@ -32,8 +34,8 @@ uint quantise(uint from, uint quads, uint to)
         vec4 v = abs(q[from + i]);
         most = max(most, max(max(v.x, v.y), max(v.z, v.w)));
     }
-    uint scale = packHalf2x16(vec2(most / 127.0, 0.0));
-    float held = unpackHalf2x16(scale).x, inverse = held > 0.0 ? 1.0 / held : 0.0; // of what the reader will multiply by
+    uint scale = (floatBitsToUint(most / 127.0) + 0xffffu) >> 16;
+    float held = uintBitsToFloat(scale << 16), inverse = held > 0.0 ? 1.0 / held : 0.0; // of what the reader will multiply by
     for (uint i = 0; i < quads; i++) put(to + i, pack4(clamp(q[from + i] * inverse, -127.0, 127.0)));
     return scale;
 }

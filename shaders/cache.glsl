@@ -1,6 +1,6 @@
 // The KV cache, K and V alike: rows [sequence][head][position] of head_dim numbers, as floats, as halves or, KV_Q8_0, as
-// signed bytes; behind the bytes of all rows, from word `scales` on, a half scale per 32 of a row, two to a word, each
-// row beginning a word.
+// signed bytes; behind the bytes of all rows, from word `scales` on, a scale per 32 of a row, the upper half of a float,
+// two to a word, each row beginning a word.
 #define SCALE_WORDS(head_dim) (((head_dim) + 63) / 64)
 
 // Eight neighbours as loaded, so that several loads can be under way before the first is used.
@@ -27,8 +27,7 @@ void unpack_eight(Eight eight, uint at, uint c, out vec4 low, out vec4 high)
         low = uintBitsToFloat(eight.words[0]);
         high = uintBitsToFloat(eight.words[1]);
     } else {
-        vec2 scales = unpackHalf2x16(eight.scales);
-        float scale = (c & 4) == 0 ? scales.x : scales.y;
+        float scale = uintBitsToFloat((c & 4) == 0 ? eight.scales << 16 : eight.scales & 0xffff0000u);
         low = scale * bytes4((at & 1) == 0 ? eight.words[0].x : eight.words[0].z);
         high = scale * bytes4((at & 1) == 0 ? eight.words[0].y : eight.words[0].w);
     }

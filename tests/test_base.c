@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h" // before cmocka, which has a macro named fail: hence (fail)(...) below
@@ -16,6 +17,7 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "base/os.h"
+#include "base/queue.h"
 #include "base/utf8.h"
 #include "model_files.h"
 
@@ -420,10 +422,79 @@ static void test_interrupt(void **state)
     assert_true(now.sa_handler == SIG_DFL); // the second one ends the process
 }
 
+// ------------------------------------------------------------------------------------------------ queue
+
+struct Counted {
+    struct Job job;
+    unsigned runs; // written by whoever runs it, read after queue_wait
+};
+
+static void count_job(void *user, struct Job *job)
+{
+    struct Counted *counted = (struct Counted *)job;
+    if (user) nanosleep(user, NULL);
+    counted->runs++;
+}
+
+// Each job runs once: those that are waited for, by whom ever; those that are dropped, once or never.
+static void test_queue(void **state)
+{
+    (void)state;
+    enum { COUNT = 500 };
+    static struct Counted jobs[COUNT];
+    struct Queue queue;
+    struct timespec nap = {0, 200000};
+    for (int round = 0; round < 3; round++) {
+        memset(jobs, 0, sizeof jobs);
+        queue_open(&queue, count_job, round == 2 ? &nap : NULL);
+        for (int i = 0; i < COUNT; i++) queue_add(&queue, &jobs[i].job);
+        for (int i = COUNT - 1; i >= 0 && round < 2; i -= 3) { // from the end, where no thread is yet
+            queue_wait(&queue, &jobs[i].job);
+            assert_int_equal(jobs[i].runs, 1);
+            assert_int_equal(jobs[i].job.state, JOB_DONE);
+        }
+        if (round == 2) queue_wait(&queue, &jobs[0].job);
+        queue_drop(&queue);
+        unsigned dropped = 0;
+        for (int i = 0; i < COUNT; i++) {
+            assert_true(jobs[i].runs == (jobs[i].job.state == JOB_DONE));
+            dropped += jobs[i].job.state == JOB_NONE;
+        }
+        if (round == 2) assert_true(dropped > 0);
+        queue_add(&queue, &jobs[0].job); // it goes on after a drop
+        queue_wait(&queue, &jobs[0].job);
+        assert_int_equal(jobs[0].job.state, JOB_DONE);
+        queue_drop(&queue);
+        queue_close(&queue);
+    }
+}
+
+// Jobs are done beside the caller, also by threads that come after others have ended.
+static void test_queue_beside(void **state)
+{
+    (void)state;
+    struct Queue queue;
+    struct Counted jobs[3] = {0};
+    const struct timespec nap = {0, 1000000};
+    queue_open(&queue, count_job, NULL);
+    for (int i = 0; i < 3; i++) {
+        queue_add(&queue, &jobs[i].job);
+        for (bool done = false; !done; nanosleep(&nap, NULL)) {
+            pthread_mutex_lock(&queue.lock);
+            done = jobs[i].job.state == JOB_DONE; // nobody waits for it
+            pthread_mutex_unlock(&queue.lock);
+        }
+    }
+    queue_drop(&queue);
+    queue_close(&queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fail),
+        cmocka_unit_test(test_queue),
+        cmocka_unit_test(test_queue_beside),
         cmocka_unit_test(test_map),
         cmocka_unit_test(test_map_bytes),
         cmocka_unit_test(test_utf8),

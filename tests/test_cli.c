@@ -321,6 +321,41 @@ static void test_no_driver(void **state)
     assert_int_not_equal(access("no_driver.npy", F_OK), 0);
 }
 
+// A driver that is installed and does not load is not "no driver": its manifest is named, and what the loader says.
+static void with_manifest(const char *name, const char *library, const char *wanted, bool nvidia)
+{
+    char path[300], old[300];
+    snprintf(path, sizeof path, "%s", name);
+    snprintf(old, sizeof old, "%s", getenv("VK_DRIVER_FILES"));
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file, "{\"file_format_version\": \"1.0.0\", \"ICD\": {\"library_path\": \"%s\", \"api_version\": \"1.3.0\"}}\n", library);
+    fclose(file);
+    setenv("VK_DRIVER_FILES", path, 1);
+    setenv("VK_ICD_FILENAMES", path, 1);
+    struct Output o = RUN("devices");
+    setenv("VK_DRIVER_FILES", old, 1);
+    setenv("VK_ICD_FILENAMES", old, 1);
+    unlink(path);
+    assert_int_equal(o.status, 1);
+    assert_null(strstr(o.err, "no Vulkan driver is installed"));
+    assert_non_null(strstr(o.err, path));
+    assert_non_null(strstr(o.err, library));
+    assert_non_null(strstr(o.err, wanted));
+    assert_true((strstr(o.err, "libegl1 libgl1 libglx0 libgles2 libopengl0 libglvnd0 libvulkan1") != NULL) == nvidia);
+    assert_true(strchr(o.err, '\n') == o.err + strlen(o.err) - 1); // one sentence
+    output_free(&o);
+}
+
+static void test_driver_that_does_not_load(void **state)
+{
+    (void)state;
+    with_manifest("missing_icd.json", "libno_such_driver.so.1", "libno_such_driver.so.1: cannot open shared object file", false);
+    with_manifest("nvidia_icd.json", "libGLX_nvidia_missing.so.0", "cannot open shared object file", true);
+    with_manifest("libm_icd.json", "libm.so.6", "vk_icdGetInstanceProcAddr", false);
+    assert_sentence(RUN("devices"), 1, "no Vulkan driver is installed");
+}
+
 int main(void)
 {
     // whatever opens a device here fails
@@ -328,6 +363,7 @@ int main(void)
     setenv("VK_ICD_FILENAMES", MISSING, 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_command),
+        cmocka_unit_test(test_driver_that_does_not_load),
         cmocka_unit_test(test_wrong_flags),
         cmocka_unit_test(test_values_out_of_range),
         cmocka_unit_test(test_help),

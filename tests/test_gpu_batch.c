@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gpu/device.h" // before cmocka, whose macro fail() hides a function
+#include "../src/engine/generate.c" // for its parts; before cmocka, whose macro fail() hides a function
 #include "synthetic_model.h"
 
 #include "compare.h"
@@ -12,6 +12,7 @@
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
 #define MAX_TOKENS 96
 #define SEQUENCES 5
+#define SMALL_LAYERS 2
 
 static void check(int status, const vkgpt_error *err)
 {
@@ -161,10 +162,53 @@ static void drafts_agree(const struct Subject *subject)
     }
 }
 
+// Two submissions, both done before the ring is read for the first one, as a fast device has them: generate's own steps.
+static uint64_t steps_at_once(const struct Subject *subject, uint32_t lookup, uint32_t tokens)
+{
+    vkgpt_error err;
+    uint32_t ids[MAX_TOKENS], count = prompt_of(subject, 3, ids);
+    vkgpt_session *session = open_session(subject, 1, lookup);
+    vkgpt_sampling sampling = sampling_of(subject, 3);
+    struct Tokens kept = {.count = {0}};
+    struct Run run = {.s = session, .on_token = keep, .user = &kept, .err = &err};
+    CHECK(vkgpt_prompt(session, ids, count, &err));
+    slot_start(session, &session->slots[0], true, tokens);
+    CHECK(admit(session, &sampling, &err));
+    CHECK(submit_steps(&run));
+    CHECK(submit_steps(&run));
+    CHECK(device_wait(session->device, session->device->submitted, "both", &err));
+    CHECK(finish_oldest(&run));
+    assert_true(kept.count[0] >= 4 && kept.count[0] < tokens); // those of the first alone
+    CHECK(finish_oldest(&run));
+    if (!lookup) assert_int_equal(kept.count[0], tokens);
+    uint64_t steps = vkgpt_session_counters(session).steps;
+    vkgpt_session_close(session);
+    return steps;
+}
+
+// Recordings that are cut after every dispatch, as on a GPU before it was measured, give the same tokens.
+static void cuts_agree(const struct Subject *subject)
+{
+    vkgpt_error err;
+    struct Tokens one, cut = {.count = {0}};
+    vkgpt_counters counters;
+    uint32_t ids[MAX_TOKENS], count = prompt_of(subject, 2, ids);
+    vkgpt_sampling sampling = sampling_of(subject, 2);
+    vkgpt_session *session = open_session(subject, 1, 0);
+    session->first_flops = 1;
+    CHECK(vkgpt_prompt(session, ids, count, &err));
+    CHECK(vkgpt_generate(session, &sampling, subject->tokens, keep_first, &cut, NULL, &err));
+    assert_true(session->blocks[1].part_count >= SMALL_LAYERS * LAYER_DISPATCHES);
+    assert_true(session->steps[2][0][0].part_count >= 4 * SMALL_LAYERS * LAYER_DISPATCHES);
+    vkgpt_session_close(session);
+    alone(subject, 2, 0, &one, &counters);
+    same(&cut, 0, &one, subject->tokens, "in cut recordings");
+}
+
 // ------------------------------------------------------------------------------------------- the subjects
 
 static const struct SyntheticModel SMALL = {
-    .layers = 2, .heads = 3, .dim = 45, .context = 150, .vocab = 307, .inner = 77, .seed = 11, .dtype = DTYPE_F32};
+    .layers = SMALL_LAYERS, .heads = 3, .dim = 45, .context = 150, .vocab = 307, .inner = 77, .seed = 11, .dtype = DTYPE_F32};
 
 static void small_model(vkgpt_device *device, const char *dir, vkgpt_format format)
 {
@@ -232,6 +276,25 @@ static void all(const char *disable, bool quick)
     unsetenv("VKGPT_DISABLE");
 }
 
+static void test_steps(void **state)
+{
+    (void)state;
+    vkgpt_error err;
+    vkgpt_device *device;
+    char dir[256];
+    struct Subject subject = {.vocab = SMALL.vocab - 1, .tokens = 12, .greedy = true};
+    CHECK(vkgpt_device_open(NULL, &device, &err));
+    CHECK(synthetic_model_temporary(&SMALL, dir, sizeof dir, &err));
+    CHECK(vkgpt_model_open(device, dir, NULL, &subject.model, &err));
+    for (uint32_t tokens = 5; tokens <= 8; tokens += tokens == 6 ? 2 : 1) assert_int_equal(steps_at_once(&subject, 0, tokens), tokens);
+    assert_int_equal(steps_at_once(&subject, 4, 40), 8);
+    cuts_agree(&subject);
+    vkgpt_model_close(subject.model);
+    synthetic_model_remove(dir);
+    assert_int_equal(device->validation_messages, 0);
+    vkgpt_device_close(device);
+}
+
 static void test_batches(void **state)
 {
     (void)state;
@@ -246,6 +309,6 @@ static void test_batches_without_lanes(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_batches), cmocka_unit_test(test_batches_without_lanes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_steps), cmocka_unit_test(test_batches), cmocka_unit_test(test_batches_without_lanes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -414,6 +414,10 @@ static void test_bench_profile(void **state)
         assert_true(cJSON_GetArraySize(kernels) >= 6);
         assert_float_equal(share, 1, 1e-6);
         assert_float_equal(us / number_of(profile, "us_per_token"), 1, 1e-6);
+        double plain = number_of(profile, "us_per_token_unprofiled"), rows = number_of(profile, "rows"), dispatches = number_of(profile, "dispatches");
+        double cost = us > plain ? (us - plain) * rows / dispatches : 0;
+        assert_true(plain > 0);
+        assert_float_equal(number_of(profile, "us_per_dispatch_of_profiling"), cost, 1e-3 + 1e-6 * us);
     }
     cJSON_Delete(json);
 
@@ -421,6 +425,7 @@ static void test_bench_profile(void **state)
     assert_status(&o, 0);
     assert_non_null(strstr(o.out, "tg2: one token at position 1\n"));
     assert_non_null(strstr(o.out, "| qkv | qkv"));
+    assert_non_null(strstr(o.out, "\nWithout a timestamp behind each dispatch: "));
     assert_non_null(strstr(o.out, "limits of the device: a large copy"));
     assert_non_null(strstr(o.err, "busy "));
     output_free(&o);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/plan.h"
+#include "engine/session.h"
 #include "model/plan.h"
 #include "model/presets.h"
 
@@ -166,10 +167,61 @@ static void test_bad_asks(void **state)
     assert_int_equal(memory_plan(&ask, &plan, &err), VKGPT_BAD_ARGUMENT);
 }
 
+// ------------------------------------------------------------------------------------- the first submissions
+
+// The most FLOPs of a part, if a block of rows is cut after every `cut` dispatches.
+static double largest_part(const struct Config *c, double rows, uint32_t cut)
+{
+    double dim = c->dim, width = (double)c->heads * c->head_dim, part = 0, most = 0;
+    const double layer[] = {6 * dim * width, 4 * width * c->context, 2 * dim * width, 2 * dim * c->inner, 2 * dim * c->inner};
+    for (uint32_t i = 0; i < c->layers * LAYER_DISPATCHES; i++) {
+        if (cut && i % cut == 0) part = 0;
+        part += rows * layer[i % LAYER_DISPATCHES];
+        most = fmax(most, part);
+    }
+    return most;
+}
+
+// Before anything was measured, no submission takes more than 100 ms on a device of 200 GFLOP/s.
+static void test_first_submissions(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"};
+    static const double rows[] = {1, 16, 64, 128, 256};
+    for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
+        struct Config c = config_of(names[n]);
+        for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+            double flops = rows[r] * row_flops(&c, c.context, false);
+            uint32_t cut = cut_for(flops, FIRST_FLOPS, c.layers * LAYER_DISPATCHES);
+            assert_about(flops, largest_part(&c, rows[r], 0), 1e-6 * flops);
+            assert_true(largest_part(&c, rows[r], cut) <= 20e9);
+            assert_int_equal(cut == 0, flops <= 20e9);
+        }
+    }
+    struct Config small = config_of("gpt2"), xl = config_of("gpt2-xl");
+    assert_int_equal(cut_for(64 * row_flops(&small, 1024, false), FIRST_FLOPS, 60), 0); // the smallest block in one piece
+    assert_true(cut_for(64 * row_flops(&xl, 1024, false), FIRST_FLOPS, 240) > 0);
+    assert_int_equal(cut_for(1e15, 0, 240), 0); // a software driver
+    assert_int_equal(cut_for(1e15, FIRST_FLOPS, 240), 1);
+}
+
+// Matrix kernels want a required subgroup size and full subgroups, not one of the two.
+static void test_matrices_want_subgroups(void **state)
+{
+    (void)state;
+    const struct MatrixShape shape = {16, 16, 16};
+    assert_int_equal(coopmat_usable(true, true, shape).m, 16);
+    assert_int_equal(coopmat_usable(false, true, shape).m, 0);
+    assert_int_equal(coopmat_usable(true, false, shape).m, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_papers),        cmocka_unit_test(test_parts),  cmocka_unit_test(test_local_layers_read_less),
+        cmocka_unit_test(test_papers),
+        cmocka_unit_test(test_first_submissions),
+        cmocka_unit_test(test_matrices_want_subgroups),
+        cmocka_unit_test(test_parts),  cmocka_unit_test(test_local_layers_read_less),
         cmocka_unit_test(test_small_formats), cmocka_unit_test(test_advice), cmocka_unit_test(test_bad_asks),
     };
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);

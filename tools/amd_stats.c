@@ -134,6 +134,7 @@ static void close_device(vkgpt_device *device)
         device->vk.vkDestroyDevice(device->handle, NULL);
     }
     if (device->instance) vkDestroyInstance(device->instance, NULL);
+    queue_close(&device->compiling);
 }
 
 // ----------------------------------------------------------------------------------------- statistics
@@ -266,7 +267,7 @@ static int add_row(struct Tool *tool, vkgpt_device *device, const struct Pipelin
 // A row for every pipeline that the device holds; then it holds none.
 static int take_pipelines(struct Tool *tool, vkgpt_device *device, const struct Row *labels)
 {
-    int status = VKGPT_OK;
+    int status = pipelines_ready(device, &tool->err);
     for (uint32_t i = 0; !status && i < device->pipeline_count; i++) {
         const struct Pipeline *pipeline = device->pipelines[i];
         struct Row row = *labels;
@@ -401,6 +402,7 @@ static int run_family(struct Tool *tool, const char *family)
     tool->family = family;
     setenv("RADV_FORCE_FAMILY", family, 1);
     vkgpt_device device = {0};
+    pipelines_open(&device);
     int status = find_device(&device, &tool->err);
     if (!status) status = open_logical(&device, &tool->err);
     if (!status) status = device_make_layouts(&device, &tool->err);

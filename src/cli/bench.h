@@ -40,6 +40,7 @@ struct BenchProfile {
     uint32_t position; // of the last token
     vkgpt_profile_line *lines;
     size_t count;
+    double plain_seconds; // of the same without timestamps between its dispatches
 };
 
 // The same test's name as in its result.

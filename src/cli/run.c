@@ -25,12 +25,29 @@ static bool has_tokenizer(const char *dir)
     return false;
 }
 
+static vkgpt_session_options session_options(const struct Options *options)
+{
+    return (vkgpt_session_options){
+        .context = (uint32_t)options->context,
+        .kv = (vkgpt_format)options->kv,
+        .tokens_per_submission = (uint32_t)options->submit,
+        .sequences = (uint32_t)options->parallel,
+        .lookup = (uint32_t)options->lookup,
+    };
+}
+
 static int open_model(struct Run *run, const struct Options *options, bool hidden_only, vkgpt_error *err)
 {
+    const vkgpt_session_options session = session_options(options);
     struct Progress progress;
     progress_start(&progress);
     const vkgpt_model_options model = {
-        .weights = (vkgpt_format)options->weights, .progress = progress_bytes, .user = &progress, .hidden_only = hidden_only};
+        .weights = (vkgpt_format)options->weights,
+        .progress = progress_bytes,
+        .user = &progress,
+        .hidden_only = hidden_only,
+        .session = &session,
+    };
     int code = vkgpt_model_open(run->device, run->dir, &model, &run->model, err);
     progress_end(&progress);
     if (!code && run_model(run)->note[0]) fprintf(stderr, "vkgpt: %s\n", run_model(run)->note);
@@ -39,13 +56,7 @@ static int open_model(struct Run *run, const struct Options *options, bool hidde
 
 static int open_session(struct Run *run, const struct Options *options, vkgpt_error *err)
 {
-    const vkgpt_session_options session = {
-        .context = (uint32_t)options->context,
-        .kv = (vkgpt_format)options->kv,
-        .tokens_per_submission = (uint32_t)options->submit,
-        .sequences = (uint32_t)options->parallel,
-        .lookup = (uint32_t)options->lookup,
-    };
+    const vkgpt_session_options session = session_options(options);
     return vkgpt_session_open(run->model, &session, &run->session, err);
 }
 

@@ -40,6 +40,7 @@ uint32_t session_wants(struct vkgpt_session *s, struct Want wants[SESSION_WANTS]
         {MEMORY_DEVICE, &b->head_parts, steps * s->decode.head_groups * sizeof(struct HeadPart), "the parts of the head"},
         {MEMORY_UPLOAD, &b->inbox, state + tokens, "the inbox"},
         {MEMORY_READ, &b->ring, tokens, "the ring"},
+        {MEMORY_READ, &b->progress, s->step_rows > 1 ? IN_FLIGHT * s->sequences * sizeof(struct Sequence) : 0, "the progress"},
         {MEMORY_READ, &b->readback, logit_bytes, "logits"},
         {MEMORY_READ, &b->scores, s->logit_rows * sizeof(struct RowScore), "scores"},
     };

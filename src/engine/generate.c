@@ -17,10 +17,11 @@ struct Run {
     void *user;
     struct {
         struct Recording *rec;
-        uint32_t steps;
+        uint32_t steps, turn;
         double start; // by the host's clock
     } flying[IN_FLIGHT];
     uint32_t oldest, count, turn, steps; // steps: that fly
+    uint32_t done;                       // steps of all submissions that were waited for
     vkgpt_error *err;
 };
 
@@ -63,6 +64,7 @@ static void slot_start(const struct vkgpt_session *s, struct Slot *slot, bool ta
 {
     uint32_t room = s->context + 1 - min_u32(slot->position, s->context + 1);
     slot->runs = takes_part && slot->position && room && max_tokens;
+    slot->begin = slot->position;
     slot->end = slot->position + (max_tokens < room ? (uint32_t)max_tokens : room);
     slot->stop = max_tokens <= room && (room || !max_tokens) ? VKGPT_STOP_LENGTH : VKGPT_STOP_CONTEXT;
 }
@@ -113,6 +115,7 @@ static int submit_steps(struct Run *run)
     if (!status) status = recording_submit(rec, run->err);
     if (status) return status;
     uint32_t at = (run->oldest + run->count++) % IN_FLIGHT;
+    run->flying[at].turn = run->turn;
     run->turn = (run->turn + 1) % IN_FLIGHT;
     run->flying[at].rec = rec;
     run->flying[at].steps = steps;
@@ -132,13 +135,26 @@ static void slot_stop(struct Slot *slot, vkgpt_stop stop)
     slot->stop = stop;
 }
 
+// Where the tokens of a slot end that the submissions up to `at` made, a stop included. The ring may already hold those
+// of the next one, which ran in the meantime: they are read when that one is counted. A step gives one token, or with
+// drafts as many as the state says that the submission left behind.
+static uint32_t made_by(const struct Run *run, uint32_t at, uint32_t sequence)
+{
+    const struct vkgpt_session *s = run->s;
+    if (s->step_rows == 1) return s->slots[sequence].begin + run->done;
+    const struct Sequence *left = (const struct Sequence *)s->b.progress.host;
+    left += run->flying[at].turn * s->sequences + sequence;
+    return left->position + 1 + (left->stop == STOP_EOS || left->stop == STOP_BAD_LOGITS);
+}
+
 // The tokens of a slot that have come since the last look.
-static int read_slot(struct Run *run, uint32_t sequence)
+static int read_slot(struct Run *run, uint32_t at, uint32_t sequence)
 {
     struct vkgpt_session *s = run->s;
     struct Slot *slot = &s->slots[sequence];
     const volatile uint32_t *ring = (const volatile uint32_t *)s->b.ring.host + (size_t)sequence * (s->context + 1);
-    while (slot->runs) {
+    uint32_t end = made_by(run, at, sequence);
+    while (slot->runs && slot->position < end) {
         uint32_t id = ring[slot->position];
         if (id == RING_EMPTY) break;
         if (id & RING_STOP) {
@@ -166,12 +182,13 @@ static bool any_runs(const struct vkgpt_session *s)
 static int finish_oldest(struct Run *run)
 {
     struct vkgpt_session *s = run->s;
-    struct Recording *rec = run->flying[run->oldest].rec;
-    uint32_t steps = run->flying[run->oldest].steps;
-    double start = run->flying[run->oldest].start;
-    run->oldest = (run->oldest + 1) % IN_FLIGHT;
+    uint32_t at = run->oldest, steps = run->flying[at].steps;
+    struct Recording *rec = run->flying[at].rec;
+    double start = run->flying[at].start;
+    run->oldest = (at + 1) % IN_FLIGHT;
     run->count--;
     run->steps -= steps;
+    run->done += steps;
     int status = recording_wait(rec, run->err);
     if (status) return status;
     persistent_gave_up(s);
@@ -179,7 +196,7 @@ static int finish_oldest(struct Run *run)
     s->counters.device_seconds += seconds;
     if (!any_runs(s)) return VKGPT_OK;
     s->counters.steps += steps;
-    for (uint32_t i = 0; !status && i < s->sequences; i++) status = read_slot(run, i);
+    for (uint32_t i = 0; !status && i < s->sequences; i++) status = read_slot(run, at, i);
     if (seconds == 0.0) seconds = os_seconds() - start;           // a device without timestamps
     if (!status && any_runs(s)) s->step_seconds = seconds / steps; // steps behind a stop cost nothing
     return status;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "engine/session.h"
 #include "engine/small.h"
 #include "engine/tuning.h"
 #include "model/table.h"
@@ -37,6 +38,7 @@ struct Loader {
     struct Upload upload;
     struct Progress progress;
     vkgpt_format asked;
+    const vkgpt_session_options *session;
     uint32_t kept_wide;        // matrices that stay in fp32 although a smaller format was chosen
     uint32_t widened[FORMATS]; // matrices that took this format because their rows are no whole blocks of another
     uint32_t widened_in;       // such a row
@@ -223,6 +225,28 @@ static int load_all(struct Loader *load)
     return status;
 }
 
+// The kernels of the session that is to come, for the formats that the matrices will be in unless their values forbid it.
+static void compile_ahead(const struct Loader *load)
+{
+    const struct vkgpt_model *m = load->model;
+    const struct Checkpoint *ck = load->checkpoint;
+    bool formats[FORMATS] = {false};
+    formats[matrix_format_for(wanted_format(load, &ck->wte, true), m->embed_dim)] = true;
+    if (!m->config.tied_head) formats[matrix_format_for(wanted_format(load, &ck->head, true), m->embed_dim)] = true;
+    for (uint32_t l = 0; l < m->config.layers; l++) {
+        const struct LayerWeights *w = &ck->layers[l];
+        formats[matrix_format_for(wanted_format(load, w->c_attn.tensor ? &w->c_attn : &w->q, false), m->dim)] = true;
+        formats[matrix_format_for(wanted_format(load, &w->c_proj, false), m->width)] = true;
+        formats[matrix_format_for(wanted_format(load, &w->c_fc, false), m->dim)] = true;
+        formats[matrix_format_for(wanted_format(load, &w->c_out, false), m->inner)] = true;
+    }
+    if (m->projected) {
+        formats[matrix_format_for(wanted_format(load, &ck->project_in, false), m->embed_dim)] = true;
+        formats[matrix_format_for(wanted_format(load, &ck->project_out, false), m->dim)] = true;
+    }
+    kernels_ahead(m, formats, load->session);
+}
+
 static uint64_t fitted_bytes(uint32_t out, uint32_t in, uint32_t wanted)
 {
     return matrix_bytes(out, in, matrix_format_for(wanted, in));
@@ -343,6 +367,7 @@ static int load_model(struct Loader *load)
     if (!m->layers) return fail_memory(load->err, "the layers", c->layers * sizeof *m->layers);
     status = tuning_open(m->device, load->err);
     if (status) return status;
+    if (load->session) compile_ahead(load);
     upload_begin(m->device, &load->upload);
     status = load_all(load);
     int ended = upload_end(&load->upload, status ? NULL : load->err);
@@ -370,6 +395,7 @@ int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_op
     struct Loader load = {.model = model, .checkpoint = &checkpoint, .err = err};
     if (options) {
         load.asked = options->weights;
+        load.session = options->session;
         load.progress = (struct Progress){.report = options->progress, .user = options->user};
     }
     status = load_model(&load);

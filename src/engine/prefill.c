@@ -67,7 +67,8 @@ int block_run(struct vkgpt_session *s, struct Recording *rec, const struct Block
 
 static uint32_t groups_of(uint32_t rows) { return (rows + GROUP_ROWS - 1) / GROUP_ROWS; }
 
-// The largest block that the rows fill and that stays near 100 ms of a GPU's time, by the last one's speed.
+// The largest block that the rows fill and that stays near 100 ms of a GPU's time, by the last one's speed; the first one
+// has 128 rows at most, and is cut into submissions by its FLOPs (bounds.c).
 static uint32_t choose_block(const struct vkgpt_session *s, uint64_t rows)
 {
     uint32_t size = 0;

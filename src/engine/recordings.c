@@ -28,9 +28,13 @@ int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_si
     if (steps->commands) return VKGPT_OK;
     int status = recording_begin(s->device, "decode", forward_max_sets(s), steps, err);
     if (status) return status;
+    recording_cut(steps, steps_cut(s, 1u << step_size));
     uint32_t splits = 1u << split_size;
     if (splits > s->splits) splits = s->splits;
     for (uint32_t i = 0; i < 1u << step_size; i++) forward_step(s, steps, &s->decode, splits);
+    VkDeviceSize each = s->sequences * sizeof(struct Sequence);
+    if (s->step_rows > 1)
+        recording_copy(steps, &s->b.state, MAX_GROUPS * sizeof(struct Group), &s->b.progress, turn * each, each);
     return recording_end(steps);
 }
 
@@ -43,6 +47,7 @@ static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t
     int status = session_prefill_kernels(s, err);
     if (!status) status = recording_begin(s->device, "prefill", forward_max_sets(s), rec, err);
     if (status) return status;
+    recording_cut(rec, block_cut(s, rows, leaves == LEAVES_LOGITS || leaves == LEAVES_SCORES));
     session_copy_inbox(s, rec);
     forward_block(s, rec, rows, leaves == LEAVES_LOGITS || leaves == LEAVES_SCORES);
     if (leaves == LEAVES_LOGITS) recording_copy(rec, &s->b.logits, 0, &s->b.readback, 0, (VkDeviceSize)rows * s->model->vocab * 4);

@@ -121,37 +121,37 @@ static int prefill_tests(struct Selftest *test, const struct TestLayer *layer)
     return run_tests(&stage, layer->size->small_shared ? few : tests);
 }
 
-static int phase_tests(struct Selftest *test, const struct TestLayer *layer)
+static int phase_tests(struct Selftest *test, const struct TestLayer *layer, bool decodes)
 {
-    int status = decode_tests(test, layer, 1);
-    if (!status && layer->size->foreign) status = decode_tests(test, layer, DRAFT_ROWS);
+    int status = decodes ? decode_tests(test, layer, 1) : VKGPT_OK;
+    if (!status && decodes && layer->size->foreign) status = decode_tests(test, layer, DRAFT_ROWS);
     return status ? status : prefill_tests(test, layer);
+}
+
+// Asks for the kernels of phase_tests.
+static int phase_kernels(struct Selftest *test, const struct TestLayer *layer, bool decodes)
+{
+    struct Kernels unused;
+    int status = decodes ? kernels_for(test, layer, 1, &unused) : VKGPT_OK;
+    if (!status && decodes && layer->size->foreign) status = kernels_for(test, layer, DRAFT_ROWS, &unused);
+    return status ? status : kernels_for(test, layer, 0, &unused);
 }
 
 // A device that runs the software drivers' variants tries the GPUs' too, and one that multiplies matrices itself those
 // that do without, on a few sizes.
-static int layer_tests(struct Selftest *test, const struct TestLayer *layer)
+static int each_variant(struct Selftest *test, const struct TestLayer *layer,
+                        int (*run)(struct Selftest *, const struct TestLayer *, bool decodes))
 {
     vkgpt_device *device = test->device;
     bool lanes = device->lanes, foreign = layer->size->foreign;
     struct MatrixShape matrix = device->matrix;
-    int status = phase_tests(test, layer);
+    int status = run(test, layer, true);
     device->lanes = false;
-    if (!status && lanes && foreign) status = phase_tests(test, layer);
+    if (!status && lanes && foreign) status = run(test, layer, true);
     device->matrix = (struct MatrixShape){0};
-    if (!status && matrix.m && foreign) status = prefill_tests(test, layer);
+    if (!status && matrix.m && foreign) status = run(test, layer, false);
     device->lanes = lanes, device->matrix = matrix;
     return status;
-}
-
-// Pipelines of sizes that no model has are of no use to anyone else.
-static void forget_pipelines(vkgpt_device *device, uint32_t keep)
-{
-    while (device->pipeline_count > keep) {
-        struct Pipeline *pipeline = device->pipelines[--device->pipeline_count];
-        device->vk.vkDestroyPipeline(device->handle, pipeline->handle, NULL);
-        free(pipeline);
-    }
 }
 
 static bool share_pipelines(const struct LayerSize *a, const struct LayerSize *b)
@@ -163,7 +163,8 @@ static int size_tests(struct Selftest *test, const struct LayerSize *size)
 {
     struct TestLayer layer;
     int status = test_layer_open(test, size, &layer);
-    if (!status) status = layer_tests(test, &layer);
+    if (!status) status = each_variant(test, &layer, phase_kernels); // all at once, so that all cores compile them
+    if (!status) status = each_variant(test, &layer, phase_tests);
     test_layer_close(test, &layer);
     return status;
 }
@@ -174,7 +175,7 @@ static int all_sizes(struct Selftest *test)
     int status = VKGPT_OK;
     for (size_t i = 0; i < SIZE_COUNT && !status; i++) {
         status = size_tests(test, &SIZES[i]);
-        if (i + 1 == SIZE_COUNT || !share_pipelines(&SIZES[i], &SIZES[i + 1])) forget_pipelines(test->device, keep);
+        if (i + 1 == SIZE_COUNT || !share_pipelines(&SIZES[i], &SIZES[i + 1])) pipelines_forget(test->device, keep);
     }
     return status;
 }
@@ -187,7 +188,7 @@ static int sample_tests(struct Selftest *test)
     int status = kernels_for_decode(test->device, &shape, 2, &kernels, test->err);
     if (!status) status = selftest_sample(test, kernels.sample);
     if (!status) status = selftest_lookup(test, kernels.lookup);
-    forget_pipelines(test->device, keep);
+    pipelines_forget(test->device, keep);
     return status;
 }
 
@@ -222,7 +223,7 @@ static int copy_tests(struct Selftest *test)
     uint32_t keep = test->device->pipeline_count;
     int status = pipeline_get(test->device, "copy", &size, 1, &copy, test->err);
     for (size_t i = 0; !status && i < sizeof counts / sizeof *counts; i++) status = copy_test(test, copy, counts[i]);
-    forget_pipelines(test->device, keep);
+    pipelines_forget(test->device, keep);
     return status;
 }
 
@@ -231,8 +232,10 @@ int vkgpt_selftest(vkgpt_device *device, void (*on_result)(void *user, const vkg
 {
     struct Selftest test = {device, on_result, user, 0, err};
     VkPipelineCache cache = device->pipeline_cache;
+    int status = pipelines_ready(device, err); // what others have asked for goes through the cache
+    if (status) return status;
     device->pipeline_cache = VK_NULL_HANDLE; // neither filled with what only the selftest runs, nor trusted
-    int status = all_sizes(&test);
+    status = all_sizes(&test);
     if (!status) status = sample_tests(&test);
     if (!status) status = copy_tests(&test);
     device->pipeline_cache = cache;

@@ -8,22 +8,10 @@
 
 static void note_format(struct Shape *shape, const struct Matrix *matrix) { shape->formats[matrix->format] = true; }
 
-static struct Shape model_shape(const struct vkgpt_session *s)
+static struct Shape session_shape(const struct vkgpt_session *s)
 {
     const struct vkgpt_model *m = s->model;
-    struct Shape shape = {
-        .dim = m->dim,
-        .head_dim = m->head_dim,
-        .width = m->width,
-        .inner = m->inner,
-        .embed_dim = m->projected ? m->embed_dim : 0,
-        .vocab = m->vocab,
-        .post_norm = m->config.post_norm,
-        .no_final_norm = !m->config.final_norm,
-        .span = session_span(&m->config),
-        .kv = s->kv,
-        .activation = m->config.activation,
-    };
+    struct Shape shape = kernels_shape(m, s->kv);
     note_format(&shape, &m->wte);
     note_format(&shape, m->head);
     if (m->projected) {
@@ -42,7 +30,7 @@ static struct Shape model_shape(const struct vkgpt_session *s)
 int session_prefill_kernels(struct vkgpt_session *s, vkgpt_error *err)
 {
     if (s->prefill_ready) return VKGPT_OK;
-    struct Shape shape = model_shape(s);
+    struct Shape shape = session_shape(s);
     int status = kernels_for_prefill(s->device, &shape, &s->prefill, err);
     s->prefill_ready = !status;
     return status;
@@ -74,7 +62,7 @@ static int make_slots(struct vkgpt_session *s, vkgpt_error *err)
 static int session_make(struct vkgpt_session *s, vkgpt_error *err)
 {
     const struct vkgpt_model *m = s->model;
-    struct Shape shape = model_shape(s);
+    struct Shape shape = session_shape(s);
     int status = kernels_for_decode(s->device, &shape, s->sequences * s->step_rows, &s->decode, err);
     if (status) return status;
     session_sizes(s);
@@ -84,7 +72,8 @@ static int session_make(struct vkgpt_session *s, vkgpt_error *err)
     status = make_slots(s, err);
     if (!status) status = session_make_buffers(s, err);
     const char *asked = getenv("VKGPT_PERSISTENT");
-    return status || !asked ? status : persistent_open(s, (uint32_t)strtoul(asked, NULL, 10), err);
+    if (!status && asked) status = persistent_open(s, (uint32_t)strtoul(asked, NULL, 10), err);
+    return status || s->device->software ? status : session_prefill_kernels(s, err); // beside whatever comes before a prompt
 }
 
 int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **opened, vkgpt_error *err)
@@ -98,10 +87,11 @@ int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options,
     s->model = model;
     s->device = model->device;
     s->context = o.context ? o.context : model->config.context;
-    s->kv = o.kv == VKGPT_F32 ? KV_F32 : o.kv == VKGPT_Q8_0 ? KV_Q8_0 : KV_F16;
+    s->kv = session_kv(&o);
     s->sequences = o.sequences ? o.sequences : 1;
     s->step_rows = 1 + o.lookup;
     s->steps_asked = o.tokens_per_submission;
+    s->first_flops = s->device->software ? 0.0 : FIRST_FLOPS; // no watchdog
     status = session_make(s, err);
     if (status) {
         vkgpt_session_close(s);

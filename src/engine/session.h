@@ -28,6 +28,7 @@ struct Buffers {
     struct Slice logits;     // (logit rows, or those of a step, vocab)
     struct Slice head_parts; // struct HeadPart (step rows, head groups)
     struct Slice ring;       // (sequences, context + 1): tokens and stops, which the host reads
+    struct Slice progress;   // struct Sequence (IN_FLIGHT, sequences), with drafts: what a submission left, for the host
     struct Slice inbox;      // state, then tokens, as the host sets them
     struct Slice readback;   // logits, which the host reads
     struct Slice scores;     // struct RowScore (logit rows), which the host reads
@@ -40,6 +41,7 @@ struct Slot {
     uint32_t *ids;     // (context + 1): its tokens
     uint32_t position; // tokens so far
     uint32_t cached;   // of them in the cache
+    uint32_t begin;    // generate: tokens that there were before it
     uint32_t end;      // generate: tokens that it may grow to
     bool runs;         // generate: more tokens are to come
     vkgpt_stop stop;   // generate: why it ended
@@ -69,6 +71,7 @@ struct vkgpt_session {
     struct Recording blocks[BLOCK_SIZES];
     struct Recording logits_block, score_block, hidden_block;
 
+    double first_flops;       // that a submission may take before anything was measured; 0: any
     double step_seconds;      // of one decode step, 0: not measured
     double row_seconds;       // of one prefilled row
     vkgpt_counters counters;
@@ -95,7 +98,7 @@ uint32_t product_groups(const struct Product *product, const struct Matrix *matr
 
 #define SESSION_BLOCK ((VkDeviceSize)32 << 20) // of the pools
 #define HOST_BLOCK ((VkDeviceSize)4096)
-#define SESSION_WANTS 15
+#define SESSION_WANTS 16
 
 struct Want { // a buffer, and how large it has to be
     enum MemoryKind kind;
@@ -120,9 +123,30 @@ uint32_t session_span(const struct Config *config);
 void session_sizes(struct vkgpt_session *s); // fills rows, logit_rows and splits
 int session_make_buffers(struct vkgpt_session *s, vkgpt_error *err);
 
+// ahead.c
+
+struct Shape kernels_shape(const struct vkgpt_model *model, uint32_t kv); // but the formats that occur
+uint32_t session_kv(const vkgpt_session_options *options);              // KV_F32, ...
+uint32_t session_step_rows(const vkgpt_session_options *options);       // of a decode step, over all sequences
+// Asks for all kernels of a session of a model whose matrices will be in these formats.
+void kernels_ahead(const struct vkgpt_model *model, const bool formats[FORMATS], const vkgpt_session_options *options);
+
+// bounds.c
+
+#define FIRST_FLOPS 20e9    // 100 ms on a device of 200 GFLOP/s
+#define LAYER_DISPATCHES 5  // at least: qkv, attend, project, expand, contract
+// Of one row through the layers, with attention over so many positions, and through the head.
+double row_flops(const struct Config *config, uint32_t context, bool head);
+// After how many dispatches a recording of so many FLOPs is cut, for parts of at most `most` each; 0: not at all.
+uint32_t cut_for(double flops, double most, uint32_t dispatches);
+// For a block of prefill, and for decode steps: 0 as soon as one was measured.
+uint32_t block_cut(const struct vkgpt_session *s, uint32_t rows, bool head);
+uint32_t steps_cut(const struct vkgpt_session *s, uint32_t steps);
+
 // session.c
 
-// Compiled on first use, since a prompt of one token needs none of them.
+// Asked for when a session is opened; on a software driver with the first prompt, since a prompt of one token needs none
+// of them, and the same cores do everything.
 int session_prefill_kernels(struct vkgpt_session *s, vkgpt_error *err);
 int session_check_sequence(const struct vkgpt_session *s, uint32_t sequence, vkgpt_error *err);
 

@@ -26,6 +26,11 @@ void coopmat_ask(VkPhysicalDeviceVulkan12Features *v12, VkPhysicalDeviceCooperat
     v12->vulkanMemoryModelDeviceScope = VK_TRUE; // what atomics have in the kernels that know nothing of the model
 }
 
+struct MatrixShape coopmat_usable(bool size_control, bool full_subgroups, struct MatrixShape offered)
+{
+    return size_control && full_subgroups ? offered : (struct MatrixShape){0};
+}
+
 static bool is_side(uint32_t size) { return size && size <= LARGEST_SIDE && (size & (size - 1)) == 0; }
 
 static bool is_wanted(const VkCooperativeMatrixPropertiesKHR *p)

@@ -47,6 +47,10 @@ struct MatrixShape {
 // has the extension; none where the kernels cannot use it: they want half precision and Vulkan's memory model too.
 struct MatrixShape coopmat_shape(VkInstance instance, VkPhysicalDevice physical);
 
+// What the kernels may use of it: they count on whole subgroups of the size that they are compiled for, so both a required
+// size and full subgroups are needed.
+struct MatrixShape coopmat_usable(bool size_control, bool full_subgroups, struct MatrixShape offered);
+
 // Adds to the features that a device is opened with what these kernels want, `matrix` behind v12 in the chain.
 void coopmat_ask(VkPhysicalDeviceVulkan12Features *v12, VkPhysicalDeviceCooperativeMatrixFeaturesKHR *matrix);
 

@@ -9,6 +9,7 @@
 
 #include "base/os.h"
 #include "gpu/coopmat.h"
+#include "gpu/drivers.h"
 #include "gpu/pipeline_cache.h"
 #include "gpu/recording.h"
 
@@ -90,9 +91,7 @@ static int instance_create(VkInstance *instance, vkgpt_device *device, vkgpt_err
         .ppEnabledExtensionNames = extensions,
     };
     VkResult result = vkCreateInstance(&info, NULL, instance);
-    if (result == VK_ERROR_INCOMPATIBLE_DRIVER)
-        return fail(err, VKGPT_NO_DEVICE,
-                    "no Vulkan driver is installed (on Debian, mesa-vulkan-drivers has one for every machine)");
+    if (result == VK_ERROR_INCOMPATIBLE_DRIVER) return drivers_fail(&info, err);
     if (result) return vk_fail(err, result, "creating a Vulkan instance");
     volkLoadInstanceOnly(*instance);
     if (!validate) return VKGPT_OK;
@@ -207,7 +206,7 @@ static void describe_features(VkPhysicalDevice physical, vkgpt_device_info *info
     info->int8 = v12.shaderInt8 && !disabled("int8");
     info->storage16 = v11.storageBuffer16BitAccess && !disabled("storage16");
     info->storage8 = v12.storageBuffer8BitAccess && !disabled("storage8");
-    info->coopmat = matrix_shape(physical).m != 0;
+    info->coopmat = info->subgroup_size_control && matrix_shape(physical).m != 0;
     info->memory_budget = has_extension(physical, "VK_EXT_memory_budget") && !disabled("memory_budget");
     info->device_fault = has_extension(physical, "VK_EXT_device_fault") && !disabled("device_fault");
 }
@@ -284,7 +283,7 @@ static int enumerate(VkInstance instance, VkPhysicalDevice *physical, vkgpt_devi
     VkResult result = vkEnumeratePhysicalDevices(instance, count, found);
     if (result < 0 && result != VK_ERROR_INITIALIZATION_FAILED)
         return vk_fail(err, result, "listing the Vulkan devices");
-    if (result < 0 || !*count) return fail(err, VKGPT_NO_DEVICE, "the Vulkan drivers on this machine offer no device");
+    if (result < 0 || !*count) return drivers_fail(&(VkInstanceCreateInfo){.pApplicationInfo = NULL}, err);
     uint32_t placed = 0;
     for (uint32_t i = 0; i < *count; i++) {
         vkgpt_device_info info;
@@ -378,7 +377,7 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
     device->addresses = offered12.bufferDeviceAddress && !disabled("persistent");
     device->size_control = sizes.subgroupSizeControl;
     if (device->size_control) device->most_fixed = most_fixed_lanes(device);
-    device->full_subgroups = sizes.computeFullSubgroups;
+    device->full_subgroups = sizes.computeFullSubgroups && !disabled("full_subgroups");
     sizes.pNext = NULL;
     VkPhysicalDeviceVulkan12Features v12 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
@@ -387,7 +386,7 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
         .bufferDeviceAddress = device->addresses,
     };
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices;
-    if (device->full_subgroups) device->matrix = matrix_shape(device->physical); // whose kernels count on whole subgroups
+    device->matrix = coopmat_usable(device->size_control, device->full_subgroups, matrix_shape(device->physical));
     bool matrix = device->matrix.m != 0;
     if (matrix) coopmat_ask(&v12, &matrices);
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};
@@ -481,6 +480,7 @@ int vkgpt_device_open(const char *which, vkgpt_device **opened, vkgpt_error *err
     vkgpt_device *device = calloc(1, sizeof *device);
     vkgpt_device_info *infos = calloc(MAX_DEVICES, sizeof *infos);
     int status = device && infos ? VKGPT_OK : fail_memory(err, "the device", sizeof *device);
+    if (device) pipelines_open(device);
     if (!status) status = instance_create(&device->instance, device, err);
     if (!status) status = enumerate(device->instance, physical, infos, &count, err);
     if (!status) status = choose(which, infos, count, &chosen, err);
@@ -505,8 +505,8 @@ void vkgpt_device_close(vkgpt_device *device)
     if (!device) return;
     if (device->handle) {
         device->vk.vkDeviceWaitIdle(device->handle);
-        pipeline_cache_close(device);
         pipelines_free(device);
+        pipeline_cache_close(device);
         device->vk.vkDestroySemaphore(device->handle, device->timeline, NULL);
         device->vk.vkDestroyCommandPool(device->handle, device->command_pool, NULL);
         device->vk.vkDestroyPipelineLayout(device->handle, device->pipeline_layout, NULL);
@@ -515,6 +515,7 @@ void vkgpt_device_close(vkgpt_device *device)
     }
     if (device->messenger) vkDestroyDebugUtilsMessengerEXT(device->instance, device->messenger, NULL);
     if (device->instance) vkDestroyInstance(device->instance, NULL);
+    queue_close(&device->compiling);
     free(device->tuning);
     free(device);
 }

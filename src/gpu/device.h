@@ -3,6 +3,9 @@
 #ifndef VKGPT_GPU_DEVICE_H
 #define VKGPT_GPU_DEVICE_H
 
+#include <stdatomic.h>
+
+#include "base/queue.h"
 #include "gpu/coopmat.h"
 #include "gpu/vulkan.h"
 
@@ -31,6 +34,7 @@ struct vkgpt_device {
     uint64_t submitted;               // the last value asked for
     struct Pipeline *pipelines[DEVICE_MAX_PIPELINES];
     uint32_t pipeline_count;
+    struct Queue compiling;           // those of them that are not yet compiled
     struct Tuning *tuning;            // the engine's choices (engine/tuning.h): one block, freed with the device
     bool software;                    // a CPU: chooses the kernels' variants
     bool lanes;                       // software, with shuffles and a known subgroup size: the LANES variants
@@ -40,7 +44,7 @@ struct vkgpt_device {
     struct MatrixShape matrix;        // of the COOPMAT variants; all 0: they do not run here
     float timestamp_period;           // nanoseconds; 0: no timestamps
     uint64_t timestamp_mask;          // of the bits that count
-    uint32_t validation_messages;     // warnings and errors of the validation layer so far
+    atomic_uint validation_messages;  // warnings and errors of the validation layer so far
     // for vkgpt_counters
     uint64_t recordings, descriptor_writes, device_allocations, host_allocations;
 };

@@ -109,6 +109,7 @@ int vkgpt_device_limits(vkgpt_device *device, vkgpt_limits *limits, vkgpt_error 
     const uint32_t size = 128;
     *limits = (vkgpt_limits){0};
     int status = pipeline_get(device, "copy", &size, 1, &copy.kernel, err);
+    if (!status) status = pipelines_ready(device, err); // nothing else runs while it measures
     if (!status) status = make_slices(&copy, err);
     if (!status) status = time_copy(&copy, false, &limits->copy_bytes_per_s, err);
     if (!status) status = time_copy(&copy, true, &limits->copy_bytes_per_s, err);

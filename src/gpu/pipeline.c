@@ -1,4 +1,5 @@
-// Pipelines: a kernel's SPIR-V with its specialization constants, compiled by the driver once and kept.
+// Pipelines: a kernel's SPIR-V with its specialization constants, compiled by the driver once and kept. Drivers take
+// from a few milliseconds to a second for one, so all cores compile, beside whoever asks for more.
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,10 +15,11 @@ static const struct Spirv *find_spirv(const char *kernel)
 
 bool kernel_exists(const char *kernel) { return find_spirv(kernel) != NULL; }
 
-static int compile(vkgpt_device *device, struct Pipeline *pipeline, vkgpt_error *err)
+static struct Pipeline *of_job(struct Job *job) { return (struct Pipeline *)job; } // its first member
+
+static VkResult compile(vkgpt_device *device, struct Pipeline *pipeline)
 {
     const struct Spirv *spirv = find_spirv(pipeline->kernel);
-    if (!spirv) return fail(err, VKGPT_BAD_ARGUMENT, "kernel %s is not in this program", pipeline->kernel);
     VkShaderModuleCreateInfo code = {
         .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
         .codeSize = spirv->bytes,
@@ -25,7 +27,7 @@ static int compile(vkgpt_device *device, struct Pipeline *pipeline, vkgpt_error 
     };
     VkShaderModule module = VK_NULL_HANDLE;
     VkResult result = device->vk.vkCreateShaderModule(device->handle, &code, NULL, &module);
-    if (result) return vk_fail(err, result, pipeline->kernel);
+    if (result) return result;
 
     VkSpecializationMapEntry entries[MAX_CONSTANTS];
     for (uint32_t i = 0; i < pipeline->constant_count; i++) entries[i] = (VkSpecializationMapEntry){i, 4 * i, 4};
@@ -55,7 +57,18 @@ static int compile(vkgpt_device *device, struct Pipeline *pipeline, vkgpt_error 
     result =
         device->vk.vkCreateComputePipelines(device->handle, device->pipeline_cache, 1, &info, NULL, &pipeline->handle);
     device->vk.vkDestroyShaderModule(device->handle, module, NULL);
-    return result ? vk_fail(err, result, pipeline->kernel) : VKGPT_OK;
+    return result;
+}
+
+static void compile_job(void *user, struct Job *job)
+{
+    struct Pipeline *pipeline = of_job(job);
+    pipeline->result = compile(user, pipeline);
+}
+
+void pipelines_open(vkgpt_device *device)
+{
+    queue_open(&device->compiling, compile_job, device);
 }
 
 int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *constants, uint32_t count,
@@ -71,23 +84,51 @@ int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *const
     if (count > MAX_CONSTANTS || device->pipeline_count == DEVICE_MAX_PIPELINES)
         return fail(err, VKGPT_BAD_ARGUMENT, "kernel %s: %u constants, %u pipelines", kernel, count,
                     device->pipeline_count);
+    if (!kernel_exists(kernel)) return fail(err, VKGPT_BAD_ARGUMENT, "kernel %s is not in this program", kernel);
     struct Pipeline *pipeline = device_alloc(device, 1, sizeof *pipeline);
     if (!pipeline) return fail_memory(err, kernel, sizeof *pipeline);
     pipeline->kernel = kernel;
     pipeline->constant_count = count;
     memcpy(pipeline->constants, constants, 4 * count);
-    int status = compile(device, pipeline, err);
-    if (status) {
-        free(pipeline);
-        return status;
-    }
     device->pipelines[device->pipeline_count++] = pipeline;
+    queue_add(&device->compiling, &pipeline->job);
     *found = pipeline;
     return VKGPT_OK;
 }
 
+int pipeline_ready(vkgpt_device *device, const struct Pipeline *pipeline, vkgpt_error *err)
+{
+    if (!pipeline->waited_for) { // by this thread, the only one that records
+        struct Pipeline *own = (struct Pipeline *)pipeline;
+        queue_wait(&device->compiling, &own->job);
+        own->waited_for = true;
+    }
+    return pipeline->result ? vk_fail(err, pipeline->result, pipeline->kernel) : VKGPT_OK;
+}
+
+int pipelines_ready(vkgpt_device *device, vkgpt_error *err)
+{
+    int status = VKGPT_OK;
+    for (uint32_t i = 0; i < device->pipeline_count; i++) {
+        int ready = pipeline_ready(device, device->pipelines[i], status ? NULL : err);
+        if (!status) status = ready;
+    }
+    return status;
+}
+
+void pipelines_forget(vkgpt_device *device, uint32_t keep)
+{
+    pipelines_ready(device, NULL); // not dropped: whoever asked for those that stay counts on them
+    while (device->pipeline_count > keep) {
+        struct Pipeline *pipeline = device->pipelines[--device->pipeline_count];
+        device->vk.vkDestroyPipeline(device->handle, pipeline->handle, NULL);
+        free(pipeline);
+    }
+}
+
 void pipelines_free(vkgpt_device *device)
 {
+    queue_drop(&device->compiling); // what nobody has used yet is not needed any more
     for (uint32_t i = 0; i < device->pipeline_count; i++) {
         device->vk.vkDestroyPipeline(device->handle, device->pipelines[i]->handle, NULL);
         free(device->pipelines[i]);

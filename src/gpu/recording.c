@@ -17,6 +17,20 @@ static void timestamp(struct Recording *rec, VkPipelineStageFlagBits stage, uint
     rec->device->vk.vkCmdWriteTimestamp(rec->commands, stage, rec->queries, query);
 }
 
+static VkResult begin_commands(struct Recording *rec)
+{
+    vkgpt_device *device = rec->device;
+    VkCommandBufferAllocateInfo commands = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+        .commandPool = device->command_pool,
+        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+        .commandBufferCount = 1,
+    };
+    VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+    VkResult result = device->vk.vkAllocateCommandBuffers(device->handle, &commands, &rec->commands);
+    return result ? result : device->vk.vkBeginCommandBuffer(rec->commands, &begin);
+}
+
 static int make_objects(struct Recording *rec, uint32_t max_sets)
 {
     vkgpt_device *device = rec->device;
@@ -32,18 +46,10 @@ static int make_objects(struct Recording *rec, uint32_t max_sets)
         .queryType = VK_QUERY_TYPE_TIMESTAMP,
         .queryCount = query_count(rec),
     };
-    VkCommandBufferAllocateInfo commands = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-        .commandPool = device->command_pool,
-        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
-        .commandBufferCount = 1,
-    };
-    VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
     VkResult result = device->vk.vkCreateDescriptorPool(device->handle, &pool, NULL, &rec->pool);
     if (!result && device->timestamp_period > 0)
         result = device->vk.vkCreateQueryPool(device->handle, &queries, NULL, &rec->queries);
-    if (!result) result = device->vk.vkAllocateCommandBuffers(device->handle, &commands, &rec->commands);
-    if (!result) result = device->vk.vkBeginCommandBuffer(rec->commands, &begin);
+    if (!result) result = begin_commands(rec);
     return result ? vk_fail(rec->err, result, rec->name) : VKGPT_OK;
 }
 
@@ -75,12 +81,32 @@ int recording_begin(vkgpt_device *device, const char *name, uint32_t max_sets, s
 }
 
 int recording_begin_profiled(vkgpt_device *device, const char *name, uint32_t max_sets, uint32_t max_dispatches,
-                             struct Recording *rec, vkgpt_error *err)
+                             bool each, struct Recording *rec, vkgpt_error *err)
 {
-    *rec = (struct Recording){.device = device, .name = name, .set_capacity = max_sets, .mark_capacity = max_dispatches, .err = err};
+    *rec = (struct Recording){
+        .device = device, .name = name, .set_capacity = max_sets, .mark_capacity = max_dispatches, .mark_each = each, .err = err};
     if (!(device->timestamp_period > 0)) return fail(err, VKGPT_NO_DEVICE, "%s has no timestamps to profile by", device->info.name);
     rec->marks = device_alloc(device, max_dispatches, sizeof *rec->marks);
     return rec->marks ? start(rec, max_sets) : fail_memory(err, name, max_dispatches * sizeof *rec->marks);
+}
+
+void recording_cut(struct Recording *rec, uint32_t dispatches) { rec->cut = dispatches; }
+
+// The commands so far become a part of their own.
+static void end_part(struct Recording *rec)
+{
+    VkCommandBuffer *parts = realloc(rec->parts, (rec->part_count + 1) * sizeof *parts);
+    if (!parts) {
+        rec->status = fail_memory(rec->err, rec->name, (rec->part_count + 1) * sizeof *parts);
+        return;
+    }
+    rec->device->host_allocations++;
+    rec->parts = parts;
+    VkResult result = rec->device->vk.vkEndCommandBuffer(rec->commands);
+    parts[rec->part_count++] = rec->commands;
+    rec->commands = VK_NULL_HANDLE;
+    if (!result) result = begin_commands(rec);
+    if (result) rec->status = vk_fail(rec->err, result, rec->name);
 }
 
 static bool same_buffers(const struct SetEntry *entry, const struct Bindings *bindings)
@@ -199,7 +225,8 @@ void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Gri
     }
     const struct VolkDeviceTable *vk = &rec->device->vk;
     VkDescriptorSet set = find_set(rec, &bindings);
-    if (set && rec->marks) mark(rec, pipeline, &bindings);
+    if (!rec->status) rec->status = pipeline_ready(rec->device, pipeline, rec->err);
+    if (!rec->status && rec->marks) mark(rec, pipeline, &bindings);
     if (rec->status) return;
     vk->vkCmdBindPipeline(rec->commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->handle);
     vk->vkCmdBindDescriptorSets(rec->commands, VK_PIPELINE_BIND_POINT_COMPUTE, rec->device->pipeline_layout, 0, 1, &set,
@@ -209,7 +236,8 @@ void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Gri
     vk->vkCmdDispatch(rec->commands, grid.x, grid.y, grid.z);
     barrier(rec, SHADER, VK_ACCESS_SHADER_WRITE_BIT, SHADER, SHADER_USE);
     rec->dispatches++;
-    if (rec->marks) timestamp(rec, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, QUERY_DISPATCHES + rec->dispatches);
+    if (rec->mark_each) timestamp(rec, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, QUERY_DISPATCHES + rec->dispatches);
+    if (rec->cut && rec->dispatches % rec->cut == 0) end_part(rec);
 }
 
 // Around a transfer: what was written before it is there, what it writes is there for all that follows.
@@ -261,6 +289,8 @@ void recording_fill(struct Recording *rec, const struct Slice *slice, uint32_t w
 int recording_end(struct Recording *rec)
 {
     if (rec->status) return rec->status;
+    if (rec->marks && !rec->mark_each)
+        timestamp(rec, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, QUERY_DISPATCHES + rec->dispatches);
     barrier(rec, SHADER | TRANSFER, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
             VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
     if (rec->queries)
@@ -275,7 +305,10 @@ int recording_end(struct Recording *rec)
 
 int recording_submit(struct Recording *rec, vkgpt_error *err)
 {
-    return device_submit(rec->device, rec->commands, &rec->submitted, err);
+    int status = VKGPT_OK;
+    for (uint32_t i = 0; !status && i < rec->part_count; i++)
+        status = device_submit(rec->device, rec->parts[i], &rec->submitted, err);
+    return status ? status : device_submit(rec->device, rec->commands, &rec->submitted, err);
 }
 
 int recording_wait(struct Recording *rec, vkgpt_error *err)
@@ -315,15 +348,26 @@ int recording_profile(const struct Recording *rec, double *seconds, vkgpt_error 
     return VKGPT_OK;
 }
 
+double recording_span(const struct Recording *rec)
+{
+    uint64_t from = 0, to = 0;
+    if (get_ticks(rec, QUERY_DISPATCHES, 1, &from)) return 0.0;
+    if (get_ticks(rec, QUERY_DISPATCHES + rec->dispatches, 1, &to)) return 0.0;
+    return ticks_seconds(rec->device, from, to);
+}
+
 void recording_free(struct Recording *rec)
 {
     vkgpt_device *device = rec->device;
     if (!device) return;
     if (rec->submitted) device_wait(device, rec->submitted, rec->name, NULL);
+    if (rec->part_count)
+        device->vk.vkFreeCommandBuffers(device->handle, device->command_pool, rec->part_count, rec->parts);
     if (rec->commands) device->vk.vkFreeCommandBuffers(device->handle, device->command_pool, 1, &rec->commands);
     device->vk.vkDestroyDescriptorPool(device->handle, rec->pool, NULL);
     device->vk.vkDestroyQueryPool(device->handle, rec->queries, NULL);
     free(rec->sets);
     free(rec->marks);
+    free(rec->parts);
     *rec = (struct Recording){0};
 }

@@ -10,17 +10,25 @@
 #define MAX_CONSTANTS 32
 
 struct Pipeline {
-    VkPipeline handle;
+    struct Job job;                    // to compile it
+    VkPipeline handle;                 // after pipeline_ready
+    VkResult result;                   // of compiling it
+    bool waited_for;
     const char *kernel;                // "qkv_lanes"
     uint32_t constants[MAX_CONSTANTS]; // by constant_id; 0 is the workgroup's size
     uint32_t constant_count;
     uint32_t phase;                    // PHASE_..., of the stand-ins that a program is made with
 };
 
-// The pipeline of a kernel with these constants, made on first use and kept by the device.
+// The pipeline of a kernel with these constants, kept by the device. The first call only asks for it: it is compiled
+// beside the caller, on all cores together with others. dispatch waits for what it needs.
 int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *constants, uint32_t count,
                  const struct Pipeline **pipeline, vkgpt_error *err);
-void pipelines_free(vkgpt_device *device);
+int pipeline_ready(vkgpt_device *device, const struct Pipeline *pipeline, vkgpt_error *err);
+int pipelines_ready(vkgpt_device *device, vkgpt_error *err); // all that were asked for; the first failure
+void pipelines_forget(vkgpt_device *device, uint32_t keep);  // all but the first `keep`
+void pipelines_open(vkgpt_device *device);
+void pipelines_free(vkgpt_device *device);                   // all; those that nobody waited for are not compiled any more
 bool kernel_exists(const char *kernel); // in this program: some need a newer compiler than a build may have
 
 struct Grid {
@@ -53,12 +61,15 @@ struct Recording {
     vkgpt_device *device;
     struct Program *program; // where dispatches go in the place of a command buffer, or NULL
     VkCommandBuffer commands;
+    VkCommandBuffer *parts; // what comes before, where it is cut
+    uint32_t part_count, cut;
     VkDescriptorPool pool;
     struct SetEntry *sets; // while recording: equal bindings share a set
     uint32_t set_count, set_capacity, set_cursor;
     VkQueryPool queries;   // two timestamps, or null; of a profiled recording one more around each dispatch
     struct Mark *marks;    // of a profiled recording: its dispatches, in order
     uint32_t mark_capacity;
+    bool mark_each;        // a timestamp behind each dispatch, not behind the last alone
     uint64_t submitted;    // timeline value of the last submission, 0: never
     uint32_t dispatches;
     const char *name;      // for sentences
@@ -71,9 +82,12 @@ int recording_begin(vkgpt_device *device, const char *name, uint32_t max_sets, s
                     vkgpt_error *err);
 // What is dispatched goes to the end of a program, with room for what it will get; nothing else can be recorded.
 struct Recording recording_of_program(vkgpt_device *device, const char *name, struct Program *program, vkgpt_error *err);
-// Likewise, with timestamps around each of at most max_dispatches dispatches. The device must have timestamps.
+// Cuts what follows after every so many dispatches: each part is submitted by itself, so that none is long. 0: no cuts.
+void recording_cut(struct Recording *rec, uint32_t dispatches);
+// Like recording_begin, with timestamps around each of at most max_dispatches dispatches, or (`each` false) around all of
+// them together. The device must have timestamps.
 int recording_begin_profiled(vkgpt_device *device, const char *name, uint32_t max_sets, uint32_t max_dispatches,
-                             struct Recording *rec, vkgpt_error *err);
+                             bool each, struct Recording *rec, vkgpt_error *err);
 // Runs a kernel over a grid of workgroups, then makes what it wrote visible to what follows.
 void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Grid grid, struct Bindings bindings,
               const void *args, size_t args_bytes);
@@ -91,6 +105,8 @@ int recording_wait(struct Recording *rec, vkgpt_error *err);
 double recording_seconds(const struct Recording *rec); // device time of the last submission, 0 when unknown
 // Device time of each dispatch of a profiled recording's last submission, its barrier included.
 int recording_profile(const struct Recording *rec, double *seconds, vkgpt_error *err);
+// From before its first dispatch to behind its last one; 0: unknown.
+double recording_span(const struct Recording *rec);
 void recording_free(struct Recording *rec);
 
 #define BUFFERS(...)                                                                                       \

@@ -1,0 +1,39 @@
+// What a model is to the kernels, and kernels that are compiled before there is a session: while weights are uploaded.
+#include "engine/session.h"
+
+struct Shape kernels_shape(const struct vkgpt_model *m, uint32_t kv)
+{
+    return (struct Shape){
+        .dim = m->dim,
+        .head_dim = m->head_dim,
+        .width = m->width,
+        .inner = m->inner,
+        .embed_dim = m->projected ? m->embed_dim : 0,
+        .vocab = m->vocab,
+        .post_norm = m->config.post_norm,
+        .no_final_norm = !m->config.final_norm,
+        .span = session_span(&m->config),
+        .kv = kv,
+        .activation = m->config.activation,
+    };
+}
+
+uint32_t session_kv(const vkgpt_session_options *o)
+{
+    return o->kv == VKGPT_F32 ? KV_F32 : o->kv == VKGPT_Q8_0 ? KV_Q8_0 : KV_F16;
+}
+
+uint32_t session_step_rows(const vkgpt_session_options *o)
+{
+    return (o->sequences ? o->sequences : 1) * (1 + o->lookup);
+}
+
+// A prompt comes first. What is wrong with the options, the session will say.
+void kernels_ahead(const struct vkgpt_model *m, const bool formats[FORMATS], const vkgpt_session_options *o)
+{
+    struct Shape shape = kernels_shape(m, session_kv(o));
+    struct Kernels unused;
+    for (uint32_t f = 0; f < FORMATS; f++) shape.formats[f] = formats[f];
+    kernels_for_prefill(m->device, &shape, &unused, NULL);
+    if (!m->hidden_only) kernels_for_decode(m->device, &shape, session_step_rows(o), &unused, NULL);
+}
