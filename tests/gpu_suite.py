@@ -178,6 +178,26 @@ class Run(Temporary):
         self.assertIn("- `decode-xl`: failed: vkgpt ended with status 3: it broke", page)
         self.assertEqual(empty_cells(page), [])
 
+    def test_peers_stand_beside(self):
+        folder = self.fake("")
+        (folder / "peer").mkdir()
+        peer, python = folder / "peer" / "peer", folder / "python"
+        report = '{"engine": "%s", "flash": true, "tests": [{"test": "tg4", "tokens_per_s": [%s]}]}'
+        peer.write_text("#!/bin/sh\necho '" + report % ("llama.cpp 9", "3, 1, 2") + "'\n")
+        python.write_text(
+            f"#!/bin/sh\ncase $* in *torch-bench*) echo '{report % ('PyTorch 9', '5')}' ;;\n"
+            f'*"import torch"*) echo True ;;\n*) exec "{sys.executable}" "$@" ;;\nesac\n'
+        )
+        peer.chmod(0o755)
+        python.chmod(0o755)
+        done, steps = self.suite(folder, "--only", "decode-xl,llama-xl,torch-xl", PYTHON=str(python))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual({step["status"] for step in steps.values()}, {"ok"})
+        self.assertIn("--layers 6 --heads 4 --dim 256", " ".join(steps["torch-xl"]["commands"][-1]["argv"]))
+        page = self.page_of(self.folder / "out" / "results.tar.xz").read_text()
+        self.assertRegex(page, r"\| tales \(XL\) \| 4 \| [\d.,]+ \| [\d.]+ \| 2 \| 5 \| [\d.]+ \| [\d.]+ \|")
+        self.assertIn("Peers: llama.cpp 9, flash attention; PyTorch 9", page)
+
     def test_a_program_that_is_gone_fails_the_step(self):
         """Also the tests': those of DIR run, and their failure is the run's."""
         folder = self.fake("")

@@ -25,7 +25,7 @@ STEPS = {
     "sample": "#6b6b6b",
 }
 OTHER = "#d0d7de"
-LABEL, WIDE = 240, 480  # widths: of a line's name, of its longest bar
+LABEL, WIDE = 280, 460  # widths: of a line's name, of its longest bar
 
 
 def speed_lines(results):

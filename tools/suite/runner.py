@@ -70,17 +70,17 @@ class Runner:
         return 0 if self.stopped else min(self.until, self.deadline) - time.monotonic()
 
     def stop(self):
-        """Ends what runs, from a signal's handler."""
+        """Ends what runs, from a signal's handler: those who wait for it see it end, and take it from there."""
         self.stopped = True
         for child in list(self.children):
-            kill(child)
-        raise Stopped
+            send_kill(child)
 
     def run(self, argv, read="", environment=None, optional=False, **facts):
         """Runs a command and keeps it. Returns its stdout, or None where it failed; raises Cut when its time was over.
         An optional one may fail, or not be there."""
         record = self.new_record(argv, read, environment, facts, optional=optional)
         self.execute(record)
+        self.go_on()
         if record["status"] is None:
             raise Cut
         return self.text(record["out"]) if record["status"] == 0 else None
@@ -90,8 +90,13 @@ class Runner:
         records = [self.new_record(**job) for job in jobs]
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(self.execute, records))
+        self.go_on()
         if any(record["status"] is None and not record["ok"] for record in records):
             raise Cut
+
+    def go_on(self):
+        if self.stopped:
+            raise Stopped
 
     def new_record(self, argv, read, environment=None, facts=None, optional=False, may_be_cut=False, limit=None):
         """With may_be_cut, `limit` seconds may pass, or the step's: what it wrote until then counts."""
@@ -142,15 +147,15 @@ class Runner:
             stderr.write(f"{record['argv'][0]}: {error.strerror}\n".encode())
             return 127
         self.children.add(child)
+        if self.stopped:  # between the start and the line above
+            send_kill(child)
         try:
             status = child.wait(limit)
             return None if self.stopped else status
         except subprocess.TimeoutExpired:
-            kill(child)
+            send_kill(child)
+            child.wait()
             return None
-        except BaseException:
-            kill(child)
-            raise
         finally:
             self.children.discard(child)
 
@@ -159,6 +164,7 @@ class Runner:
 
     def run_step(self, name, work, limit):
         """Runs a step to its end, whatever comes of it, and writes the archive. Returns its record."""
+        self.go_on()
         self.step = {"name": name, "status": "ok", "why": "", "seconds": 0.0, "limit": limit, "commands": []}
         start = time.monotonic()
         self.until = start + limit
@@ -171,9 +177,9 @@ class Runner:
             self.step.update(status="absent", why=str(absent))
         except Cut:
             self.step.update(status="cut", why=f"its time was over after {time.monotonic() - start:.0f} s")
-        except (Stopped, KeyboardInterrupt):
+        except Stopped:
             self.step.update(status="cut", why="the run was told to end")
-            raise Stopped from None
+            raise
         finally:
             self.finish_step(start)
         return self.step
@@ -192,10 +198,9 @@ class Runner:
         return f"{program} ended with status {record['status']}" + (f": {said[-1].strip()}" if said else "")
 
 
-def kill(child):
-    """The command and whatever it started."""
+def send_kill(child):
+    """To the command and whatever it started."""
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
-    child.wait()
