@@ -13,6 +13,11 @@ import time
 import unittest
 from pathlib import Path
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools" / "suite"))
+import page
+import reading
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else ROOT / "build"
 SUITE, PAGE = ROOT / "tools" / "gpu-suite", ROOT / "tools" / "results-page"
@@ -105,6 +110,18 @@ class Page(Temporary):
         self.assertEqual(empty_cells(page.read_text()), [])
         for plot in ("speed.svg", "profile.svg"):
             self.assertEqual((page.parent / page.stem / plot).read_text(), (results / page.stem / plot).read_text())
+
+    def test_of_a_run_that_was_cut_or_had_one_step_only(self):
+        with tarfile.open(ARCHIVE) as tar:
+            tar.extractall(self.folder)
+        whole = self.folder / "results"
+        suite = json.loads((whole / "suite.json").read_text())
+        for number, name in enumerate(STEPS):
+            for order in ([name], suite["order"][: number + 1]):
+                (whole / "suite.json").write_text(json.dumps({**suite, "order": order}))
+                text = page.markdown(reading.Results(whole), "plots")
+                self.assertEqual(empty_cells(text), [], order)
+                self.assertIn("\n## The run\n", text)
 
     def test_damaged_archives_are_refused_with_a_sentence(self):
         damaged = self.folder / "results.tar.xz"

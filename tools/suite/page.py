@@ -295,7 +295,7 @@ def tunings(results):
         if rows:
             parts.append(
                 f"### What `vkgpt tune` finds, {model_name(results, tuning['model'])}\n\n"
-                + table(["kernel", "matrix", "sequences", "built in", "µs", "quickest", "µs "], rows)
+                + table(["kernel", "matrix", "sequences", "built in", "µs", "quickest", "µs"], rows)
             )
     return "\n\n".join(parts)
 
@@ -315,11 +315,15 @@ def formats(results):
                 found = [
                     row
                     for row in found
-                    if row["test"].startswith(start) and (start == "tg" or row["test"] == prompt_of(results, model))
+                    if row["test"].startswith(start)
+                    and "rates" in row
+                    and (start == "tg" or row["test"] == prompt_of(results, model))
                 ]
                 rate = statistics.median(rate for row in found for rate in row["rates"]) if found else None
-                base.setdefault(start, rate)
-                cells += [number(rate) if rate else NONE, f"{rate / base[start]:.2f}" if rate and base[start] else NONE]
+                if weights == "f16":
+                    base[start] = rate
+                times = f"{rate / base[start]:.2f}" if rate and base.get(start) else NONE
+                cells += [number(rate) if rate else NONE, times]
             size = next(
                 (row["size"] for row in results.find(engine="vkgpt", model=model, weights=weights) if "size" in row),
                 None,
@@ -335,7 +339,7 @@ def formats(results):
             "new tokens",
             "times f16",
             f"prompt of {prompt_of(results, results.models()[0])[2:]}",
-            "times f16 ",
+            "times f16",
         ],
         rows,
     )
@@ -409,14 +413,9 @@ def start(results):
         for row in results.generated
         if "start" in row
     ]
-    return (
-        "## The default model's start\n\n"
-        + table(["", "load, s", "first prompt, ms", "then tokens/s"], [[*row] for row in rows]).replace(
-            "|  |", "| start with |", 1
-        )
-        if rows
-        else ""
-    )
+    if not rows:
+        return ""
+    return "## The default model's start\n\n" + table(["with", "load, s", "first prompt, ms", "then tokens/s"], rows)
 
 
 def tests(results):
