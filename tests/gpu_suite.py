@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools" / "suite"))
-import page
+from page import markdown
 import reading
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,7 +119,7 @@ class Page(Temporary):
         for number, name in enumerate(STEPS):
             for order in ([name], suite["order"][: number + 1]):
                 (whole / "suite.json").write_text(json.dumps({**suite, "order": order}))
-                text = page.markdown(reading.Results(whole), "plots")
+                text = markdown(reading.Results(whole), "plots")
                 self.assertEqual(empty_cells(text), [], order)
                 self.assertIn("\n## The run\n", text)
 
