@@ -269,7 +269,7 @@ STEPS = [
     ("start", start, 15),
     ("llama-124m", of(llama, "124M"), 30),
     ("llama-xl", of(llama, "XL"), 45),
-    ("torch-124m", of(torch, "124M"), 30),
+    ("torch-124m", of(torch, "124M"), 40),
     ("torch-xl", of(torch, "XL"), 30),
     ("tests", tests, 70),
     ("formats-124m", of(formats, "124M"), 15),
