@@ -74,3 +74,13 @@ target_link_libraries(amd_stats PRIVATE vkgpt_lib vkgpt_flags)
 if(EXISTS ${RADV})
     test_register(amd_stats "amd_stats;--quick" VK_DRIVER_FILES=${RADV})
 endif()
+
+# tools/gpu-suite, rehearsed on a software driver, and tools/results-page; what they run is the programs of this build
+find_program(PYTHON3 python3)
+mark_as_advanced(PYTHON3)
+if(PYTHON3 AND EXISTS ${LAVAPIPE} AND NOT VKGPT_SANITIZE)
+    foreach(class Page Run Rehearsal)
+        string(TOLOWER gpu_suite.${class} name)
+        test_register(${name} "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/gpu_suite.py;${CMAKE_BINARY_DIR};${class}" VK_DRIVER_FILES=${LAVAPIPE})
+    endforeach()
+endif()

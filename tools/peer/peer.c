@@ -1,7 +1,7 @@
 // peer: llama.cpp on one GGUF file, through libllama's C API: its logits, and its tokens/s.
 //
 //     peer logits -m FILE.gguf -f PROMPTS -n 32 -o OUT.f32 [--step]   PROMPTS: a line of token ids per prompt
-//     peer bench  -m FILE.gguf -p 512 -n 128 [-d DEPTH] -r 3
+//     peer bench  -m FILE.gguf -p 512,... -n 128 [-d DEPTH] -r 3
 //     peer device
 //     flags: --flash 0|1 (1)  --kv f16|f32 (f16)  --cpu  -c CONTEXT  -v
 //
@@ -23,15 +23,15 @@
 #include "ggml-backend.h"
 #include "llama.h"
 
-enum { MAX_TOKENS = 8192 };
+enum { MAX_TOKENS = 8192, MAX_PROMPTS = 8 };
 
 struct Options {
     const char *model, *prompts, *output;
-    int prompt, generate, depth, repetitions, context;
+    int lengths[MAX_PROMPTS], length_count, generate, depth, repetitions, context; // lengths: of the prompts of bench
     bool flash, f32_cache, cpu, step, verbose;
 };
 
-static struct Options options = {.prompt = 512, .generate = 128, .repetitions = 3, .flash = true};
+static struct Options options = {.lengths = {512}, .length_count = 1, .generate = 128, .repetitions = 3, .flash = true};
 static char offloaded[128]; // what llama.cpp's log says of the layers
 
 static void stop(const char *what, const char *which)
@@ -211,21 +211,23 @@ static double time_test(struct llama_context *context, int prompt, int generate,
     return seconds() - start;
 }
 
+static void run_test(struct llama_context *context, int prompt, int generate, int vocab, const char *comma)
+{
+    int tokens = prompt + generate;
+    time_test(context, prompt, generate, vocab);
+    printf("%s{\"test\": \"%s%d\", \"tokens_per_s\": [", comma, generate ? "tg" : "pp", tokens);
+    for (int r = 0; r < options.repetitions; r++)
+        printf("%s%.6g", r ? ", " : "", tokens / time_test(context, prompt, generate, vocab));
+    printf("]}");
+}
+
 static void bench(struct llama_context *context, int vocab)
 {
-    int tests[][2] = {{options.prompt, 0}, {0, options.generate}};
     printf(", \"depth\": %d, \"tests\": [", options.depth);
-    const char *comma = "";
-    for (int i = 0; i < 2; i++) {
-        int tokens = tests[i][0] + tests[i][1];
-        if (!tokens) continue;
-        time_test(context, tests[i][0], tests[i][1], vocab);
-        printf("%s{\"test\": \"%s%d\", \"tokens_per_s\": [", comma, i ? "tg" : "pp", tokens);
-        for (int r = 0; r < options.repetitions; r++)
-            printf("%s%.6g", r ? ", " : "", tokens / time_test(context, tests[i][0], tests[i][1], vocab));
-        printf("]}");
-        comma = ", ";
-    }
+    int done = 0;
+    for (int i = 0; i < options.length_count; i++)
+        if (options.lengths[i]) run_test(context, options.lengths[i], 0, vocab, done++ ? ", " : "");
+    if (options.generate) run_test(context, 0, options.generate, vocab, done ? ", " : "");
     printf("]}\n");
 }
 
@@ -239,12 +241,26 @@ static bool set_flag(const char *flag)
     return false;
 }
 
+// 128,512,1024
+static bool set_lengths(const char *text)
+{
+    char *end;
+    options.length_count = 0;
+    do {
+        long length = strtol(text, &end, 10);
+        if (end == text || length < 0 || length > MAX_TOKENS || options.length_count == MAX_PROMPTS) return false;
+        options.lengths[options.length_count++] = (int)length;
+        text = end + 1;
+    } while (*end == ',');
+    return !*end;
+}
+
 static bool set_value(const char *flag, const char *value)
 {
     struct { const char *flag; int *number; const char **text; } flags[] = {
         {"-m", NULL, &options.model},     {"-f", NULL, &options.prompts}, {"-o", NULL, &options.output},
-        {"-p", &options.prompt, NULL},    {"-n", &options.generate, NULL}, {"-d", &options.depth, NULL},
-        {"-r", &options.repetitions, NULL}, {"-c", &options.context, NULL},
+        {"-n", &options.generate, NULL},  {"-d", &options.depth, NULL},   {"-r", &options.repetitions, NULL},
+        {"-c", &options.context, NULL},
     };
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         if (strcmp(flag, flags[i].flag) != 0) continue;
@@ -252,6 +268,7 @@ static bool set_value(const char *flag, const char *value)
         else *flags[i].number = atoi(value);
         return true;
     }
+    if (strcmp(flag, "-p") == 0) return set_lengths(value);
     if (strcmp(flag, "--flash") == 0) options.flash = atoi(value) != 0;
     else if (strcmp(flag, "--kv") == 0) options.f32_cache = strcmp(value, "f32") == 0;
     else return false;
@@ -265,8 +282,8 @@ static bool read_options(int argc, char **argv)
         if (i + 1 == argc || !set_value(argv[i], argv[i + 1])) return false;
         i++;
     }
-    return options.prompt >= 0 && options.generate >= 0 && options.depth >= 0 && options.prompt <= MAX_TOKENS &&
-           options.generate <= MAX_TOKENS && options.depth <= MAX_TOKENS && options.repetitions >= 1;
+    return options.generate >= 0 && options.depth >= 0 && options.generate <= MAX_TOKENS && options.depth <= MAX_TOKENS &&
+           options.repetitions >= 1;
 }
 
 int main(int argc, char **argv)
