@@ -344,6 +344,7 @@ int vkgpt_profile(vkgpt_session *session, uint32_t rows, uint32_t repetitions,
 typedef struct vkgpt_variant {
     uint32_t rows;  // of the matrix, per subgroup (GPUs) or lane (software drivers, where tuning leaves it)
     uint32_t size;  // of a workgroup
+    uint32_t loads; // of 128 bits of the matrix that a lane has in flight, about (GPUs)
     bool staged;    // its input is made inside of it; else by a dispatch of its own
 } vkgpt_variant;
 
@@ -362,10 +363,10 @@ typedef struct vkgpt_tuned {
 // that is opened on the device from then on.
 int vkgpt_tune(vkgpt_model *model, void (*on_result)(void *user, const vkgpt_tuned *tuned), void *user, vkgpt_error *err);
 
-// Writes what was measured on a device, now and before, to a file; path NULL: where vkgpt_device_open's devices look for
-// it, the file that vkgpt_tuning_path names: in the user's cache folder, by device and driver, or what the environment
-// variable VKGPT_TUNING says. With VKGPT_TUNING=off none is read. A file that is damaged or of another device or driver
-// is ignored, and vkgpt_model_info.note says so.
+// Writes what was measured on a device, now and before, to a file; path NULL: where vkgpt_device_open's devices look
+// for it, the file that vkgpt_tuning_path names: in the user's cache folder, by device, driver and version of vkgpt, or
+// what the environment variable VKGPT_TUNING says. With VKGPT_TUNING=off none is read. A file that is damaged or of
+// another device, driver or version is ignored, and vkgpt_model_info.note says so.
 int vkgpt_tuning_save(vkgpt_device *device, const char *path, vkgpt_error *err);
 bool vkgpt_tuning_path(const vkgpt_device *device, char *path, size_t size); // false: there is no such folder
 

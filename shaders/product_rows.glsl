@@ -4,7 +4,7 @@
 // them: a load takes longer than all that is done with what it brings, and models this small have too few subgroups to
 // hide that. About LOADS of 128 bits are in flight, dealt evenly over the rounds that a row takes; fewer for several rows of
 // x, each of which is as much to load and to do. SUBGROUP only chooses their number: any other size is as right.
-const uint LOADS = 12;
+layout(constant_id = 12) const uint LOADS = 12;
 const uint UNITS = WIDTH / UNIT;
 const uint UNIT_LOADS = WEIGHTS == WEIGHTS_F32 ? 2 * ROWS : ROWS;
 const uint MOST_AHEAD = LOADS > TOKENS * UNIT_LOADS ? LOADS / (TOKENS * UNIT_LOADS) : 1;

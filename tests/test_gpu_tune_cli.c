@@ -37,12 +37,14 @@ static void test_tune(void **state)
     assert_true(cJSON_GetArraySize(results) >= 2); // project and contract have variants everywhere
     assert_non_null(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(first, "kernel")));
     assert_true(cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(first, "best"), "seconds")->valuedouble > 0);
+    const cJSON *best = json_member(first, "best");
+    assert_true(json_member(best, "loads")->valuedouble > 0);
     cJSON_Delete(json);
     output_free(&o);
 
     struct Bytes file = file_read(test_dir, "tuning.txt");
     bytes_add(&file, "", 1);
-    assert_int_equal(strncmp((char *)file.data, "vkgpt-tuning 1 ", 15), 0);
+    assert_int_equal(strncmp((char *)file.data, "vkgpt-tuning 2 ", 15), 0);
     assert_non_null(strstr((char *)file.data, "\ncontract "));
     bytes_free(&file);
 
@@ -94,6 +96,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tune), cmocka_unit_test(test_bad_file), cmocka_unit_test(test_bad_usage)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tune), cmocka_unit_test(test_bad_file),
+                                       cmocka_unit_test(test_bad_usage)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

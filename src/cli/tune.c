@@ -13,15 +13,16 @@ struct Tune {
     cJSON *results; // NULL: a table is printed as it comes
 };
 
-// "8 x 128, staged": rows of the matrix per subgroup or lane, lanes of a workgroup
+// "8 x 128, 12, staged": rows of the matrix per subgroup or lane, lanes of a workgroup, loads in flight
 static void variant_text(char *text, size_t size, const vkgpt_variant *v)
 {
-    snprintf(text, size, "%u x %u%s", v->rows, v->size, v->staged ? ", staged" : "");
+    snprintf(text, size, "%u x %u, %u%s", v->rows, v->size, v->loads, v->staged ? ", staged" : "");
 }
 
 static void print_head(void)
 {
-    printf("%-9s %-7s %-15s %4s  %-16s %9s   %-16s %9s  %7s\n", "kernel", "weights", "matrix", "rows", "built in", "us", "best", "us", "quicker");
+    printf("%-9s %-7s %-15s %4s  %-20s %9s   %-20s %9s  %7s\n", "kernel", "weights", "matrix", "rows", "built in", "us",
+           "best", "us", "quicker");
 }
 
 static void print_result(const vkgpt_tuned *t)
@@ -30,8 +31,9 @@ static void print_result(const vkgpt_tuned *t)
     snprintf(matrix, sizeof matrix, "%u x %u", t->outputs, t->width);
     variant_text(usual, sizeof usual, &t->built_in);
     variant_text(best, sizeof best, &t->best);
-    printf("%-9s %-7s %-15s %4u  %-16s %9.2f   %-16s %9.2f  %6.1f%%\n", t->kernel, t->weights, matrix, t->tokens, usual, t->built_in_seconds * 1e6,
-           best, t->best_seconds * 1e6, 100 * (t->built_in_seconds / t->best_seconds - 1));
+    printf("%-9s %-7s %-15s %4u  %-20s %9.2f   %-20s %9.2f  %6.1f%%\n", t->kernel, t->weights,
+           matrix, t->tokens, usual, t->built_in_seconds * 1e6, best, t->best_seconds * 1e6,
+           100 * (t->built_in_seconds / t->best_seconds - 1));
     fflush(stdout);
 }
 
@@ -40,6 +42,7 @@ static cJSON *variant_json(const vkgpt_variant *v, double seconds)
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "rows", v->rows);
     cJSON_AddNumberToObject(json, "size", v->size);
+    cJSON_AddNumberToObject(json, "loads", v->loads);
     cJSON_AddBoolToObject(json, "staged", v->staged);
     cJSON_AddNumberToObject(json, "seconds", seconds);
     return json;

@@ -9,6 +9,7 @@
 struct ProductConstants {
     uint32_t size, weights, kv, width, rows, staged, subgroup, tokens, activation;
     struct MatrixShape matrix; // COOPMAT alone has these
+    uint32_t loads;            // of decode on a GPU
 };
 
 struct AttendConstants { // attend: span, ahead; attend_block: queries, shares
@@ -124,7 +125,7 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         if (!making->shape->formats[format]) continue;
         const struct Variant v = variant_for(making, kernel, format, width, outputs);
         bool matrices = by_matrices(making, format);
-        c.weights = format, c.size = matrices ? COOPMAT_SIZE : v.size, c.rows = v.rows;
+        c.weights = format, c.size = matrices ? COOPMAT_SIZE : v.size, c.rows = v.rows, c.loads = v.loads;
         c.matrix = matrices ? making->device->matrix : (struct MatrixShape){0};
         c.staged = product->staged[format] = may_stage && v.staged && can_stage(making->device, making->shape, width, v.size, kernel != PROJECT);
         product->group_outputs[format] = lanes ? c.size * c.rows : making->phase == PREFILL ? PREFILL_TILE : c.size / 32 * c.rows;
