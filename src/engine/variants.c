@@ -11,7 +11,7 @@ struct BuiltIn {
 static const struct BuiltIn GPUS[] = {
     {VENDOR_AMD, 2, 4, 8, 2, 128, 128, 256},    // AMD: unmeasured
     {0x8086, 2, 4, 8, 2, 128, 128, 256},        // Intel: unmeasured
-    {VENDOR_NVIDIA, 2, 4, 8, 2, 128, 128, 256}, // NVIDIA: unmeasured
+    {VENDOR_NVIDIA, 2, 2, 2, 2, 128, 256, 256}, // measured on an H200 with GPT-2 124M in f16
     {0, 2, 4, 8, 2, 128, 128, 256},             // a guess; software drivers without shuffles too
 };
 
