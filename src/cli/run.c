@@ -46,7 +46,9 @@ static int open_session(struct Run *run, const struct Options *options, vkgpt_er
         .sequences = (uint32_t)options->parallel,
         .lookup = (uint32_t)options->lookup,
     };
-    return vkgpt_session_open(run->model, &session, &run->session, err);
+    int code = vkgpt_session_open(run->model, &session, &run->session, err);
+    if (!code && vkgpt_session_note(run->session)[0]) fprintf(stderr, "vkgpt: %s\n", vkgpt_session_note(run->session));
+    return code;
 }
 
 static void describe(const struct Run *run)

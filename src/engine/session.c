@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/quick.h"
+
 // ------------------------------------------------------------------------------------------- opening
 
 static void note_format(struct Shape *shape, const struct Matrix *matrix) { shape->formats[matrix->format] = true; }
@@ -85,7 +87,7 @@ static int session_make(struct vkgpt_session *s, vkgpt_error *err)
     return status ? status : session_make_buffers(s, err);
 }
 
-int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **opened, vkgpt_error *err)
+int session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **opened, vkgpt_error *err)
 {
     *opened = NULL;
     vkgpt_session_options o = options ? *options : (vkgpt_session_options){0};
@@ -108,6 +110,22 @@ int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options,
     *opened = s;
     return VKGPT_OK;
 }
+
+int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **opened,
+                       vkgpt_error *err)
+{
+    vkgpt_session_options o = options ? *options : (vkgpt_session_options){0};
+    char note[sizeof (*opened)->note] = "";
+    *opened = NULL;
+    int status = check_options(model, &o, err);
+    if (status) return status;
+    if (o.sequences <= 1 && !o.lookup) quick_tuning(model, o.kv, note, sizeof note);
+    status = session_open(model, &o, opened, err);
+    if (!status) memcpy((*opened)->note, note, sizeof note);
+    return status;
+}
+
+const char *vkgpt_session_note(const vkgpt_session *s) { return s->note; }
 
 void vkgpt_session_close(vkgpt_session *s)
 {

@@ -70,6 +70,7 @@ struct vkgpt_session {
     double step_seconds;      // of one decode step, 0: not measured
     double row_seconds;       // of one prefilled row
     vkgpt_counters counters;
+    char note[384];           // vkgpt_session_note
 };
 
 // forward.c: what the model computes.
@@ -120,6 +121,8 @@ int session_make_buffers(struct vkgpt_session *s, vkgpt_error *err);
 
 // session.c
 
+// vkgpt_session_open without the quick tuning.
+int session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **opened, vkgpt_error *err);
 // Compiled on first use, since a prompt of one token needs none of them.
 int session_prefill_kernels(struct vkgpt_session *s, vkgpt_error *err);
 int session_check_sequence(const struct vkgpt_session *s, uint32_t sequence, vkgpt_error *err);

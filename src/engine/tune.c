@@ -1,4 +1,5 @@
-// vkgpt_tune: the variants of every product of decode, timed over the model's own matrices.
+// vkgpt_tune: the variants of every product of decode, timed over the model's own matrices, then a whole step with what
+// was found.
 //
 // A variant is timed in a session of its own, since the sizes of some buffers depend on it. A recording goes over the
 // matrices of all layers, so that they come from where decode finds them, unless all of a kind fit into the device's
@@ -6,7 +7,7 @@
 #include "base/os.h"
 #include "engine/session.h"
 #include "engine/small.h"
-#include "engine/tuning.h"
+#include "engine/step_search.h"
 
 #define BATCH_ROWS 8
 #define CONTEXT 512           // positions; the tokens stand in the middle
@@ -16,6 +17,8 @@
 #define MAX_PASSES 64
 #define MARGIN 1.02           // within it the earlier variant is kept, the built-in one first
 #define ONE 0x3f800000u       // 1.0f
+#define STEP_ROUNDS 11        // of whole steps
+#define STEP_BUDGET 20.0      // seconds for them
 
 struct Tuner {
     vkgpt_model *model;
@@ -24,22 +27,6 @@ struct Tuner {
     bool stages;               // its input can be made inside
     vkgpt_error *err;
 };
-
-static const struct Matrix *matrix_of(const vkgpt_model *m, enum ProductKernel product, uint32_t l)
-{
-    switch (product) {
-    case QKV: return &m->layers[l].c_attn;
-    case PROJECT: return &m->layers[l].c_proj;
-    case EXPAND: return &m->layers[l].c_fc;
-    case CONTRACT: return &m->layers[l].c_out;
-    default: return m->head;
-    }
-}
-
-static uint32_t layers_of(const vkgpt_model *m, enum ProductKernel product)
-{
-    return product == HEAD ? 1 : m->config.layers;
-}
 
 static int run(struct Recording *rec, double *seconds, vkgpt_error *err)
 {
@@ -101,7 +88,7 @@ static int time_variant(struct Tuner *t, struct Variant variant, double *best)
     };
     vkgpt_session *s = NULL;
     int status = tuning_set(t->model->device, &t->key, variant, FOUND_THOROUGH, t->err);
-    if (!status) status = vkgpt_session_open(t->model, &options, &s, t->err);
+    if (!status) status = session_open(t->model, &options, &s, t->err);
     if (status) return status;
     const struct Product *const products[] = {
         [QKV] = &s->decode.qkv, [PROJECT] = &s->decode.project, [EXPAND] = &s->decode.expand, [CONTRACT] = &s->decode.contract, [HEAD] = &s->decode.head};
@@ -219,11 +206,38 @@ static int tune_product(vkgpt_model *m, enum ProductKernel product, uint32_t row
     return status;
 }
 
+// Whole steps decide between what was found and the built-in choices, and about the switches of the step. On a device
+// too slow for them what was found stays.
+static int tune_step(vkgpt_model *m, void (*on_result)(void *, const vkgpt_tuned *), void *user, vkgpt_error *err)
+{
+    struct Settings measured;
+    struct StepSearch search = {
+        .model = m, .by = FOUND_THOROUGH, .measured = &measured, .rounds = STEP_ROUNDS, .budget = STEP_BUDGET};
+    settings_kept(m, &measured);
+    settings_built_in(m, &search.best);
+    for (uint32_t i = 0; i < measured.count; i++) measured.fixed[i] = false;
+    int status = step_search(&search, err);
+    if (!status && !search.tried) status = settings_install(m, &measured, FOUND_THOROUGH, err);
+    const vkgpt_tuned tuned = {
+        .kernel = "step",
+        .weights = m->info.weights,
+        .outputs = m->vocab,
+        .width = m->dim,
+        .tokens = 1,
+        .tried = search.tried + 1,
+        .settings = search.taken,
+        .built_in_seconds = search.before,
+        .best_seconds = search.after,
+    };
+    if (!status && search.tried) on_result(user, &tuned);
+    return status;
+}
+
 int vkgpt_tune(vkgpt_model *m, void (*on_result)(void *user, const vkgpt_tuned *tuned), void *user, vkgpt_error *err)
 {
     int status = m->hidden_only ? fail(err, VKGPT_BAD_ARGUMENT, "%s was opened for its hidden states only", m->name) : VKGPT_OK;
     for (uint32_t rows = 1; !status && rows <= BATCH_ROWS; rows += BATCH_ROWS - 1)
         for (uint32_t product = 0; !status && product < PRODUCT_KERNELS; product++)
             status = tune_product(m, product, rows, on_result, user, err);
-    return status;
+    return status ? status : tune_step(m, on_result, user, err);
 }

@@ -34,7 +34,7 @@ bool tuning_is_thorough(const vkgpt_device *device, const struct ProductKey *key
 int tuning_set(vkgpt_device *device, const struct ProductKey *key, struct Variant variant, enum FoundBy by,
                vkgpt_error *err);
 
-// Switches of a whole decode step, for the steps of one model. 0 is: not measured.
+// Switches of a whole decode step, for the steps of one model. 0 is: not measured; 1: what runs without tuning.
 enum StepSwitch { STEP_FORM, STEP_SWITCHES };
 enum StepForm { STEP_UNKNOWN, STEP_DISPATCHES, STEP_PERSISTENT }; // of STEP_FORM
 
