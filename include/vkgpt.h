@@ -190,8 +190,14 @@ typedef enum vkgpt_stop {
     VKGPT_STOP_CALLBACK,  // the callback returned false
 } vkgpt_stop;
 
+// The first session of one sequence, of a model with matrices for which a GPU was never tuned, measures a few variants
+// of its kernels first, in 1.5 seconds at most, and keeps the best in the file that vkgpt_tune's results go to.
+// Software drivers are left out, and so is everything where the environment variable VKGPT_TUNING is set ("off", or a
+// file).
 int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **session,
                        vkgpt_error *err);
+// What the user should hear about the opening, or "".
+const char *vkgpt_session_note(const vkgpt_session *session);
 void vkgpt_session_close(vkgpt_session *session);
 
 // Forgets every token after the first `position`, keeping their cache entries.
@@ -347,28 +353,31 @@ int vkgpt_profile(vkgpt_session *session, uint32_t rows, uint32_t repetitions,
 typedef struct vkgpt_variant {
     uint32_t rows;  // of the matrix, per subgroup (GPUs) or lane (software drivers, where tuning leaves it)
     uint32_t size;  // of a workgroup
+    uint32_t loads; // of 128 bits of the matrix that a lane has in flight, about (GPUs)
     bool staged;    // its input is made inside of it; else by a dispatch of its own
 } vkgpt_variant;
 
 typedef struct vkgpt_tuned {
-    const char *kernel;      // "qkv", "project", "expand", "contract", "head"
+    const char *kernel;      // "qkv", "project", "expand", "contract", "head"; "step": a whole step
     const char *weights;     // "f16", ...
-    uint32_t outputs, width; // of the matrix, padded
+    uint32_t outputs, width; // of the matrix, padded; of a step: the vocabulary and the model's width
     uint32_t tokens;         // rows of x at once: 1, or 8 for steps of eight rows and more
     uint32_t tried;          // variants, 2 at least: a product that has but one is not measured
-    vkgpt_variant built_in, best;
-    double built_in_seconds, best_seconds; // of one product, its own norm or merge included
+    vkgpt_variant built_in, best; // of a product
+    const char *settings;         // of a step: what was taken, in words ("each product's best"), or ""; else NULL
+    double built_in_seconds, best_seconds; // of one product, its own norm or merge included, or of one step
 } vkgpt_tuned;
 
-// Measures the variants of every product of the model's decode, of one row and of eight, over its own matrices, and hands
-// out each result. The best ones, or the built-in ones where those come within 2 % of the fastest, serve every session
-// that is opened on the device from then on.
+// Measures the variants of every product of the model's decode, of one row and of eight, over its own matrices, then
+// whole steps of one sequence with the best ones and with the built-in ones in turn, and hands out each result. The
+// best variants serve every session that is opened on the device from then on; the built-in ones stay where they come
+// within 2 % of the fastest, those of one row also where the whole step is not 2 % quicker.
 int vkgpt_tune(vkgpt_model *model, void (*on_result)(void *user, const vkgpt_tuned *tuned), void *user, vkgpt_error *err);
 
-// Writes what was measured on a device, now and before, to a file; path NULL: where vkgpt_device_open's devices look for
-// it, the file that vkgpt_tuning_path names: in the user's cache folder, by device and driver, or what the environment
-// variable VKGPT_TUNING says. With VKGPT_TUNING=off none is read. A file that is damaged or of another device or driver
-// is ignored, and vkgpt_model_info.note says so.
+// Writes what was measured on a device, now and before, to a file; path NULL: where vkgpt_device_open's devices look
+// for it, the file that vkgpt_tuning_path names: in the user's cache folder, by device, driver and version of vkgpt, or
+// what the environment variable VKGPT_TUNING says. With VKGPT_TUNING=off none is read. A file that is damaged or of
+// another device, driver or version is ignored, and vkgpt_model_info.note says so.
 int vkgpt_tuning_save(vkgpt_device *device, const char *path, vkgpt_error *err);
 bool vkgpt_tuning_path(const vkgpt_device *device, char *path, size_t size); // false: there is no such folder
 

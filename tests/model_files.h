@@ -21,7 +21,7 @@ char *text_replace(const char *text, const char *from, const char *to);
 #define DIR_BYTES 512
 
 void dir_make(char dir[DIR_BYTES]);
-void dir_remove(const char *dir); // with the files in it
+void dir_remove(const char *dir); // with what is in it
 
 // One directory for a whole test program: made before a group or a test, and removed behind it.
 extern char test_dir[DIR_BYTES];

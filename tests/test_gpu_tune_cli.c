@@ -37,12 +37,16 @@ static void test_tune(void **state)
     assert_true(cJSON_GetArraySize(results) >= 2); // project and contract have variants everywhere
     assert_non_null(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(first, "kernel")));
     assert_true(cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(first, "best"), "seconds")->valuedouble > 0);
+    const cJSON *best = json_member(first, "best");
+    assert_true(json_member(best, "loads")->valuedouble > 0);
+    const cJSON *step = cJSON_GetObjectItemCaseSensitive(json, "step"); // only where a product has a better one
+    assert_true(!step || json_member(step, "best_seconds")->valuedouble > 0);
     cJSON_Delete(json);
     output_free(&o);
 
     struct Bytes file = file_read(test_dir, "tuning.txt");
     bytes_add(&file, "", 1);
-    assert_int_equal(strncmp((char *)file.data, "vkgpt-tuning 1 ", 15), 0);
+    assert_int_equal(strncmp((char *)file.data, "vkgpt-tuning 2 ", 15), 0);
     assert_non_null(strstr((char *)file.data, "\ncontract "));
     bytes_free(&file);
 
@@ -70,6 +74,46 @@ static void test_bad_file(void **state)
     output_free(&o);
 }
 
+// How often a word stands in a text.
+static int count_words(const char *text, const char *word)
+{
+    int count = 0;
+    for (const char *at = text; (at = strstr(at, word)); at++) count++;
+    return count;
+}
+
+#define WRITE() RUN("generate", "-m", model_dir, "--ids", "1,2,3,4", "-n", "5", "-s", "7")
+
+// The quick tuning is said once, in one line, and the text is the same.
+static void test_quick(void **state)
+{
+    (void)state;
+    char path[2 * DIR_BYTES], *cache = getenv("XDG_CACHE_HOME") ? strdup(getenv("XDG_CACHE_HOME")) : NULL;
+    in_dir(path, "quick");
+    setenv("XDG_CACHE_HOME", path, 1);
+    setenv("VKGPT_QUICK_TUNING", "force", 1);
+    setenv("VKGPT_TUNING", "off", 1);
+    struct Output off = WRITE();
+    unsetenv("VKGPT_TUNING");
+    struct Output first = WRITE(), second = WRITE();
+    assert_status(&off, 0);
+    assert_status(&first, 0);
+    assert_status(&second, 0);
+    assert_null(strstr(off.err, "tuned"));
+    assert_int_equal(count_words(first.err, "tuned"), 1);
+    assert_non_null(strstr(first.err, "vkgpt: "));
+    assert_null(strstr(second.err, "tuned"));
+    assert_true(off.out_bytes > 0);
+    assert_string_equal(off.out, first.out);
+    assert_string_equal(off.out, second.out);
+    output_free(&off);
+    output_free(&first);
+    output_free(&second);
+    unsetenv("VKGPT_QUICK_TUNING");
+    if (cache) setenv("XDG_CACHE_HOME", cache, 1);
+    free(cache);
+}
+
 static void test_bad_usage(void **state)
 {
     (void)state;
@@ -94,6 +138,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tune), cmocka_unit_test(test_bad_file), cmocka_unit_test(test_bad_usage)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tune), cmocka_unit_test(test_bad_file),
+                                       cmocka_unit_test(test_quick), cmocka_unit_test(test_bad_usage)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -114,6 +114,8 @@ static int open_formats(struct Quality *q, const struct Options *options, vkgpt_
         if (!code && vkgpt_model_describe(c->model)->note[0])
             fprintf(stderr, "vkgpt: %s: %s\n", FORMAT[f].name, vkgpt_model_describe(c->model)->note);
         if (!code) code = vkgpt_session_open(c->model, &session, &c->session, err);
+        if (!code && vkgpt_session_note(c->session)[0])
+            fprintf(stderr, "vkgpt: %s: %s\n", FORMAT[f].name, vkgpt_session_note(c->session));
     }
     return code;
 }

@@ -57,7 +57,9 @@ static int open_model(struct Run *run, const struct Options *options, bool hidde
 static int open_session(struct Run *run, const struct Options *options, vkgpt_error *err)
 {
     const vkgpt_session_options session = session_options(options);
-    return vkgpt_session_open(run->model, &session, &run->session, err);
+    int code = vkgpt_session_open(run->model, &session, &run->session, err);
+    if (!code && vkgpt_session_note(run->session)[0]) fprintf(stderr, "vkgpt: %s\n", vkgpt_session_note(run->session));
+    return code;
 }
 
 static void describe(const struct Run *run)

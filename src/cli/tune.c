@@ -11,27 +11,33 @@ struct Tune {
     vkgpt_device *device;
     vkgpt_model *model;
     cJSON *results; // NULL: a table is printed as it comes
+    cJSON *step;    // NULL: no whole step was timed
 };
 
-// "8 x 128, staged": rows of the matrix per subgroup or lane, lanes of a workgroup
+// "8 x 128, 12, staged": rows of the matrix per subgroup or lane, lanes of a workgroup, loads in flight
 static void variant_text(char *text, size_t size, const vkgpt_variant *v)
 {
-    snprintf(text, size, "%u x %u%s", v->rows, v->size, v->staged ? ", staged" : "");
+    snprintf(text, size, "%u x %u, %u%s", v->rows, v->size, v->loads, v->staged ? ", staged" : "");
 }
 
 static void print_head(void)
 {
-    printf("%-9s %-7s %-15s %4s  %-16s %9s   %-16s %9s  %7s\n", "kernel", "weights", "matrix", "rows", "built in", "us", "best", "us", "quicker");
+    printf("%-9s %-7s %-15s %4s  %-20s %9s   %-20s %9s  %7s\n", "kernel", "weights", "matrix", "rows", "built in", "us",
+           "best", "us", "quicker");
 }
 
 static void print_result(const vkgpt_tuned *t)
 {
-    char matrix[32], usual[32], best[32];
+    char matrix[32], usual[32] = "", best[32] = "";
     snprintf(matrix, sizeof matrix, "%u x %u", t->outputs, t->width);
-    variant_text(usual, sizeof usual, &t->built_in);
-    variant_text(best, sizeof best, &t->best);
-    printf("%-9s %-7s %-15s %4u  %-16s %9.2f   %-16s %9.2f  %6.1f%%\n", t->kernel, t->weights, matrix, t->tokens, usual, t->built_in_seconds * 1e6,
-           best, t->best_seconds * 1e6, 100 * (t->built_in_seconds / t->best_seconds - 1));
+    if (t->settings) snprintf(best, sizeof best, "%.31s", t->settings);
+    else {
+        variant_text(usual, sizeof usual, &t->built_in);
+        variant_text(best, sizeof best, &t->best);
+    }
+    printf("%-9s %-7s %-15s %4u  %-20s %9.2f   %-20s %9.2f  %6.1f%%\n", t->kernel, t->weights,
+           t->settings ? "" : matrix, t->tokens, usual, t->built_in_seconds * 1e6, best, t->best_seconds * 1e6,
+           100 * (t->built_in_seconds / t->best_seconds - 1));
     fflush(stdout);
 }
 
@@ -40,6 +46,7 @@ static cJSON *variant_json(const vkgpt_variant *v, double seconds)
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "rows", v->rows);
     cJSON_AddNumberToObject(json, "size", v->size);
+    cJSON_AddNumberToObject(json, "loads", v->loads);
     cJSON_AddBoolToObject(json, "staged", v->staged);
     cJSON_AddNumberToObject(json, "seconds", seconds);
     return json;
@@ -59,11 +66,22 @@ static void add_result(cJSON *results, const vkgpt_tuned *t)
     cJSON_AddItemToArray(results, json);
 }
 
+static cJSON *step_json(const vkgpt_tuned *t)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "tried", t->tried);
+    cJSON_AddNumberToObject(json, "built_in_seconds", t->built_in_seconds);
+    cJSON_AddNumberToObject(json, "best_seconds", t->best_seconds);
+    cJSON_AddStringToObject(json, "settings", t->settings);
+    return json;
+}
+
 static void on_result(void *user, const vkgpt_tuned *tuned)
 {
     struct Tune *tune = user;
-    if (tune->results) add_result(tune->results, tuned);
-    else print_result(tuned);
+    if (!tune->results) print_result(tuned);
+    else if (tuned->settings) tune->step = step_json(tuned);
+    else add_result(tune->results, tuned);
 }
 
 static int tune_open(struct Tune *tune, const struct Options *options, vkgpt_error *err)
@@ -103,6 +121,7 @@ static cJSON *tune_json(const struct Tune *tune)
     cJSON_AddItemToObject(json, "device", device_json(vkgpt_device_describe(tune->device)));
     cJSON_AddStringToObject(json, "model", vkgpt_model_describe(tune->model)->name);
     cJSON_AddItemToObject(json, "results", tune->results);
+    if (tune->step) cJSON_AddItemToObject(json, "step", tune->step);
     return json;
 }
 
@@ -115,7 +134,7 @@ int tune_main(const struct Options *options)
     else if (!code) print_head();
     if (!code) code = vkgpt_tune(tune.model, on_result, &tune, &err);
     if (!code) code = tune_save(&tune, options, &err);
-    if (code) cJSON_Delete(tune.results);
+    if (code) cJSON_Delete(tune.results), cJSON_Delete(tune.step);
     else if (tune.results) status = json_print(tune_json(&tune));
     vkgpt_model_close(tune.model);
     vkgpt_device_close(tune.device);

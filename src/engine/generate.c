@@ -110,8 +110,7 @@ static int submit_steps(struct Run *run)
     uint32_t splits = min_u32((furthest(run) - 2 + (run->steps + steps) * s->step_rows) / s->decode.span + 1, s->splits);
     while (1u << split_size < splits) split_size++;
     struct Recording *rec;
-    int status = s->persistent.groups ? persistent_steps(s, step_size, run->turn, &rec, run->err)
-                                      : session_steps(s, step_size, split_size, run->turn, &rec, run->err);
+    int status = session_record(s, step_size, split_size, run->turn, &rec, run->err);
     if (!status) status = recording_submit(rec, run->err);
     if (status) return status;
     uint32_t at = (run->oldest + run->count++) % IN_FLIGHT;

@@ -26,7 +26,6 @@ static const uint32_t CACHE_SIZE = 32;
 static const uint32_t COOPMAT_SIZE = 128;
 static const uint32_t SAMPLE_SHARED = 8704; // bytes of shared memory that sample wants besides 8 per lane
 static const uint32_t LOADS_AHEAD = 8; // of attend and merge; a software driver waits for each anyway
-static const uint32_t PRODUCT_LOADS = 12; // of a lane of a product in decode: product_rows.glsl
 static const uint32_t MOST_HELD = 16;     // quads of a row in a lane's registers: norm_subgroup.glsl
 
 // Whether a product makes its own input, merged attention or a norm, in shared memory. On a software driver a wide norm
@@ -124,7 +123,6 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         .subgroup = making->device->info.subgroup_size,
         .tokens = tokens_for(making),
         .activation = activation,
-        .loads = PRODUCT_LOADS,
         .early = 1,
         .most_held = MOST_HELD,
     };
@@ -133,7 +131,7 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         if (!making->shape->formats[format]) continue;
         const struct Variant v = variant_for(making, kernel, format, width, outputs);
         bool matrices = by_matrices(making, format);
-        c.weights = format, c.size = matrices ? COOPMAT_SIZE : v.size, c.rows = v.rows;
+        c.weights = format, c.size = matrices ? COOPMAT_SIZE : v.size, c.rows = v.rows, c.loads = v.loads;
         c.matrix = matrices ? making->device->matrix : (struct MatrixShape){0};
         c.staged = product->staged[format] = may_stage && v.staged && can_stage(making->device, width, v.size, kernel != PROJECT);
         product->group_outputs[format] = lanes ? c.size * c.rows : making->mode == PREFILL ? PREFILL_TILE : c.size / 32 * c.rows;

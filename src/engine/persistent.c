@@ -9,7 +9,7 @@
 #define MOST_GROUPS 1024
 #define GPU_TURNS (1u << 18)      // of a wait: about a fifth of a second
 #define SOFTWARE_TURNS (1u << 30)
-#define TRIAL_GPU_TURNS (1u << 15)
+#define TRIAL_GPU_TURNS (1u << 12)
 #define TEAM 128                  // lanes that attend together: the workgroup of attend, for the same bits
 #define MOST_LANES 512            // of a workgroup
 

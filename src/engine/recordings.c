@@ -38,6 +38,12 @@ int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_si
     return recording_end(steps);
 }
 
+int session_record(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn, struct Recording **rec, vkgpt_error *err)
+{
+    if (s->persistent.groups) return persistent_steps(s, step_size, turn, rec, err);
+    return session_steps(s, step_size, split_size, turn, rec, err);
+}
+
 // What a recording of prefill leaves besides the cache.
 enum Leaves { LEAVES_NOTHING, LEAVES_LOGITS, LEAVES_SCORES, LEAVES_HIDDEN };
 

@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/quick.h"
+#include "engine/tuning.h"
+
 // ------------------------------------------------------------------------------------------- opening
 
 static void note_format(struct Shape *shape, const struct Matrix *matrix) { shape->formats[matrix->format] = true; }
@@ -59,6 +62,16 @@ static int make_slots(struct vkgpt_session *s, vkgpt_error *err)
     return VKGPT_OK;
 }
 
+// Whether decode is one kernel: as tuning found, or as VKGPT_PERSISTENT says, a number of workgroups, 0 for as many as
+// stay resident, or "off".
+static int choose_form(struct vkgpt_session *s, vkgpt_error *err)
+{
+    const char *asked = getenv("VKGPT_PERSISTENT");
+    const struct StepKey key = step_key(s->model);
+    if (asked && *asked) return strcmp(asked, "off") ? persistent_open(s, (uint32_t)strtoul(asked, NULL, 10), err) : VKGPT_OK;
+    return tuning_find_step(s->device, &key, STEP_FORM) == STEP_PERSISTENT ? persistent_open(s, 0, err) : VKGPT_OK;
+}
+
 static int session_make(struct vkgpt_session *s, vkgpt_error *err)
 {
     const struct vkgpt_model *m = s->model;
@@ -71,12 +84,11 @@ static int session_make(struct vkgpt_session *s, vkgpt_error *err)
     s->decode.head_groups = several ? (m->config.vocab + BEST_STRETCH - 1) / BEST_STRETCH : product_groups(&s->decode.head, m->head);
     status = make_slots(s, err);
     if (!status) status = session_make_buffers(s, err);
-    const char *asked = getenv("VKGPT_PERSISTENT");
-    if (!status && asked) status = persistent_open(s, (uint32_t)strtoul(asked, NULL, 10), err);
+    if (!status) status = choose_form(s, err);
     return status || s->device->software ? status : session_prefill_kernels(s, err); // beside whatever comes before a prompt
 }
 
-int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **opened, vkgpt_error *err)
+int session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **opened, vkgpt_error *err)
 {
     *opened = NULL;
     vkgpt_session_options o = options ? *options : (vkgpt_session_options){0};
@@ -100,6 +112,22 @@ int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options,
     *opened = s;
     return VKGPT_OK;
 }
+
+int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **opened,
+                       vkgpt_error *err)
+{
+    vkgpt_session_options o = options ? *options : (vkgpt_session_options){0};
+    char note[sizeof (*opened)->note] = "";
+    *opened = NULL;
+    int status = check_options(model, &o, err);
+    if (status) return status;
+    if (o.sequences <= 1 && !o.lookup) quick_tuning(model, o.kv, note, sizeof note);
+    status = session_open(model, &o, opened, err);
+    if (!status) memcpy((*opened)->note, note, sizeof note);
+    return status;
+}
+
+const char *vkgpt_session_note(const vkgpt_session *s) { return s->note; }
 
 void vkgpt_session_close(vkgpt_session *s)
 {

@@ -75,6 +75,7 @@ struct vkgpt_session {
     double step_seconds;      // of one decode step, 0: not measured
     double row_seconds;       // of one prefilled row
     vkgpt_counters counters;
+    char note[384];           // vkgpt_session_note
 };
 
 // forward.c: what the model computes.
@@ -145,6 +146,8 @@ uint32_t steps_cut(const struct vkgpt_session *s, uint32_t steps);
 
 // session.c
 
+// vkgpt_session_open without the quick tuning.
+int session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **opened, vkgpt_error *err);
 // Asked for when a session is opened; on a software driver with the first prompt, since a prompt of one token needs none
 // of them, and the same cores do everything.
 int session_prefill_kernels(struct vkgpt_session *s, vkgpt_error *err);
@@ -181,6 +184,8 @@ int session_prefill(struct vkgpt_session *s, bool whole, vkgpt_error *err);
 // recordings.c: each is made on first use and kept.
 void session_copy_inbox(struct vkgpt_session *s, struct Recording *rec); // state and tokens, from the inbox
 int session_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
+// 2^step_size decode steps in the session's form: as dispatches, over 2^split_size splits of the cache, or as one kernel.
+int session_record(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn, struct Recording **rec, vkgpt_error *err);
 int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn, struct Recording **rec, vkgpt_error *err);
 int session_block(struct vkgpt_session *s, uint32_t block_size, struct Recording **rec, vkgpt_error *err);
 int session_logits_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);

@@ -1,4 +1,5 @@
-// vkgpt_tune: every variant of every product of decode, timed over the model's own matrices.
+// vkgpt_tune: the variants of every product of decode, timed over the model's own matrices, then a whole step with what
+// was found.
 //
 // A variant is timed in a session of its own, since the sizes of some buffers depend on it. A recording goes over the
 // matrices of all layers, so that they come from where decode finds them, unless all of a kind fit into the device's
@@ -6,7 +7,7 @@
 #include "base/os.h"
 #include "engine/session.h"
 #include "engine/small.h"
-#include "engine/tuning.h"
+#include "engine/step_search.h"
 
 #define BATCH_ROWS 8
 #define CONTEXT 512           // positions; the tokens stand in the middle
@@ -16,6 +17,8 @@
 #define MAX_PASSES 64
 #define MARGIN 1.02           // within it the earlier variant is kept, the built-in one first
 #define ONE 0x3f800000u       // 1.0f
+#define STEP_ROUNDS 11        // of whole steps
+#define STEP_BUDGET 20.0      // seconds for them
 
 struct Tuner {
     vkgpt_model *model;
@@ -24,19 +27,6 @@ struct Tuner {
     bool stages;               // its input can be made inside
     vkgpt_error *err;
 };
-
-static const struct Matrix *matrix_of(const vkgpt_model *m, enum ProductKernel product, uint32_t l)
-{
-    switch (product) {
-    case QKV: return &m->layers[l].c_attn;
-    case PROJECT: return &m->layers[l].c_proj;
-    case EXPAND: return &m->layers[l].c_fc;
-    case CONTRACT: return &m->layers[l].c_out;
-    default: return m->head;
-    }
-}
-
-static uint32_t layers_of(const vkgpt_model *m, enum ProductKernel product) { return product == HEAD ? 1 : m->config.layers; }
 
 static int run(struct Recording *rec, double *seconds, vkgpt_error *err)
 {
@@ -97,8 +87,8 @@ static int time_variant(struct Tuner *t, struct Variant variant, double *best)
         .sequences = t->key.tokens == 1 ? 1 : BATCH_ROWS,
     };
     vkgpt_session *s = NULL;
-    int status = tuning_set(t->model->device, &t->key, variant, t->err);
-    if (!status) status = vkgpt_session_open(t->model, &options, &s, t->err);
+    int status = tuning_set(t->model->device, &t->key, variant, FOUND_THOROUGH, t->err);
+    if (!status) status = session_open(t->model, &options, &s, t->err);
     if (status) return status;
     status = pipelines_ready(t->model->device, t->err); // nothing else runs while it measures
     const struct Product *const products[] = {
@@ -119,26 +109,64 @@ static int choose_passes(struct Tuner *t, struct Variant built_in)
     return status;
 }
 
-static vkgpt_variant told(const struct Tuner *t, struct Variant v) { return (vkgpt_variant){v.rows, v.size, v.staged && t->stages}; }
+static vkgpt_variant told(const struct Tuner *t, struct Variant v)
+{
+    return (vkgpt_variant){v.rows, v.size, v.loads, v.staged && t->stages};
+}
 
-// Where the input cannot be made inside, the variants that would do so do not, and the others are the same again.
+// The variants of a product and their times, 0 where there is none.
+struct Times {
+    uint32_t count;
+    struct Variant variants[MAX_VARIANTS];
+    double seconds[MAX_VARIANTS];
+};
+
+// The first one that comes close to the least time.
+static uint32_t best_of(const struct Times *times)
+{
+    double least = 0.0;
+    uint32_t best = 0;
+    for (uint32_t i = 0; i < times->count; i++)
+        if (times->seconds[i] > 0.0 && (least <= 0.0 || times->seconds[i] < least)) least = times->seconds[i];
+    while (best + 1 < times->count && !(times->seconds[best] > 0.0 && times->seconds[best] <= least * MARGIN)) best++;
+    return best;
+}
+
+// The variants that differ from one in their loads alone, or those that do not differ from it in their loads. Where the
+// input cannot be made inside, the variants that would do so do not, and the others are the same again.
+static int time_some(struct Tuner *t, struct Times *times, struct Variant like, bool by_loads)
+{
+    int status = VKGPT_OK;
+    for (uint32_t round = 0; !status && round < ROUNDS; round++)
+        for (uint32_t i = 0; !status && i < times->count; i++) {
+            struct Variant v = times->variants[i], w = v;
+            w.loads = like.loads;
+            bool asked = by_loads ? variant_same(w, like) : v.loads == like.loads;
+            if (asked && (t->stages || v.staged == times->variants[0].staged))
+                status = time_variant(t, v, &times->seconds[i]);
+        }
+    return status;
+}
+
+static bool has_loads(const struct Times *times)
+{
+    for (uint32_t i = 1; i < times->count; i++)
+        if (times->variants[i].loads != times->variants[0].loads) return true;
+    return false;
+}
+
+// First all but the loads, then the loads of the best.
 static int tune_key(struct Tuner *t, vkgpt_tuned *tuned)
 {
-    struct Variant variants[MAX_VARIANTS];
-    double seconds[MAX_VARIANTS] = {0.0};
+    struct Times times = {0};
     vkgpt_device *device = t->model->device;
-    uint32_t best = 0, tried = 0, count = variants_of(device, &t->key, variants);
-    int status = choose_passes(t, variants[0]);
-    for (uint32_t round = 0; !status && round < ROUNDS; round++)
-        for (uint32_t i = 0; !status && i < count; i++)
-            if (t->stages || variants[i].staged == variants[0].staged) status = time_variant(t, variants[i], &seconds[i]);
-    double least = 0.0;
-    for (uint32_t i = 0; i < count; i++) {
-        tried += seconds[i] > 0.0;
-        if (seconds[i] > 0.0 && (least <= 0.0 || seconds[i] < least)) least = seconds[i];
-    }
-    while (best + 1 < count && !(seconds[best] > 0.0 && seconds[best] <= least * MARGIN)) best++;
-    int set = tuning_set(device, &t->key, variants[status ? 0 : best], t->err);
+    times.count = variants_of(device, &t->key, times.variants);
+    int status = choose_passes(t, times.variants[0]);
+    if (!status) status = time_some(t, &times, times.variants[0], false);
+    if (!status && has_loads(&times)) status = time_some(t, &times, times.variants[best_of(&times)], true);
+    uint32_t best = best_of(&times), tried = 0;
+    for (uint32_t i = 0; i < times.count; i++) tried += times.seconds[i] > 0.0;
+    int set = tuning_set(device, &t->key, times.variants[status ? 0 : best], FOUND_THOROUGH, status ? NULL : t->err);
     *tuned = (vkgpt_tuned){
         .kernel = product_kernel_name(t->key.product),
         .weights = small_name(t->key.format),
@@ -146,15 +174,16 @@ static int tune_key(struct Tuner *t, vkgpt_tuned *tuned)
         .width = t->key.width,
         .tokens = t->key.tokens,
         .tried = tried,
-        .built_in = told(t, variants[0]),
-        .best = told(t, variants[best]),
-        .built_in_seconds = seconds[0],
-        .best_seconds = seconds[best],
+        .built_in = told(t, times.variants[0]),
+        .best = told(t, times.variants[best]),
+        .built_in_seconds = times.seconds[0],
+        .best_seconds = times.seconds[best],
     };
     return status ? status : set;
 }
 
-// Layers may keep a matrix in different formats: each is tuned for itself. Where there is one variant, there is no choice.
+// Layers may keep a matrix in different formats: each is tuned for itself. Where there is one variant, there is no
+// choice.
 static int tune_product(vkgpt_model *m, enum ProductKernel product, uint32_t rows, void (*on_result)(void *, const vkgpt_tuned *),
                         void *user, vkgpt_error *err)
 {
@@ -178,11 +207,38 @@ static int tune_product(vkgpt_model *m, enum ProductKernel product, uint32_t row
     return status;
 }
 
+// Whole steps decide between what was found and the built-in choices, and about the switches of the step. On a device
+// too slow for them what was found stays.
+static int tune_step(vkgpt_model *m, void (*on_result)(void *, const vkgpt_tuned *), void *user, vkgpt_error *err)
+{
+    struct Settings measured;
+    struct StepSearch search = {
+        .model = m, .by = FOUND_THOROUGH, .measured = &measured, .rounds = STEP_ROUNDS, .budget = STEP_BUDGET};
+    settings_kept(m, &measured);
+    settings_built_in(m, &search.best);
+    for (uint32_t i = 0; i < measured.count; i++) measured.fixed[i] = false;
+    int status = step_search(&search, err);
+    if (!status && !search.tried) status = settings_install(m, &measured, FOUND_THOROUGH, err);
+    const vkgpt_tuned tuned = {
+        .kernel = "step",
+        .weights = m->info.weights,
+        .outputs = m->vocab,
+        .width = m->dim,
+        .tokens = 1,
+        .tried = search.tried + 1,
+        .settings = search.taken,
+        .built_in_seconds = search.before,
+        .best_seconds = search.after,
+    };
+    if (!status && search.tried) on_result(user, &tuned);
+    return status;
+}
+
 int vkgpt_tune(vkgpt_model *m, void (*on_result)(void *user, const vkgpt_tuned *tuned), void *user, vkgpt_error *err)
 {
     int status = m->hidden_only ? fail(err, VKGPT_BAD_ARGUMENT, "%s was opened for its hidden states only", m->name) : VKGPT_OK;
     for (uint32_t rows = 1; !status && rows <= BATCH_ROWS; rows += BATCH_ROWS - 1)
         for (uint32_t product = 0; !status && product < PRODUCT_KERNELS; product++)
             status = tune_product(m, product, rows, on_result, user, err);
-    return status;
+    return status ? status : tune_step(m, on_result, user, err);
 }

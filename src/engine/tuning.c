@@ -10,24 +10,40 @@
 #include "engine/small.h"
 
 #define MAGIC "vkgpt-tuning "
-#define VERSION "1 "
+#define FORMAT_VERSION "2 "
 #define MAX_CHOICES 512
+#define MAX_STEP_CHOICES 128
 #define MAX_FILE_BYTES ((size_t)64 << 10)
+#define FIRST_LINE_BYTES 512
 #define LINE_BYTES 96
 #define MAX_SIDE (1u << 28) // of a matrix
+#define SWITCH_VALUES 3
 
 struct Choice {
     struct ProductKey key;
     struct Variant variant;
+    enum FoundBy by;
+};
+
+struct StepChoice {
+    struct StepKey key;
+    enum StepSwitch which;
+    uint32_t value;
+    enum FoundBy by;
 };
 
 // One block of memory: the device, which knows it as an opaque pointer, frees it.
 struct Tuning {
     char note[256];
     bool said;
-    uint32_t count;
+    uint32_t count, step_count;
     struct Choice choices[MAX_CHOICES];
+    struct StepChoice steps[MAX_STEP_CHOICES];
 };
+
+// The words of a file; no two switches share one.
+static const char *const SWITCH_WORDS[STEP_SWITCHES][SWITCH_VALUES] = {[STEP_FORM] = {"", "dispatches", "persistent"}};
+static const char *const FOUND_WORDS[] = {[FOUND_QUICK] = "quick", [FOUND_THOROUGH] = "thorough"};
 
 // ------------------------------------------------------------------------------------------- the table
 
@@ -44,21 +60,74 @@ static struct Choice *find(struct Tuning *tuning, const struct ProductKey *key)
     return NULL;
 }
 
+static bool step_same(const struct StepKey *a, const struct StepKey *b)
+{
+    return a->lanes == b->lanes && a->format == b->format && a->layers == b->layers && a->width == b->width &&
+           a->inner == b->inner && a->vocab == b->vocab;
+}
+
+static struct StepChoice *find_step(struct Tuning *tuning, const struct StepKey *key, enum StepSwitch which)
+{
+    for (uint32_t i = 0; i < tuning->step_count; i++)
+        if (tuning->steps[i].which == which && step_same(&tuning->steps[i].key, key)) return &tuning->steps[i];
+    return NULL;
+}
+
+// False: there is no room.
+static bool put(struct Tuning *tuning, const struct Choice *choice)
+{
+    struct Choice *old = find(tuning, &choice->key);
+    if (!old && tuning->count == MAX_CHOICES) return false;
+    if (!old) tuning->choices[tuning->count++] = *choice;
+    else if (choice->by >= old->by) *old = *choice;
+    return true;
+}
+
+static bool put_step(struct Tuning *tuning, const struct StepChoice *choice)
+{
+    struct StepChoice *old = find_step(tuning, &choice->key, choice->which);
+    if (!old && tuning->step_count == MAX_STEP_CHOICES) return false;
+    if (!old) tuning->steps[tuning->step_count++] = *choice;
+    else if (choice->by >= old->by) *old = *choice;
+    return true;
+}
+
 const struct Variant *tuning_find(const vkgpt_device *device, const struct ProductKey *key)
 {
     const struct Choice *choice = find(device->tuning, key);
     return choice ? &choice->variant : NULL;
 }
 
-int tuning_set(vkgpt_device *device, const struct ProductKey *key, struct Variant variant, vkgpt_error *err)
+bool tuning_is_thorough(const vkgpt_device *device, const struct ProductKey *key)
 {
-    struct Tuning *tuning = device->tuning;
-    struct Choice *choice = find(tuning, key);
-    if (!choice && tuning->count == MAX_CHOICES)
-        return fail(err, VKGPT_BAD_ARGUMENT, "%s: %u choices of kernels are kept at most", device->info.name, MAX_CHOICES);
-    if (!choice) choice = &tuning->choices[tuning->count++];
-    *choice = (struct Choice){*key, variant};
-    return VKGPT_OK;
+    const struct Choice *choice = find(device->tuning, key);
+    return choice && choice->by == FOUND_THOROUGH;
+}
+
+int tuning_set(vkgpt_device *device, const struct ProductKey *key, struct Variant variant, enum FoundBy by,
+               vkgpt_error *err)
+{
+    if (put(device->tuning, &(struct Choice){*key, variant, by})) return VKGPT_OK;
+    return fail(err, VKGPT_BAD_ARGUMENT, "%s: %u choices of kernels are kept at most", device->info.name, MAX_CHOICES);
+}
+
+struct StepKey step_key(const vkgpt_model *m)
+{
+    return (struct StepKey){m->device->lanes, m->layers[0].c_attn.format, m->config.layers, m->dim, m->inner, m->vocab};
+}
+
+uint32_t tuning_find_step(const vkgpt_device *device, const struct StepKey *key, enum StepSwitch which)
+{
+    const struct StepChoice *choice = find_step(device->tuning, key, which);
+    return choice ? choice->value : 0;
+}
+
+int tuning_set_step(vkgpt_device *device, const struct StepKey *key, enum StepSwitch which, uint32_t value,
+                    enum FoundBy by, vkgpt_error *err)
+{
+    if (!value || put_step(device->tuning, &(struct StepChoice){*key, which, value, by})) return VKGPT_OK;
+    return fail(err, VKGPT_BAD_ARGUMENT, "%s: %u choices of steps are kept at most", device->info.name,
+                MAX_STEP_CHOICES);
 }
 
 // -------------------------------------------------------------------------------------------- reading
@@ -74,7 +143,8 @@ static void first_line(const vkgpt_device *device, char *line, size_t size)
     vkGetPhysicalDeviceProperties(device->physical, &properties);
     char uuid[2 * VK_UUID_SIZE + 1];
     uuid_text(&properties, uuid);
-    snprintf(line, size, MAGIC VERSION "%04x %04x %08x %s %s", properties.vendorID, properties.deviceID, properties.driverVersion, uuid, device->info.name);
+    snprintf(line, size, MAGIC FORMAT_VERSION VKGPT_VERSION " %04x %04x %08x %s %s", properties.vendorID,
+             properties.deviceID, properties.driverVersion, uuid, device->info.name);
 }
 
 // Splits off a word of a line; NULL at its end.
@@ -96,75 +166,128 @@ static bool read_number(char **line, uint32_t most, uint32_t *number)
     return !*end && *number <= most;
 }
 
-static bool read_names(char **line, struct ProductKey *key)
+// "gpu" or "lanes", then a format's name
+static bool read_kernels(char **line, bool *lanes, uint32_t *format)
 {
-    const char *product = next_word(line), *kernels = next_word(line), *format = next_word(line);
-    if (!product || !kernels || !format) return false;
-    uint32_t p = 0, f = 0;
-    while (p < PRODUCT_KERNELS && strcmp(product, product_kernel_name(p))) p++;
-    while (f < FORMATS && strcmp(format, small_name(f))) f++;
-    key->product = p, key->format = f;
-    key->lanes = !strcmp(kernels, "lanes");
-    return p < PRODUCT_KERNELS && f < FORMATS && (key->lanes || !strcmp(kernels, "gpu"));
+    const char *kernels = next_word(line), *name = next_word(line);
+    if (!kernels || !name) return false;
+    for (*format = 0; *format < FORMATS && strcmp(name, small_name(*format));) ++*format;
+    *lanes = !strcmp(kernels, "lanes");
+    return *format < FORMATS && (*lanes || !strcmp(kernels, "gpu"));
+}
+
+// The last word of a line.
+static bool read_found(char **line, enum FoundBy *by)
+{
+    const char *word = next_word(line);
+    if (!word || next_word(line)) return false;
+    *by = strcmp(word, FOUND_WORDS[FOUND_THOROUGH]) ? FOUND_QUICK : FOUND_THOROUGH;
+    return !strcmp(word, FOUND_WORDS[*by]);
+}
+
+static bool read_variant(char **line, struct Variant *v)
+{
+    uint32_t staged;
+    bool good = read_number(line, 8, &v->rows) && read_number(line, 1024, &v->size) &&
+                read_number(line, 64, &v->loads) && read_number(line, 1, &staged);
+    v->staged = good && staged;
+    return good;
 }
 
 // A choice whose variant is one that the key may have.
 static bool read_choice(const vkgpt_device *device, char *line, struct Choice *choice)
 {
     struct ProductKey *key = &choice->key;
-    struct Variant variants[MAX_VARIANTS];
-    uint32_t staged;
-    bool good = read_names(&line, key) && read_number(&line, MAX_SIDE, &key->width) && read_number(&line, MAX_SIDE, &key->outputs) &&
-                read_number(&line, STEP_TILE, &key->tokens) && read_number(&line, 8, &choice->variant.rows) &&
-                read_number(&line, 1024, &choice->variant.size) && read_number(&line, 1, &staged) && !next_word(&line);
+    const char *product = next_word(&line);
+    uint32_t p = 0;
+    while (product && p < PRODUCT_KERNELS && strcmp(product, product_kernel_name(p))) p++;
+    if (!product || p == PRODUCT_KERNELS) return false;
+    key->product = p;
+    bool good = read_kernels(&line, &key->lanes, &key->format) && read_number(&line, MAX_SIDE, &key->width) &&
+                read_number(&line, MAX_SIDE, &key->outputs) && read_number(&line, STEP_TILE, &key->tokens) &&
+                read_variant(&line, &choice->variant) && read_found(&line, &choice->by);
     if (!good || !key->width || !key->outputs || !key->tokens || (key->tokens & (key->tokens - 1))) return false;
-    choice->variant.staged = staged;
-    for (uint32_t i = 0, count = variants_of(device, key, variants); i < count; i++)
-        if (variant_same(variants[i], choice->variant)) return true;
+    return variant_exists(device, key, choice->variant);
+}
+
+static bool read_switch(const char *word, enum StepSwitch *which, uint32_t *value)
+{
+    for (uint32_t w = 0; w < STEP_SWITCHES; w++)
+        for (uint32_t v = 1; v < SWITCH_VALUES; v++)
+            if (SWITCH_WORDS[w][v] && !strcmp(word, SWITCH_WORDS[w][v])) {
+                *which = w, *value = v;
+                return true;
+            }
     return false;
+}
+
+// The words behind "step".
+static bool read_step(char *line, struct StepChoice *choice)
+{
+    struct StepKey *key = &choice->key;
+    const char *word = next_word(&line);
+    return word && read_switch(word, &choice->which, &choice->value) &&
+           read_kernels(&line, &key->lanes, &key->format) &&
+           read_number(&line, MAX_SIDE, &key->layers) && read_number(&line, MAX_SIDE, &key->width) &&
+           read_number(&line, MAX_SIDE, &key->inner) && read_number(&line, MAX_SIDE, &key->vocab) &&
+           read_found(&line, &choice->by);
+}
+
+// False: the line is no choice, or there is no room for it.
+static bool read_line(const vkgpt_device *device, struct Tuning *tuning, const char *line)
+{
+    char copy[LINE_BYTES];
+    struct Choice choice;
+    struct StepChoice step;
+    if ((size_t)snprintf(copy, sizeof copy, "%s", line) >= sizeof copy) return false;
+    if (!strncmp(copy, "step ", 5)) return read_step(copy + 5, &step) && put_step(tuning, &step);
+    return read_choice(device, copy, &choice) && put(tuning, &choice);
 }
 
 // Fails with why the file is none of this device.
 static int check_first_line(const vkgpt_device *device, const char *path, const char *line, vkgpt_error *err)
 {
-    char wanted[512];
+    const char *rest = line + strlen(MAGIC FORMAT_VERSION), *here = VKGPT_VERSION " ";
+    char wanted[FIRST_LINE_BYTES];
     first_line(device, wanted, sizeof wanted);
     if (!strcmp(line, wanted)) return VKGPT_OK;
-    if (strncmp(line, MAGIC, strlen(MAGIC))) return fail(err, VKGPT_BAD_FILE, "%s: it does not begin with '" MAGIC "'", path);
-    if (strncmp(line, MAGIC VERSION, strlen(MAGIC VERSION)))
-        return fail(err, VKGPT_BAD_FILE, "%s: its version is %.20s, this program has " VERSION, path, line + strlen(MAGIC));
+    if (strncmp(line, MAGIC, strlen(MAGIC)))
+        return fail(err, VKGPT_BAD_FILE, "%s: it does not begin with '" MAGIC "'", path);
+    if (strncmp(line, MAGIC FORMAT_VERSION, strlen(MAGIC FORMAT_VERSION)))
+        return fail(err, VKGPT_BAD_FILE, "%s: its version is %.20s, this program has " FORMAT_VERSION, path,
+                    line + strlen(MAGIC));
+    if (strncmp(rest, here, strlen(here)))
+        return fail(err, VKGPT_BAD_FILE, "%s: it is of vkgpt %.*s, this is vkgpt " VKGPT_VERSION, path,
+                    (int)strcspn(rest, " "), rest);
     return fail(err, VKGPT_BAD_FILE, "%s: it is of another device or driver than %s", path, device->info.name);
 }
 
-static int parse(vkgpt_device *device, const char *path, char *text, vkgpt_error *err)
+static int parse(const vkgpt_device *device, struct Tuning *tuning, const char *path, char *text, vkgpt_error *err)
 {
     uint32_t number = 1;
     for (char *line = text, *next; *line; line = next, number++) {
-        char copy[LINE_BYTES];
-        struct Choice choice;
         size_t length = strcspn(line, "\n");
         next = line + length + (line[length] == '\n');
         line[length] = 0;
         int status = number == 1 ? check_first_line(device, path, line, err) : VKGPT_OK;
         if (status) return status;
-        if (number == 1 || !length || *line == '#') continue;
-        snprintf(copy, sizeof copy, "%s", line);
-        if (length >= sizeof copy || !read_choice(device, copy, &choice))
+        if (number > 1 && length && *line != '#' && !read_line(device, tuning, line))
             return fail(err, VKGPT_BAD_FILE, "%s: line %u is no choice: '%.60s'", path, number, line);
-        status = tuning_set(device, &choice.key, choice.variant, err);
-        if (status) return status;
     }
     return number > 1 ? VKGPT_OK : fail(err, VKGPT_BAD_FILE, "%s: it is empty", path);
 }
 
-static int read_file(vkgpt_device *device, const char *path, vkgpt_error *err)
+// Empties the tuning where the file is no good.
+static int read_file(const vkgpt_device *device, struct Tuning *tuning, const char *path, vkgpt_error *err)
 {
     char *text = NULL;
     size_t bytes = 0;
     int status = os_read(path, MAX_FILE_BYTES, &text, &bytes, err);
-    if (!status && strlen(text) != bytes) status = fail(err, VKGPT_BAD_FILE, "%s: byte %zu is a NUL", path, strlen(text));
-    if (!status) status = parse(device, path, text, err);
+    if (!status && strlen(text) != bytes)
+        status = fail(err, VKGPT_BAD_FILE, "%s: byte %zu is a NUL", path, strlen(text));
+    if (!status) status = parse(device, tuning, path, text, err);
     free(text);
+    if (status) tuning->count = tuning->step_count = 0;
     return status;
 }
 
@@ -176,6 +299,8 @@ static const char *asked_file(void)
     return value && *value ? value : NULL;
 }
 
+bool tuning_is_asked(void) { return asked_file() != NULL; }
+
 bool vkgpt_tuning_path(const vkgpt_device *device, char *path, size_t size)
 {
     const char *asked = asked_file();
@@ -185,7 +310,7 @@ bool vkgpt_tuning_path(const vkgpt_device *device, char *path, size_t size)
     char dir[3072], uuid[2 * VK_UUID_SIZE + 1];
     if (!os_cache_dir(dir, sizeof dir)) return false;
     uuid_text(&properties, uuid);
-    return snprintf(path, size, "%s/tuning-%08x-%s.txt", dir, properties.deviceID, uuid) < (int)size;
+    return snprintf(path, size, "%s/tuning-%08x-%s-" VKGPT_VERSION ".txt", dir, properties.deviceID, uuid) < (int)size;
 }
 
 int tuning_open(vkgpt_device *device, vkgpt_error *err)
@@ -198,10 +323,8 @@ int tuning_open(vkgpt_device *device, vkgpt_error *err)
     const char *asked = asked_file();
     if (asked && !strcmp(asked, "off")) return VKGPT_OK;
     if (!vkgpt_tuning_path(device, path, sizeof path) || (!asked && !os_exists(path))) return VKGPT_OK;
-    if (read_file(device, path, &why)) {
-        tuning->count = 0;
+    if (read_file(device, tuning, path, &why))
         snprintf(tuning->note, sizeof tuning->note, "the tuning file is ignored: %.220s", why.text);
-    }
     return VKGPT_OK;
 }
 
@@ -215,9 +338,56 @@ const char *tuning_note(vkgpt_device *device)
 
 static size_t choice_line(const struct Choice *c, char *line, size_t size)
 {
-    return (size_t)snprintf(line, size, "%s %s %s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %d\n",
-                            product_kernel_name(c->key.product), c->key.lanes ? "lanes" : "gpu", small_name(c->key.format), c->key.width,
-                            c->key.outputs, c->key.tokens, c->variant.rows, c->variant.size, c->variant.staged);
+    const struct ProductKey *key = &c->key;
+    const struct Variant *v = &c->variant;
+    return (size_t)snprintf(line, size,
+                            "%s %s %s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %d %s\n",
+                            product_kernel_name(key->product), key->lanes ? "lanes" : "gpu", small_name(key->format),
+                            key->width, key->outputs, key->tokens, v->rows, v->size, v->loads, v->staged,
+                            FOUND_WORDS[c->by]);
+}
+
+static size_t step_line(const struct StepChoice *c, char *line, size_t size)
+{
+    const struct StepKey *key = &c->key;
+    return (size_t)snprintf(line, size, "step %s %s %s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %s\n",
+                            SWITCH_WORDS[c->which][c->value], key->lanes ? "lanes" : "gpu", small_name(key->format),
+                            key->layers, key->width, key->inner, key->vocab, FOUND_WORDS[c->by]);
+}
+
+static size_t file_text(const vkgpt_device *device, char *text, size_t size)
+{
+    const struct Tuning *tuning = device->tuning;
+    first_line(device, text, FIRST_LINE_BYTES);
+    size_t used = strlen(text);
+    used += (size_t)snprintf(text + used, size - used,
+                             "\n# product kernels weights width outputs tokens, rows size loads staged, by\n");
+    for (uint32_t i = 0; i < tuning->count && used + LINE_BYTES < size; i++)
+        used += choice_line(&tuning->choices[i], text + used, LINE_BYTES);
+    used += (size_t)snprintf(text + used, size - used,
+                             "# step what kernels weights layers width inner vocabulary, by\n");
+    for (uint32_t i = 0; i < tuning->step_count && used + LINE_BYTES < size; i++)
+        used += step_line(&tuning->steps[i], text + used, LINE_BYTES);
+    return used;
+}
+
+// Adds what another process has kept since: only what is new here, or was found more thoroughly.
+static int merge(vkgpt_device *device, const char *path, vkgpt_error *err)
+{
+    struct Tuning *kept = calloc(1, sizeof *kept);
+    if (!kept) return fail_memory(err, "the tuning", sizeof *kept);
+    if (os_exists(path)) read_file(device, kept, path, NULL); // one that is no good is replaced
+    for (uint32_t i = 0; i < kept->count; i++) {
+        const struct Choice *choice = &kept->choices[i], *ours = find(device->tuning, &choice->key);
+        if (!ours || ours->by < choice->by) put(device->tuning, choice);
+    }
+    for (uint32_t i = 0; i < kept->step_count; i++) {
+        const struct StepChoice *choice = &kept->steps[i];
+        const struct StepChoice *ours = find_step(device->tuning, &choice->key, choice->which);
+        if (!ours || ours->by < choice->by) put_step(device->tuning, choice);
+    }
+    free(kept);
+    return VKGPT_OK;
 }
 
 static int make_folder(char *path, vkgpt_error *err)
@@ -237,15 +407,13 @@ int vkgpt_tuning_save(vkgpt_device *device, const char *path, vkgpt_error *err)
     int status = tuning_open(device, err);
     if (!status && !path) {
         if (!vkgpt_tuning_path(device, usual, sizeof usual))
-            return fail(err, VKGPT_BAD_FILE, "there is no place for the tuning: neither XDG_CACHE_HOME nor HOME is set");
+            return fail(err, VKGPT_BAD_FILE,
+                        "there is no place for the tuning: neither XDG_CACHE_HOME nor HOME is set");
         status = make_folder(usual, err);
         path = usual;
+        if (!status) status = merge(device, path, err);
     }
     if (status) return status;
-    first_line(device, text, 512);
-    size_t used = strlen(text);
-    used += (size_t)snprintf(text + used, sizeof text - used, "\n# product kernels weights width outputs tokens, rows size staged\n");
-    for (uint32_t i = 0; i < device->tuning->count && used + LINE_BYTES < sizeof text; i++)
-        used += choice_line(&device->tuning->choices[i], text + used, LINE_BYTES);
-    return os_write(path, text, used, err);
+    size_t bytes = file_text(device, text, sizeof text);
+    return os_write(path, text, bytes, err);
 }

@@ -2,20 +2,22 @@
 
 // Rows of W: more of them read x less often, fewer fill the device sooner.
 struct BuiltIn {
-    uint32_t vendor;              // 0: any other
-    uint32_t few, some, many;     // rows, of matrices with up to 1024 outputs, up to 16384, and more
-    uint32_t batch_rows;          // of steps of several rows
-    uint32_t size, prefill_size;  // of a workgroup
+    uint32_t vendor;                          // 0: any other
+    uint32_t few, some, many;                 // rows, of matrices with up to 1024 outputs, up to 16384, and more
+    uint32_t batch_rows;                      // of steps of several rows
+    uint32_t size, project_size, prefill_size; // lanes of a workgroup; project_size: of steps of one row
 };
 
 static const struct BuiltIn GPUS[] = {
-    {VENDOR_AMD, 2, 4, 8, 2, 128, 256}, // AMD: unmeasured
-    {0x8086, 2, 4, 8, 2, 128, 256}, // Intel: unmeasured
-    {0x10de, 2, 4, 8, 2, 128, 256}, // NVIDIA: unmeasured
-    {0, 2, 4, 8, 2, 128, 256},      // a guess; software drivers without shuffles too
+    {VENDOR_AMD, 2, 4, 8, 2, 128, 128, 256},    // AMD: unmeasured
+    {0x8086, 2, 4, 8, 2, 128, 128, 256},        // Intel: unmeasured
+    {VENDOR_NVIDIA, 2, 2, 2, 2, 128, 256, 256}, // measured on an H200 with GPT-2 124M in f16
+    {0, 2, 4, 8, 2, 128, 128, 256},             // a guess; software drivers without shuffles too
 };
 
-static const struct BuiltIn SOFTWARE = {0, 4, 4, 4, 4, 32, 32}; // measured on lavapipe
+static const struct BuiltIn SOFTWARE = {0, 4, 4, 4, 4, 32, 32, 32}; // measured on lavapipe
+
+#define LOADS 12 // product_rows.glsl has the same
 
 static const struct BuiltIn *built_in(uint32_t vendor, bool lanes)
 {
@@ -32,7 +34,10 @@ const char *product_kernel_name(enum ProductKernel product)
     return names[product];
 }
 
-bool variant_same(struct Variant a, struct Variant b) { return a.rows == b.rows && a.size == b.size && a.staged == b.staged; }
+bool variant_same(struct Variant a, struct Variant b)
+{
+    return a.rows == b.rows && a.size == b.size && a.loads == b.loads && a.staged == b.staged;
+}
 
 uint32_t built_in_size(const vkgpt_device *device, uint32_t tokens)
 {
@@ -47,33 +52,57 @@ static uint32_t built_in_rows(const struct BuiltIn *b, const struct ProductKey *
     return key->outputs <= 1024 ? b->few : key->outputs <= 16384 ? b->some : b->many;
 }
 
+static uint32_t built_in_lanes(const struct BuiltIn *b, const struct ProductKey *key)
+{
+    if (key->tokens == PREFILL_TOKENS) return b->prefill_size;
+    return key->tokens == 1 && key->product == PROJECT ? b->project_size : b->size;
+}
+
 struct Variant variant_built_in(const vkgpt_device *device, const struct ProductKey *key)
 {
     const struct BuiltIn *b = built_in(device->info.vendor_id, key->lanes);
     return (struct Variant){
         .rows = built_in_rows(b, key),
-        .size = key->tokens == PREFILL_TOKENS ? b->prefill_size : b->size,
+        .size = built_in_lanes(b, key),
+        .loads = LOADS,
         .staged = key->tokens == 1 && key->product != CONTRACT,
     };
 }
 
-// What keeps the bits: a row of W is added up by one subgroup, whatever ROWS is, and what is merged or read as it lies has
-// no sum over the workgroup. A norm has, so that the size is free only where there is none; made before the product it
-// has the size that it has inside. The kernels of software drivers keep ROWS and their staging: lavapipe was seen to round
-// differently with 2 rows a lane than with 4.
+// What keeps the bits: a row of W is added up by one subgroup in the order of its units, whatever ROWS and LOADS are,
+// and what is merged or read as it lies has no sum over the workgroup. A norm has, so that the size is free only where
+// there is none; made before the product it has the size that it has inside. The kernels of software drivers keep ROWS
+// and their staging: lavapipe was seen to round differently with 2 rows a lane than with 4.
+static bool may_replace(struct Variant usual, const vkgpt_device *device, const struct ProductKey *key,
+                        struct Variant v)
+{
+    bool one = key->tokens == 1, free_size = one && (key->product == PROJECT || key->product == CONTRACT);
+    if (v.size > device->info.max_workgroup || v.size < device->info.subgroup_size) return false;
+    if (v.size != usual.size && (!free_size || (key->lanes ? v.size > 128 : v.size < 64))) return false;
+    if (key->lanes) return v.rows == usual.rows && v.loads == usual.loads && v.staged == usual.staged;
+    return v.staged <= usual.staged && (one || (v.rows <= 4 && v.loads == usual.loads));
+}
+
 uint32_t variants_of(const vkgpt_device *device, const struct ProductKey *key, struct Variant variants[MAX_VARIANTS])
 {
     const struct Variant usual = variant_built_in(device, key);
-    bool one = key->tokens == 1, free_size = one && (key->product == PROJECT || key->product == CONTRACT);
     uint32_t count = 0;
     variants[count++] = usual;
     if (key->tokens == PREFILL_TOKENS) return count; // its tiles are fixed
-    for (uint32_t staged = key->lanes && usual.staged; staged <= usual.staged; staged++)
-        for (uint32_t rows = key->lanes ? usual.rows : 2; rows <= (key->lanes ? usual.rows : one ? 8 : 4); rows *= 2)
-            for (uint32_t size = key->lanes ? 32 : 64; size <= (key->lanes ? 128 : 256); size *= 2) {
-                struct Variant v = {rows, size, staged};
-                bool runs = size <= device->info.max_workgroup && size >= device->info.subgroup_size;
-                if (runs && (free_size || size == usual.size) && !variant_same(v, usual)) variants[count++] = v;
-            }
+    for (uint32_t staged = 0; staged <= 1; staged++)
+        for (uint32_t rows = 2; rows <= 8; rows *= 2)
+            for (uint32_t size = 32; size <= 256; size *= 2)
+                for (uint32_t loads = LOADS / 2; loads <= 2 * LOADS; loads *= 2) {
+                    const struct Variant v = {rows, size, loads, staged};
+                    if (may_replace(usual, device, key, v) && !variant_same(v, usual)) variants[count++] = v;
+                }
     return count;
+}
+
+bool variant_exists(const vkgpt_device *device, const struct ProductKey *key, struct Variant variant)
+{
+    struct Variant variants[MAX_VARIANTS];
+    for (uint32_t i = 0, count = variants_of(device, key, variants); i < count; i++)
+        if (variant_same(variants[i], variant)) return true;
+    return false;
 }

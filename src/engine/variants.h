@@ -19,13 +19,14 @@ struct ProductKey {
 };
 
 struct Variant {
-    uint32_t rows; // of W, per subgroup (GPU) or lane (software)
-    uint32_t size; // of a workgroup
-    bool staged;   // the input is made inside, where it fits; else by a dispatch of its own
+    uint32_t rows;  // of W, per subgroup (GPU) or lane (software)
+    uint32_t size;  // lanes of a workgroup
+    uint32_t loads; // of 128 bits of W that a lane has in flight, about; GPU
+    bool staged;    // the input is made inside, where it fits; else by a dispatch of its own
 };
 
 #define PREFILL_TOKENS 32
-#define MAX_VARIANTS 24
+#define MAX_VARIANTS 64
 
 bool variant_same(struct Variant a, struct Variant b);
 struct Variant variant_built_in(const vkgpt_device *device, const struct ProductKey *key);
@@ -33,5 +34,6 @@ struct Variant variant_built_in(const vkgpt_device *device, const struct Product
 uint32_t built_in_size(const vkgpt_device *device, uint32_t tokens);
 // Every variant that may take the built-in one's place; that one comes first. Returns how many.
 uint32_t variants_of(const vkgpt_device *device, const struct ProductKey *key, struct Variant variants[MAX_VARIANTS]);
+bool variant_exists(const vkgpt_device *device, const struct ProductKey *key, struct Variant variant); // among them
 
 #endif

@@ -11,6 +11,7 @@
 
 #define DEVICE_MAX_PIPELINES 256
 #define VENDOR_AMD 0x1002
+#define VENDOR_NVIDIA 0x10de
 
 struct Pipeline;
 struct Tuning;

@@ -28,6 +28,7 @@ set(LAVAPIPE /usr/share/vulkan/icd.d/lvp_icd.${CMAKE_SYSTEM_PROCESSOR}.json)
 set(SWIFTSHADER /usr/lib/chromium/vk_swiftshader_icd.json)
 set(TEST_ENVIRONMENT
     XDG_CACHE_HOME=${CMAKE_BINARY_DIR}/cache # a test leaves nothing in the user's own
+    VKGPT_TUNING=off                         # nor takes choices from there, or a second to find them
     ASAN_OPTIONS=detect_stack_use_after_return=1
     LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0
     UBSAN_OPTIONS=print_stacktrace=1)

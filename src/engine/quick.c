@@ -1,0 +1,57 @@
+#include "engine/quick.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/step_search.h"
+
+#define ROUNDS 5
+#define RESERVE 0.05 // seconds for what stands behind the search: closing the sessions and writing the file
+
+// 0: it is not forced.
+static double forced_seconds(void)
+{
+    const char *value = getenv("VKGPT_QUICK_TUNING");
+    if (!value || !*value) return 0.0;
+    return strcmp(value, "force") ? strtod(value, NULL) : QUICK_SECONDS;
+}
+
+static bool wanted(const vkgpt_model *m)
+{
+    if (tuning_is_asked() || m->hidden_only) return false;
+    return (!m->device->software || forced_seconds() > 0.0) && settings_incomplete(m);
+}
+
+static void write_note(const struct StepSearch *search, char *note, size_t size)
+{
+    const vkgpt_model *m = search->model;
+    const char *device = m->device->info.name;
+    if (search->taken[0])
+        snprintf(note, size, "%s is tuned for %s, %s, in %.1f s: a step takes %.0f us, built in %.0f us (%s)", device,
+                 m->name, m->info.weights, search->seconds, search->after * 1e6, search->before * 1e6, search->taken);
+    else if (search->tried)
+        snprintf(note, size, "%s is tuned for %s, %s, in %.1f s: none of %u changes is quicker than the built-in choices",
+                 device, m->name, m->info.weights, search->seconds, search->tried);
+    else
+        snprintf(note, size, "%s is too slow to be tuned in %.1f s: vkgpt tune takes more time", device,
+                 search->budget + RESERVE);
+}
+
+void quick_tuning(vkgpt_model *m, vkgpt_format kv, char *note, size_t size)
+{
+    double budget = forced_seconds();
+    struct StepSearch search = {
+        .model = m, .kv = kv, .by = FOUND_QUICK, .rounds = ROUNDS,
+        .budget = (budget > 0.0 ? budget : QUICK_SECONDS) - RESERVE};
+    vkgpt_error err;
+    *note = 0;
+    if (tuning_open(m->device, NULL) || !wanted(m)) return;
+    settings_kept(m, &search.best);
+    int status = settings_install(m, &search.best, FOUND_QUICK, &err);
+    if (!status) status = vkgpt_tuning_save(m->device, NULL, &err);
+    if (!status) status = step_search(&search, &err);
+    if (!status) status = vkgpt_tuning_save(m->device, NULL, &err);
+    if (status) snprintf(note, size, "%s is not tuned: %.200s", m->device->info.name, err.text);
+    else write_note(&search, note, size);
+}

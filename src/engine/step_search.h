@@ -1,0 +1,31 @@
+// The quickest settings of a decode step, by trying: whole steps in the session's own recordings, alternating with
+// those of the best settings so far (A B A B), so that what slows the machine for a while slows both. The median
+// decides, and a change that wins by less than 2 % is not taken; nor is one whose tokens differ, which would be a
+// driver's fault.
+#ifndef VKGPT_ENGINE_STEP_SEARCH_H
+#define VKGPT_ENGINE_STEP_SEARCH_H
+
+#include "engine/settings.h"
+
+struct StepSearch {
+    vkgpt_model *model;
+    vkgpt_format kv;
+    enum FoundBy by;                // quick: every change; thorough: `measured`, and changes of the whole step
+    const struct Settings *measured; // each product's best, alone; or NULL
+    double budget;                  // seconds, from when the first settings have made a token
+    uint32_t rounds;                // of A and B, at most MAX_ROUNDS
+    double (*pretend)(const struct Settings *settings); // seconds of a step, for tests; or NULL
+    struct Settings best;           // where to begin; where it ends
+    // what came out
+    uint32_t tried;
+    double before, after;           // seconds of a step with the first settings and with the best; 0: none was timed
+    double seconds;                 // of all this, as the budget counts it
+    char taken[128];                // names of what was taken: "4 rows, 24 loads"
+};
+
+#define MAX_ROUNDS 15
+
+// Installs the best settings, also where it fails.
+int step_search(struct StepSearch *search, vkgpt_error *err);
+
+#endif

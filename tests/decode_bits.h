@@ -1,0 +1,19 @@
+// What decode leaves, bit for bit: its tokens, and the logits of the last step.
+#ifndef VKGPT_TESTS_DECODE_BITS_H
+#define VKGPT_TESTS_DECODE_BITS_H
+
+#include "vkgpt.h"
+
+#define DECODED_TOKENS 3
+#define DECODED_VOCAB 300 // of the model
+#define DECODED_SEQUENCES 3
+
+struct Decoded {
+    uint32_t tokens[DECODED_SEQUENCES][DECODED_TOKENS], counts[DECODED_SEQUENCES];
+    float logits[DECODED_SEQUENCES][DECODED_VOCAB];
+};
+
+// Prompts of so many tokens, another for each sequence, and what follows, sampled. Fails the test where something fails.
+void decode_bits(vkgpt_session *session, uint32_t prompt, struct Decoded *decoded);
+
+#endif
