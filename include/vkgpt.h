@@ -271,7 +271,8 @@ int vkgpt_hidden(vkgpt_session *session, const uint32_t *ids, size_t count, cons
 typedef struct vkgpt_counters {
     uint64_t submissions, tokens_decoded, tokens_prefilled;
     uint64_t steps;                  // decode steps of all sequences that tokens came from
-    uint64_t dispatches_per_token;   // of the decode recording used last
+    uint64_t gave_up;                // 1: decode as one kernel ended early, and the session went back to dispatches
+    uint64_t dispatches_per_token;   // of the decode recording used last; 1 where it is one kernel
     uint32_t tokens_per_submission;  // likewise
     uint64_t recordings;             // command buffers recorded, ever, on this device
     uint64_t descriptor_writes;      // vkUpdateDescriptorSets calls, ever, on this device

@@ -103,8 +103,16 @@ int run_open_hidden(struct Run *run, const struct Options *options, bool needs_t
     return open_all(run, options, needs_text, true, err);
 }
 
+// Once, however many submissions it was seen in.
+static void tell_gave_up(const struct Run *run)
+{
+    if (!run->session || !vkgpt_session_counters(run->session).gave_up) return;
+    fprintf(stderr, "vkgpt: decode as one kernel ended early on this device, and went on with dispatches (VKGPT_PERSISTENT=off avoids it)\n");
+}
+
 void run_close(struct Run *run)
 {
+    tell_gave_up(run);
     vkgpt_session_close(run->session);
     vkgpt_model_close(run->model);
     vkgpt_device_close(run->device);

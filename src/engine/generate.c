@@ -19,6 +19,7 @@ struct Run {
         struct Recording *rec;
         uint32_t steps, turn;
         double start; // by the host's clock
+        bool whole;   // as one kernel
     } flying[IN_FLIGHT];
     uint32_t oldest, count, turn, steps; // steps: that fly
     uint32_t done;                       // steps of all submissions that were waited for
@@ -119,10 +120,11 @@ static int submit_steps(struct Run *run)
     run->flying[at].rec = rec;
     run->flying[at].steps = steps;
     run->flying[at].start = os_seconds();
+    run->flying[at].whole = s->persistent.groups != 0;
     run->steps += steps;
     s->counters.submissions++;
     s->counters.tokens_per_submission = steps;
-    s->counters.dispatches_per_token = rec->dispatches / steps;
+    s->counters.dispatches_per_token = (rec->dispatches + steps - 1) / steps;
     return VKGPT_OK;
 }
 
@@ -190,14 +192,16 @@ static int finish_oldest(struct Run *run)
     run->done += steps;
     int status = recording_wait(rec, run->err);
     if (status) return status;
-    persistent_gave_up(s);
+    bool cut_short = run->flying[at].whole && persistent_gave_up(s);
     double seconds = recording_seconds(rec);
     s->counters.device_seconds += seconds;
     if (!any_runs(s)) return VKGPT_OK;
-    s->counters.steps += steps;
+    uint32_t before = furthest(run);
     for (uint32_t i = 0; !status && i < s->sequences; i++) status = read_slot(run, at, i);
-    if (seconds == 0.0) seconds = os_seconds() - start;           // a device without timestamps
-    if (!status && any_runs(s)) s->step_seconds = seconds / steps; // steps behind a stop cost nothing
+    s->counters.steps += cut_short ? furthest(run) - before : steps;
+    if (seconds == 0.0) seconds = os_seconds() - start; // a device without timestamps
+    // steps behind a stop cost nothing
+    if (!status && any_runs(s) && !cut_short) s->step_seconds = seconds / steps;
     return status;
 }
 

@@ -8,7 +8,7 @@
 
 #define MOST_GROUPS 1024
 #define GPU_TURNS (1u << 18)      // of a wait: about a fifth of a second
-#define SOFTWARE_TURNS (1u << 30)
+#define SOFTWARE_TURNS (1u << 26)
 #define TRIAL_GPU_TURNS (1u << 12)
 #define TEAM 128                  // lanes that attend together: the workgroup of attend, for the same bits
 #define MOST_LANES 512            // of a workgroup
@@ -240,10 +240,12 @@ int persistent_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t turn,
 bool persistent_gave_up(struct vkgpt_session *s)
 {
     struct Persistent *p = &s->persistent;
-    if (!p->groups || !*(const volatile uint32_t *)p->outcome.host) return false;
-    p->groups = 0;
-    p->gave_up = true;
-    return true;
+    if (p->groups && *(const volatile uint32_t *)p->outcome.host) {
+        p->groups = 0;
+        p->gave_up = true;
+        s->counters.gave_up++;
+    }
+    return p->gave_up;
 }
 
 // --------------------------------------------------------------------------------------------- the trial
@@ -304,7 +306,7 @@ int persistent_open(struct vkgpt_session *s, uint32_t groups, vkgpt_error *err)
     // head leaves a part for each workgroup, in the room that it has as a dispatch
     uint32_t most = step_rows(s) == 1 && s->decode.head_groups < MOST_GROUPS ? s->decode.head_groups : MOST_GROUPS;
     char why[96];
-    if (!persistent_fits(s, why, sizeof why)) return VKGPT_OK;
+    if (!persistent_fits(s, why, sizeof why) || (!groups && s->device->software)) return VKGPT_OK;
     int status = compile(s, err);
     if (!status) status = pool_slice(s->device, &s->device_pool, 8, "the meeting of workgroups", &p->meeting, err);
     if (!status) status = pool_slice(s->device, &s->read_pool, 4, "the meeting of workgroups", &p->outcome, err);

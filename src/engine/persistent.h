@@ -23,12 +23,13 @@ struct Persistent {
 // Whether this session's steps can be made so, trial apart: one sentence in `why` where they cannot.
 bool persistent_fits(const struct vkgpt_session *s, char *why, size_t size);
 // Compiles the kernel and makes its program. With groups 0 it tries how many workgroups the device keeps resident, at
-// most 1024; where that is fewer than two, or they cannot meet, the session stays with dispatches.
+// most 1024, and on a software driver none, where it would gain nothing. Where that is fewer than two, or they cannot
+// meet, the session stays with dispatches.
 int persistent_open(struct vkgpt_session *s, uint32_t groups, vkgpt_error *err);
 // The recording of so many steps. `turn` is which of those in flight.
 int persistent_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t turn, struct Recording **rec, vkgpt_error *err);
-// After a submission: whether its workgroups failed to meet. Then the session has gone back to dispatches, from the last
-// token that was made.
+// After a submission of steps as one kernel: whether the workgroups of one failed to meet. Then that one ended early, those
+// behind it did nothing, and the session has gone back to dispatches, from the last token that was made.
 bool persistent_gave_up(struct vkgpt_session *s);
 
 #endif

@@ -106,7 +106,7 @@ static bool loads(const vkgpt_model *m, struct Settings *s, uint32_t n) { return
 
 static bool form(const vkgpt_model *m, struct Settings *s, uint32_t n)
 {
-    if (s->switches[STEP_FORM] == n || !m->device->addresses) return false;
+    if (s->switches[STEP_FORM] == n || m->device->software || !m->device->addresses) return false;
     s->switches[STEP_FORM] = n;
     return true;
 }
