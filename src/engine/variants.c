@@ -10,7 +10,7 @@ struct BuiltIn {
 
 static const struct BuiltIn GPUS[] = {
     {VENDOR_AMD, 2, 4, 8, 2, 128, 256}, // AMD: unmeasured
-    {0x8086, 2, 4, 8, 2, 128, 256}, // Intel: unmeasured
+    {VENDOR_INTEL, 2, 4, 8, 2, 128, 256}, // Intel: unmeasured
     {0x10de, 2, 4, 8, 2, 128, 256}, // NVIDIA: unmeasured
     {0, 2, 4, 8, 2, 128, 256},      // a guess; software drivers without shuffles too
 };
