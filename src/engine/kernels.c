@@ -26,8 +26,6 @@ static const uint32_t CACHE_SIZE = 32;
 static const uint32_t COOPMAT_SIZE = 128;
 static const uint32_t SAMPLE_SHARED = 8704; // bytes of shared memory that sample wants besides 8 per lane
 static const uint32_t LOADS_AHEAD = 8; // of attend and merge; a software driver waits for each anyway
-static const uint32_t PRODUCT_LOADS = 12; // of a lane of a product in decode: product_rows.glsl
-static const uint32_t MOST_HELD = 16;     // quads of a row in a lane's registers: norm_subgroup.glsl
 
 // Whether a product makes its own input, merged attention or a norm, in shared memory. On a software driver a wide norm
 // does not pay: a dispatch more costs 0.1 ms, but the products of 124M compile in a fifth of the time without it (50
@@ -57,16 +55,16 @@ static uint32_t tokens_for(const struct Making *making)
 }
 
 // Of a workgroup of a step of so many rows.
-static uint32_t step_tokens(uint32_t rows)
+static uint32_t step_tokens(const vkgpt_device *device, uint32_t rows)
 {
     uint32_t tokens = rows == 1 ? 1 : 2;
-    while (tokens < STEP_TILE && tokens < rows) tokens *= 2;
+    while (tokens < built_in_step_tokens(device) && tokens < rows) tokens *= 2;
     return tokens;
 }
 
 struct ProductKey product_key(const vkgpt_device *device, enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs, uint32_t rows)
 {
-    return (struct ProductKey){product, device->lanes, format, width, outputs, step_tokens(rows)};
+    return (struct ProductKey){product, device->lanes, format, width, outputs, step_tokens(device, rows)};
 }
 
 // What was measured, or else the built-in choice.
@@ -124,9 +122,9 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         .subgroup = making->device->info.subgroup_size,
         .tokens = tokens_for(making),
         .activation = activation,
-        .loads = PRODUCT_LOADS,
+        .loads = built_in_loads(making->device),
         .early = 1,
-        .most_held = MOST_HELD,
+        .most_held = built_in_held(making->device),
     };
     product->group_rows = !lanes && making->mode == PREFILL ? PREFILL_TILE : c.tokens;
     for (uint32_t format = 0; format < FORMATS; format++) {
@@ -136,7 +134,7 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         c.weights = format, c.size = matrices ? COOPMAT_SIZE : v.size, c.rows = v.rows;
         c.matrix = matrices ? making->device->matrix : (struct MatrixShape){0};
         c.staged = product->staged[format] = may_stage && v.staged && can_stage(making->device, width, v.size, kernel != PROJECT);
-        product->group_outputs[format] = lanes ? c.size * c.rows : making->mode == PREFILL ? PREFILL_TILE : c.size / 32 * c.rows;
+        product->group_outputs[format] = !lanes && making->mode == PREFILL ? PREFILL_TILE : variant_outputs(making->device, v);
         int status = pipeline_get(making->device, product_name(making, kernel, matrices), (uint32_t *)&c, COUNT(c), &product->pipelines[format], err);
         if (status) return status;
     }
@@ -242,7 +240,8 @@ static int norm_get(const struct Making *making, uint32_t size, const struct Pip
 {
     const char *kernel = making->mode == PREFILL ? "norm_prefill" : making->device->lanes ? "norm_lanes" : "norm";
     const struct ProductConstants c = {
-        .size = size, .width = making->shape->dim, .subgroup = making->device->info.subgroup_size, .most_held = MOST_HELD};
+        .size = size, .width = making->shape->dim, .subgroup = making->device->info.subgroup_size,
+        .most_held = built_in_held(making->device)};
     return pipeline_get(making->device, kernel, (const uint32_t *)&c, COUNT(c), pipeline, err);
 }
 
@@ -265,7 +264,7 @@ static int merge_get(vkgpt_device *device, struct Kernels *k, vkgpt_error *err)
 
 int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *k, vkgpt_error *err)
 {
-    struct Making making = {.device = device, .shape = shape, .mode = rows == 1 ? DECODE : BATCH, .tokens = step_tokens(rows)};
+    struct Making making = {.device = device, .shape = shape, .mode = rows == 1 ? DECODE : BATCH, .tokens = step_tokens(device, rows)};
     *k = (struct Kernels){0};
     int status = tuning_open(device, err);
     if (!status) status = check_shape(device, shape, err);

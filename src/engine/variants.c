@@ -1,21 +1,25 @@
 #include "engine/variants.h"
 
+#include "gpu/recording.h"
+
 // Rows of W: more of them read x less often, fewer fill the device sooner.
 struct BuiltIn {
     uint32_t vendor;              // 0: any other
     uint32_t few, some, many;     // rows, of matrices with up to 1024 outputs, up to 16384, and more
     uint32_t batch_rows;          // of steps of several rows
     uint32_t size, prefill_size;  // of a workgroup
+    uint32_t loads, held;         // registers of a lane: built_in_loads, built_in_held
+    uint32_t step_tokens;         // rows of x that a workgroup makes at most
 };
 
 static const struct BuiltIn GPUS[] = {
-    {VENDOR_AMD, 2, 4, 8, 2, 128, 256}, // AMD: unmeasured
-    {VENDOR_INTEL, 2, 4, 8, 2, 128, 256}, // Intel: unmeasured
-    {0x10de, 2, 4, 8, 2, 128, 256}, // NVIDIA: unmeasured
-    {0, 2, 4, 8, 2, 128, 256},      // a guess; software drivers without shuffles too
+    {VENDOR_AMD, 2, 4, 8, 2, 128, 256, 12, 16, STEP_TILE},   // AMD: unmeasured
+    {VENDOR_INTEL, 2, 2, 2, 2, 128, 256, 6, 4, 2},           // Intel: the most that spills no register; unmeasured
+    {0x10de, 2, 4, 8, 2, 128, 256, 12, 16, STEP_TILE},       // NVIDIA: unmeasured
+    {0, 2, 4, 8, 2, 128, 256, 12, 16, STEP_TILE},            // a guess; software drivers without shuffles too
 };
 
-static const struct BuiltIn SOFTWARE = {0, 4, 4, 4, 4, 32, 32}; // measured on lavapipe
+static const struct BuiltIn SOFTWARE = {0, 4, 4, 4, 4, 32, 32, 12, 16, STEP_TILE}; // measured on lavapipe
 
 static const struct BuiltIn *built_in(uint32_t vendor, bool lanes)
 {
@@ -38,6 +42,21 @@ uint32_t built_in_size(const vkgpt_device *device, uint32_t tokens)
 {
     const struct BuiltIn *b = built_in(device->info.vendor_id, device->lanes);
     return tokens == PREFILL_TOKENS ? b->prefill_size : b->size;
+}
+
+static const struct BuiltIn *of_device(const vkgpt_device *device) { return built_in(device->info.vendor_id, device->lanes); }
+
+uint32_t built_in_step_tokens(const vkgpt_device *device) { return of_device(device)->step_tokens; }
+
+uint32_t built_in_loads(const vkgpt_device *device) { return of_device(device)->loads; }
+
+uint32_t built_in_held(const vkgpt_device *device) { return of_device(device)->held; }
+
+uint32_t variant_outputs(const vkgpt_device *device, struct Variant variant)
+{
+    if (device->lanes) return variant.size * variant.rows;
+    uint32_t lanes = device->info.subgroup_size < 32 ? device->info.subgroup_size : 32;
+    return variant.size / lanes * variant.rows;
 }
 
 static uint32_t built_in_rows(const struct BuiltIn *b, const struct ProductKey *key)

@@ -70,6 +70,7 @@ add_test(NAME coopmat_current COMMAND ${CMAKE_COMMAND} -E compare_files ${SPIRV_
 # what the vendors' compilers make of the kernels, where Mesa's drivers are; nothing runs. Intel's driver wants a device,
 # which fakedrm plays.
 set(RADV /usr/share/vulkan/icd.d/radeon_icd.${CMAKE_SYSTEM_PROCESSOR}.json)
+set(ANV /usr/share/vulkan/icd.d/intel_icd.${CMAKE_SYSTEM_PROCESSOR}.json)
 find_path(LIBDRM_INCLUDE i915_drm.h PATH_SUFFIXES libdrm)
 find_path(XF86DRM_INCLUDE xf86drm.h)
 mark_as_advanced(LIBDRM_INCLUDE XF86DRM_INCLUDE)
@@ -83,4 +84,7 @@ if(LIBDRM_INCLUDE AND XF86DRM_INCLUDE)
     target_include_directories(fakedrm SYSTEM PRIVATE ${LIBDRM_INCLUDE} ${XF86DRM_INCLUDE})
     target_compile_options(fakedrm PRIVATE -Wall -Wextra)
     add_dependencies(vendor_stats fakedrm)
+    if(EXISTS ${ANV})
+        test_register(vendor_stats.intel "vendor_stats;intel;--quick" VK_DRIVER_FILES=${ANV} LD_PRELOAD=$<TARGET_FILE:fakedrm>)
+    endif()
 endif()
