@@ -293,8 +293,8 @@ SampleArgs sample_args;
 #define tokens words_1.at
 #define logits4 quads_2.at
 #define ring words_4.at
-
 #define parts parts_3.at
+#define SAMPLE_AHEAD 8
 #include "sample.glsl"
 #undef a
 

@@ -17,14 +17,6 @@ bool kernel_exists(const char *kernel) { return find_spirv(kernel) != NULL; }
 
 static struct Pipeline *of_job(struct Job *job) { return (struct Pipeline *)job; } // its first member
 
-// Lanes of a subgroup: the device's, or more, where a workgroup would have more subgroups than it may.
-static uint32_t required_size(const vkgpt_device *device, uint32_t workgroup)
-{
-    uint32_t size = device->info.subgroup_size;
-    while (workgroup / size > device->info.max_subgroups && size < device->info.subgroup_max) size *= 2;
-    return size;
-}
-
 static VkResult compile(vkgpt_device *device, struct Pipeline *pipeline)
 {
     const struct Spirv *spirv = find_spirv(pipeline->kernel);
@@ -41,14 +33,13 @@ static VkResult compile(vkgpt_device *device, struct Pipeline *pipeline)
     for (uint32_t i = 0; i < pipeline->constant_count; i++) entries[i] = (VkSpecializationMapEntry){i, 4 * i, 4};
     VkSpecializationInfo special = {pipeline->constant_count, entries, 4 * pipeline->constant_count,
                                     pipeline->constants};
-    uint32_t workgroup = pipeline->constants[0];
     VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
-        .requiredSubgroupSize = required_size(device, workgroup),
+        .requiredSubgroupSize = device->info.subgroup_size,
     };
     // full subgroups ask for a workgroup that is a multiple of the largest size the driver might pick
-    bool fixed = device->size_control && workgroup % size.requiredSubgroupSize == 0 &&
-                 workgroup / size.requiredSubgroupSize <= device->info.max_subgroups;
+    uint32_t workgroup = pipeline->constants[0], lanes = device->info.subgroup_size;
+    bool fixed = device->size_control && workgroup % lanes == 0 && workgroup / lanes <= device->info.max_subgroups;
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .stage = {
