@@ -13,7 +13,7 @@ struct BuiltIn {
 };
 
 static const struct BuiltIn GPUS[] = {
-    {VENDOR_AMD, 2, 4, 8, 2, 128, 256, 12, 16, STEP_TILE},   // AMD: unmeasured
+    {VENDOR_AMD, 2, 4, 4, 2, 128, 256, 12, 4, STEP_TILE},    // AMD: the most that spills no register on RDNA 3; unmeasured
     {VENDOR_INTEL, 2, 2, 2, 2, 128, 256, 6, 4, 2},           // Intel: the most that spills no register; unmeasured
     {0x10de, 2, 4, 8, 2, 128, 256, 12, 16, STEP_TILE},       // NVIDIA: unmeasured
     {0, 2, 4, 8, 2, 128, 256, 12, 16, STEP_TILE},            // a guess; software drivers without shuffles too
