@@ -63,6 +63,7 @@ typedef struct vkgpt_device_info {
     uint32_t offset_alignment;                   // bytes: minStorageBufferOffsetAlignment
     uint32_t max_workgroup, shared_bytes;        // invocations; bytes of shared memory
     uint32_t subgroup_size, subgroup_min, subgroup_max;
+    uint32_t max_subgroups;  // of a workgroup, where their size can be required; else 0
     bool subgroup_shuffle, subgroup_size_control;
     bool f16, storage16, int8, storage8, coopmat, memory_budget, device_fault, timestamps;
     bool unified;            // every heap is device-local: host and device share memory

@@ -8,7 +8,12 @@
 #define QUADS (WIDTH / 4)
 #define LANE_QUADS ((QUADS + SUBGROUP - 1) / SUBGROUP)
 #define HELD (LANE_QUADS < MOST_HELD ? LANE_QUADS : MOST_HELD) // quads of a row in a lane's registers
+#define AGAIN (HELD < LANE_QUADS ? 4 : 1) // of the other quads, those that are loaded together
 #define SHARE ((QUADS + SIZE - 1) / SIZE)
+
+// The quads at, at + lanes, ... of the row that begins at `first`; past its end the last one again.
+#define LOAD_QUADS(count, quads, at) \
+    [[unroll]] for (uint i = 0; i < count; i++) quads[i] = inputs[first + min((at) + i * lanes, QUADS - 1)];
 
 float quad_sum(uint at, vec4 v) { return mix(0.0, sum4(v), at < QUADS); }
 
@@ -24,8 +29,9 @@ vec2 deviations(uint at, vec4 v, float mean, uint dim)
 void PHASE(norm_row)(uint first, uint dim, uint gain, uint bias, float eps)
 {
     uint lane = gl_SubgroupInvocationID, lanes = subgroup_lanes();
-    vec4 held[HELD], own[SHARE], gains[SHARE], biases[SHARE];
-    [[unroll]] for (uint i = 0; i < HELD; i++) held[i] = inputs[first + min(i * lanes + lane, QUADS - 1)];
+    vec4 held[HELD]; // what does not fit is loaded again for each sum
+    vec4 own[SHARE], gains[SHARE], biases[SHARE];
+    LOAD_QUADS(HELD, held, lane)
     [[unroll]] for (uint i = 0; i < SHARE; i++) {
         uint at = min(i * SIZE + gl_LocalInvocationID.x, QUADS - 1);
         own[i] = inputs[first + at];
@@ -35,12 +41,20 @@ void PHASE(norm_row)(uint first, uint dim, uint gain, uint bias, float eps)
 
     float sum = 0.0;
     [[unroll]] for (uint i = 0; i < HELD; i++) sum += quad_sum(i * lanes + lane, held[i]);
-    for (uint at = HELD * lanes + lane; at < QUADS; at += lanes) sum += sum4(inputs[first + at]);
+    for (uint at = HELD * lanes + lane; at < QUADS; at += AGAIN * lanes) {
+        vec4 more[AGAIN];
+        LOAD_QUADS(AGAIN, more, at)
+        [[unroll]] for (uint i = 0; i < AGAIN; i++) sum += quad_sum(at + i * lanes, more[i]);
+    }
     float mean = subgroupAdd(sum) / float(dim);
 
     vec2 sums = vec2(0.0);
     [[unroll]] for (uint i = 0; i < HELD; i++) sums += deviations(i * lanes + lane, held[i], mean, dim);
-    for (uint at = HELD * lanes + lane; at < QUADS; at += lanes) sums += deviations(at, inputs[first + at], mean, dim);
+    for (uint at = HELD * lanes + lane; at < QUADS; at += AGAIN * lanes) {
+        vec4 more[AGAIN];
+        LOAD_QUADS(AGAIN, more, at)
+        [[unroll]] for (uint i = 0; i < AGAIN; i++) sums += deviations(at + i * lanes, more[i], mean, dim);
+    }
     sums = subgroupAdd(sums) / float(dim);
     float scale = inversesqrt(sums.y - sums.x * sums.x + eps);
 

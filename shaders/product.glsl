@@ -57,10 +57,10 @@ vec4 input4(Row row, uint i) { return STAGED != 0 ? staged(i) : inputs[row.index
 #else
 #include "product_rows.glsl"
 
-// Each workgroup makes ROWS * SIZE / 32 outputs of TOKENS rows.
+// Each workgroup makes ROWS outputs of TOKENS rows for each of its subgroups, for those of more than 32 lanes twice that.
 void product()
 {
-    uint group_outputs = ROWS * (SIZE / 32), first = gl_WorkGroupID.x * group_outputs;
+    uint group_outputs = ROWS * (SIZE / min(SUBGROUP, 32)), first = gl_WorkGroupID.x * group_outputs;
     PHASE(outputs)(gl_WorkGroupID.y * TOKENS, first + gl_SubgroupID * ROWS, gl_NumSubgroups * ROWS, min(first + group_outputs, a.count));
 }
 #endif

@@ -14,7 +14,7 @@ layout(binding = 4) buffer Y { vec2 y_rows[]; };
 #ifdef LANES
 #define MERGED_AHEAD 1
 #else
-#define MERGED_AHEAD 8
+#define MERGED_AHEAD (LOADS > 1 ? LOADS * 2 / 3 : 1) // 8 of 12
 #endif
 #include "merged.glsl"
 #include "project.glsl"

@@ -4,6 +4,8 @@
 #define STATE_ACCESS
 #include "common.glsl"
 
+layout(constant_id = 3) const uint SAMPLE_AHEAD = 8;
+
 layout(push_constant) uniform Push { SampleArgs a; };
 
 layout(binding = 1) coherent buffer Tokens { uint tokens[]; };

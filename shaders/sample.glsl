@@ -3,8 +3,8 @@
 //
 // Who includes this declares the arguments `a` (SampleArgs) and the buffers state[], tokens[], logits4[], parts[] and
 // ring[]. logits4 are the logits, four in a vec4: a row is padded to a multiple of four, and its padding may hold
-// anything. The repeat penalty changes logits that other lanes read later, so the buffer is coherent. Calls
-// sample_sequence() with the whole workgroup.
+// anything. SAMPLE_AHEAD loads of them are in flight for each lane. The repeat penalty changes logits that other lanes
+// read later, so the buffer is coherent. Calls sample_sequence() with the whole workgroup.
 //
 // Top-k: each lane knows the largest logit of its own share. At least k logits reach the k-th largest of these, so one
 // pass over the logits collects all that matter, the candidates: a few more than k. All the rest is work among them in
@@ -20,7 +20,6 @@
 
 #include "philox.glsl"
 
-#define AHEAD 8        // loads of four logits in flight, per lane
 #define CANDIDATES 256 // at most
 #define MOST_K 192     // larger ones leave too many candidates
 #define STEPS 256      // in which the limit of the candidates is found
@@ -115,11 +114,11 @@ uint weight_1(float logit) { return weight_of(logit, LOG2E_FLOAT); }
 float logit_at(uint id) { return logits4[row4 + id / 4][id & 3]; }
 
 // All loads before the first use. What lies behind the vocabulary counts as nothing.
-void load_ahead(uint i, out vec4 v[AHEAD])
+void load_ahead(uint i, out vec4 v[SAMPLE_AHEAD])
 {
     uint last = (a.vocab - 1) / 4;
-    [[unroll]] for (uint j = 0; j < AHEAD; j++) v[j] = logits4[row4 + min(i + j * SIZE, last)];
-    [[unroll]] for (uint j = 0; j < AHEAD; j++) {
+    [[unroll]] for (uint j = 0; j < SAMPLE_AHEAD; j++) v[j] = logits4[row4 + min(i + j * SIZE, last)];
+    [[unroll]] for (uint j = 0; j < SAMPLE_AHEAD; j++) {
         uvec4 ids = (i + j * SIZE) * 4 + uvec4(0, 1, 2, 3);
         v[j] = mix(vec4(NOTHING), v[j], lessThan(ids, uvec4(a.vocab)));
     }
@@ -129,10 +128,10 @@ void load_ahead(uint i, out vec4 v[AHEAD])
 
 void best_of_logits(inout uint index)
 {
-    for (uint i = gl_LocalInvocationID.x; i * 4 < a.vocab; i += AHEAD * SIZE) {
-        vec4 v[AHEAD];
+    for (uint i = gl_LocalInvocationID.x; i * 4 < a.vocab; i += SAMPLE_AHEAD * SIZE) {
+        vec4 v[SAMPLE_AHEAD];
         load_ahead(i, v);
-        [[unroll]] for (uint j = 0; j < AHEAD; j++)
+        [[unroll]] for (uint j = 0; j < SAMPLE_AHEAD; j++)
             [[unroll]] for (uint c = 0; c < 4; c++)
                 if (v[j][c] > lane_best) { lane_best = v[j][c]; index = (i + j * SIZE) * 4 + c; }
     }
@@ -262,10 +261,10 @@ void bins_fill(uint by, uint bins, uint found, uint above, uint shift)
     uint first = all ? 0 : found / 4, end = all ? a.vocab : min(found + (1u << above), a.vocab), bin = 0;
     float scale = by == BY_MASS ? LOG2E_FLOAT : sharpness;
     uvec2 sum = uvec2(0);
-    for (uint i = first + gl_LocalInvocationID.x; i * 4 < end; i += AHEAD * SIZE) {
-        vec4 v[AHEAD];
+    for (uint i = first + gl_LocalInvocationID.x; i * 4 < end; i += SAMPLE_AHEAD * SIZE) {
+        vec4 v[SAMPLE_AHEAD];
         load_ahead(i, v);
-        [[dont_unroll]] for (uint j = 0; j < AHEAD; j++) {
+        [[dont_unroll]] for (uint j = 0; j < SAMPLE_AHEAD; j++) {
             [[unroll]] for (uint c = 0; c < 4; c++) {
                 float logit = v[0][c];
                 uint key = key_of(logit), id = (i + j * SIZE) * 4 + c, value = by == BY_COUNT ? key : id;
@@ -279,7 +278,7 @@ void bins_fill(uint by, uint bins, uint found, uint above, uint shift)
                 bin = next;
                 sum = add64(sum, uvec2(weight, 0));
             }
-            [[unroll]] for (uint n = 0; n + 1 < AHEAD; n++) v[n] = v[n + 1]; // v[j] would be memory to some compilers
+            [[unroll]] for (uint n = 0; n + 1 < SAMPLE_AHEAD; n++) v[n] = v[n + 1]; // v[j] would be memory to some compilers
         }
     }
     if (sum != uvec2(0)) bin_add(bin, sum);
@@ -343,11 +342,11 @@ uint candidates_collect(float limit, float scale)
 {
     if (gl_LocalInvocationID.x == 0) found_count = 0;
     barrier();
-    for (uint i = gl_LocalInvocationID.x; i * 4 < a.vocab; i += AHEAD * SIZE) {
-        vec4 v[AHEAD];
+    for (uint i = gl_LocalInvocationID.x; i * 4 < a.vocab; i += SAMPLE_AHEAD * SIZE) {
+        vec4 v[SAMPLE_AHEAD];
         load_ahead(i, v);
         uint hits = 0;
-        [[unroll]] for (uint j = 0; j < AHEAD; j++)
+        [[unroll]] for (uint j = 0; j < SAMPLE_AHEAD; j++)
             [[unroll]] for (uint c = 0; c < 4; c++)
                 hits |= uint(steps_below(v[j][c], scale) < limit) << (j * 4 + c);
         for (; hits != 0; hits &= hits - 1) {
@@ -448,12 +447,12 @@ uint choose(Sequence s, out bool bad)
     return min(token, a.vocab - 1);
 }
 
-// Why the sequence stops with this token, if it does.
-uint reason(Sequence s, uint token, bool bad)
+// Why the sequence stops with this token, if it does. Its ends of text are read here: a copy would take 16 registers.
+uint reason(uint sequence, uint token, bool bad)
 {
     if (bad) return STOP_BAD_LOGITS;
-    for (uint i = 0; i < min(s.eos_count, MAX_EOS); i++)
-        if (s.eos[i] == token) return STOP_EOS;
+    for (uint i = 0; i < min(state[sequence].eos_count, MAX_EOS); i++)
+        if (state[sequence].eos[i] == token) return STOP_EOS;
     return STOP_NONE;
 }
 
@@ -471,7 +470,7 @@ void sample_sequence(uint sequence)
         row_parts = row * a.groups;
         bool bad;
         uint token = choose(s, bad), next = s.position + 1;
-        s.stop = reason(s, token, bad);
+        s.stop = reason(sequence, token, bad);
         if (writes) ring[token_first + next] = s.stop == STOP_NONE ? token : RING_STOP | s.stop;
         if (s.stop != STOP_NONE) break;
         bool drafted = t + 1 < rows && tokens[token_first + next] == token;

@@ -75,7 +75,7 @@ static void same_bits(vkgpt_model *model, vkgpt_session_options options, uint32_
 static void test_bits(void **state)
 {
     (void)state;
-    const vkgpt_format formats[] = {VKGPT_F16, VKGPT_F32, VKGPT_Q8_0, VKGPT_Q4_0};
+    const vkgpt_format formats[] = {VKGPT_F16, VKGPT_Q8_0, VKGPT_Q4_0};
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         vkgpt_model *model = open_model(model_dir, formats[i]);
         same_bits(model, (vkgpt_session_options){.tokens_per_submission = 1}, 63); // into the second split of the cache

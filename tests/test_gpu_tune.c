@@ -68,7 +68,7 @@ static void check_products(const vkgpt_session *s)
         const struct Variant *v = tuning_find(s->device, &key);
         if (!v) continue;
         assert_int_equal(products[p]->staged[key.format], v->staged);
-        assert_int_equal(products[p]->group_outputs[key.format], key.lanes ? v->size * v->rows : v->size / 32 * v->rows);
+        assert_int_equal(products[p]->group_outputs[key.format], variant_outputs(s->device, *v));
     }
 }
 

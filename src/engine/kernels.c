@@ -25,8 +25,6 @@ static const uint32_t SAMPLE_SIZE = 1024, SAMPLE_LANES_SIZE = 128; // at most; o
 static const uint32_t CACHE_SIZE = 32;
 static const uint32_t COOPMAT_SIZE = 128;
 static const uint32_t SAMPLE_SHARED = 8704; // bytes of shared memory that sample wants besides 8 per lane
-static const uint32_t LOADS_AHEAD = 8; // of attend and merge; a software driver waits for each anyway
-static const uint32_t MOST_HELD = 16;     // quads of a row in a lane's registers: norm_subgroup.glsl
 
 // Whether a product makes its own input, merged attention or a norm, in shared memory. On a software driver a wide norm
 // does not pay: a dispatch more costs 0.1 ms, but the products of 124M compile in a fifth of the time without it (50
@@ -56,16 +54,16 @@ static uint32_t tokens_for(const struct Making *making)
 }
 
 // Of a workgroup of a step of so many rows.
-static uint32_t step_tokens(uint32_t rows)
+static uint32_t step_tokens(const vkgpt_device *device, uint32_t rows)
 {
     uint32_t tokens = rows == 1 ? 1 : 2;
-    while (tokens < STEP_TILE && tokens < rows) tokens *= 2;
+    while (tokens < built_in_step_tokens(device) && tokens < rows) tokens *= 2;
     return tokens;
 }
 
 struct ProductKey product_key(const vkgpt_device *device, enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs, uint32_t rows)
 {
-    return (struct ProductKey){product, device->lanes, format, width, outputs, step_tokens(rows)};
+    return (struct ProductKey){product, device->lanes, format, width, outputs, step_tokens(device, rows)};
 }
 
 // What was measured, or else the built-in choice.
@@ -124,7 +122,7 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         .tokens = tokens_for(making),
         .activation = activation,
         .early = 1,
-        .most_held = MOST_HELD,
+        .most_held = built_in_held(making->device),
     };
     product->group_rows = !lanes && making->mode == PREFILL ? PREFILL_TILE : c.tokens;
     for (uint32_t format = 0; format < FORMATS; format++) {
@@ -134,7 +132,7 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         c.weights = format, c.size = matrices ? COOPMAT_SIZE : v.size, c.rows = v.rows, c.loads = v.loads;
         c.matrix = matrices ? making->device->matrix : (struct MatrixShape){0};
         c.staged = product->staged[format] = may_stage && v.staged && can_stage(making->device, width, v.size, kernel != PROJECT);
-        product->group_outputs[format] = lanes ? c.size * c.rows : making->mode == PREFILL ? PREFILL_TILE : c.size / 32 * c.rows;
+        product->group_outputs[format] = !lanes && making->mode == PREFILL ? PREFILL_TILE : variant_outputs(making->device, v);
         int status = pipeline_get(making->device, product_name(making, kernel, matrices), (uint32_t *)&c, COUNT(c), &product->pipelines[format], err);
         if (status) return status;
     }
@@ -172,12 +170,24 @@ static int simple_get(vkgpt_device *device, const char *kernel, uint32_t size, u
     return pipeline_get(device, kernel, constants, 2, pipeline, err);
 }
 
-// One workgroup chooses the next token of a sequence: it is as large as the device allows.
+// One workgroup chooses the next token of a sequence: it is as large as the device allows, with the subgroups that it is
+// asked for.
 static uint32_t sample_size(const vkgpt_device *device)
 {
-    uint32_t size = device->lanes ? SAMPLE_LANES_SIZE : SAMPLE_SIZE;
-    while (size > device->info.max_workgroup || size * 8 + SAMPLE_SHARED > device->info.shared_bytes) size /= 2;
+    uint32_t size = device->lanes ? SAMPLE_LANES_SIZE : SAMPLE_SIZE, most = device->info.max_workgroup;
+    if (device->info.max_subgroups && device->info.max_subgroups < most / device->info.subgroup_size)
+        most = device->info.max_subgroups * device->info.subgroup_size;
+    while (size > most || size * 8 + SAMPLE_SHARED > device->info.shared_bytes) size /= 2;
     return size;
+}
+
+// Loads that a lane has in flight in attend, merge and sample, which have more to keep than a product: 8 for its 12.
+uint32_t loads_ahead(const vkgpt_device *device) { return built_in_loads(device) * 2 / 3; }
+
+static int sample_get(vkgpt_device *device, struct Kernels *k, vkgpt_error *err)
+{
+    const uint32_t constants[4] = {sample_size(device), 0, 0, loads_ahead(device)};
+    return pipeline_get(device, "sample", constants, 4, &k->sample, err);
 }
 
 static int embed_get(vkgpt_device *device, const struct Shape *shape, const char *kernel, struct Kernels *k, vkgpt_error *err)
@@ -197,7 +207,7 @@ static int cache_get(vkgpt_device *device, const struct Shape *shape, const char
 static int attend_get(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
 {
     struct AttendConstants c = {.size = ROW_KERNEL_SIZE, .kv = shape->kv, .head_dim = shape->head_dim, .span_or_queries = shape->span,
-                                .ahead_or_shares = device->lanes ? 1 : LOADS_AHEAD};
+                                .ahead_or_shares = device->lanes ? 1 : loads_ahead(device)};
     k->span = shape->span;
     return pipeline_get(device, "attend", (uint32_t *)&c, COUNT(c), &k->attend, err);
 }
@@ -240,7 +250,8 @@ static int norm_get(const struct Making *making, uint32_t size, const struct Pip
 {
     const char *kernel = making->mode == PREFILL ? "norm_prefill" : making->device->lanes ? "norm_lanes" : "norm";
     const struct ProductConstants c = {
-        .size = size, .width = making->shape->dim, .subgroup = making->device->info.subgroup_size, .most_held = MOST_HELD};
+        .size = size, .width = making->shape->dim, .subgroup = making->device->info.subgroup_size,
+        .most_held = built_in_held(making->device)};
     return pipeline_get(making->device, kernel, (const uint32_t *)&c, COUNT(c), pipeline, err);
 }
 
@@ -257,13 +268,13 @@ static int norms_get(const struct Making *making, struct Kernels *k, vkgpt_error
 
 static int merge_get(vkgpt_device *device, struct Kernels *k, vkgpt_error *err)
 {
-    uint32_t constants[4] = {ROW_KERNEL_SIZE, 0, 0, device->lanes ? 1 : LOADS_AHEAD};
+    uint32_t constants[4] = {ROW_KERNEL_SIZE, 0, 0, device->lanes ? 1 : loads_ahead(device)};
     return pipeline_get(device, "merge", constants, 4, &k->merge, err);
 }
 
 int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *k, vkgpt_error *err)
 {
-    struct Making making = {.device = device, .shape = shape, .mode = rows == 1 ? DECODE : BATCH, .tokens = step_tokens(rows)};
+    struct Making making = {.device = device, .shape = shape, .mode = rows == 1 ? DECODE : BATCH, .tokens = step_tokens(device, rows)};
     *k = (struct Kernels){0};
     int status = tuning_open(device, err);
     if (!status) status = check_shape(device, shape, err);
@@ -271,7 +282,7 @@ int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t
     if (!status) status = products_get(&making, k, err);
     if (!status) status = norms_get(&making, k, err);
     if (!status) status = merge_get(device, k, err);
-    if (!status) status = simple_get(device, "sample", sample_size(device), 0, &k->sample, err);
+    if (!status) status = sample_get(device, k, err);
     if (!status) status = cache_get(device, shape, "cache", k, err);
     if (!status) status = attend_get(device, shape, k, err);
     if (!status && rows > 1) status = simple_get(device, "lookup", SCAN_SIZE, 0, &k->lookup, err);

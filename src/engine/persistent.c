@@ -102,10 +102,10 @@ static int compile(struct vkgpt_session *s, vkgpt_error *err)
         .activation = activation_constant(m->config.activation),
         .head_dim = m->head_dim,
         .span = session_span(&m->config),
-        .attend_ahead = 8,
-        .loads = 12,
-        .merged_ahead = 8,
-        .most_held = 16,
+        .attend_ahead = loads_ahead(s->device),
+        .loads = built_in_loads(s->device),
+        .merged_ahead = loads_ahead(s->device),
+        .most_held = built_in_held(s->device),
         .team = TEAM,
         .pre_norm = !m->config.post_norm,
         .qkv_weights = layer->c_attn.format,
@@ -300,6 +300,16 @@ static int count_resident(struct vkgpt_session *s, uint32_t most, uint32_t *resi
     return status;
 }
 
+// So many as are asked for, or 0 where they do not meet. One alone tells whether loops are cut.
+static int try_asked(struct vkgpt_session *s, uint32_t *groups, uint32_t most, vkgpt_error *err)
+{
+    bool loops = false, met = false;
+    int status = try_groups(s, 1, &loops, err);
+    if (!status && loops && *groups <= most) status = try_groups(s, *groups, &met, err);
+    if (!met) *groups = 0;
+    return status;
+}
+
 int persistent_open(struct vkgpt_session *s, uint32_t groups, vkgpt_error *err)
 {
     struct Persistent *p = &s->persistent;
@@ -311,11 +321,8 @@ int persistent_open(struct vkgpt_session *s, uint32_t groups, vkgpt_error *err)
     if (!status) status = pool_slice(s->device, &s->device_pool, 8, "the meeting of workgroups", &p->meeting, err);
     if (!status) status = pool_slice(s->device, &s->read_pool, 4, "the meeting of workgroups", &p->outcome, err);
     if (status) return status;
-    bool met = false, asked = groups != 0;
     if (!groups) status = count_resident(s, most, &groups, err);
-    else if (groups <= most) status = try_groups(s, groups, &met, err);
-    else groups = 0;
-    if (asked && !met) groups = 0;
+    else status = try_asked(s, &groups, most, err);
     if (!status) status = clear_meeting(s, err);
     if (status || groups < 2) return status;
     p->groups = groups;

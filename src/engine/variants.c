@@ -1,23 +1,27 @@
 #include "engine/variants.h"
 
+#include "gpu/recording.h"
+
 // Rows of W: more of them read x less often, fewer fill the device sooner.
 struct BuiltIn {
-    uint32_t vendor;                          // 0: any other
-    uint32_t few, some, many;                 // rows, of matrices with up to 1024 outputs, up to 16384, and more
-    uint32_t batch_rows;                      // of steps of several rows
+    uint32_t vendor;                           // 0: any other
+    uint32_t few, some, many;                  // rows, of matrices with up to 1024 outputs, up to 16384, and more
+    uint32_t batch_rows;                       // of steps of several rows
     uint32_t size, project_size, prefill_size; // lanes of a workgroup; project_size: of steps of one row
+    uint32_t loads, held;                      // registers of a lane: built_in_loads, built_in_held
+    uint32_t step_tokens;                      // rows of x that a workgroup makes at most
 };
 
+// AMD and Intel: the most that spills no register, by their compilers (docs/results); never timed. NVIDIA: measured on
+// an H200 with GPT-2 124M in f16. The last: a guess; software drivers without shuffles too.
 static const struct BuiltIn GPUS[] = {
-    {VENDOR_AMD, 2, 4, 8, 2, 128, 128, 256},    // AMD: unmeasured
-    {0x8086, 2, 4, 8, 2, 128, 128, 256},        // Intel: unmeasured
-    {VENDOR_NVIDIA, 2, 2, 2, 2, 128, 256, 256}, // measured on an H200 with GPT-2 124M in f16
-    {0, 2, 4, 8, 2, 128, 128, 256},             // a guess; software drivers without shuffles too
+    {VENDOR_AMD, 2, 4, 4, 2, 128, 128, 256, 12, 4, STEP_TILE},
+    {VENDOR_INTEL, 2, 2, 2, 2, 128, 128, 256, 6, 4, 2},
+    {VENDOR_NVIDIA, 2, 2, 2, 2, 128, 256, 256, 12, 16, STEP_TILE},
+    {0, 2, 4, 8, 2, 128, 128, 256, 12, 16, STEP_TILE},
 };
 
-static const struct BuiltIn SOFTWARE = {0, 4, 4, 4, 4, 32, 32, 32}; // measured on lavapipe
-
-#define LOADS 12 // product_rows.glsl has the same
+static const struct BuiltIn SOFTWARE = {0, 4, 4, 4, 4, 32, 32, 32, 12, 16, STEP_TILE}; // measured on lavapipe
 
 static const struct BuiltIn *built_in(uint32_t vendor, bool lanes)
 {
@@ -45,6 +49,21 @@ uint32_t built_in_size(const vkgpt_device *device, uint32_t tokens)
     return tokens == PREFILL_TOKENS ? b->prefill_size : b->size;
 }
 
+static const struct BuiltIn *of_device(const vkgpt_device *device) { return built_in(device->info.vendor_id, device->lanes); }
+
+uint32_t built_in_step_tokens(const vkgpt_device *device) { return of_device(device)->step_tokens; }
+
+uint32_t built_in_loads(const vkgpt_device *device) { return of_device(device)->loads; }
+
+uint32_t built_in_held(const vkgpt_device *device) { return of_device(device)->held; }
+
+uint32_t variant_outputs(const vkgpt_device *device, struct Variant variant)
+{
+    if (device->lanes) return variant.size * variant.rows;
+    uint32_t lanes = device->info.subgroup_size < 32 ? device->info.subgroup_size : 32;
+    return variant.size / lanes * variant.rows;
+}
+
 static uint32_t built_in_rows(const struct BuiltIn *b, const struct ProductKey *key)
 {
     if (key->tokens > 1 && key->tokens < PREFILL_TOKENS) return b->batch_rows;
@@ -64,19 +83,20 @@ struct Variant variant_built_in(const vkgpt_device *device, const struct Product
     return (struct Variant){
         .rows = built_in_rows(b, key),
         .size = built_in_lanes(b, key),
-        .loads = LOADS,
+        .loads = b->loads,
         .staged = key->tokens == 1 && key->product != CONTRACT,
     };
 }
 
 // What keeps the bits: a row of W is added up by one subgroup in the order of its units, whatever ROWS and LOADS are,
-// and what is merged or read as it lies has no sum over the workgroup. A norm has, so that the size is free only where
-// there is none; made before the product it has the size that it has inside. The kernels of software drivers keep ROWS
-// and their staging: lavapipe was seen to round differently with 2 rows a lane than with 4.
+// and so is a norm on a GPU (norm_subgroup.glsl). A software driver's norm is added up by the workgroup: there the size
+// is free only where there is none, and made before the product it has the size that it has inside. The kernels of
+// software drivers keep ROWS and their staging: lavapipe was seen to round differently with 2 rows a lane than with 4.
 static bool may_replace(struct Variant usual, const vkgpt_device *device, const struct ProductKey *key,
                         struct Variant v)
 {
-    bool one = key->tokens == 1, free_size = one && (key->product == PROJECT || key->product == CONTRACT);
+    bool one = key->tokens == 1, has_norm = key->product != PROJECT && key->product != CONTRACT;
+    bool free_size = one && !(key->lanes && has_norm);
     if (v.size > device->info.max_workgroup || v.size < device->info.subgroup_size) return false;
     if (v.size != usual.size && (!free_size || (key->lanes ? v.size > 128 : v.size < 64))) return false;
     if (key->lanes) return v.rows == usual.rows && v.loads == usual.loads && v.staged == usual.staged;
@@ -92,7 +112,7 @@ uint32_t variants_of(const vkgpt_device *device, const struct ProductKey *key, s
     for (uint32_t staged = 0; staged <= 1; staged++)
         for (uint32_t rows = 2; rows <= 8; rows *= 2)
             for (uint32_t size = 32; size <= 256; size *= 2)
-                for (uint32_t loads = LOADS / 2; loads <= 2 * LOADS; loads *= 2) {
+                for (uint32_t loads = usual.loads / 2; loads <= 2 * usual.loads; loads *= 2) {
                     const struct Variant v = {rows, size, loads, staged};
                     if (may_replace(usual, device, key, v) && !variant_same(v, usual)) variants[count++] = v;
                 }

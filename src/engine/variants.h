@@ -30,8 +30,16 @@ struct Variant {
 
 bool variant_same(struct Variant a, struct Variant b);
 struct Variant variant_built_in(const vkgpt_device *device, const struct ProductKey *key);
+// Outputs that a workgroup makes: product.glsl has the same.
+uint32_t variant_outputs(const vkgpt_device *device, struct Variant variant);
 // Of a workgroup without tuning, which is the one that adds up a norm: tuning must leave it as it is.
 uint32_t built_in_size(const vkgpt_device *device, uint32_t tokens);
+// Rows of x that a workgroup makes at most, in steps of several rows.
+uint32_t built_in_step_tokens(const vkgpt_device *device);
+// What a lane keeps of its registers for loads: in products, of 128 bits each (LOADS), and of a row to be normed, in quads
+// (MOST_HELD).
+uint32_t built_in_loads(const vkgpt_device *device);
+uint32_t built_in_held(const vkgpt_device *device);
 // Every variant that may take the built-in one's place; that one comes first. Returns how many.
 uint32_t variants_of(const vkgpt_device *device, const struct ProductKey *key, struct Variant variants[MAX_VARIANTS]);
 bool variant_exists(const vkgpt_device *device, const struct ProductKey *key, struct Variant variant); // among them

@@ -211,6 +211,16 @@ static void describe_features(VkPhysicalDevice physical, vkgpt_device_info *info
     info->device_fault = has_extension(physical, "VK_EXT_device_fault") && !disabled("device_fault");
 }
 
+// Lanes of a subgroup to ask for, where that is possible. AMD's RDNA runs 32 lanes at a time and 64 in two goes, more than
+// short rows in small formats have loads for. Intel's registers are 4 KiB a subgroup, whatever its size: the smallest has
+// the most for a lane, and with 32 lanes every product spills hundreds of them (docs/results/intel-stats.md).
+static uint32_t wanted_size(const vkgpt_device_info *info)
+{
+    if (info->vendor_id == VENDOR_AMD && info->subgroup_min == 32) return 32;
+    if (info->vendor_id == VENDOR_INTEL) return info->subgroup_min;
+    return info->subgroup_size;
+}
+
 // Fills everything but the index. Functions of Vulkan 1.1 and up are only called on devices that have them.
 static void describe(VkPhysicalDevice physical, vkgpt_device_info *info)
 {
@@ -252,9 +262,9 @@ static void describe(VkPhysicalDevice physical, vkgpt_device_info *info)
         if (size_control) {
             info->subgroup_min = sizes.minSubgroupSize;
             info->subgroup_max = sizes.maxSubgroupSize;
+            info->max_subgroups = sizes.maxComputeWorkgroupSubgroups;
         }
-        // AMD's RDNA runs 32 lanes at a time and 64 in two goes, more than short rows in small formats have loads for
-        if (info->vendor_id == VENDOR_AMD && info->subgroup_size_control && info->subgroup_min == 32) info->subgroup_size = 32;
+        if (info->subgroup_size_control) info->subgroup_size = wanted_size(info);
         info->subgroup_shuffle =
             (v11.subgroupSupportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) && !disabled("shuffle");
         info->max_allocation = v11.maxMemoryAllocationSize;
@@ -342,17 +352,6 @@ static int choose(const char *which, const vkgpt_device_info *infos, uint32_t co
     return fail(err, VKGPT_NO_DEVICE, "device %s cannot be used: %s", infos[*chosen].name, infos[*chosen].why_not);
 }
 
-// A workgroup that requires a subgroup size has a limit on its subgroups.
-static uint32_t most_fixed_lanes(const vkgpt_device *device)
-{
-    VkPhysicalDeviceSubgroupSizeControlProperties sizes = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES};
-    VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &sizes};
-    vkGetPhysicalDeviceProperties2(device->physical, &properties);
-    uint64_t lanes = (uint64_t)sizes.maxComputeWorkgroupSubgroups * device->info.subgroup_size;
-    return lanes < UINT32_MAX ? (uint32_t)lanes : UINT32_MAX;
-}
-
 static int logical_device(vkgpt_device *device, vkgpt_error *err)
 {
     uint32_t timestamp_bits = 0;
@@ -376,7 +375,6 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
     vkGetPhysicalDeviceFeatures2(device->physical, &all);
     device->addresses = offered12.bufferDeviceAddress && !disabled("persistent");
     device->size_control = sizes.subgroupSizeControl;
-    if (device->size_control) device->most_fixed = most_fixed_lanes(device);
     device->full_subgroups = sizes.computeFullSubgroups && !disabled("full_subgroups");
     sizes.pNext = NULL;
     VkPhysicalDeviceVulkan12Features v12 = {

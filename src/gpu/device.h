@@ -12,6 +12,7 @@
 #define DEVICE_MAX_PIPELINES 256
 #define VENDOR_AMD 0x1002
 #define VENDOR_NVIDIA 0x10de
+#define VENDOR_INTEL 0x8086
 
 struct Pipeline;
 struct Tuning;
@@ -40,7 +41,6 @@ struct vkgpt_device {
     bool software;                    // a CPU: chooses the kernels' variants
     bool lanes;                       // software, with shuffles and a known subgroup size: the LANES variants
     bool size_control, full_subgroups;
-    uint32_t most_fixed;              // lanes of a workgroup that may require a subgroup size; 0: any number
     bool addresses;                   // buffers have addresses, for the persistent kernel
     struct MatrixShape matrix;        // of the COOPMAT variants; all 0: they do not run here
     float timestamp_period;           // nanoseconds; 0: no timestamps

@@ -38,9 +38,8 @@ static VkResult compile(vkgpt_device *device, struct Pipeline *pipeline)
         .requiredSubgroupSize = device->info.subgroup_size,
     };
     // full subgroups ask for a workgroup that is a multiple of the largest size the driver might pick
-    uint32_t lanes = pipeline->constants[0];
-    bool fixed = device->size_control && lanes % device->info.subgroup_size == 0 &&
-                 (device->most_fixed == 0 || lanes <= device->most_fixed);
+    uint32_t workgroup = pipeline->constants[0], lanes = device->info.subgroup_size;
+    bool fixed = device->size_control && workgroup % lanes == 0 && workgroup / lanes <= device->info.max_subgroups;
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .stage = {

@@ -68,12 +68,26 @@ endforeach()
 # that the SPIR-V in shaders/coopmat was made of these sources; else tools/coopmat makes it anew
 add_test(NAME coopmat_current COMMAND ${CMAKE_COMMAND} -E compare_files ${SPIRV_DIR}/coopmat.sha256 ${COOPMAT_DIR}/sources.sha256)
 
-# what AMD's compiler makes of the kernels, where Mesa's driver for AMD is; it runs nothing
+# what the vendors' compilers make of the kernels, where Mesa's drivers are; nothing runs. Intel's driver wants a device,
+# which fakedrm plays.
 set(RADV /usr/share/vulkan/icd.d/radeon_icd.${CMAKE_SYSTEM_PROCESSOR}.json)
-add_executable(amd_stats tools/amd_stats.c)
-target_link_libraries(amd_stats PRIVATE vkgpt_lib vkgpt_flags)
+set(ANV /usr/share/vulkan/icd.d/intel_icd.${CMAKE_SYSTEM_PROCESSOR}.json)
+find_path(LIBDRM_INCLUDE i915_drm.h PATH_SUFFIXES libdrm)
+find_path(XF86DRM_INCLUDE xf86drm.h)
+mark_as_advanced(LIBDRM_INCLUDE XF86DRM_INCLUDE)
+add_executable(vendor_stats tools/vendor_stats.c)
+target_link_libraries(vendor_stats PRIVATE vkgpt_lib vkgpt_flags)
 if(EXISTS ${RADV})
-    test_register(amd_stats "amd_stats;--quick" VK_DRIVER_FILES=${RADV})
+    test_register(vendor_stats.amd "vendor_stats;amd;--quick" VK_DRIVER_FILES=${RADV})
+endif()
+if(LIBDRM_INCLUDE AND XF86DRM_INCLUDE)
+    add_library(fakedrm MODULE tools/fakedrm.c)
+    target_include_directories(fakedrm SYSTEM PRIVATE ${LIBDRM_INCLUDE} ${XF86DRM_INCLUDE})
+    target_compile_options(fakedrm PRIVATE -Wall -Wextra)
+    add_dependencies(vendor_stats fakedrm)
+    if(EXISTS ${ANV})
+        test_register(vendor_stats.intel "vendor_stats;intel;--quick" VK_DRIVER_FILES=${ANV} LD_PRELOAD=$<TARGET_FILE:fakedrm>)
+    endif()
 endif()
 
 # tools/gpu-suite, rehearsed on a software driver, and tools/results-page; what they run is the programs of this build

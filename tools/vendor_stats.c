@@ -1,8 +1,9 @@
-// amd_stats [--quick | --assembly KERNEL] [MODEL ...]: what Mesa's AMD compiler makes of every pipeline that the engine
-// asks for on a GPU, without an AMD GPU: RADV compiles for its null device, and tells registers, spills, occupancy and
-// its own estimates of time. The engine chooses kernels and constants as for a session; this program only makes the
-// device that it asks for them, which vkgpt itself cannot open (it has no queue that works), and prints what came.
-// MODEL is a name that `vkgpt plan` knows. Exit status 1 where a pipeline spills registers or needs scratch memory.
+// vendor_stats amd|intel [--quick | --assembly KERNEL] [MODEL ...]: what Mesa's compiler for a vendor makes of every
+// pipeline that the engine asks for on a GPU, without one. RADV compiles for its null device, ANV for a device that
+// tools/fakedrm.c plays. They tell registers, spills, instructions and their own estimates of time. The engine chooses
+// kernels and constants as for a session. This program only makes the device that it asks for them, which vkgpt itself
+// cannot open (it has no queue that works), and prints what came. MODEL is a name that `vkgpt plan` knows.
+// Exit status 1 where a pipeline spills registers, in prefill on Intel more than a few.
 #define _POSIX_C_SOURCE 200809L // setenv
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,21 +18,66 @@
 #define MAX_MODELS 16
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
-static const char *const FAMILIES[] = {"navi21", "gfx1100"}; // as RADV_FORCE_FAMILY names them
-static const uint32_t SUBGROUP_SIZES[] = {32, 64};
+// A number that a driver gives of a pipeline.
+struct Statistic {
+    const char *name;  // as the driver calls it; NULL: the lanes of a subgroup
+    const char *title; // of the column; NULL: the name
+    bool spill;        // it ought to be 0
+};
+
+#define MAX_STATISTICS 12
+
+struct Vendor {
+    const char *name;
+    uint32_t id;
+    const char *chooses;          // the environment variable that names the device for the driver
+    const char *devices[3];       // its values, NULL at the end
+    uint32_t subgroup_sizes[3];   // to compare, 0 at the end; none: what the engine takes
+    uint32_t prefill_spills;      // and fills, each, that a kernel of prefill may have
+    struct Statistic statistics[MAX_STATISTICS]; // as many as have a name or a title
+    const char *assembly;         // the representation that is the code
+};
+
+static const struct Vendor VENDORS[] = {
+    {
+        .name = "amd",
+        .id = VENDOR_AMD,
+        .chooses = "RADV_FORCE_FAMILY",
+        .devices = {"navi21", "gfx1100"},
+        .subgroup_sizes = {32, 64},
+        .statistics = {{"VGPRs"}, {"SGPRs"}, {"Spilled VGPRs", .spill = true}, {"Spilled SGPRs", .spill = true},
+                       {"Scratch size", .spill = true}, {"LDS size"}, {"Subgroups per SIMD"}, {"Instructions"},
+                       {"Latency"}, {"Inverse Throughput"}},
+        .assembly = "Assembly",
+    },
+    {
+        .name = "intel",
+        .id = VENDOR_INTEL,
+        .chooses = "FAKE_INTEL",
+        .devices = {"56a0", "9a49"}, // Arc A770, Tiger Lake
+        .prefill_spills = 8,
+        .statistics = {{NULL, "SIMD"}, {"Instruction Count", "Instructions"}, {"Cycle Count", "Cycles"},
+                       {"Spill Count", "Spills", true}, {"Fill Count", "Fills", true}, {"SEND Count", "Sends"},
+                       {"Loop Count", "Loops"}},
+        .assembly = "GEN Assembly",
+    },
+};
+
 static const uint32_t KV_FORMATS[] = {KV_F32, KV_F16, KV_Q8_0}; // numbered, and so named, as the weights' formats
 static const uint32_t STEP_ROWS[] = {1, 2, STEP_TILE / 2, STEP_TILE, 0}; // of a decode step; 0: prefill
 
 struct Tool {
+    const struct Vendor *vendor;
+    uint32_t statistics; // that it has
     const struct Preset *models[MAX_MODELS];
     uint32_t model_count;
     bool quick;           // of the steps of several rows, only the widest
     bool told;            // which driver it is
-    const char *family;
+    const char *chosen;   // the device, as the vendor's variable names it
     const char *assembly; // the kernel to disassemble, or NULL
     struct Row *rows;     // of one family and size
     uint32_t row_count, row_capacity;
-    uint32_t offenders;   // rows with spills or scratch
+    uint32_t offenders;   // rows with spills
     vkgpt_error err;
 };
 
@@ -54,15 +100,15 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_pipelines(VkDevice device, VkPipeli
     return result;
 }
 
-// Finds RADV's null device in a list of the library's and in a new instance.
-static int find_device(vkgpt_device *device, vkgpt_error *err)
+// Finds the vendor's device in a list of the library's and in a new instance.
+static int find_device(const struct Vendor *vendor, vkgpt_device *device, vkgpt_error *err)
 {
     vkgpt_device_info *infos;
     size_t count;
     int status = vkgpt_devices(&infos, &count, err);
     if (status) return status;
     for (size_t i = 0; i < count; i++)
-        if (!strncmp(infos[i].name, "Null hardware", 13)) device->info = infos[i];
+        if (infos[i].vendor_id == vendor->id) device->info = infos[i];
     free(infos);
     VkApplicationInfo application = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .apiVersion = VK_API_VERSION_1_3};
     VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &application};
@@ -79,7 +125,8 @@ static int find_device(vkgpt_device *device, vkgpt_error *err)
         if (!strcmp(properties.deviceName, device->info.name)) device->physical = found[i];
     }
     if (device->physical) return VKGPT_OK;
-    return fail(err, VKGPT_NO_DEVICE, "RADV offers no null device: VK_DRIVER_FILES has to name Mesa's radeon_icd");
+    return fail(err, VKGPT_NO_DEVICE, "no usable device for %s: VK_DRIVER_FILES has to name Mesa's driver, and %s is \"%s\"",
+                vendor->name, vendor->chooses, getenv(vendor->chooses));
 }
 
 // With what the engine would switch on that makes a difference to the compiler, and the statistics.
@@ -116,7 +163,7 @@ static int open_logical(vkgpt_device *device, vkgpt_error *err)
         .ppEnabledExtensionNames = extensions,
     };
     VkResult result = vkCreateDevice(device->physical, &info, NULL, &device->handle);
-    if (result) return vk_fail(err, result, "opening RADV's null device");
+    if (result) return vk_fail(err, result, "opening the device");
     volkLoadDeviceTable(&device->vk, device->handle);
     driver_create_pipelines = device->vk.vkCreateComputePipelines;
     device->vk.vkCreateComputePipelines = create_pipelines;
@@ -139,21 +186,6 @@ static void close_device(vkgpt_device *device)
 
 // ----------------------------------------------------------------------------------------- statistics
 
-enum Statistic { VGPRS, SGPRS, SPILLED_VGPRS, SPILLED_SGPRS, SCRATCH, LDS, OCCUPANCY, INSTRUCTIONS, LATENCY, THROUGHPUT, STATISTICS };
-
-static const char *const RADV_NAMES[STATISTICS] = {
-    [VGPRS] = "VGPRs",
-    [SGPRS] = "SGPRs",
-    [SPILLED_VGPRS] = "Spilled VGPRs",
-    [SPILLED_SGPRS] = "Spilled SGPRs",
-    [SCRATCH] = "Scratch size",
-    [LDS] = "LDS size",
-    [OCCUPANCY] = "Subgroups per SIMD",
-    [INSTRUCTIONS] = "Instructions",
-    [LATENCY] = "Latency",
-    [THROUGHPUT] = "Inverse Throughput",
-};
-
 enum Set { MODELS, WEIGHTS, KV, STEPS, SETS };
 
 // A pipeline, or several that differ in nothing that is shown. A product of STEP_ROWS rows serves steps of more, too.
@@ -161,25 +193,8 @@ struct Row {
     const char *kernel;
     uint32_t nth;        // of this kernel's in one phase, from 0: prefill makes `contract` for two widths
     uint32_t sets[SETS]; // bits: the models, formats and steps that have it
-    uint64_t values[STATISTICS];
+    uint64_t values[MAX_STATISTICS];
 };
-
-static int read_statistics(vkgpt_device *device, VkPipeline pipeline, uint64_t values[STATISTICS], vkgpt_error *err)
-{
-    VkPipelineExecutableInfoKHR info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline};
-    VkPipelineExecutableStatisticKHR found[64];
-    uint32_t count = LENGTH(found);
-    for (uint32_t i = 0; i < count; i++) found[i] = (VkPipelineExecutableStatisticKHR){.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR};
-    VkResult result = device->vk.vkGetPipelineExecutableStatisticsKHR(device->handle, &info, &count, found);
-    if (result) return vk_fail(err, result, "reading a pipeline's statistics");
-    for (uint32_t s = 0; s < STATISTICS; s++) {
-        uint32_t i = 0;
-        while (i < count && strcmp(found[i].name, RADV_NAMES[s])) i++;
-        if (i == count) return fail(err, VKGPT_NO_DEVICE, "%s gives no statistic \"%s\"", device->info.driver, RADV_NAMES[s]);
-        values[s] = found[i].value.u64;
-    }
-    return VKGPT_OK;
-}
 
 // The size of subgroup that the driver chose, where the engine could not require one.
 static uint32_t compiled_size(vkgpt_device *device, VkPipeline pipeline)
@@ -191,9 +206,28 @@ static uint32_t compiled_size(vkgpt_device *device, VkPipeline pipeline)
     return result ? 0 : properties.subgroupSize;
 }
 
+static int read_statistics(struct Tool *tool, vkgpt_device *device, VkPipeline pipeline, uint64_t *values)
+{
+    vkgpt_error *err = &tool->err;
+    VkPipelineExecutableInfoKHR info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline};
+    VkPipelineExecutableStatisticKHR found[64];
+    uint32_t count = LENGTH(found);
+    for (uint32_t i = 0; i < count; i++) found[i] = (VkPipelineExecutableStatisticKHR){.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR};
+    VkResult result = device->vk.vkGetPipelineExecutableStatisticsKHR(device->handle, &info, &count, found);
+    if (result) return vk_fail(err, result, "reading a pipeline's statistics");
+    for (uint32_t s = 0; s < tool->statistics; s++) {
+        const char *name = tool->vendor->statistics[s].name;
+        uint32_t i = 0;
+        while (name && i < count && strcmp(found[i].name, name)) i++;
+        if (i == count) return fail(err, VKGPT_NO_DEVICE, "%s gives no statistic \"%s\"", device->info.driver, name);
+        values[s] = name ? found[i].value.u64 : compiled_size(device, pipeline);
+    }
+    return VKGPT_OK;
+}
+
 typedef VkPipelineExecutableInternalRepresentationKHR Text;
 
-static int print_assembly(vkgpt_device *device, VkPipeline pipeline, vkgpt_error *err)
+static int print_assembly(const struct Tool *tool, vkgpt_device *device, VkPipeline pipeline, vkgpt_error *err)
 {
     VkPipelineExecutableInfoKHR info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline};
     Text texts[8];
@@ -204,7 +238,7 @@ static int print_assembly(vkgpt_device *device, VkPipeline pipeline, vkgpt_error
         if (!(texts[i].pData = calloc(1, texts[i].dataSize + 1))) result = VK_ERROR_OUT_OF_HOST_MEMORY;
     if (!result) result = device->vk.vkGetPipelineExecutableInternalRepresentationsKHR(device->handle, &info, &count, texts);
     for (uint32_t i = 0; i < count; i++) {
-        if (!result && !strcmp(texts[i].name, "Assembly")) printf("%s\n", (const char *)texts[i].pData);
+        if (!result && !strcmp(texts[i].name, tool->vendor->assembly)) printf("%s\n", (const char *)texts[i].pData);
         free(texts[i].pData);
     }
     return result ? vk_fail(err, result, "reading a pipeline's assembly") : VKGPT_OK;
@@ -251,8 +285,9 @@ static void row_name(const struct Tool *tool, const struct Row *row, char text[R
 
 static int add_row(struct Tool *tool, vkgpt_device *device, const struct Pipeline *pipeline, struct Row row)
 {
-    if (compiled_size(device, pipeline->handle) != device->info.subgroup_size) return VKGPT_OK; // it is in the other table
-    int status = read_statistics(device, pipeline->handle, row.values, &tool->err);
+    if (tool->vendor->subgroup_sizes[0] && compiled_size(device, pipeline->handle) != device->info.subgroup_size)
+        return VKGPT_OK; // it is in the table of another size
+    int status = read_statistics(tool, device, pipeline->handle, row.values);
     if (status) return status;
     if (tool->row_count == tool->row_capacity) {
         uint32_t capacity = tool->row_capacity ? 2 * tool->row_capacity : 256;
@@ -278,8 +313,8 @@ static int take_pipelines(struct Tool *tool, vkgpt_device *device, const struct 
         } else if (!strcmp(tool->assembly, row.kernel)) {
             char name[ROW_NAME];
             row_name(tool, &row, name);
-            printf("; %s, subgroups of %u: %s\n", tool->family, device->info.subgroup_size, name);
-            status = print_assembly(device, pipeline->handle, &tool->err);
+            printf("; %s, subgroups of %u: %s\n", tool->chosen, device->info.subgroup_size, name);
+            status = print_assembly(tool, device, pipeline->handle, &tool->err);
         }
     }
     pipelines_free(device);
@@ -355,25 +390,36 @@ static void merge_rows(struct Tool *tool, enum Set set)
     tool->row_count = kept_count;
 }
 
+static const char *title(const struct Tool *tool, uint32_t statistic)
+{
+    const struct Statistic *s = &tool->vendor->statistics[statistic];
+    return s->title ? s->title : s->name;
+}
+
 static void print_row(const struct Tool *tool, const struct Row *row)
 {
     char name[ROW_NAME];
     row_name(tool, row, name);
     printf("| %s |", name);
-    for (uint32_t s = 0; s < STATISTICS; s++) printf(" %llu |", (unsigned long long)row->values[s]);
+    for (uint32_t s = 0; s < tool->statistics; s++) printf(" %llu |", (unsigned long long)row->values[s]);
     putchar('\n');
 }
 
 // Says so where pipelines keep in memory what belongs in registers.
 static void judge(struct Tool *tool, const vkgpt_device *device, const struct Row *row)
 {
-    const uint64_t *v = row->values;
-    if (!v[SPILLED_VGPRS] && !v[SPILLED_SGPRS] && !v[SCRATCH]) return;
+    bool prefill = row->sets[STEPS] == 1u << (LENGTH(STEP_ROWS) - 1), offends = false;
+    uint64_t allowed = prefill ? tool->vendor->prefill_spills : 0;
+    for (uint32_t s = 0; s < tool->statistics; s++)
+        offends |= tool->vendor->statistics[s].spill && row->values[s] > allowed;
+    if (!offends) return;
     char name[ROW_NAME];
     row_name(tool, row, name);
-    fprintf(stderr, "%s, subgroups of %u: %s: %llu VGPRs and %llu SGPRs spilled, %llu bytes of scratch\n",
-            tool->family, device->info.subgroup_size, name, (unsigned long long)v[SPILLED_VGPRS],
-            (unsigned long long)v[SPILLED_SGPRS], (unsigned long long)v[SCRATCH]);
+    fprintf(stderr, "%s, subgroups of %u: %s:", tool->chosen, device->info.subgroup_size, name);
+    for (uint32_t s = 0; s < tool->statistics; s++)
+        if (tool->vendor->statistics[s].spill)
+            fprintf(stderr, " %s %llu", title(tool, s), (unsigned long long)row->values[s]);
+    fputc('\n', stderr);
     tool->offenders++;
 }
 
@@ -381,10 +427,11 @@ static void judge(struct Tool *tool, const vkgpt_device *device, const struct Ro
 static void print_table(struct Tool *tool, const vkgpt_device *device)
 {
     for (int set = SETS - 1; set >= 0; set--) merge_rows(tool, (enum Set)set);
-    printf("## %s, subgroups of %u\n\n| kernel | rows | model | weights | cache |", tool->family, device->info.subgroup_size);
-    for (uint32_t s = 0; s < STATISTICS; s++) printf(" %s |", RADV_NAMES[s]);
+    printf("## %s, subgroups of %u\n\n", tool->chosen, device->info.subgroup_size);
+    printf("| kernel | rows | model | weights | cache |");
+    for (uint32_t s = 0; s < tool->statistics; s++) printf(" %s |", title(tool, s));
     printf("\n|---|---|---|---|---|");
-    for (uint32_t s = 0; s < STATISTICS; s++) printf("---:|");
+    for (uint32_t s = 0; s < tool->statistics; s++) printf("---:|");
     putchar('\n');
     for (uint32_t i = 0; i < tool->row_count; i++) {
         const char *kernel = tool->rows[i].kernel;
@@ -397,21 +444,29 @@ static void print_table(struct Tool *tool, const vkgpt_device *device)
     putchar('\n');
 }
 
-static int run_family(struct Tool *tool, const char *family)
+static int run_size(struct Tool *tool, vkgpt_device *device)
 {
-    tool->family = family;
-    setenv("RADV_FORCE_FAMILY", family, 1);
+    int status = compile_all(tool, device);
+    if (!status && !tool->assembly) print_table(tool, device);
+    return status;
+}
+
+static int run_device(struct Tool *tool, const char *chosen)
+{
+    const uint32_t *size = tool->vendor->subgroup_sizes;
+    tool->chosen = chosen;
+    setenv(tool->vendor->chooses, chosen, 1);
     vkgpt_device device = {0};
     pipelines_open(&device);
-    int status = find_device(&device, &tool->err);
+    int status = find_device(tool->vendor, &device, &tool->err);
     if (!status) status = open_logical(&device, &tool->err);
     if (!status) status = device_make_layouts(&device, &tool->err);
     if (!status && !tool->assembly && !tool->told) printf("Driver: %s\n\n", device.info.driver);
     tool->told = true;
-    for (uint32_t i = 0; i < LENGTH(SUBGROUP_SIZES) && !status; i++) {
-        device.info.subgroup_size = SUBGROUP_SIZES[i];
-        status = compile_all(tool, &device);
-        if (!status && !tool->assembly) print_table(tool, &device);
+    if (!status && !*size) status = run_size(tool, &device);
+    for (; *size && !status; size++) {
+        device.info.subgroup_size = *size;
+        status = run_size(tool, &device);
     }
     close_device(&device);
     return status;
@@ -421,8 +476,18 @@ static int run_family(struct Tool *tool, const char *family)
 
 static int usage(const char *program)
 {
-    fprintf(stderr, "usage: %s [--quick | --assembly KERNEL] [MODEL ...]\n", program);
+    fprintf(stderr, "usage: %s amd|intel [--quick | --assembly KERNEL] [MODEL ...]\n", program);
     return 2;
+}
+
+static bool take_vendor(struct Tool *tool, const char *name)
+{
+    for (uint32_t i = 0; i < LENGTH(VENDORS); i++)
+        if (!strcmp(VENDORS[i].name, name)) tool->vendor = &VENDORS[i];
+    if (!tool->vendor) return false;
+    const struct Statistic *s = tool->vendor->statistics;
+    while (tool->statistics < MAX_STATISTICS && (s->name || s->title)) tool->statistics++, s++;
+    return true;
 }
 
 static bool take_model(struct Tool *tool, const char *name)
@@ -437,9 +502,10 @@ static bool take_model(struct Tool *tool, const char *name)
 static bool take_arguments(struct Tool *tool, int argc, char **argv)
 {
     static const char *const usual[] = {"gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"}, *const quick[] = {"gpt2", "gpt2-xl"};
-    tool->quick = argc > 1 && !strcmp(argv[1], "--quick");
-    int next = 1 + tool->quick;
-    if (argc > 2 && !strcmp(argv[1], "--assembly")) tool->assembly = argv[2], tool->quick = true, next = 3;
+    if (argc < 2 || !take_vendor(tool, argv[1])) return false;
+    tool->quick = argc > 2 && !strcmp(argv[2], "--quick");
+    int next = 2 + tool->quick;
+    if (argc > 3 && !strcmp(argv[2], "--assembly")) tool->assembly = argv[3], tool->quick = true, next = 4;
     for (; next < argc; next++)
         if (!take_model(tool, argv[next])) return false;
     if (tool->model_count) return true;
@@ -454,9 +520,9 @@ int main(int argc, char **argv)
     if (tool.assembly) kept |= VK_PIPELINE_CREATE_CAPTURE_INTERNAL_REPRESENTATIONS_BIT_KHR;
     int status = VKGPT_OK;
     char asked[64] = ""; // newer versions of Mesa have other names, navi31 for gfx1100
-    if (getenv("RADV_FORCE_FAMILY")) snprintf(asked, sizeof asked, "%s", getenv("RADV_FORCE_FAMILY"));
-    if (*asked) status = run_family(&tool, asked);
-    for (uint32_t i = 0; i < LENGTH(FAMILIES) && !*asked && !status; i++) status = run_family(&tool, FAMILIES[i]);
+    if (getenv(tool.vendor->chooses)) snprintf(asked, sizeof asked, "%s", getenv(tool.vendor->chooses));
+    if (*asked) status = run_device(&tool, asked);
+    for (const char *const *d = tool.vendor->devices; *d && !*asked && !status; d++) status = run_device(&tool, *d);
     free(tool.rows);
     if (status) fprintf(stderr, "%s\n", tool.err.text);
     return status || tool.offenders ? 1 : 0;
