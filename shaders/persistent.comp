@@ -200,8 +200,9 @@ void PHASE(stage)(Row row) // read by all subgroups, and not from the cache that
 #undef normed
 #undef AHEAD
 
-void product(uint kernel)
+void product(uint i, uint kernel)
 {
+    phase_load(i);
     product_args = ProductArgsAt(args_at).args;
     if (kernel == PHASE_QKV) qkv_outputs(OUTPUTS(QKV_ROWS));
     else if (kernel == PHASE_PROJECT) project_outputs(OUTPUTS(PROJECT_ROWS));
@@ -216,8 +217,9 @@ void product(uint kernel)
 
 // The rows of a step, as many as workgroups, go to a workgroup each.
 
-void merge(uint rows)
+void merge(uint i, uint rows)
 {
+    phase_load(i);
     product_args = ProductArgsAt(args_at).args;
     quads_3 = quads_1;
     for (uint row = GROUP; row < rows; row += GROUPS) {
@@ -240,6 +242,7 @@ uint normed_first;
 
 void norm(uint i, uint rows)
 {
+    phase_load(i);
     NormArgs a = NormArgsAt(args_at).args;
     vectors_2 = Vectors(buffer_at(i, 1)), quads_4 = quads_3, quads_3 = quads_2;
     for (uint row = GROUP; row < rows; row += GROUPS) {
@@ -299,8 +302,9 @@ SampleArgs sample_args;
 #undef a
 
 // All teams of the device take heads, rows and ranges of the cache in turn, those of different workgroups first.
-void attend_all(uint rows)
+void attend_all(uint i, uint rows)
 {
+    phase_load(i);
     attend_args = AttendArgsAt(args_at).args;
     uint splits = 1;
     for (uint row = 0; row < rows; row++) splits = max(splits, row_at(row, attend_args.step_rows).position / SPAN + 1);
@@ -314,13 +318,15 @@ void attend_all(uint rows)
 
 void embed_all(uint i, uint rows)
 {
+    phase_load(i);
     embed_args = EmbedArgsAt(args_at).args;
     weights_at = Weights(buffer_at(i, 2));
     for (uint row = GROUP; row < rows; row += GROUPS) embed(row);
 }
 
-void best_all(uint rows)
+void best_all(uint i, uint rows)
 {
+    phase_load(i);
     best_args = BestArgsAt(args_at).args;
     for (uint job = GROUP; job < best_args.groups * rows; job += GROUPS) {
         best(job / best_args.groups, job % best_args.groups);
@@ -328,8 +334,9 @@ void best_all(uint rows)
     }
 }
 
-void sample_all(uint sequences)
+void sample_all(uint i, uint sequences)
 {
+    phase_load(i);
     sample_args = SampleArgsAt(args_at).args;
     for (uint sequence = GROUP; sequence < sequences; sequence += GROUPS) {
         sample_sequence(sequence);
@@ -384,15 +391,14 @@ bool any_sequence_runs()
 void phase(uint i)
 {
     uint kernel = phases[i].kernel, rows = phases[i].y;
-    phase_load(i);
     switch (kernel) {
     case PHASE_EMBED: embed_all(i, rows); break;
-    case PHASE_ATTEND: attend_all(rows); break;
-    case PHASE_SAMPLE: sample_all(phases[i].x); break;
+    case PHASE_ATTEND: attend_all(i, rows); break;
+    case PHASE_SAMPLE: sample_all(i, phases[i].x); break;
     case PHASE_NORM: norm(i, rows); break;
-    case PHASE_MERGE: merge(rows); break;
-    case PHASE_BEST: best_all(rows); break;
-    default: product(kernel); break;
+    case PHASE_MERGE: merge(i, rows); break;
+    case PHASE_BEST: best_all(i, rows); break;
+    default: product(i, kernel); break;
     }
 }
 

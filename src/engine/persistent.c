@@ -17,7 +17,7 @@
 struct PersistentConstants {
     uint32_t size, unused, kv, dim, heads_width, inner, subgroup, tokens, activation, head_dim, span;
     uint32_t attend_ahead, loads, merged_ahead, most_held, team, pre_norm;
-    uint32_t qkv_weights, project_weights, expand_weights, contract_weights, head_weights, embed_weights;
+    struct ProductFormats formats;
     uint32_t qkv_rows, project_rows, expand_rows, contract_rows, head_rows, final_norm;
 };
 
@@ -72,6 +72,7 @@ bool persistent_fits(const struct vkgpt_session *s, char *why, size_t size)
     const vkgpt_device *device = s->device;
     if (!device->addresses) return refuse(why, size, "the device's buffers have no addresses");
     if (device->info.max_workgroup < 256 || TEAM % device->info.subgroup_size) return refuse(why, size, "its workgroups are too small");
+    if (!built_in_persistent(device)) return refuse(why, size, "its lanes have too few registers");
     if (m->hidden_only) return refuse(why, size, "the model has no head");
     if (m->projected) return refuse(why, size, "the embedding has a width of its own");
     if (s->kv == KV_Q8_0) return refuse(why, size, "the cache is quantised");
@@ -87,41 +88,45 @@ bool persistent_fits(const struct vkgpt_session *s, char *why, size_t size)
 // A matrix with few outputs is dealt out in small pieces, so that most subgroups have one.
 static uint32_t rows_for(uint32_t outputs) { return outputs <= 4096 ? 2 : 4; }
 
+int persistent_pipeline(vkgpt_device *device, const struct Shape *shape, const struct ProductFormats *formats, uint32_t rows,
+                        const struct Pipeline **pipeline, vkgpt_error *err)
+{
+    const struct PersistentConstants c = {
+        .size = lanes_of(device),
+        .kv = shape->kv,
+        .dim = shape->dim,
+        .heads_width = shape->width,
+        .inner = shape->inner,
+        .subgroup = device->info.subgroup_size,
+        .tokens = tokens_of(rows),
+        .activation = activation_constant(shape->activation),
+        .head_dim = shape->head_dim,
+        .span = shape->span,
+        .attend_ahead = loads_ahead(device),
+        .loads = built_in_loads(device),
+        .merged_ahead = loads_ahead(device),
+        .most_held = built_in_held(device),
+        .team = TEAM,
+        .pre_norm = !shape->post_norm,
+        .formats = *formats,
+        .qkv_rows = rows_for(3 * shape->width),
+        .project_rows = rows_for(shape->dim),
+        .expand_rows = rows_for(shape->inner),
+        .contract_rows = rows_for(shape->dim),
+        .head_rows = rows_for(shape->vocab),
+        .final_norm = !shape->no_final_norm,
+    };
+    return pipeline_get(device, "persistent", (const uint32_t *)&c, sizeof c / sizeof(uint32_t), pipeline, err);
+}
+
 static int compile(struct vkgpt_session *s, vkgpt_error *err)
 {
     const struct vkgpt_model *m = s->model;
     const struct Layer *layer = &m->layers[0];
-    const struct PersistentConstants c = {
-        .size = lanes_of(s->device),
-        .kv = s->kv,
-        .dim = m->dim,
-        .heads_width = m->width,
-        .inner = m->inner,
-        .subgroup = s->device->info.subgroup_size,
-        .tokens = tokens_of(step_rows(s)),
-        .activation = activation_constant(m->config.activation),
-        .head_dim = m->head_dim,
-        .span = session_span(&m->config),
-        .attend_ahead = loads_ahead(s->device),
-        .loads = built_in_loads(s->device),
-        .merged_ahead = loads_ahead(s->device),
-        .most_held = built_in_held(s->device),
-        .team = TEAM,
-        .pre_norm = !m->config.post_norm,
-        .qkv_weights = layer->c_attn.format,
-        .project_weights = layer->c_proj.format,
-        .expand_weights = layer->c_fc.format,
-        .contract_weights = layer->c_out.format,
-        .head_weights = m->head->format,
-        .embed_weights = m->wte.format,
-        .qkv_rows = rows_for(3 * m->width),
-        .project_rows = rows_for(m->dim),
-        .expand_rows = rows_for(m->inner),
-        .contract_rows = rows_for(m->dim),
-        .head_rows = rows_for(m->vocab),
-        .final_norm = m->config.final_norm,
-    };
-    return pipeline_get(s->device, "persistent", (const uint32_t *)&c, sizeof c / sizeof(uint32_t), &s->persistent.pipeline, err);
+    const struct Shape shape = kernels_shape(m, s->kv);
+    const struct ProductFormats formats = {layer->c_attn.format, layer->c_proj.format, layer->c_fc.format,
+                                           layer->c_out.format, m->head->format, m->wte.format};
+    return persistent_pipeline(s->device, &shape, &formats, step_rows(s), &s->persistent.pipeline, err);
 }
 
 // ---------------------------------------------------------------------------------------- the program

@@ -20,6 +20,14 @@ struct Persistent {
     uint32_t stays_away;  // for tests: shaders/args.h
 };
 
+struct ProductFormats { // WEIGHTS_...
+    uint32_t qkv, project, expand, contract, head, embed;
+};
+
+// The kernel for steps of so many rows.
+int persistent_pipeline(vkgpt_device *device, const struct Shape *shape, const struct ProductFormats *formats, uint32_t rows,
+                        const struct Pipeline **pipeline, vkgpt_error *err);
+
 // Whether this session's steps can be made so, trial apart: one sentence in `why` where they cannot.
 bool persistent_fits(const struct vkgpt_session *s, char *why, size_t size);
 // Compiles the kernel and makes its program. With groups 0 it tries how many workgroups the device keeps resident, at

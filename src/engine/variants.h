@@ -40,6 +40,8 @@ uint32_t built_in_step_tokens(const vkgpt_device *device);
 // (MOST_HELD).
 uint32_t built_in_loads(const vkgpt_device *device);
 uint32_t built_in_held(const vkgpt_device *device);
+// Whether decode as one kernel fits into the registers of a lane. By the compilers: Intel's spills a thousand.
+bool built_in_persistent(const vkgpt_device *device);
 // Every variant that may take the built-in one's place; that one comes first. Returns how many.
 uint32_t variants_of(const vkgpt_device *device, const struct ProductKey *key, struct Variant variants[MAX_VARIANTS]);
 bool variant_exists(const vkgpt_device *device, const struct ProductKey *key, struct Variant variant); // among them

@@ -16,6 +16,8 @@ from runner import Absent
 VARIANTS = [
     ("tuned by vkgpt tune", {"VKGPT_TUNING": "{tuning}"}),
     ("no tuning", {"VKGPT_TUNING": "off"}),
+    ("one kernel", {"VKGPT_TUNING": "off", "VKGPT_PERSISTENT": "0"}),
+    ("dispatches", {"VKGPT_TUNING": "off", "VKGPT_PERSISTENT": "off"}),
     ("no subgroup size control", {"VKGPT_DISABLE": "subgroup_size_control"}),
 ]
 AS_SHIPPED = "as shipped"
