@@ -194,7 +194,9 @@ typedef enum vkgpt_stop {
 // The first session of one sequence, of a model with matrices for which a GPU was never tuned, measures a few variants
 // of its kernels first, in 1.5 seconds at most, and keeps the best in the file that vkgpt_tune's results go to.
 // Software drivers are left out, and so is everything where the environment variable VKGPT_TUNING is set ("off", or a
-// file).
+// file). The environment variable VKGPT_PERSISTENT ("off", or a number of workgroups, 0 for as many as stay resident) says
+// whether decode is one kernel, which else the tuning does; where it cannot be, it stays with dispatches, and a note says
+// so.
 int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **session,
                        vkgpt_error *err);
 // What the user should hear about the opening, or "".

@@ -88,6 +88,14 @@ void queue_wait(struct Queue *queue, struct Job *job)
     pthread_mutex_unlock(&queue->lock);
 }
 
+bool queue_done(struct Queue *queue, struct Job *job)
+{
+    pthread_mutex_lock(&queue->lock);
+    bool done = job->state == JOB_DONE;
+    pthread_mutex_unlock(&queue->lock);
+    return done;
+}
+
 void queue_drop(struct Queue *queue)
 {
     pthread_mutex_lock(&queue->lock);

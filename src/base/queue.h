@@ -36,6 +36,8 @@ void queue_open(struct Queue *queue, void (*run)(void *user, struct Job *job), v
 void queue_add(struct Queue *queue, struct Job *job);
 // Returns when a job that was added is done: by the caller itself, if no thread has begun it.
 void queue_wait(struct Queue *queue, struct Job *job);
+// Whether a job that was added is done.
+bool queue_done(struct Queue *queue, struct Job *job);
 // Takes out the jobs that nobody has begun, which become JOB_NONE, and returns when the others are done.
 void queue_drop(struct Queue *queue);
 // After queue_drop.

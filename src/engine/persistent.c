@@ -66,7 +66,7 @@ static uint64_t shared_bytes(const struct vkgpt_session *s)
     return staged + teams * (m->head_dim + session_span(&m->config)) * 4 + lanes * 8 + 9216;
 }
 
-bool persistent_fits(const struct vkgpt_session *s, char *why, size_t size)
+static bool fits_model(const struct vkgpt_session *s, char *why, size_t size)
 {
     const struct vkgpt_model *m = s->model;
     const vkgpt_device *device = s->device;
@@ -75,12 +75,24 @@ bool persistent_fits(const struct vkgpt_session *s, char *why, size_t size)
     if (!built_in_persistent(device)) return refuse(why, size, "its lanes have too few registers");
     if (m->hidden_only) return refuse(why, size, "the model has no head");
     if (m->projected) return refuse(why, size, "the embedding has a width of its own");
-    if (s->kv == KV_Q8_0) return refuse(why, size, "the cache is quantised");
-    if (s->step_rows > 1) return refuse(why, size, "steps have drafts");
-    if (step_rows(s) > PERSISTENT_ROWS) return refuse(why, size, "there are too many sequences");
     if (m->wte.chunk_count != 1 || m->head->chunk_count != 1 || !layers_alike(m)) return refuse(why, size, "its matrices are in pieces, or of different formats");
     if (shared_bytes(s) > device->info.shared_bytes) return refuse(why, size, "its rows do not fit into shared memory");
     return true;
+}
+
+bool persistent_fits(const struct vkgpt_session *s, char *why, size_t size)
+{
+    if (s->kv == KV_Q8_0) return refuse(why, size, "the cache is quantised");
+    if (s->step_rows > 1) return refuse(why, size, "steps have drafts");
+    if (step_rows(s) > PERSISTENT_ROWS) return refuse(why, size, "there are too many sequences");
+    return fits_model(s, why, size);
+}
+
+bool persistent_possible(const vkgpt_model *m)
+{
+    char why[96];
+    const struct vkgpt_session one = {.model = (vkgpt_model *)m, .device = m->device, .sequences = 1, .step_rows = 1};
+    return !m->device->software && fits_model(&one, why, sizeof why);
 }
 
 // ----------------------------------------------------------------------------------------- the kernel
@@ -119,14 +131,19 @@ int persistent_pipeline(vkgpt_device *device, const struct Shape *shape, const s
     return pipeline_get(device, "persistent", (const uint32_t *)&c, sizeof c / sizeof(uint32_t), pipeline, err);
 }
 
-static int compile(struct vkgpt_session *s, vkgpt_error *err)
+static int compile(const struct vkgpt_model *m, uint32_t kv, uint32_t rows, const struct Pipeline **pipeline, vkgpt_error *err)
 {
-    const struct vkgpt_model *m = s->model;
     const struct Layer *layer = &m->layers[0];
-    const struct Shape shape = kernels_shape(m, s->kv);
+    const struct Shape shape = kernels_shape(m, kv);
     const struct ProductFormats formats = {layer->c_attn.format, layer->c_proj.format, layer->c_fc.format,
                                            layer->c_out.format, m->head->format, m->wte.format};
-    return persistent_pipeline(s->device, &shape, &formats, step_rows(s), &s->persistent.pipeline, err);
+    return persistent_pipeline(m->device, &shape, &formats, rows, pipeline, err);
+}
+
+void persistent_ahead(const vkgpt_model *m, uint32_t kv)
+{
+    const struct Pipeline *pipeline;
+    if (kv != KV_Q8_0 && persistent_possible(m)) compile(m, kv, 1, &pipeline, NULL);
 }
 
 // ---------------------------------------------------------------------------------------- the program
@@ -322,7 +339,7 @@ int persistent_open(struct vkgpt_session *s, uint32_t groups, vkgpt_error *err)
     uint32_t most = step_rows(s) == 1 && s->decode.head_groups < MOST_GROUPS ? s->decode.head_groups : MOST_GROUPS;
     char why[96];
     if (!persistent_fits(s, why, sizeof why) || (!groups && s->device->software)) return VKGPT_OK;
-    int status = compile(s, err);
+    int status = compile(s->model, s->kv, step_rows(s), &p->pipeline, err);
     if (!status) status = pool_slice(s->device, &s->device_pool, 8, "the meeting of workgroups", &p->meeting, err);
     if (!status) status = pool_slice(s->device, &s->read_pool, 4, "the meeting of workgroups", &p->outcome, err);
     if (status) return status;

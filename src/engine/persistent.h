@@ -24,6 +24,12 @@ struct ProductFormats { // WEIGHTS_...
     uint32_t qkv, project, expand, contract, head, embed;
 };
 
+// Asks for the kernel of a session of one sequence, to be compiled beside whatever comes before it, where such a session
+// may have it.
+void persistent_ahead(const vkgpt_model *model, uint32_t kv);
+// Whether a session of one sequence may have it, as far as the model and the device say.
+bool persistent_possible(const vkgpt_model *model);
+
 // The kernel for steps of so many rows.
 int persistent_pipeline(vkgpt_device *device, const struct Shape *shape, const struct ProductFormats *formats, uint32_t rows,
                         const struct Pipeline **pipeline, vkgpt_error *err);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/session.h"
 #include "engine/step_search.h"
 
 #define ROUNDS 5
@@ -20,7 +21,7 @@ static double forced_seconds(void)
 static bool wanted(const vkgpt_model *m)
 {
     if (tuning_is_asked() || m->hidden_only) return false;
-    return (!m->device->software || forced_seconds() > 0.0) && settings_incomplete(m);
+    return (!m->device->software || forced_seconds() > 0.0) && (settings_incomplete(m) || settings_form_unknown(m));
 }
 
 static void write_note(const struct StepSearch *search, char *note, size_t size)
@@ -47,6 +48,8 @@ void quick_tuning(vkgpt_model *m, vkgpt_format kv, char *note, size_t size)
     vkgpt_error err;
     *note = 0;
     if (tuning_open(m->device, NULL) || !wanted(m)) return;
+    search.whole_only = !settings_incomplete(m);
+    persistent_ahead(m, session_kv(&(vkgpt_session_options){.kv = kv}));
     settings_kept(m, &search.best);
     int status = settings_install(m, &search.best, FOUND_QUICK, &err);
     if (!status) status = vkgpt_tuning_save(m->device, NULL, &err);

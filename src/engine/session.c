@@ -1,6 +1,7 @@
 // Opening a session, and its sequences: where they stand, back to an earlier place, and copies of each other.
 #include "engine/session.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,8 +69,19 @@ static int choose_form(struct vkgpt_session *s, vkgpt_error *err)
 {
     const char *asked = getenv("VKGPT_PERSISTENT");
     const struct StepKey key = step_key(s->model);
-    if (asked && *asked) return strcmp(asked, "off") ? persistent_open(s, (uint32_t)strtoul(asked, NULL, 10), err) : VKGPT_OK;
-    return tuning_find_step(s->device, &key, STEP_FORM) == STEP_PERSISTENT ? persistent_open(s, 0, err) : VKGPT_OK;
+    if (!asked || !*asked)
+        return tuning_find_step(s->device, &key, STEP_FORM) == STEP_PERSISTENT ? persistent_open(s, 0, err) : VKGPT_OK;
+    if (!strcmp(asked, "off")) return VKGPT_OK;
+    char *end;
+    unsigned long groups = strtoul(asked, &end, 10);
+    if (*end || *asked < '0' || *asked > '9' || groups > UINT32_MAX)
+        return fail(err, VKGPT_BAD_ARGUMENT, "VKGPT_PERSISTENT is \"%s\": off, or a number of workgroups", asked);
+    int status = persistent_open(s, (uint32_t)groups, err);
+    if (status || s->persistent.groups) return status;
+    char why[96] = "its workgroups do not meet";
+    persistent_fits(s, why, sizeof why);
+    snprintf(s->note, sizeof s->note, "decode stays with dispatches on %.100s: %s", s->device->info.name, why);
+    return VKGPT_OK;
 }
 
 static int session_make(struct vkgpt_session *s, vkgpt_error *err)
@@ -123,7 +135,7 @@ int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options,
     if (status) return status;
     if (o.sequences <= 1 && !o.lookup) quick_tuning(model, o.kv, note, sizeof note);
     status = session_open(model, &o, opened, err);
-    if (!status) memcpy((*opened)->note, note, sizeof note);
+    if (!status && note[0]) memcpy((*opened)->note, note, sizeof note);
     return status;
 }
 

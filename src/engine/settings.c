@@ -1,6 +1,7 @@
 #include "engine/settings.h"
 
 #include "engine/kernels.h"
+#include "engine/persistent.h"
 
 const struct Matrix *matrix_of(const vkgpt_model *m, enum ProductKernel product, uint32_t l)
 {
@@ -61,6 +62,12 @@ bool settings_incomplete(const vkgpt_model *m)
     return false;
 }
 
+bool settings_form_unknown(const vkgpt_model *m)
+{
+    const struct StepKey key = step_key(m);
+    return tuning_find_step(m->device, &key, STEP_FORM) == STEP_UNKNOWN && persistent_possible(m);
+}
+
 uint32_t settings_differ(const struct Settings *a, const struct Settings *b)
 {
     uint32_t differ = 0;
@@ -106,18 +113,18 @@ static bool loads(const vkgpt_model *m, struct Settings *s, uint32_t n) { return
 
 static bool form(const vkgpt_model *m, struct Settings *s, uint32_t n)
 {
-    if (s->switches[STEP_FORM] == n || m->device->software || !m->device->addresses) return false;
+    if (s->switches[STEP_FORM] == n || !pipeline_is_compiled(m->device, "persistent")) return false;
     s->switches[STEP_FORM] = n;
     return true;
 }
 
 // In this order, as far as the time goes. The first one compiles little: it tells how long a kernel takes to compile. A
-// switch of the whole step is `whole`, sets settings->switches where that is 0, and stands before what depends on it.
+// switch of the whole step is `whole` and sets settings->switches where that is 0. The one kernel takes seconds to compile,
+// beside all this: it comes last, and not at all where it is not ready by then.
 static const struct Change CHANGES[] = {
-    {"one kernel", form, STEP_PERSISTENT, true},
     {"256 lanes", lanes, 256, false}, {"4 rows", rows, 4, false}, {"2 rows", rows, 2, false},
     {"24 loads", loads, 24, false},   {"8 rows", rows, 8, false}, {"6 loads", loads, 6, false},
-    {"128 lanes", lanes, 128, false},
+    {"128 lanes", lanes, 128, false}, {"one kernel", form, STEP_PERSISTENT, true},
 };
 
 const struct Change *changes(uint32_t *count)

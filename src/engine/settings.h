@@ -26,6 +26,8 @@ void settings_built_in(const vkgpt_model *model, struct Settings *settings);
 void settings_kept(const vkgpt_model *model, struct Settings *settings);
 // Whether a choice is missing that could be one.
 bool settings_incomplete(const vkgpt_model *model);
+// Whether decode could be one kernel, and that was not tried yet: it may not have been compiled in time.
+bool settings_form_unknown(const vkgpt_model *model);
 // How many products and switches differ.
 uint32_t settings_differ(const struct Settings *a, const struct Settings *b);
 // Sessions that are opened from then on run so. What is fixed is left as it is kept.

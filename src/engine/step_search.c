@@ -97,6 +97,10 @@ static int side_run(const struct Clock *clock, struct Side *side, double *second
     double start = os_seconds();
     if (!status) status = submit_and_wait(side->rec, err);
     if (status) return status;
+    if (persistent_gave_up(side->s)) {
+        *seconds = 1e6; // no time at all would be better
+        return VKGPT_OK;
+    }
     *seconds = recording_seconds(side->rec);
     if (*seconds <= 0.0) *seconds = os_seconds() - start; // there are no timestamps
     for (uint32_t i = 0; i < 1u << clock->step_size; i++) // RING_EMPTY has the bit of RING_STOP
@@ -231,7 +235,7 @@ static int try_all(struct StepSearch *search, struct Clock *clock, struct Side *
         status = try_settings(search, clock, a, search->measured, "each product's best", err);
     for (uint32_t i = 0; !status && i < count; i++) {
         struct Settings next = search->best;
-        if (search->by == FOUND_THOROUGH && !table[i].whole) continue;
+        if ((search->by == FOUND_THOROUGH || search->whole_only) && !table[i].whole) continue;
         if (table[i].apply(search->model, &next, table[i].value))
             status = try_settings(search, clock, a, &next, table[i].name, err);
     }

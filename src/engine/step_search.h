@@ -12,6 +12,7 @@ struct StepSearch {
     vkgpt_format kv;
     enum FoundBy by;                // quick: every change; thorough: `measured`, and changes of the whole step
     const struct Settings *measured; // each product's best, alone; or NULL
+    bool whole_only;                // changes of the whole step alone
     double budget;                  // seconds, from when the first settings have made a token
     uint32_t rounds;                // of A and B, at most MAX_ROUNDS
     double (*pretend)(const struct Settings *settings); // seconds of a step, for tests; or NULL

@@ -217,7 +217,9 @@ static int tune_step(vkgpt_model *m, void (*on_result)(void *, const vkgpt_tuned
     settings_kept(m, &measured);
     settings_built_in(m, &search.best);
     for (uint32_t i = 0; i < measured.count; i++) measured.fixed[i] = false;
-    int status = step_search(&search, err);
+    persistent_ahead(m, session_kv(&(vkgpt_session_options){.kv = search.kv}));
+    int status = pipelines_ready(m->device, err);
+    if (!status) status = step_search(&search, err);
     if (!status && !search.tried) status = settings_install(m, &measured, FOUND_THOROUGH, err);
     const vkgpt_tuned tuned = {
         .kernel = "step",

@@ -105,6 +105,15 @@ int pipeline_ready(vkgpt_device *device, const struct Pipeline *pipeline, vkgpt_
     return pipeline->result ? vk_fail(err, pipeline->result, pipeline->kernel) : VKGPT_OK;
 }
 
+bool pipeline_is_compiled(vkgpt_device *device, const char *kernel)
+{
+    for (uint32_t i = 0; i < device->pipeline_count; i++) {
+        struct Pipeline *p = device->pipelines[i];
+        if (!strcmp(p->kernel, kernel) && queue_done(&device->compiling, &p->job)) return !p->result;
+    }
+    return false;
+}
+
 int pipelines_ready(vkgpt_device *device, vkgpt_error *err)
 {
     int status = VKGPT_OK;

@@ -25,6 +25,7 @@ struct Pipeline {
 int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *constants, uint32_t count,
                  const struct Pipeline **pipeline, vkgpt_error *err);
 int pipeline_ready(vkgpt_device *device, const struct Pipeline *pipeline, vkgpt_error *err);
+bool pipeline_is_compiled(vkgpt_device *device, const char *kernel); // one of this kernel is, without waiting for it
 int pipelines_ready(vkgpt_device *device, vkgpt_error *err); // all that were asked for; the first failure
 void pipelines_forget(vkgpt_device *device, uint32_t keep);  // all but the first `keep`
 void pipelines_open(vkgpt_device *device);
