@@ -404,7 +404,9 @@ void phase(uint i)
 
 void main()
 {
-    if (gave_up != 0) return; // an earlier submission: the host goes on without
+    if (gl_LocalInvocationIndex == 0) all_here = gave_up == 0; // seen alike by all lanes, whenever it changes
+    barrier();
+    if (!all_here) return; // an earlier submission gave up: the host goes on without
     if (run.phases == 0) trial();
     for (uint step = 0; step < run.steps && any_sequence_runs(); step++)
         for (uint i = 0; i < run.phases; i++) {

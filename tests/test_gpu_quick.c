@@ -129,7 +129,7 @@ static void takes_all(vkgpt_model *model)
     struct StepSearch search = search_of(model, more_is_quicker, 600);
     CHECK(step_search(&search, &err));
     assert_string_equal(search.taken, "256 lanes, 4 rows, 24 loads, 8 rows");
-    assert_int_equal(search.tried, 7);
+    assert_int_equal(search.tried, 8);
     assert_true(search.before > search.after && search.after > 0);
     for (uint32_t i = 0; i < search.best.count; i++) {
         const struct Variant *v = &search.best.variants[i];
@@ -207,6 +207,18 @@ static void keeps_switches(vkgpt_model *model)
     assert_int_equal(tuning_find_step(model->device, &measured.step, STEP_FORM), STEP_PERSISTENT);
 }
 
+static void state_first_keeps_bits(vkgpt_model *model)
+{
+    vkgpt_error err;
+    struct Decoded before, after;
+    const struct StepKey key = step_key(model);
+    decode(model, &before);
+    CHECK(tuning_set_step(model->device, &key, STEP_PROLOGUE, STEP_STATE_FIRST, FOUND_THOROUGH, &err));
+    decode(model, &after);
+    assert_int_equal(after.counts[0], DECODED_TOKENS);
+    assert_memory_equal(&before, &after, sizeof after);
+}
+
 static void test_search(void **state)
 {
     (void)state;
@@ -215,9 +227,11 @@ static void test_search(void **state)
     takes_less(model);
     thorough_stays(model);
     keeps_switches(model);
+    state_first_keeps_bits(model);
     close_model(model);
     model = open_model("lanes", "off", NULL, VKGPT_Q4_0);
     takes_all(model);
+    state_first_keeps_bits(model);
     close_model(model);
 }
 

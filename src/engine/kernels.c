@@ -121,7 +121,7 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         .subgroup = making->device->info.subgroup_size,
         .tokens = tokens_for(making),
         .activation = activation,
-        .early = 1,
+        .early = !making->shape->state_first,
         .most_held = built_in_held(making->device),
     };
     product->group_rows = !lanes && making->mode == PREFILL ? PREFILL_TILE : c.tokens;

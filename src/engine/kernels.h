@@ -33,6 +33,7 @@ struct Shape {
     uint32_t dim, head_dim, width, inner; // padded
     uint32_t embed_dim;                   // padded, where the embedding has its own width; else 0
     uint32_t vocab;                       // padded: tuning looks for it; 0: none is for the head
+    bool state_first;                     // decode on a GPU: products ask for the row's state before the weights
     bool post_norm, no_final_norm;        // qkv and expand, or the head, are not fed by a norm
     uint32_t span;
     uint32_t kv;                          // KV_F32, KV_F16, KV_Q8_0

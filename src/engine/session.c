@@ -16,6 +16,8 @@ static struct Shape session_shape(const struct vkgpt_session *s)
 {
     const struct vkgpt_model *m = s->model;
     struct Shape shape = kernels_shape(m, s->kv);
+    const struct StepKey key = step_key(m);
+    shape.state_first = tuning_find_step(m->device, &key, STEP_PROLOGUE) == STEP_STATE_FIRST;
     note_format(&shape, &m->wte);
     note_format(&shape, m->head);
     if (m->projected) {
@@ -87,8 +89,10 @@ static int choose_form(struct vkgpt_session *s, vkgpt_error *err)
 static int session_make(struct vkgpt_session *s, vkgpt_error *err)
 {
     const struct vkgpt_model *m = s->model;
+    int status = tuning_open(s->device, err);
+    if (status) return status;
     struct Shape shape = session_shape(s);
-    int status = kernels_for_decode(s->device, &shape, s->sequences * s->step_rows, &s->decode, err);
+    status = kernels_for_decode(s->device, &shape, s->sequences * s->step_rows, &s->decode, err);
     if (status) return status;
     session_sizes(s);
     if (s->splits > 1u << (SPLIT_SIZES - 1)) return fail(err, VKGPT_BAD_ARGUMENT, "a context of %u tokens is too long", s->context);

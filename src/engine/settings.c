@@ -72,7 +72,8 @@ uint32_t settings_differ(const struct Settings *a, const struct Settings *b)
 {
     uint32_t differ = 0;
     for (uint32_t i = 0; i < a->count; i++) differ += !variant_same(a->variants[i], b->variants[i]);
-    for (uint32_t i = 0; i < STEP_SWITCHES; i++) differ += a->switches[i] != b->switches[i];
+    if (a->switches[STEP_PROLOGUE] != b->switches[STEP_PROLOGUE]) differ += a->count; // in each product
+    differ += a->switches[STEP_FORM] != b->switches[STEP_FORM];
     return differ;
 }
 
@@ -111,6 +112,14 @@ static bool rows(const vkgpt_model *m, struct Settings *s, uint32_t n) { return 
 static bool lanes(const vkgpt_model *m, struct Settings *s, uint32_t n) { return change_variants(m, s, n, set_size); }
 static bool loads(const vkgpt_model *m, struct Settings *s, uint32_t n) { return change_variants(m, s, n, set_loads); }
 
+static bool prologue(const vkgpt_model *m, struct Settings *s, uint32_t n)
+{
+    if (s->switches[STEP_PROLOGUE] == n || s->step.lanes) return false;
+    (void)m;
+    s->switches[STEP_PROLOGUE] = n;
+    return true;
+}
+
 static bool form(const vkgpt_model *m, struct Settings *s, uint32_t n)
 {
     if (s->switches[STEP_FORM] == n || !pipeline_is_compiled(m->device, "persistent")) return false;
@@ -124,7 +133,7 @@ static bool form(const vkgpt_model *m, struct Settings *s, uint32_t n)
 static const struct Change CHANGES[] = {
     {"256 lanes", lanes, 256, false}, {"4 rows", rows, 4, false}, {"2 rows", rows, 2, false},
     {"24 loads", loads, 24, false},   {"8 rows", rows, 8, false}, {"6 loads", loads, 6, false},
-    {"128 lanes", lanes, 128, false}, {"one kernel", form, STEP_PERSISTENT, true},
+    {"128 lanes", lanes, 128, false}, {"state first", prologue, STEP_STATE_FIRST, true}, {"one kernel", form, STEP_PERSISTENT, true},
 };
 
 const struct Change *changes(uint32_t *count)

@@ -28,7 +28,7 @@ void settings_kept(const vkgpt_model *model, struct Settings *settings);
 bool settings_incomplete(const vkgpt_model *model);
 // Whether decode could be one kernel, and that was not tried yet: it may not have been compiled in time.
 bool settings_form_unknown(const vkgpt_model *model);
-// How many products and switches differ.
+// How many kernels differ.
 uint32_t settings_differ(const struct Settings *a, const struct Settings *b);
 // Sessions that are opened from then on run so. What is fixed is left as it is kept.
 int settings_install(vkgpt_model *model, const struct Settings *settings, enum FoundBy by, vkgpt_error *err);

@@ -42,7 +42,10 @@ struct Tuning {
 };
 
 // The words of a file; no two switches share one.
-static const char *const SWITCH_WORDS[STEP_SWITCHES][SWITCH_VALUES] = {[STEP_FORM] = {"", "dispatches", "persistent"}};
+static const char *const SWITCH_WORDS[STEP_SWITCHES][SWITCH_VALUES] = {
+    [STEP_FORM] = {"", "dispatches", "persistent"},
+    [STEP_PROLOGUE] = {"", "weights-first", "state-first"},
+};
 static const char *const FOUND_WORDS[] = {[FOUND_QUICK] = "quick", [FOUND_THOROUGH] = "thorough"};
 
 // ------------------------------------------------------------------------------------------- the table
