@@ -177,7 +177,7 @@ static uint32_t sample_size(const vkgpt_device *device)
     uint32_t size = device->lanes ? SAMPLE_LANES_SIZE : SAMPLE_SIZE, most = device->info.max_workgroup;
     if (device->info.max_subgroups && device->info.max_subgroups < most / device->info.subgroup_size)
         most = device->info.max_subgroups * device->info.subgroup_size;
-    while (size > most || size * 8 + SAMPLE_SHARED > device->info.shared_bytes) size /= 2;
+    while (size > most || (size > 64 && size * 8 + SAMPLE_SHARED > device->info.shared_bytes)) size /= 2;
     return size;
 }
 
