@@ -226,7 +226,7 @@ static void ignored_lines(vkgpt_device *device, const struct ProductKey *key, co
         "contract gpu f16 0 256 1 4 128 12 0 quick", "contract gpu f16 64 99999999999999999999 1 4 128 12 0 quick",
         "contract gpu f16 -64 256 1 4 128 12 0 quick", "contract gpu f15 64 256 1 4 128 12 0 quick",
         "contract cpu f16 64 256 1 4 128 12 0 quick", "embed gpu f16 64 256 1 4 128 12 0 quick",
-        "qkv gpu f16 64 192 1 4 256 12 1 quick", "qkv", " ", "contract gpu f16 64 256 1 4x 128 12 0 quick",
+        "qkv gpu f16 64 192 1 4 512 12 1 quick", "qkv lanes f16 64 192 1 4 64 12 1 quick", "qkv", " ", "contract gpu f16 64 256 1 4x 128 12 0 quick",
         "expand gpu f16 64 256 8 8 128 12 0 quick", "expand gpu f16 64 256 8 2 128 24 0 quick",
         "contract gpu f16 64 256 1 4 128 12 0 quick                                                          ",
         "step", "step ", "step persistent", "step unknown gpu f16 2 64 256 304 quick",
