@@ -205,11 +205,8 @@ static int upload_program(struct vkgpt_session *s, const struct Program *program
     if (!status) status = recording_begin(s->device, "the program of a step", 1, &rec, err);
     if (!status) {
         recording_copy(&rec, &from, 0, &p->program, 0, bytes);
-        status = recording_end(&rec);
+        status = recording_run_once(&rec, err);
     }
-    if (!status) status = recording_submit(&rec, err);
-    if (!status) status = recording_wait(&rec, err);
-    recording_free(&rec);
     pool_free(s->device, &staging);
     if (!status) p->phases = program->count;
     return status;
@@ -279,11 +276,7 @@ static int clear_meeting(struct vkgpt_session *s, vkgpt_error *err)
     if (status) return status;
     recording_fill(&rec, &s->persistent.meeting, 0);
     recording_fill(&rec, &s->persistent.outcome, 0);
-    status = recording_end(&rec);
-    if (!status) status = recording_submit(&rec, err);
-    if (!status) status = recording_wait(&rec, err);
-    recording_free(&rec);
-    return status;
+    return recording_run_once(&rec, err);
 }
 
 // Whether so many workgroups meet: the kernel itself, with nothing to do in between.
@@ -295,11 +288,8 @@ static int try_groups(struct vkgpt_session *s, uint32_t groups, bool *met, vkgpt
     if (!status) status = recording_begin(s->device, "the trial of a step as one kernel", 1, &rec, err);
     if (!status) {
         record(s, &rec, groups, (struct PersistentArgs){.turns = turns});
-        status = recording_end(&rec);
+        status = recording_run_once(&rec, err);
     }
-    if (!status) status = recording_submit(&rec, err);
-    if (!status) status = recording_wait(&rec, err);
-    recording_free(&rec);
     *met = !status && !*(const volatile uint32_t *)s->persistent.outcome.host;
     return status;
 }

@@ -222,11 +222,7 @@ int session_copy(struct vkgpt_session *s, const struct Copy *copies, size_t coun
             copy_cache(s, &rec, &s->b.v[l], copies[i].from, copies[i].to, source->cached);
         }
     }
-    status = recording_end(&rec);
-    if (!status) status = recording_submit(&rec, err);
-    if (!status) status = recording_wait(&rec, err);
-    recording_free(&rec);
-    return status;
+    return recording_run_once(&rec, err);
 }
 
 int vkgpt_batch_copy(vkgpt_session *s, uint32_t from, const uint32_t *to, size_t count, vkgpt_error *err)

@@ -45,11 +45,7 @@ static int clear_cache(struct vkgpt_session *s, vkgpt_error *err)
         recording_fill(&rec, &s->b.k[l], 0);
         recording_fill(&rec, &s->b.v[l], 0);
     }
-    status = recording_end(&rec);
-    if (!status) status = recording_submit(&rec, err);
-    if (!status) status = recording_wait(&rec, err);
-    recording_free(&rec);
-    return status;
+    return recording_run_once(&rec, err);
 }
 
 static int side_record(const struct Clock *clock, struct Side *side, vkgpt_error *err)

@@ -328,6 +328,15 @@ static double ticks_seconds(const vkgpt_device *device, uint64_t from, uint64_t 
     return (double)((to - from) & device->timestamp_mask) * device->timestamp_period * 1e-9; // the counter may have wrapped
 }
 
+int recording_run_once(struct Recording *rec, vkgpt_error *err)
+{
+    int status = recording_end(rec);
+    if (!status) status = recording_submit(rec, err);
+    if (!status) status = recording_wait(rec, err);
+    recording_free(rec);
+    return status;
+}
+
 double recording_seconds(const struct Recording *rec)
 {
     uint64_t ticks[2] = {0};

@@ -103,6 +103,7 @@ void recording_fill(struct Recording *rec, const struct Slice *slice, uint32_t w
 int recording_end(struct Recording *rec); // everything written becomes visible to the host; returns the first failure
 int recording_submit(struct Recording *rec, vkgpt_error *err);
 int recording_wait(struct Recording *rec, vkgpt_error *err);
+int recording_run_once(struct Recording *rec, vkgpt_error *err); // ends it, runs it to its end, frees it
 double recording_seconds(const struct Recording *rec); // device time of the last submission, 0 when unknown
 // Device time of each dispatch of a profiled recording's last submission, its barrier included.
 int recording_profile(const struct Recording *rec, double *seconds, vkgpt_error *err);
