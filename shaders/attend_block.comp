@@ -5,10 +5,13 @@
 #define PREFILL
 #include "common.glsl"
 #include "cache.glsl"
+#include "halves.glsl"
 
 layout(constant_id = 3) const uint HEAD_DIM = 64; // padded
 layout(constant_id = 4) const uint QUERIES = 16;  // of a workgroup
 layout(constant_id = 5) const uint SHARES = 1;    // queries whose sums one lane holds: ceil(QUERIES / (SIZE / CHUNKS))
+
+layout(constant_id = 6) const uint HALVES_OUT = 0; // 1: halves, for products of matrices
 
 layout(push_constant) uniform Push { AttendArgs a; };
 
@@ -16,6 +19,7 @@ layout(binding = 1) readonly buffer Q { vec4 q[]; };
 layout(binding = 2) readonly buffer K { uvec4 k_cache[]; }; // [sequence][head][position][head_dim]
 layout(binding = 3) readonly buffer V { uvec4 v_cache[]; };
 layout(binding = 4) writeonly buffer A { vec4 attention[]; }; // (rows, heads, head_dim)
+layout(binding = 4) writeonly buffer AHalves { uvec4 attention_halves[]; };
 
 #define CHUNKS (HEAD_DIM / 8)
 #define AHEAD 4 // loads of values before the first is used
@@ -116,9 +120,10 @@ void main()
     [[unroll]] for (uint i = 0; i < SHARES; i++) {
         uint t = group + i * groups;
         if (t < queries) {
-            uint at = ((first + t) * a.heads + head) * (HEAD_DIM / 4) + 2 * c;
-            attention[at] = low_sums[i] / sum[t];
-            attention[at + 1] = high_sums[i] / sum[t];
+            uint at = ((first + t) * a.heads + head) * CHUNKS + c;
+            vec4 low = low_sums[i] / sum[t], high = high_sums[i] / sum[t];
+            if (HALVES_OUT != 0) attention_halves[at] = pack8(low, high);
+            else attention[2 * at] = low, attention[2 * at + 1] = high;
         }
     }
 }

@@ -13,6 +13,19 @@ layout(constant_id = 8) const uint ACTIVATION = ACTIVATE_GELU_TANH;
 
 layout(binding = 4) writeonly buffer H { vec2 h[]; };
 
+#ifdef COOPMAT
+layout(constant_id = 16) const uint HALVES_OUT = 1; // 0: floats
+layout(binding = 4) writeonly buffer HHalves { uint h_halves[]; };
+
+void PHASE(store)(Row row, uint o, vec2 y)
+{
+    uint at = (row.index * a.y_stride + o) / 2;
+    y = vec2(activate(y.x), activate(y.y));
+    if (HALVES_OUT != 0) h_halves[at] = pack2(y);
+    else h[at] = y;
+}
+#else
 #include "expand.glsl"
+#endif
 
 void main() { product(); }

@@ -7,6 +7,7 @@
 layout(constant_id = 3) const uint WIDTH = 768; // padded
 layout(constant_id = 6) const uint SUBGROUP = 32;
 layout(constant_id = 14) const uint MOST_HELD = 16;
+layout(constant_id = 16) const uint HALVES_OUT = 0; // PREFILL: n is 1: halves, 0: floats
 
 layout(push_constant) uniform Push { NormArgs a; };
 #define PHASE(name) norm_##name
@@ -16,7 +17,13 @@ layout(binding = 2) readonly buffer X { vec4 inputs[]; };
 layout(binding = 3) buffer N { vec4 n[]; };
 
 uint first;
+#ifdef PREFILL
+layout(binding = 3) writeonly buffer NHalves { uvec2 n_halves[]; };
+#include "halves.glsl"
+#define PUT_NORMED(i, value) { if (HALVES_OUT != 0) n_halves[first + (i)] = pack4(value); else n[first + (i)] = value; }
+#else
 #define normed(i) n[first + (i)]
+#endif
 #define IN_PLACE // n may be x
 #if defined(LANES) || defined(PREFILL)
 #include "norm_workgroup.glsl"

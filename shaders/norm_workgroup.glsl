@@ -1,11 +1,14 @@
 // Layer norm (Ba et al. 2016) of one row by one workgroup, from x into `normed`, which the includer defines as a
-// writable place of vec4: n = (x - mean) / sqrt(variance + eps) * gain + bias. The includer says the padded width, WIDTH.
+// writable place of vec4, or by PUT_NORMED in a way of the includer's: n = (x - mean) / sqrt(variance + eps) * gain + bias. The includer says the padded width, WIDTH.
 //
 // The row is held in registers, its loads in flight together. A second pass over the deviations: E[x*x] - mean*mean
 // cancels in fp32. The same pass finds what rounding left in the mean (a sum of 768 numbers near 1000 is off by 0.03) and
 // takes it out. The padding of a row holds zeros, and zero gains and biases, so it stays zero; only the second pass has to
 // leave it out.
 
+#ifndef PUT_NORMED
+#define PUT_NORMED(i, value) normed(i) = value;
+#endif
 #define QUADS (WIDTH / 4)
 #define LANE_QUADS ((QUADS + SIZE - 1) / SIZE)
 
@@ -31,6 +34,6 @@ void PHASE(norm_row)(uint x_first, uint dim, uint gain, uint bias, float eps)
     [[unroll]] for (uint i = 0; i < LANE_QUADS; i++) {
         uint at = i * SIZE + lane;
         if ((i + 1) * SIZE <= QUADS || at < QUADS)
-            normed(at) = (row[i] - sums.x) * scale * vectors[gain / 4 + at] + vectors[bias / 4 + at];
+            PUT_NORMED(at, (row[i] - sums.x) * scale * vectors[gain / 4 + at] + vectors[bias / 4 + at])
     }
 }

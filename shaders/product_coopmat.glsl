@@ -1,134 +1,200 @@
 // PREFILL COOPMAT: y = W x + b by the device's own products of small matrices (VK_KHR_cooperative_matrix): halves times
 // halves, added up in fp32. The price is that x is rounded, and W in a small format too: docs/results/coopmat.md.
 //
-// A workgroup makes TILE rows by TILE outputs, DEPTH of the width at a time, which its lanes fetch into shared memory as
-// halves. Each of its subgroups makes DOWN by ACROSS matrices of MATRIX_M rows by MATRIX_N outputs.
-#extension GL_KHR_cooperative_matrix : require
-#extension GL_KHR_memory_scope_semantics : require
-#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+// A workgroup makes TILE_ROWS rows by TILE_OUTPUTS outputs, DEPTH of the width at a time. Its lanes fetch that much of x
+// and of W into registers while the DEPTH before it is multiplied, and put it into shared memory as halves. Each of its
+// subgroups makes DOWN by ACROSS matrices of MATRIX_M rows by MATRIX_N outputs.
+//
+// An output is added up in steps of MATRIX_K, in the order of the width: the tile's shape changes no bit.
+#include "coopmat.glsl"
+#include "halves.glsl"
 
-layout(constant_id = 9) const uint MATRIX_M = 16;  // rows of x
-layout(constant_id = 10) const uint MATRIX_N = 16; // outputs
-layout(constant_id = 11) const uint MATRIX_K = 16; // of the width
+layout(constant_id = 15) const uint HALVES_IN = 1; // x is 1: halves, 0: floats
+layout(constant_id = 17) const uint TILE_ROWS = 128;
+layout(constant_id = 18) const uint TILE_OUTPUTS = 128;
+layout(constant_id = 19) const uint DEPTH = 32;    // of the width
+layout(constant_id = 20) const uint SUBGROUPS_DOWN = 2; // share the rows; the others of a workgroup share the outputs
+layout(constant_id = 21) const uint BUFFERED = 2;  // tiles in shared memory: 2: one is filled while the other is multiplied
 
-#define TILE PREFILL_TILE
-#define DEPTH 32
-#define STRIDE (DEPTH / 8 + 1) // in 16 bytes; the gap keeps a matrix's rows in different banks
-#define PIECES (TILE * DEPTH / 8 / SIZE) // of 8 numbers, that a lane fetches of x and of W
+layout(binding = 3) readonly buffer XHalves { uvec4 x_halves[]; };
 
-const uint SUBGROUPS = SIZE / SUBGROUP;
-const uint ACROSS = COOPMAT_ACROSS;
-const uint DOWN = (TILE / MATRIX_M) * (TILE / MATRIX_N) / SUBGROUPS / ACROSS;
+const uint SUBGROUPS_ACROSS = SIZE / SUBGROUP / SUBGROUPS_DOWN;
+const uint DOWN = TILE_ROWS / MATRIX_M / SUBGROUPS_DOWN;
+const uint ACROSS = TILE_OUTPUTS / MATRIX_N / SUBGROUPS_ACROSS;
 
-shared uvec4 x_tile[TILE * STRIDE]; // [row][width], 8 halves in each
-shared uvec4 w_tile[TILE * STRIDE]; // [output][width]
-shared float made[SUBGROUPS * MATRIX_M * MATRIX_N];
+#define STRIDE (DEPTH / 8 + 1) // in 16 bytes; the gap keeps eight rows in different banks
+const uint X_TILE = TILE_ROWS * STRIDE, W_TILE = TILE_OUTPUTS * STRIDE;
+shared uvec4 x_tile[BUFFERED * X_TILE]; // [row][width], 8 halves in each
+shared uvec4 w_tile[BUFFERED * W_TILE]; // [output][width]
 
-struct Piece {
-    uint row, eighth; // of the tile
-    uint x_row, w_row;
-    vec4 x_low, x_high;
-    uvec4 w;
+// ---- pieces: what a lane fetches at once
+
+#define W_UNIT (IS_QUANTISED ? UNIT : 8) // weights of a load
+const uint X_COUNT = TILE_ROWS * (DEPTH / 8), W_COUNT = TILE_OUTPUTS * (DEPTH / W_UNIT);
+const uint X_PIECES = (X_COUNT + SIZE - 1) / SIZE, W_PIECES = (W_COUNT + SIZE - 1) / SIZE;
+
+struct XPiece {
+    uint row, part;  // of x; of DEPTH, in eights
+    uvec4 low, high; // 8 halves in low, or 8 floats
 };
 
-// 8 halves. What is beyond their range becomes its end, for infinity means that something went wrong, which must come out
-// at the end: where one of the 8 is no number, none is.
-uvec4 pack8(vec4 low, vec4 high)
+struct WPiece {
+    uint row, part; // of W; of DEPTH, in units
+    uvec4 words;
+    uint block, scale; // of 32 weights; the word that has its scale
+};
+
+XPiece xs[X_PIECES];
+WPiece ws[W_PIECES];
+
+uint number(uint i) { return gl_LocalInvocationID.x + i * SIZE; } // of a piece, in the tile
+bool x_exists(uint i) { return (i + 1) * SIZE <= X_COUNT || number(i) < X_COUNT; }
+bool w_exists(uint i) { return (i + 1) * SIZE <= W_COUNT || number(i) < W_COUNT; }
+
+// A row that does not run, and an output that is not there, take another's place: nothing is stored for them.
+void pieces_begin(uint first_row, uint first_out)
 {
-    uvec4 four = max(floatBitsToUint(abs(low)), floatBitsToUint(abs(high)));
-    uint most = max(max(four.x, four.y), max(four.z, four.w));
-    if (most >= 0x7f800000u) return uvec4(0x7e007e00u);
-    if (most > floatBitsToUint(65504.0)) low = clamp(low, -65504.0, 65504.0), high = clamp(high, -65504.0, 65504.0);
+    [[unroll]] for (uint i = 0; i < X_PIECES; i++) {
+        xs[i].part = number(i) % (DEPTH / 8);
+        xs[i].row = first_row + min(number(i) / (DEPTH / 8), TILE_ROWS - 1);
+        if (!row_at(xs[i].row, a.step_rows).runs) xs[i].row = first_row;
+    }
+    [[unroll]] for (uint i = 0; i < W_PIECES; i++) {
+        ws[i].part = number(i) % (DEPTH / W_UNIT);
+        ws[i].row = min(first_out + number(i) / (DEPTH / W_UNIT), a.count - 1);
+    }
+}
+
+// Behind the end of a row x counts as 0; what W is there does not matter.
+void fetch_x(inout XPiece p, uint k)
+{
+    uint k8 = k / 8 + p.part, at = p.row * (a.x_stride / 8) + min(k8, WIDTH / 8 - 1);
+    if (HALVES_IN != 0) p.low = x_halves[at];
+    else p.low = floatBitsToUint(inputs[2 * at]), p.high = floatBitsToUint(inputs[2 * at + 1]);
+    if (WIDTH % DEPTH != 0 && k8 >= WIDTH / 8) p.low = p.high = uvec4(0);
+}
+
+void fetch_w(inout WPiece p, uint k)
+{
+    uint at = p.row * (WIDTH / W_UNIT) + min(k / W_UNIT + p.part, WIDTH / W_UNIT - 1);
+    p.words = weights[at];
+    if (IS_QUANTISED) p.block = at / (32 / W_UNIT), p.scale = scale_word(WEIGHTS, a.scales, p.block);
+}
+
+void fetch(uint k)
+{
+    [[unroll]] for (uint i = 0; i < X_PIECES; i++) if (x_exists(i)) fetch_x(xs[i], k);
+    [[unroll]] for (uint i = 0; i < W_PIECES; i++) if (w_exists(i)) fetch_w(ws[i], k);
+}
+
+// Weights of a small format. One that no half can be becomes infinity, which the logits then show.
+uvec4 unpacked8(WPiece p, uint j, vec2 scale)
+{
+    vec4 low = scale.x * quants4(WEIGHTS, p.words, 2 * j), high = scale.x * quants4(WEIGHTS, p.words, 2 * j + 1);
+    if (HAS_MINIMUM) low -= scale.y, high -= scale.y;
     return uvec4(packHalf2x16(low.xy), packHalf2x16(low.zw), packHalf2x16(high.xy), packHalf2x16(high.zw));
 }
 
-uvec4 weight_halves8(uint row, uint k8)
+void put_w(WPiece p, uint at)
 {
-    if (WEIGHTS == WEIGHTS_F16) return weights[row * (WIDTH / 8) + k8];
-    vec4 low, high;
-    weights8(row, k8, low, high);
-    return pack8(low, high);
+    if (!IS_QUANTISED) {
+        w_tile[at] = p.words;
+        return;
+    }
+    vec2 scale = unpack_scale(WEIGHTS, p.scale, p.block);
+    [[unroll]] for (uint j = 0; j < W_UNIT / 8; j++) w_tile[at + j] = unpacked8(p, j, scale);
 }
 
-// A row that does not run, and an output that is not there, take another's place: nothing is stored for them.
-Piece piece_at(uint i, uint first_row, uint first_out)
+// What was fetched, into the tiles.
+void put(uint x_first, uint w_first)
 {
-    Piece p;
-    p.row = i / (DEPTH / 8), p.eighth = i % (DEPTH / 8);
-    p.x_row = row_at(first_row + p.row, a.step_rows).runs ? first_row + p.row : first_row;
-    p.w_row = min(first_out + p.row, a.count - 1);
-    return p;
+    [[unroll]] for (uint i = 0; i < X_PIECES; i++)
+        if (x_exists(i)) {
+            uint at = x_first + number(i) / (DEPTH / 8) * STRIDE + xs[i].part;
+            x_tile[at] = HALVES_IN != 0 ? xs[i].low : pack8(uintBitsToFloat(xs[i].low), uintBitsToFloat(xs[i].high));
+        }
+    [[unroll]] for (uint i = 0; i < W_PIECES; i++)
+        if (w_exists(i)) put_w(ws[i], w_first + number(i) / (DEPTH / W_UNIT) * STRIDE + ws[i].part * (W_UNIT / 8));
 }
 
-void fetch(inout Piece p, uint k)
-{
-    uint k8 = k / 8 + p.eighth, within = min(k8, WIDTH / 8 - 1);
-    uint at = p.x_row * (a.x_stride / 4) + 2 * within;
-    p.x_low = inputs[at], p.x_high = inputs[at + 1];
-    p.w = weight_halves8(p.w_row, within);
-    if (k8 != within) p.x_low = p.x_high = vec4(0.0), p.w = uvec4(0);
-}
-
-void put(Piece p)
-{
-    x_tile[p.row * STRIDE + p.eighth] = pack8(p.x_low, p.x_high);
-    w_tile[p.row * STRIDE + p.eighth] = p.w;
-}
+// ---- products
 
 #define Sum coopmat<float, gl_ScopeSubgroup, MATRIX_M, MATRIX_N, gl_MatrixUseAccumulator>
 Sum sums[DOWN * ACROSS];
 
-void multiply(uint row, uint column)
+void multiply(uint x_first, uint w_first)
 {
     [[unroll]] for (uint d = 0; d < DEPTH; d += MATRIX_K) {
-        coopmat<float16_t, gl_ScopeSubgroup, MATRIX_K, MATRIX_N, gl_MatrixUseB> w[ACROSS];
-        [[unroll]] for (uint j = 0; j < ACROSS; j++)
-            coopMatLoad(w[j], w_tile, (column + j * MATRIX_N) * STRIDE + d / 8, STRIDE, gl_CooperativeMatrixLayoutColumnMajor);
-        [[unroll]] for (uint i = 0; i < DOWN; i++) {
-            coopmat<float16_t, gl_ScopeSubgroup, MATRIX_M, MATRIX_K, gl_MatrixUseA> xs;
-            coopMatLoad(xs, x_tile, (row + i * MATRIX_M) * STRIDE + d / 8, STRIDE, gl_CooperativeMatrixLayoutRowMajor);
-            [[unroll]] for (uint j = 0; j < ACROSS; j++) sums[i * ACROSS + j] = coopMatMulAdd(xs, w[j], sums[i * ACROSS + j]);
+        coopmat<float16_t, gl_ScopeSubgroup, MATRIX_M, MATRIX_K, gl_MatrixUseA> x[DOWN];
+        [[unroll]] for (uint i = 0; i < DOWN; i++)
+            coopMatLoad(x[i], x_tile, x_first + i * MATRIX_M * STRIDE + d / 8, STRIDE, gl_CooperativeMatrixLayoutRowMajor);
+        [[unroll]] for (uint j = 0; j < ACROSS; j++) {
+            coopmat<float16_t, gl_ScopeSubgroup, MATRIX_K, MATRIX_N, gl_MatrixUseB> w;
+            coopMatLoad(w, w_tile, w_first + j * MATRIX_N * STRIDE + d / 8, STRIDE, gl_CooperativeMatrixLayoutColumnMajor);
+            [[unroll]] for (uint i = 0; i < DOWN; i++) sums[i * ACROSS + j] = coopMatMulAdd(x[i], w, sums[i * ACROSS + j]);
         }
     }
 }
 
-// The MATRIX_M by MATRIX_N results of a subgroup, from shared memory.
-void store_made(uint row, uint column)
+// The tile's rows and outputs that the subgroup makes begin here.
+uint own_row() { return gl_SubgroupID / SUBGROUPS_ACROSS * DOWN * MATRIX_M; }
+uint own_output() { return gl_SubgroupID % SUBGROUPS_ACROSS * ACROSS * MATRIX_N; }
+
+// DEPTH of the width, in one of the tiles: always the same of two, so that a lane's places in it are constants.
+void multiply_depth(uint tile, uint k)
 {
-    for (uint i = gl_SubgroupInvocationID; i < MATRIX_M * MATRIX_N / 2; i += SUBGROUP) {
-        Row r = row_at(row + 2 * i / MATRIX_N, a.step_rows);
-        uint o = column + 2 * i % MATRIX_N, at = gl_SubgroupID * MATRIX_M * MATRIX_N + 2 * i;
-        if (r.runs && o < a.count) PHASE(store)(r, a.first + o, vec2(made[at], made[at + 1]) + bias2(a.first + o));
+    if (BUFFERED == 1) workgroup_barrier(); // all are done with what was there
+    put(tile * X_TILE, tile * W_TILE);
+    workgroup_barrier();
+    fetch(min(k + DEPTH, WIDTH - 8)); // on their way while these are multiplied. No branch: compilers wait at its end
+    multiply(tile * X_TILE + own_row() * STRIDE, tile * W_TILE + own_output() * STRIDE);
+}
+
+void multiply_all()
+{
+    fetch(0);
+    for (uint k = 0; k < a.x_stride; k += BUFFERED * DEPTH) { // WIDTH, but compilers do not know, and do not unroll it
+        multiply_depth(0, k);
+        if (BUFFERED == 1) continue;
+        if (k + DEPTH >= WIDTH) break;
+        multiply_depth(1, k + DEPTH);
+    }
+}
+
+// ---- results, through shared memory: nobody knows which of a matrix a lane has
+
+// MATRIX_M rows of what the subgroup makes, in the place of the tile of x and of that of W.
+#define MADE_ROW (ACROSS * MATRIX_N)
+#define MADE_4 (MATRIX_M * MADE_ROW / 4)
+
+void store_made(uint row, uint first_out, uint at)
+{
+    for (uint i = gl_SubgroupInvocationID; i < MADE_4; i += SUBGROUP) {
+        Row r = row_at(row + i / (MADE_ROW / 4), a.step_rows);
+        uint o = first_out + i % (MADE_ROW / 4) * 4;
+        if (!r.runs || o >= a.count) continue;
+        vec4 y = uintBitsToFloat(w_tile[at + i]);
+        PHASE(store)(r, a.first + o, y.xy + bias2(a.first + o));
+        if (o + 2 < a.count) PHASE(store)(r, a.first + o + 2, y.zw + bias2(a.first + o + 2));
     }
 }
 
 void product()
 {
-    uint first_row = gl_WorkGroupID.y * TILE, first_out = gl_WorkGroupID.x * TILE;
-    if (!any_runs(first_row, TILE, a.step_rows)) return;
+    uint first_row = gl_WorkGroupID.y * TILE_ROWS, first_out = gl_WorkGroupID.x * TILE_OUTPUTS;
+    if (!any_runs(first_row, TILE_ROWS, a.step_rows)) return;
 
-    uint row = gl_SubgroupID / (TILE / MATRIX_N / ACROSS) * DOWN * MATRIX_M; // of the tile, from which on the subgroup's matrices stand
-    uint column = gl_SubgroupID % (TILE / MATRIX_N / ACROSS) * ACROSS * MATRIX_N;
     [[unroll]] for (uint i = 0; i < DOWN * ACROSS; i++) sums[i] = Sum(0.0);
+    pieces_begin(first_row, first_out);
+    multiply_all();
 
-    Piece pieces[PIECES];
-    [[unroll]] for (uint i = 0; i < PIECES; i++) {
-        pieces[i] = piece_at(gl_LocalInvocationID.x + i * SIZE, first_row, first_out);
-        fetch(pieces[i], 0);
+    workgroup_barrier();
+    uint at = gl_SubgroupID * MADE_4;
+    [[unroll]] for (uint i = 0; i < DOWN; i++) {
+        [[unroll]] for (uint j = 0; j < ACROSS; j++)
+            coopMatStore(sums[i * ACROSS + j], w_tile, at + j * MATRIX_N / 4, MADE_ROW / 4, gl_CooperativeMatrixLayoutRowMajor);
+        subgroup_barrier();
+        store_made(first_row + own_row() + i * MATRIX_M, first_out + own_output(), at);
+        subgroup_barrier();
     }
-    for (uint k = 0; k < WIDTH; k += DEPTH) {
-        barrier();
-        [[unroll]] for (uint i = 0; i < PIECES; i++) put(pieces[i]);
-        barrier();
-        [[unroll]] for (uint i = 0; i < PIECES; i++) fetch(pieces[i], k + DEPTH); // on their way while these are multiplied
-        multiply(row, column);
-    }
-
-    [[unroll]] for (uint i = 0; i < DOWN; i++)
-        [[unroll]] for (uint j = 0; j < ACROSS; j++) {
-            subgroupBarrier();
-            coopMatStore(sums[i * ACROSS + j], made, gl_SubgroupID * MATRIX_M * MATRIX_N, MATRIX_N, gl_CooperativeMatrixLayoutRowMajor);
-            subgroupBarrier();
-            store_made(first_row + row + i * MATRIX_M, first_out + column + j * MATRIX_N);
-        }
 }

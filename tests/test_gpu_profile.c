@@ -151,17 +151,21 @@ static void check_step(struct Opened *o, uint32_t tokens)
     assert_int_equal(line_of(&lines, "sample")->rows, 1);
 }
 
-static void check_block(struct Opened *o, uint32_t tokens, uint32_t rows)
+// Of the last layer a block makes k and v alone. `attended`: bytes of the cache that the layers before it look at.
+static void check_block(struct Opened *o, uint32_t tokens, uint32_t rows, uint64_t attended)
 {
     vkgpt_error err;
+    uint32_t layers = o->model->config.layers;
     CHECK(vkgpt_session_rewind(o->session, 0, &err));
     CHECK(vkgpt_prompt(o->session, o->fixture.ids, tokens, &err));
     struct Lines lines = profile(o, rows), step = profile(o, 0);
     assert_int_equal(vkgpt_session_position(o->session), tokens);
     assert_int_equal(line_of(&lines, "expand")->rows, rows);
-    assert_int_equal(line_of(&lines, "project")->calls, o->model->config.layers);
-    assert_true(line_of(&lines, "project")->bytes == line_of(&step, "project")->bytes); // not contract's, whose kernel it shares
-    assert_true(line_of(&lines, "attend")->bytes >= line_of(&step, "attend")->bytes);
+    assert_int_equal(line_of(&lines, "qkv")->calls, layers);
+    assert_int_equal(line_of(&lines, "project")->calls, layers - 1);
+    // not contract's, whose kernel it shares
+    assert_true(line_of(&lines, "project")->bytes * layers == line_of(&step, "project")->bytes * (layers - 1));
+    assert_true(line_of(&lines, "attend")->bytes == attended);
 }
 
 // Layers that look back on 65 positions beside layers that look back on all.
@@ -178,7 +182,7 @@ static void test_windows(void **state)
     assert_int_equal(far, cached);
     check_step(&o, 1);
     check_step(&o, 200);
-    check_block(&o, 200, 50);
+    check_block(&o, 200, 50, (65 + 50 - 1) * cached);
     assert_int_equal(vkgpt_profile(o.session, 201, 1, keep_line, NULL, NULL, &err), VKGPT_BAD_ARGUMENT);
     assert_non_null(strstr(err.text, "201 tokens: the session has 200"));
     assert_int_equal(vkgpt_profile(o.session, 0, 0, keep_line, NULL, NULL, &err), VKGPT_BAD_ARGUMENT);

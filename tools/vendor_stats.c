@@ -350,7 +350,7 @@ static int compile_session(struct Tool *tool, vkgpt_device *device, uint32_t mod
         struct Row labels = {.sets = {1u << model, 1u << weights, 1u << kv, 1u << step}};
         struct Kernels kernels;
         status = STEP_ROWS[step] ? kernels_for_decode(device, &shape, STEP_ROWS[step], &kernels, &tool->err)
-                                 : kernels_for_prefill(device, &shape, &kernels, &tool->err);
+                                 : kernels_for_prefill(device, &shape, MAX_GROUPS * GROUP_ROWS, &kernels, &tool->err);
         const struct ProductFormats all = {weights, weights, weights, weights, weights, weights};
         const struct Pipeline *whole;
         if (!status && STEP_ROWS[step] == 1 && kv != KV_Q8_0 && built_in_persistent(device))

@@ -52,7 +52,7 @@ static const struct Slice *normed(struct vkgpt_session *s, struct Recording *rec
                                   const struct Slice *vectors, uint32_t gain, uint32_t bias)
 {
     if (p->staged[w->format]) return &s->b.x;
-    norm(s, rec, k->norm_input, rows, vectors, gain, bias, &s->b.n);
+    norm(s, rec, p->halves ? k->norm_halves : k->norm_input, rows, vectors, gain, bias, &s->b.n);
     return &s->b.n;
 }
 
@@ -153,6 +153,18 @@ static void qkv(struct vkgpt_session *s, struct Recording *rec, const struct Ker
             BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.q, &s->b.k[l], &s->b.v[l]), args);
 }
 
+// k and v into a cache that is quantised; into another one qkv has written them
+static void cache(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l)
+{
+    const struct vkgpt_model *m = s->model;
+    uint32_t heads = m->config.heads;
+    if (s->kv != KV_Q8_0) return;
+    dispatch(rec, k->cache, grid(ceil_div(heads * ceil_div(m->head_dim, 64), k->cache_lanes), rows, 2),
+             BUFFERS(&s->b.state, &s->b.q, &s->b.k[l], &s->b.v[l]),
+             ARGS(CacheArgs, .step_rows = s->step_rows, .heads = heads, .head_dim = m->head_dim, .context = s->context,
+                  .stride = q_stride(s), .scales = cache_scales(s)));
+}
+
 // the queries against the cache, into `a` or, in decode, into parts that `project` merges
 static void attend(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l, uint32_t splits)
 {
@@ -161,15 +173,10 @@ static void attend(struct vkgpt_session *s, struct Recording *rec, const struct 
     const struct Slice *out = decode ? &s->b.parts : &s->b.a;
     uint32_t heads = m->config.heads;
     struct Grid cover = decode ? grid(heads, rows, splits) : grid(heads, ceil_div(rows, k->block_queries), 1);
-    uint32_t stride = q_stride(s), scales = cache_scales(s);
-    if (s->kv == KV_Q8_0)
-        dispatch(rec, k->cache, grid(ceil_div(heads * ceil_div(m->head_dim, 64), k->cache_lanes), rows, 2),
-                 BUFFERS(&s->b.state, &s->b.q, &s->b.k[l], &s->b.v[l]),
-                 ARGS(CacheArgs, .step_rows = s->step_rows, .heads = heads, .head_dim = m->head_dim, .context = s->context, .stride = stride, .scales = scales));
     dispatch(rec, k->attend, cover, BUFFERS(&s->b.state, &s->b.q, &s->b.k[l], &s->b.v[l], out),
              ARGS(AttendArgs, .step_rows = s->step_rows, .heads = heads, .head_dim = m->head_dim, .context = s->context, .span = s->decode.span,
-                  .splits = s->splits, .scale = config_attention_scale(&m->config, l), .q_stride = stride,
-                  .window = config_window(&m->config, l), .scales = scales));
+                  .splits = s->splits, .scale = config_attention_scale(&m->config, l), .q_stride = q_stride(s),
+                  .window = config_window(&m->config, l), .scales = cache_scales(s)));
 }
 
 // What project reads: `a`, or the parts where its kernel merges them itself, which else happens here.
@@ -200,6 +207,7 @@ static void attention(struct vkgpt_session *s, struct Recording *rec, const stru
 {
     const struct vkgpt_model *m = s->model;
     qkv(s, rec, k, rows, l);
+    cache(s, rec, k, rows, l);
     attend(s, rec, k, rows, l, splits);
     project(s, rec, k, rows, l);
     if (m->config.post_norm) norm(s, rec, k->norm, rows, &m->layers[l].vectors, m->at.ln_1_gain, m->at.ln_1_bias, &s->b.x);
@@ -263,27 +271,31 @@ void forward_step(struct vkgpt_session *s, struct Recording *rec, const struct K
     sample(s, rec, k, rows);
 }
 
-void forward_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, bool logits)
+void forward_block(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, enum Leaves leaves)
 {
-    const struct Kernels *k = &s->prefill;
+    uint32_t whole = s->model->config.layers - (leaves == LEAVES_CACHE);
     embed(s, rec, k, rows);
-    for (uint32_t l = 0; l < s->model->config.layers; l++) {
+    for (uint32_t l = 0; l < whole; l++) {
         attention(s, rec, k, rows, l, 0);
         feed_forward(s, rec, k, rows, l);
     }
-    if (logits) head(s, rec, k, rows);
+    if (leaves == LEAVES_CACHE) { // what the last layer makes of its k and v, nobody reads
+        qkv(s, rec, k, rows, whole);
+        cache(s, rec, k, rows, whole);
+    }
+    if (leaves == LEAVES_LOGITS || leaves == LEAVES_SCORES) head(s, rec, k, rows);
 }
 
-void forward_score(struct vkgpt_session *s, struct Recording *rec, uint32_t rows)
+void forward_score(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows)
 {
     const struct vkgpt_model *m = s->model;
-    dispatch(rec, s->prefill.score, grid(1, rows, 1), BUFFERS(&s->b.state, &s->b.tokens, &s->b.logits, &s->b.scores),
+    dispatch(rec, k->score, grid(1, rows, 1), BUFFERS(&s->b.state, &s->b.tokens, &s->b.logits, &s->b.scores),
              ARGS(ScoreArgs, .vocab = m->config.vocab, .logits_stride = m->vocab, .token_stride = s->context + 1));
 }
 
-const struct Slice *forward_hidden(struct vkgpt_session *s, struct Recording *rec, uint32_t rows)
+const struct Slice *forward_hidden(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows)
 {
-    return head_input(s, rec, &s->prefill, rows); // prefill's head makes no norm
+    return head_input(s, rec, k, rows); // prefill's head makes no norm
 }
 
 void forward_product(struct vkgpt_session *s, struct Recording *rec, enum ProductKernel which, uint32_t l)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/tiles.h"
 #include "engine/tuning.h"
 
 // The specialization constants of the product kernels, by constant_id (shaders/common.glsl, product.glsl).
@@ -10,10 +11,11 @@ struct ProductConstants {
     uint32_t size, weights, kv, width, rows, staged, subgroup, tokens, activation;
     struct MatrixShape matrix; // COOPMAT alone has these
     uint32_t loads, early, most_held; // decode on a GPU alone has these
+    uint32_t halves_in, halves_out, tile_rows, tile_outputs, depth, down, buffered; // COOPMAT; norm: halves_out
 };
 
 struct AttendConstants { // attend: span, ahead; attend_block: queries, shares
-    uint32_t size, weights, kv, head_dim, span_or_queries, ahead_or_shares;
+    uint32_t size, weights, kv, head_dim, span_or_queries, ahead_or_shares, halves_out;
 };
 
 #define COUNT(type) (sizeof(type) / sizeof(uint32_t))
@@ -23,7 +25,6 @@ static const uint32_t BEST_SIZE = 32;
 static const uint32_t SCAN_SIZE = 256; // lookup, score
 static const uint32_t SAMPLE_SIZE = 1024, SAMPLE_LANES_SIZE = 128; // at most; on a software driver
 static const uint32_t CACHE_SIZE = 32;
-static const uint32_t COOPMAT_SIZE = 128;
 static const uint32_t SAMPLE_SHARED = 8704; // bytes of shared memory that sample wants besides 8 per lane
 
 // Whether a product makes its own input, merged attention or a norm, in shared memory. On a software driver a wide norm
@@ -45,6 +46,8 @@ struct Making {
     const struct Shape *shape;
     enum Mode mode;
     uint32_t tokens; // BATCH: rows of x that a workgroup makes
+    uint32_t rows;   // PREFILL: of a block
+    bool matrices;   // PREFILL: by the device's own products of matrices
 };
 
 // Rows of x.
@@ -74,24 +77,15 @@ static struct Variant variant_for(const struct Making *making, enum ProductKerne
     return tuned ? *tuned : variant_built_in(making->device, &key);
 }
 
-// Whether the subgroups of a workgroup can share its tile out in whole matrices.
-static bool matrices_fit(const vkgpt_device *device)
+// Whether a block's products are made of the device's own products of matrices. They round what they multiply to halves:
+// weights in fp32 ask for more, and what one product leaves in halves the next one reads.
+static bool by_matrices(const vkgpt_device *device, const struct Shape *shape)
 {
-    const struct MatrixShape *shape = &device->matrix;
-    if (!shape->m || COOPMAT_SIZE % device->info.subgroup_size) return false;
-    uint32_t subgroups = COOPMAT_SIZE / device->info.subgroup_size, across = PREFILL_TILE / shape->n / COOPMAT_ACROSS;
-    return subgroups % across == 0 && PREFILL_TILE / shape->m % (subgroups / across) == 0;
-}
-
-// Whether a block's product is made of the device's own products of matrices. They round what they multiply to halves:
-// weights in fp32 ask for more.
-static bool by_matrices(const struct Making *making, uint32_t format)
-{
-    return making->mode == PREFILL && !making->device->lanes && format != WEIGHTS_F32 && matrices_fit(making->device) &&
+    return !device->lanes && !shape->formats[WEIGHTS_F32] && tiles_exist(device) &&
            kernel_exists("qkv_prefill_coopmat"); // all of them or none: Shaders.cmake
 }
 
-static const char *product_name(const struct Making *making, enum ProductKernel kernel, bool matrices)
+static const char *product_name(const struct Making *making, enum ProductKernel kernel)
 {
     static const char *const names[][6] = {
         [QKV] = {"qkv", "qkv_lanes", "qkv_batch_lanes", "qkv_prefill", "qkv_prefill_lanes", "qkv_prefill_coopmat"},
@@ -102,13 +96,25 @@ static const char *product_name(const struct Making *making, enum ProductKernel 
     };
     static const int variants[][2] = {[DECODE] = {0, 1}, [BATCH] = {0, 2}, [PREFILL] = {3, 4}}; // on a GPU, with lanes
     if (kernel == PROJECT && making->mode != DECODE) kernel = CONTRACT; // what attend left is merged by then
-    return names[kernel][matrices ? 5 : variants[making->mode][making->device->lanes]];
+    return names[kernel][making->matrices ? 5 : variants[making->mode][making->device->lanes]];
 }
 
 // Whether decode of one row may make a norm inside of its products.
 static bool stages_norm(const struct Making *making)
 {
     return can_stage(making->device, making->shape->dim, built_in_size(making->device, 1), true);
+}
+
+// The shape of the tile of a product of matrices.
+static void choose_tile(const struct Making *making, uint32_t outputs, struct ProductConstants *c, struct Product *product)
+{
+    struct Tile tile;
+    uint32_t wanted = making->shape->tile;
+    if (!wanted || !tile_get(making->device, wanted - 1, &tile)) tile = tile_for(making->device, making->rows, outputs);
+    c->matrix = making->device->matrix;
+    c->size = tile.size, c->tile_rows = tile.rows, c->tile_outputs = tile.outputs;
+    c->depth = tile.depth, c->down = tile.down, c->buffered = tile.buffered;
+    product->group_rows = tile.rows;
 }
 
 static int product_get(const struct Making *making, enum ProductKernel kernel, uint32_t width, uint32_t outputs, bool may_stage,
@@ -123,17 +129,21 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         .activation = activation,
         .early = !making->shape->state_first,
         .most_held = built_in_held(making->device),
+        .halves_in = product->halves,
+        .halves_out = making->matrices && kernel == EXPAND && activation != ACTIVATE_NONE,
     };
     product->group_rows = !lanes && making->mode == PREFILL ? PREFILL_TILE : c.tokens;
+    if (making->matrices) choose_tile(making, outputs, &c, product);
     for (uint32_t format = 0; format < FORMATS; format++) {
         if (!making->shape->formats[format]) continue;
         const struct Variant v = variant_for(making, kernel, format, width, outputs);
-        bool matrices = by_matrices(making, format);
-        c.weights = format, c.size = matrices ? COOPMAT_SIZE : v.size, c.rows = v.rows, c.loads = v.loads;
-        c.matrix = matrices ? making->device->matrix : (struct MatrixShape){0};
+        c.weights = format, c.rows = v.rows, c.loads = v.loads;
+        if (!making->matrices) c.size = v.size;
         c.staged = product->staged[format] = may_stage && v.staged && can_stage(making->device, width, v.size, kernel != PROJECT);
-        product->group_outputs[format] = !lanes && making->mode == PREFILL ? PREFILL_TILE : variant_outputs(making->device, v);
-        int status = pipeline_get(making->device, product_name(making, kernel, matrices), (uint32_t *)&c, COUNT(c), &product->pipelines[format], err);
+        product->group_outputs[format] = making->matrices ? c.tile_outputs
+                                       : !lanes && making->mode == PREFILL ? PREFILL_TILE
+                                                                            : variant_outputs(making->device, v);
+        int status = pipeline_get(making->device, product_name(making, kernel), (uint32_t *)&c, COUNT(c), &product->pipelines[format], err);
         if (status) return status;
     }
     return VKGPT_OK;
@@ -154,6 +164,8 @@ static int products_get(const struct Making *making, struct Kernels *k, vkgpt_er
     const struct Shape *s = making->shape;
     bool projected = s->embed_dim != 0, norm_in_head = !s->no_final_norm && !projected;
     uint32_t head_width = projected ? s->embed_dim : s->dim, act = activation_constant(s->activation);
+    k->qkv.halves = k->expand.halves = making->matrices && !s->post_norm;
+    k->project.halves = k->contract.halves = making->matrices;
     int status = product_get(making, QKV, s->dim, 3 * s->width, !s->post_norm, act, &k->qkv, err);
     if (!status) status = product_get(making, PROJECT, s->width, s->dim, true, act, &k->project, err);
     if (!status) status = product_get(making, EXPAND, s->dim, s->inner, !s->post_norm, act, &k->expand, err);
@@ -212,15 +224,18 @@ static int attend_get(vkgpt_device *device, const struct Shape *shape, struct Ke
     return pipeline_get(device, "attend", (uint32_t *)&c, COUNT(c), &k->attend, err);
 }
 
-static int attend_block_get(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
+static int attend_block_get(const struct Making *making, struct Kernels *k, vkgpt_error *err)
 {
+    vkgpt_device *device = making->device;
+    const struct Shape *shape = making->shape;
     if (device->lanes) { // one subgroup, a query per lane
         uint32_t lanes = device->info.subgroup_size, chunks = shape->head_dim / 8;
-        struct AttendConstants c = {lanes, 0, shape->kv, shape->head_dim, lanes, (chunks + lanes - 1) / lanes};
+        struct AttendConstants c = {lanes, 0, shape->kv, shape->head_dim, lanes, (chunks + lanes - 1) / lanes, 0};
         k->block_queries = lanes;
         return pipeline_get(device, "attend_block_lanes", (uint32_t *)&c, COUNT(c), &k->attend, err);
     }
-    struct AttendConstants c = {.size = ROW_KERNEL_SIZE, .kv = shape->kv, .head_dim = shape->head_dim, .span_or_queries = 16};
+    struct AttendConstants c = {.size = ROW_KERNEL_SIZE, .kv = shape->kv, .head_dim = shape->head_dim, .span_or_queries = 16,
+                                .halves_out = making->matrices};
     uint32_t per_query = shape->head_dim * 4 + c.size * 4 + 12;
     while (c.span_or_queries > 1 && c.span_or_queries * per_query + c.size * 8 > device->info.shared_bytes) c.span_or_queries /= 2;
     uint32_t groups = c.size / (shape->head_dim / 8);
@@ -246,12 +261,12 @@ static bool all_staged(const struct Kernels *k)
 }
 
 // In decode on a GPU every subgroup adds up the whole row, so that the workgroup's size is free (norm_subgroup.glsl).
-static int norm_get(const struct Making *making, uint32_t size, const struct Pipeline **pipeline, vkgpt_error *err)
+static int norm_get(const struct Making *making, uint32_t size, bool halves, const struct Pipeline **pipeline, vkgpt_error *err)
 {
     const char *kernel = making->mode == PREFILL ? "norm_prefill" : making->device->lanes ? "norm_lanes" : "norm";
     const struct ProductConstants c = {
         .size = size, .width = making->shape->dim, .subgroup = making->device->info.subgroup_size,
-        .most_held = built_in_held(making->device)};
+        .most_held = built_in_held(making->device), .halves_out = halves};
     return pipeline_get(making->device, kernel, (const uint32_t *)&c, COUNT(c), pipeline, err);
 }
 
@@ -262,8 +277,10 @@ static int norms_get(const struct Making *making, struct Kernels *k, vkgpt_error
 {
     bool alike = making->mode != PREFILL && making->device->lanes && stages_norm(making) && !all_staged(k);
     uint32_t size = alike ? built_in_size(making->device, 1) : ROW_KERNEL_SIZE;
-    int status = norm_get(making, ROW_KERNEL_SIZE, &k->norm, err);
-    return status ? status : norm_get(making, size, &k->norm_input, err);
+    int status = norm_get(making, ROW_KERNEL_SIZE, false, &k->norm, err);
+    if (!status) status = norm_get(making, size, false, &k->norm_input, err);
+    if (!status && making->matrices) status = norm_get(making, ROW_KERNEL_SIZE, true, &k->norm_halves, err);
+    return status;
 }
 
 static int merge_get(vkgpt_device *device, struct Kernels *k, vkgpt_error *err)
@@ -290,16 +307,17 @@ int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t
     return status;
 }
 
-int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
+int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *k, vkgpt_error *err)
 {
-    const struct Making making = {.device = device, .shape = shape, .mode = PREFILL};
+    const struct Making making = {
+        .device = device, .shape = shape, .mode = PREFILL, .rows = rows, .matrices = by_matrices(device, shape)};
     *k = (struct Kernels){0};
     int status = tuning_open(device, err);
     if (!status) status = check_shape(device, shape, err);
     if (!status) status = embed_get(device, shape, "embed_prefill", k, err);
     if (!status) status = norms_get(&making, k, err);
     if (!status) status = cache_get(device, shape, "cache_prefill", k, err);
-    if (!status) status = attend_block_get(device, shape, k, err);
+    if (!status) status = attend_block_get(&making, k, err);
     if (!status) status = simple_get(device, "score", SCAN_SIZE, 0, &k->score, err);
     return status ? status : products_get(&making, k, err);
 }

@@ -12,11 +12,13 @@ struct Product {
     const struct Pipeline *pipelines[FORMATS];
     uint32_t group_outputs[FORMATS], group_rows; // that one workgroup makes
     bool staged[FORMATS];                        // it makes its own input from x: the norm, or the merged attention
+    bool halves;                                 // its input is in halves: prefill by the device's products of matrices
 };
 
 struct Kernels {
     const struct Pipeline *embed[FORMATS], *norm, *attend, *merge, *sample; // attend: attend_block in prefill
     const struct Pipeline *norm_input; // of a product that does not make its own; norm: all other
+    const struct Pipeline *norm_halves; // of a product that wants halves; NULL: none does
     const struct Pipeline *cache;      // with KV_Q8_0
     const struct Pipeline *score;         // prefill
     const struct Pipeline *lookup, *best; // steps of several rows: best, where head leaves no parts
@@ -39,11 +41,13 @@ struct Shape {
     uint32_t kv;                          // KV_F32, KV_F16, KV_Q8_0
     enum Activation activation;
     bool formats[FORMATS];                // that occur
+    uint32_t tile;                        // of prefill's products of matrices: 1 for the first of TILES, ...; 0: by the rows
 };
 
 // For steps of so many rows, over all sequences.
 int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *kernels, vkgpt_error *err);
-int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, struct Kernels *kernels, vkgpt_error *err);
+// For blocks of up to so many rows.
+int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *kernels, vkgpt_error *err);
 
 uint32_t loads_ahead(const vkgpt_device *device); // of a lane of attend, merge and sample on a GPU, 128 bits each
 uint32_t activation_constant(enum Activation activation); // ACTIVATE_...

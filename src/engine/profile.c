@@ -135,13 +135,14 @@ static int record(struct Profile *p, bool each, struct Recording *rec)
 {
     vkgpt_session *s = p->s;
     uint32_t most = forward_max_sets(s), splits = 1; // no set is shared in one pass, so that many dispatches at most
-    int status = p->rows ? session_prefill_kernels(s, p->err) : VKGPT_OK;
+    const struct Kernels *k = &s->decode;
+    int status = p->rows ? session_prefill_kernels(s, p->rows, &k, p->err) : VKGPT_OK;
     if (!status) status = recording_begin_profiled(s->device, "a profile", most, most, each, rec, p->err);
     if (status) return status;
     session_copy_inbox(s, rec);
     while (splits < (s->slots[0].position - 1) / s->decode.span + 1) splits *= 2;
-    if (p->rows) forward_block(s, rec, p->rows, false);
-    else forward_step(s, rec, &s->decode, splits < s->splits ? splits : s->splits);
+    if (p->rows) forward_block(s, rec, k, p->rows, LEAVES_CACHE);
+    else forward_step(s, rec, k, splits < s->splits ? splits : s->splits);
     return recording_end(rec);
 }
 

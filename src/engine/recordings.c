@@ -44,28 +44,26 @@ int session_record(struct vkgpt_session *s, uint32_t step_size, uint32_t split_s
     return session_steps(s, step_size, split_size, turn, rec, err);
 }
 
-// What a recording of prefill leaves besides the cache.
-enum Leaves { LEAVES_NOTHING, LEAVES_LOGITS, LEAVES_SCORES, LEAVES_HIDDEN };
-
 static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, enum Leaves leaves, vkgpt_error *err)
 {
     if (rec->commands) return VKGPT_OK;
-    int status = session_prefill_kernels(s, err);
+    const struct Kernels *k;
+    int status = session_prefill_kernels(s, rows, &k, err);
     if (!status) status = recording_begin(s->device, "prefill", forward_max_sets(s), rec, err);
     if (status) return status;
     recording_cut(rec, block_cut(s, rows, leaves == LEAVES_LOGITS || leaves == LEAVES_SCORES));
     session_copy_inbox(s, rec);
-    forward_block(s, rec, rows, leaves == LEAVES_LOGITS || leaves == LEAVES_SCORES);
+    forward_block(s, rec, k, rows, leaves);
     if (leaves == LEAVES_LOGITS) recording_copy(rec, &s->b.logits, 0, &s->b.readback, 0, (VkDeviceSize)rows * s->model->vocab * 4);
-    if (leaves == LEAVES_SCORES) forward_score(s, rec, rows);
-    if (leaves == LEAVES_HIDDEN) recording_copy(rec, forward_hidden(s, rec, rows), 0, &s->b.hidden, 0, (VkDeviceSize)rows * s->model->embed_dim * 4);
+    if (leaves == LEAVES_SCORES) forward_score(s, rec, k, rows);
+    if (leaves == LEAVES_HIDDEN) recording_copy(rec, forward_hidden(s, rec, k, rows), 0, &s->b.hidden, 0, (VkDeviceSize)rows * s->model->embed_dim * 4);
     return recording_end(rec);
 }
 
 int session_block(struct vkgpt_session *s, uint32_t block_size, struct Recording **rec, vkgpt_error *err)
 {
     *rec = &s->blocks[block_size];
-    return record_block(s, *rec, block_rows(block_size), LEAVES_NOTHING, err);
+    return record_block(s, *rec, block_rows(block_size), LEAVES_CACHE, err);
 }
 
 int session_logits_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)

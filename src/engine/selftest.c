@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/tiles.h"
+
 // Widths that divide nothing and widths of GPT-2; heads of 1 to 128; blocks that start and end beside the boundaries
 // of tiles and splits; matrices in one piece and in several. Neighbours that agree in formats, activation and padded
 // widths share their pipelines: software drivers take half a second to compile some of them.
@@ -78,14 +80,15 @@ static int run_tests(const struct Stage *stage, KernelTest *const *tests)
     return status;
 }
 
-// The kernels for a layer as they would be chosen with this much shared memory.
-static int kernels_for(struct Selftest *test, const struct TestLayer *layer, uint32_t step_rows, struct Kernels *kernels)
+// The kernels for a layer as they would be chosen with this much shared memory. `tile` is Shape's.
+static int kernels_for(struct Selftest *test, const struct TestLayer *layer, uint32_t step_rows, uint32_t tile, struct Kernels *kernels)
 {
     vkgpt_device *device = test->device;
     struct Shape shape = shape_of(layer);
+    shape.tile = tile;
     uint32_t shared = device->info.shared_bytes, least = 8192 + 8 * layer->head_dim;
     if (layer->size->small_shared) device->info.shared_bytes = least;
-    int status = !step_rows ? kernels_for_prefill(device, &shape, kernels, test->err)
+    int status = !step_rows ? kernels_for_prefill(device, &shape, layer->size->rows, kernels, test->err)
                             : kernels_for_decode(device, &shape, step_rows == 1 ? 1 : SEQUENCES * step_rows, kernels, test->err);
     device->info.shared_bytes = shared;
     return status;
@@ -98,11 +101,28 @@ static int decode_tests(struct Selftest *test, const struct TestLayer *layer, ui
         selftest_project, selftest_expand, selftest_contract, selftest_head,  selftest_project_embedding, NULL,
     };
     struct Kernels kernels;
-    int status = kernels_for(test, layer, step_rows, &kernels);
+    int status = kernels_for(test, layer, step_rows, 0, &kernels);
     if (status) return status;
     struct Stage stage = stage_make(test, layer, &kernels, step_rows);
     status = run_tests(&stage, tests);
     return status || step_rows == 1 ? status : selftest_best(&stage);
+}
+
+// Products of matrices, in every tile that the device can run.
+static int tile_tests(struct Selftest *test, const struct TestLayer *layer)
+{
+    static KernelTest *const tests[] = {selftest_qkv, selftest_project, selftest_expand, selftest_contract, NULL};
+    int status = VKGPT_OK;
+    for (uint32_t n = 0; n < TILES && !status; n++) {
+        struct Tile tile;
+        struct Kernels kernels;
+        if (!tile_get(test->device, n, &tile)) continue;
+        status = kernels_for(test, layer, 0, n + 1, &kernels);
+        if (status || !kernels.contract.halves) return status;
+        struct Stage stage = stage_make(test, layer, &kernels, 0);
+        status = run_tests(&stage, tests);
+    }
+    return status;
 }
 
 static int prefill_tests(struct Selftest *test, const struct TestLayer *layer)
@@ -115,10 +135,11 @@ static int prefill_tests(struct Selftest *test, const struct TestLayer *layer)
     // the only ones to which shared memory and post_norm make a difference
     static KernelTest *const few[] = {selftest_cache, selftest_attend_block, selftest_norm, NULL};
     struct Kernels kernels;
-    int status = kernels_for(test, layer, 0, &kernels);
+    int status = kernels_for(test, layer, 0, 0, &kernels);
     if (status) return status;
     struct Stage stage = stage_make(test, layer, &kernels, 0);
-    return run_tests(&stage, layer->size->small_shared ? few : tests);
+    status = run_tests(&stage, layer->size->small_shared ? few : tests);
+    return status || !layer->size->foreign ? status : tile_tests(test, layer);
 }
 
 static int phase_tests(struct Selftest *test, const struct TestLayer *layer, bool decodes)
@@ -132,9 +153,9 @@ static int phase_tests(struct Selftest *test, const struct TestLayer *layer, boo
 static int phase_kernels(struct Selftest *test, const struct TestLayer *layer, bool decodes)
 {
     struct Kernels unused;
-    int status = decodes ? kernels_for(test, layer, 1, &unused) : VKGPT_OK;
-    if (!status && decodes && layer->size->foreign) status = kernels_for(test, layer, DRAFT_ROWS, &unused);
-    return status ? status : kernels_for(test, layer, 0, &unused);
+    int status = decodes ? kernels_for(test, layer, 1, 0, &unused) : VKGPT_OK;
+    if (!status && decodes && layer->size->foreign) status = kernels_for(test, layer, DRAFT_ROWS, 0, &unused);
+    return status ? status : kernels_for(test, layer, 0, 0, &unused);
 }
 
 // A device that runs the software drivers' variants tries the GPUs' too, and one that multiplies matrices itself those

@@ -80,12 +80,15 @@ struct Stage {
     bool prefill;
     uint32_t step_rows; // decode: of each sequence
     uint32_t rows;      // that the grid covers
+    bool halves;        // stage_input makes halves, and stage_measure looks at halves
     struct Sequence state[SEQUENCES];
 };
 
 // step_rows 0: prefill.
 struct Stage stage_make(struct Selftest *test, const struct TestLayer *layer, const struct Kernels *kernels,
                         uint32_t step_rows);
+// The same with arrays of halves, or of floats.
+struct Stage stage_with(const struct Stage *stage, bool halves);
 // Puts a sequence somewhere, with as many rows of a step as the context has room for.
 void stage_place(struct Stage *stage, uint32_t sequence, uint32_t position);
 // Whether a row runs, and which sequence and position it is.

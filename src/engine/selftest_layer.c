@@ -205,7 +205,14 @@ struct Stage stage_make(struct Selftest *test, const struct TestLayer *layer, co
 {
     const struct LayerSize *size = layer->size;
     bool prefill = !step_rows;
-    struct Stage stage = {test, layer, kernels, prefill, step_rows, prefill ? size->rows + SPARE_ROWS : SEQUENCES * step_rows, {{0}}};
+    struct Stage stage = {
+        .test = test,
+        .layer = layer,
+        .kernels = kernels,
+        .prefill = prefill,
+        .step_rows = step_rows,
+        .rows = prefill ? size->rows + SPARE_ROWS : SEQUENCES * step_rows,
+    };
     for (uint32_t s = 0; s < SEQUENCES; s++) stage.state[s].context = size->context;
     stage_place(&stage, 0, size->span < size->context ? size->span : size->context - 1);
     stage_place(&stage, STOPPED, size->context / 3);
@@ -249,10 +256,17 @@ struct Array *stage_state(const struct Stage *stage, struct Trial *trial)
     return state;
 }
 
-static struct Strip row_strip(struct Axis axis, uint32_t row)
+struct Stage stage_with(const struct Stage *stage, bool halves)
+{
+    struct Stage with = *stage;
+    with.halves = halves;
+    return with;
+}
+
+static struct Strip row_strip(const struct Stage *stage, struct Axis axis, uint32_t row)
 {
     return (struct Strip){
-        (size_t)row * axis.groups * axis.padded, axis.groups, axis.padded, axis.size, axis.padded, false};
+        (size_t)row * axis.groups * axis.padded, axis.groups, axis.padded, axis.size, axis.padded, stage->halves};
 }
 
 struct Array *stage_input(const struct Stage *stage, struct Trial *trial, struct Axis axis, uint32_t seed,
@@ -265,7 +279,7 @@ struct Array *stage_input(const struct Stage *stage, struct Trial *trial, struct
     for (uint32_t r = 0; r < stage->rows; r++) {
         double *row = *values + (size_t)r * count;
         for (uint32_t i = 0; i < count; i++) row[i] = (double)(float)(offset + trial_fine(seed + r, i));
-        if (stage_row(stage, r, &sequence, &position)) strip_fill(array->before, row_strip(axis, r), row);
+        if (stage_row(stage, r, &sequence, &position)) strip_fill(array->before, row_strip(stage, axis, r), row);
     }
     return array;
 }
@@ -282,7 +296,7 @@ void stage_measure(const struct Stage *stage, struct Measure *measure, struct Ar
     uint32_t sequence, position;
     for (uint32_t r = 0; r < stage->rows; r++)
         if (stage_row(stage, r, &sequence, &position))
-            measure_row(measure, array, row_strip(axis, r), want + (size_t)r * axis.groups * axis.size);
+            measure_row(measure, array, row_strip(stage, axis, r), want + (size_t)r * axis.groups * axis.size);
     measure_untouched(measure, array);
 }
 

@@ -120,9 +120,11 @@ int selftest_embed(const struct Stage *stage)
     return status ? status : embed_parts(stage, EMBED_POSITION, l->size->dim);
 }
 
-// Into another array, or in place.
-static int norm_to(const struct Stage *stage, bool in_place)
+// Into another array, or in place; as floats, or as halves.
+static int norm_to(const struct Stage *stage, bool in_place, bool halves)
 {
+    const struct Pipeline *pipeline = halves ? stage->kernels->norm_halves : stage->kernels->norm;
+    const struct Stage out = stage_with(stage, halves);
     const struct TestLayer *l = stage->layer;
     uint32_t dim = l->size->dim;
     double *want;
@@ -135,7 +137,7 @@ static int norm_to(const struct Stage *stage, bool in_place)
 
     trial_start(&t);
     if (!t.status)
-        dispatch(&t.rec, stage->kernels->norm, (struct Grid){1, stage->rows, 1},
+        dispatch(&t.rec, pipeline, (struct Grid){1, stage->rows, 1},
                  BUFFERS(&state->slice, &l->vectors, &x->slice, &n->slice),
                  ARGS(NormArgs, .step_rows = stage->step_rows, .dim = dim, .stride = l->dim, .gain = l->at_gain,
                       .bias = l->at_norm_bias, .eps = SELFTEST_EPS));
@@ -143,17 +145,18 @@ static int norm_to(const struct Stage *stage, bool in_place)
 
     struct Measure m = {0};
     if (!t.status) {
-        stage_measure(stage, &m, n, axis_of(dim), want);
+        stage_measure(&out, &m, n, axis_of(dim), want);
         measure_untouched(&m, x);
-        stage_report(stage, stage->kernels->norm, m, product_bound(stage->kernels->norm, dim));
+        stage_report(stage, pipeline, m, product_bound(pipeline, dim));
     }
     return trial_end(&t);
 }
 
 int selftest_norm(const struct Stage *stage)
 {
-    int status = norm_to(stage, false);
-    return status || !stage->layer->size->post_norm ? status : norm_to(stage, true);
+    int status = norm_to(stage, false, false);
+    if (!status && stage->layer->size->post_norm) status = norm_to(stage, true, false);
+    return status || !stage->kernels->norm_halves ? status : norm_to(stage, false, true);
 }
 
 // ------------------------------------------------------------------------------------------------ qkv
@@ -186,13 +189,14 @@ int selftest_qkv(const struct Stage *stage)
 {
     const struct TestLayer *l = stage->layer;
     const struct Product *p = &stage->kernels->qkv;
+    const struct Stage read = stage_with(stage, p->halves);
     size_t width = (size_t)l->size->heads * l->size->head_dim;
     size_t cache = (size_t)SEQUENCES * l->width * l->size->context * (l->size->kv == KV_F16 ? 2 : 4);
     double *in;
     struct Trial t;
     trial_begin(&t, stage->test->device, stage->test->err);
     struct Array *state = stage_state(stage, &t),
-                 *x = stage_input(stage, &t, axis_of(l->size->dim), 41, row_offset(stage, p), &in);
+                 *x = stage_input(&read, &t, axis_of(l->size->dim), 41, row_offset(stage, p), &in);
     uint32_t q_stride = l->width * (l->size->kv == KV_Q8_0 ? 3 : 1);
     struct Array *q = stage_output(stage, &t, q_stride), *k = trial_array(&t, cache), *v = trial_array(&t, cache);
     double *want = trial_scratch(&t, stage->rows * 3 * width, sizeof *want);
@@ -257,22 +261,24 @@ int selftest_project(const struct Stage *stage)
 {
     const struct TestLayer *l = stage->layer;
     const struct Product *p = &stage->kernels->project;
+    const struct Stage read = stage_with(stage, p->halves);
     double *in;
     struct Trial t;
     trial_begin(&t, stage->test->device, stage->test->err);
     struct Array *state = stage_state(stage, &t), *x;
     if (p->staged[l->size->weights]) x = stage_parts(stage, &t, &in);
-    else x = stage_input(stage, &t, axis_heads(l, 1), 61, 0.0, &in);
+    else x = stage_input(&read, &t, axis_heads(l, 1), 61, 0.0, &in);
     return residual_product(stage, p, &l->c_proj, &t, state, x, in, l->width, l->proj_bias, l->at_proj);
 }
 
 int selftest_contract(const struct Stage *stage)
 {
     const struct TestLayer *l = stage->layer;
+    const struct Stage read = stage_with(stage, stage->kernels->contract.halves);
     double *in;
     struct Trial t;
     trial_begin(&t, stage->test->device, stage->test->err);
-    struct Array *state = stage_state(stage, &t), *h = stage_input(stage, &t, axis_of(l->size->inner), 71, 0.0, &in);
+    struct Array *state = stage_state(stage, &t), *h = stage_input(&read, &t, axis_of(l->size->inner), 71, 0.0, &in);
     return residual_product(stage, &stage->kernels->contract, &l->c_out, &t, state, h, in, l->inner, l->out_bias,
                             l->at_out);
 }
@@ -282,12 +288,13 @@ static int normed_product(const struct Stage *stage, const struct Product *p, co
                           const float *bias, uint32_t at_bias)
 {
     const struct TestLayer *l = stage->layer;
+    const struct Stage read = stage_with(stage, p->halves), made = stage_with(stage, bias && stage->kernels->contract.halves);
     size_t numbers = (size_t)stage->rows * w->out;
     double *in;
     struct Trial t;
     trial_begin(&t, stage->test->device, stage->test->err);
     struct Array *state = stage_state(stage, &t),
-                 *x = stage_input(stage, &t, axis_of(w->in), 81, row_offset(stage, p), &in);
+                 *x = stage_input(&read, &t, axis_of(w->in), 81, row_offset(stage, p), &in);
     struct Array *y = stage_output(stage, &t, padded(w->out));
     double *want = trial_scratch(&t, numbers, sizeof *want);
     if (t.status) return trial_end(&t);
@@ -303,7 +310,7 @@ static int normed_product(const struct Stage *stage, const struct Product *p, co
 
     struct Measure m = {0};
     if (!t.status) {
-        stage_measure(stage, &m, y, axis_of(w->out), want);
+        stage_measure(&made, &m, y, axis_of(w->out), want);
         measure_untouched(&m, x);
         report_product(stage, p, m, w->in);
     }

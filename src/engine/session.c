@@ -33,12 +33,15 @@ static struct Shape session_shape(const struct vkgpt_session *s)
     return shape;
 }
 
-int session_prefill_kernels(struct vkgpt_session *s, vkgpt_error *err)
+int session_prefill_kernels(struct vkgpt_session *s, uint32_t rows, const struct Kernels **k, vkgpt_error *err)
 {
-    if (s->prefill_ready) return VKGPT_OK;
+    uint32_t size = 0;
+    while (size + 1 < BLOCK_SIZES && block_rows(size) < rows) size++;
+    *k = &s->prefill[size];
+    if (s->prefill_ready[size]) return VKGPT_OK;
     struct Shape shape = session_shape(s);
-    int status = kernels_for_prefill(s->device, &shape, &s->prefill, err);
-    s->prefill_ready = !status;
+    int status = kernels_for_prefill(s->device, &shape, block_rows(size), &s->prefill[size], err);
+    s->prefill_ready[size] = !status;
     return status;
 }
 
@@ -101,7 +104,10 @@ static int session_make(struct vkgpt_session *s, vkgpt_error *err)
     status = make_slots(s, err);
     if (!status) status = session_make_buffers(s, err);
     if (!status) status = choose_form(s, err);
-    return status || s->device->software ? status : session_prefill_kernels(s, err); // beside whatever comes before a prompt
+    const struct Kernels *k; // compiled beside whatever comes before a prompt
+    for (uint32_t size = 0; size < BLOCK_SIZES && !status && !s->device->software; size++)
+        status = session_prefill_kernels(s, block_rows(size), &k, err);
+    return status;
 }
 
 int session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **opened, vkgpt_error *err)

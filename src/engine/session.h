@@ -59,8 +59,8 @@ struct vkgpt_session {
     uint32_t logit_rows;
     uint32_t splits;          // of the whole cache
     uint32_t steps_asked;     // tokens per submission; 0: by time
-    struct Kernels decode, prefill;
-    bool prefill_ready;       // prefill's kernels are compiled
+    struct Kernels decode, prefill[BLOCK_SIZES];
+    bool prefill_ready[BLOCK_SIZES]; // these kernels are chosen
     struct Pool device_pool, upload_pool, read_pool;
     struct Buffers b;
 
@@ -82,12 +82,14 @@ struct vkgpt_session {
 
 // One decode step of every sequence: tokens from `position` on in, next tokens out. `splits` of the cache are looked at.
 void forward_step(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t splits);
-// `rows` tokens, as the groups say, into the cache; with `logits` their logits too.
-void forward_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, bool logits);
+// What a block of prefill leaves: the cache alone, or besides it what is made of the rows.
+enum Leaves { LEAVES_CACHE, LEAVES_HIDDEN, LEAVES_LOGITS, LEAVES_SCORES };
+// `rows` tokens, as the groups say, into the cache, and their logits where those or scores are to be left.
+void forward_block(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, enum Leaves leaves);
 // How likely the tokens behind such rows are, from their logits.
-void forward_score(struct vkgpt_session *s, struct Recording *rec, uint32_t rows);
+void forward_score(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows);
 // The hidden states of such rows, without their logits: what the head would read. Returns where they are.
-const struct Slice *forward_hidden(struct vkgpt_session *s, struct Recording *rec, uint32_t rows);
+const struct Slice *forward_hidden(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows);
 // One product of a decode step alone, of one layer, with the norm or the merge before it where it does not make that
 // itself: what `tune` measures.
 void forward_product(struct vkgpt_session *s, struct Recording *rec, enum ProductKernel which, uint32_t layer);
@@ -150,7 +152,7 @@ uint32_t steps_cut(const struct vkgpt_session *s, uint32_t steps);
 int session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **opened, vkgpt_error *err);
 // Asked for when a session is opened; on a software driver with the first prompt, since a prompt of one token needs none
 // of them, and the same cores do everything.
-int session_prefill_kernels(struct vkgpt_session *s, vkgpt_error *err);
+int session_prefill_kernels(struct vkgpt_session *s, uint32_t rows, const struct Kernels **kernels, vkgpt_error *err);
 int session_check_sequence(const struct vkgpt_session *s, uint32_t sequence, vkgpt_error *err);
 
 // A model that was opened for its hidden states has no head to run.

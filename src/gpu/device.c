@@ -11,6 +11,7 @@
 #include "gpu/coopmat.h"
 #include "gpu/drivers.h"
 #include "gpu/pipeline_cache.h"
+#include "gpu/processors.h"
 #include "gpu/recording.h"
 
 #define MAX_DEVICES 64
@@ -385,6 +386,8 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
     };
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices;
     device->matrix = coopmat_usable(device->size_control, device->full_subgroups, matrix_shape(device->physical));
+    device->processors = processors_of(device->physical, has_extension(device->physical, VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME),
+                                       has_extension(device->physical, VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME));
     bool matrix = device->matrix.m != 0;
     if (matrix) coopmat_ask(&v12, &matrices);
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};

@@ -48,8 +48,13 @@ endfunction()
 function(shader_compile source name defines)
     set(raw ${SPIRV_DIR}/${name}.raw.spv)
     set(optimised ${SPIRV_DIR}/${name}.spv)
+    set(barriers "")
+    if("-DCOOPMAT" IN_LIST defines)
+        set(barriers COMMAND spirv_barriers ${raw} ${raw})
+    endif()
     add_custom_command(OUTPUT ${SPIRV_DIR}/${name}.inc
         COMMAND ${GLSLANG} --quiet --target-env ${SHADER_ENV} -I${SHADER_DIR} ${defines} -o ${raw} ${source}
+        ${barriers}
         COMMAND ${SPIRV_VAL} --target-env ${SHADER_ENV} ${raw}
         COMMAND ${SPIRV_OPT} --target-env=${SHADER_ENV} -O -o ${optimised} ${raw}
         COMMAND ${SPIRV_VAL} --target-env ${SHADER_ENV} ${optimised}
@@ -72,6 +77,7 @@ function(shaders_embed target)
     file(GLOB sources CONFIGURE_DEPENDS ${SHADER_DIR}/*.comp)
     file(GLOB SHADER_INCLUDES CONFIGURE_DEPENDS ${SHADER_DIR}/*.glsl ${SHADER_DIR}/*.h)
     shader_coopmat_check(knows_coopmat)
+    add_executable(spirv_barriers EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tools/spirv_barriers.c)
     set(names "")
     set(coopmat_names "")
     set(coopmat_sources "")

@@ -1,0 +1,22 @@
+// Numbers rounded to halves, for the device's products of matrices. What is beyond their range becomes its end, for
+// infinity means that something went wrong, which must come out at the end: where one of them is no number, none is.
+
+#define NO_HALVES 0x7e007e00u // two NaNs
+
+uint largest_bits(vec4 v)
+{
+    uvec4 bits = floatBitsToUint(abs(v));
+    return max(max(bits.x, bits.y), max(bits.z, bits.w));
+}
+
+uvec2 pack4(vec4 v)
+{
+    uint most = largest_bits(v);
+    if (most >= 0x7f800000u) return uvec2(NO_HALVES);
+    if (most > floatBitsToUint(65504.0)) v = clamp(v, -65504.0, 65504.0);
+    return uvec2(packHalf2x16(v.xy), packHalf2x16(v.zw));
+}
+
+uvec4 pack8(vec4 low, vec4 high) { return uvec4(pack4(low), pack4(high)); }
+
+uint pack2(vec2 v) { return pack4(vec4(v, 0.0, 0.0)).x; }
