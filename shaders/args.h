@@ -61,7 +61,7 @@ struct Sequence {
 
 // What the host sets and the kernels read: at the front the groups of a prefill block, then the sequences.
 #define GROUP_ROWS 16 // rows of a block that belong together
-#define MAX_GROUPS 32
+#define MAX_GROUPS 128
 struct Group {
     uint sequence;
     uint position; // of its first row

@@ -198,7 +198,7 @@ static void cuts_agree(const struct Subject *subject)
     session->first_flops = 1;
     CHECK(vkgpt_prompt(session, ids, count, &err));
     CHECK(vkgpt_generate(session, &sampling, subject->tokens, keep_first, &cut, NULL, &err));
-    assert_true(session->blocks[1].part_count >= SMALL_LAYERS * LAYER_DISPATCHES);
+    assert_true(session->blocks[2][0].part_count >= SMALL_LAYERS * LAYER_DISPATCHES);
     assert_true(session->steps[2][0][0].part_count >= 4 * SMALL_LAYERS * LAYER_DISPATCHES);
     vkgpt_session_close(session);
     alone(subject, 2, 0, &one, &counters);

@@ -78,7 +78,8 @@ static void test_parts(void **state)
     assert_int_equal(plan.tables, (50264 + 1024) * 768 * 2);
     assert_int_equal(plan.vectors, (12 * 13 + 2) * 768 * 4);
     assert_int_equal(plan.cache, 2 * 12 * 1024 * 768 * 2);
-    assert_int_equal(plan.activations, 512 * 8 * 768 * 4);
+    assert_int_equal(plan.activations, 1024 * 8 * 768 * 4);
+    assert_int_equal(plan.rows, 1024);
     assert_int_equal(plan.step, plan.layers + plan.vectors + 50264 * 768 * 2);
     assert_int_equal(plan.step_cache, plan.cache);
     assert_int_equal(plan.device, plan.weight_blocks + plan.session_blocks);

@@ -120,8 +120,7 @@ static void add_memory(struct Report *r, const struct Planned *p)
         c->inner, c->dim);
     ADD("memory", "cache", "KV cache", UNIT_BYTES, m->cache, "2 x %u layers x %u sequence%s x %u heads x %u positions x %u in %s", layers, k->batch,
         k->batch == 1 ? "" : "s", c->heads, k->context, c->head_dim, kv);
-    ADD("memory", "activations", "activations", UNIT_BYTES, m->activations, "4 bytes x %u rows of prefill x (4 x %u + %u)",
-        k->context < 512 ? k->context : 512, c->dim, c->inner);
+    ADD("memory", "activations", "activations", UNIT_BYTES, m->activations, "4 bytes x %u rows of prefill x (4 x %u + %u)", m->rows, c->dim, c->inner);
     ADD("memory", "logits", "logits", UNIT_BYTES, m->logits, "4 bytes x vocabulary x the rows that fit into 16 MiB, a row a sequence at least");
     ADD("memory", "state", "state", UNIT_BYTES, m->state, "tokens, sampling, and what the splits of attention leave");
     ADD("memory", "rounding", "rounding", UNIT_BYTES,

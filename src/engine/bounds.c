@@ -30,6 +30,13 @@ uint32_t block_cut(const struct vkgpt_session *s, uint32_t rows, bool head)
     return cut_of(s, s->device->lanes ? rows : tiles, head, 1);
 }
 
+bool block_is_short(const struct vkgpt_session *s, uint32_t rows)
+{
+    if (s->device->software) return true; // no watchdog
+    if (s->row_seconds > 0.0) return rows * s->row_seconds < BLOCK_SECONDS;
+    return rows <= FIRST_ROWS || rows * row_flops(&s->model->config, s->context, false) <= s->first_flops;
+}
+
 uint32_t steps_cut(const struct vkgpt_session *s, uint32_t steps)
 {
     if (s->step_seconds > 0.0) return 0;

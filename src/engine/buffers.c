@@ -6,7 +6,10 @@
 
 #define MIN_SPAN 64
 #define MAX_SPAN 256
-#define TILE_ROWS 32 // that a product may read at once
+#define TILE_ROWS 32         // that a product may read at once
+#define LARGE_TILE_ROWS 128  // that the widest tile of a block has
+#define PROCESSOR_ROWS 512   // of a block at most on a software driver: more do not stay in a processor's caches
+#define MEMORY_SHARE 128     // of a device's memory; one part is for the activations of larger blocks at most
 
 uint64_t session_cache_bytes(const struct vkgpt_session *s)
 {
@@ -38,7 +41,8 @@ uint32_t session_wants(struct vkgpt_session *s, struct Want wants[SESSION_WANTS]
         {MEMORY_DEVICE, &b->parts, steps * m->config.heads * s->splits * (m->head_dim + 4) * 4, "the splits of attention"},
         {MEMORY_DEVICE, &b->logits, logit_rows * m->vocab * 4, "logits"},
         {MEMORY_DEVICE, &b->head_parts, steps * s->decode.head_groups * sizeof(struct HeadPart), "the parts of the head"},
-        {MEMORY_UPLOAD, &b->inbox, state + tokens, "the inbox"},
+        {MEMORY_UPLOAD, &b->inbox[0], state + tokens, "the inbox"},
+        {MEMORY_UPLOAD, &b->inbox[1], state + tokens, "the inbox"},
         {MEMORY_READ, &b->ring, tokens, "the ring"},
         {MEMORY_READ, &b->progress, s->step_rows > 1 ? IN_FLIGHT * s->sequences * sizeof(struct Sequence) : 0, "the progress"},
         {MEMORY_READ, &b->readback, logit_bytes, "logits"},
@@ -97,15 +101,40 @@ uint32_t session_span(const struct Config *config)
     return eighth < MIN_SPAN ? MIN_SPAN : eighth > MAX_SPAN ? MAX_SPAN : eighth;
 }
 
+static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
+static uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
+uint32_t session_most_rows(const struct vkgpt_session *s)
+{
+    const struct vkgpt_model *m = s->model;
+    uint64_t q = (uint64_t)m->width * (s->kv == KV_Q8_0 ? 3 : 1), widest = q > m->inner ? q : m->inner;
+    uint64_t all = 2 * m->dim + q + m->width + m->inner + (m->projected ? m->embed_dim : 0);
+    uint32_t rows = s->device->software ? PROCESSOR_ROWS : MAX_GROUPS * GROUP_ROWS;
+    while (rows > PROCESSOR_ROWS &&
+           (rows * all * 4 > s->device->info.memory_bytes / MEMORY_SHARE || rows * widest * 4 > memory_max_slice(s->device)))
+        rows /= 2;
+    return rows;
+}
+
+// All prompts together, in rows of whole groups, as a block of them is made: whole tiles of the narrowest kind that is
+// not narrower than they are, or of the widest.
+static uint32_t whole_rows(const struct vkgpt_session *s)
+{
+    uint64_t rows = (uint64_t)(s->context + GROUP_ROWS - 1) / GROUP_ROWS * GROUP_ROWS * s->sequences;
+    uint32_t tile = TILE_ROWS;
+    while (tile < LARGE_TILE_ROWS && tile < rows) tile *= 2;
+    rows = (rows + tile - 1) / tile * tile;
+    return rows < UINT32_MAX ? (uint32_t)rows : UINT32_MAX;
+}
+
 void session_sizes(struct vkgpt_session *s)
 {
     uint32_t span = session_span(&s->model->config);
     uint64_t logit_rows = LOGIT_BYTES / ((uint64_t)s->model->vocab * 4);
-    uint32_t size = 0, steps = (s->sequences * s->step_rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
-    uint64_t padded_rows = (uint64_t)(s->context + GROUP_ROWS - 1) / GROUP_ROWS * GROUP_ROWS * s->sequences; // of all prompts
-    while (size + 1 < BLOCK_SIZES && block_rows(size) < padded_rows) size++;
-    s->rows = steps > block_rows(size) ? steps : block_rows(size);
+    uint32_t steps = (s->sequences * s->step_rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
+    s->block_rows = min_u32(whole_rows(s), session_most_rows(s));
+    s->rows = max_u32(steps, s->block_rows);
     s->splits = (s->context + span - 1) / span;
     logit_rows = logit_rows / GROUP_ROWS * GROUP_ROWS;
-    s->logit_rows = logit_rows < GROUP_ROWS ? GROUP_ROWS : logit_rows > block_rows(size) ? block_rows(size) : (uint32_t)logit_rows;
+    s->logit_rows = max_u32(GROUP_ROWS, logit_rows < s->block_rows ? (uint32_t)logit_rows : s->block_rows);
 }

@@ -230,7 +230,7 @@ static int admit(struct vkgpt_session *s, const vkgpt_sampling *sampling, vkgpt_
 {
     struct Sequence *sequences = s->admitted;
     for (uint32_t i = 0; i < s->sequences; i++) sequences[i] = sequence_of(s, &s->slots[i], &sampling[s->slots[i].runs ? i : 0]);
-    inbox_write(s, NULL, sequences);
+    inbox_write(s, 0, NULL, sequences);
     struct Recording *rec;
     int status = session_admit(s, &rec, err);
     return status ? status : recording_submit(rec, err);

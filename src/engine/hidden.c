@@ -58,7 +58,7 @@ static int run_rows(struct vkgpt_session *s, uint32_t start, const size_t *rows,
     if (status) return status;
     uint32_t first = slot->cached;
     for (*taken = 1; *taken < row_count && start + rows[*taken] < first + HIDDEN_ROWS; ++*taken) end = start + (uint32_t)rows[*taken] + 1;
-    block_add(&block, s, 0, end, HIDDEN_ROWS / GROUP_ROWS);
+    block_add(&block, 0, slot->cached, end, HIDDEN_ROWS / GROUP_ROWS);
     status = block_run(s, rec, &block, err);
     for (size_t r = 0; !status && r < *taken; r++)
         status = take_row(s, start + (uint32_t)rows[r] - first, rows[r], hidden + r * s->model->config.embed_dim, err);

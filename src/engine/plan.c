@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "engine/session.h"
 #include "model/plan.h"
@@ -156,6 +157,7 @@ static void dry_session(struct DrySession *dry, struct MemoryPlan *plan)
     }
     dry_slices(s->device, &dry->pools[MEMORY_DEVICE], session_cache_bytes(s), 2 * s->model->config.layers);
     plan->cache = 2 * s->model->config.layers * session_cache_bytes(s);
+    plan->rows = s->rows;
 }
 
 // ---------------------------------------------------------------------------------------------------- the plan
@@ -167,10 +169,13 @@ struct Dry {
 
 static void make_dry(struct Dry *dry, const struct MemoryAsk *ask)
 {
-    static const vkgpt_device_info usual = {.max_buffer_range = UINT64_C(4) << 30, .max_allocation = UINT64_C(4) << 30, .offset_alignment = 64};
+    static const vkgpt_device_info usual = {
+        .type = "discrete GPU", .memory_bytes = UINT64_C(8) << 30,
+        .max_buffer_range = UINT64_C(4) << 30, .max_allocation = UINT64_C(4) << 30, .offset_alignment = 64};
     struct Config share = *ask->config;
     share.layers = (share.layers + ask->devices - 1) / ask->devices;
     dry->m.device.info = ask->limits ? *ask->limits : usual;
+    dry->m.device.software = !strcmp(dry->m.device.info.type, "software");
     model_sizes(&dry->m.model, &share);
     choose_formats(&dry->m, ask->weights);
     dry->s.session.model = &dry->m.model;

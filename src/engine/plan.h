@@ -17,7 +17,7 @@ struct MemoryAsk {
     uint32_t context;        // positions of the cache
     uint32_t batch;          // sequences
     uint32_t devices;        // that the layers are cut over, evenly; each is reckoned with the tables
-    const vkgpt_device_info *limits; // alignment, largest buffer and allocation; NULL: those of a usual GPU
+    const vkgpt_device_info *limits; // alignment, largest buffer and allocation, memory; NULL: those of a usual GPU of 8 GiB
 };
 
 struct MemoryPlan { // bytes, of one device
@@ -26,6 +26,7 @@ struct MemoryPlan { // bytes, of one device
     uint64_t vectors;     // norms and biases
     uint64_t cache;       // K and V
     uint64_t activations; // of a block of prefill
+    uint32_t rows;        // of activations
     uint64_t logits;
     uint64_t state;       // tokens, sampling, splits of attention
     uint64_t weight_blocks, session_blocks; // what the pools allocate for those

@@ -4,18 +4,16 @@
 #include "base/os.h"
 #include "engine/session.h"
 
-#define SUBMISSION_SECONDS 0.1 // of device time, about
-
 static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 // ---------------------------------------------------------------------------------------------- inbox
 
 // It is written only, in order: it may lie in write-combined memory.
-void inbox_write(struct vkgpt_session *s, const struct Group *groups, const struct Sequence *sequences)
+void inbox_write(struct vkgpt_session *s, uint32_t turn, const struct Group *groups, const struct Sequence *sequences)
 {
     static const struct Group no_groups[MAX_GROUPS];
     static const struct Sequence stopped = {.stop = STOP_FULL};
-    uint8_t *to = s->b.inbox.host;
+    uint8_t *to = s->b.inbox[turn].host;
     memcpy(to, groups ? groups : no_groups, sizeof no_groups);
     to += sizeof no_groups;
     for (uint32_t i = 0; i < s->sequences + SPARE_SEQUENCES; i++, to += sizeof stopped)
@@ -40,42 +38,82 @@ int session_append(struct vkgpt_session *s, uint32_t sequence, const uint32_t *i
 
 // ------------------------------------------------------------------------------------------- a block
 
-void block_add(struct BlockRows *block, const struct vkgpt_session *s, uint32_t sequence, uint32_t end, uint32_t most)
+uint32_t block_add(struct BlockRows *block, uint32_t sequence, uint32_t from, uint32_t end, uint32_t most)
 {
-    for (uint32_t at = s->slots[sequence].cached; at < end && block->count < most; at += GROUP_ROWS) {
-        uint32_t rows = min_u32(end - at, GROUP_ROWS);
-        block->groups[block->count++] = (struct Group){.sequence = sequence, .position = at, .rows = rows};
+    while (from < end && block->count < most) {
+        uint32_t rows = min_u32(end - from, GROUP_ROWS);
+        block->groups[block->count++] = (struct Group){.sequence = sequence, .position = from, .rows = rows};
         block->rows += rows;
+        from += rows;
     }
+    return from;
+}
+
+// A block that was submitted.
+struct Flight {
+    struct Recording *rec;
+    struct BlockRows block;
+    double start; // by the host's clock: of the block, once the one before it has ended
+};
+
+static int flight_start(struct vkgpt_session *s, struct Flight *f, uint32_t turn, vkgpt_error *err)
+{
+    inbox_write(s, turn, f->block.groups, NULL);
+    f->start = os_seconds();
+    int status = recording_submit(f->rec, err);
+    if (!status) s->counters.submissions++;
+    return status;
+}
+
+// A small block does not fill a device: it says nothing of a large one.
+static void note_speed(struct vkgpt_session *s, uint32_t rows, double seconds)
+{
+    if (2 * rows < s->timed_rows) return;
+    s->timed_rows = rows;
+    s->row_seconds = seconds / rows;
+}
+
+static int flight_end(struct vkgpt_session *s, const struct Flight *f, vkgpt_error *err)
+{
+    const struct BlockRows *block = &f->block;
+    int status = recording_wait(f->rec, err);
+    if (status) return status;
+    for (uint32_t g = 0; g < block->count; g++) s->slots[block->groups[g].sequence].cached = block->groups[g].position + block->groups[g].rows;
+    double seconds = recording_seconds(f->rec);
+    s->counters.device_seconds += seconds;
+    s->counters.tokens_prefilled += block->rows;
+    note_speed(s, block->rows, seconds > 0.0 ? seconds : os_seconds() - f->start);
+    return VKGPT_OK;
 }
 
 int block_run(struct vkgpt_session *s, struct Recording *rec, const struct BlockRows *block, vkgpt_error *err)
 {
-    inbox_write(s, block->groups, NULL);
-    double start = os_seconds();
-    int status = recording_submit(rec, err);
-    if (!status) status = recording_wait(rec, err);
-    if (status) return status;
-    for (uint32_t g = 0; g < block->count; g++) s->slots[block->groups[g].sequence].cached = block->groups[g].position + block->groups[g].rows;
-    double seconds = recording_seconds(rec);
-    s->counters.device_seconds += seconds;
-    s->row_seconds = (seconds > 0.0 ? seconds : os_seconds() - start) / block->rows;
-    s->counters.submissions++;
-    s->counters.tokens_prefilled += block->rows;
-    return VKGPT_OK;
+    struct Flight f = {.rec = rec, .block = *block};
+    int status = flight_start(s, &f, 0, err);
+    return status ? status : flight_end(s, &f, err);
 }
+
+// --------------------------------------------------------------------------------- blocks behind each other
+
+// Blocks that are submitted and not waited for, the oldest first; each has an inbox of its own.
+struct Flights {
+    struct vkgpt_session *s;
+    bool whole; // of the prompts; else all but their last token
+    struct Flight flying[IN_FLIGHT];
+    uint32_t oldest, count;
+    vkgpt_error *err;
+};
 
 static uint32_t groups_of(uint32_t rows) { return (rows + GROUP_ROWS - 1) / GROUP_ROWS; }
 
-// The largest block that the rows fill and that stays near 100 ms of a GPU's time, by the last one's speed; the first one
-// has 128 rows at most, and is cut into submissions by its FLOPs (bounds.c).
+// The smallest block that has room for all rows, or the largest that is short enough. Workgroups of rows that do not run
+// end at once, so that a block with room to spare costs no more than their launch.
 static uint32_t choose_block(const struct vkgpt_session *s, uint64_t rows)
 {
     uint32_t size = 0;
-    bool measured = s->row_seconds > 0.0;
-    while (size + 1 < BLOCK_SIZES && block_rows(size) < rows) {
-        bool quick = s->device->software || (measured && s->row_seconds * block_rows(size + 1) < SUBMISSION_SECONDS);
-        if (!quick && size + 1 > (measured ? 0u : 1u)) break;
+    while (size + 1 < BLOCK_SIZES && block_rows(s, size) < rows && block_rows(s, size) < s->block_rows) {
+        uint32_t next = block_rows(s, size + 1);
+        if (!block_is_short(s, rows < next ? (uint32_t)rows : next)) break;
         size++;
     }
     return size;
@@ -83,24 +121,57 @@ static uint32_t choose_block(const struct vkgpt_session *s, uint64_t rows)
 
 static uint32_t goal_of(const struct Slot *slot, bool whole) { return whole || !slot->position ? slot->position : slot->position - 1; }
 
+// Rows that are still to be submitted, in whole groups.
+static uint64_t rows_left(const struct Flights *f)
+{
+    uint64_t rows = 0;
+    for (uint32_t i = 0; i < f->s->sequences; i++) {
+        const struct Slot *slot = &f->s->slots[i];
+        uint32_t goal = goal_of(slot, f->whole);
+        if (goal > slot->sent) rows += groups_of(goal - slot->sent) * GROUP_ROWS;
+    }
+    return rows;
+}
+
+static int submit_next(struct Flights *f, uint64_t rows)
+{
+    struct vkgpt_session *s = f->s;
+    uint32_t size = choose_block(s, rows), turn = (f->oldest + f->count) % IN_FLIGHT, most = block_rows(s, size) / GROUP_ROWS;
+    struct Flight *next = &f->flying[turn];
+    *next = (struct Flight){0};
+    for (uint32_t i = 0; i < s->sequences; i++)
+        s->slots[i].sent = block_add(&next->block, i, s->slots[i].sent, goal_of(&s->slots[i], f->whole), most);
+    int status = session_block(s, size, turn, &next->rec, f->err);
+    if (!status) status = flight_start(s, next, turn, f->err);
+    if (!status) f->count++;
+    return status;
+}
+
+static int end_oldest(struct Flights *f)
+{
+    uint32_t at = f->oldest;
+    f->count--;
+    f->oldest = f->count ? (at + 1) % IN_FLIGHT : 0; // where blocks run one by one, one recording of a size is enough
+    int status = flight_end(f->s, &f->flying[at], f->err);
+    if (f->count) f->flying[f->oldest].start = os_seconds();
+    return status;
+}
+
 int session_prefill(struct vkgpt_session *s, bool whole, vkgpt_error *err)
 {
-    for (;;) {
-        uint64_t rows = 0;
-        for (uint32_t i = 0; i < s->sequences; i++) {
-            uint32_t goal = goal_of(&s->slots[i], whole);
-            if (goal > s->slots[i].cached) rows += groups_of(goal - s->slots[i].cached) * GROUP_ROWS;
-        }
-        if (!rows) return VKGPT_OK;
-        uint32_t size = choose_block(s, rows);
-        struct BlockRows block = {.count = 0};
-        for (uint32_t i = 0; i < s->sequences; i++)
-            block_add(&block, s, i, goal_of(&s->slots[i], whole), block_rows(size) / GROUP_ROWS);
-        struct Recording *rec;
-        int status = session_block(s, size, &rec, err);
-        if (!status) status = block_run(s, rec, &block, err);
-        if (status) return status;
+    struct Flights f = {.s = s, .whole = whole, .err = err};
+    int status = VKGPT_OK;
+    for (uint32_t i = 0; i < s->sequences; i++) s->slots[i].sent = s->slots[i].cached;
+    for (uint64_t rows; !status && (rows = rows_left(&f));) {
+        uint32_t queue = s->row_seconds > 0.0 ? s->blocks_queued : 1;
+        status = f.count < queue ? submit_next(&f, rows) : end_oldest(&f);
     }
+    while (f.count) { // those before the first failure have run
+        if (status) f.err = NULL;
+        int ended = end_oldest(&f);
+        if (!status) status = ended;
+    }
+    return status;
 }
 
 // ------------------------------------------------------------------------------------------- prompts
@@ -153,7 +224,7 @@ int vkgpt_logits(vkgpt_session *s, const uint32_t *ids, size_t count, bool (*on_
     while (!status && slot->cached < slot->position) {
         uint32_t first = slot->cached - start;
         struct BlockRows block = {.count = 0};
-        block_add(&block, s, 0, min_u32(slot->position, slot->cached + s->logit_rows), MAX_GROUPS);
+        block_add(&block, 0, slot->cached, min_u32(slot->position, slot->cached + s->logit_rows), MAX_GROUPS);
         status = block_run(s, rec, &block, err);
         if (status) break;
         const float *logits = pack_rows(s, block.rows);

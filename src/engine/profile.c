@@ -127,7 +127,7 @@ static void set_state(struct Profile *p)
         groups[at / GROUP_ROWS] = (struct Group){.position = position + at, .rows = p->rows - at < GROUP_ROWS ? p->rows - at : GROUP_ROWS};
     for (uint32_t i = 0; i < s->sequences; i++) s->admitted[i] = (struct Sequence){.stop = STOP_FULL};
     s->admitted[0] = (struct Sequence){.position = position, .rows = 1, .remaining = 1, .context = s->context, .top_p = 1.0f, .repeat_penalty = 1.0f};
-    inbox_write(s, groups, s->admitted);
+    inbox_write(s, 0, groups, s->admitted);
 }
 
 // As decode and prefill are recorded, but one step or block, and profiled.
@@ -139,7 +139,7 @@ static int record(struct Profile *p, bool each, struct Recording *rec)
     int status = p->rows ? session_prefill_kernels(s, p->rows, &k, p->err) : VKGPT_OK;
     if (!status) status = recording_begin_profiled(s->device, "a profile", most, most, each, rec, p->err);
     if (status) return status;
-    session_copy_inbox(s, rec);
+    session_copy_inbox(s, rec, 0);
     while (splits < (s->slots[0].position - 1) / s->decode.span + 1) splits *= 2;
     if (p->rows) forward_block(s, rec, k, p->rows, LEAVES_CACHE);
     else forward_step(s, rec, k, splits < s->splits ? splits : s->splits);
@@ -189,8 +189,7 @@ static int run(struct Profile *p, uint32_t repetitions)
 // Rows that one submission takes, by memory and by time.
 static uint32_t fitting_rows(const vkgpt_session *s, uint32_t rows)
 {
-    if (rows > block_rows(BLOCK_SIZES - 1)) rows = block_rows(BLOCK_SIZES - 1);
-    if (rows > s->rows) rows = s->rows;
+    if (rows > s->block_rows) rows = s->block_rows;
     while (!s->device->software && rows > 1 && s->row_seconds * rows > SUBMISSION_SECONDS) rows /= 2;
     return rows;
 }

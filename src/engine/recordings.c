@@ -2,13 +2,17 @@
 // cache they look at, `blocks` for prefill by their rows.
 #include "engine/session.h"
 
-uint32_t block_rows(uint32_t block_size) { return block_size == 0 ? 32 : block_size == 1 ? 128 : 512; }
+uint32_t block_rows(const struct vkgpt_session *s, uint32_t block_size)
+{
+    uint32_t rows = GROUP_ROWS << block_size;
+    return rows < s->block_rows ? rows : s->block_rows;
+}
 
-void session_copy_inbox(struct vkgpt_session *s, struct Recording *rec)
+void session_copy_inbox(struct vkgpt_session *s, struct Recording *rec, uint32_t turn)
 {
     VkDeviceSize state = session_state_bytes(s);
-    recording_copy(rec, &s->b.inbox, 0, &s->b.state, 0, state);
-    recording_copy(rec, &s->b.inbox, state, &s->b.tokens, 0, (VkDeviceSize)s->sequences * (s->context + 1) * 4);
+    recording_copy(rec, &s->b.inbox[turn], 0, &s->b.state, 0, state);
+    recording_copy(rec, &s->b.inbox[turn], state, &s->b.tokens, 0, (VkDeviceSize)s->sequences * (s->context + 1) * 4);
 }
 
 int session_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
@@ -17,7 +21,7 @@ int session_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *
     if (s->admit.commands) return VKGPT_OK;
     int status = recording_begin(s->device, "setting the state", 1, &s->admit, err);
     if (status) return status;
-    session_copy_inbox(s, &s->admit);
+    session_copy_inbox(s, &s->admit, 0);
     recording_fill(&s->admit, &s->b.ring, RING_EMPTY);
     return recording_end(&s->admit);
 }
@@ -44,7 +48,7 @@ int session_record(struct vkgpt_session *s, uint32_t step_size, uint32_t split_s
     return session_steps(s, step_size, split_size, turn, rec, err);
 }
 
-static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, enum Leaves leaves, vkgpt_error *err)
+static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, uint32_t turn, enum Leaves leaves, vkgpt_error *err)
 {
     if (rec->commands) return VKGPT_OK;
     const struct Kernels *k;
@@ -52,7 +56,7 @@ static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t
     if (!status) status = recording_begin(s->device, "prefill", forward_max_sets(s), rec, err);
     if (status) return status;
     recording_cut(rec, block_cut(s, rows, leaves == LEAVES_LOGITS || leaves == LEAVES_SCORES));
-    session_copy_inbox(s, rec);
+    session_copy_inbox(s, rec, turn);
     forward_block(s, rec, k, rows, leaves);
     if (leaves == LEAVES_LOGITS) recording_copy(rec, &s->b.logits, 0, &s->b.readback, 0, (VkDeviceSize)rows * s->model->vocab * 4);
     if (leaves == LEAVES_SCORES) forward_score(s, rec, k, rows);
@@ -60,28 +64,30 @@ static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t
     return recording_end(rec);
 }
 
-int session_block(struct vkgpt_session *s, uint32_t block_size, struct Recording **rec, vkgpt_error *err)
+int session_block(struct vkgpt_session *s, uint32_t block_size, uint32_t turn, struct Recording **rec, vkgpt_error *err)
 {
-    *rec = &s->blocks[block_size];
-    return record_block(s, *rec, block_rows(block_size), LEAVES_CACHE, err);
+    uint32_t rows = block_rows(s, block_size);
+    *rec = &s->blocks[block_size][turn];
+    if ((*rec)->part_count && !block_cut(s, rows, false)) recording_free(*rec); // made before anything was measured
+    return record_block(s, *rec, rows, turn, LEAVES_CACHE, err);
 }
 
 int session_logits_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
 {
     *rec = &s->logits_block;
-    return record_block(s, *rec, s->logit_rows, LEAVES_LOGITS, err);
+    return record_block(s, *rec, s->logit_rows, 0, LEAVES_LOGITS, err);
 }
 
 int session_score_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
 {
     *rec = &s->score_block;
-    return record_block(s, *rec, s->logit_rows, LEAVES_SCORES, err);
+    return record_block(s, *rec, s->logit_rows, 0, LEAVES_SCORES, err);
 }
 
 int session_hidden_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
 {
     *rec = &s->hidden_block;
-    return record_block(s, *rec, HIDDEN_ROWS, LEAVES_HIDDEN, err);
+    return record_block(s, *rec, HIDDEN_ROWS, 0, LEAVES_HIDDEN, err);
 }
 
 void session_free_recordings(struct vkgpt_session *s)
@@ -90,7 +96,7 @@ void session_free_recordings(struct vkgpt_session *s)
     recording_free(&s->logits_block);
     recording_free(&s->score_block);
     recording_free(&s->hidden_block);
-    for (uint32_t i = 0; i < BLOCK_SIZES; i++) recording_free(&s->blocks[i]);
+    for (uint32_t i = 0; i < BLOCK_SIZES * IN_FLIGHT; i++) recording_free(&s->blocks[i / IN_FLIGHT][i % IN_FLIGHT]);
     for (uint32_t i = 0; i < STEP_SIZES * IN_FLIGHT; i++) recording_free(&s->persistent_steps[i / IN_FLIGHT][i % IN_FLIGHT]);
     struct Recording *steps = &s->steps[0][0][0];
     for (uint32_t i = 0; i < STEP_SIZES * SPLIT_SIZES * IN_FLIGHT; i++) recording_free(&steps[i]);

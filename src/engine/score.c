@@ -91,7 +91,7 @@ static int read_continuations(const struct Window *w)
     int status = session_score_block(s, &rec, w->err);
     while (!status) {
         struct BlockRows block = {.count = 0};
-        for (uint32_t i = 0; i < w->count; i++) block_add(&block, s, i, s->slots[i].position, s->logit_rows / GROUP_ROWS);
+        for (uint32_t i = 0; i < w->count; i++) block_add(&block, i, s->slots[i].cached, s->slots[i].position, s->logit_rows / GROUP_ROWS);
         if (!block.count) break;
         status = block_run(s, rec, &block, w->err);
         const struct RowScore *rows = (const struct RowScore *)s->b.scores.host;

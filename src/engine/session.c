@@ -36,11 +36,11 @@ static struct Shape session_shape(const struct vkgpt_session *s)
 int session_prefill_kernels(struct vkgpt_session *s, uint32_t rows, const struct Kernels **k, vkgpt_error *err)
 {
     uint32_t size = 0;
-    while (size + 1 < BLOCK_SIZES && block_rows(size) < rows) size++;
+    while (size + 1 < BLOCK_SIZES && block_rows(s, size) < rows) size++;
     *k = &s->prefill[size];
     if (s->prefill_ready[size]) return VKGPT_OK;
     struct Shape shape = session_shape(s);
-    int status = kernels_for_prefill(s->device, &shape, block_rows(size), &s->prefill[size], err);
+    int status = kernels_for_prefill(s->device, &shape, block_rows(s, size), &s->prefill[size], err);
     s->prefill_ready[size] = !status;
     return status;
 }
@@ -106,7 +106,7 @@ static int session_make(struct vkgpt_session *s, vkgpt_error *err)
     if (!status) status = choose_form(s, err);
     const struct Kernels *k; // compiled beside whatever comes before a prompt
     for (uint32_t size = 0; size < BLOCK_SIZES && !status && !s->device->software; size++)
-        status = session_prefill_kernels(s, block_rows(size), &k, err);
+        status = session_prefill_kernels(s, block_rows(s, size), &k, err);
     return status;
 }
 
@@ -126,6 +126,7 @@ int session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt
     s->step_rows = 1 + o.lookup;
     s->steps_asked = o.tokens_per_submission;
     s->first_flops = s->device->software ? 0.0 : FIRST_FLOPS; // no watchdog
+    s->blocks_queued = s->device->software ? 1 : IN_FLIGHT;   // a processor gains nothing, and takes long for a block
     status = session_make(s, err);
     if (status) {
         vkgpt_session_close(s);

@@ -9,12 +9,12 @@
 #define MAX_STEPS 32   // tokens in a submission
 #define STEP_SIZES 6   // 1, 2, 4, ... 32
 #define SPLIT_SIZES 16 // splits of the cache: 1, 2, 4, ...
-#define IN_FLIGHT 2
+#define IN_FLIGHT 2    // submissions of decode, or blocks of prefill
 #define MAX_SEQUENCES 1024
 #define MAX_LOOKUP 31
 #define BEST_STRETCH 256 // logits that a workgroup of best looks at: sample wants many maxima
 #define HIDDEN_ROWS 32 // of the recording of prefill that leaves hidden states: what stands before is read in larger blocks
-#define BLOCK_SIZES 3  // rows of a prefill recording: 32, 128, 512, the last of MAX_GROUPS groups
+#define BLOCK_SIZES 8  // rows of a prefill recording: 16, 32, 64, ... 2048, the last of MAX_GROUPS groups
 #define LOGIT_BYTES ((uint64_t)16 << 20) // of one block of logits, about
 
 struct Buffers {
@@ -29,7 +29,7 @@ struct Buffers {
     struct Slice head_parts; // struct HeadPart (step rows, head groups)
     struct Slice ring;       // (sequences, context + 1): tokens and stops, which the host reads
     struct Slice progress;   // struct Sequence (IN_FLIGHT, sequences), with drafts: what a submission left, for the host
-    struct Slice inbox;      // state, then tokens, as the host sets them
+    struct Slice inbox[IN_FLIGHT]; // state, then tokens, as the host sets them; all but prefill uses the first one
     struct Slice readback;   // logits, which the host reads
     struct Slice scores;     // struct RowScore (logit rows), which the host reads
     struct Slice hidden;     // (HIDDEN_ROWS, embed_dim), which the host reads; made on first use
@@ -41,6 +41,7 @@ struct Slot {
     uint32_t *ids;     // (context + 1): its tokens
     uint32_t position; // tokens so far
     uint32_t cached;   // of them in the cache
+    uint32_t sent;     // prefill: in the cache, or in a block that is submitted
     uint32_t begin;    // generate: tokens that there were before it
     uint32_t end;      // generate: tokens that it may grow to
     bool runs;         // generate: more tokens are to come
@@ -56,6 +57,7 @@ struct vkgpt_session {
     uint32_t *ids;            // (sequences, context + 1): the slots'
     struct Sequence *admitted; // (sequences): the state that a run starts from
     uint32_t rows;            // that the activations have room for
+    uint32_t block_rows;      // of a block of prefill at most
     uint32_t logit_rows;
     uint32_t splits;          // of the whole cache
     uint32_t steps_asked;     // tokens per submission; 0: by time
@@ -68,12 +70,14 @@ struct vkgpt_session {
     struct Recording steps[STEP_SIZES][SPLIT_SIZES][IN_FLIGHT];
     struct Persistent persistent;
     struct Recording persistent_steps[STEP_SIZES][IN_FLIGHT];
-    struct Recording blocks[BLOCK_SIZES];
+    struct Recording blocks[BLOCK_SIZES][IN_FLIGHT];
     struct Recording logits_block, score_block, hidden_block;
 
     double first_flops;       // that a submission may take before anything was measured; 0: any
     double step_seconds;      // of one decode step, 0: not measured
-    double row_seconds;       // of one prefilled row
+    double row_seconds;       // of one prefilled row, in a block that was about as large as any before it
+    uint32_t timed_rows;      // of that block
+    uint32_t blocks_queued;   // blocks of prefill that may be submitted at once, after the first
     vkgpt_counters counters;
     char note[384];           // vkgpt_session_note
 };
@@ -101,7 +105,7 @@ uint32_t product_groups(const struct Product *product, const struct Matrix *matr
 
 #define SESSION_BLOCK ((VkDeviceSize)32 << 20) // of the pools
 #define HOST_BLOCK ((VkDeviceSize)4096)
-#define SESSION_WANTS 16
+#define SESSION_WANTS 17
 
 struct Want { // a buffer, and how large it has to be
     enum MemoryKind kind;
@@ -123,7 +127,9 @@ uint64_t session_cache_bytes(const struct vkgpt_session *s);
 // Positions in a split of the cache. Fixed by the model, not by the session's context: splits stand at the same
 // positions in every session, so that a text does not depend on it.
 uint32_t session_span(const struct Config *config);
-void session_sizes(struct vkgpt_session *s); // fills rows, logit_rows and splits
+// Rows of a block of prefill at most, on this device, however long the context is.
+uint32_t session_most_rows(const struct vkgpt_session *s);
+void session_sizes(struct vkgpt_session *s); // fills rows, block_rows, logit_rows and splits
 int session_make_buffers(struct vkgpt_session *s, vkgpt_error *err);
 
 // ahead.c
@@ -137,6 +143,8 @@ void kernels_ahead(const struct vkgpt_model *model, const bool formats[FORMATS],
 // bounds.c
 
 #define FIRST_FLOPS 20e9    // 100 ms on a device of 200 GFLOP/s
+#define FIRST_ROWS 128      // of a block before anything was measured that is cut, where it takes more
+#define BLOCK_SECONDS 0.1   // of a GPU's time that a block takes, about
 #define LAYER_DISPATCHES 5  // at least: qkv, attend, project, expand, contract
 // Of one row through the layers, with attention over so many positions, and through the head.
 double row_flops(const struct Config *config, uint32_t context, bool head);
@@ -145,6 +153,9 @@ uint32_t cut_for(double flops, double most, uint32_t dispatches);
 // For a block of prefill, and for decode steps: 0 as soon as one was measured.
 uint32_t block_cut(const struct vkgpt_session *s, uint32_t rows, bool head);
 uint32_t steps_cut(const struct vkgpt_session *s, uint32_t steps);
+// Whether a block of so many rows is no longer than a submission may be, by the speed of those before it. Before the first
+// one: whether it takes at most FIRST_FLOPS, or has at most FIRST_ROWS and is cut.
+bool block_is_short(const struct vkgpt_session *s, uint32_t rows);
 
 // session.c
 
@@ -171,29 +182,30 @@ struct BlockRows {
     struct Group groups[MAX_GROUPS];
     uint32_t count, rows; // groups; tokens in them
 };
-// Tokens of a sequence, from what is cached up to `end`, as long as there are fewer than `most` groups.
-void block_add(struct BlockRows *block, const struct vkgpt_session *s, uint32_t sequence, uint32_t end, uint32_t most);
+// Tokens of a sequence from position `from` up to `end`, as long as there are fewer than `most` groups. Returns how far
+// that goes.
+uint32_t block_add(struct BlockRows *block, uint32_t sequence, uint32_t from, uint32_t end, uint32_t most);
 // Runs them; they are in the cache then.
 int block_run(struct vkgpt_session *s, struct Recording *rec, const struct BlockRows *block, vkgpt_error *err);
 
-// The state that the next recording starts from, and all tokens, into the inbox. sequences NULL: none runs.
-void inbox_write(struct vkgpt_session *s, const struct Group *groups, const struct Sequence *sequences);
+// The state that a recording starts from, and all tokens, into the inbox of a turn. sequences NULL: none runs.
+void inbox_write(struct vkgpt_session *s, uint32_t turn, const struct Group *groups, const struct Sequence *sequences);
 // Appends tokens to a sequence, not yet to the cache.
 int session_append(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, size_t count, vkgpt_error *err);
 // Brings the cache of each sequence up to all its tokens but the last, or (`whole`) to all of them.
 int session_prefill(struct vkgpt_session *s, bool whole, vkgpt_error *err);
 
 // recordings.c: each is made on first use and kept.
-void session_copy_inbox(struct vkgpt_session *s, struct Recording *rec); // state and tokens, from the inbox
+void session_copy_inbox(struct vkgpt_session *s, struct Recording *rec, uint32_t turn); // state and tokens, from an inbox
 int session_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
 // 2^step_size decode steps in the session's form: as dispatches, over 2^split_size splits of the cache, or as one kernel.
 int session_record(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn, struct Recording **rec, vkgpt_error *err);
 int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn, struct Recording **rec, vkgpt_error *err);
-int session_block(struct vkgpt_session *s, uint32_t block_size, struct Recording **rec, vkgpt_error *err);
+int session_block(struct vkgpt_session *s, uint32_t block_size, uint32_t turn, struct Recording **rec, vkgpt_error *err);
 int session_logits_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
 int session_score_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
 int session_hidden_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err); // b.hidden is made
-uint32_t block_rows(uint32_t block_size);
+uint32_t block_rows(const struct vkgpt_session *s, uint32_t block_size); // that a recording is made for
 void session_free_recordings(struct vkgpt_session *s);
 
 #endif

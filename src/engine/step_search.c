@@ -87,7 +87,7 @@ static int submit_and_wait(struct Recording *rec, vkgpt_error *err)
 static int side_run(const struct Clock *clock, struct Side *side, double *seconds, vkgpt_error *err)
 {
     struct Recording *admit;
-    inbox_write(side->s, NULL, side->s->admitted);
+    inbox_write(side->s, 0, NULL, side->s->admitted);
     int status = session_admit(side->s, &admit, err);
     if (!status) status = submit_and_wait(admit, err);
     double start = os_seconds();

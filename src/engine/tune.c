@@ -45,7 +45,7 @@ static int fill_session(struct vkgpt_session *s, vkgpt_error *err)
     double seconds;
     for (uint32_t i = 0; i < s->sequences; i++)
         s->admitted[i] = (struct Sequence){.position = s->context / 2, .rows = 1, .remaining = 1, .context = s->context};
-    inbox_write(s, NULL, s->admitted);
+    inbox_write(s, 0, NULL, s->admitted);
     int status = session_admit(s, &admit, err);
     if (!status) status = run(admit, &seconds, err);
     if (!status) status = recording_begin(s->device, "tuning", 1, &rec, err);
