@@ -165,6 +165,8 @@ typedef struct vkgpt_session_options {
     uint32_t tokens_per_submission; // 1 to 32; 0: as many as fit into about 100 ms of device time
     uint32_t sequences;             // that run side by side, each with a cache of its own, up to 1024; 0: one
     uint32_t lookup;                // drafts a step, up to 31: see vkgpt_generate; 0: none
+    bool (*on_block)(void *user);   // or NULL: asked before each block of a prompt; false ends the call (VKGPT_INTERRUPTED)
+    void *user;                     // for on_block
 } vkgpt_session_options;
 
 // Philox4x32-10 (Salmon et al. 2011) keyed by `seed` and counted by position draws the token, so the text
@@ -210,7 +212,10 @@ int vkgpt_session_rewind(vkgpt_session *session, uint32_t position, vkgpt_error 
 uint32_t vkgpt_session_position(const vkgpt_session *session);
 
 // Appends `count` tokens. All but the last are run through the model at once, in blocks (prefill); the last
-// one waits to be the input of the first decode step. A session of n positions takes n tokens in all.
+// one waits to be the input of the first decode step. A session of n positions takes n tokens in all. A block has up to
+// 2,048 tokens, as far as the device has memory for it and it takes no longer than about 100 ms of a GPU's time, and the
+// next one is submitted while one runs. After an error, on_block's among them, the session has all tokens, and those
+// whose blocks have run are not run again.
 int vkgpt_prompt(vkgpt_session *session, const uint32_t *ids, size_t count, vkgpt_error *err);
 
 // With `lookup`, a step also reads the tokens that followed the newest ones earlier in the text, as drafts, and keeps

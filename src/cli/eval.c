@@ -50,7 +50,7 @@ static int run_items(struct Eval *e, struct EvalTask *task, vkgpt_error *err)
         if (!code) progress_work(&progress, task->name, before, done, task->count);
     }
     progress_end(&progress);
-    return code;
+    return code == VKGPT_INTERRUPTED ? 0 : code;
 }
 
 // ---------------------------------------------------------------------------------------------- results

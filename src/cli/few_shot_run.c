@@ -240,7 +240,7 @@ static int run_point(struct Job *job, struct Point *point)
     int code = 0;
     for (size_t i = 0; !code && !os_interrupted() && i < job->f->limit; i += job->group)
         code = job->f->curve.chosen ? run_chosen(job, point, i) : run_written(job, point, i);
-    return code;
+    return code == VKGPT_INTERRUPTED ? 0 : code;
 }
 
 static int run_curve(struct Job *job)
@@ -248,6 +248,7 @@ static int run_curve(struct Job *job)
     struct FewShot *f = job->f;
     int code = 0;
     for (size_t i = 0; f->curve.chosen && !code && !os_interrupted() && i < f->limit; i++) code = score_unconditional(job, i);
+    if (code == VKGPT_INTERRUPTED) code = 0;
     size_t done = 0;
     for (; !code && done < f->curve.count; done++) {
         code = run_point(job, &f->curve.points[done]);

@@ -213,6 +213,7 @@ static int run_all(struct Batch *b, uint32_t sequences, vkgpt_error *err)
         uint32_t count = b->count - done < sequences ? (uint32_t)(b->count - done) : sequences;
         b->first = b->texts + done;
         code = run_some(b, count, sequences, err);
+        if (code == VKGPT_INTERRUPTED) return 0; // in a prompt: none of these has a text
         for (uint32_t i = 0; !code && i < count; i++) {
             if (!b->first[i].stopped) stops_end(&b->first[i].stops, &b->first[i].text);
             if (b->json) keep_json(b, &b->first[i]);

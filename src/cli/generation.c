@@ -208,6 +208,7 @@ static int run_prompt(struct Generation *g, struct Run *run, const struct Input 
 {
     double start = os_seconds();
     int code = vkgpt_prompt(run->session, input->ids, input->count, err);
+    if (code == VKGPT_INTERRUPTED) code = 0; // no error: os_interrupted says so
     if (!code) echo_prompt(g, input); // a prompt that does not fit leaves nothing on stdout
     g->begin = os_seconds();
     g->prefill = g->begin - start;

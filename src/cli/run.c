@@ -25,6 +25,12 @@ static bool has_tokenizer(const char *dir)
     return false;
 }
 
+static bool goes_on(void *user)
+{
+    (void)user;
+    return !os_interrupted();
+}
+
 static vkgpt_session_options session_options(const struct Options *options)
 {
     return (vkgpt_session_options){
@@ -33,6 +39,7 @@ static vkgpt_session_options session_options(const struct Options *options)
         .tokens_per_submission = (uint32_t)options->submit,
         .sequences = (uint32_t)options->parallel,
         .lookup = (uint32_t)options->lookup,
+        .on_block = goes_on,
     };
 }
 

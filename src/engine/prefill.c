@@ -58,6 +58,7 @@ struct Flight {
 
 static int flight_start(struct vkgpt_session *s, struct Flight *f, uint32_t turn, vkgpt_error *err)
 {
+    if (s->on_block && !s->on_block(s->user)) return fail(err, VKGPT_INTERRUPTED, "interrupted");
     inbox_write(s, turn, f->block.groups, NULL);
     f->start = os_seconds();
     int status = recording_submit(f->rec, err);

@@ -125,6 +125,8 @@ int session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt
     s->sequences = o.sequences ? o.sequences : 1;
     s->step_rows = 1 + o.lookup;
     s->steps_asked = o.tokens_per_submission;
+    s->on_block = o.on_block;
+    s->user = o.user;
     s->first_flops = s->device->software ? 0.0 : FIRST_FLOPS; // no watchdog
     s->blocks_queued = s->device->software ? 1 : IN_FLIGHT;   // a processor gains nothing, and takes long for a block
     status = session_make(s, err);

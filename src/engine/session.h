@@ -78,6 +78,8 @@ struct vkgpt_session {
     double row_seconds;       // of one prefilled row, in a block that was about as large as any before it
     uint32_t timed_rows;      // of that block
     uint32_t blocks_queued;   // blocks of prefill that may be submitted at once, after the first
+    bool (*on_block)(void *user); // vkgpt_session_options
+    void *user;
     vkgpt_counters counters;
     char note[384];           // vkgpt_session_note
 };

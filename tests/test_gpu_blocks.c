@@ -1,0 +1,409 @@
+// Blocks of prefill: however a prompt is cut into them, its keys and values are the same bits; how large they are; that two
+// are under way at once; and where the session stands when one does not come to its end. The kernels that the driver
+// wants, the GPUs', and those that 32 KiB of shared memory leave.
+#define _POSIX_C_SOURCE 200809L
+#include <stdlib.h>
+#include <string.h>
+
+#include "../src/engine/prefill.c" // for its parts; before cmocka, whose macro fail() hides a function
+#include "synthetic_model.h"
+
+#include "compare.h"
+
+#define VOCAB 307
+#define CONTEXT 1040
+#define LONG 513
+#define LAYERS 2
+#define HEADS 2
+
+static const struct SyntheticModel SMALL = {
+    .layers = LAYERS, .heads = HEADS, .dim = 64, .context = CONTEXT, .vocab = VOCAB, .inner = 128, .seed = 5, .dtype = DTYPE_F16};
+
+struct Cache {
+    uint16_t *halves; // (LAYERS, K and V, HEADS, count, head_dim)
+    uint32_t count;   // of positions
+    uint32_t next;    // the token behind them
+};
+
+struct World {
+    vkgpt_device *device;
+    vkgpt_model *model;
+    vkgpt_session *session; // of one sequence
+    uint32_t ids[CONTEXT];  // every prompt is a beginning of it
+    struct Cache want;      // of all of it
+    bool blocks_end;  // on_block
+    uint32_t blocks;  // that it was asked about
+    uint32_t most;    // that it allows
+};
+
+static void check(int status, const vkgpt_error *err)
+{
+    if (status) fail_msg("%s", err->text);
+}
+
+#define CHECK(call) check(call, &err)
+
+static bool on_block(void *user)
+{
+    struct World *w = user;
+    return !w->blocks_end || w->blocks++ < w->most;
+}
+
+// A session as a GPU would get it: blocks as large as they come, two at once, and no watch on the clock.
+static vkgpt_session *open_session(struct World *w, uint32_t context, uint32_t sequences)
+{
+    vkgpt_error err;
+    vkgpt_session *s;
+    const vkgpt_session_options options = {.context = context, .sequences = sequences, .on_block = on_block, .user = w};
+    w->device->software = false;
+    int status = session_open(w->model, &options, &s, &err);
+    w->device->software = true;
+    check(status, &err);
+    s->first_flops = 0;
+    s->row_seconds = 1e-9; // as if something had been measured
+    return s;
+}
+
+static void open_world(struct World *w, const char *disable, uint32_t shared_bytes)
+{
+    vkgpt_error err;
+    char dir[256];
+    *w = (struct World){0};
+    for (uint32_t i = 0; i < CONTEXT; i++) w->ids[i] = (i * 97 + i / 50 * 13) % VOCAB;
+    setenv("VKGPT_DISABLE", disable, 1);
+    CHECK(vkgpt_device_open(NULL, &w->device, &err));
+    unsetenv("VKGPT_DISABLE");
+    if (shared_bytes) w->device->info.shared_bytes = shared_bytes;
+    w->device->info.memory_bytes = UINT64_C(8) << 30;
+    CHECK(synthetic_model_temporary(&SMALL, dir, sizeof dir, &err));
+    CHECK(vkgpt_model_open(w->device, dir, &(vkgpt_model_options){.weights = VKGPT_F16}, &w->model, &err));
+    synthetic_model_remove(dir);
+    w->session = open_session(w, 0, 1);
+}
+
+static void close_world(struct World *w)
+{
+    vkgpt_session_close(w->session);
+    vkgpt_model_close(w->model);
+    assert_int_equal(w->device->validation_messages, 0);
+    vkgpt_device_close(w->device);
+}
+
+// --------------------------------------------------------------------------------------------- what is cached
+
+static bool keep_token(void *user, uint32_t id)
+{
+    *(uint32_t *)user = id;
+    return true;
+}
+
+static void copy_heads(vkgpt_session *s, const struct Slice *cache, uint32_t sequence, uint32_t count, uint16_t *to)
+{
+    vkgpt_error err;
+    struct Recording rec;
+    VkDeviceSize row = s->model->head_dim * 2, bytes = (VkDeviceSize)HEADS * s->context * row;
+    assert_true(bytes <= s->b.readback.bytes);
+    CHECK(recording_begin(s->device, "reading the cache", 1, &rec, &err));
+    recording_copy(&rec, cache, sequence * bytes, &s->b.readback, 0, bytes);
+    CHECK(recording_run_once(&rec, &err));
+    for (uint32_t h = 0; h < HEADS; h++) memcpy(to + h * count * (row / 2), s->b.readback.host + h * s->context * row, count * row);
+}
+
+// All that is in the cache of a sequence.
+static struct Cache read_cache(vkgpt_session *s, uint32_t sequence)
+{
+    uint32_t count = s->slots[sequence].cached;
+    size_t each = (size_t)HEADS * count * s->model->head_dim;
+    struct Cache cache = {malloc(2 * LAYERS * each * sizeof(uint16_t) + 1), count, 0};
+    assert_non_null(cache.halves);
+    for (uint32_t l = 0; l < LAYERS; l++) {
+        copy_heads(s, &s->b.k[l], sequence, count, cache.halves + 2 * l * each);
+        copy_heads(s, &s->b.v[l], sequence, count, cache.halves + (2 * l + 1) * each);
+    }
+    return cache;
+}
+
+static struct Cache run_prompt(struct World *w, uint32_t most_rows, const uint32_t *pieces, uint32_t piece_count)
+{
+    vkgpt_error err;
+    vkgpt_session *s = w->session;
+    uint32_t allocated = s->block_rows, at = 0;
+    s->block_rows = most_rows < allocated ? most_rows : allocated;
+    session_free_recordings(s); // which are for blocks of another size
+    CHECK(vkgpt_session_rewind(s, 0, &err));
+    for (uint32_t i = 0; i < piece_count; at += pieces[i++]) CHECK(vkgpt_prompt(s, w->ids + at, pieces[i], &err));
+    assert_int_equal(s->slots[0].cached, at - 1);
+    struct Cache cache = read_cache(s, 0);
+    const vkgpt_sampling greedy = {.top_p = 1, .repeat_penalty = 1, .ignore_eos = true};
+    CHECK(vkgpt_generate(s, &greedy, 1, keep_token, &cache.next, NULL, &err));
+    session_free_recordings(s);
+    s->block_rows = allocated;
+    return cache;
+}
+
+// The bits of a beginning of what should be.
+static void same_bits(const struct World *w, struct Cache got, struct Cache want, const char *what)
+{
+    uint32_t size = w->model->head_dim;
+    assert_true(got.count <= want.count);
+    for (size_t head = 0; head < 2 * LAYERS * HEADS; head++)
+        for (size_t i = 0; i < (size_t)got.count * size; i++) {
+            uint16_t is = got.halves[head * got.count * size + i], should = want.halves[head * want.count * size + i];
+            if (is != should) fail_msg("%s: number %zu at position %zu is %04x, should be %04x", what, i % size, i / size, is, should);
+        }
+}
+
+static void check_cache(const struct World *w, struct Cache got, const char *what)
+{
+    same_bits(w, got, w->want, what);
+    free(got.halves);
+}
+
+#define PIECES(...) (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t)
+
+// ----------------------------------------------------------------------------------------------- however it is cut
+
+static void cuts_agree(struct World *w)
+{
+    struct Cache smallest = run_prompt(w, GROUP_ROWS, PIECES(LONG)), other;
+    same_bits(w, smallest, w->want, "in the smallest blocks");
+    for (uint32_t rows = 32; rows <= 2048; rows *= 8) {
+        other = run_prompt(w, rows, PIECES(LONG));
+        assert_int_equal(other.next, smallest.next);
+        check_cache(w, other, "in larger blocks");
+    }
+    other = run_prompt(w, 48, PIECES(37, 100, 1, 375));
+    assert_int_equal(other.next, smallest.next);
+    check_cache(w, other, "in pieces, in blocks of three groups");
+    free(smallest.halves);
+}
+
+// A rewind into the middle of a group, of a tile and of a block, and other tokens before the same ones come again.
+static void rewinds_agree(struct World *w)
+{
+    vkgpt_error err;
+    vkgpt_session *s = w->session;
+    static const uint32_t back[] = {500, 200, 37};
+    free(run_prompt(w, 2048, PIECES(LONG)).halves);
+    for (size_t i = 0; i < sizeof back / sizeof *back; i++) {
+        CHECK(vkgpt_session_rewind(s, back[i], &err));
+        CHECK(vkgpt_prompt(s, w->ids + 7, 40, &err));
+        CHECK(vkgpt_session_rewind(s, back[i], &err));
+        CHECK(vkgpt_prompt(s, w->ids + back[i], 130, &err));
+        check_cache(w, read_cache(s, 0), "after a rewind");
+    }
+}
+
+static void lengths_agree(struct World *w)
+{
+    static const uint32_t lengths[] = {1, 2, 16, 17, 18, 129};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) check_cache(w, run_prompt(w, 2048, PIECES(lengths[i])), "of another length");
+    struct Cache full = run_prompt(w, 2048, PIECES(CONTEXT));
+    assert_int_equal(full.next, w->want.next);
+    check_cache(w, full, "as long as the context");
+}
+
+// Prompts of different lengths, in blocks with groups of several of them.
+static void batch_agrees(struct World *w, const uint32_t *lengths, uint32_t count, uint32_t context)
+{
+    vkgpt_error err;
+    vkgpt_session *s = open_session(w, context, count);
+    for (uint32_t i = 0; i < count; i++) CHECK(vkgpt_batch_prompt(s, i, w->ids, lengths[i], &err));
+    CHECK(vkgpt_batch_prefill(s, &err));
+    for (uint32_t i = 0; i < count; i++) {
+        assert_int_equal(s->slots[i].cached, lengths[i] - 1);
+        if (i % 8 < 5) check_cache(w, read_cache(s, i), "in a batch");
+    }
+    vkgpt_session_close(s);
+}
+
+static void batches_agree(struct World *w)
+{
+    uint32_t many[120]; // 200 groups: a block of all that one may have, and the rest
+    for (uint32_t i = 0; i < 120; i++) many[i] = 1 + i * 7 % 40;
+    batch_agrees(w, (const uint32_t[]){17, 1, 300, LONG, 64}, 5, 600);
+    batch_agrees(w, many, 120, 40);
+}
+
+static void all_agree(const char *disable, uint32_t shared_bytes)
+{
+    struct World w;
+    open_world(&w, disable, shared_bytes);
+    w.want = run_prompt(&w, 64, PIECES(CONTEXT));
+    cuts_agree(&w);
+    rewinds_agree(&w);
+    lengths_agree(&w);
+    batches_agree(&w);
+    free(w.want.halves);
+    close_world(&w);
+}
+
+static void test_cuts(void **state)
+{
+    (void)state;
+    all_agree("", 0);
+}
+
+static void test_cuts_without_lanes(void **state)
+{
+    (void)state;
+    all_agree("lanes,coopmat", 0);
+}
+
+static void test_cuts_of_a_small_device(void **state)
+{
+    (void)state;
+    struct World w;
+    open_world(&w, "lanes", 32 << 10);
+    w.want = run_prompt(&w, 64, PIECES(LONG));
+    check_cache(&w, run_prompt(&w, 2048, PIECES(137, LONG - 137)), "with 32 KiB of shared memory");
+    free(w.want.halves);
+    close_world(&w);
+}
+
+// --------------------------------------------------------------------------------------------------- one by one
+
+// Three blocks and a bit, two of them under way: what is counted, and what is cached when the third may not begin.
+static void test_two_at_once(void **state)
+{
+    (void)state;
+    vkgpt_error err;
+    struct World w;
+    open_world(&w, "", 0);
+    vkgpt_session *s = w.session;
+    struct Cache want = run_prompt(&w, 2048, PIECES(200));
+    vkgpt_counters before = vkgpt_session_counters(s);
+    CHECK(vkgpt_session_rewind(s, 0, &err));
+    s->block_rows = 64;
+    assert_int_equal(s->blocks_queued, IN_FLIGHT);
+
+    w.blocks_end = true, w.most = 2;
+    assert_int_equal(vkgpt_prompt(s, w.ids, 200, &err), VKGPT_INTERRUPTED);
+    assert_int_equal(err.code, VKGPT_INTERRUPTED);
+    assert_int_equal(w.blocks, 3);
+    assert_int_equal(s->slots[0].cached, 128);
+    assert_int_equal(vkgpt_session_position(s), 200);
+    vkgpt_counters after = vkgpt_session_counters(s);
+    assert_int_equal(after.submissions - before.submissions, 2);
+    assert_int_equal(after.tokens_prefilled - before.tokens_prefilled, 128);
+    assert_true(s->blocks[2][0].commands && s->blocks[2][1].commands); // a recording and an inbox each
+
+    w.blocks_end = false;
+    CHECK(vkgpt_prompt(s, NULL, 0, &err)); // goes on from there
+    after = vkgpt_session_counters(s);
+    assert_int_equal(after.submissions - before.submissions, 4);
+    assert_int_equal(after.tokens_prefilled - before.tokens_prefilled, 199);
+    struct Cache got = read_cache(s, 0);
+    same_bits(&w, got, want, "after an interruption");
+    free(got.halves), free(want.halves);
+    close_world(&w);
+}
+
+static void test_interrupted_scores(void **state)
+{
+    (void)state;
+    vkgpt_error err;
+    struct World w;
+    open_world(&w, "", 0);
+    vkgpt_scored scored, again;
+    const vkgpt_continuation c = {w.ids, 60, 40};
+    CHECK(vkgpt_score(w.session, &c, 1, &scored, &err));
+    w.blocks_end = true;
+    for (w.most = 0; w.most < 2; w.most++) {
+        w.blocks = 0;
+        assert_int_equal(vkgpt_score(w.session, &c, 1, &again, &err), VKGPT_INTERRUPTED);
+        assert_int_equal(vkgpt_session_position(w.session), 0);
+    }
+    w.blocks_end = false;
+    CHECK(vkgpt_score(w.session, &c, 1, &again, &err));
+    assert_true(again.logprob == scored.logprob && again.greedy == scored.greedy);
+    close_world(&w);
+}
+
+// ------------------------------------------------------------------------------------------------ how large
+
+static uint32_t chosen(vkgpt_session *s, uint64_t rows)
+{
+    s->device->software = false;
+    uint32_t size = choose_block(s, rows);
+    s->device->software = true;
+    return block_rows(s, size);
+}
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    struct World w;
+    open_world(&w, "", 0);
+    vkgpt_session *s = open_session(&w, 0, 2);
+    assert_int_equal(s->block_rows, 2048);
+    // nothing is measured: as many rows as FIRST_FLOPS allow, or FIRST_ROWS
+    double flops = row_flops(&w.model->config, s->context, false);
+    s->row_seconds = 0;
+    s->first_flops = 300 * flops;
+    assert_int_equal(chosen(s, 16), 16);
+    assert_int_equal(chosen(s, 17), 32);
+    assert_int_equal(chosen(s, 290), 512); // of which 290 run
+    assert_int_equal(chosen(s, 2000), 256);
+    s->first_flops = flops;
+    assert_int_equal(chosen(s, 2000), FIRST_ROWS);
+    // by the speed of the last one
+    note_speed(s, 128, 128 * 1e-4);
+    assert_int_equal(chosen(s, 2000), 512);
+    assert_int_equal(chosen(s, 990), 1024);
+    note_speed(s, 32, 32 * 1e-3); // one that does not fill the device says nothing
+    assert_int_equal(chosen(s, 2000), 512);
+    note_speed(s, 512, 512 * 1e-5);
+    assert_int_equal(chosen(s, 1 << 20), 2048);
+    note_speed(s, 512, 512 * 1.0); // not even one group is short
+    assert_int_equal(chosen(s, 2000), GROUP_ROWS);
+    vkgpt_session_close(s);
+    close_world(&w);
+}
+
+// Rows for the prompts that there may be, and for what the device's memory allows.
+static void test_room(void **state)
+{
+    (void)state;
+    struct World w;
+    open_world(&w, "", 0);
+    static const uint32_t sizes[][4] = { // context, sequences, rows, of a software driver
+        {1, 1, 32, 32}, {33, 1, 64, 64}, {77, 1, 128, 128}, {150, 1, 256, 256}, {600, 1, 640, 512}, {1024, 1, 1024, 512}, {2100, 1, 2048, 512}, {20, 9, 384, 384}, {1500, 40, 2048, 512}};
+    struct vkgpt_session s = {.model = w.model, .device = w.device, .step_rows = 1};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int software = 0; software < 2; software++) {
+            s.context = sizes[i][0], s.sequences = sizes[i][1];
+            w.device->software = software;
+            session_sizes(&s);
+            assert_int_equal(s.block_rows, sizes[i][2 + software]);
+            assert_true(s.rows >= s.block_rows && s.logit_rows <= s.block_rows && block_rows(&s, BLOCK_SIZES - 1) == s.block_rows);
+        }
+    w.device->software = false;
+    const vkgpt_device_info info = w.device->info;
+    w.device->info.memory_bytes = UINT64_C(200) << 20; // 1.6 MiB for activations of 6 x 64 floats a row
+    assert_int_equal(session_most_rows(&s), 1024);
+    w.device->info.memory_bytes = 0;
+    assert_int_equal(session_most_rows(&s), 512);
+    w.device->info = info;
+    w.device->info.max_buffer_range = 1024 * 128 * 4; // h
+    assert_int_equal(session_most_rows(&s), 1024);
+    w.device->info = info;
+    w.device->software = true;
+    close_world(&w);
+}
+
+int main(void)
+{
+    // blocks follow each other without a wait: the layer has to look for hazards across submissions
+    setenv("VK_LAYER_ENABLES", "VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT:VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT", 1);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_room),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_cuts_without_lanes),
+        cmocka_unit_test(test_cuts_of_a_small_device),
+        cmocka_unit_test(test_two_at_once),
+        cmocka_unit_test(test_interrupted_scores),
+    };
+    return cmocka_run_group_tests_name("gpu_blocks", tests, NULL, NULL);
+}
