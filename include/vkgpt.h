@@ -344,6 +344,8 @@ typedef struct vkgpt_profile_line {
     uint32_t calls;     // dispatches
     double seconds;     // device time of all of them, barriers included
     uint64_t bytes;     // weights of a product, or cache of attention, that they read, each counted once; else 0
+    double flops;       // of a product or of attention, a multiplication and an addition each; else 0
+    double flops_done;  // with those that fill up tiles: of rows, of outputs, of positions
 } vkgpt_profile_line;
 
 // Runs one decode step of the session's last token (rows 0), or the session's last `rows` tokens as one block of prefill

@@ -410,6 +410,8 @@ static void test_bench_profile(void **state)
             us += number_of(kernel, "us_per_token");
         }
         assert_int_equal((int)number_of(profile, "rows"), i ? 1 : 4);
+        assert_true(number_of(profile, "flops") > 1e6);
+        assert_float_equal(number_of(profile, "flops_done") / number_of(profile, "flops") - 1, number_of(profile, "padding"), 1e-9);
         assert_int_equal((int)number_of(profile, "position"), i ? 1 : 3);
         assert_true(cJSON_GetArraySize(kernels) >= 6);
         assert_float_equal(share, 1, 1e-6);

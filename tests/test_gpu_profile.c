@@ -9,6 +9,7 @@
 
 #include "compare.h"
 #include "fixture.h"
+#include "synthetic_model.h"
 
 #define MAX_LINES 64
 
@@ -69,7 +70,7 @@ struct Lines {
     size_t count;
     uint32_t calls;
     uint64_t bytes;
-    double seconds, plain_seconds;
+    double seconds, plain_seconds, flops, flops_done;
 };
 
 static void keep_line(void *user, const vkgpt_profile_line *line)
@@ -81,6 +82,8 @@ static void keep_line(void *user, const vkgpt_profile_line *line)
     lines->calls += line->calls;
     lines->bytes += line->bytes;
     lines->seconds += line->seconds;
+    lines->flops += line->flops;
+    lines->flops_done += line->flops_done;
 }
 
 static const vkgpt_profile_line *line_of(const struct Lines *lines, const char *step)
@@ -91,16 +94,18 @@ static const vkgpt_profile_line *line_of(const struct Lines *lines, const char *
     return NULL;
 }
 
-static struct Lines profile(struct Opened *o, uint32_t rows)
+static struct Lines profile_runs(struct Opened *o, uint32_t rows, uint32_t repetitions)
 {
     struct Lines lines = {.count = 0};
     vkgpt_error err;
-    CHECK(vkgpt_profile(o->session, rows, 2, keep_line, &lines, &lines.plain_seconds, &err));
+    CHECK(vkgpt_profile(o->session, rows, repetitions, keep_line, &lines, &lines.plain_seconds, &err));
     assert_true(lines.seconds > 0);
     // the same dispatches: no part of the time, and not many times of it, however busy the machine is
     assert_true(lines.plain_seconds > 0.1 * lines.seconds && lines.plain_seconds < 10 * lines.seconds);
     return lines;
 }
+
+static struct Lines profile(struct Opened *o, uint32_t rows) { return profile_runs(o, rows, 2); }
 
 static bool keep_id(void *user, uint32_t id)
 {
@@ -204,6 +209,51 @@ static void test_projections(void **state)
     close_fixture(&o);
 }
 
+// What a block computes in whole tiles, beside what it needs: a tile at most of a few tokens, little from 128 on. One layer
+// of a model whose sides are whole tiles.
+static void padding(const char *disable, const char *dir, const uint32_t *counts, size_t n)
+{
+    vkgpt_error err;
+    struct Opened o = {.device = NULL};
+    uint32_t ids[1024];
+    for (uint32_t i = 0; i < 1024; i++) ids[i] = i * 7 % 300;
+    setenv("VKGPT_DISABLE", disable, 1);
+    CHECK(vkgpt_device_open(NULL, &o.device, &err));
+    unsetenv("VKGPT_DISABLE");
+    CHECK(vkgpt_model_open(o.device, dir, NULL, &o.model, &err));
+    o.device->software = false; // which makes smaller blocks
+    CHECK(session_open(o.model, NULL, &o.session, &err));
+    o.device->software = true;
+    for (size_t i = 0; i < n; i++) {
+        const double count = counts[i], least = 24.0 * count * 128 * 128 + 4 * 128 * count * (count + 1) / 2;
+        CHECK(vkgpt_session_rewind(o.session, 0, &err));
+        CHECK(vkgpt_prompt(o.session, ids, counts[i], &err));
+        struct Lines lines = profile_runs(&o, counts[i], 1);
+        assert_int_equal(line_of(&lines, "expand")->rows, counts[i]);
+        assert_within(difference_f64(&lines.flops, &least, 1), 1e-9 * least, "FLOPs of %u tokens", counts[i]);
+        assert_true(lines.flops_done >= lines.flops && line_of(&lines, "attend")->flops_done > line_of(&lines, "attend")->flops);
+        assert_true(lines.flops_done < lines.flops * (counts[i] < 128 ? 70 : 1.12));
+        assert_true(line_of(&lines, "qkv")->flops == 6 * count * 128 * 128 && line_of(&lines, "norm")->flops == 0);
+    }
+    vkgpt_session_close(o.session);
+    vkgpt_model_close(o.model);
+    assert_int_equal(o.device->validation_messages, 0);
+    vkgpt_device_close(o.device);
+}
+
+static void test_padding(void **state)
+{
+    (void)state;
+    vkgpt_error err;
+    char dir[256];
+    static const struct SyntheticModel model = {
+        .layers = 1, .heads = 2, .dim = 128, .context = 1024, .vocab = 307, .inner = 512, .seed = 3, .dtype = DTYPE_F16};
+    CHECK(synthetic_model_temporary(&model, dir, sizeof dir, &err));
+    padding("", dir, (const uint32_t[]){1, 17, 64, 128, 512, 1000, 1024}, 7);
+    padding("lanes", dir, (const uint32_t[]){1, 17, 64, 128, 1000}, 5); // which takes long
+    synthetic_model_remove(dir);
+}
+
 static void test_no_timestamps(void **state)
 {
     (void)state;
@@ -227,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_projections),
+        cmocka_unit_test(test_padding),
         cmocka_unit_test(test_no_timestamps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

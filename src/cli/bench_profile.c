@@ -47,9 +47,14 @@ static vkgpt_profile_line sum_of(const struct BenchProfile *profile)
         sum.calls += profile->lines[i].calls;
         sum.seconds += profile->lines[i].seconds;
         sum.bytes += profile->lines[i].bytes;
+        sum.flops += profile->lines[i].flops;
+        sum.flops_done += profile->lines[i].flops_done;
     }
     return sum;
 }
+
+// Of the FLOPs that a block needs, what its tiles do besides.
+static double padding_of(const vkgpt_profile_line *line) { return line->flops_done / line->flops - 1; }
 
 static double rate_of(const vkgpt_profile_line *line) { return line->seconds > 0 ? (double)line->bytes / line->seconds : 0; }
 
@@ -66,21 +71,31 @@ static void print_line(const vkgpt_profile_line *line, const vkgpt_profile_line 
     printf("| %s | %s | %u | %.2f | %.1f %% ", line->step, line->kernel, line->calls, line->seconds / line->rows * 1e6,
            100 * line->seconds / sum->seconds);
     if (line->bytes)
-        printf("| %.2f | %.2f | %.1f %% |\n", (double)line->bytes * 1e-6, rate_of(line) * 1e-9, 100 * rate_of(line) / limits->copy_bytes_per_s);
+        printf("| %.2f | %.2f | %.1f %% ", (double)line->bytes * 1e-6, rate_of(line) * 1e-9, 100 * rate_of(line) / limits->copy_bytes_per_s);
+    else printf("| | | ");
+    if (line->flops > 0) printf("| %.4g | %.4g | %.1f %% |\n", line->flops * 1e-9, line->flops_done * 1e-9, 100 * padding_of(line));
     else printf("| | | |\n");
 }
 
 void bench_profile_md(const struct BenchProfile *profile, const vkgpt_limits *limits)
 {
     vkgpt_profile_line sum = sum_of(profile);
-    printf("\n%s\n\n| step | kernel | dispatches | µs/token | of the time | MB read | GB/s | of a copy |\n"
-           "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n", profile->name);
+    printf("\n%s\n\n| step | kernel | dispatches | µs/token | of the time | MB read | GB/s | of a copy | GFLOP needed | done | padding |\n"
+           "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n", profile->name);
     for (size_t i = 0; i < profile->count; i++) print_line(&profile->lines[i], &sum, limits);
     print_line(&sum, &sum, limits);
     double cost = cost_of(profile, &sum) * 1e6;
     printf("\nWithout a timestamp behind each dispatch: %.2f µs/token. "
            "Profiling itself costs %.2f µs/token, %.2f µs a dispatch; the table holds it.\n",
            profile->plain_seconds / sum.rows * 1e6, cost / sum.rows, cost / sum.calls);
+}
+
+static void add_work(cJSON *json, const vkgpt_profile_line *line)
+{
+    if (!(line->flops > 0)) return;
+    cJSON_AddNumberToObject(json, "flops", line->flops);
+    cJSON_AddNumberToObject(json, "flops_done", line->flops_done);
+    cJSON_AddNumberToObject(json, "padding", padding_of(line));
 }
 
 static cJSON *line_json(const vkgpt_profile_line *line, const vkgpt_profile_line *sum, const vkgpt_limits *limits)
@@ -92,6 +107,7 @@ static cJSON *line_json(const vkgpt_profile_line *line, const vkgpt_profile_line
     cJSON_AddNumberToObject(json, "us_per_token", line->seconds / line->rows * 1e6);
     cJSON_AddNumberToObject(json, "share_of_time", line->seconds / sum->seconds);
     json_add_unsigned(json, "bytes", line->bytes);
+    add_work(json, line);
     if (!line->bytes) return json;
     cJSON_AddNumberToObject(json, "gb_per_s", rate_of(line) * 1e-9);
     cJSON_AddNumberToObject(json, "share_of_copy", rate_of(line) / limits->copy_bytes_per_s);
@@ -108,6 +124,7 @@ cJSON *bench_profile_json(const struct BenchProfile *profile, const vkgpt_limits
     cJSON_AddNumberToObject(json, "us_per_token", sum.seconds / sum.rows * 1e6);
     cJSON_AddNumberToObject(json, "us_per_token_unprofiled", profile->plain_seconds / sum.rows * 1e6);
     cJSON_AddNumberToObject(json, "us_per_dispatch_of_profiling", cost_of(profile, &sum) / sum.calls * 1e6);
+    add_work(json, &sum);
     cJSON *kernels = cJSON_AddArrayToObject(json, "kernels");
     for (size_t i = 0; i < profile->count; i++) cJSON_AddItemToArray(kernels, line_json(&profile->lines[i], &sum, limits));
     return json;

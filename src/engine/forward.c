@@ -34,6 +34,7 @@ static void product(struct Recording *rec, const struct Product *p, const struct
         args.scales = chunk->scales;
         uint32_t groups = ceil_div(chunk->count, p->group_outputs[w->format]);
         dispatch(rec, p->pipelines[w->format], grid(groups, ceil_div(rows, p->group_rows), 1), bindings, &args, sizeof args);
+        recording_note_work(rec, product_work(rows, chunk->count, w->in, p->group_rows, p->group_outputs[w->format]));
         args.first_group += groups;
     }
 }

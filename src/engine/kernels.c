@@ -232,6 +232,7 @@ static int attend_block_get(const struct Making *making, struct Kernels *k, vkgp
         uint32_t lanes = device->info.subgroup_size, chunks = shape->head_dim / 8;
         struct AttendConstants c = {lanes, 0, shape->kv, shape->head_dim, lanes, (chunks + lanes - 1) / lanes, 0};
         k->block_queries = lanes;
+        k->block_keys = 4 * lanes; // KEYS of attend_block_lanes
         return pipeline_get(device, "attend_block_lanes", (uint32_t *)&c, COUNT(c), &k->attend, err);
     }
     struct AttendConstants c = {.size = ROW_KERNEL_SIZE, .kv = shape->kv, .head_dim = shape->head_dim, .span_or_queries = 16,
@@ -241,6 +242,7 @@ static int attend_block_get(const struct Making *making, struct Kernels *k, vkgp
     uint32_t groups = c.size / (shape->head_dim / 8);
     c.ahead_or_shares = (c.span_or_queries + groups - 1) / groups;
     k->block_queries = c.span_or_queries;
+    k->block_keys = c.size;
     return pipeline_get(device, "attend_block", (uint32_t *)&c, COUNT(c), &k->attend, err);
 }
 

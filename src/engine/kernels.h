@@ -28,6 +28,7 @@ struct Kernels {
     uint32_t head_groups;   // decode: parts of a row that head or best leaves
     uint32_t span;          // decode: positions in a split of the cache
     uint32_t block_queries; // prefill: queries in a workgroup of attend_block; 0: decode
+    uint32_t block_keys;    // prefill: positions in one of its tiles
 };
 
 // Sizes that the kernels are made for; enough to test one without a model.

@@ -80,14 +80,27 @@ static const char *product_step(const struct vkgpt_model *m, const struct Mark *
     return NULL;
 }
 
-static const char *step_of(const struct Profile *p, const struct Mark *mark, uint64_t *bytes)
+// A step of decode has no tiles.
+static struct Work attend_work(const struct Profile *p, uint32_t layer)
+{
+    const vkgpt_session *s = p->s;
+    const struct Kernels *k = &s->prefill;
+    uint32_t rows = p->rows ? p->rows : 1, queries = p->rows ? k->block_queries : 1, keys = p->rows ? k->block_keys : 1;
+    return attention_work(s->slots[0].position - rows, rows, s->model->width, config_window(&s->model->config, layer), queries, keys);
+}
+
+static const char *step_of(const struct Profile *p, const struct Mark *mark, uint64_t *bytes, struct Work *work)
 {
     const vkgpt_session *s = p->s;
     *bytes = 0;
+    *work = mark->work;
     const char *product = product_step(s->model, mark, bytes);
     if (product) return product;
-    for (uint32_t l = 0; is_kernel(mark, "attend") && l < s->model->config.layers; l++)
-        if (binds(mark, &s->b.k[l])) *bytes = cache_bytes(s, l, s->slots[0].position, p->rows ? p->rows : 1);
+    for (uint32_t l = 0; is_kernel(mark, "attend") && l < s->model->config.layers; l++) {
+        if (!binds(mark, &s->b.k[l])) continue;
+        *bytes = cache_bytes(s, l, s->slots[0].position, p->rows ? p->rows : 1);
+        *work = attend_work(p, l);
+    }
     return plain_step(mark);
 }
 
@@ -107,11 +120,14 @@ static void add_up(struct Profile *p)
     for (uint32_t i = 0; i < p->rec.dispatches; i++) {
         const struct Mark *mark = &p->rec.marks[i];
         uint64_t bytes;
-        const char *step = step_of(p, mark, &bytes);
+        struct Work work;
+        const char *step = step_of(p, mark, &bytes, &work);
         vkgpt_profile_line *line = line_for(p, step, mark->pipeline->kernel);
         line->calls++;
         line->seconds += p->fastest[i];
         line->bytes += bytes;
+        line->flops += work.needed;
+        line->flops_done += work.done;
     }
 }
 

@@ -159,6 +159,14 @@ uint32_t steps_cut(const struct vkgpt_session *s, uint32_t steps);
 // one: whether it takes at most FIRST_FLOPS, or has at most FIRST_ROWS and is cut.
 bool block_is_short(const struct vkgpt_session *s, uint32_t rows);
 
+// work.c
+
+// Of a product of so many rows, made in whole tiles.
+struct Work product_work(uint32_t rows, uint32_t outputs, uint32_t width, uint32_t tile_rows, uint32_t tile_outputs);
+// Of attention over all heads, `width` in all, of the queries at `position` and behind it: so many queries at a time,
+// against whole tiles of keys, from that of the first key of the first query to that of the last one's own.
+struct Work attention_work(uint32_t position, uint32_t rows, uint32_t width, uint32_t window, uint32_t queries, uint32_t keys);
+
 // session.c
 
 // vkgpt_session_open without the quick tuning.

@@ -240,6 +240,11 @@ void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Gri
     if (rec->cut && rec->dispatches % rec->cut == 0) end_part(rec);
 }
 
+void recording_note_work(struct Recording *rec, struct Work work)
+{
+    if (!rec->status && rec->marks) rec->marks[rec->dispatches - 1].work = work;
+}
+
 // Around a transfer: what was written before it is there, what it writes is there for all that follows.
 static void before_transfer(struct Recording *rec)
 {

@@ -47,10 +47,15 @@ struct SetEntry { // a descriptor set and the buffers that it names
     uint32_t count;
 };
 
+struct Work { // FLOPs
+    double needed, done; // done: with what fills up tiles
+};
+
 struct Mark { // a dispatch of a profiled recording
     const struct Pipeline *pipeline;
     struct Slice slices[MAX_BUFFERS];
     uint32_t count;
+    struct Work work; // 0: not noted
 };
 
 struct Program { // dispatches as a list, for the persistent kernel
@@ -92,6 +97,8 @@ int recording_begin_profiled(vkgpt_device *device, const char *name, uint32_t ma
 // Runs a kernel over a grid of workgroups, then makes what it wrote visible to what follows.
 void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Grid grid, struct Bindings bindings,
               const void *args, size_t args_bytes);
+// What the dispatch before it computes; of a profiled recording alone.
+void recording_note_work(struct Recording *rec, struct Work work);
 // Copies bytes and makes them visible to kernels and, at the end of a recording, to the host.
 void recording_copy(struct Recording *rec, const struct Slice *from, VkDeviceSize from_offset, const struct Slice *to,
                     VkDeviceSize to_offset, VkDeviceSize bytes);
