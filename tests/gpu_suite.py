@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests of tools/gpu-suite run and of tools/results-page: python3 tests/gpu_suite.py BUILD [CLASS ...]."""
+"""Tests of tools/gpu-suite run, tools/results-page and tools/bench-peers: python3 tests/gpu_suite.py BUILD [CLASS ...]."""
 
 import json
 import os
@@ -255,6 +255,25 @@ class Run(Temporary):
         steps = steps_of(self.folder / "out" / "results.tar.xz")[1]
         self.assertEqual([steps[name]["status"] for name in ("devices", "sampling-124m")], ["ok", "cut"])
         self.assertFalse(Path(f"/proc/{pid_file.read_text().strip()}").exists())
+
+
+class Peers(Temporary):
+    def test_every_file_is_measured_however_it_is_given(self):
+        log, program = self.folder / "log", self.folder / "vkgpt"
+        row = '[{"test": "pp4", "avg_ts": 1.5, "device": "D", "driver": "V"}]'
+        program.write_text(
+            f"#!/bin/sh\n[ $1 = devices ] && echo '{{\"devices\": []}}' && exit\necho $3 >>'{log}'\necho '{row}'\n"
+        )
+        program.chmod(0o755)
+        files = [self.folder / f"{name}-f16.gguf" for name in "abcd"]
+        for file in files:
+            file.write_bytes(b"")
+        a, b, c, d = files
+        for words in (["-m", a, "-m", b, "-m", c, d], ["-m", a, b, c, d]):
+            log.unlink(missing_ok=True)
+            done = run(ROOT / "tools" / "bench-peers", "--vkgpt", program, "--no-torch", "--rounds", 1, *words)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(log.read_text().split()[1:], [str(file) for file in files])
 
 
 class Rehearsal(Temporary):

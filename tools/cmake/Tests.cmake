@@ -90,11 +90,11 @@ if(LIBDRM_INCLUDE AND XF86DRM_INCLUDE)
     endif()
 endif()
 
-# tools/gpu-suite, rehearsed on a software driver, and tools/results-page; what they run is the programs of this build
+# tools/gpu-suite, rehearsed on a software driver, tools/results-page and tools/bench-peers; what they run is the programs of this build
 find_program(PYTHON3 python3)
 mark_as_advanced(PYTHON3)
 if(PYTHON3 AND EXISTS ${LAVAPIPE} AND NOT VKGPT_SANITIZE)
-    foreach(class Page Run Rehearsal)
+    foreach(class Page Run Peers Rehearsal)
         string(TOLOWER gpu_suite.${class} name)
         test_register(${name} "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/gpu_suite.py;${CMAKE_BINARY_DIR};${class}" VK_DRIVER_FILES=${LAVAPIPE})
     endforeach()
