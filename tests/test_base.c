@@ -1,5 +1,6 @@
 // The base: the hash table, JSON with everything that is refused, and the calls of the operating system.
 #define _POSIX_C_SOURCE 200809L // symlink, setenv
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -248,6 +249,52 @@ static void test_json_read(void **state)
     assert_null(json);
 }
 
+static int read_python(const char *text, cJSON **json, vkgpt_error *err)
+{
+    char path[DIR_BYTES + 32];
+    file_write(test_dir, "p.json", text, strlen(text));
+    in_dir(path, sizeof path, "p.json");
+    return json_read_python(path, 1000, json, err);
+}
+
+// As Python reads it: the last of a key's values, at any depth, and three numbers that JSON does not have.
+static void test_json_python(void **state)
+{
+    (void)state;
+    vkgpt_error err;
+    cJSON *json;
+    const char *text = "{\"a\": 1, \"n\": NaN, \"list\": [Infinity,-Infinity , \"NaN\", \"-Infinity \\\" NaN\"], \"a\": {\"x\": 1, \"\\u0078\": "
+                       "2, \"x\": 3}, \"\": \"\", \"b\": 5, \"a\": {\"x\": 4, \"x\": 6}}";
+    if (read_python(text, &json, &err)) fail_msg("%s", err.text);
+    assert_int_equal(cJSON_GetArraySize(json), 5);
+    assert_true(isnan(cJSON_GetNumberValue(json_get(json, "n"))) && cJSON_IsNumber(json_get(json, "n")));
+    const cJSON *list = json_get(json, "list");
+    assert_true(cJSON_GetNumberValue(cJSON_GetArrayItem(list, 0)) == INFINITY);
+    assert_true(cJSON_GetNumberValue(cJSON_GetArrayItem(list, 1)) == -INFINITY);
+    assert_string_equal(cJSON_GetArrayItem(list, 2)->valuestring, "NaN");
+    assert_string_equal(cJSON_GetArrayItem(list, 3)->valuestring, "-Infinity \" NaN");
+    assert_int_equal(cJSON_GetArraySize(json_get(json, "a")), 1);
+    assert_int_equal(json_get(json_get(json, "a"), "x")->valueint, 6);
+    int64_t value = 7;
+    assert_false(json_integer(json_get(json, "n"), INT64_MIN, INT64_MAX, &value));
+    assert_false(json_integer(cJSON_GetArrayItem(list, 0), INT64_MIN, INT64_MAX, &value));
+    assert_string_equal(json->child->string, "n");
+    cJSON_Delete(json);
+    assert_int_equal(read_python("NaN", &json, &err), 0);
+    cJSON_Delete(json);
+
+    static const char *const bad[] = {"{NaN: 1}", "{Infinity: 1, Infinity: 2}", "[nan]", "[NaNs]", "[1NaN]", "[-NaN]", "[+Infinity]", "[Infinit]",
+                                      "[Na", "[NaN", "NaN NaN", "[\"\xff\"]", "{\"\xff\": 1}", "{\"\xfe\": NaN}", "-Infinity,"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        int code = read_python(bad[i], &json, &err);
+        if (!code) fail_msg("read %s", bad[i]);
+        expect_sentence(code, VKGPT_BAD_FILE, &err, "p.json", NULL);
+        assert_null(json);
+    }
+    bad_json("[NaN]", 5, "byte 1 of 5"); // elsewhere it is none
+    bad_json("[Infinity]", 10, "byte 1 of 10");
+}
+
 // Damaged text either parses or gives a sentence.
 static void test_json_fuzz(void **state)
 {
@@ -270,6 +317,26 @@ static void test_json_fuzz(void **state)
         free(exact);
         bytes_free(&b);
     }
+}
+
+static void test_json_python_fuzz(void **state)
+{
+    (void)state;
+    uint64_t seed = 6;
+    int good = 0;
+    for (int i = 0; i < 3000; i++) {
+        struct Bytes b = {0};
+        bytes_text(&b, "{\"a\": [NaN, -Infinity, \"NaN\"], \"b\": {\"c\": Infinity, \"c\": 3}, \"a\": 2}");
+        bytes_mutate(&b, &seed);
+        bytes_add(&b, "", 1);
+        vkgpt_error err = {0};
+        cJSON *json;
+        if (read_python((const char *)b.data, &json, &err)) assert_non_null(strstr(err.text, "p.json"));
+        else good++;
+        cJSON_Delete(json);
+        bytes_free(&b);
+    }
+    assert_true(good > 0);
 }
 
 // ----------------------------------------------------------------------------------------------- system
@@ -504,6 +571,8 @@ int main(void)
         cmocka_unit_test(test_json_many_keys),
         cmocka_unit_test(test_json_get),
         cmocka_unit_test_setup_teardown(test_json_read, test_dir_setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_json_python, test_dir_setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_json_python_fuzz, test_dir_setup, test_dir_teardown),
         cmocka_unit_test(test_json_fuzz),
         cmocka_unit_test_setup_teardown(test_map_file, test_dir_setup, test_dir_teardown),
         cmocka_unit_test_setup_teardown(test_read_file, test_dir_setup, test_dir_teardown),

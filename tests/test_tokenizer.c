@@ -303,10 +303,22 @@ static void test_small_is_good(void **state)
     expect_ids("ab##", "2 4");
     write_text("merges.txt", "#version: 0.2\n\na b\n");
     expect_ids("ab##", "2 3 3");
+    write_text("merges.txt", "\xEF\xBB\xBF#version: 0.2\r\na b\r\n"); // a byte order mark
+    expect_ids("ab##", "2 3 3");
+    write_text("merges.txt", "\xEF\xBB\xBF" "a b\n");
+    expect_ids("ab##", "2 3 3");
+    char marked[sizeof small_vocab + 3];
+    snprintf(marked, sizeof marked, "\xEF\xBB\xBF%s", small_vocab);
+    write_text("vocab.json", marked);
+    expect_ids("ab##", "2 3 3");
     remove_file("config.json");
     expect_ids("ab", "2");
     write_text("config.json", "{}"); // Hugging Face's default, 50257
     expect_ids("ab", "2");
+    write_text("config.json", "{\"vocab_size\": 2, \"resid_pdrop\": NaN, \"vocab_size\": 8}"); // as Python reads it
+    write_text("tokenizer_config.json", "{\"add_prefix_space\": true, \"x\": Infinity, \"add_prefix_space\": false}");
+    expect_ids("ab", "2");
+    remove_file("tokenizer_config.json");
     write_text("config.json", "{\"model_type\": \"opt\"}"); // 50272
     write_text("added_tokens.json", "{\"aa\": 50271}");
     expect_ids("aa", "50271");

@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include <string.h>
+
 size_t utf8_length(const char *text, size_t bytes)
 {
     const unsigned char *s = (const unsigned char *)text;
@@ -13,4 +15,9 @@ size_t utf8_length(const char *text, size_t bytes)
     for (size_t i = 2; i < n; i++)
         if ((s[i] & 0xC0) != 0x80) return 0;
     return n;
+}
+
+size_t utf8_mark(const char *text, size_t bytes)
+{
+    return bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
 }

@@ -7,4 +7,7 @@
 // The length of the well-formed sequence (Unicode 15, table 3-7) at text, of which `bytes` >= 1 are there, or 0.
 size_t utf8_length(const char *text, size_t bytes);
 
+// The bytes of the byte order mark that some editors of Windows put before a text, 3 or 0. Readers of files skip it.
+size_t utf8_mark(const char *text, size_t bytes);
+
 #endif

@@ -75,7 +75,7 @@ static int read_vocab(const char *dir, uint32_t *vocab, vkgpt_error *err)
     }
     snprintf(path, sizeof path, "%s/config.json", dir);
     cJSON *config;
-    int code = json_read(path, 1 << 24, &config, err);
+    int code = json_read_python(path, 1 << 24, &config, err);
     if (code) return code;
     const cJSON *item = json_get(config, "vocab_size");
     int64_t size = 50257; // Hugging Face's default

@@ -183,6 +183,11 @@ static const struct Function {
 // A JSON value as it stood in the file, cut to what a sentence can hold.
 static const char *value_text(const cJSON *item, char text[VALUE_BYTES])
 {
+    if (cJSON_IsNumber(item) && !isfinite(item->valuedouble)) { // printed as null
+        bool nan = isnan(item->valuedouble);
+        snprintf(text, VALUE_BYTES, "%s", nan ? "NaN" : item->valuedouble > 0 ? "Infinity" : "-Infinity");
+        return text;
+    }
     char *printed = cJSON_PrintUnformatted(item);
     bool cut = printed && strlen(printed) >= VALUE_BYTES - 4;
     snprintf(text, VALUE_BYTES, "%.*s%s", VALUE_BYTES - 4, printed ? printed : "?", cut ? "..." : "");
@@ -464,7 +469,7 @@ static int main_read(const char *path, struct Config *config, vkgpt_error *err)
 {
     cJSON *json;
     const struct Family *family;
-    int code = json_read(path, CONFIG_BYTES, &json, err);
+    int code = json_read_python(path, CONFIG_BYTES, &json, err);
     if (code) return code;
     if (!cJSON_IsObject(json)) code = fail(err, VKGPT_BAD_MODEL, "%s: not a JSON object", path);
     if (!code) code = find_family(path, json, &family, err);
@@ -490,7 +495,7 @@ static int generation_read(const char *dir, struct Config *config, vkgpt_error *
     cJSON *json;
     int code = path_join(path, dir, "generation_config.json", err);
     if (code || !os_exists(path)) return code;
-    if ((code = json_read(path, CONFIG_BYTES, &json, err))) return code;
+    if ((code = json_read_python(path, CONFIG_BYTES, &json, err))) return code;
     if (!cJSON_IsObject(json)) code = fail(err, VKGPT_BAD_MODEL, "%s: not a JSON object", path);
     if (!code) code = tokens_read(path, json, false, config, err);
     cJSON_Delete(json);

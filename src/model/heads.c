@@ -172,7 +172,7 @@ static int tensor_read(const struct Source *s, const struct Tensor *tensor, uint
         return fail(s->err, VKGPT_BAD_MODEL, "%s: tensor %s is %s, the config says %s", tensor->file, tensor->name,
                     shape_text(tensor->rank, tensor->shape, is), shape_text(rank, wanted, should));
     if (tensor->dtype == DTYPE_OTHER)
-        return fail(s->err, VKGPT_BAD_MODEL, "%s: tensor %s is of type %s, not F32, F16 or BF16", tensor->file, tensor->name, tensor->dtype_name);
+        return fail(s->err, VKGPT_BAD_MODEL, "%s: tensor %s is of type %s, which is not read; F64, F32, F16 and BF16 are", tensor->file, tensor->name, tensor->dtype_name);
     size_t count = (size_t)rows * (columns ? columns : 1); // no more than the file holds
     *out = malloc(count * sizeof **out);
     if (!*out) return fail_memory(s->err, tensor->name, count * sizeof **out);
@@ -239,7 +239,7 @@ static int head_read(const char *dir, struct vkgpt_head *head, const struct Chec
     if (checkpoint->gguf) return fail(err, VKGPT_BAD_MODEL, "%s: a GGUF file has no head for tasks: the checkpoint's directory is needed", dir);
     int code = path_join(path, dir, "config.json", err);
     if (!code && !os_exists(path)) code = fail(err, VKGPT_BAD_MODEL, "%s: no config.json there, so no head for tasks either", dir);
-    if (!code) code = json_read(path, CONFIG_BYTES, &json, err);
+    if (!code) code = json_read_python(path, CONFIG_BYTES, &json, err);
     if (code) return code;
     head->info.hidden = checkpoint->config.embed_dim;
     snprintf(head->name, sizeof head->name, "%.255s", checkpoint->name);

@@ -41,13 +41,22 @@ static int look_for(struct Reader *r, const char *name)
     return 0;
 }
 
+// Files that Python's json module reads in transformers; tokenizer.json and vocabularies are held to JSON.
+static bool is_python_json(const char *name)
+{
+    static const char *const names[] = {"config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0) return true;
+    return false;
+}
+
 // Reads a JSON file that may be absent: *json is NULL then. Its top has to be an object.
 static int read_object(struct Reader *r, const char *name, cJSON **json)
 {
     *json = NULL;
     int code = look_for(r, name);
     if (code || !os_exists(r->path)) return code;
-    code = json_read(r->path, MAX_FILE_BYTES, json, r->err);
+    code = (is_python_json(name) ? json_read_python : json_read)(r->path, MAX_FILE_BYTES, json, r->err);
     if (!code && !cJSON_IsObject(*json)) {
         cJSON_Delete(*json);
         *json = NULL;
@@ -160,8 +169,9 @@ static int read_merges_txt(struct Reader *r)
     int code = look_for(r, r->original ? ORIGINAL_MERGES : "merges.txt");
     if (!code) code = os_read(r->path, MAX_FILE_BYTES, &text, &bytes, r->err);
     if (code) return code;
-    code = check_utf8(r, text, bytes);
-    if (!code) code = read_merge_lines(r, text, bytes);
+    size_t mark = utf8_mark(text, bytes);
+    code = check_utf8(r, text + mark, bytes - mark);
+    if (!code) code = read_merge_lines(r, text + mark, bytes - mark);
     free(text);
     return code;
 }
