@@ -247,6 +247,22 @@ static void test_bad_shards(void **state)
     expect_shard_error("c.safetensors", "c.safetensors", "No such file");
     expect_shard_error("a.safetensors", "tensor extra is absent", "a.safetensors");
 
+    // the head, which no shard has: it is wte, unless the config says otherwise
+    write_shards("b.safetensors");
+    struct Bytes listed = file_read(dir, "model.safetensors.index.json");
+    char *head = text_replace((char *)listed.data, "\"extra\":", "\"lm_head.weight\":\"b.safetensors\",\"extra\":");
+    file_write(dir, "model.safetensors.index.json", head, strlen(head));
+    open_good(&c);
+    assert_true(c.config.tied_head && c.head.tensor == c.wte.tensor);
+    checkpoint_close(&c);
+    char *own = text_replace(tiny_config, "{", "{\"tie_word_embeddings\": false, ");
+    file_write(dir, "config.json", own, strlen(own));
+    expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_MODEL, &err, "index.json", "lm_head.weight is absent", NULL);
+    file_write(dir, "config.json", tiny_config, strlen(tiny_config));
+    free(own);
+    free(head);
+    bytes_free(&listed);
+
     // a tensor that is in another shard than the index says
     write_shards("b.safetensors");
     struct Bytes index = file_read(dir, "model.safetensors.index.json");
