@@ -104,6 +104,29 @@ static void test_prefix(void **state)
     free(header);
 }
 
+// Doubles, in any tensor.
+static void test_f64(void **state)
+{
+    (void)state;
+    size_t bytes;
+    char *header = tiny_header(&bytes), *plain = text_replace(header, "\"wpe.weight\":", "\"old.weight\":");
+    plain = header_add(plain, "wpe.weight", "F64", "[5,8]", 5 * 8 * 8, &bytes);
+    struct Bytes file = tiny_safetensors(plain, bytes);
+    double *values = malloc(5 * 8 * sizeof *values);
+    for (int i = 0; i < 5 * 8; i++) values[i] = tiny_value("wpe.weight", i / 8, i % 8);
+    memcpy(file.data + file.count - 5 * 8 * 8, values, 5 * 8 * sizeof *values);
+    file_write(dir, "model.safetensors", file.data, file.count);
+    struct Checkpoint c;
+    open_good(&c);
+    assert_int_equal(c.wpe.tensor->dtype, DTYPE_F64);
+    tiny_check(&c);
+    checkpoint_close(&c);
+    bytes_free(&file);
+    free(values);
+    free(plain);
+    free(header);
+}
+
 static void test_ignored_tensors(void **state)
 {
     (void)state;
@@ -511,6 +534,11 @@ static float element(enum Dtype dtype, const uint8_t *data, int64_t index)
 {
     uint32_t bits = 0;
     float f;
+    double d;
+    if (dtype == DTYPE_F64) {
+        memcpy(&d, data + index * 8, sizeof d);
+        return (float)d;
+    }
     memcpy(&bits, data + index * (dtype == DTYPE_F32 ? 4 : 2), dtype == DTYPE_F32 ? 4 : 2);
     if (dtype == DTYPE_F16) return half_by_fields((uint16_t)bits);
     if (dtype == DTYPE_BF16) bits <<= 16;
@@ -521,7 +549,7 @@ static float element(enum Dtype dtype, const uint8_t *data, int64_t index)
 // One matrix of `rows` by `in`, stored with these strides, against its elements one by one.
 static void rows_check(enum Dtype dtype, bool in_out, int64_t rows, int64_t in, int64_t stride_0, int64_t stride_1)
 {
-    int64_t shape[2] = {in_out ? in : rows, in_out ? rows : in}, size = dtype == DTYPE_F32 ? 4 : 2;
+    int64_t shape[2] = {in_out ? in : rows, in_out ? rows : in}, size = (int64_t)dtype_bytes(dtype);
     int64_t count = (shape[0] - 1) * stride_0 + (shape[1] - 1) * stride_1 + 1, first = rows > 3 ? 3 : 0;
     uint8_t *store = malloc((size_t)(count * size) + 1), *data = store + 1; // unaligned
     uint64_t seed = 3;
@@ -532,7 +560,8 @@ static void rows_check(enum Dtype dtype, bool in_out, int64_t rows, int64_t in, 
         memcpy(&bits, &value, sizeof bits);
         if (dtype == DTYPE_F16) bits = float_to_half(value);
         if (dtype == DTYPE_BF16) bits >>= 16;
-        memcpy(data + i * size, &bits, (size_t)size);
+        double wide = value * (1 + (double)(random_next(&seed) % 1000) * 0x1p-40); // a float does not hold it
+        memcpy(data + i * size, dtype == DTYPE_F64 ? (const void *)&wide : &bits, (size_t)size);
     }
     struct Tensor tensor = {.name = "t", .dtype = dtype, .rank = 2, .shape = {shape[0], shape[1]},
                             .stride = {stride_0, stride_1}, .data = data};
@@ -563,7 +592,7 @@ static void test_rows(void **state)
 {
     (void)state;
     static const int64_t sizes[] = {1, 7, 63, 64, 65, 130, 257};
-    for (int dtype = DTYPE_F32; dtype <= DTYPE_BF16; dtype++)
+    for (int dtype = DTYPE_F32; dtype <= DTYPE_F64; dtype++)
         for (size_t r = 0; r < 7; r++)
             for (size_t i = 0; i < 7; i++)
                 for (int in_out = 0; in_out < 2; in_out++) {
@@ -620,7 +649,7 @@ static void test_read_ahead(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_reads), TEST(test_prefix), TEST(test_ignored_tensors), TEST(test_head), TEST(test_shards),
+        TEST(test_reads), TEST(test_prefix), TEST(test_ignored_tensors), TEST(test_f64), TEST(test_head), TEST(test_shards),
         TEST(test_bad_shards), TEST(test_bad_headers), TEST(test_bad_files), TEST(test_no_weights),
         TEST(test_config_contradicts), TEST(test_mutations), cmocka_unit_test(test_half), cmocka_unit_test(test_rows),
         cmocka_unit_test(test_max_abs), TEST(test_read_ahead),

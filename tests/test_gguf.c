@@ -181,6 +181,26 @@ static void blocks_check(enum BlockFormat format)
     free(blocks);
 }
 
+// F64 is read like the others.
+static void test_f64(void **state)
+{
+    (void)state;
+    struct Bytes file = gguf_tiny(3, 32);
+    while (file.count % 32) bytes_number(&file, 0, 1);
+    size_t at = file.count;
+    for (int r = 0; r < 5; r++) // position_embd.weight goes to the end
+        for (int c = 0; c < 8; c++) {
+            double value = tiny_value("position_embd.weight", r, c);
+            bytes_add(&file, &value, sizeof value);
+        }
+    size_t data = gguf_behind(&file, "blk.1.ffn_down.bias") + 4 + 8 + 4 + 8; // the last tensor's description ends there
+    gguf_patch(&file, "position_embd.weight", 20, 28, 4);
+    gguf_patch(&file, "position_embd.weight", 24, at - (data + 31) / 32 * 32, 8);
+    file_write(dir, "tiny.gguf", file.data, file.count);
+    check_open(path);
+    bytes_free(&file);
+}
+
 static void test_blocks(void **state)
 {
     (void)state;
@@ -286,7 +306,9 @@ static void test_bad_values(void **state)
         {"position_embd.weight", 20, 4, 4, VKGPT_BAD_FILE, {"position_embd.weight", "type 4"}},
         {"position_embd.weight", 20, 8, 4, VKGPT_BAD_FILE, {"rows of 8 weights", "Q8_0 has blocks of 32"}},
         {"position_embd.weight", 20, 14, 4, VKGPT_BAD_FILE, {"rows of 8 weights", "Q6_K has blocks of 256"}},
-        {"position_embd.weight", 20, 26, 4, VKGPT_BAD_MODEL, {"position_embd.weight", "I32"}},
+        {"position_embd.weight", 20, 26, 4, VKGPT_BAD_MODEL, {"position_embd.weight is of type I32, which is not read", "IQ4_XS"}},
+        {"position_embd.weight", 20, 10, 4, VKGPT_BAD_FILE, {"rows of 8 weights", "Q2_K has blocks of 256"}},
+        {"position_embd.weight", 20, 20, 4, VKGPT_BAD_FILE, {"rows of 8 weights", "IQ4_NL has blocks of 32"}},
         {"position_embd.weight", 24, 353, 8, VKGPT_BAD_FILE, {"353", "alignment 8"}},
         {"position_embd.weight", 24, huge - 7, 8, VKGPT_BAD_FILE, {"position_embd.weight", "18446744073709551608"}},
         {"position_embd.weight", 24, 1u << 20, 8, VKGPT_BAD_FILE, {"80 bytes", "1048576"}},
@@ -386,7 +408,7 @@ static void test_mutations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_reads), TEST(test_paths), TEST(test_tokenizer), TEST(test_blocks), TEST(test_bad_values),
+        TEST(test_reads), TEST(test_paths), TEST(test_tokenizer), TEST(test_blocks), TEST(test_f64), TEST(test_bad_values),
         TEST(test_bad_names), TEST(test_truncated), TEST(test_mutations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

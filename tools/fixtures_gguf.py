@@ -14,7 +14,7 @@ from gguf.quants import dequantize, quantize
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "gguf"
 BLOCKS = 6  # of each format
 HALVES = {"Q8_0": [0], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q4_K": [0, 2], "Q5_K": [0, 2],
-          "Q6_K": [208]}  # where a block keeps its scale, and its minimum
+          "Q6_K": [208], "Q2_K": [80, 82], "Q3_K": [108], "IQ4_NL": [0], "IQ4_XS": [0]}  # where a block keeps its scale, and its minimum
 
 
 def unpacking(random, name):
@@ -44,12 +44,12 @@ def packing(random, name):
 
 
 def main():
-    random = np.random.default_rng(7)
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in HALVES:
+        random = np.random.default_rng([7, Type[name].value])
         (FOLDER / f"{name.lower()}.unpack").write_bytes(unpacking(random, name))
-    for name in ("Q8_0", "Q4_0"):
-        (FOLDER / f"{name.lower()}.pack").write_bytes(packing(random, name))
+        if name in ("Q8_0", "Q4_0"):
+            (FOLDER / f"{name.lower()}.pack").write_bytes(packing(random, name))
 
 
 if __name__ == "__main__":

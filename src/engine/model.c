@@ -87,7 +87,7 @@ static void find_largest(void *user, uint32_t worker, uint32_t first, uint32_t c
     struct Tensor rows = *largest->weight->tensor;
     const struct BlockInfo *blocks = &BLOCK_INFO[rows.block];
     if (rows.dtype == DTYPE_BLOCKS) rows.data += (size_t)first * ((size_t)rows.shape[1] / blocks->weights * blocks->bytes);
-    else rows.data += first * rows.stride[0] * (rows.dtype == DTYPE_F32 ? 4 : 2);
+    else rows.data += first * rows.stride[0] * (int64_t)dtype_bytes(rows.dtype);
     rows.shape[0] = count;
     float found = weight_max_abs(&(struct Weight){.tensor = &rows});
     if (found > largest->of[worker]) largest->of[worker] = found;

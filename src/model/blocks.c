@@ -18,6 +18,8 @@ const struct BlockInfo BLOCK_INFO[BLOCK_FORMATS] = {
     [BLOCK_Q4_1] = {"q4_1", SMALL, 20, 3},  [BLOCK_Q5_0] = {"q5_0", SMALL, 22, 6},
     [BLOCK_Q5_1] = {"q5_1", SMALL, 24, 7},  [BLOCK_Q4_K] = {"q4_k", BIG, 144, 12},
     [BLOCK_Q5_K] = {"q5_k", BIG, 176, 13},  [BLOCK_Q6_K] = {"q6_k", BIG, 210, 14},
+    [BLOCK_Q2_K] = {"q2_k", BIG, 84, 10},   [BLOCK_Q3_K] = {"q3_k", BIG, 110, 11},
+    [BLOCK_IQ4_NL] = {"iq4_nl", SMALL, 18, 20}, [BLOCK_IQ4_XS] = {"iq4_xs", BIG, 136, 23},
 };
 
 static float half_at(const uint8_t *block)
@@ -82,6 +84,20 @@ static void unpack_q5_1(const uint8_t *restrict block, float *restrict out)
     const uint8_t *restrict nibbles = block + 8;
     for (int i = 0; i < 16; i++) out[i] = scale * (float)((nibbles[i] & 15) | fifth[i]) + minimum;
     for (int i = 0; i < 16; i++) out[16 + i] = scale * (float)(nibbles[i] >> 4 | fifth[16 + i]) + minimum;
+}
+
+// Of IQ4_NL and IQ4_XS: close together where weights are many.
+static const int8_t unequal[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+static void unpack_unequal(const uint8_t *restrict nibbles, float scale, float *restrict out)
+{
+    for (int i = 0; i < 16; i++) out[i] = scale * (float)unequal[nibbles[i] & 15];
+    for (int i = 0; i < 16; i++) out[16 + i] = scale * (float)unequal[nibbles[i] >> 4];
+}
+
+static void unpack_iq4_nl(const uint8_t *restrict block, float *restrict out)
+{
+    unpack_unequal(block + 2, half_at(block), out);
 }
 
 // ---------------------------------------------------------------------------------- unpacking, 256 weights
@@ -156,6 +172,44 @@ static void unpack_q6_k(const uint8_t *restrict block, float *restrict out)
             unpack_sixes(nibbles + 16 * s, 4, top + 16 * s, 4, scale * scales[s + 4], quarter + 64);
             unpack_sixes(nibbles + 32 + 16 * s, 4, top + 16 * s, 6, scale * scales[s + 6], quarter + 96);
         }
+    }
+}
+
+// Sixteens of weights have a scale and a minimum; eight of them share 32 bytes, two bits each.
+static void unpack_q2_k(const uint8_t *restrict block, float *restrict out)
+{
+    float scale = half_at(block + 80), minimum = half_at(block + 82);
+    for (int s = 0; s < 16; s++) {
+        const uint8_t *restrict quarters = block + 16 + s / 8 * SMALL + s % 2 * 16;
+        int shift = s % 8 / 2 * 2;
+        float s_scale = scale * (float)(block[s] & 15), s_minimum = minimum * (float)(block[s] >> 4);
+        for (int i = 0; i < 16; i++) out[16 * s + i] = s_scale * (float)(quarters[i] >> shift & 3) - s_minimum;
+    }
+}
+
+// Likewise without minimums: where its third bit is not set, a weight is 4 less. The scales' low bits are the nibbles of 8
+// bytes, their high ones two each in 4 more.
+static void unpack_q3_k(const uint8_t *restrict block, float *restrict out)
+{
+    float scale = half_at(block + 108);
+    const uint8_t *restrict packed = block + 96;
+    for (int s = 0; s < 16; s++) {
+        const uint8_t *restrict thirds = block + s % 2 * 16, *restrict quarters = block + 32 + s / 8 * SMALL + s % 2 * 16;
+        int shift = s % 8 / 2 * 2, bit = s / 2;
+        int multiple = (packed[s % 8] >> s / 8 * 4 & 15) | (packed[8 + s % 4] >> s / 4 * 2 & 3) << 4;
+        float s_scale = scale * (float)(multiple - 32);
+        for (int i = 0; i < 16; i++)
+            out[16 * s + i] = s_scale * (float)((quarters[i] >> shift & 3) - 4 + (thirds[i] >> bit & 1) * 4);
+    }
+}
+
+static void unpack_iq4_xs(const uint8_t *restrict block, float *restrict out)
+{
+    float scale = half_at(block);
+    int high = block[2] | block[3] << 8;
+    for (int p = 0; p < PARTS; p++) {
+        int multiple = (block[4 + p / 2] >> p % 2 * 4 & 15) | (high >> 2 * p & 3) << 4;
+        unpack_unequal(block + 8 + 16 * p, scale * (float)(multiple - 32), out + SMALL * p);
     }
 }
 
@@ -345,6 +399,7 @@ static void pack_q4_k(const float *restrict in, uint8_t *restrict block)
 static void (*const unpackers[BLOCK_FORMATS])(const uint8_t *restrict block, float *restrict out) = {
     [BLOCK_Q8_0] = unpack_q8_0, [BLOCK_Q4_0] = unpack_q4_0, [BLOCK_Q4_1] = unpack_q4_1, [BLOCK_Q5_0] = unpack_q5_0,
     [BLOCK_Q5_1] = unpack_q5_1, [BLOCK_Q4_K] = unpack_q4_k, [BLOCK_Q5_K] = unpack_q5_k, [BLOCK_Q6_K] = unpack_q6_k,
+    [BLOCK_Q2_K] = unpack_q2_k, [BLOCK_Q3_K] = unpack_q3_k, [BLOCK_IQ4_NL] = unpack_iq4_nl, [BLOCK_IQ4_XS] = unpack_iq4_xs,
 };
 
 void block_unpack(enum BlockFormat format, const uint8_t *blocks, size_t weights, float *out)

@@ -15,6 +15,10 @@ enum BlockFormat {
     BLOCK_Q4_K, // 256: half scale and minimum of eight 6-bit scales and minimums, 12 bytes of those, 128 of nibbles
     BLOCK_Q5_K, // 256: likewise, with fifth bits
     BLOCK_Q6_K, // 256: nibbles, two more bits, 16 signed scales, a half scale
+    BLOCK_Q2_K, // 256: 16 nibbles of scales and of minimums, 64 bytes of quarters, half scale and minimum of those
+    BLOCK_Q3_K, // 256: 32 bytes of third bits, 64 of quarters, 12 of sixteen 6-bit scales less 32, a half scale
+    BLOCK_IQ4_NL, // 32: a half scale, nibbles that choose from sixteen values
+    BLOCK_IQ4_XS, // 256: a half scale of eight 6-bit scales less 32, in 6 bytes, 128 of such nibbles
     BLOCK_FORMATS,
 };
 

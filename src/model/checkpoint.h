@@ -9,7 +9,7 @@
 #include "model/config.h"
 
 enum Dtype {
-    DTYPE_F32, DTYPE_F16, DTYPE_BF16,
+    DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_F64,
     DTYPE_BLOCKS, // Tensor.block says which; row-major, every row a whole number of blocks
     DTYPE_OTHER,  // U8, BOOL, I64, ...: of tensors that are ignored
 };
@@ -89,6 +89,7 @@ void checkpoint_close(struct Checkpoint *checkpoint); // accepts a half-made or 
 // Elements [first, first + count) of row o of a weight (a vector has one row), widened to float. For an (in, out)
 // tensor this gathers a column: weight_rows is the fast way for many.
 void weight_row(const struct Weight *weight, int64_t o, int64_t first, int64_t count, float *out);
+// Doubles are rounded to float, as PyTorch does it, and from there on like others.
 // Rows [o, o + rows) of width `in` as float into out (rows, in), cache-friendly for both orders.
 void weight_rows(const struct Weight *weight, int64_t o, int64_t rows, int64_t in, float *out);
 // The same rows as half precision: f16 sources bit for bit, the others rounded as by float_to_half.

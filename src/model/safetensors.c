@@ -32,7 +32,7 @@ static const struct Format {
     {"F32", DTYPE_F32, 32},     {"F16", DTYPE_F16, 16},     {"BF16", DTYPE_BF16, 16},     {"BOOL", DTYPE_OTHER, 8},
     {"U8", DTYPE_OTHER, 8},     {"I8", DTYPE_OTHER, 8},     {"U16", DTYPE_OTHER, 16},     {"I16", DTYPE_OTHER, 16},
     {"U32", DTYPE_OTHER, 32},   {"I32", DTYPE_OTHER, 32},   {"U64", DTYPE_OTHER, 64},     {"I64", DTYPE_OTHER, 64},
-    {"F64", DTYPE_OTHER, 64},   {"C64", DTYPE_OTHER, 64},   {"F8_E5M2", DTYPE_OTHER, 8},  {"F8_E4M3", DTYPE_OTHER, 8},
+    {"F64", DTYPE_F64, 64},   {"C64", DTYPE_OTHER, 64},   {"F8_E5M2", DTYPE_OTHER, 8},  {"F8_E4M3", DTYPE_OTHER, 8},
     {"F8_E8M0", DTYPE_OTHER, 8}, {"F4", DTYPE_OTHER, 4},    {"F6_E2M3", DTYPE_OTHER, 6},  {"F6_E3M2", DTYPE_OTHER, 6},
     {"F8_E4M3FNUZ", DTYPE_OTHER, 8}, {"F8_E5M2FNUZ", DTYPE_OTHER, 8},
 };

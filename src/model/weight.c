@@ -92,10 +92,13 @@ uint16_t float_to_half(float f)
     }
 
 #define HALF_OF_BFLOAT(b) narrow_half(widen_bfloat(b))
+#define HALF_OF_DOUBLE(d) narrow_half((float)(d))
 DEFINE_RUN(floats_of_half, uint16_t, float, widen_half)
 DEFINE_RUN(floats_of_bfloat, uint16_t, float, widen_bfloat)
 DEFINE_RUN(halves_of_float, float, uint16_t, narrow_half)
 DEFINE_RUN(halves_of_bfloat, uint16_t, uint16_t, HALF_OF_BFLOAT)
+DEFINE_RUN(floats_of_double, double, float, (float))
+DEFINE_RUN(halves_of_double, double, uint16_t, HALF_OF_DOUBLE)
 
 typedef void RunFn(enum Dtype dtype, const uint8_t *src, int64_t count, void *out);
 
@@ -103,6 +106,7 @@ static void run_floats(enum Dtype dtype, const uint8_t *src, int64_t count, void
 {
     if (dtype == DTYPE_F16) floats_of_half(src, count, out);
     else if (dtype == DTYPE_BF16) floats_of_bfloat(src, count, out);
+    else if (dtype == DTYPE_F64) floats_of_double(src, count, out);
     else memcpy(out, src, (size_t)count * sizeof(float));
 }
 
@@ -110,6 +114,7 @@ static void run_halves(enum Dtype dtype, const uint8_t *src, int64_t count, void
 {
     if (dtype == DTYPE_F32) halves_of_float(src, count, out);
     else if (dtype == DTYPE_BF16) halves_of_bfloat(src, count, out);
+    else if (dtype == DTYPE_F64) halves_of_double(src, count, out);
     else memcpy(out, src, (size_t)count * sizeof(uint16_t));
 }
 
@@ -150,6 +155,7 @@ static const uint8_t *view_at(const struct View *view, int64_t o, int64_t i)
 
 DEFINE_GATHER(gather_16, uint16_t)
 DEFINE_GATHER(gather_32, uint32_t)
+DEFINE_GATHER(gather_64, uint64_t)
 
 // The tile's columns are read whole, which is the file's order for (in, out); its rows go on as runs.
 static void tile_run(const struct View *view, int64_t o, int64_t i, int64_t rows, int64_t cols, int64_t in, RunFn *run,
@@ -158,9 +164,11 @@ static void tile_run(const struct View *view, int64_t o, int64_t i, int64_t rows
     union {
         uint16_t halves[TILE * TILE];
         uint32_t words[TILE * TILE];
+        uint64_t pairs[TILE * TILE];
     } tile;
     if (view->bytes == 2) gather_16(view, o, i, rows, cols, tile.halves);
-    else gather_32(view, o, i, rows, cols, tile.words);
+    else if (view->bytes == 4) gather_32(view, o, i, rows, cols, tile.words);
+    else gather_64(view, o, i, rows, cols, tile.pairs);
     for (int64_t r = 0; r < rows; r++)
         run(view->dtype, (const uint8_t *)&tile + r * TILE * view->bytes, cols, out + (r * in + i) * out_bytes);
 }
