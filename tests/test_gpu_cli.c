@@ -12,6 +12,7 @@
 #include <cjson/cJSON.h>
 #include <cmocka.h>
 
+#include "model_files.h"
 #include "program.h"
 
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
@@ -247,6 +248,28 @@ static void test_logits(void **state)
     assert_sentence(RUN("logits", "-m", TALES, "-p", PROMPT, "-c", "1", "-o", out_path), 1, "context");
 }
 
+// One model's values, which every type holds exactly, in PyTorch's forms and in F64: one file of logits comes out.
+static void test_forms_of_the_weights(void **state)
+{
+    (void)state;
+    static const char *const forms[] = {"metadata", "legacy", "legacy-4", "protocol-4", "protocol-5"};
+    struct Bytes first = {0};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        char model[512];
+        snprintf(model, sizeof model, VKGPT_SOURCE_DIR "/tests/fixtures/torch/%s", forms[i]);
+        struct Output o = RUN("logits", "-m", model, "--ids", "1,2,3,7", "-o", out_path);
+        assert_status(&o, 0);
+        output_free(&o);
+        struct Bytes npy = file_read(".", out_path);
+        if (!i) first = npy;
+        if (!i) continue;
+        assert_int_equal(npy.count, first.count);
+        assert_memory_equal(npy.data, first.data, npy.count);
+        bytes_free(&npy);
+    }
+    bytes_free(&first);
+}
+
 static double row_nll(const float *row, size_t columns, size_t target)
 {
     double sum = 0, largest = (double)row[argmax(row, columns)];
@@ -448,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_empty_prompt),
         cmocka_unit_test(test_interrupt),
         cmocka_unit_test_setup_teardown(test_logits, make_names, drop_files),
+        cmocka_unit_test_setup_teardown(test_forms_of_the_weights, make_names, drop_files),
         cmocka_unit_test_setup_teardown(test_perplexity, make_names, drop_files),
         cmocka_unit_test_setup_teardown(test_perplexity_windows, make_names, drop_files),
         cmocka_unit_test(test_devices),

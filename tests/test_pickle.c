@@ -73,13 +73,22 @@ static void test_sharded(void **state)
     checkpoint_close(&c);
 }
 
-static void test_legacy(void **state)
+// The form before PyTorch 1.6, and the protocols of pickles that PyTorch writes when it is asked to.
+static void test_forms(void **state)
 {
     (void)state;
-    struct Checkpoint c;
-    vkgpt_error err;
-    int code = checkpoint_open(FIXTURES "legacy", &c, &err);
-    expect_sentence(code, VKGPT_BAD_FILE, &err, "pytorch_model.bin", "before 1.6", "save it", NULL);
+    static const struct {
+        const char *name;
+        enum Dtype dtype;
+    } forms[] = {{"legacy", DTYPE_F32}, {"legacy-4", DTYPE_F16}, {"protocol-4", DTYPE_F64}, {"protocol-5", DTYPE_BF16}};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        struct Checkpoint c;
+        open_fixture(forms[i].name, &c);
+        assert_int_equal(c.wte.tensor->dtype, forms[i].dtype);
+        assert_true(c.config.tied_head && c.head.tensor == c.wte.tensor);
+        assert_ptr_equal(table_find(&c.table, "lm_head.weight")->data, c.wte.tensor->data);
+        checkpoint_close(&c);
+    }
 }
 
 // ------------------------------------------------------------------------------------------- pickles by hand
@@ -168,7 +177,8 @@ static void test_views(void **state)
     };
     vkgpt_error err;
     struct Bytes p = pickle_of(&good_view);
-    if (read_bytes(&p, &err)) fail_msg("%s", err.text);
+    for (p.data[1] = 2; p.data[1] <= 5; p.data[1]++) // any protocol
+        if (read_bytes(&p, &err)) fail_msg("%s", err.text);
     bytes_free(&p);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         p = pickle_of(&bad[i]);
@@ -194,7 +204,25 @@ static void test_bad_pickles(void **state)
     } bad[] = {
         {P(""), "ends at byte 0"},
         {P("\x80"), "ends"},
-        {P("\x80\x04}."), "protocol 4"},
+        {P("\x80\x06}."), "protocol 6, not 2 to 5"},
+        {P("\x80\x01}."), "protocol 1, not 2 to 5"},
+        {P("\x80\x04\x8c\x05x."), "ends"},         // SHORT_BINUNICODE
+        {P("\x80\x04\x8d\x01\0\0\0\0\0\0\x80x."), "ends"},
+        {P("\x80\x04\x94."), "remember"},
+        {P("\x80\x04\x95\x04\0\0\0\0\0\0\0}."), "frame"},
+        {P("\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\xff}."), "frame"},
+        {P("\x80\x04\x95\x02\0}."), "ends"},
+        {P("\x80\x04\x93."), "two texts"},
+        {P("\x80\x04\x8c\x01xN\x93."), "two texts"},
+        {P("\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x02ls\x85R."), "os.system"},
+        {P("\x80\x04\x8c\x05torch\x8c\x0c" "FloatStorage\x93)R."), "only names a type"},
+        {P("\x80\x04\x8f."), "0x8f, which no saved state dict of protocol 4"}, // EMPTY_SET
+        {P("\x80\x05\x97."), "0x97"},             // NEXT_BUFFER
+        {P("\x80\x03\x94."), "0x94"},             // MEMOIZE, in a pickle that says it is older
+        {P("\x80\x02U\x05x."), "ends"},
+        {P("\x80\x02T\xff\xff\xff\xffx."), "ends"},
+        {P("\x80\x02" "ccollections\nOrderedDict\n](K\x01K\x02K\x03ta\x85R."), "not made of pairs"},
+        {P("\x80\x02" "ccollections\nOrderedDict\n]K\x01" "a\x85R."), "not made of pairs"},
         {P("\x80\x02"), "without a STOP"},
         {P("\x80\x02."), "no state dict"},
         {P("\x80\x02]."), "no state dict"},
@@ -254,6 +282,32 @@ static void test_bad_pickles(void **state)
         expect_sentence(code, VKGPT_BAD_FILE, &err, "file.bin", bad[i].word, NULL);
         bytes_free(&p);
     }
+}
+
+// What Python 2 wrote: texts that are bytes, and an OrderedDict that is made of a list of pairs, which may go on as a dict.
+// And PyTorch before 0.4: _rebuild_tensor.
+static void test_python_2(void **state)
+{
+    (void)state;
+#define STORAGE "(U\x07storagectorch\nFloatStorage\nT\x01\0\0\0" "7U\x03" "cpuK\x06NtQ"
+#define TENSOR "ctorch._utils\n_rebuild_tensor\n(" STORAGE "K\x00K\x02K\x03\x86K\x03K\x01\x86tR"
+    struct Bytes p = {0};
+    bytes_add(&p, P("\x80\x02" "ccollections\nOrderedDict\n](](U\x01" "a" TENSOR "e](U\x01nK\x05" "e(U\x01" "b" TENSOR "te\x85R" "U\x01" "c" TENSOR "s."));
+    struct PickleTensor *list;
+    size_t count;
+    vkgpt_error err;
+    if (pickle_read("file.bin", p.data, p.count, &list, &count, &err)) fail_msg("%s", err.text);
+    assert_int_equal(count, 3);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(list[i].name[0] == (char)('a' + i) && list[i].name[1] == 0);
+        assert_string_equal(list[i].key, "7");
+        assert_true(list[i].elements == 6 && list[i].shape[1] == 3 && list[i].stride[0] == 3);
+    }
+    pickle_free(list, count);
+    bytes_free(&p);
+    bytes_add(&p, P("\x80\x02(U\x07storagectorch\nFloatStorage\nU\x01" "7U\x03" "cpuK\x06U\x01vK\x00K\x03\x87tQ."));
+    expect_sentence(read_bytes(&p, &err), VKGPT_BAD_FILE, &err, "part of another one", NULL);
+    bytes_free(&p);
 }
 
 // Deep, and wide: no recursion, no blow-up. A dict that holds itself is freed once.
@@ -366,7 +420,7 @@ static int read_zip(const struct Bytes *zip, struct TensorTable *table, vkgpt_er
     *table = (struct TensorTable){0};
     file_write(test_dir, "pytorch_model.bin", zip->data, zip->count);
     snprintf(path, sizeof path, "%s/pytorch_model.bin", test_dir);
-    return torch_zip_read(path, table, err);
+    return torch_read(path, table, err);
 }
 
 static void expect_zip_error(struct Entry *entries, size_t count, const struct Wrong *wrong, const char *word,
@@ -452,6 +506,88 @@ static void expect_plain_error(const void *data, size_t count, const char *word)
     bytes_free(&bytes);
 }
 
+// The older form's stream in its parts: what each may say wrongly. The pickles end where the count of storage 7 begins.
+struct Stream {
+    const char *version, *object, *keys;
+    size_t object_bytes, keys_bytes;
+    uint64_t count;
+    size_t values; // bytes behind the count
+};
+
+static struct Bytes stream_of(const struct Stream *s)
+{
+    struct Bytes file = {0};
+    bytes_add(&file, P("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."));
+    bytes_text(&file, s->version);
+    bytes_text(&file, "\x80\x02}.");
+    bytes_add(&file, s->object, s->object_bytes);
+    bytes_add(&file, s->keys, s->keys_bytes);
+    bytes_number(&file, s->count, 8);
+    for (size_t i = 0; i < s->values; i++) bytes_number(&file, i % 4 ? 0 : 0x3f, 1);
+    return file;
+}
+
+static void test_legacy_damage(void **state)
+{
+    (void)state;
+#define VERSION_1001 "\x80\x02M\xe9\x03."
+#define KEYS P("\x80\x02]U\x01" "7a.")
+#define OBJECT P("\x80\x02}U\x01" "a" TENSOR "s.")
+#define OTHER "(U\x07storagectorch\nHalfStorage\nU\x01" "7U\x03" "cpuK\x06NtQ"
+    const struct {
+        const char *version, *object;
+        size_t object_bytes;
+        const char *keys;
+        size_t keys_bytes;
+        uint64_t count;
+        size_t values;
+        const char *words;
+    } bad[] = {
+        {VERSION_1001, OBJECT, KEYS, 6, 24, NULL},
+        {VERSION_1001, OBJECT, KEYS, 6, 30, NULL}, // what stands behind is nobody's
+        {"\x80\x02M\xe8\x03.", OBJECT, KEYS, 6, 24, "in version 1000, and only 1001"},
+        {"\x80\x02}.", OBJECT, KEYS, 6, 24, "no version"},
+        {"\x80\x02(.", OBJECT, KEYS, 6, 24, "no version"},
+        {VERSION_1001, P("\x80\x02]."), P("\x80\x02]."), 6, 24, "no state dict"},
+        {VERSION_1001, OBJECT, P("\x80\x02}."), 6, 24, "no list of storages"},
+        {VERSION_1001, OBJECT, P("\x80\x02(."), 6, 24, "no list of storages"},
+        {VERSION_1001, OBJECT, P("\x80\x02]K\x07" "a."), 6, 24, "the key of a storage is no text"},
+        {VERSION_1001, OBJECT, P("\x80\x02]U\x01" "8a."), 6, 24, "storage 8 is not one of the state dict"},
+        {VERSION_1001, OBJECT, P("\x80\x02]."), 6, 24, "tensor a is in storage 7, which the file has not"},
+        {VERSION_1001, OBJECT, P("\x80\x02](U\x01" "7U\x01" "7e."), 6, 24, "storage 7 is listed twice"},
+        {VERSION_1001, OBJECT, P("\x80\x02]N2."), 6, 24, "0x32"},
+        {VERSION_1001, P("\x80\x02}U\x01" "a" TENSOR "sU\x01" "b" OTHER "s."), KEYS, 6, 24, "storage 7 is named twice"},
+        {VERSION_1001, OBJECT, KEYS, 5, 24, "storage 7 holds 5 elements, and the state dict says 6"},
+        {VERSION_1001, OBJECT, KEYS, UINT64_MAX, 24, "18446744073709551615 elements"},
+        {VERSION_1001, OBJECT, KEYS, 6, 23, "storage 7 takes 24 bytes, and 23 are left"},
+        {VERSION_1001, OBJECT, KEYS, 6, 0, "storage 7 takes 24 bytes, and 0 are left"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct TensorTable table;
+        vkgpt_error err;
+        struct Stream s = {bad[i].version, bad[i].object, bad[i].keys, bad[i].object_bytes, bad[i].keys_bytes, bad[i].count, bad[i].values};
+        struct Bytes file = stream_of(&s);
+        int code = read_zip(&file, &table, &err);
+        if (bad[i].words) {
+            if (!code) fail_msg("accepted: %s", bad[i].words);
+            expect_sentence(code, VKGPT_BAD_FILE, &err, "pytorch_model.bin", bad[i].words, NULL);
+        } else if (code) {
+            fail_msg("%s", err.text);
+        } else {
+            assert_true(table.count == 1 && table.tensors[0].bytes == 24);
+        }
+        table_free(&table);
+        for (size_t cut = 16; !bad[i].words && cut < file.count; cut++) { // anywhere short of the values' end
+            struct Bytes shorter = {file.data, cut, cut};
+            code = read_zip(&shorter, &table, &err);
+            if (cut < file.count - bad[i].values + 24) expect_sentence(code, VKGPT_BAD_FILE, &err, "pytorch_model.bin", NULL);
+            else assert_int_equal(code, 0);
+            table_free(&table);
+        }
+        bytes_free(&file);
+    }
+}
+
 static void test_no_archives(void **state)
 {
     (void)state;
@@ -477,7 +613,7 @@ static struct Bytes fixture_pickle(const char *name)
     snprintf(path, sizeof path, "%s%s", FIXTURES, name);
     struct Bytes file = file_read(path, "pytorch_model.bin");
     size_t start = 0, end;
-    while (memcmp(file.data + start, "\x80\x02", 2) != 0) start++;
+    while (file.data[start] != 0x80 || file.data[start + 1] < 2 || file.data[start + 1] > 5) start++;
     for (end = start; memcmp(file.data + end, "PK\x07\x08", 4) != 0; end++) {}
     memmove(file.data, file.data + start, end - start);
     file.count = end - start;
@@ -487,10 +623,10 @@ static struct Bytes fixture_pickle(const char *name)
 static void test_pickle_mutations(void **state)
 {
     (void)state;
-    static const char *const names[] = {"metadata", "strided", "parameters"};
+    static const char *const names[] = {"metadata", "strided", "parameters", "protocol-4"};
     uint64_t seed = 4;
     int good = 0;
-    for (int n = 0; n < 3; n++) {
+    for (int n = 0; n < 4; n++) {
         struct Bytes original = fixture_pickle(names[n]);
         vkgpt_error err;
         if (read_bytes(&original, &err)) fail_msg("%s", err.text);
@@ -508,10 +644,9 @@ static void test_pickle_mutations(void **state)
     assert_true(good > 0);
 }
 
-static void test_archive_mutations(void **state)
+static void mutate_file(const char *fixture)
 {
-    (void)state;
-    struct Bytes original = file_read(FIXTURES "strided", "pytorch_model.bin");
+    struct Bytes original = file_read(fixture, "pytorch_model.bin");
     uint64_t seed = 5;
     int good = 0;
     for (int i = 0; i < 1500; i++) {
@@ -533,15 +668,22 @@ static void test_archive_mutations(void **state)
     bytes_free(&original);
 }
 
+static void test_file_mutations(void **state)
+{
+    (void)state;
+    mutate_file(FIXTURES "strided");
+    mutate_file(FIXTURES "legacy");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, test_dir_setup, test_dir_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_metadata), cmocka_unit_test(test_strided), cmocka_unit_test(test_parameters),
-        cmocka_unit_test(test_sharded), cmocka_unit_test(test_legacy), cmocka_unit_test(test_views),
-        cmocka_unit_test(test_bad_pickles), cmocka_unit_test(test_large_pickles), TEST(test_archives),
-        TEST(test_zip64_field), TEST(test_no_archives), cmocka_unit_test(test_pickle_mutations), TEST(test_archive_mutations),
+        cmocka_unit_test(test_sharded), cmocka_unit_test(test_forms), cmocka_unit_test(test_views),
+        cmocka_unit_test(test_bad_pickles), cmocka_unit_test(test_python_2), cmocka_unit_test(test_large_pickles), TEST(test_archives),
+        TEST(test_zip64_field), TEST(test_no_archives), cmocka_unit_test(test_pickle_mutations), TEST(test_file_mutations), TEST(test_legacy_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

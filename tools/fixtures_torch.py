@@ -90,13 +90,36 @@ def sharded():
     (path / "pytorch_model.bin.index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 
+def tied(dtype):
+    """As Module.state_dict() leaves it; the head is wte, and one vector is a view of a larger storage."""
+    state = collections.OrderedDict({"transformer." + k: v for k, v in weights(dtype).items()})
+    pool = torch.cat([state["transformer.ln_f.bias"], state["transformer.ln_f.weight"]])
+    state["transformer.ln_f.weight"] = pool[DIM:]
+    state["lm_head.weight"] = state["transformer.wte.weight"]
+    state["transformer.h.0.attn.bias"] = torch.ones(1, 1, CONTEXT, CONTEXT, dtype=torch.uint8).tril()
+    state._metadata = collections.OrderedDict({"": {"version": 1}})
+    return state
+
+
 def legacy():
-    """The form before PyTorch 1.6, to be refused."""
-    torch.save({"wte.weight": torch.zeros(2)}, folder("legacy") / "pytorch_model.bin",
-               _use_new_zipfile_serialization=False)
+    """The form before PyTorch 1.6: a stream of pickles, then the storages."""
+    torch.save(tied(torch.float32), folder("legacy") / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+
+
+def legacy_4():
+    torch.save(tied(torch.float16), folder("legacy-4") / "pytorch_model.bin", _use_new_zipfile_serialization=False, pickle_protocol=4)
+
+
+def protocol_4():
+    torch.save(tied(torch.float64), folder("protocol-4") / "pytorch_model.bin", pickle_protocol=4)
+
+
+def protocol_5():
+    torch.save(tied(torch.bfloat16), folder("protocol-5") / "pytorch_model.bin", pickle_protocol=5)
 
 
 if __name__ == "__main__":
-    for make in (metadata, strided, parameters, sharded, legacy):
+    for make in (metadata, strided, parameters, sharded, legacy, legacy_4, protocol_4, protocol_5):
         make()
-        print(f"{make.__name__}: {sum(f.stat().st_size for f in (FOLDER / make.__name__).iterdir())} bytes")
+        name = make.__name__.replace("_", "-")
+        print(f"{name}: {sum(f.stat().st_size for f in (FOLDER / name).iterdir())} bytes")

@@ -26,8 +26,8 @@ static const struct Source {
 } sources[] = {
     {"model.safetensors", false, safetensors_read},
     {"model.safetensors.index.json", true, safetensors_read},
-    {"pytorch_model.bin", false, torch_zip_read},
-    {"pytorch_model.bin.index.json", true, torch_zip_read},
+    {"pytorch_model.bin", false, torch_read},
+    {"pytorch_model.bin.index.json", true, torch_read},
     {OPENAI_SHAPES, false, openai_read},
 };
 

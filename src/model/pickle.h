@@ -1,4 +1,4 @@
-// The pickle inside a pytorch_model.bin, read as data: a machine that knows the two dozen opcodes and the few names
+// The pickle inside a pytorch_model.bin, read as data: a machine that knows the three dozen opcodes and the few names
 // that a saved state dict consists of, and refuses every other. Nothing in it calls or imports anything.
 // Source: Python's pickletools.py (the opcodes), torch/serialization.py and torch/_utils.py (what is pickled).
 #ifndef VKGPT_MODEL_PICKLE_H
@@ -25,7 +25,7 @@ struct PickleTensor {
     int64_t stride[TENSOR_MAX_RANK]; // in elements
 };
 
-// Reads the state dict in a pickle of protocol 2; `what` names the file in sentences. Values of the dict that are no
+// Reads the state dict in a pickle of protocol 2 to 5; `what` names the file in sentences. Values of the dict that are no
 // tensors are left out. A tensor handed out lies within the elements of its storage, whose bytes do not overflow.
 // The caller frees the list with pickle_free, also after an error.
 // Errors (VKGPT_BAD_FILE): an opcode or a name that a state dict has not; a pickle that ends early, is not a
@@ -33,5 +33,8 @@ struct PickleTensor {
 int pickle_read(const char *what, const uint8_t *data, size_t bytes, struct PickleTensor **list, size_t *count,
                 vkgpt_error *err);
 void pickle_free(struct PickleTensor *list, size_t count);
+
+// The tensor as the model's readers see it; `file` names it in sentences, `storage` is where its storage's bytes are.
+struct Tensor pickle_tensor(const struct PickleTensor *p, const char *file, const uint8_t *storage);
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "model/pickle.h"
 #include "model/table.h"
+#include "model/torch_legacy.h"
 
 #define END_BYTES 22        // of the end-of-central-directory record
 #define END64_BYTES 56
@@ -150,16 +151,14 @@ static int entries_read(struct Archive *a, vkgpt_error *err)
 
 // ---------------------------------------------------------------------------------------------- the entries
 
-// What is no zip archive may still be a PyTorch file: the form before 1.6 is a pickle of a magic number, then more.
 static int fail_not_zip(const struct Archive *a, vkgpt_error *err)
 {
-    static const uint8_t legacy[] = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9};
-    const uint8_t *start = bytes_at(a, 0, sizeof legacy), *tar = bytes_at(a, 257, 5);
+    const uint8_t *start = bytes_at(a, 0, 8), *tar = bytes_at(a, 257, 5);
     if (a->bytes == 0) return fail(err, VKGPT_BAD_FILE, "%s: an empty file", a->path);
-    if ((start && memcmp(start, legacy, sizeof legacy) == 0) || (tar && memcmp(tar, "ustar", 5) == 0))
+    if (tar && memcmp(tar, "ustar", 5) == 0)
         return fail(err, VKGPT_BAD_FILE,
-                    "%s: written in the form of PyTorch before 1.6, which vkgpt does not read; load it in a newer "
-                    "PyTorch and save it again, or save it as safetensors",
+                    "%s: a tar archive, as PyTorch's first releases wrote it, long before 1.6, which vkgpt does not read; "
+                    "load it in a newer PyTorch and save it again, or save it as safetensors",
                     a->path);
     if (start && memcmp(start, "version ", 8) == 0)
         return fail(err, VKGPT_BAD_FILE, "%s: a Git LFS pointer of %" PRIu64 " bytes, not the weights themselves",
@@ -240,15 +239,7 @@ static int tensor_add(const struct Archive *a, const struct PickleTensor *p, str
         return fail(err, VKGPT_BAD_FILE,
                     "%s: tensor %.200s: its storage %.60s should have %" PRId64 " bytes and has %" PRIu64, a->path,
                     p->name, p->key, bytes, e->bytes);
-    struct Tensor t = {.name = p->name, .file = a->path, .dtype = p->storage->dtype, .dtype_name = p->storage->name,
-                       .rank = p->rank, .data = data + p->offset * p->storage->bytes};
-    int64_t span = 1;
-    for (int i = 0; i < p->rank; i++) {
-        t.shape[i] = p->shape[i];
-        t.stride[i] = p->stride[i];
-        span = p->shape[i] == 0 || span == 0 ? 0 : span + (p->shape[i] - 1) * p->stride[i];
-    }
-    t.bytes = (size_t)(span * p->storage->bytes);
+    struct Tensor t = pickle_tensor(p, a->path, data);
     return table_add(table, &t, err);
 }
 
@@ -280,12 +271,13 @@ static int archive_read(struct Archive *a, struct TensorTable *table, vkgpt_erro
     return code;
 }
 
-int torch_zip_read(const char *path, struct TensorTable *table, vkgpt_error *err)
+int torch_read(const char *path, struct TensorTable *table, vkgpt_error *err)
 {
     struct Archive archive = {0};
     const struct Mapping *file;
     int code = table_map(table, path, &file, &archive.path, err);
     if (code) return code;
+    if (torch_is_legacy(file)) return torch_legacy_read(archive.path, file, table, err);
     archive.data = file->data;
     archive.bytes = file->bytes;
     code = archive_read(&archive, table, err);
