@@ -291,7 +291,7 @@ static void test_perplexity(void **state)
     assert_int_equal((int)number_of(json, "tokens"), 5);
     cJSON_Delete(json);
     assert_sentence(RUN("perplexity", "-m", TALES, "--ids", "71"), 1, "2 at least");
-    assert_sentence(RUN("perplexity", "-m", TALES, "--ids", "71,72", "-c", "16", "--stride", "16"), 1, "below the context of 16");
+    assert_sentence(RUN("perplexity", "-m", TALES, "--ids", "71,72", "-c", "16", "--stride", "17"), 1, "above the context of 16");
 }
 
 // Windows of 4 over 7 tokens, moving on by 2: 0-4, 2-6, 4-7 (Hugging Face's definition).
@@ -307,6 +307,18 @@ static void test_perplexity_windows(void **state)
     cJSON *json = output_json(RUN("perplexity", "-m", TALES, "--ids", "71,72,500,33,1000,9,250", "-c", "4", "--json"));
     assert_float_equal(number_of(json, "nll"), nll / 6, 1e-4);
     assert_int_equal((int)number_of(json, "counted"), 6);
+    cJSON_Delete(json);
+
+    // windows that do not overlap: 0-4, 4-7
+    nll = 0;
+    for (size_t t = 1; t < 4; t++) nll += row_nll(first.data + (t - 1) * first.columns, first.columns, ids[t]);
+    for (size_t t = 5; t < 7; t++) nll += row_nll(third.data + (t - 5) * third.columns, third.columns, ids[t]);
+    json = output_json(RUN("perplexity", "-m", TALES, "--ids", "71,72,500,33,1000,9,250", "-c", "4", "--stride", "4", "--json"));
+    assert_float_equal(number_of(json, "nll"), nll / 5, 1e-4);
+    assert_int_equal((int)number_of(json, "counted"), 5);
+    cJSON_Delete(json);
+    json = output_json(RUN("perplexity", "-m", TALES, "--ids", "71,72,500,33,1000", "-c", "4", "--stride", "4", "--json")); // one is left over
+    assert_int_equal((int)number_of(json, "counted"), 3);
     cJSON_Delete(json);
     free(first.data);
     free(second.data);

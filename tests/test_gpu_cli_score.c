@@ -111,7 +111,27 @@ static void test_score_refusals(void **state)
     (void)state;
     assert_sentence(RUN("score", "-m", TALES, "-p", "x"), 2, "--continuation TEXT");
     assert_sentence(RUN("score", "-m", TALES, "-p", "x", "--continuation", ""), 2, "is not empty");
-    assert_sentence(RUN("score", "-m", TALES, "-c", "3", "-p", "one two three four", "--continuation", " five"), 1, "4 at most fit");
+    assert_sentence(RUN("score", "-m", TALES, "-c", "1", "-p", "one", "--continuation", " two three"), 1, "--continuation 1: is 2 tokens, a context of 1 has no room");
+}
+
+// A context that does not fit loses its beginning, and what is left scores as it does alone.
+static void test_score_cut(void **state)
+{
+    (void)state;
+    struct Output o = SCORE("-c", "3", "-p", "one two three four", "--continuation", " five", "--continuation", " six seven");
+    assert_status(&o, 0);
+    assert_non_null(strstr(o.err, "--continuation 1: the context is longer than fits; it lost its first 1 of 4 tokens"));
+    assert_non_null(strstr(o.err, "--continuation 2: the context is longer than fits; it lost its first 2 of 4 tokens"));
+    cJSON *json = output_json(o);
+    assert_int_equal((int)number_of(continuation(json, 0), "cut"), 1);
+    assert_int_equal((int)number_of(continuation(json, 1), "cut"), 2);
+    cJSON *first = output_json(SCORE("-p", " two three four", "--continuation", " five"));
+    cJSON *second = output_json(SCORE("-p", " three four", "--continuation", " six seven"));
+    assert_float_equal(number_of(continuation(json, 0), "logprob"), number_of(continuation(first, 0), "logprob"), 1e-4);
+    assert_float_equal(number_of(continuation(json, 1), "logprob"), number_of(continuation(second, 0), "logprob"), 1e-4);
+    cJSON_Delete(json);
+    cJSON_Delete(first);
+    cJSON_Delete(second);
 }
 
 // --------------------------------------------------------------------------------------------------- few-shot
@@ -207,6 +227,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_score),   cmocka_unit_test(test_normalize), cmocka_unit_test(test_score_refusals),
+        cmocka_unit_test(test_score_cut),
         cmocka_unit_test(test_written), cmocka_unit_test(test_chosen),
     };
     return cmocka_run_group_tests_name("gpu_cli_score", tests, test_dir_setup, test_dir_teardown);

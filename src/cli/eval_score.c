@@ -40,15 +40,14 @@ static void keep_pair(struct Rows *r, struct Pair pair)
     r->pairs[r->pair_count++] = pair;
 }
 
-// A context that is too long loses its beginning, as in the harness; that is counted, and said at the end.
-static int add_answer(struct Rows *r, const struct EvalTask *task, struct EvalItem *item, size_t i, const struct Pair *pair, vkgpt_error *err)
+// What is cut is counted, and said at the end.
+static int add_answer(struct Rows *r, const struct EvalTask *task, struct EvalItem *item, size_t i, struct Pair *pair, vkgpt_error *err)
 {
-    size_t cut = pair->count > r->room ? pair->count - r->room : 0;
-    if (cut >= pair->context)
+    if (!pair_cut(pair, r->room))
         return fail(err, VKGPT_BAD_ARGUMENT, "%s:%zu: answer %zu is %zu tokens, a context of %u has no room for a token in front of them", task->path, item->line,
                     i + 1, pair->count - pair->context, r->room - 1);
-    if (cut > item->cut) item->cut = cut;
-    add_row(r, pair->ids + cut, pair->count - cut, pair->context - cut, item, i);
+    if (pair->cut > item->cut) item->cut = pair->cut;
+    add_row(r, pair->ids, pair->count, pair->context, item, i);
     return 0;
 }
 

@@ -104,7 +104,7 @@ const struct Flag FLAGS[] = {
      .help = "the file to write, exactly this name: float32, (tokens, vocab)"},
     {LOGITS, FLAG_SWITCH, {"--last"}, NULL, AT(last), .help = "only the last token's row"},
     {PERPLEXITY, FLAG_INT, {"--stride", "--ppl-stride"}, "N", AT(stride), UP_TO(1, INT32_MAX),
-     .help = "tokens that each window moves on, for texts longer than the context (half of it)"},
+     .help = "tokens that each window moves on, for texts longer than the context, which is the most (half of it)"},
 
     {HEADS, FLAG_TEXT, {"--start"}, "TOKEN", AT(start),
      .help = "the token before the text; '' is none (_start_, where the tokenizer has it)"},

@@ -63,6 +63,17 @@ int pair_encode(const struct PairRules *rules, const struct Buffer *context, con
     return code;
 }
 
+bool pair_cut(struct Pair *pair, size_t room)
+{
+    size_t cut = pair->count > room ? pair->count - room : 0;
+    if (cut >= pair->context) return false;
+    pair->count -= cut;
+    pair->context -= cut;
+    memmove(pair->ids, pair->ids + cut, pair->count * sizeof *pair->ids);
+    pair->cut += cut;
+    return true;
+}
+
 void pair_free(struct Pair *pair)
 {
     free(pair->ids);

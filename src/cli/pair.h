@@ -14,6 +14,7 @@ struct PairRules {
 struct Pair {
     uint32_t *ids; // (count): the context's tokens, then the continuation's
     size_t count, context;
+    size_t cut; // tokens that the context lost at its beginning
 };
 
 // As lm-evaluation-harness does in _encode_pair: the blanks that the context ends with go over to the continuation,
@@ -24,6 +25,10 @@ struct Pair {
 int pair_encode(const struct PairRules *rules, const struct Buffer *context, const struct Buffer *continuation, const char *what,
                 struct Pair *pair, vkgpt_error *err);
 void pair_free(struct Pair *pair);
+
+// A row takes `room` tokens at most: a context that is too long loses its first tokens, as in lm-evaluation-harness.
+// False: not even one token of the context fits before the continuation.
+bool pair_cut(struct Pair *pair, size_t room);
 
 // The token that stands for an empty context: the model's bos, else its first eos. False: it has neither.
 bool first_token(const vkgpt_model_info *model, uint32_t *id);

@@ -1,6 +1,7 @@
 // vkgpt perplexity: the mean negative log likelihood of tokens 2..T. A text longer than the context is read in
-// windows that overlap, as Hugging Face's "Perplexity of fixed-length models" defines them: each window moves on
-// by `stride` tokens and counts only those that no window before it counted.
+// windows, as Hugging Face's "Perplexity of fixed-length models" defines them: each window moves on by `stride` tokens
+// and counts only those that no window before it counted. Where the stride is the context, windows do not overlap, and
+// the first token of each is not counted: nothing predicts it.
 #include <math.h>
 #include <stdlib.h>
 
@@ -58,7 +59,7 @@ static int run_windows(struct Run *run, const struct Input *input, size_t contex
         l->window = input->ids + begin;
         l->skip = counted_to > begin ? counted_to - begin : 0;
         code = vkgpt_session_rewind(run->session, 0, err);
-        // the window's last token foretells nothing that is counted
+        // the window's last token predicts nothing that is counted
         if (!code) code = vkgpt_logits(run->session, l->window, end - begin - 1, on_rows, l, err);
         counted_to = end;
         show_progress(end, input->count, start);
@@ -72,8 +73,8 @@ static int windows_of(const struct Options *options, uint32_t model_context, siz
     *context = options->context ? (size_t)options->context : model_context;
     if (*context < 2) return fail(err, VKGPT_BAD_ARGUMENT, "a context of %zu is too short to foretell a token from one before it", *context);
     *stride = options->stride ? (size_t)options->stride : *context / 2;
-    if (*stride >= *context)
-        return fail(err, VKGPT_BAD_ARGUMENT, "--stride is %zu, it has to be below the context of %zu: the first token of a window is not counted in it",
+    if (*stride > *context)
+        return fail(err, VKGPT_BAD_ARGUMENT, "--stride is %zu, it must not be above the context of %zu: tokens between two windows would not be read",
                     *stride, *context);
     return 0;
 }

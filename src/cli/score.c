@@ -64,6 +64,23 @@ static int encode(struct Scores *s, const struct Run *run, const struct Input *c
     return code;
 }
 
+// A context that is too long loses its beginning, as in lm-evaluation-harness.
+static int cut(struct Scores *s, const struct Run *run, vkgpt_error *err)
+{
+    size_t positions = s->options->context ? (size_t)s->options->context : run_model(run)->context;
+    for (size_t i = 0; i < s->count; i++) {
+        struct Pair *pair = &s->pairs[i];
+        size_t own = pair->count - pair->context;
+        if (!pair_cut(pair, positions + 1)) // the last token needs no position
+            return fail(err, VKGPT_BAD_ARGUMENT, "--continuation %zu: is %zu tokens, a context of %zu has no room for a token in front of them", i + 1,
+                        own, positions);
+        if (pair->cut)
+            fprintf(stderr, "vkgpt: --continuation %zu: the context is longer than fits; it lost its first %zu of %zu tokens, as in "
+                            "lm-evaluation-harness\n", i + 1, pair->cut, pair->cut + pair->context);
+    }
+    return 0;
+}
+
 static int score(struct Scores *s, const struct Run *run, vkgpt_error *err)
 {
     vkgpt_continuation *continuations = allocate(s->count * sizeof *continuations);
@@ -106,6 +123,7 @@ static cJSON *json_continuation(const struct Scores *s, size_t i)
     cJSON_AddNumberToObject(json, "logprob", s->scored[i].logprob);
     cJSON_AddNumberToObject(json, "score", normalized(s, i));
     cJSON_AddBoolToObject(json, "greedy", s->scored[i].greedy);
+    cJSON_AddNumberToObject(json, "cut", (double)pair->cut);
     cJSON_AddNumberToObject(json, "bytes", (double)s->texts[i].bytes);
     return json;
 }
@@ -135,6 +153,7 @@ int score_main(const struct Options *options)
     read_continuations(&s, options);
     int code = run_open(&run, options, true, &err);
     if (!code) code = encode(&s, &run, &context, &err);
+    if (!code) code = cut(&s, &run, &err);
     if (!code) code = score(&s, &run, &err);
     if (!code && options->verbose) run_counters(&run);
     status = code ? failed(&err) : finish_output(options->json ? print_json(&s, &run) : print_table(&s));
