@@ -76,8 +76,21 @@ typedef struct vkgpt_device_info {
 int vkgpt_devices(vkgpt_device_info **list, size_t *count, vkgpt_error *err);
 
 // Opens a device: which is NULL (the first usable one of the list), an index of the list, or a part of a
-// device's name, in any case of letters. The environment variable VKGPT_DISABLE ("f16,storage16,shuffle,...")
-// hides optional features, so that every path can be tested on one machine.
+// device's name, in any case of letters. The environment variable VKGPT_DISABLE ("shuffle,unified")
+// switches off optional features, so that every path can be tested on one machine; a name that is not in this list is an
+// error (VKGPT_BAD_ARGUMENT):
+//
+//     coopmat                no products of small matrices on the device
+//     f16                    no arithmetic in half precision, so no coopmat either
+//     lanes                  no kernels made for software drivers
+//     shuffle                likewise: they exchange values within a subgroup
+//     subgroup_size_control  subgroups have the size that the driver chooses, so no coopmat either
+//     full_subgroups         full subgroups are not asked for, so no coopmat either
+//     persistent             no decode as one kernel
+//     unified                weights go through staging where host and device share memory
+//     memory_budget          the memory that is left is not asked for
+//     timestamps             no times of single kernels
+//     device_fault           it is not listed; nothing asks for it yet
 int vkgpt_device_open(const char *which, vkgpt_device **device, vkgpt_error *err);
 void vkgpt_device_close(vkgpt_device *device);
 const vkgpt_device_info *vkgpt_device_describe(const vkgpt_device *device);

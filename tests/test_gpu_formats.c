@@ -244,7 +244,7 @@ static void test_formats(void **state)
 static void test_formats_without_options(void **state)
 {
     (void)state;
-    all("lanes,shuffle,unified,subgroup_size_control,timestamps,f16,storage16", true);
+    all("lanes,shuffle,unified,subgroup_size_control,timestamps,f16", true);
 }
 
 int main(void)

@@ -159,7 +159,7 @@ static void test_fixtures_without_options(void **state)
     (void)state;
     const char *driver = getenv("VK_DRIVER_FILES");
     if (driver && strstr(driver, "swiftshader")) skip(); // minutes; test_gpu_kernels has every one of these kernels there
-    all_fixtures("lanes,shuffle,unified,subgroup_size_control,timestamps,f16,storage16");
+    all_fixtures("lanes,shuffle,unified,subgroup_size_control,timestamps,f16");
 }
 
 int main(void)

@@ -6,7 +6,7 @@
 
 #include "vkgpt.h"
 
-// The features that a device may have, by the names that VKGPT_DISABLE takes where it can hide them.
+// The features that a device may have. VKGPT_DISABLE takes the same names, for those that a kernel or the host uses.
 struct DeviceFeature {
     const char *name;
     size_t offset; // of a bool in vkgpt_device_info

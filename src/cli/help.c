@@ -7,7 +7,7 @@
 static const char SUMMARY[] = "run models of the GPT family on any Vulkan device";
 static const char *const ENVIRONMENT[][2] = {
     {"VKGPT_MODEL", "the model's directory where -m is not given"},
-    {"VKGPT_DISABLE", "optional features of the device to do without, such as f16,storage16"},
+    {"VKGPT_DISABLE", "optional features of the device to do without, such as coopmat,shuffle (vkgpt.h lists them)"},
     {"VKGPT_PERSISTENT", "decode as one kernel: off, or its workgroups, 0 for as many as stay resident"},
     {"VKGPT_TUNING", "the file of vkgpt tune, other than that in the cache folder; off: none, no quick tuning"},
     {"VKGPT_VALIDATE", "1: run under the Vulkan validation layer; any message from it is a failure"},

@@ -43,6 +43,50 @@ int vk_fail(vkgpt_error *err, VkResult result, const char *doing)
     return fail(err, code, "%s: Vulkan says %s (%d)", doing, vk_result_name(result), (int)result);
 }
 
+// ------------------------------------------------------------------------------------------ switches
+
+// What VKGPT_DISABLE, a list with commas, may name (the header says what each does).
+static const char *const switches[] = {"coopmat", "device_fault", "f16", "full_subgroups", "lanes", "memory_budget", "persistent", "shuffle",
+                                       "subgroup_size_control", "timestamps", "unified"};
+
+#define SWITCHES (sizeof switches / sizeof *switches)
+
+static bool item_is(const char *item, const char *name)
+{
+    size_t length = strlen(name);
+    return strcspn(item, ",") == length && !strncmp(item, name, length);
+}
+
+static const char *next_item(const char *item)
+{
+    size_t length = strcspn(item, ",");
+    return item + length + (item[length] == ',');
+}
+
+// Whether VKGPT_DISABLE names a switch.
+static bool disabled(const char *name)
+{
+    const char *item = getenv("VKGPT_DISABLE");
+    while (item && *item && !item_is(item, name)) item = next_item(item);
+    return item && *item;
+}
+
+// A name that is no switch would change nothing, in silence.
+static int switches_check(vkgpt_error *err)
+{
+    const char *item = getenv("VKGPT_DISABLE");
+    for (; item && *item; item = next_item(item)) {
+        size_t at = 0;
+        while (at < SWITCHES && !item_is(item, switches[at])) at++;
+        if (at < SWITCHES || !strcspn(item, ",")) continue;
+        char known[256] = "";
+        for (size_t i = 0, n = 0; i < SWITCHES; i++)
+            n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", switches[i]);
+        return fail(err, VKGPT_BAD_ARGUMENT, "VKGPT_DISABLE: %.*s is not one of %s", (int)strcspn(item, ","), item, known);
+    }
+    return VKGPT_OK;
+}
+
 // ------------------------------------------------------------------------------------------ instance
 
 static bool environment_is_set(const char *name)
@@ -66,6 +110,8 @@ static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlag
 // With VKGPT_VALIDATE=1, under the validation layer with synchronization validation; messages go to `device`.
 static int instance_create(VkInstance *instance, vkgpt_device *device, vkgpt_error *err)
 {
+    int status = switches_check(err);
+    if (status) return status;
     if (volkInitialize() != VK_SUCCESS)
         return fail(err, VKGPT_NO_DEVICE, "no Vulkan loader: libvulkan.so.1 is not installed");
     VkApplicationInfo application = {
@@ -109,19 +155,6 @@ static int instance_create(VkInstance *instance, vkgpt_device *device, vkgpt_err
 }
 
 // --------------------------------------------------------------------------------------- description
-
-// Whether the environment variable VKGPT_DISABLE, a list with commas, names a feature.
-static bool disabled(const char *feature)
-{
-    const char *list = getenv("VKGPT_DISABLE");
-    size_t length = strlen(feature);
-    while (list && *list) {
-        size_t item = strcspn(list, ",");
-        if (item == length && !strncmp(list, feature, length)) return true;
-        list += item + (list[item] == ',');
-    }
-    return false;
-}
 
 static bool has_extension(VkPhysicalDevice physical, const char *name)
 {
@@ -192,7 +225,7 @@ static bool compute_family(VkPhysicalDevice physical, uint32_t *family, uint32_t
 // None where it is switched off.
 static struct MatrixShape matrix_shape(VkPhysicalDevice physical)
 {
-    if (disabled("coopmat") || !has_extension(physical, COOPMAT_EXTENSION)) return (struct MatrixShape){0};
+    if (disabled("coopmat") || disabled("f16") || !has_extension(physical, COOPMAT_EXTENSION)) return (struct MatrixShape){0};
     return coopmat_shape(volkGetLoadedInstance(), physical);
 }
 
@@ -204,9 +237,9 @@ static void describe_features(VkPhysicalDevice physical, vkgpt_device_info *info
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v11};
     vkGetPhysicalDeviceFeatures2(physical, &features);
     info->f16 = v12.shaderFloat16 && !disabled("f16");
-    info->int8 = v12.shaderInt8 && !disabled("int8");
-    info->storage16 = v11.storageBuffer16BitAccess && !disabled("storage16");
-    info->storage8 = v12.storageBuffer8BitAccess && !disabled("storage8");
+    info->int8 = v12.shaderInt8;
+    info->storage16 = v11.storageBuffer16BitAccess;
+    info->storage8 = v12.storageBuffer8BitAccess;
     info->coopmat = info->subgroup_size_control && matrix_shape(physical).m != 0;
     info->memory_budget = has_extension(physical, "VK_EXT_memory_budget") && !disabled("memory_budget");
     info->device_fault = has_extension(physical, "VK_EXT_device_fault") && !disabled("device_fault");
