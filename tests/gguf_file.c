@@ -28,7 +28,7 @@ static const struct {
 
 #define TENSORS (sizeof tensors / sizeof *tensors)
 
-static const char *const tokens[] = {"a", "b", "c", "\xc4\xa0", "ab", "\xc4\xa0" "ab", "\xc4\x8a", "d", "[PAD8]", "<x y>",
+static const char *const tokens[] = {"a", "b", "c", "\304\240", "ab", "\304\240ab", "\304\212", "d", "[PAD8]", "<x y>",
                                      "<|endoftext|>"};
 static const int types[] = {1, 1, 1, 1, 1, 1, 1, 1, 5, 4, 3};
 static const char *const merges[] = {"a b", "\xc4\xa0 ab"};

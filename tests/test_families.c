@@ -97,6 +97,7 @@ static int uses_of(const struct Checkpoint *c, const char *name, const struct We
     const struct Weight *model[] = {&c->wte, &c->wpe, &c->project_in, &c->project_out, &c->ln_f_gain, &c->ln_f_bias};
     const struct Weight *layer = (const struct Weight *)c->layers;
     int uses = 0;
+    *last = NULL;
     for (size_t i = 0; i < sizeof model / sizeof *model + sizeof *c->layers / sizeof *layer; i++) {
         const struct Weight *w = i < 6 ? model[i] : layer + (i - 6);
         if (!w->tensor || strcmp(w->tensor->name, name) != 0) continue;
@@ -131,6 +132,7 @@ static void test_every_tensor_is_found(void **state)
             snprintf(name, sizeof name, "%s%.*s", f->prefixes[n % 2], (int)strcspn(f->tensors[count], " "),
                      f->tensors[count]);
             if (uses_of(&c, name, &weight) != 1) fail_msg("%s is used %d times", name, uses_of(&c, name, &weight));
+            assert_non_null(weight);
             bool conv1d = n < 2 && (strstr(name, "attn.c_") || strstr(name, "mlp.")) && strstr(name, "weight");
             assert_int_equal(weight->in_out, conv1d);
         }

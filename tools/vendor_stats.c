@@ -45,9 +45,9 @@ static const struct Vendor VENDORS[] = {
         .chooses = "RADV_FORCE_FAMILY",
         .devices = {"navi21", "gfx1100"},
         .subgroup_sizes = {32, 64},
-        .statistics = {{"VGPRs"}, {"SGPRs"}, {"Spilled VGPRs", .spill = true}, {"Spilled SGPRs", .spill = true},
-                       {"Scratch size", .spill = true}, {"LDS size"}, {"Subgroups per SIMD"}, {"Instructions"},
-                       {"Latency"}, {"Inverse Throughput"}},
+        .statistics = {{.name = "VGPRs"}, {.name = "SGPRs"}, {.name = "Spilled VGPRs", .spill = true},
+                       {.name = "Spilled SGPRs", .spill = true}, {.name = "Scratch size", .spill = true}, {.name = "LDS size"},
+                       {.name = "Subgroups per SIMD"}, {.name = "Instructions"}, {.name = "Latency"}, {.name = "Inverse Throughput"}},
         .assembly = "Assembly",
     },
     {
@@ -56,9 +56,10 @@ static const struct Vendor VENDORS[] = {
         .chooses = "FAKE_INTEL",
         .devices = {"56a0", "9a49"}, // Arc A770, Tiger Lake
         .prefill_spills = 8,
-        .statistics = {{NULL, "SIMD"}, {"Instruction Count", "Instructions"}, {"Cycle Count", "Cycles"},
-                       {"Spill Count", "Spills", true}, {"Fill Count", "Fills", true}, {"SEND Count", "Sends"},
-                       {"Loop Count", "Loops"}},
+        .statistics = {{.title = "SIMD"}, {.name = "Instruction Count", .title = "Instructions"},
+                       {.name = "Cycle Count", .title = "Cycles"}, {.name = "Spill Count", .title = "Spills", .spill = true},
+                       {.name = "Fill Count", .title = "Fills", .spill = true}, {.name = "SEND Count", .title = "Sends"},
+                       {.name = "Loop Count", .title = "Loops"}},
         .assembly = "GEN Assembly",
     },
 };

@@ -22,6 +22,7 @@ static int missing(struct Line *line, const char *key)
 static int text_field(struct Line *line, const cJSON *object, const char *key, const char **text)
 {
     const cJSON *item = json_get(object, key);
+    *text = "";
     if (!item) return missing(line, key);
     if (!cJSON_IsString(item)) return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" is no text", line->where, key);
     *text = item->valuestring;

@@ -86,7 +86,7 @@ static const char *value_text(const struct ReportLine *line, char text[64])
     switch (line->unit) {
     case UNIT_COUNT: grouped_text(line->number, text); break;
     case UNIT_BYTES:
-        snprintf(text, 64, "%10s  %10s", decimal_text(line->number, decimal), line->number ? binary_text(line->number, binary) : "");
+        snprintf(text, 64, "%10.30s  %10.30s", decimal_text(line->number, decimal), line->number ? binary_text(line->number, binary) : "");
         break;
     case UNIT_YEARS: snprintf(text, 64, line->number >= 0.1 ? "%.1f" : "%.2g", line->number); break;
     case UNIT_MS: snprintf(text, 64, "%.3g", line->number); break;

@@ -543,6 +543,13 @@ static const cJSON *class_named(struct Reader *r, const char **name)
     return item;
 }
 
+// Not strncmp: gcc 12 warns where it knows one of the lengths.
+static bool begins_with(const char *text, const char *start)
+{
+    while (*start && *text == *start) text++, start++;
+    return !*start;
+}
+
 // Classes whose vocab.json and merges.txt mean GPT-2's byte-level BPE, or GPT-1's.
 static int check_class(struct Reader *r)
 {
@@ -552,8 +559,8 @@ static int check_class(struct Reader *r)
                                         "OpenAIGPTTokenizerFast"};
     const char *name;
     const cJSON *item = class_named(r, &name);
-    r->gpt1_class = r->vocab->ends_words = strncmp(name, "OpenAIGPTTokenizer", 18) == 0;
-    r->gpt2_class = strncmp(name, "GPT2Tokenizer", 13) == 0;
+    r->gpt1_class = r->vocab->ends_words = begins_with(name, "OpenAIGPTTokenizer");
+    r->gpt2_class = begins_with(name, "GPT2Tokenizer");
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(name, known[i]) == 0) return 0;
     return r->has_json ? 0 : refuse(r, "tokenizer_class", item);

@@ -6,8 +6,14 @@
 # SPIR-V of the COOPMAT variants is what tools/coopmat made of the same source text and put into shaders/coopmat. Text
 # that has changed since leaves all of them out.
 
+set(VKGPT_SPIRV "" CACHE PATH "The folder spirv of another build of the same sources, whose kernels are taken instead of compiled")
+mark_as_advanced(VKGPT_SPIRV)
+
 set(SHADER_DIR ${CMAKE_SOURCE_DIR}/shaders)
 set(SPIRV_DIR ${CMAKE_BINARY_DIR}/spirv)
+if(VKGPT_SPIRV)
+    set(SPIRV_DIR ${VKGPT_SPIRV})
+endif()
 set(EMBED_SCRIPT ${CMAKE_CURRENT_LIST_DIR}/embed.cmake)
 set(SHADER_ENV vulkan1.2)
 set(COOPMAT_DIR ${SHADER_DIR}/coopmat)
@@ -71,8 +77,13 @@ function(shader_take name)
         DEPENDS ${taken} ${EMBED_SCRIPT} COMMENT "Shader ${name}, as it is in shaders/coopmat" VERBATIM)
 endfunction()
 
-# Compiles every shader and adds the arrays to a library.
+# Compiles every shader and adds the arrays to a library, or takes those of VKGPT_SPIRV.
 function(shaders_embed target)
+    if(VKGPT_SPIRV)
+        target_sources(${target} PRIVATE ${SPIRV_DIR}/kernels_spirv.c)
+        target_include_directories(${target} PRIVATE ${SPIRV_DIR})
+        return()
+    endif()
     file(MAKE_DIRECTORY ${SPIRV_DIR})
     file(GLOB sources CONFIGURE_DEPENDS ${SHADER_DIR}/*.comp)
     file(GLOB SHADER_INCLUDES CONFIGURE_DEPENDS ${SHADER_DIR}/*.glsl ${SHADER_DIR}/*.h)
