@@ -24,7 +24,16 @@ if(SUPPORT_SOURCES)
     target_link_libraries(vkgpt_test_support PUBLIC vkgpt_test_flags)
 endif()
 
-set(LAVAPIPE /usr/share/vulkan/icd.d/lvp_icd.${CMAKE_SYSTEM_PROCESSOR}.json)
+# The manifest of a driver of Mesa: Debian 12 has the processor in its name, Debian 13 does not.
+function(mesa_manifest variable driver)
+    set(${variable} /usr/share/vulkan/icd.d/${driver}_icd.json)
+    if(NOT EXISTS ${${variable}})
+        set(${variable} /usr/share/vulkan/icd.d/${driver}_icd.${CMAKE_SYSTEM_PROCESSOR}.json)
+    endif()
+    set(${variable} ${${variable}} PARENT_SCOPE)
+endfunction()
+
+mesa_manifest(LAVAPIPE lvp)
 set(SWIFTSHADER /usr/lib/chromium/vk_swiftshader_icd.json)
 set(TEST_ENVIRONMENT
     XDG_CACHE_HOME=${CMAKE_BINARY_DIR}/cache # a test leaves nothing in the user's own
@@ -70,8 +79,8 @@ add_test(NAME coopmat_current COMMAND ${CMAKE_COMMAND} -E compare_files ${SPIRV_
 
 # what the vendors' compilers make of the kernels, where Mesa's drivers are; nothing runs. Intel's driver wants a device,
 # which fakedrm plays.
-set(RADV /usr/share/vulkan/icd.d/radeon_icd.${CMAKE_SYSTEM_PROCESSOR}.json)
-set(ANV /usr/share/vulkan/icd.d/intel_icd.${CMAKE_SYSTEM_PROCESSOR}.json)
+mesa_manifest(RADV radeon)
+mesa_manifest(ANV intel)
 find_path(LIBDRM_INCLUDE i915_drm.h PATH_SUFFIXES libdrm)
 find_path(XF86DRM_INCLUDE xf86drm.h)
 mark_as_advanced(LIBDRM_INCLUDE XF86DRM_INCLUDE)
