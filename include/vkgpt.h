@@ -114,7 +114,9 @@ typedef struct vkgpt_tokenizer vkgpt_tokenizer;
 
 // Opens the tokenizer inside a GGUF file, or of a Hugging Face directory (tokenizer.json, or vocab.json and
 // merges.txt; with added_tokens.json and tokenizer_config.json where they are), or of OpenAI's release of GPT-1.
-// Needs no device. vocab_size is the model's (ids must lie below it), or 0 to take what config.json says.
+// Needs no device. vocab_size is the model's, or 0 to take what config.json says: a special token that has no id gets
+// the next one where that lies below it. Tokens may have ids past the model's rows, as where a pad token was added and
+// the embedding was not resized: vkgpt_prompt and its like refuse those ids.
 int vkgpt_tokenizer_open(const char *dir, uint32_t vocab_size, vkgpt_tokenizer **tok, vkgpt_error *err);
 void vkgpt_tokenizer_close(vkgpt_tokenizer *tok);
 
@@ -128,6 +130,9 @@ int vkgpt_encode(const vkgpt_tokenizer *tok, const char *text, size_t bytes, boo
 // The bytes of one token, without clean-up; *bytes is 0 for an id that has no token (padded tables).
 // The pointer lives as long as the tokenizer.
 const char *vkgpt_token_bytes(const vkgpt_tokenizer *tok, uint32_t id, size_t *bytes);
+
+// The highest id that a token has, plus 1. It may be more or less than the model's vocab.
+uint32_t vkgpt_token_count(const vkgpt_tokenizer *tok);
 
 // ----------------------------------------------------------------------------------------------- model
 

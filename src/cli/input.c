@@ -168,10 +168,24 @@ int input_read(struct Input *input, const struct Options *options, bool use_stdi
     return status;
 }
 
+// A tokenizer may have more tokens than the model has rows: those that the text needs have to be among them.
+static int check_rows(const struct Input *input, const vkgpt_tokenizer *tok, uint32_t vocab, vkgpt_error *err)
+{
+    size_t bytes;
+    for (size_t i = 0; i < input->count; i++) {
+        if (input->ids[i] < vocab) continue;
+        const char *token = vkgpt_token_bytes(tok, input->ids[i], &bytes);
+        return fail(err, VKGPT_BAD_ARGUMENT, "%s: token '%.*s' has the id %u, and the model has ids below %u", input->name,
+                    bytes < 40 ? (int)bytes : 40, token, input->ids[i], vocab);
+    }
+    return 0;
+}
+
 int input_encode(struct Input *input, const vkgpt_tokenizer *tok, uint32_t vocab, bool special, vkgpt_error *err)
 {
     if (input->is_ids) return encode_ids(input, vocab, err);
-    return vkgpt_encode(tok, input->text.data, input->text.bytes, special, &input->ids, &input->count, err);
+    int code = vkgpt_encode(tok, input->text.data, input->text.bytes, special, &input->ids, &input->count, err);
+    return code || !vocab ? code : check_rows(input, tok, vocab, err);
 }
 
 int input_never_empty(struct Input *input, const vkgpt_model_info *model, vkgpt_error *err)

@@ -17,7 +17,8 @@ struct Input {
 // sentence printed.
 int input_read(struct Input *input, const struct Options *options, bool use_stdin);
 
-// Text to ids, or ids checked against the vocabulary. `tok` may be NULL when the input is ids.
+// Text to ids, or the ids given, checked against the rows of the model; text with `vocab` 0 is not. `tok` may be NULL when
+// the input is ids.
 int input_encode(struct Input *input, const vkgpt_tokenizer *tok, uint32_t vocab, bool special, vkgpt_error *err);
 // An empty prompt becomes the model's bos, else its first eos; a model without either is an error.
 int input_never_empty(struct Input *input, const vkgpt_model_info *model, vkgpt_error *err);

@@ -36,7 +36,7 @@
 // (utf8proc's); Hugging Face's leaves some 120 characters alone that came after Unicode 9.
 //
 // vocab_size 0 takes the one of config.json. Errors (VKGPT_BAD_FILE, VKGPT_BAD_MODEL): a file missing, damaged or
-// contradicting another; an id twice or past vocab_size; a merge of absent tokens; whatever in tokenizer.json would
+// contradicting another; an id twice or past VOCAB_MAX_SIZE; a merge of absent tokens; whatever in tokenizer.json would
 // change the ids and is not done here (another normalizer, pre_tokenizer or model type), by name.
 int reader_open(const char *dir, uint32_t vocab_size, struct Vocab *vocab, vkgpt_error *err);
 

@@ -48,6 +48,11 @@ const char *vkgpt_token_bytes(const vkgpt_tokenizer *tok, uint32_t id, size_t *b
     return t->bytes;
 }
 
+uint32_t vkgpt_token_count(const vkgpt_tokenizer *tok)
+{
+    return tok->vocab.count;
+}
+
 // --------------------------------------------------------------------------------------------- encoding
 
 struct Encoding {

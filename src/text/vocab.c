@@ -156,9 +156,9 @@ static int grow_tokens(struct Vocab *vocab, const char *file, uint32_t count, vk
 static int put_token(struct Vocab *vocab, const char *file, const char *name, size_t name_bytes, int64_t id,
                      struct Token token, vkgpt_error *err)
 {
-    if (id < 0 || id >= vocab->size)
-        return fail(err, VKGPT_BAD_MODEL, "%s: token \"%s\" has id %lld, the model's vocab_size is %u", file,
-                    shown(name, name_bytes).text, (long long)id, vocab->size);
+    if (id < 0 || id >= VOCAB_MAX_SIZE)
+        return fail(err, VKGPT_BAD_MODEL, "%s: token \"%s\" has id %lld, ids go from 0 to %u", file,
+                    shown(name, name_bytes).text, (long long)id, VOCAB_MAX_SIZE - 1);
     int code = grow_tokens(vocab, file, (uint32_t)id + 1, err);
     if (code) return code;
     const struct Token *there = &vocab->tokens[id];

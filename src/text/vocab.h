@@ -42,7 +42,7 @@ struct SplitRule {
 struct VocabBlock;
 
 struct Vocab {
-    uint32_t size;              // every id lies below it
+    uint32_t size;              // rows of the model; a token may have an id past them, which only its use minds
     struct Token *tokens;       // by id
     uint32_t count, capacity;   // of tokens: the highest id there is, plus 1
     struct Map ids;             // a token as the files write it -> its id; freed by vocab_seal unless ends_words
@@ -64,7 +64,7 @@ struct Vocab {
     struct VocabBlock *blocks;  // the strings that all of these point to
 };
 
-// An empty vocabulary for ids below `size`, which is at most VOCAB_MAX_SIZE.
+// An empty vocabulary for a model of `size` rows, at most VOCAB_MAX_SIZE.
 void vocab_init(struct Vocab *vocab, uint32_t size);
 void vocab_free(struct Vocab *vocab); // accepts a zeroed or half-made one
 
@@ -72,7 +72,7 @@ void vocab_free(struct Vocab *vocab); // accepts a zeroed or half-made one
 
 // Adds a token in the byte-level alphabet of GPT-2 (`Ġthe` is " the"); one that holds another character stands
 // for its own bytes. Where words have ends, it stands for its own bytes with a blank for WORD_END. Errors
-// (VKGPT_BAD_MODEL): the id or the token is there already, the id is past `size`.
+// (VKGPT_BAD_MODEL): the id or the token is there already, the id is not below VOCAB_MAX_SIZE.
 int vocab_add(struct Vocab *vocab, const char *file, const char *symbols, int64_t id, vkgpt_error *err);
 // Adds the next merge. Errors (VKGPT_BAD_MODEL): left, right or both together are no token.
 int vocab_add_merge(struct Vocab *vocab, const char *file, const char *left, size_t left_bytes, const char *right,
