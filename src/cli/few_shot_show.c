@@ -94,8 +94,8 @@ int few_shot_show(struct FewShot *f, const struct Options *options)
     vkgpt_tokenizer *tok = NULL;
     struct Config config = {0};
     struct QueryRules rules;
-    int code = model_path(options->model, dir, sizeof dir, &err);
-    if (!code) code = vkgpt_tokenizer_open(dir, 0, &tok, &err);
+    int code = model_path_for(NEED_CONFIG, options->model, dir, sizeof dir, &err);
+    if (!code) code = open_tokenizer(options, dir, &tok, &err);
     if (!code) code = read_config(dir, &config, &err);
     if (!code && options->context > config.context)
         code = fail(&err, VKGPT_BAD_ARGUMENT, "a context of %lld tokens: %s has %u positions", (long long)options->context, dir, config.context);

@@ -220,7 +220,7 @@ int generation_run(struct Generation *g, struct Run *run, const struct Input *in
 {
     const struct Options *options = g->options;
     g->tokenizer = run->tokenizer;
-    if (!g->tokenizer && !options->json) fprintf(stderr, "vkgpt: %s has no tokenizer: the new ids are printed, not text\n", run->dir);
+    if (!g->tokenizer && !options->json) fprintf(stderr, "vkgpt: %s: so the new ids are printed, not text\n", run->no_tokenizer);
     os_catch_interrupt(); // not before: loading can simply be ended
     int code = run_prompt(g, run, input, err);
     if (code) return code;

@@ -1,5 +1,6 @@
 #include "cli/head_run.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +29,7 @@ static int special_token(const struct HeadRun *h, const char *flag, const char *
 {
     *id = -1;
     if (given && !*given) return 0;
-    if (!h->run.tokenizer) return given ? fail(err, VKGPT_BAD_ARGUMENT, "%s: there is no tokenizer in %s to look '%s' up in", flag, h->run.dir, given) : 0;
+    if (!h->run.tokenizer) return given ? fail(err, VKGPT_BAD_ARGUMENT, "%s: there is no tokenizer in %s to look '%s' up in (%s)", flag, h->run.dir, given, h->run.no_tokenizer) : 0;
     int code = find_token(h, given ? given : usual, id, err);
     if (!code && given && *id < 0)
         return fail(err, VKGPT_BAD_ARGUMENT, "%s: '%s' is no token of %s", flag, given, h->run.dir);
@@ -38,6 +39,14 @@ static int special_token(const struct HeadRun *h, const char *flag, const char *
     return code;
 }
 
+// A tokenizer that is there and cannot be read may have the usual tokens.
+static void tell_unread(const struct HeadRun *h, const struct Options *options)
+{
+    struct Located at;
+    if (h->run.tokenizer || (options->start && options->extract) || model_locate(h->run.dir, NEED_TOKENIZER, &at, NULL)) return;
+    fprintf(stderr, "vkgpt: %s: so no token of its own stands around the ids\n", h->run.no_tokenizer);
+}
+
 static int special_tokens(struct HeadRun *h, const struct Options *options, vkgpt_error *err)
 {
     int code = 0;
@@ -45,6 +54,7 @@ static int special_tokens(struct HeadRun *h, const struct Options *options, vkgp
     if (!code) code = special_token(h, "--start", options->start, "_start_", &h->start, err);
     if (!code) code = special_token(h, "--delimiter", options->delimiter, "_delimiter_", &h->delimiter, err);
     if (!code) code = special_token(h, "--extract", options->extract, "_classify_", &h->extract, err);
+    if (!code) tell_unread(h, options);
     return code;
 }
 

@@ -42,7 +42,7 @@ static int write_model(const struct Options *options, const struct Config *confi
 {
     static const enum Dtype dtypes[] = {DTYPE_F16, DTYPE_F32, DTYPE_BF16}; // in the order of --dtype's choices
     char tokenizer[4096];
-    int code = model_path(options->model, tokenizer, sizeof tokenizer, err);
+    int code = model_path_for(NEED_TOKENIZER, options->model, tokenizer, sizeof tokenizer, err);
     if (code) return code;
     struct Bar bar = {.start = os_seconds(), .terminal = os_is_terminal(STDERR)};
     const struct PresetOutput output = {

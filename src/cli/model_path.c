@@ -40,15 +40,37 @@ int list_data(const char *what, const char *suffix, int (*list)(const char *path
     return finish_output(EXIT_OK);
 }
 
-int model_path(const char *given, char *path, size_t size, vkgpt_error *err)
+static int find_given(const char *given, char *path, size_t size, const char **found, vkgpt_error *err)
 {
     const char *environment = getenv("VKGPT_MODEL");
-    if (!given && environment && *environment) given = environment;
-    if (!given) {
-        if (data_path(DEFAULT_MODEL, path, size)) return 0;
-        return fail(err, VKGPT_BAD_FILE, "no model: give its directory with -m DIR (the one that comes with vkgpt should be at %s)", path);
-    }
-    if (strlen(given) >= size) return fail(err, VKGPT_BAD_FILE, "the model's path is %zu bytes long, %zu at most are read", strlen(given), size - 1);
-    memcpy(path, given, strlen(given) + 1);
+    *found = given ? given : environment && *environment ? environment : path;
+    if (*found != path || data_path(DEFAULT_MODEL, path, size)) return 0;
+    return fail(err, VKGPT_BAD_FILE, "no model: give its directory with -m DIR (the one that comes with vkgpt should be at %s)", path);
+}
+
+int model_path_for(enum Need need, const char *given, char *path, size_t size, vkgpt_error *err)
+{
+    struct Located at;
+    const char *found;
+    int code = find_given(given, path, size, &found, err);
+    if (!code) code = model_locate(found, need, &at, err);
+    if (code) return code;
+    if (strlen(at.path) >= size) return fail(err, VKGPT_BAD_FILE, "the model's path is %zu bytes long, %zu at most are read", strlen(at.path), size - 1);
+    memcpy(path, at.path, strlen(at.path) + 1);
+    if (at.note[0]) fprintf(stderr, "vkgpt: %s\n", at.note);
     return 0;
+}
+
+int model_path(const char *given, char *path, size_t size, vkgpt_error *err)
+{
+    return model_path_for(NEED_WEIGHTS, given, path, size, err);
+}
+
+int open_tokenizer(const struct Options *options, const char *dir, vkgpt_tokenizer **tok, vkgpt_error *err)
+{
+    char path[PATH_BYTES];
+    *tok = NULL;
+    if (!options->tokenizer) return vkgpt_tokenizer_open(dir, 0, tok, err);
+    int code = model_path_for(NEED_TOKENIZER, options->tokenizer, path, sizeof path, err);
+    return code ? code : vkgpt_tokenizer_open(path, 0, tok, err);
 }

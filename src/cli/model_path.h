@@ -2,6 +2,8 @@
 #ifndef VKGPT_CLI_MODEL_PATH_H
 #define VKGPT_CLI_MODEL_PATH_H
 
+#include "cli/options.h"
+#include "model/locate.h"
 #include "vkgpt.h"
 
 // The path of what is installed with the program, such as "models/tasks"; false: it is not there, and `path` is
@@ -12,7 +14,12 @@ bool data_path(const char *what, char *path, size_t size);
 // suffix, and returns the program's exit status: a failure of it has been told.
 int list_data(const char *what, const char *suffix, int (*list)(const char *path, const char *name, vkgpt_error *err));
 
-// Errors: none was given and none is where the default one should be.
+// The directory or GGUF file that is meant (model/locate.h), and on stderr which folder, where it is not the one given.
+// Errors: none was given and none is where the default one should be; those of model_locate.
 int model_path(const char *given, char *path, size_t size, vkgpt_error *err);
+// The same for whoever needs something else than a model that can run.
+int model_path_for(enum Need need, const char *given, char *path, size_t size, vkgpt_error *err);
+// Opens the tokenizer of --tokenizer, else that of `dir`.
+int open_tokenizer(const struct Options *options, const char *dir, vkgpt_tokenizer **tok, vkgpt_error *err);
 
 #endif

@@ -16,6 +16,7 @@
 #define ID_INPUT (GENERATE | LOGITS | PERPLEXITY | QUALITY | DETOKENIZE | CLASSIFY)
 #define BATCHES (SCORE | FEW_SHOT | EVAL)
 #define RUNS (WRITES | BATCHES | LOGITS | PERPLEXITY | BENCH | HEADS)
+#define TEXTS (WRITES | BATCHES | LOGITS | PERPLEXITY | QUALITY | TOKENIZE | DETOKENIZE | HEADS)
 #define JOINED(op) (GENERATE op LOGITS op PERPLEXITY op QUALITY op TOKENIZE op DETOKENIZE op DEVICES op BENCH op SELFTEST op PLAN op \
                     MAKE_MODEL op CONVERT op CLASSIFY op ENTAIL op SIMILAR op CHOOSE op TASK op EVAL op SCORE op FEW_SHOT op TUNE)
 #define ALL JOINED(|)
@@ -181,8 +182,10 @@ const struct Flag FLAGS[] = {
     {WRITES | BENCH, FLAG_INT, {"--lookup"}, "N", AT(lookup), UP_TO(0, 31),
      .help = "draft up to N tokens a step from the text so far; the same tokens, sooner where it repeats itself (0)"},
 
-    {ALL, FLAG_DIR, {"-m", "--model"}, "DIR", AT(model),
-     .help = "the model's directory (the one that comes with vkgpt)"},
+    {ALL, FLAG_FILE, {"-m", "--model"}, "DIR|FILE", AT(model),
+     .help = "the model: its directory, a GGUF file, or a folder of Hugging Face's cache (the one that comes with vkgpt)"},
+    {TEXTS, FLAG_FILE, {"--tokenizer"}, "DIR|FILE", AT(tokenizer),
+     .help = "take the tokenizer from another directory, its tokenizer.json, or a GGUF file (the model's)"},
     {ALL, FLAG_TEXT, {"--device", "-dev"}, "N|NAME", AT(device),
      .help = "a device by its number or a part of its name, as vkgpt devices lists them"},
     {ALL, FLAG_SWITCH, {"-v", "--verbose"}, NULL, AT(verbose), .help = "say more on stderr: device, model, counters"},

@@ -26,16 +26,8 @@ struct Planned {
 // A checkpoint is opened, to see whether its head is tied; but a directory with config.json alone will do too.
 static bool has_only_config(const char *path)
 {
-    static const char *const files[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
-                                        "pytorch_model.bin.index.json", "params_shapes.json"};
-    char file[4200];
-    snprintf(file, sizeof file, "%s/config.json", path);
-    if (!os_exists(file)) return false;
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        snprintf(file, sizeof file, "%s/%s", path, files[i]);
-        if (os_exists(file)) return false;
-    }
-    return true;
+    char file[PATH_BYTES], name[256];
+    return !path_join(file, path, "config.json", NULL) && os_exists(file) && !checkpoint_weights_in(path, name, sizeof name);
 }
 
 static int read_config(const char *path, struct Config *config, vkgpt_error *err)
@@ -63,7 +55,7 @@ static int find_model(const struct Options *options, struct Planned *p, vkgpt_er
     char path[4096], known[256];
     preset_names(known, sizeof known);
     if (name) return fail(err, VKGPT_BAD_FILE, "%s: no such directory, and no preset; there are %s", name, known);
-    int code = model_path(options->model, path, sizeof path, err);
+    int code = model_path_for(NEED_CONFIG, options->model, path, sizeof path, err);
     if (!code) code = read_config(path, &p->config, err);
     snprintf(p->name, sizeof p->name, "%.511s", path);
     return code;

@@ -1,29 +1,13 @@
 #include "cli/run.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/os.h"
 #include "cli/model_path.h"
 #include "cli/progress.h"
-#include "model/gguf.h"
-#include "model/path.h"
-#include "text/gguf_vocab.h"
 
 #define MIB (1024.0 * 1024.0)
-
-// Whether there is a tokenizer at all: one that is there and damaged is an error, also where ids would do.
-static bool has_tokenizer(const char *dir)
-{
-    static const char *const FILES[] = {"tokenizer.json", "vocab.json"};
-    char path[PATH_BYTES + 200];
-    bool is_gguf;
-    if (!gguf_path(dir, &is_gguf, path, NULL) && is_gguf) return gguf_vocab_there(path);
-    for (size_t i = 0; i < sizeof FILES / sizeof FILES[0]; i++) {
-        snprintf(path, sizeof path, "%s/%s", dir, FILES[i]);
-        if (os_exists(path)) return true;
-    }
-    return false;
-}
 
 static bool goes_on(void *user)
 {
@@ -81,13 +65,24 @@ static void describe(const struct Run *run)
             (double)model->device_bytes / MIB, (double)model->step_bytes / MIB);
 }
 
+// Where ids will do, a tokenizer that is not there, or that cannot be read, is only remembered.
+static int open_text(struct Run *run, const struct Options *options, bool needs_text, vkgpt_error *err)
+{
+    vkgpt_error why = {0};
+    int code = open_tokenizer(options, run->dir, &run->tokenizer, &why);
+    bool needed = needs_text || options->tokenizer; // one that is asked for has to be right
+    memcpy(run->no_tokenizer, why.text, sizeof run->no_tokenizer);
+    if (code && needed) *err = why;
+    return needed ? code : 0;
+}
+
 static int open_all(struct Run *run, const struct Options *options, bool needs_text, bool hidden_only, vkgpt_error *err)
 {
     *run = (struct Run){0};
     double start = os_seconds();
     int code = model_path(options->model, run->dir, sizeof run->dir, err);
-    // the tokenizer first: it is quick, and needs no device to find a wrong directory
-    if (!code && (needs_text || has_tokenizer(run->dir))) code = vkgpt_tokenizer_open(run->dir, 0, &run->tokenizer, err);
+    // the tokenizer first: it is quick, and needs no device to find a wrong one
+    if (!code) code = open_text(run, options, needs_text, err);
     if (!code) code = vkgpt_device_open(options->device, &run->device, err);
     if (!code) code = open_model(run, options, hidden_only, err);
     if (!code) code = open_session(run, options, err);

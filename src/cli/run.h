@@ -10,11 +10,12 @@ struct Run {
     vkgpt_device *device;
     vkgpt_model *model;
     vkgpt_session *session;
-    vkgpt_tokenizer *tokenizer; // NULL: the directory has none
+    vkgpt_tokenizer *tokenizer; // NULL: there is none, or none that can be read
+    char no_tokenizer[sizeof((vkgpt_error){0}.text)]; // and why not
     double load_seconds;
 };
 
-// Opens all of it. A directory without any tokenizer is an error only where `needs_text` says so.
+// Opens all of it. The lack of a tokenizer is an error only where `needs_text` or --tokenizer says so.
 int run_open(struct Run *run, const struct Options *options, bool needs_text, vkgpt_error *err);
 // The same for vkgpt_hidden alone (vkgpt_model_options.hidden_only).
 int run_open_hidden(struct Run *run, const struct Options *options, bool needs_text, vkgpt_error *err);

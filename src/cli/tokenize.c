@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "base/os.h"
 #include "cli/cli.h"
 #include "cli/input.h"
 #include "cli/model_path.h"
@@ -10,10 +11,11 @@
 #include "model/gguf.h"
 #include "model/path.h"
 
-static int open_tokenizer(const struct Options *options, char *dir, size_t size, vkgpt_tokenizer **tok, vkgpt_error *err)
+// `dir` is where the tokens come from; --tokenizer needs no model beside it.
+static int find_tokenizer(const struct Options *options, char *dir, size_t size, vkgpt_tokenizer **tok, vkgpt_error *err)
 {
     *tok = NULL;
-    int code = model_path(options->model, dir, size, err);
+    int code = model_path_for(NEED_TOKENIZER, options->tokenizer ? options->tokenizer : options->model, dir, size, err);
     return code ? code : vkgpt_tokenizer_open(dir, 0, tok, err);
 }
 
@@ -50,7 +52,7 @@ int tokenize_main(const struct Options *options)
     vkgpt_error err;
     vkgpt_tokenizer *tok;
     char dir[4096];
-    int code = open_tokenizer(options, dir, sizeof dir, &tok, &err);
+    int code = find_tokenizer(options, dir, sizeof dir, &tok, &err);
     if (!code) code = input_encode(&input, tok, 0, !options->no_special, &err);
     if (options->verbose && !code) fprintf(stderr, "model    %s\ntokens   %zu for %zu bytes\n", dir, input.count, input.text.bytes);
     status = code ? failed(&err) : finish_output(print_ids(options, tok, &input));
@@ -61,19 +63,8 @@ int tokenize_main(const struct Options *options)
 
 // ------------------------------------------------------------------------------------------ detokenize
 
-// The model's number of ids, which may be larger than the tokenizer's: tables are padded.
-static int read_vocab(const char *dir, uint32_t *vocab, vkgpt_error *err)
+static int read_size(const char *path, uint32_t *vocab, vkgpt_error *err)
 {
-    char path[PATH_BYTES + 200];
-    struct Config gguf = {0};
-    bool is_gguf;
-    int from = gguf_path(dir, &is_gguf, path, err);
-    if (!from && is_gguf) from = gguf_config_read(path, &gguf, err);
-    if (from || is_gguf) {
-        *vocab = gguf.vocab;
-        return from;
-    }
-    snprintf(path, sizeof path, "%s/config.json", dir);
     cJSON *config;
     int code = json_read_python(path, 1 << 24, &config, err);
     if (code) return code;
@@ -83,6 +74,25 @@ static int read_vocab(const char *dir, uint32_t *vocab, vkgpt_error *err)
         code = fail(err, VKGPT_BAD_MODEL, "%s: vocab_size is no whole number between 1 and %d", path, INT32_MAX);
     cJSON_Delete(config);
     *vocab = (uint32_t)size;
+    return code;
+}
+
+// The ids that there are: the model's rows, or the tokenizer's tokens, whichever are more. Where only a tokenizer is
+// there, or none of -m is needed, its tokens alone.
+static int read_vocab(const char *dir, const vkgpt_tokenizer *tok, uint32_t *vocab, vkgpt_error *err)
+{
+    char path[PATH_BYTES + 200];
+    struct Config config = {0};
+    bool is_gguf;
+    int code = gguf_path(dir, &is_gguf, path, err);
+    if (code) return code;
+    if (is_gguf) {
+        code = gguf_config_read(path, &config, err);
+    } else {
+        snprintf(path, sizeof path, "%s/config.json", dir);
+        code = os_exists(path) ? read_size(path, &config.vocab, err) : 0;
+    }
+    *vocab = vkgpt_token_count(tok) > config.vocab ? vkgpt_token_count(tok) : config.vocab;
     return code;
 }
 
@@ -97,8 +107,8 @@ int detokenize_main(const struct Options *options)
     vkgpt_tokenizer *tok;
     uint32_t vocab = 0;
     char dir[4096];
-    int code = open_tokenizer(options, dir, sizeof dir, &tok, &err);
-    if (!code) code = read_vocab(dir, &vocab, &err);
+    int code = find_tokenizer(options, dir, sizeof dir, &tok, &err);
+    if (!code) code = read_vocab(dir, tok, &vocab, &err);
     if (!code) code = input_encode(&input, tok, vocab, false, &err);
     for (size_t i = 0; !code && i < input.count; i++) {
         size_t bytes;

@@ -303,6 +303,7 @@ __attribute__((format(printf, 2, 3))) static void note(vkgpt_model_info *info, c
 {
     size_t used = strlen(info->note);
     va_list args;
+    if (used + 2 >= sizeof info->note) return;
     va_start(args, format);
     if (used) used += (size_t)snprintf(info->note + used, sizeof info->note - used, "; ");
     vsnprintf(info->note + used, sizeof info->note - used, format, args);
@@ -337,6 +338,7 @@ static void describe(struct Loader *load)
     info->eos_count = c->eos_count;
     memcpy(info->eos, c->eos, c->eos_count * sizeof c->eos[0]);
     info->device_bytes = pool_bytes(&m->pool);
+    if (load->checkpoint->note[0]) note(info, "%s", load->checkpoint->note);
     describe_formats(load);
     const char *untuned = tuning_note(m->device);
     if (untuned) note(info, "%s", untuned);

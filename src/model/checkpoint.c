@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "model/gguf.h"
+#include "model/locate.h"
 #include "model/openai.h"
 #include "model/path.h"
 #include "model/safetensors.h"
@@ -31,40 +32,31 @@ static const struct Source {
     {OPENAI_SHAPES, false, openai_read},
 };
 
-// What other programs call their weights, for the sentence when there is nothing else.
-static const char *const foreign[] = {
-    "tf_model.h5", "flax_model.msgpack", "rust_model.ot",
-    "model.ckpt.index", "adapter_model.safetensors",
-};
-
-static int fail_no_weights(const char *dir, vkgpt_error *err)
+// The first of them that is there; or the one safetensors file, whatever its name.
+bool checkpoint_weights_in(const char *dir, char *name, size_t size)
 {
-    char path[PATH_BYTES], gguf[256];
-    if (os_find(dir, ".gguf", gguf, sizeof gguf))
-        return fail(err, VKGPT_BAD_MODEL, "%s: the weights are in %s only, which holds its config too: give its path",
-                    dir, gguf);
-    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
-        if (!path_join(path, dir, foreign[i], NULL) && os_exists(path))
-            return fail(err, VKGPT_BAD_MODEL,
-                        "%s: the weights are in %s only, which vkgpt does not read; model.safetensors or "
-                        "pytorch_model.bin is needed",
-                        dir, foreign[i]);
-    return fail(err, VKGPT_BAD_FILE,
-                "%s: no weights there: neither model.safetensors nor pytorch_model.bin, nor an index of shards", dir);
+    char path[PATH_BYTES];
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        if (path_join(path, dir, sources[i].name, NULL) || !os_exists(path)) continue;
+        snprintf(name, size, "%s", sources[i].name);
+        return true;
+    }
+    return os_find(dir, ".safetensors", name, size) == 1 && !strstr(name, "-of-") && strncmp(name, "adapter_", 8) != 0;
 }
 
 // path becomes the file that stands for the weights in sentences.
 static int tensors_read(const char *dir, struct TensorTable *table, char path[PATH_BYTES], vkgpt_error *err)
 {
-    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+    char name[256];
+    if (!checkpoint_weights_in(dir, name, sizeof name)) return fail(err, VKGPT_BAD_FILE, "%s: no weights there", dir); // gone since
+    int code = path_join(path, dir, name, err);
+    for (size_t i = 0; !code && i < sizeof sources / sizeof *sources; i++) {
         const struct Source *source = &sources[i];
-        int code = path_join(path, dir, source->name, err);
-        if (code) return code;
-        if (!os_exists(path)) continue;
+        if (strcmp(name, source->name) != 0) continue;
         if (source->sharded) return shards_read(dir, source->name, source->read, table, err);
         return source->read(path, table, err);
     }
-    return fail_no_weights(dir, err);
+    return code ? code : safetensors_read(path, table, err);
 }
 
 // ----------------------------------------------------------------------------------------------- the weights
@@ -356,16 +348,6 @@ static int tables_fill(struct Checkpoint *c, const char *path, bool headless, vk
 
 // ------------------------------------------------------------------------------------------------ open, close
 
-// "gpt2" of "models/gpt2/".
-static void name_of(const char *dir, char *name, size_t size)
-{
-    size_t end = strlen(dir);
-    while (end > 1 && dir[end - 1] == '/') end--;
-    size_t start = end;
-    while (start > 0 && dir[start - 1] != '/') start--;
-    snprintf(name, size, "%.*s", (int)(end - start < size ? end - start : size - 1), dir + start);
-}
-
 static int gguf_open(const char *path, struct Checkpoint *checkpoint, vkgpt_error *err)
 {
     struct Gguf gguf;
@@ -385,11 +367,14 @@ static int directory_open(const char *dir, struct Checkpoint *checkpoint, char p
 static int open_weights(const char *dir, bool headless, struct Checkpoint *checkpoint, vkgpt_error *err)
 {
     char path[PATH_BYTES];
-    bool is_gguf;
+    struct Located at;
     *checkpoint = (struct Checkpoint){0};
-    name_of(dir, checkpoint->name, sizeof checkpoint->name);
-    int code = gguf_path(dir, &is_gguf, path, err);
-    if (!code) code = is_gguf ? gguf_open(path, checkpoint, err) : directory_open(dir, checkpoint, path, err);
+    model_name(dir, checkpoint->name, sizeof checkpoint->name);
+    int code = model_locate(dir, NEED_WEIGHTS, &at, err);
+    if (code) return code;
+    memcpy(checkpoint->note, at.note, sizeof checkpoint->note);
+    memcpy(path, at.path, sizeof path);
+    code = os_is_dir(path) ? directory_open(at.path, checkpoint, path, err) : gguf_open(path, checkpoint, err);
     if (!code) code = tables_fill(checkpoint, path, headless, err);
     if (!code) code = slots_fill(checkpoint, names_of(checkpoint)->model, "", checkpoint, path, err);
     if (!code) code = layers_fill(checkpoint, path, err);

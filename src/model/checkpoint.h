@@ -70,13 +70,14 @@ struct Checkpoint {
     struct Weight project_in, project_out; // (dim, embed_dim), (embed_dim, dim); absent where embed_dim is dim
     struct Weight ln_f_gain, ln_f_bias; // (dim); absent without a final norm
     struct LayerWeights *layers;
-    char name[256]; // the directory's last component, or the file's
+    char name[256]; // the directory's last component, or the file's, or that of the model in the hub's cache
+    char note[512]; // "", or which folder of the one given is meant
 };
 
-// Opens a GGUF file of architecture gpt2 (gguf.h), given by its path or as the only one in a directory without a
-// config.json; or a Hugging Face directory: config.json, then model.safetensors, model.safetensors.index.json, pytorch_model.bin,
-// pytorch_model.bin.index.json or params_shapes.json (OpenAI's release of GPT-1, which has no config.json), the
-// first that is there. Every weight that the config asks for is found and its shape checked. Where the
+// Opens what model_locate finds at a path: a GGUF file of architecture gpt2 (gguf.h); or a Hugging Face directory:
+// config.json, then model.safetensors, model.safetensors.index.json, pytorch_model.bin, pytorch_model.bin.index.json or
+// params_shapes.json (OpenAI's release of GPT-1, which has no config.json), the first that is there, or the only
+// safetensors file. Every weight that the config asks for is found and its shape checked. Where the
 // config ties the head but the file holds another lm_head.weight, of other values than wte, that one is the head
 // and config.tied_head becomes false (as Hugging Face transformers 5 does; an equal copy stays tied).
 // Errors: VKGPT_BAD_FILE, VKGPT_BAD_MODEL, VKGPT_OUT_OF_MEMORY; the checkpoint is then closed.
@@ -85,6 +86,8 @@ int checkpoint_open(const char *dir, struct Checkpoint *checkpoint, vkgpt_error 
 // holds, since a class of another head may hold none.
 int checkpoint_open_headless(const char *dir, struct Checkpoint *checkpoint, vkgpt_error *err);
 void checkpoint_close(struct Checkpoint *checkpoint); // accepts a half-made or zeroed one
+// The name of the file that a directory's weights are read from, an index of shards among them; false: there is none.
+bool checkpoint_weights_in(const char *dir, char *name, size_t size);
 
 // Elements [first, first + count) of row o of a weight (a vector has one row), widened to float. For an (in, out)
 // tensor this gathers a column: weight_rows is the fast way for many.

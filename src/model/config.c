@@ -7,10 +7,12 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "base/os.h"
+#include "model/classes.h"
 #include "model/openai.h"
 #include "model/path.h"
 
@@ -448,8 +450,20 @@ static int find_family(const char *path, const cJSON *json, const struct Family 
                  : !class || (cJSON_IsString(class) && class_matches(class->valuestring, (*family)->class)))
             return 0;
     }
-    return fail_value(path, type ? "model_type" : "the first of architectures", type ? type : class,
-                      "a model that vkgpt runs (gpt2, openai-gpt, gpt_neo, opt)", err);
+    char told[CLASS_BYTES], wanted[CLASS_BYTES + 80];
+    snprintf(wanted, sizeof wanted, "a model that vkgpt runs (gpt2, openai-gpt, gpt_neo, opt); %s",
+             class_told(cJSON_IsString(type) ? type->valuestring : "", told));
+    return fail_value(path, type ? "model_type" : "the first of architectures", type ? type : class, wanted, err);
+}
+
+int config_check_class(const char *path, vkgpt_error *err)
+{
+    cJSON *json = NULL;
+    const struct Family *family;
+    if (json_read(path, CONFIG_BYTES, &json, NULL)) return 0;
+    int code = cJSON_IsObject(json) ? find_family(path, json, &family, err) : 0;
+    cJSON_Delete(json);
+    return code;
 }
 
 // What the sizes have to be to one another, and what follows from them.

@@ -47,6 +47,8 @@ struct Config {
 // has neither: its sizes come from params_shapes.json (openai.h).
 // Errors (VKGPT_BAD_FILE, VKGPT_BAD_MODEL): see the implementation's table of keys; each names file, key and value.
 int config_read(const char *dir, struct Config *config, vkgpt_error *err);
+// Refuses the config.json of another class of model, by name and with what runs it. 0 for one that cannot be read.
+int config_check_class(const char *path, vkgpt_error *err);
 
 // The factor on the attention scores of one layer: 1, 1/sqrt(head_dim), and 1/(layer+1) of that.
 float config_attention_scale(const struct Config *config, uint32_t layer);

@@ -81,8 +81,8 @@ int gguf_config(const struct Gguf *gguf, const struct TensorTable *table, struct
 // The same from a file.
 int gguf_config_read(const char *path, struct Config *config, vkgpt_error *err);
 
-// Whether a model's path means a GGUF file: one that ends in .gguf, or a directory with one such file and no
-// config.json. `path` (PATH_BYTES) becomes the file's. Several such files in a directory are an error.
+// Whether a model's path means a GGUF file: one by its magic or that ends in .gguf, or a directory with one that ends so
+// and no config.json. `path` (PATH_BYTES) becomes the file's. Several such files in a directory are an error.
 int gguf_path(const char *given, bool *is_gguf, char *path, vkgpt_error *err);
 
 #endif

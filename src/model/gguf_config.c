@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "model/classes.h"
+#include "model/content.h"
 #include "model/gguf.h"
 #include "model/path.h"
 #include "model/table.h"
@@ -22,14 +24,26 @@ static int need_size(const struct Gguf *gguf, const char *key, int64_t max, uint
     return code;
 }
 
+// A part of a split file has some of the tensors, and only the first has the keys.
+static int check_split(const struct Gguf *gguf, vkgpt_error *err)
+{
+    int64_t count = 1, part = 0;
+    int code = gguf_integer(gguf, "split.count", 0, UINT16_MAX, &count, err);
+    if (!code) code = gguf_integer(gguf, "split.no", 0, UINT16_MAX, &part, err);
+    if (code || count <= 1) return code;
+    return fail(err, VKGPT_BAD_MODEL, "%s: is part %" PRId64 " of %" PRId64 " of a split GGUF file; `llama-gguf-split --merge FIRST-PART OUT.gguf` "
+                "makes one file of them", gguf->path, part + 1, count);
+}
+
 static int check_architecture(const struct Gguf *gguf, vkgpt_error *err)
 {
     struct GgufText architecture = {"", 0};
+    char told[CLASS_BYTES];
     int code = gguf_text(gguf, "general.architecture", &architecture, err);
     if (code) return code;
     if (gguf_text_is(architecture, "gpt2")) return 0;
-    return fail(err, VKGPT_BAD_MODEL, "%s: general.architecture is \"%s\", of GGUF files vkgpt runs gpt2", gguf->path,
-                gguf_shown(architecture).text);
+    return fail(err, VKGPT_BAD_MODEL, "%s: general.architecture is \"%s\", of GGUF files vkgpt runs gpt2; %s", gguf->path,
+                gguf_shown(architecture).text, class_told(gguf_shown(architecture).text, told));
 }
 
 static int read_sizes(const struct Gguf *gguf, struct Config *config, vkgpt_error *err)
@@ -146,7 +160,8 @@ int gguf_config(const struct Gguf *gguf, const struct TensorTable *table, struct
     *config = (struct Config){.architecture = "gpt2", .activation = ACTIVATION_GELU_TANH, .scale_attention = true,
                               .tied_head = true, .final_norm = true, .norm_affine = true, .qkv_bias = true,
                               .bias = true, .bos = -1};
-    int code = check_architecture(gguf, err);
+    int code = check_split(gguf, err);
+    if (!code) code = check_architecture(gguf, err);
     if (!code) code = read_sizes(gguf, config, err);
     if (!code) code = check_attention(gguf, config, err);
     if (!code) code = read_epsilon(gguf, config, err);
@@ -178,7 +193,7 @@ static bool ends_in_gguf(const char *path)
 int gguf_path(const char *given, bool *is_gguf, char *path, vkgpt_error *err)
 {
     char config[PATH_BYTES], name[256];
-    *is_gguf = ends_in_gguf(given) && !os_is_dir(given);
+    *is_gguf = !os_is_dir(given) && (ends_in_gguf(given) || content_of(given) == CONTENT_GGUF);
     if (*is_gguf) {
         if (strlen(given) < PATH_BYTES) memcpy(path, given, strlen(given) + 1);
         else return fail(err, VKGPT_BAD_FILE, "%.200s...: a path of more than %d bytes", given, PATH_BYTES - 1);

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "model/content.h"
 #include "model/path.h"
 #include "model/table.h"
 
@@ -33,6 +34,7 @@ static int shards_open(const char *dir, const char *index, const cJSON *map, Sha
         if (added < 0) code = fail_memory(err, index, seen.count * sizeof(struct MapEntry));
         if (added <= 0) continue;
         code = path_join(path, dir, entry->valuestring, err);
+        if (!code) code = content_check(path, err);
         if (!code) code = read(path, table, err);
     }
     map_free(&seen);

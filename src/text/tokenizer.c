@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "model/locate.h"
 #include "text/added.h"
 #include "text/bpe.h"
 #include "text/characters.h"
@@ -21,7 +22,9 @@ int vkgpt_tokenizer_open(const char *dir, uint32_t vocab_size, vkgpt_tokenizer *
     if (!dir) return fail(err, VKGPT_BAD_ARGUMENT, "no directory is given for the tokenizer");
     vkgpt_tokenizer *t = calloc(1, sizeof *t);
     if (!t) return fail_memory(err, dir, sizeof *t);
-    int code = reader_open(dir, vocab_size, &t->vocab, err);
+    struct Located at;
+    int code = model_locate(dir, NEED_TOKENIZER, &at, err);
+    if (!code) code = reader_open(at.path, vocab_size, &t->vocab, err);
     if (!code) code = splitter_open(&t->splitter, &t->vocab, err);
     if (code) {
         vkgpt_tokenizer_close(t);
