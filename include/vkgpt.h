@@ -113,7 +113,8 @@ int vkgpt_device_limits(vkgpt_device *device, vkgpt_limits *limits, vkgpt_error 
 typedef struct vkgpt_tokenizer vkgpt_tokenizer;
 
 // Opens the tokenizer inside a GGUF file, or of a Hugging Face directory (tokenizer.json, or vocab.json and
-// merges.txt; with added_tokens.json and tokenizer_config.json where they are), or of OpenAI's release of GPT-1.
+// merges.txt; with added_tokens.json and tokenizer_config.json where they are), or of OpenAI's release of GPT-1; also by
+// the path of one of those files. It need not be the model's directory: a trainer's checkpoint often has none of its own.
 // Needs no device. vocab_size is the model's, or 0 to take what config.json says: a special token that has no id gets
 // the next one where that lies below it. Tokens may have ids past the model's rows, as where a pad token was added and
 // the embedding was not resized: vkgpt_prompt and its like refuse those ids.
@@ -148,11 +149,12 @@ typedef struct vkgpt_model_options {
     void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes); // while uploading, or NULL
     void *user;
     bool hidden_only;     // for vkgpt_hidden alone: a checkpoint without the language model's head opens too
+    const char *lora;     // an adapter to merge, or NULL: the folder that PEFT saved its LoRA weights in (Hu et al. 2021)
     const struct vkgpt_session_options *session; // of the session to come, or NULL: its kernels are compiled during the upload
 } vkgpt_model_options;
 
 typedef struct vkgpt_model_info {
-    const char *name;            // the directory's last component
+    const char *name;            // the directory's last component, or the model's in Hugging Face's cache
     const char *architecture;    // "gpt2", "openai-gpt", "gpt_neo", "opt"
     const char *weights;         // "f16", "f32", "q8_0", "q4_0", "q4_k": of most matrices on the device
     uint32_t layers, heads, dim, inner, context, vocab;
@@ -166,8 +168,14 @@ typedef struct vkgpt_model_info {
     char note[384];              // what the user should hear about the load, or ""
 } vkgpt_model_info;
 
-// Loads a checkpoint onto the device: a GGUF file, or a directory with config.json, and model.safetensors or
-// pytorch_model.bin, sharded or not. The files are mapped, checked, and uploaded once.
+// Loads a checkpoint onto the device: a GGUF file of any name, or a directory with config.json, and model.safetensors or
+// pytorch_model.bin, sharded or not; also a file of such a directory, a model's folder in Hugging Face's cache, and a folder
+// that holds one model one level down, such as a trainer's output. The files are mapped, checked, and uploaded once.
+//
+// An adapter's matrices are added to the model's in fp32, before they take the format that they have on the device, as
+// PEFT's merge_and_unload adds them: rank_pattern, alpha_pattern, use_rslora and trained biases are honoured. Its errors
+// (BAD_FILE, BAD_MODEL) name what is not merged: DoRA, modules_to_save, other types than LORA, tensors that the model has
+// not, shapes that disagree.
 int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_options *options,
                      vkgpt_model **model, vkgpt_error *err);
 void vkgpt_model_close(vkgpt_model *model);

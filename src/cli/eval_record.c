@@ -27,6 +27,8 @@ static int settings_of(struct Setting settings[SETTINGS], const struct Run *run,
     const vkgpt_model_info *model = run_model(run);
     char hash[FINGERPRINT_BYTES], context[16];
     int code = fingerprint_model(run->dir, hash, err);
+    if (!code) code = fingerprint_add(NEED_TOKENIZER, options->tokenizer, hash, err);
+    if (!code) code = fingerprint_add(NEED_ADAPTER, options->lora, hash, err);
     if (code) return code;
     snprintf(context, sizeof context, "%" PRIu32, options->context ? (uint32_t)options->context : model->context);
     const char *const values[SETTINGS][2] = {

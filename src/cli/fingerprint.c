@@ -79,3 +79,15 @@ int fingerprint_model(const char *dir, char text[FINGERPRINT_BYTES], vkgpt_error
     if (!code) snprintf(text, FINGERPRINT_BYTES, "%016" PRIx64, hash);
     return code;
 }
+
+int fingerprint_add(enum Need need, const char *path, char text[FINGERPRINT_BYTES], vkgpt_error *err)
+{
+    char other[FINGERPRINT_BYTES];
+    struct Located at;
+    if (!path) return 0;
+    int code = model_locate(path, need, &at, err);
+    if (!code) code = fingerprint_model(at.path, other, err);
+    if (code) return code;
+    snprintf(text, FINGERPRINT_BYTES, "%016" PRIx64, mix(mix(START, text, strlen(text)), other, strlen(other)));
+    return 0;
+}

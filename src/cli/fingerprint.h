@@ -2,6 +2,7 @@
 #ifndef VKGPT_CLI_FINGERPRINT_H
 #define VKGPT_CLI_FINGERPRINT_H
 
+#include "model/locate.h"
 #include "vkgpt.h"
 
 #define FINGERPRINT_BYTES 17
@@ -10,5 +11,7 @@
 int fingerprint_file(const char *path, char hash[FINGERPRINT_BYTES], uint64_t *bytes, vkgpt_error *err);
 // Of a model: a GGUF file, or all that a checkpoint's directory holds of configuration, weights and tokenizer.
 int fingerprint_model(const char *dir, char hash[FINGERPRINT_BYTES], vkgpt_error *err);
+// Of what is used with it, which is in no folder of the model: the hash becomes another. `path` NULL: it stays.
+int fingerprint_add(enum Need need, const char *path, char hash[FINGERPRINT_BYTES], vkgpt_error *err);
 
 #endif

@@ -186,6 +186,8 @@ const struct Flag FLAGS[] = {
      .help = "the model: its directory, a GGUF file, or a folder of Hugging Face's cache (the one that comes with vkgpt)"},
     {TEXTS, FLAG_FILE, {"--tokenizer"}, "DIR|FILE", AT(tokenizer),
      .help = "take the tokenizer from another directory, its tokenizer.json, or a GGUF file (the model's)"},
+    {RUNS | QUALITY, FLAG_DIR, {"--lora"}, "DIR", AT(lora),
+     .help = "merge LoRA weights of PEFT into the model: the folder with adapter_config.json"},
     {ALL, FLAG_TEXT, {"--device", "-dev"}, "N|NAME", AT(device),
      .help = "a device by its number or a part of its name, as vkgpt devices lists them"},
     {ALL, FLAG_SWITCH, {"-v", "--verbose"}, NULL, AT(verbose), .help = "say more on stderr: device, model, counters"},

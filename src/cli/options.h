@@ -45,7 +45,7 @@ struct IntList { // count 0: not given
 // NULL or 0 where a flag was not given, unless the table has a default.
 struct Options {
     // every command
-    const char *model, *tokenizer, *device;
+    const char *model, *tokenizer, *lora, *device;
     bool verbose, help;
     // where the text comes from
     const char *prompt, *file, *ids, *ids_file;

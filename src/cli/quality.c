@@ -109,7 +109,7 @@ static int open_formats(struct Quality *q, const struct Options *options, vkgpt_
     q->of[0].session = q->run.session;
     for (size_t f = 1; !code && f < FORMATS; f++) {
         struct Candidate *c = &q->of[f];
-        const vkgpt_model_options model = {.weights = FORMAT[f].format};
+        const vkgpt_model_options model = {.weights = FORMAT[f].format, .lora = options->lora};
         code = vkgpt_model_open(q->run.device, q->run.dir, &model, &c->model, err);
         if (!code && vkgpt_model_describe(c->model)->note[0])
             fprintf(stderr, "vkgpt: %s: %s\n", FORMAT[f].name, vkgpt_model_describe(c->model)->note);

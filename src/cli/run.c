@@ -37,6 +37,7 @@ static int open_model(struct Run *run, const struct Options *options, bool hidde
         .progress = progress_bytes,
         .user = &progress,
         .hidden_only = hidden_only,
+        .lora = options->lora,
         .session = &session,
     };
     int code = vkgpt_model_open(run->device, run->dir, &model, &run->model, err);

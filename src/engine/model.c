@@ -10,6 +10,7 @@
 #include "engine/session.h"
 #include "engine/small.h"
 #include "engine/tuning.h"
+#include "model/lora.h"
 #include "model/table.h"
 
 #define HALF_MAX 65504.0f
@@ -35,6 +36,7 @@ static struct VectorOffsets vector_offsets(const struct vkgpt_model *m)
 struct Loader {
     struct vkgpt_model *model;
     const struct Checkpoint *checkpoint;
+    const struct LoraMerged *merged;
     struct Upload upload;
     struct Progress progress;
     vkgpt_format asked;
@@ -339,6 +341,7 @@ static void describe(struct Loader *load)
     memcpy(info->eos, c->eos, c->eos_count * sizeof c->eos[0]);
     info->device_bytes = pool_bytes(&m->pool);
     if (load->checkpoint->note[0]) note(info, "%s", load->checkpoint->note);
+    if (load->merged->weights) note(info, "%u matrices have the LoRA weights of %.100s", load->merged->weights, load->merged->name);
     describe_formats(load);
     const char *untuned = tuning_note(m->device);
     if (untuned) note(info, "%s", untuned);
@@ -386,7 +389,12 @@ int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_op
     struct Checkpoint checkpoint = {0};
     bool hidden_only = options && options->hidden_only;
     int status = hidden_only ? checkpoint_open_headless(dir, &checkpoint, err) : checkpoint_open(dir, &checkpoint, err);
-    if (status) return status;
+    struct LoraMerged merged = {0};
+    if (!status && options && options->lora) status = lora_merge(options->lora, &checkpoint, &merged, err);
+    if (status) {
+        checkpoint_close(&checkpoint);
+        return status;
+    }
     struct vkgpt_model *model = device_alloc(device, 1, sizeof *model);
     if (!model) {
         checkpoint_close(&checkpoint);
@@ -394,7 +402,7 @@ int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_op
     }
     model->device = device;
     model->hidden_only = hidden_only;
-    struct Loader load = {.model = model, .checkpoint = &checkpoint, .err = err};
+    struct Loader load = {.model = model, .checkpoint = &checkpoint, .merged = &merged, .err = err};
     if (options) {
         load.asked = options->weights;
         load.session = options->session;

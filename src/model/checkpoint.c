@@ -346,6 +346,42 @@ static int tables_fill(struct Checkpoint *c, const char *path, bool headless, vk
     return 0;
 }
 
+// ---------------------------------------------------------------------------------------------------- by name
+
+static struct Weight *slot_find(const struct Slot *slots, const char *name, void *base)
+{
+    for (const struct Slot *slot = slots; slot->name; slot++)
+        if (strcmp(slot->name, name) == 0) return (struct Weight *)((char *)base + slot->field);
+    return NULL;
+}
+
+// "h.3.ln_1.weight"
+static struct Weight *find_in_layer(struct Checkpoint *c, const struct Names *n, const char *name)
+{
+    size_t length = strlen(n->layers);
+    unsigned layer;
+    int used = 0;
+    if (strncmp(name, n->layers, length) != 0 || sscanf(name + length, ".%9u.%n", &layer, &used) != 1 || !used) return NULL;
+    return layer < c->config.layers ? slot_find(n->layer, name + length + used, &c->layers[layer]) : NULL;
+}
+
+struct Weight *checkpoint_find(struct Checkpoint *c, const char *name)
+{
+    const struct Names *n = names;
+    while (strcmp(n->architecture, c->config.architecture) != 0) n++;
+    if (strcmp(name, n->head) == 0) return &c->head;
+    for (int i = 0; i < 2; i++) {
+        size_t prefix = strlen(n->prefixes[i]);
+        if (strncmp(name, n->prefixes[i], prefix) != 0) continue;
+        const char *rest = name + prefix;
+        if (strcmp(rest, n->wte) == 0) return &c->wte;
+        struct Weight *weight = slot_find(n->model, rest, c);
+        if (!weight) weight = find_in_layer(c, n, rest);
+        if (weight) return weight;
+    }
+    return NULL;
+}
+
 // ------------------------------------------------------------------------------------------------ open, close
 
 static int gguf_open(const char *path, struct Checkpoint *checkpoint, vkgpt_error *err)

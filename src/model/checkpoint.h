@@ -89,6 +89,10 @@ void checkpoint_close(struct Checkpoint *checkpoint); // accepts a half-made or 
 // The name of the file that a directory's weights are read from, an index of shards among them; false: there is none.
 bool checkpoint_weights_in(const char *dir, char *name, size_t size);
 
+// The weight that a name of Hugging Face's means ("transformer.h.0.attn.c_attn.weight", with the class's prefix or
+// without), in a GGUF file too, or NULL. Its tensor is NULL where the config says that the model has none.
+struct Weight *checkpoint_find(struct Checkpoint *checkpoint, const char *name);
+
 // Elements [first, first + count) of row o of a weight (a vector has one row), widened to float. For an (in, out)
 // tensor this gathers a column: weight_rows is the fast way for many.
 void weight_row(const struct Weight *weight, int64_t o, int64_t first, int64_t count, float *out);
