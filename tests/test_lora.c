@@ -373,6 +373,28 @@ static void test_whole_tensors(void **state)
     checkpoint_close(&c);
 }
 
+// Without its head, a model that does not tie has nothing that an adapter's lm_head is for: least of all the token table.
+static void test_headless(void **state)
+{
+    (void)state;
+    cJSON *json = expected("gpt2-head"); // an adapter for lm_head alone
+    struct Checkpoint c;
+    struct LoraMerged merged;
+    vkgpt_error err;
+    if (checkpoint_open_headless(base, &c, &err)) fail_msg("%s", err.text);
+    const struct Tensor *wte = c.wte.tensor;
+    if (lora_merge(adapter, &c, &merged, &err)) fail_msg("%s", err.text);
+    assert_true(c.wte.tensor == wte && merged.weights == 0);
+    checkpoint_close(&c);
+    cJSON_Delete(json);
+    json = expected("gpt2-tables");
+    if (checkpoint_open_headless(base, &c, &err)) fail_msg("%s", err.text);
+    merge(&c);
+    assert_ptr_not_equal(c.wte.tensor, table_find(&c.table, "transformer.wte.weight"));
+    checkpoint_close(&c);
+    cJSON_Delete(json);
+}
+
 // Damaged adapters: a sentence or a model, never a crash.
 static void test_mutations(void **state)
 {
@@ -426,7 +448,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(test_fixtures), TEST(test_gguf), TEST(test_by_hand), TEST(test_refused_settings), TEST(test_refused_tensors), TEST(test_refused_files),
-        TEST(test_whole_tensors), TEST(test_mutations), TEST(test_names),
+        TEST(test_whole_tensors), TEST(test_headless), TEST(test_mutations), TEST(test_names),
     };
     return cmocka_run_group_tests_name("lora", tests, NULL, NULL);
 }

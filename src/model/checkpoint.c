@@ -337,6 +337,7 @@ static int tables_fill(struct Checkpoint *c, const char *path, bool headless, vk
     if (!wte) return fail_absent(c, path, wte_name, err);
     if (!head)
         return fail(err, VKGPT_BAD_MODEL, "%s: tensor %s is absent, and tie_word_embeddings is false", path, head_name);
+    c->no_head = headless && !tied;
     if (headless) c->config.tied_head = tied = true;
     int code = weight_take(&c->config, &slot_table, wte, &c->wte, err);
     if (!code) code = weight_take(&c->config, &slot_table, head, &c->head, err);

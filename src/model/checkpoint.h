@@ -67,6 +67,7 @@ struct Checkpoint {
     struct Weight wte;  // (vocab, embed_dim)
     struct Weight wpe;  // (position_offset + context, dim)
     struct Weight head; // (vocab, embed_dim); the same tensor as wte when tied
+    bool no_head;       // opened without its own head: `head` is wte, and nothing of the model's
     struct Weight project_in, project_out; // (dim, embed_dim), (embed_dim, dim); absent where embed_dim is dim
     struct Weight ln_f_gain, ln_f_bias; // (dim); absent without a final norm
     struct LayerWeights *layers;

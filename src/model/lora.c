@@ -366,6 +366,12 @@ static int part_of(const struct Lora *l, const struct Tensor *t, enum Part *part
     return 0;
 }
 
+// Of a head that is not run, where wte stands in its place.
+static bool is_unused(const struct Lora *l, const char *module)
+{
+    return l->to->no_head && strncmp(module, "lm_head", 7) == 0;
+}
+
 // Whole tensors go first: A and B are of what they are.
 static int merge_tensor(struct Lora *l, const struct Tensor *t, bool whole)
 {
@@ -373,6 +379,7 @@ static int merge_tensor(struct Lora *l, const struct Tensor *t, bool whole)
     char module[MODULE_BYTES], name[NAME_BYTES];
     int code = part_of(l, t, &part, module);
     if (code || (part == PART_WHOLE) != whole) return code;
+    if (is_unused(l, module)) return 0;
     if (whole) return replace(l, module, t);
     if (part == PART_BIAS) return merge_bias(l, module, t);
     bool table = part == PART_TABLE_A || part == PART_TABLE_B;
@@ -390,7 +397,7 @@ static int merge_all(struct Lora *l)
             int code = merge_tensor(l, &l->table.tensors[i], whole);
             if (code) return code;
         }
-    return l->merged->weights ? 0 : fail(l->err, VKGPT_BAD_MODEL, "%s: the adapter holds no LoRA weights", l->path);
+    return l->merged->weights || l->to->no_head ? 0 : fail(l->err, VKGPT_BAD_MODEL, "%s: the adapter holds no LoRA weights", l->path);
 }
 
 static int open_tensors(struct Lora *l, const char *dir)
