@@ -99,6 +99,15 @@ static void test_fingerprint(void **state)
     assert_int_equal(fingerprint_model(test_dir, second, &err), 0);
     assert_string_not_equal(first, second);
     assert_int_not_equal(fingerprint_model("/no/such/place", second, &err), 0);
+
+    memcpy(second, first, sizeof second);
+    assert_int_equal(fingerprint_add(NEED_ADAPTER, NULL, second, &err), 0); // no adapter
+    assert_string_equal(first, second);
+    assert_int_equal(fingerprint_add(NEED_ADAPTER, VKGPT_SOURCE_DIR "/tests/fixtures/lora/gpt1/adapter", second, &err), 0);
+    assert_string_not_equal(first, second);
+    assert_int_equal(fingerprint_add(NEED_ADAPTER, VKGPT_SOURCE_DIR "/tests/fixtures/lora/neo/adapter", first, &err), 0);
+    assert_string_not_equal(first, second);
+    assert_int_not_equal(fingerprint_add(NEED_ADAPTER, "/no/such/place", first, &err), 0);
 }
 
 static void assert_refused(const char *tasks, int status, const char *part)
