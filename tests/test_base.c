@@ -30,6 +30,14 @@ static const char *in_dir(char *path, size_t size, const char *name)
 
 // ------------------------------------------------------------------------------------------------ error
 
+static void test_fail_is_one_line(void **state)
+{
+    (void)state;
+    vkgpt_error err;
+    (fail)(&err, VKGPT_BAD_FILE, "a\nb\rc\x1b[2Jd\x7f \xc2\x9b e\xc2\xa0 \xc3\xa9 \xc2");
+    assert_string_equal(err.text, "a?b?c?[2Jd? ?? e\xc2\xa0 \xc3\xa9 \xc2");
+}
+
 static void test_fail(void **state)
 {
     (void)state;
@@ -560,6 +568,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fail),
+        cmocka_unit_test(test_fail_is_one_line),
         cmocka_unit_test(test_queue),
         cmocka_unit_test(test_queue_beside),
         cmocka_unit_test(test_map),
