@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "model/lora.h"
 #include "model_files.h"
 #include "program.h"
 
@@ -199,11 +200,40 @@ static void test_lora_flag(void **state)
     assert_sentence(RUN("generate", "--lora"), 2, "--lora needs a value: DIR");
 }
 
+// What convert writes is the merged model, with the tokenizer from elsewhere.
+static void test_convert(void **state)
+{
+    (void)state;
+    struct Checkpoint written, merged;
+    struct LoraMerged counts;
+    vkgpt_error err;
+    float a[48 * 16], b[48 * 16];
+    char *json = text_replace(padded_json, ", {\"id\": 40, \"content\": \"[PAD]\", \"special\": true}", "");
+    write_text("t", "tokenizer.json", json);
+    free(json);
+    assert_sentence(RUN("convert", "-m", LORA, "--lora", LORA, "-o", in_scratch("x.gguf")), 1, "--tokenizer DIR|FILE takes one");
+    struct Output o = RUN("convert", "-m", LORA, "--lora", LORA "/adapter", "--tokenizer", in_scratch("t"), "-o", in_scratch("x.gguf"), "--type", "f32");
+    assert_status(&o, 0);
+    output_free(&o);
+    o = RUN("tokenize", "-m", in_scratch("x.gguf"), "-p", "##<|endoftext|>");
+    assert_string_equal(o.out, "4 5\n");
+    output_free(&o);
+    if (checkpoint_open(in_scratch("x.gguf"), &written, &err) || checkpoint_open(LORA, &merged, &err)) fail_msg("%s", err.text);
+    weight_rows(&merged.layers[0].c_attn, 0, 48, 16, a);
+    weight_rows(&written.layers[0].c_attn, 0, 48, 16, b);
+    assert_memory_not_equal(a, b, sizeof a);
+    if (lora_merge(LORA "/adapter", &merged, &counts, &err)) fail_msg("%s", err.text);
+    weight_rows(&merged.layers[0].c_attn, 0, 48, 16, a);
+    assert_memory_equal(a, b, sizeof a);
+    checkpoint_close(&merged);
+    checkpoint_close(&written);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(test_every_command), TEST(test_one_level_down_is_said), TEST(test_tokenizer), TEST(test_larger_tokenizer), TEST(test_lora_flag),
+        TEST(test_every_command), TEST(test_one_level_down_is_said), TEST(test_tokenizer), TEST(test_larger_tokenizer), TEST(test_lora_flag), TEST(test_convert),
     };
     return cmocka_run_group_tests_name("cli_load", tests, NULL, NULL);
 }

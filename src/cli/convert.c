@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/model_path.h"
 #include "model/gguf_write.h"
+#include "model/lora.h"
 #include "model/path.h"
 #include "model/safetensors_write.h"
 #include "text/gguf_vocab_write.h"
@@ -59,13 +60,15 @@ int convert_main(const struct Options *options)
         return wrong_usage("a Hugging Face directory holds f16 or f32, the blocks are for -o FILE.gguf");
 
     vkgpt_error err;
-    char model[PATH_BYTES];
+    char model[PATH_BYTES], tokenizer[PATH_BYTES];
     struct Checkpoint checkpoint = {0};
     struct Vocab vocab = {0};
     int code = model_path(options->model, model, sizeof model, &err);
     if (!code) code = checkpoint_open(model, &checkpoint, &err);
+    if (!code && options->lora) code = lora_merge(options->lora, &checkpoint, &(struct LoraMerged){0}, &err);
     if (!code) code = check_model(model, &checkpoint, gguf, &err);
-    if (!code) code = reader_open(model, checkpoint.config.vocab, &vocab, &err);
+    if (!code) code = model_path_for(NEED_TOKENIZER, options->tokenizer ? options->tokenizer : model, tokenizer, sizeof tokenizer, &err);
+    if (!code) code = reader_open(tokenizer, checkpoint.config.vocab, &vocab, &err);
     if (!code)
         code = gguf ? to_gguf(model, options->output, options->convert_type, &checkpoint, &vocab, &err)
                     : to_directory(options->output, options->convert_type, &checkpoint, &vocab, &err);

@@ -16,7 +16,7 @@
 #define ID_INPUT (GENERATE | LOGITS | PERPLEXITY | QUALITY | DETOKENIZE | CLASSIFY)
 #define BATCHES (SCORE | FEW_SHOT | EVAL)
 #define RUNS (WRITES | BATCHES | LOGITS | PERPLEXITY | BENCH | HEADS)
-#define TEXTS (WRITES | BATCHES | LOGITS | PERPLEXITY | QUALITY | TOKENIZE | DETOKENIZE | HEADS)
+#define TEXTS (WRITES | BATCHES | LOGITS | PERPLEXITY | QUALITY | TOKENIZE | DETOKENIZE | HEADS | CONVERT)
 #define JOINED(op) (GENERATE op LOGITS op PERPLEXITY op QUALITY op TOKENIZE op DETOKENIZE op DEVICES op BENCH op SELFTEST op PLAN op \
                     MAKE_MODEL op CONVERT op CLASSIFY op ENTAIL op SIMILAR op CHOOSE op TASK op EVAL op SCORE op FEW_SHOT op TUNE)
 #define ALL JOINED(|)
@@ -186,7 +186,7 @@ const struct Flag FLAGS[] = {
      .help = "the model: its directory, a GGUF file, or a folder of Hugging Face's cache (the one that comes with vkgpt)"},
     {TEXTS, FLAG_FILE, {"--tokenizer"}, "DIR|FILE", AT(tokenizer),
      .help = "take the tokenizer from another directory, its tokenizer.json, or a GGUF file (the model's)"},
-    {RUNS | QUALITY, FLAG_DIR, {"--lora"}, "DIR", AT(lora),
+    {RUNS | QUALITY | CONVERT, FLAG_DIR, {"--lora"}, "DIR", AT(lora),
      .help = "merge LoRA weights of PEFT into the model: the folder with adapter_config.json"},
     {ALL, FLAG_TEXT, {"--device", "-dev"}, "N|NAME", AT(device),
      .help = "a device by its number or a part of its name, as vkgpt devices lists them"},
