@@ -99,12 +99,14 @@ static void test_every_command(void **state)
         for (size_t c = 0; c < sizeof commands / sizeof *commands; c++) {
             bool tokens = strcmp(commands[c][0], "tokenize") == 0;
             if (!tokens || !cases[i].only_models)
-                assert_sentence(run_with(c, in_scratch(*cases[i].folder ? cases[i].folder : cases[i].file)), 1, cases[i].word);
+                assert_sentence(run_with(c, in_scratch(*cases[i].folder ? cases[i].folder : cases[i].file)), 1,
+                                cases[i].word);
         }
     }
     for (size_t c = 0; c < sizeof commands / sizeof *commands; c++) {
         bool plan = strcmp(commands[c][0], "plan") == 0; // whose -m may be a preset
-        assert_sentence(run_with(c, "no-such-org/no-such-model"), 1, plan ? "no such directory, and no preset" : "`hf download no-such-org/no-such-model");
+        assert_sentence(run_with(c, "no-such-org/no-such-model"), 1,
+                        plan ? "no such directory, and no preset" : "`hf download no-such-org/no-such-model");
         assert_sentence(run_with(c, "/no/such/place"), 1, "/no/such/place: no such");
     }
 }
@@ -136,7 +138,8 @@ static void test_tokenizer(void **state)
     assert_status(&wanted, 0);
     static const char *const good[] = {TALES, TALES "/vocab.json", TALES "/merges.txt"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        struct Output o = RUN("tokenize", "-m", "/no/such/place", "--tokenizer", good[i], "-p", "Once upon"); // no model is needed
+        struct Output o =
+            RUN("tokenize", "-m", "/no/such/place", "--tokenizer", good[i], "-p", "Once upon"); // no model is needed
         assert_status(&o, 0);
         assert_string_equal(o.out, wanted.out);
         output_free(&o);
@@ -150,7 +153,8 @@ static void test_tokenizer(void **state)
     assert_sentence(RUN("tokenize", "--tokenizer", LORA, "-p", "a"), 1, "holds no tokenizer");
     assert_sentence(RUN("plan", "--tokenizer", TALES), 2, "--tokenizer is a flag of other commands");
 
-    static const char *const takers[][8] = {{"generate", "-p", "a"}, {"score", "-p", "a", "--continuation", "b"}, {"logits", "-p", "a", "-o", "no.npy"}};
+    static const char *const takers[][8] = {
+        {"generate", "-p", "a"}, {"score", "-p", "a", "--continuation", "b"}, {"logits", "-p", "a", "-o", "no.npy"}};
     for (size_t i = 0; i < sizeof takers / sizeof *takers; i++) {
         const char *arguments[16] = {NULL};
         int n = 0;
@@ -162,7 +166,8 @@ static void test_tokenizer(void **state)
         arguments[n] = "/no/such/place";
         assert_sentence(program_run(NULL, 0, arguments), 1, "/no/such/place");
     }
-    assert_sentence(RUN("logits", "--ids", "1", "-o", "no.npy", "-m", LORA, "--tokenizer", "/no/such"), 1, "/no/such"); // asked for, if not needed
+    assert_sentence(RUN("logits", "--ids", "1", "-o", "no.npy", "-m", LORA, "--tokenizer", "/no/such"), 1,
+                    "/no/such"); // asked for, if not needed
 }
 
 // -------------------------------------------------------------------------------- tokens past the model's rows
@@ -186,9 +191,11 @@ static void test_larger_tokenizer(void **state)
     assert_status(&o, 0);
     assert_string_equal(o.out, "ab[PAD]");
     output_free(&o);
-    assert_sentence(RUN("detokenize", "-m", in_scratch("m"), "--ids", "41"), 1, "id 41 is outside the vocabulary of 41");
+    assert_sentence(RUN("detokenize", "-m", in_scratch("m"), "--ids", "41"), 1,
+                    "id 41 is outside the vocabulary of 41");
     write_text("t", "tokenizer.json", padded_json); // a tokenizer alone
-    assert_sentence(RUN("detokenize", "-m", in_scratch("t"), "--ids", "41"), 1, "id 41 is outside the vocabulary of 41");
+    assert_sentence(RUN("detokenize", "-m", in_scratch("t"), "--ids", "41"), 1,
+                    "id 41 is outside the vocabulary of 41");
 }
 
 // ----------------------------------------------------------------------------------------------------- --lora
@@ -211,14 +218,17 @@ static void test_convert(void **state)
     char *json = text_replace(padded_json, ", {\"id\": 40, \"content\": \"[PAD]\", \"special\": true}", "");
     write_text("t", "tokenizer.json", json);
     free(json);
-    assert_sentence(RUN("convert", "-m", LORA, "--lora", LORA, "-o", in_scratch("x.gguf")), 1, "--tokenizer DIR|FILE takes one");
-    struct Output o = RUN("convert", "-m", LORA, "--lora", LORA "/adapter", "--tokenizer", in_scratch("t"), "-o", in_scratch("x.gguf"), "--type", "f32");
+    assert_sentence(RUN("convert", "-m", LORA, "--lora", LORA, "-o", in_scratch("x.gguf")), 1,
+                    "--tokenizer DIR|FILE takes one");
+    struct Output o = RUN("convert", "-m", LORA, "--lora", LORA "/adapter", "--tokenizer", in_scratch("t"), "-o",
+                          in_scratch("x.gguf"), "--type", "f32");
     assert_status(&o, 0);
     output_free(&o);
     o = RUN("tokenize", "-m", in_scratch("x.gguf"), "-p", "##<|endoftext|>");
     assert_string_equal(o.out, "4 5\n");
     output_free(&o);
-    if (checkpoint_open(in_scratch("x.gguf"), &written, &err) || checkpoint_open(LORA, &merged, &err)) fail_msg("%s", err.text);
+    if (checkpoint_open(in_scratch("x.gguf"), &written, &err) || checkpoint_open(LORA, &merged, &err))
+        fail_msg("%s", err.text);
     weight_rows(&merged.layers[0].c_attn, 0, 48, 16, a);
     weight_rows(&written.layers[0].c_attn, 0, 48, 16, b);
     assert_memory_not_equal(a, b, sizeof a);

@@ -85,7 +85,8 @@ static void test_larger_tokenizer(void **state)
     write_model("m", padded_json);
     const char *m = in_scratch("m");
     succeed(RUN("generate", "-m", m, "-p", "ab", "-n", "2"), NULL);
-    assert_sentence(RUN("generate", "-m", m, "-p", "ab[PAD]", "-n", "2"), 1, "-p: token '[PAD]' has the id 40, and the model has ids below 40");
+    assert_sentence(RUN("generate", "-m", m, "-p", "ab[PAD]", "-n", "2"), 1,
+                    "-p: token '[PAD]' has the id 40, and the model has ids below 40");
     assert_sentence(RUN("generate", "-m", m, "--ids", "40", "-n", "2"), 1, "id 40 is outside the vocabulary of 40");
     file_write(scratch, "text", "ab[PAD]ab", 9);
     assert_sentence(RUN("perplexity", "-m", m, "-f", in_scratch("text")), 1, "token '[PAD]' has the id 40");
@@ -98,7 +99,8 @@ static void test_ids_need_no_tokenizer(void **state)
     write_model("unknown", unknown_json);
     write_model("none", NULL);
     for (int i = 0; i < 2; i++) {
-        const char *m = in_scratch(i ? "none" : "unknown"), *why = i ? "holds no tokenizer" : "model.type \"Nonsense\" is not supported";
+        const char *m = in_scratch(i ? "none" : "unknown"),
+                   *why = i ? "holds no tokenizer" : "model.type \"Nonsense\" is not supported";
         struct Output o = RUN("generate", "-m", m, "--ids", "1,2", "-n", "2");
         assert_non_null(strstr(o.err, why));
         succeed(o, "so the new ids are printed, not text");
@@ -121,7 +123,8 @@ static void test_tokenizer_from_elsewhere(void **state)
     assert_status(&wanted, 0);
     static const char *const models[] = {"none", "unknown"}, *const tokenizers[] = {"t", "t/tokenizer.json", "own"};
     for (size_t i = 0; i < 3; i++) {
-        struct Output o = RUN("generate", "-m", in_scratch(models[i % 2]), "--tokenizer", in_scratch(tokenizers[i]), "-p", "ab##a", "-n", "6", "--temp", "0");
+        struct Output o = RUN("generate", "-m", in_scratch(models[i % 2]), "--tokenizer", in_scratch(tokenizers[i]),
+                              "-p", "ab##a", "-n", "6", "--temp", "0");
         assert_status(&o, 0);
         assert_string_equal(o.out, wanted.out);
         output_free(&o);
@@ -138,7 +141,8 @@ static void test_heads(void **state)
     file_write(scratch, "head/tokenizer.json", unknown_json, strlen(unknown_json));
     const char *m = in_scratch("head");
     succeed(RUN("classify", "-m", m, "--ids", "5,6,7"), "so no token of its own stands around the ids");
-    assert_sentence(RUN("classify", "-m", m, "--ids", "5,6", "--start", "_start_", "--extract", "_classify_"), 1, "to look '_start_' up in (");
+    assert_sentence(RUN("classify", "-m", m, "--ids", "5,6", "--start", "_start_", "--extract", "_classify_"), 1,
+                    "to look '_start_' up in (");
     succeed(RUN("classify", "-m", m, "--ids", "5,6,7", "--tokenizer", HEAD_FIXTURES "/gpt1-labels"), NULL);
 }
 
@@ -153,7 +157,8 @@ static double distance(const char *member, const char *lora, const char *weights
     double want[HEAD_MAX_NUMBERS], most = 0;
     char list[512] = "";
     size_t count = head_ids(json_member(json, "ids"), ids);
-    for (size_t i = 0; i < count; i++) snprintf(list + strlen(list), sizeof list - strlen(list), "%s%u", i ? "," : "", ids[i]);
+    for (size_t i = 0; i < count; i++)
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%u", i ? "," : "", ids[i]);
     head_numbers(cJSON_GetArrayItem(json_member(json, member), 1), want);
     const char *arguments[] = {"logits", "-m", LORA, "--ids", list, "--last", "-o", in_scratch("x.npy"), "--weights", weights, "--kv", "f32",
                                lora ? "--lora" : NULL, lora, NULL};
@@ -179,8 +184,11 @@ static void test_lora(void **state)
     assert_true(distance("logits", adapter, "f32") < 1e-3);
     assert_true(distance("logits", file, "f16") < 2e-2);
     assert_true(distance("base", NULL, "f32") < 1e-3);
-    assert_sentence(RUN("generate", "-m", LORA, "--lora", VKGPT_SOURCE_DIR "/models/tales", "--ids", "1"), 1, "no adapter_config.json there");
-    assert_sentence(RUN("generate", "-m", LORA, "--lora", VKGPT_SOURCE_DIR "/tests/fixtures/lora/gpt1/adapter", "--ids", "1"), 1, "and transformer.h.0.mlp.c_fc.weight makes it (24, 2)");
+    assert_sentence(RUN("generate", "-m", LORA, "--lora", VKGPT_SOURCE_DIR "/models/tales", "--ids", "1"), 1,
+                    "no adapter_config.json there");
+    assert_sentence(
+        RUN("generate", "-m", LORA, "--lora", VKGPT_SOURCE_DIR "/tests/fixtures/lora/gpt1/adapter", "--ids", "1"), 1,
+        "and transformer.h.0.mlp.c_fc.weight makes it (24, 2)");
 }
 
 int main(void)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/os.h"
 #include "gguf_file.h"
@@ -205,7 +206,9 @@ static void test_gguf_of_any_name(void **state)
         vkgpt_tokenizer_close(tok);
     }
     bytes_free(&file);
-    write_files((struct File[]){ONE_FILE("g/a.gguf", "GGUF"), ONE_FILE("l/a.gguf", "version https://git-lfs.github.com/spec/v1\n")}, 2);
+    write_files((struct File[]){ONE_FILE("g/a.gguf", "GGUF"),
+                                ONE_FILE("l/a.gguf", "version https://git-lfs.github.com/spec/v1\n")},
+                2);
     expect_found("g", NEED_WEIGHTS, "g/a.gguf", NULL);
     expect_found("g", NEED_CONFIG, "g/a.gguf", NULL);
     expect_refused("l", NEED_WEIGHTS, VKGPT_BAD_FILE, "a.gguf", "git lfs pull");
@@ -228,7 +231,8 @@ static void test_split_gguf(void **state)
     bytes_number(&file, 0, 64);
     file_write(scratch, "part.gguf", file.data, file.count);
     bytes_free(&file);
-    expect_sentence(checkpoint_open(in_scratch("part.gguf"), &c, &err), VKGPT_BAD_MODEL, &err, "part.gguf", "part 2 of 3", "llama-gguf-split --merge", NULL);
+    expect_sentence(checkpoint_open(in_scratch("part.gguf"), &c, &err), VKGPT_BAD_MODEL, &err, "part.gguf",
+                    "part 2 of 3", "llama-gguf-split --merge", NULL);
 }
 
 static void test_other_names(void **state)
@@ -250,24 +254,43 @@ static void test_other_names(void **state)
     write_file(&(struct File)ONE_FILE("m/pytorch_model.bin", "PK\3\4"));
     expect_refused("m/pytorch_model.bin", NEED_WEIGHTS, VKGPT_BAD_FILE, "model.safetensors lies beside it", NULL);
 
-    write_files((struct File[]){ONE_FILE("s/config.json", "{}"), ONE_FILE("s/model-00001-of-00002.safetensors", SAFETENSORS)}, 2);
-    expect_refused("s", NEED_WEIGHTS, VKGPT_BAD_FILE, "no model.safetensors.index.json", "model-00001-of-00002.safetensors");
-    write_file(&(struct File)ONE_FILE("s/model.safetensors.index.json", "{\"weight_map\":{\"a\":\"model-00001-of-00002.safetensors\"}}"));
+    write_files(
+        (struct File[]){ONE_FILE("s/config.json", "{}"), ONE_FILE("s/model-00001-of-00002.safetensors", SAFETENSORS)},
+        2);
+    expect_refused("s", NEED_WEIGHTS, VKGPT_BAD_FILE, "no model.safetensors.index.json",
+                   "model-00001-of-00002.safetensors");
+    write_file(&(struct File)ONE_FILE("s/model.safetensors.index.json",
+                                      "{\"weight_map\":{\"a\":\"model-00001-of-00002.safetensors\"}}"));
     expect_found("s/model-00001-of-00002.safetensors", NEED_WEIGHTS, "s", NULL);
     expect_found("s/model.safetensors.index.json", NEED_WEIGHTS, "s", NULL);
     write_file(&(struct File)ONE_FILE("s/other.safetensors", SAFETENSORS));
-    expect_refused("s/other.safetensors", NEED_WEIGHTS, VKGPT_BAD_FILE, "model.safetensors.index.json lies beside it", NULL);
+    expect_refused("s/other.safetensors", NEED_WEIGHTS, VKGPT_BAD_FILE, "model.safetensors.index.json lies beside it",
+                   NULL);
     write_files((struct File[]){ONE_FILE("p/config.json", "{}"), ONE_FILE("p/weights.pt", "PK\3\4")}, 2);
     expect_refused("p/weights.pt", NEED_WEIGHTS, VKGPT_BAD_FILE, "is not read under this name", NULL);
 }
 
 #define HUB "models--openai-community--gpt2"
 
+static void test_links(void **state)
+{
+    (void)state;
+    write_files((struct File[]){ONE_FILE("blobs/1", "{}"), ONE_FILE("d/x", "x")}, 2);
+    assert_int_equal(symlink("../blobs/1", in_scratch("d/config.json")), 0);
+    assert_int_equal(symlink("../blobs/2", in_scratch("d/model.safetensors")), 0);
+    expect_refused("d", NEED_WEIGHTS, VKGPT_BAD_FILE, "model.safetensors", "is a link to a file that is not there");
+    write_file(&(struct File)ONE_FILE("blobs/2", SAFETENSORS));
+    expect_found("d", NEED_WEIGHTS, "d", NULL);
+    assert_int_equal(symlink("nowhere", in_scratch("gone.gguf")), 0);
+    expect_refused("gone.gguf", NEED_WEIGHTS, VKGPT_BAD_FILE, "is a link to a file that is not there", NULL);
+}
+
 static void test_hub_folder(void **state)
 {
     (void)state;
     write_model(HUB "/snapshots/abc");
-    for (enum Need need = NEED_WEIGHTS; need <= NEED_CONFIG; need++) expect_found(HUB, need, HUB "/snapshots/abc", NULL);
+    for (enum Need need = NEED_WEIGHTS; need <= NEED_CONFIG; need++)
+        expect_found(HUB, need, HUB "/snapshots/abc", NULL);
     write_file(&(struct File)ONE_FILE(HUB "/refs/main", "abc\n"));
     write_model(HUB "/snapshots/aaa");
     expect_found(HUB, NEED_WEIGHTS, HUB "/snapshots/abc", NULL);
@@ -288,7 +311,8 @@ static void test_hub_folder(void **state)
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         model_name(names[i][0], name, sizeof name);
-        if (i == 7 ? name[0] && name[0] != '/' : strcmp(name, names[i][1])) fail_msg("the name of %s is %s, should be %s", names[i][0], name, names[i][1]);
+        if (i == 7 ? name[0] && name[0] != '/' : strcmp(name, names[i][1]))
+            fail_msg("the name of %s is %s, should be %s", names[i][0], name, names[i][1]);
     }
     model_name("a-name-that-does-not-fit", name, 7);
     assert_string_equal(name, "a-name");
@@ -312,7 +336,9 @@ static void test_one_level_down(void **state)
     write_model("out"); // the trainer ended
     expect_found("out", NEED_WEIGHTS, "out", NULL);
 
-    write_files((struct File[]){ONE_FILE("out/checkpoint-9/adapter_config.json", "{}"), ONE_FILE("out/a/tokenizer.json", "{}")}, 2);
+    write_files(
+        (struct File[]){ONE_FILE("out/checkpoint-9/adapter_config.json", "{}"), ONE_FILE("out/a/tokenizer.json", "{}")},
+        2);
     expect_found("out", NEED_ADAPTER, "out/checkpoint-9", "checkpoint-9");
     expect_found("out", NEED_TOKENIZER, "out/a", "its folder a is used");
     write_files((struct File[]){ONE_FILE("far/a/b/x", "x")}, 1);
@@ -330,11 +356,20 @@ static void test_foreign_folders(void **state)
         vkgpt_code code;
         const char *word, *other;
     } cases[] = {
-        {{ONE_FILE("d/adapter_config.json", "{\"peft_type\": \"LORA\", \"base_model_name_or_path\": \"gpt2\"}"), ONE_FILE("d/tokenizer.json", "{}"),
-          ONE_FILE("d/adapter_model.safetensors", SAFETENSORS)}, VKGPT_BAD_MODEL, "LoRA weights of PEFT for gpt2", "--lora"},
-        {{ONE_FILE("d/adapter_config.json", "{\"peft_type\": \"PREFIX_TUNING\"}")}, VKGPT_BAD_MODEL, "PREFIX_TUNING", "LORA only"},
+        {{ONE_FILE("d/adapter_config.json", "{\"peft_type\": \"LORA\", \"base_model_name_or_path\": \"gpt2\"}"),
+          ONE_FILE("d/tokenizer.json", "{}"), ONE_FILE("d/adapter_model.safetensors", SAFETENSORS)},
+         VKGPT_BAD_MODEL,
+         "LoRA weights of PEFT for gpt2",
+         "--lora"},
+        {{ONE_FILE("d/adapter_config.json", "{\"peft_type\": \"PREFIX_TUNING\"}")},
+         VKGPT_BAD_MODEL,
+         "PREFIX_TUNING",
+         "LORA only"},
         {{ONE_FILE("d/adapter_config.json", "not JSON")}, VKGPT_BAD_MODEL, "for another model", "--lora"},
-        {{ONE_FILE("d/checkpoint", "x"), ONE_FILE("d/hparams.json", "{}"), ONE_FILE("d/model.ckpt.index", "x")}, VKGPT_BAD_MODEL, "model.ckpt.index", "OpenAI released GPT-2"},
+        {{ONE_FILE("d/checkpoint", "x"), ONE_FILE("d/hparams.json", "{}"), ONE_FILE("d/model.ckpt.index", "x")},
+         VKGPT_BAD_MODEL,
+         "model.ckpt.index",
+         "OpenAI released GPT-2"},
         {{ONE_FILE("d/ckpt.pt", "x")}, VKGPT_BAD_MODEL, "ckpt.pt", "nanoGPT"},
         {{ONE_FILE("d/last.ckpt", "x")}, VKGPT_BAD_MODEL, "last.ckpt", "Lightning"},
         {{ONE_FILE("d/consolidated.00.pth", "x")}, VKGPT_BAD_MODEL, "consolidated.00.pth", "llama.cpp"},
@@ -344,14 +379,36 @@ static void test_foreign_folders(void **state)
         {{ONE_FILE("d/gpt2_124M.bin", "\xc6\xd7\x34\x01\x03\0\0\0")}, VKGPT_BAD_FILE, "gpt2_124M.bin", "llm.c"},
         {{ONE_FILE("d/ggml-model-q4_0.bin", "tjgg")}, VKGPT_BAD_FILE, "ggml-model-q4_0.bin", "before GGUF"},
         {{ONE_FILE("d/gpt2_124M.bin", "x")}, VKGPT_BAD_MODEL, "gpt2_124M.bin", "no name that is read"},
-        {{ONE_FILE("d/tf_model.h5", "x"), ONE_FILE("d/config.json", "{}")}, VKGPT_BAD_MODEL, "tf_model.h5", "from_tf=True"},
-        {{ONE_FILE("d/flax_model.msgpack", "x"), ONE_FILE("d/config.json", "{}")}, VKGPT_BAD_MODEL, "flax_model.msgpack", "from_flax=True"},
-        {{ONE_FILE("d/rust_model.ot", "x"), ONE_FILE("d/config.json", "{}")}, VKGPT_BAD_MODEL, "rust_model.ot", "rust-bert"},
+        {{ONE_FILE("d/tf_model.h5", "x"), ONE_FILE("d/config.json", "{}")},
+         VKGPT_BAD_MODEL,
+         "tf_model.h5",
+         "from_tf=True"},
+        {{ONE_FILE("d/flax_model.msgpack", "x"), ONE_FILE("d/config.json", "{}")},
+         VKGPT_BAD_MODEL,
+         "flax_model.msgpack",
+         "from_flax=True"},
+        {{ONE_FILE("d/rust_model.ot", "x"), ONE_FILE("d/config.json", "{}")},
+         VKGPT_BAD_MODEL,
+         "rust_model.ot",
+         "rust-bert"},
         {{ONE_FILE("d/model.onnx", "x"), ONE_FILE("d/config.json", "{}")}, VKGPT_BAD_MODEL, "model.onnx", "ONNX"},
-        {{ONE_FILE("d/model.gguf", "x"), ONE_FILE("d/config.json", "{}")}, VKGPT_BAD_MODEL, "model.gguf", "give its path"},
-        {{ONE_FILE("d/config.json", "{}"), ONE_FILE("d/model.safetensors", "version https://git-lfs.github.com/spec/v1\n")}, VKGPT_BAD_FILE, "model.safetensors", "git lfs pull"},
-        {{ONE_FILE("d/config.json", "{}"), ONE_FILE("d/model.safetensors", "<!doctype html>")}, VKGPT_BAD_FILE, "model.safetensors", "web page"},
-        {{ONE_FILE("d/config.json", "<html>"), ONE_FILE("d/model.safetensors", SAFETENSORS)}, VKGPT_BAD_FILE, "config.json", "web page"},
+        {{ONE_FILE("d/model.gguf", "x"), ONE_FILE("d/config.json", "{}")},
+         VKGPT_BAD_MODEL,
+         "model.gguf",
+         "give its path"},
+        {{ONE_FILE("d/config.json", "{}"),
+          ONE_FILE("d/model.safetensors", "version https://git-lfs.github.com/spec/v1\n")},
+         VKGPT_BAD_FILE,
+         "model.safetensors",
+         "git lfs pull"},
+        {{ONE_FILE("d/config.json", "{}"), ONE_FILE("d/model.safetensors", "<!doctype html>")},
+         VKGPT_BAD_FILE,
+         "model.safetensors",
+         "web page"},
+        {{ONE_FILE("d/config.json", "<html>"), ONE_FILE("d/model.safetensors", SAFETENSORS)},
+         VKGPT_BAD_FILE,
+         "config.json",
+         "web page"},
         {{ONE_FILE("d/notes.txt", "x")}, VKGPT_BAD_FILE, "no config.json there, so this is no model directory", "GGUF"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -376,8 +433,11 @@ static void test_classes(void **state)
         {"{\"architectures\": [\"LlamaForCausalLM\"]}", "may run it", "LlamaForCausalLM"},
     };
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
-        write_files((struct File[]){{"d/config.json", classes[i][0], strlen(classes[i][0])}, ONE_FILE("d/tokenizer.json", "{}")}, 2);
-        expect_refused("d", NEED_WEIGHTS, VKGPT_BAD_MODEL, classes[i][1], classes[i][2]); // before the weights are missed
+        write_files((struct File[]){{"d/config.json", classes[i][0], strlen(classes[i][0])},
+                                    ONE_FILE("d/tokenizer.json", "{}")},
+                    2);
+        expect_refused("d", NEED_WEIGHTS, VKGPT_BAD_MODEL, classes[i][1],
+                       classes[i][2]); // before the weights are missed
         expect_refused("d", NEED_CONFIG, VKGPT_BAD_MODEL, classes[i][1], classes[i][2]);
         expect_found("d", NEED_TOKENIZER, "d", NULL);
     }
@@ -386,12 +446,18 @@ static void test_classes(void **state)
 static void test_files(void **state)
 {
     (void)state;
-    write_files((struct File[]){ONE_FILE("a/model.safetensors", SAFETENSORS), ONE_FILE("a/pytorch_model.bin", "PK\3\4"), ONE_FILE("a/tokenizer.json", "{}")}, 3);
-    expect_refused("a/model.safetensors", NEED_WEIGHTS, VKGPT_BAD_FILE, "a safetensors file", "no config.json beside it");
-    expect_refused("a/pytorch_model.bin", NEED_WEIGHTS, VKGPT_BAD_FILE, "a file of PyTorch", "no config.json beside it");
+    write_files((struct File[]){ONE_FILE("a/model.safetensors", SAFETENSORS), ONE_FILE("a/pytorch_model.bin", "PK\3\4"),
+                                ONE_FILE("a/tokenizer.json", "{}")},
+                3);
+    expect_refused("a/model.safetensors", NEED_WEIGHTS, VKGPT_BAD_FILE, "a safetensors file",
+                   "no config.json beside it");
+    expect_refused("a/pytorch_model.bin", NEED_WEIGHTS, VKGPT_BAD_FILE, "a file of PyTorch",
+                   "no config.json beside it");
     expect_refused("a/tokenizer.json", NEED_WEIGHTS, VKGPT_BAD_FILE, "a JSON file", "no config.json beside it");
     expect_found("a/tokenizer.json", NEED_TOKENIZER, "a", NULL);
-    write_files((struct File[]){ONE_FILE("b/adapter_config.json", "{}"), ONE_FILE("b/adapter_model.safetensors", SAFETENSORS), ONE_FILE("b/x", "?")}, 3);
+    write_files((struct File[]){ONE_FILE("b/adapter_config.json", "{}"),
+                                ONE_FILE("b/adapter_model.safetensors", SAFETENSORS), ONE_FILE("b/x", "?")},
+                3);
     expect_refused("b/adapter_model.safetensors", NEED_WEIGHTS, VKGPT_BAD_MODEL, "--lora", NULL);
     expect_refused("b/adapter_config.json", NEED_WEIGHTS, VKGPT_BAD_MODEL, "--lora", NULL);
     expect_found("b/adapter_model.safetensors", NEED_ADAPTER, "b", NULL);
@@ -415,7 +481,8 @@ static void test_tokenizers(void **state)
     expect_found("u/vocab.txt", NEED_TOKENIZER, "u", NULL);
     expect_refused("v/words.txt", NEED_TOKENIZER, VKGPT_BAD_FILE, "is not read under this name", NULL);
     write_model("m");
-    expect_refused("m", NEED_TOKENIZER, VKGPT_BAD_FILE, "neither tokenizer.json nor vocab.json", "--tokenizer DIR|FILE");
+    expect_refused("m", NEED_TOKENIZER, VKGPT_BAD_FILE, "neither tokenizer.json nor vocab.json",
+                   "--tokenizer DIR|FILE");
 }
 
 static void test_missing(void **state)
@@ -426,26 +493,30 @@ static void test_missing(void **state)
     static const char *const names[] = {"gpt2", "openai-community/gpt2", "a_b.c-1/D"}, *const paths[] = {"/no/such/dir", "./gpt2", "a/b/c", "x.gguf", "", "a/", "a b"};
     setenv("HF_HUB_CACHE", scratch, 1);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        expect_sentence(model_locate(names[i], NEED_WEIGHTS, &at, &err), VKGPT_BAD_FILE, &err, names[i], "no such model directory", "hf download", NULL);
+        expect_sentence(model_locate(names[i], NEED_WEIGHTS, &at, &err), VKGPT_BAD_FILE, &err, names[i],
+                        "no such model directory", "hf download", NULL);
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-        expect_sentence(model_locate(paths[i], NEED_WEIGHTS, &at, &err), VKGPT_BAD_FILE, &err, paths[i], "no such model directory", NULL);
+        expect_sentence(model_locate(paths[i], NEED_WEIGHTS, &at, &err), VKGPT_BAD_FILE, &err, paths[i],
+                        "no such model directory", NULL);
         assert_null(strstr(err.text, "hf download"));
     }
     write_model(HUB "/snapshots/abc");
     setenv("HF_HUB_CACHE", scratch, 1);
-    expect_sentence(model_locate("openai-community/gpt2", NEED_WEIGHTS, &at, &err), VKGPT_BAD_FILE, &err, "-m ", in_scratch(HUB), NULL);
+    expect_sentence(model_locate("openai-community/gpt2", NEED_WEIGHTS, &at, &err), VKGPT_BAD_FILE, &err, "-m ",
+                    in_scratch(HUB), NULL);
     unsetenv("HF_HUB_CACHE");
     char longest[PATH_BYTES + 1];
     memset(longest, 'x', PATH_BYTES);
     longest[PATH_BYTES] = '\0';
-    expect_sentence(model_locate(longest, NEED_WEIGHTS, &at, &err), VKGPT_BAD_FILE, &err, "a path of more than 4095 bytes", NULL);
+    expect_sentence(model_locate(longest, NEED_WEIGHTS, &at, &err), VKGPT_BAD_FILE, &err,
+                    "a path of more than 4095 bytes", NULL);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(test_contents), TEST(test_directory), TEST(test_gguf_of_any_name), TEST(test_split_gguf), TEST(test_other_names), TEST(test_hub_folder),
+        TEST(test_contents), TEST(test_directory), TEST(test_gguf_of_any_name), TEST(test_split_gguf), TEST(test_other_names), TEST(test_links), TEST(test_hub_folder),
         TEST(test_one_level_down), TEST(test_foreign_folders), TEST(test_classes), TEST(test_files), TEST(test_tokenizers), TEST(test_missing),
     };
     return cmocka_run_group_tests_name("locate", tests, NULL, NULL);

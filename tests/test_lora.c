@@ -79,7 +79,8 @@ static void check_logits(const struct Checkpoint *c, const cJSON *json, const ch
     if (reference_forward(c, ids, count, got, &err)) fail_msg("%s", err.text);
     for (int row = 0; row < 2; row++) {
         assert_int_equal(head_numbers(cJSON_GetArrayItem(json_member(json, member), row), want[row]), VOCAB);
-        assert_within(difference_f64(got + (count - 2 + (size_t)row) * VOCAB, want[row], VOCAB), bound, "%s of row %d", member, row);
+        assert_within(difference_f64(got + (count - 2 + (size_t)row) * VOCAB, want[row], VOCAB), bound, "%s of row %d",
+                      member, row);
     }
 }
 
@@ -155,8 +156,8 @@ static void write_parts(const struct Part *parts, float value)
         char entry[512], shape[32];
         size_t count = (size_t)parts[i].rows * (size_t)(parts[i].columns ? parts[i].columns : 1);
         snprintf(shape, sizeof shape, parts[i].columns ? "%d,%d" : "%d", parts[i].rows, parts[i].columns);
-        snprintf(entry, sizeof entry, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}", i ? "," : "", parts[i].name, shape, 4 * at,
-                 4 * (at + count));
+        snprintf(entry, sizeof entry, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}",
+                 i ? "," : "", parts[i].name, shape, 4 * at, 4 * (at + count));
         bytes_text(&header, entry);
         at += count;
     }
@@ -239,9 +240,11 @@ static void test_by_hand(void **state)
         for (int64_t o = 0; o < 24; o++)
             for (int64_t i = 0; i < 8; i++) {
                 double got = attn_at(&after, o, i), want = attn_at(&before, o, i) + 0.5 * cases[k].scale;
-                assert_within(difference_f64(&got, &want, 1), 1e-6, "case %zu, (%lld, %lld)", k, (long long)o, (long long)i);
+                assert_within(difference_f64(&got, &want, 1), 1e-6, "case %zu, (%lld, %lld)", k, (long long)o,
+                              (long long)i);
             }
-        assert_ptr_equal(after.layers[1].c_attn.tensor, table_find(&after.table, "h.1.attn.c_attn.weight")); // as it was
+        assert_ptr_equal(after.layers[1].c_attn.tensor,
+                         table_find(&after.table, "h.1.attn.c_attn.weight")); // as it was
         assert_ptr_not_equal(after.layers[0].c_attn.tensor, table_find(&after.table, "h.0.attn.c_attn.weight"));
         checkpoint_close(&before);
         checkpoint_close(&after);
@@ -344,7 +347,8 @@ static void test_refused_files(void **state)
     vkgpt_error err;
     open_base(base, &c);
     expect_sentence(lora_merge("/no/such", &c, &merged, &err), VKGPT_BAD_FILE, &err, "/no/such", NULL);
-    expect_sentence(lora_merge(base, &c, &merged, &err), VKGPT_BAD_MODEL, &err, base, "no adapter_config.json there", NULL);
+    expect_sentence(lora_merge(base, &c, &merged, &err), VKGPT_BAD_MODEL, &err, base, "no adapter_config.json there",
+                    NULL);
     checkpoint_close(&c);
 }
 
@@ -352,8 +356,10 @@ static void test_refused_files(void **state)
 static void test_whole_tensors(void **state)
 {
     (void)state;
-    static const struct Part parts[] = {{"base_model.model.lm_head.base_layer.weight", 11, 8}, {"base_model.model.lm_head.lora_A.weight", 2, 8},
-                                        {"base_model.model.lm_head.lora_B.weight", 11, 2},     {"base_model.model.transformer.ln_f.bias", 8, 0},
+    static const struct Part parts[] = {{"base_model.model.lm_head.base_layer.weight", 11, 8},
+                                        {"base_model.model.lm_head.lora_A.weight", 2, 8},
+                                        {"base_model.model.lm_head.lora_B.weight", 11, 2},
+                                        {"base_model.model.transformer.ln_f.bias", 8, 0},
                                         {NULL, 0, 0}};
     struct Checkpoint c;
     float row[8];

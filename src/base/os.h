@@ -32,6 +32,7 @@ int os_save_end(struct Saving *saving, bool keep, vkgpt_error *err);
 
 bool os_exists(const char *path);      // a file or directory
 bool os_is_dir(const char *path);
+bool os_is_link(const char *path);     // a symbolic one, also to what is not there
 int os_make_dirs(const char *path);    // like mkdir -p; 0 on success
 // How many names in a directory end in `suffix`; the first by alphabet that fits goes into `name`.
 size_t os_find(const char *dir, const char *suffix, char *name, size_t size);

@@ -8,7 +8,8 @@
 #include "base/os.h"
 
 #define BYTES(text) text, sizeof text - 1
-#define OLD_GGML "is in a form of ggml of before GGUF (2023); the model's original files, or a GGUF made of them, are needed"
+#define OLD_GGML                                                                                                       \
+    "is in a form of ggml of before GGUF (2023); the model's original files, or a GGUF made of them, are needed"
 #define ARCHIVE "is an archive; unpack it, and give the folder or file that comes out"
 #define CHECKPOINT_NEEDED "; the Hugging Face directory that it was made from is needed"
 
@@ -27,23 +28,27 @@ static const struct Kind {
     {CONTENT_FOREIGN, BYTES("fmgg"), OLD_GGML},
     {CONTENT_FOREIGN, BYTES("tjgg"), OLD_GGML},
     {CONTENT_FOREIGN, BYTES("algg"), OLD_GGML},
-    {CONTENT_FOREIGN, BYTES("\x89HDF\r\n\x1a\n"), "is a file of HDF5, as Keras and TensorFlow write their weights" CHECKPOINT_NEEDED},
+    {CONTENT_FOREIGN, BYTES("\x89HDF\r\n\x1a\n"),
+     "is a file of HDF5, as Keras and TensorFlow write their weights" CHECKPOINT_NEEDED},
     {CONTENT_FOREIGN, BYTES("\xc6\xd7\x34\x01"), "is a model of llm.c (20240326)" CHECKPOINT_NEEDED},
     {CONTENT_FOREIGN, BYTES("24ka"), "is a model of llama2.c" CHECKPOINT_NEEDED},
     {CONTENT_FOREIGN, BYTES("\x93NUMPY"), "is an array of NumPy" CHECKPOINT_NEEDED},
     {CONTENT_FOREIGN, BYTES("\x1f\x8b"), ARCHIVE},
     {CONTENT_FOREIGN, BYTES("BZh"), ARCHIVE},
-    {CONTENT_FOREIGN, BYTES("\xfd" "7zXZ"), ARCHIVE},
+    {CONTENT_FOREIGN, BYTES("\xfd\x37zXZ"), ARCHIVE},
     {CONTENT_FOREIGN, BYTES("\x28\xb5\x2f\xfd"), ARCHIVE},
     {CONTENT_FOREIGN, BYTES("7z\xbc\xaf\x27\x1c"), ARCHIVE},
 };
 
-static const struct Kind web_page = {.content = CONTENT_FOREIGN, .what = "is a web page, not a model: the download gave a page "
-                                     "in its place, such as one that asks for a log-in; fetch the file itself"};
-static const struct Kind tensorflow = {.content = CONTENT_FOREIGN, .what = "is the index of a TensorFlow checkpoint; the same model "
-                                       "as Hugging Face saves it is needed"};
-static const struct Kind flax = {.content = CONTENT_FOREIGN, .what = "holds weights of Flax (msgpack); load them in transformers 4 with "
-                                 "from_flax=True and save them again"};
+static const struct Kind web_page = {.content = CONTENT_FOREIGN,
+                                     .what = "is a web page, not a model: the download gave a page "
+                                             "in its place, such as one that asks for a log-in; fetch the file itself"};
+static const struct Kind tensorflow = {.content = CONTENT_FOREIGN,
+                                       .what = "is the index of a TensorFlow checkpoint; the same model "
+                                               "as Hugging Face saves it is needed"};
+static const struct Kind flax = {.content = CONTENT_FOREIGN,
+                                 .what = "holds weights of Flax (msgpack); load them in transformers 4 with "
+                                         "from_flax=True and save them again"};
 static const struct Kind onnx = {.content = CONTENT_FOREIGN, .what = "is a graph of ONNX" CHECKPOINT_NEEDED};
 static const struct Kind safetensors = {.content = CONTENT_SAFETENSORS};
 static const struct Kind json = {.content = CONTENT_JSON};

@@ -1,5 +1,5 @@
-// A path is a folder that is usable as it is, a file of one, a folder of the hub's cache, or a folder around one; or else
-// it is explained.
+// A path is a folder that is usable as it is, a file of one, a folder of the hub's cache, or a folder around one; or
+// else it is explained.
 #include "model/locate.h"
 
 #include <stdlib.h>
@@ -22,16 +22,13 @@ static bool has(const char *dir, const char *name)
     return !path_join(path, dir, name, NULL) && os_exists(path);
 }
 
-static bool has_config(const char *dir)
-{
-    return has(dir, "config.json") || has(dir, OPENAI_SHAPES);
-}
+static bool has_config(const char *dir) { return has(dir, "config.json") || has(dir, OPENAI_SHAPES); }
 
 // In the order in which a directory is read.
 static const char *tokenizer_in(const char *dir)
 {
-    static const char *const files[] = {"tokenizer.json", "vocab.json",   "encoder_bpe_40000.json", "vocab.txt",
-                                        "spiece.model",   "spm.model", "sentencepiece.model", "tokenizer.model"};
+    static const char *const files[] = {"tokenizer.json", "vocab.json", "encoder_bpe_40000.json", "vocab.txt",
+                                        "spiece.model",   "spm.model",  "sentencepiece.model",    "tokenizer.model"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (has(dir, files[i])) return files[i];
     return NULL;
@@ -84,7 +81,8 @@ static void folder_of(const char *path, char dir[PATH_BYTES])
 
 static int take(const char *path, struct Located *l, vkgpt_error *err)
 {
-    if (strlen(path) >= PATH_BYTES) return fail(err, VKGPT_BAD_FILE, "%.200s...: a path of more than %d bytes", path, PATH_BYTES - 1);
+    if (strlen(path) >= PATH_BYTES)
+        return fail(err, VKGPT_BAD_FILE, "%.200s...: a path of more than %d bytes", path, PATH_BYTES - 1);
     memmove(l->path, path, strlen(path) + 1);
     return 0;
 }
@@ -101,10 +99,13 @@ static int fail_adapter(const char *dir, vkgpt_error *err)
     const char *type = cJSON_GetStringValue(json_get(json, "peft_type"));
     const char *base = cJSON_GetStringValue(json_get(json, "base_model_name_or_path"));
     if (type && strcmp(type, "LORA") != 0)
-        code = fail(err, VKGPT_BAD_MODEL, "%s: holds an adapter of PEFT's type %.60s, not a model; vkgpt merges LORA only", dir, type);
+        code = fail(err, VKGPT_BAD_MODEL,
+                    "%s: holds an adapter of PEFT's type %.60s, not a model; vkgpt merges LORA only", dir, type);
     else
-        code = fail(err, VKGPT_BAD_MODEL, "%s: holds an adapter (LoRA weights of PEFT for %.200s), not a model; give that model with -m, "
-                    "and this folder with --lora", dir, base ? base : "another model");
+        code = fail(err, VKGPT_BAD_MODEL,
+                    "%s: holds an adapter (LoRA weights of PEFT for %.200s), not a model; give that model with -m, "
+                    "and this folder with --lora",
+                    dir, base ? base : "another model");
     cJSON_Delete(json);
     return code;
 }
@@ -117,12 +118,14 @@ static const struct Foreign {
 } foreign[] = {
     {"tf_model.h5", "weights of TensorFlow; " SAVE_AGAIN("from_tf")},
     {"flax_model.msgpack", "weights of Flax; " SAVE_AGAIN("from_flax")},
-    {".ckpt.index", "a TensorFlow checkpoint, as OpenAI released GPT-2; the same model as Hugging Face saves it is needed"},
+    {".ckpt.index",
+     "a TensorFlow checkpoint, as OpenAI released GPT-2; the same model as Hugging Face saves it is needed"},
     {"rust_model.ot", "weights of rust-bert; model.safetensors or pytorch_model.bin is needed"},
     {".onnx", "a graph of ONNX; the Hugging Face directory that it was exported from is needed"},
     {"consolidated.00.pth", "weights as Meta releases Llama, which llama.cpp converts and runs"},
     {".ckpt", "a checkpoint of PyTorch Lightning; a Hugging Face directory made of it is needed"},
-    {".pt", "a file of PyTorch such as nanoGPT's checkpoints; a Hugging Face directory made of it (config.json, model.safetensors) is needed"},
+    {".pt", "a file of PyTorch such as nanoGPT's checkpoints; a Hugging Face directory made of it (config.json, "
+            "model.safetensors) is needed"},
     {".pth", "a file of PyTorch; a Hugging Face directory made of it (config.json, model.safetensors) is needed"},
     {".npz", "arrays of NumPy; the Hugging Face directory that they were made from is needed"},
     {".mlmodel", "a model of Core ML; the Hugging Face directory that it was made from is needed"},
@@ -135,33 +138,61 @@ static int fail_foreign(const char *dir, vkgpt_error *err)
         const struct Foreign *f = &foreign[i];
         bool there = f->name[0] == '.' ? os_find(dir, f->name, name, sizeof name) > 0 : has(dir, f->name);
         if (there)
-            return fail(err, VKGPT_BAD_MODEL, "%s: holds %s, which is %s", dir, f->name[0] == '.' ? name : f->name, f->what);
+            return fail(err, VKGPT_BAD_MODEL, "%s: holds %s, which is %s", dir, f->name[0] == '.' ? name : f->name,
+                        f->what);
     }
     if (!os_find(dir, ".bin", name, sizeof name)) return 0;
     int code = path_join(path, dir, name, err);
     if (!code) code = content_check(path, err); // llm.c's, or the old ggml's
-    return code ? code : fail(err, VKGPT_BAD_MODEL, "%s: holds %s, which is no name that is read; a Hugging Face directory has config.json "
-                              "and model.safetensors or pytorch_model.bin", dir, name);
+    return code ? code
+                : fail(err, VKGPT_BAD_MODEL,
+                       "%s: holds %s, which is no name that is read; a Hugging Face directory has config.json "
+                       "and model.safetensors or pytorch_model.bin",
+                       dir, name);
 }
 
 static int fail_no_weights(const char *dir, vkgpt_error *err)
 {
     char name[256];
     if (os_find(dir, ".gguf", name, sizeof name))
-        return fail(err, VKGPT_BAD_MODEL, "%s: the weights are in %s only, which holds its config too: give its path", dir, name);
+        return fail(err, VKGPT_BAD_MODEL, "%s: the weights are in %s only, which holds its config too: give its path",
+                    dir, name);
     int code = fail_foreign(dir, err);
     if (code) return code;
     if (os_find(dir, ".safetensors", name, sizeof name))
-        return fail(err, VKGPT_BAD_FILE, "%s: no model.safetensors there, and no model.safetensors.index.json that says which of %s and "
-                    "others holds which tensor", dir, name);
-    return fail(err, VKGPT_BAD_FILE, "%s: no weights there: neither model.safetensors nor pytorch_model.bin, nor an index of shards", dir);
+        return fail(err, VKGPT_BAD_FILE,
+                    "%s: no model.safetensors there, and no model.safetensors.index.json that says which of %s and "
+                    "others holds which tensor",
+                    dir, name);
+    return fail(err, VKGPT_BAD_FILE,
+                "%s: no weights there: neither model.safetensors nor pytorch_model.bin, nor an index of shards", dir);
+}
+
+// What the cache keeps of a download that did not end: a link to bytes that are not there.
+static int check_link(const char *path, vkgpt_error *err)
+{
+    if (!os_is_link(path) || os_exists(path)) return 0;
+    return fail(err, VKGPT_BAD_FILE, "%s: is a link to a file that is not there: the download did not end", path);
+}
+
+static int check_links(const char *dir, vkgpt_error *err)
+{
+    static const char *const names[] = {"config.json", "model.safetensors", "pytorch_model.bin"};
+    char path[PATH_BYTES];
+    int code = 0;
+    for (size_t i = 0; !code && i < sizeof names / sizeof *names; i++) {
+        code = path_join(path, dir, names[i], err);
+        if (!code) code = check_link(path, err);
+    }
+    return code;
 }
 
 // A file that is not what its name says goes before whatever its content would be called.
 static int check_files(const char *dir, vkgpt_error *err)
 {
     char path[PATH_BYTES], name[256];
-    int code = path_join(path, dir, "config.json", err);
+    int code = check_links(dir, err);
+    if (!code) code = path_join(path, dir, "config.json", err);
     if (!code && os_exists(path)) code = content_check(path, err);
     if (!code && os_exists(path)) code = config_check_class(path, err);
     if (code || !checkpoint_weights_in(dir, name, sizeof name)) return code;
@@ -171,16 +202,24 @@ static int check_files(const char *dir, vkgpt_error *err)
 
 static int explain(const char *dir, enum Need need, vkgpt_error *err)
 {
-    if (need == NEED_ADAPTER) return fail(err, VKGPT_BAD_MODEL, "%s: no " ADAPTER_CONFIG " there, so these are no LoRA weights of PEFT", dir);
+    if (need == NEED_ADAPTER)
+        return fail(err, VKGPT_BAD_MODEL, "%s: no " ADAPTER_CONFIG " there, so these are no LoRA weights of PEFT", dir);
     bool model = need == NEED_WEIGHTS || need == NEED_CONFIG;
-    int code = has_config(dir) ? model ? check_files(dir, err) : 0 : has(dir, ADAPTER_CONFIG) ? fail_adapter(dir, err) : fail_foreign(dir, err);
+    int code = 0;
+    if (model) code = check_files(dir, err);
+    if (!code && !has_config(dir)) code = has(dir, ADAPTER_CONFIG) ? fail_adapter(dir, err) : fail_foreign(dir, err);
     if (code) return code;
     if (need == NEED_TOKENIZER)
-        return fail(err, VKGPT_BAD_FILE, "%s: holds no tokenizer: neither tokenizer.json nor vocab.json is there; --tokenizer DIR|FILE takes "
-                    "one from elsewhere, such as the model's that this one was trained from", dir);
+        return fail(
+            err, VKGPT_BAD_FILE,
+            "%s: holds no tokenizer: neither tokenizer.json nor vocab.json is there; --tokenizer DIR|FILE takes "
+            "one from elsewhere, such as the model's that this one was trained from",
+            dir);
     if (has_config(dir)) return fail_no_weights(dir, err);
-    return fail(err, VKGPT_BAD_FILE, "%s: no config.json there, so this is no model directory; one as Hugging Face's transformers save it, "
-                "or a GGUF file, is needed", dir);
+    return fail(err, VKGPT_BAD_FILE,
+                "%s: no config.json there, so this is no model directory; one as Hugging Face's transformers save it, "
+                "or a GGUF file, is needed",
+                dir);
 }
 
 // Where the hub's client keeps a model of this name ("org/name"), if it is there.
@@ -193,8 +232,8 @@ static bool hub_cached(const char *name, char path[PATH_BYTES])
         const char *root = getenv(places[i].variable), *slash = strchr(name, '/');
         int org = slash ? (int)(slash - name) : 0;
         if (!root || !*root) continue;
-        int n = snprintf(path, PATH_BYTES, "%s%s/" HUB_FOLDER "%.*s%s%s", root, places[i].below, org, name, slash ? "--" : "",
-                         slash ? slash + 1 : name);
+        int n = snprintf(path, PATH_BYTES, "%s%s/" HUB_FOLDER "%.*s%s%s", root, places[i].below, org, name,
+                         slash ? "--" : "", slash ? slash + 1 : name);
         if (n > 0 && n < PATH_BYTES && os_is_dir(path)) return true;
     }
     return false;
@@ -216,7 +255,9 @@ static int fail_missing(const char *path, vkgpt_error *err)
     if (!is_hub_name(path)) return fail(err, VKGPT_BAD_FILE, "%s: %s", path, missing);
     if (hub_cached(path, cached))
         return fail(err, VKGPT_BAD_FILE, "%s: %s here; Hugging Face's cache has it: -m %s", path, missing, cached);
-    return fail(err, VKGPT_BAD_FILE, "%s: %s; if this is its name on the Hugging Face hub, `hf download %s --local-dir %s` fetches it, and -m %s runs it",
+    return fail(err, VKGPT_BAD_FILE,
+                "%s: %s; if this is its name on the Hugging Face hub, `hf download %s --local-dir %s` fetches it, and "
+                "-m %s runs it",
                 path, missing, path, last_component(path), last_component(path));
 }
 
@@ -235,7 +276,8 @@ static int take_dir(const char *dir, enum Need need, struct Located *l, vkgpt_er
     bool own = need == NEED_ADAPTER || (need == NEED_TOKENIZER ? tokenizer_in(dir) != NULL : has_config(dir));
     size_t count = own ? 0 : gguf_in(dir, name, sizeof name);
     if (count > 1)
-        return fail(err, VKGPT_BAD_MODEL, "%s: holds %zu GGUF files (%s and others), give the path of one", dir, count, name);
+        return fail(err, VKGPT_BAD_MODEL, "%s: holds %zu GGUF files (%s and others), give the path of one", dir, count,
+                    name);
     int code = count ? path_join(path, dir, name, err) : model ? check_files(dir, err) : 0;
     if (code) return code;
     if (count) return take_gguf(path, l, err);
@@ -282,7 +324,8 @@ static int find_snapshot(const char *dir, char path[PATH_BYTES], vkgpt_error *er
         look_inside(snapshots, true, NEED_WEIGHTS, &in);
         if (in.count == 1) return path_join(path, snapshots, in.first, err);
         if (in.count) return fail_several(snapshots, "snapshots, and refs/main is absent", &in, err);
-        return fail(err, VKGPT_BAD_FILE, "%s: a folder of Hugging Face's cache without any snapshot: the download did not end", dir);
+        return fail(err, VKGPT_BAD_FILE,
+                    "%s: a folder of Hugging Face's cache without any snapshot: the download did not end", dir);
     }
     code = os_read(refs, 4096, &commit, &bytes, err);
     if (code) return code;
@@ -290,14 +333,19 @@ static int find_snapshot(const char *dir, char path[PATH_BYTES], vkgpt_error *er
     bool plain = *commit && !strchr(commit, '/') && *commit != '.';
     code = plain ? path_join(path, snapshots, commit, err) : fail(err, VKGPT_BAD_FILE, "%s: names no snapshot", refs);
     if (!code && !os_is_dir(path))
-        code = fail(err, VKGPT_BAD_FILE, "%s: refs/main is %.60s, and there is no such folder in snapshots: the download did not end", dir, commit);
+        code = fail(err, VKGPT_BAD_FILE,
+                    "%s: refs/main is %.60s, and there is no such folder in snapshots: the download did not end", dir,
+                    commit);
     free(commit);
     return code;
 }
 
 static int locate_dir(const char *dir, enum Need need, bool outer, struct Located *l, vkgpt_error *err)
 {
-    static const char *const what[] = {[NEED_WEIGHTS] = "models", [NEED_CONFIG] = "models", [NEED_TOKENIZER] = "tokenizers", [NEED_ADAPTER] = "adapters"};
+    static const char *const what[] = {[NEED_WEIGHTS] = "models",
+                                       [NEED_CONFIG] = "models",
+                                       [NEED_TOKENIZER] = "tokenizers",
+                                       [NEED_ADAPTER] = "adapters"};
     char path[PATH_BYTES];
     struct Inside in = {0};
     if (is_usable(dir, need)) return take_dir(dir, need, l, err);
@@ -321,7 +369,9 @@ static bool is_shard(const char *dir, const char *index, const char *name)
 {
     char path[PATH_BYTES], quoted[260], *text;
     size_t bytes;
-    if (!ends_with(index, ".index.json") || path_join(path, dir, index, NULL) || os_read(path, SMALL_FILE, &text, &bytes, NULL)) return false;
+    if (!ends_with(index, ".index.json") || path_join(path, dir, index, NULL) ||
+        os_read(path, SMALL_FILE, &text, &bytes, NULL))
+        return false;
     snprintf(quoted, sizeof quoted, "\"%.256s\"", name);
     bool found = strstr(text, quoted);
     free(text);
@@ -330,9 +380,13 @@ static bool is_shard(const char *dir, const char *index, const char *name)
 
 static int fail_alone(const char *path, enum Content content, vkgpt_error *err)
 {
-    const char *what = content == CONTENT_SAFETENSORS ? "a safetensors file" : content == CONTENT_PYTORCH ? "a file of PyTorch" : "a JSON file";
-    return fail(err, VKGPT_BAD_FILE, "%s: is %s, and no config.json beside it says of what model; a directory as Hugging Face's transformers save it, "
-                "or a GGUF file, is needed", path, what);
+    const char *what = content == CONTENT_SAFETENSORS ? "a safetensors file"
+                       : content == CONTENT_PYTORCH   ? "a file of PyTorch"
+                                                      : "a JSON file";
+    return fail(err, VKGPT_BAD_FILE,
+                "%s: is %s, and no config.json beside it says of what model; a directory as Hugging Face's "
+                "transformers save it, or a GGUF file, is needed",
+                path, what);
 }
 
 // A file of a model's directory stands for the directory, if it is what is read there.
@@ -342,13 +396,19 @@ static int locate_part(const char *path, enum Content content, enum Need need, s
     const char *name = last_component(path);
     bool weights = content != CONTENT_JSON && (need == NEED_WEIGHTS || need == NEED_CONFIG);
     folder_of(path, dir);
-    if (need != NEED_ADAPTER && !has_config(dir) && has(dir, ADAPTER_CONFIG) && !strncmp(name, "adapter_", 8)) return fail_adapter(dir, err);
+    if (need != NEED_ADAPTER && !has_config(dir) && has(dir, ADAPTER_CONFIG) && !strncmp(name, "adapter_", 8))
+        return fail_adapter(dir, err);
     if ((need == NEED_WEIGHTS || need == NEED_CONFIG) && !has_config(dir)) return fail_alone(path, content, err);
     if (!weights) return locate_dir(dir, need, false, l, err);
     bool any = checkpoint_weights_in(dir, read, sizeof read);
     if (any && (strcmp(read, name) == 0 || is_shard(dir, read, name))) return locate_dir(dir, need, false, l, err);
-    if (any) return fail(err, VKGPT_BAD_FILE, "%s: %s lies beside it, and is what is read there; give the directory for that one, or move it away", path, read);
-    return fail(err, VKGPT_BAD_FILE, "%s: is not read under this name; model.safetensors and pytorch_model.bin are", path);
+    if (any)
+        return fail(
+            err, VKGPT_BAD_FILE,
+            "%s: %s lies beside it, and is what is read there; give the directory for that one, or move it away", path,
+            read);
+    return fail(err, VKGPT_BAD_FILE, "%s: is not read under this name; model.safetensors and pytorch_model.bin are",
+                path);
 }
 
 // A file of a tokenizer stands for its directory, if no other goes before it there.
@@ -359,8 +419,14 @@ static int locate_tokenizer(const char *path, struct Located *l, vkgpt_error *er
     const char *name = last_component(path), *first = tokenizer_in(dir);
     bool merges = !strcmp(name, "merges.txt") && first && !strcmp(first, "vocab.json");
     if (first && (merges || strcmp(name, first) == 0)) return locate_dir(dir, NEED_TOKENIZER, false, l, err);
-    if (first) return fail(err, VKGPT_BAD_FILE, "%s: %s lies beside it, and is what is read there; give that one, or a folder without it", path, first);
-    return fail(err, VKGPT_BAD_FILE, "%s: is not read under this name; tokenizer.json, vocab.json with merges.txt, vocab.txt and spiece.model are", path);
+    if (first)
+        return fail(err, VKGPT_BAD_FILE,
+                    "%s: %s lies beside it, and is what is read there; give that one, or a folder without it", path,
+                    first);
+    return fail(
+        err, VKGPT_BAD_FILE,
+        "%s: is not read under this name; tokenizer.json, vocab.json with merges.txt, vocab.txt and spiece.model are",
+        path);
 }
 
 static bool is_tokenizer_part(const char *path)
@@ -375,13 +441,18 @@ static int locate_file(const char *path, enum Need need, struct Located *l, vkgp
 {
     enum Content content = content_of(path);
     if (content == CONTENT_FOREIGN) return content_check(path, err);
-    bool gguf = content == CONTENT_GGUF || (content == CONTENT_UNKNOWN && ends_with(path, ".gguf")); // whose reader tells
-    if (gguf && need == NEED_ADAPTER) return fail(err, VKGPT_BAD_MODEL, "%s: is a GGUF file, and LoRA weights of PEFT are needed", path);
+    bool gguf =
+        content == CONTENT_GGUF || (content == CONTENT_UNKNOWN && ends_with(path, ".gguf")); // whose reader tells
+    if (gguf && need == NEED_ADAPTER)
+        return fail(err, VKGPT_BAD_MODEL, "%s: is a GGUF file, and LoRA weights of PEFT are needed", path);
     if (gguf) return take(path, l, err);
     if (need == NEED_TOKENIZER && is_tokenizer_part(path)) return locate_tokenizer(path, l, err);
     if (content != CONTENT_UNKNOWN) return locate_part(path, content, need, l, err);
-    return fail(err, VKGPT_BAD_FILE, "%s: is a file of a kind that is not known; a model is a directory as Hugging Face's transformers save it, "
-                "or a GGUF file", path);
+    return fail(
+        err, VKGPT_BAD_FILE,
+        "%s: is a file of a kind that is not known; a model is a directory as Hugging Face's transformers save it, "
+        "or a GGUF file",
+        path);
 }
 
 int model_locate(const char *given, enum Need need, struct Located *located, vkgpt_error *err)
@@ -391,6 +462,8 @@ int model_locate(const char *given, enum Need need, struct Located *located, vkg
         return fail(err, VKGPT_BAD_FILE, "%.200s...: a path of more than %d bytes", given, PATH_BYTES - 1);
     memcpy(path, given, strlen(given) + 1); // it may be located->path
     *located = (struct Located){0};
+    int code = check_link(path, err);
+    if (code) return code;
     if (!os_exists(path)) return fail_missing(path, err);
     return os_is_dir(path) ? locate_dir(path, need, true, located, err) : locate_file(path, need, located, err);
 }

@@ -1,5 +1,5 @@
-// The settings are checked first, then the names of all tensors, then each weight is widened once and added to. Tensors of
-// the adapter are read by the readers of checkpoints.
+// The settings are checked first, then the names of all tensors, then each weight is widened once and added to. Tensors
+// of the adapter are read by the readers of checkpoints.
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "model/lora.h"
 
@@ -47,13 +47,15 @@ static int fail_key(const struct Lora *l, const char *key, const cJSON *item, co
 // Null, false, [] and {} ask for nothing.
 static bool is_off(const cJSON *item)
 {
-    return !item || cJSON_IsNull(item) || cJSON_IsFalse(item) || ((cJSON_IsArray(item) || cJSON_IsObject(item)) && !item->child);
+    return !item || cJSON_IsNull(item) || cJSON_IsFalse(item) ||
+           ((cJSON_IsArray(item) || cJSON_IsObject(item)) && !item->child);
 }
 
 // What makes something else of the product than W + scale B A, or changes weights that lie outside of the adapter.
 static const char *const refused[] = {
-    "use_dora", "modules_to_save", "layer_replication", "trainable_token_indices", "target_parameters", "alora_invocation_tokens",
-    "use_qalora", "use_bdlora", "arrow_config", "kasa_config", "velora_config", "monteclora_config",
+    "use_dora",          "modules_to_save",         "layer_replication", "trainable_token_indices",
+    "target_parameters", "alora_invocation_tokens", "use_qalora",        "use_bdlora",
+    "arrow_config",      "kasa_config",             "velora_config",     "monteclora_config",
 };
 
 // Ways to begin that leave the model's own weights as they are; the others move a part of them into A and B.
@@ -69,12 +71,15 @@ static bool is_plain_start(const cJSON *item)
 static int check_settings(const struct Lora *l)
 {
     const cJSON *type = json_get(l->config, "peft_type"), *start = json_get(l->config, "init_lora_weights");
-    if (!cJSON_IsString(type) || strcmp(type->valuestring, "LORA") != 0) return fail_key(l, "peft_type", type, "and vkgpt merges LORA only");
+    if (!cJSON_IsString(type) || strcmp(type->valuestring, "LORA") != 0)
+        return fail_key(l, "peft_type", type, "and vkgpt merges LORA only");
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         const cJSON *item = json_get(l->config, refused[i]);
         if (!is_off(item)) return fail_key(l, refused[i], item, "which is not supported");
     }
-    return is_plain_start(start) ? 0 : fail_key(l, "init_lora_weights", start, "which changes the model's own weights and is not supported");
+    return is_plain_start(start)
+               ? 0
+               : fail_key(l, "init_lora_weights", start, "which changes the model's own weights and is not supported");
 }
 
 // A pattern's key is a regular expression for the end of a module's name, from a dot on or from its beginning.
@@ -84,7 +89,9 @@ static int key_matches(const struct Lora *l, const char *key, const char *module
     int error, n = snprintf(pattern, sizeof pattern, "(.*\\.)?(%s)$", key);
     PCRE2_SIZE at;
     pcre2_code *code = n > 0 && (size_t)n < sizeof pattern
-                           ? pcre2_compile((PCRE2_SPTR)pattern, (PCRE2_SIZE)n, PCRE2_ANCHORED | PCRE2_DOLLAR_ENDONLY, &error, &at, NULL) : NULL;
+                           ? pcre2_compile((PCRE2_SPTR)pattern, (PCRE2_SIZE)n, PCRE2_ANCHORED | PCRE2_DOLLAR_ENDONLY,
+                                           &error, &at, NULL)
+                           : NULL;
     pcre2_match_data *data = code ? pcre2_match_data_create_from_pattern(code, NULL) : NULL;
     int found = data ? pcre2_match(code, (PCRE2_SPTR)module, strlen(module), 0, 0, data, NULL) : PCRE2_ERROR_INTERNAL;
     pcre2_match_data_free(data);
@@ -100,7 +107,8 @@ static int setting_of(const struct Lora *l, const char *patterns, const char *ke
     const cJSON *item = json_get(l->config, key), *list = json_get(l->config, patterns);
     for (const cJSON *entry = list ? list->child : NULL; entry; entry = entry->next) {
         bool matches;
-        int code = entry->string ? key_matches(l, entry->string, module, &matches) : fail_key(l, patterns, list, "not an object");
+        int code = entry->string ? key_matches(l, entry->string, module, &matches)
+                                 : fail_key(l, patterns, list, "not an object");
         if (code) return code;
         if (!matches) continue;
         item = entry;
@@ -118,7 +126,8 @@ static int scale_of(const struct Lora *l, const char *module, int64_t rank, floa
     if (!code) code = setting_of(l, "alpha_pattern", "lora_alpha", module, &alpha);
     if (code) return code;
     if (r != (double)rank)
-        return fail(l->err, VKGPT_BAD_MODEL, "%s: the rank of %.200s is %g, its lora_A has %lld", l->path, module, r, (long long)rank);
+        return fail(l->err, VKGPT_BAD_MODEL, "%s: the rank of %.200s is %g, its lora_A has %lld", l->path, module, r,
+                    (long long)rank);
     *scale = (float)(cJSON_IsTrue(json_get(l->config, "use_rslora")) ? alpha / sqrt(r) : alpha / r);
     return 0;
 }
@@ -132,11 +141,11 @@ struct Merged { // a tensor of the checkpoint that is not in its file any more
 
 struct Merge {
     const struct Weight *from;
-    float *values;           // in the order of the file
+    float *values; // in the order of the file
     int64_t out, in, rank;
-    const float *up, *down;  // (out, rank), (rank, in); up NULL: nothing is added
+    const float *up, *down; // (out, rank), (rank, in); up NULL: nothing is added
     float scale;
-    float *rooms;            // STEP + 1 rows for each worker
+    float *rooms; // STEP + 1 rows for each worker
 };
 
 static void merge_rows(void *user, uint32_t worker, uint32_t first, uint32_t count)
@@ -160,7 +169,9 @@ static void merge_rows(void *user, uint32_t worker, uint32_t first, uint32_t cou
 
 static int fail_room(const struct Lora *l, const struct Tensor *t, size_t bytes)
 {
-    return fail(l->err, VKGPT_OUT_OF_MEMORY, "%s: merging %.200s takes %zu bytes of host memory, and there are not so many", l->path, t->name, bytes);
+    return fail(l->err, VKGPT_OUT_OF_MEMORY,
+                "%s: merging %.200s takes %zu bytes of host memory, and there are not so many", l->path, t->name,
+                bytes);
 }
 
 // A tensor of the same name, file and shape in fp32, row-major, its values still to come.
@@ -213,8 +224,8 @@ static int add_product(struct Lora *l, struct Weight *weight, struct Merge *m)
 static int fail_shape(const struct Lora *l, const struct Tensor *t, int64_t rows, int64_t cols, const char *of)
 {
     char is[SHAPE_BYTES], wanted[SHAPE_BYTES];
-    return fail(l->err, VKGPT_BAD_MODEL, "%s: tensor %.200s is %s, and %.100s makes it %s", t->file, t->name, shape_text(t->rank, t->shape, is), of,
-                shape_text(cols ? 2 : 1, (int64_t[]){rows, cols}, wanted));
+    return fail(l->err, VKGPT_BAD_MODEL, "%s: tensor %.200s is %s, and %.100s makes it %s", t->file, t->name,
+                shape_text(t->rank, t->shape, is), of, shape_text(cols ? 2 : 1, (int64_t[]){rows, cols}, wanted));
 }
 
 static bool has_shape(const struct Tensor *t, int64_t rows, int64_t cols)
@@ -242,8 +253,9 @@ static const struct Tensor *beside(const struct Lora *l, const char *name, const
 
 static int fail_module(const struct Lora *l, const struct Tensor *t)
 {
-    return fail(l->err, VKGPT_BAD_MODEL, "%s: tensor %.200s belongs to nothing of this model, which is of class %s with %u layers", t->file, t->name,
-                l->to->config.architecture, l->to->config.layers);
+    return fail(l->err, VKGPT_BAD_MODEL,
+                "%s: tensor %.200s belongs to nothing of this model, which is of class %s with %u layers", t->file,
+                t->name, l->to->config.architecture, l->to->config.layers);
 }
 
 // The weight that a module's parameter is, or NULL; the module's name is without PEFT's prefix.
@@ -271,7 +283,8 @@ static int merge_pair(struct Lora *l, const char *module, const struct Tensor *a
     if (!weight) return fail_module(l, a);
     shape_of(weight, &m.out, &m.in);
     int64_t across = table ? m.out : m.in, along = table ? m.in : m.out;
-    if (m.rank < 1 || m.rank > MAX_RANK || !has_shape(a, m.rank, across)) return fail_shape(l, a, m.rank, across, weight->tensor->name);
+    if (m.rank < 1 || m.rank > MAX_RANK || !has_shape(a, m.rank, across))
+        return fail_shape(l, a, m.rank, across, weight->tensor->name);
     if (!has_shape(b, along, m.rank)) return fail_shape(l, b, along, m.rank, weight->tensor->name);
     int code = scale_of(l, module, m.rank, &m.scale);
     if (!code) code = values_of(l, table ? a : b, table, &up);
@@ -294,7 +307,8 @@ static int merge_bias(struct Lora *l, const char *module, const struct Tensor *t
     struct Merged *wide;
     float scale;
     if (!bias || !a || a->rank != 2) return fail_module(l, t);
-    if (!has_shape(t, bias->tensor->shape[0], 0)) return fail_shape(l, t, bias->tensor->shape[0], 0, bias->tensor->name);
+    if (!has_shape(t, bias->tensor->shape[0], 0))
+        return fail_shape(l, t, bias->tensor->shape[0], 0, bias->tensor->name);
     int code = scale_of(l, module, a->shape[0], &scale);
     if (!code) code = widened(l, bias->tensor, &wide);
     float *more = code ? NULL : malloc((size_t)t->shape[0] * sizeof *more + 1);
@@ -317,7 +331,8 @@ static int replace(struct Lora *l, const char *name, const struct Tensor *t)
     if (!weight) return fail_module(l, t);
     shape_of(weight, &out, &in);
     const int64_t *shape = weight->tensor->shape; // as files keep it
-    if (!has_shape(t, shape[0], in ? shape[1] : 0)) return fail_shape(l, t, shape[0], in ? shape[1] : 0, weight->tensor->name);
+    if (!has_shape(t, shape[0], in ? shape[1] : 0))
+        return fail_shape(l, t, shape[0], in ? shape[1] : 0, weight->tensor->name);
     int code = widened(l, weight->tensor, &wide);
     if (code) return code;
     if (in) weight_rows(&(struct Weight){t, false}, 0, shape[0], shape[1], wide->values);
@@ -337,7 +352,7 @@ static const struct Ending {
     const char *text;
     enum Part part;
 } endings[] = {
-    {".lora_A.weight", PART_A},         {".lora_B.weight", PART_B},    {".lora_embedding_A", PART_TABLE_A},
+    {".lora_A.weight", PART_A},          {".lora_B.weight", PART_B},  {".lora_embedding_A", PART_TABLE_A},
     {".lora_embedding_B", PART_TABLE_B}, {".lora_B.bias", PART_BIAS},
 };
 
@@ -347,11 +362,13 @@ static int part_of(const struct Lora *l, const struct Tensor *t, enum Part *part
     size_t length = strlen(t->name), prefix = strlen(PREFIX);
     *part = PART_WHOLE;
     if (t->dtype == DTYPE_OTHER || t->dtype == DTYPE_BLOCKS)
-        return fail(l->err, VKGPT_BAD_MODEL, "%s: tensor %.200s is of type %s, not F32, F16 or BF16", t->file, t->name, t->dtype_name);
+        return fail(l->err, VKGPT_BAD_MODEL, "%s: tensor %.200s is of type %s, not F32, F16 or BF16", t->file, t->name,
+                    t->dtype_name);
     if (strstr(t->name, "lora_magnitude_vector"))
         return fail(l->err, VKGPT_BAD_MODEL, "%s: tensor %.200s is of DoRA, which is not supported", t->file, t->name);
     if (length >= MODULE_BYTES || strncmp(t->name, PREFIX, prefix) != 0)
-        return fail(l->err, VKGPT_BAD_MODEL, "%s: tensor %.200s does not begin with " PREFIX ", as PEFT's do", t->file, t->name);
+        return fail(l->err, VKGPT_BAD_MODEL, "%s: tensor %.200s does not begin with " PREFIX ", as PEFT's do", t->file,
+                    t->name);
     snprintf(module, MODULE_BYTES, "%s", t->name + prefix);
     length -= prefix;
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
@@ -386,7 +403,9 @@ static int merge_tensor(struct Lora *l, const struct Tensor *t, bool whole)
     snprintf(name, sizeof name, PREFIX "%s", module);
     const struct Tensor *a = beside(l, name, table ? ".lora_embedding_A" : ".lora_A.weight");
     const struct Tensor *b = beside(l, name, table ? ".lora_embedding_B" : ".lora_B.weight");
-    if (!a || !b) return fail(l->err, VKGPT_BAD_MODEL, "%s: tensor %.200s is there, and its other half, lora_%c, is absent", t->file, t->name, a ? 'B' : 'A');
+    if (!a || !b)
+        return fail(l->err, VKGPT_BAD_MODEL, "%s: tensor %.200s is there, and its other half, lora_%c, is absent",
+                    t->file, t->name, a ? 'B' : 'A');
     return part == PART_A || part == PART_TABLE_A ? merge_pair(l, module, a, b, table) : 0;
 }
 
@@ -397,7 +416,9 @@ static int merge_all(struct Lora *l)
             int code = merge_tensor(l, &l->table.tensors[i], whole);
             if (code) return code;
         }
-    return l->merged->weights || l->to->no_head ? 0 : fail(l->err, VKGPT_BAD_MODEL, "%s: the adapter holds no LoRA weights", l->path);
+    return l->merged->weights || l->to->no_head
+               ? 0
+               : fail(l->err, VKGPT_BAD_MODEL, "%s: the adapter holds no LoRA weights", l->path);
 }
 
 static int open_tensors(struct Lora *l, const char *dir)
