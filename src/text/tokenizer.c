@@ -44,7 +44,7 @@ void vkgpt_tokenizer_close(vkgpt_tokenizer *tok)
 
 const char *vkgpt_token_bytes(const vkgpt_tokenizer *tok, uint32_t id, size_t *bytes)
 {
-    struct Token none = {"", 0};
+    struct Token none = {.bytes = ""};
     const struct Token *t = id < tok->vocab.count ? &tok->vocab.tokens[id] : &none;
     if (!t->bytes) t = &none;
     *bytes = t->length;

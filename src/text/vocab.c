@@ -183,7 +183,7 @@ int vocab_add(struct Vocab *vocab, const char *file, const char *symbols, int64_
     if (!name || !bytes) return fail_memory(err, file, length + 1);
     token.bytes = bytes;
     if (vocab->ends_words) token.length = decode_word(symbols, bytes);
-    else if (!decode_symbols(symbols, length, bytes, &token.length)) token = (struct Token){name, length};
+    else if (!decode_symbols(symbols, length, bytes, &token.length)) token = (struct Token){name, length, true};
     return put_token(vocab, file, name, length, id, token, err);
 }
 
@@ -213,13 +213,13 @@ int vocab_add_added(struct Vocab *vocab, const char *file, const struct AddedTok
 
     uint32_t id;
     if (!map_find(&vocab->ids, text, token->length, &id)) {
-        int code = put_token(vocab, file, text, token->length, token->id, (struct Token){text, token->length}, err);
+        int code = put_token(vocab, file, text, token->length, token->id, (struct Token){text, token->length, true}, err);
         if (code) return code;
     } else if (id != token->id) {
         return fail(err, VKGPT_BAD_MODEL, "%s: the added token \"%s\" has id %u here and %u in the vocabulary", file,
                     shown(text, token->length).text, token->id, id);
     }
-    vocab->tokens[token->id] = (struct Token){text, token->length}; // found as it stands, so printed as it stands
+    vocab->tokens[token->id] = (struct Token){text, token->length, true}; // found as it stands, so printed as it stands
     if (map_add(&vocab->added_index, text, token->length, (uint32_t)vocab->added_count) < 0)
         return fail_memory(err, file, vocab->added_index.capacity * sizeof(struct MapEntry));
     struct AddedToken *a = &vocab->added[vocab->added_count++];
@@ -327,4 +327,18 @@ void vocab_seal(struct Vocab *vocab)
     if (vocab->added_count) qsort(vocab->added, vocab->added_count, sizeof *vocab->added, by_text);
     if (!vocab->ends_words) map_free(&vocab->ids); // whose characters are not in byte_ids
     map_free(&vocab->added_index);
+}
+
+bool vocab_all_bytes(const struct Vocab *vocab)
+{
+    for (int b = 0; b < 256; b++)
+        if (vocab->byte_ids[b] == NO_TOKEN) return false;
+    return true;
+}
+
+bool vocab_is_text(const struct Vocab *vocab, uint32_t id)
+{
+    bool text = !vocab->tokens[id].raw && vocab->tokens[id].length == 1;
+    for (size_t i = 0; !text && i < vocab->merge_capacity; i++) text = vocab->merges[i].id == id;
+    return text;
 }

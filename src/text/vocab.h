@@ -14,6 +14,7 @@
 struct Token {
     const char *bytes; // what it decodes to; NULL: no token has this id
     size_t length;
+    bool raw;          // the files write it as these bytes, not in the byte-level alphabet
 };
 
 struct Merge { // left + right -> id; the lowest rank goes first
@@ -90,8 +91,26 @@ struct AddedToken *vocab_find_added(const struct Vocab *vocab, const char *text)
 // ends, vocab_find goes on working.
 void vocab_seal(struct Vocab *vocab);
 
+// Whether every byte has a token, so that unk stands for none. Of a sealed vocabulary without ends_words.
+bool vocab_all_bytes(const struct Vocab *vocab);
+
+// Whether some text becomes this token: it stands for one byte, or a merge makes it. Not where words have ends.
+bool vocab_is_text(const struct Vocab *vocab, uint32_t id);
+
 // The merge of two tokens, or NULL.
 const struct Merge *vocab_find_merge(const struct Vocab *vocab, uint32_t left, uint32_t right);
+
+// The merges in their order, for writers. The caller frees them; NULL: no memory.
+struct Merge *vocab_merges(const struct Vocab *vocab, size_t *count);
+// A token as the files write it (not where words have ends, which leaves no way back), with a NUL behind it; `name` has
+// room for vocab_name_room bytes. False: no token has the id.
+bool vocab_name(const struct Vocab *vocab, uint32_t id, char *name);
+size_t vocab_name_room(const struct Vocab *vocab);
+// What two sealed vocabularies differ in, by the name of the field, or NULL: they mean the same ids for every text.
+const char *vocab_difference(const struct Vocab *a, const struct Vocab *b);
+// Whether the flag `normalized` of an added token changes no ids: nothing is normalized, and no token that has it can
+// touch one that has it not. Else *one and *other are two that can, or the same where a text is normalized.
+bool vocab_normalized_is_idle(const struct Vocab *vocab, const struct AddedToken **one, const struct AddedToken **other);
 
 // Bytes in the byte-level alphabet of GPT-2, two for each at most; returns how many there are.
 size_t vocab_symbols(const char *bytes, size_t count, char *symbols);
