@@ -15,6 +15,10 @@ enum GgufType {
 #define GGUF_VERSION 3    // that is written
 #define GGUF_ALIGNMENT 32 // unless general.alignment says otherwise
 
+// The keys of the tokens that end a text, in the order in which they are listed.
+#define GGUF_MAX_ENDS 3
+extern const char *const GGUF_ENDS[GGUF_MAX_ENDS];
+
 struct GgufText { // not ended by a NUL
     const char *text;
     size_t bytes;

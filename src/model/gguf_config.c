@@ -126,18 +126,26 @@ static int read_vocab(const struct Gguf *gguf, const struct TensorTable *table, 
     return 0;
 }
 
+const char *const GGUF_ENDS[GGUF_MAX_ENDS] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+                                              "tokenizer.ggml.eom_token_id"}; // of text, of a turn, of a message
+
+static bool is_end(const struct Config *config, int64_t id)
+{
+    for (uint32_t i = 0; i < config->eos_count; i++)
+        if (config->eos[i] == id) return true;
+    return false;
+}
+
 // bos, and the tokens that end a text. An id past the vocabulary means that there is none.
 static int read_tokens(const struct Gguf *gguf, struct Config *config, vkgpt_error *err)
 {
-    static const char *const ends[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"};
     config->bos = -1;
     int code = gguf_integer(gguf, "tokenizer.ggml.bos_token_id", INT64_MIN, INT64_MAX, &config->bos, err);
     if (config->bos >= config->vocab || config->bos < 0) config->bos = -1;
-    for (int i = 0; !code && i < 2; i++) {
+    for (int i = 0; !code && i < GGUF_MAX_ENDS; i++) {
         int64_t id = -1;
-        code = gguf_integer(gguf, ends[i], INT64_MIN, INT64_MAX, &id, err);
-        bool twice = config->eos_count && config->eos[0] == id;
-        if (id >= 0 && id < config->vocab && !twice) config->eos[config->eos_count++] = (uint32_t)id;
+        code = gguf_integer(gguf, GGUF_ENDS[i], INT64_MIN, INT64_MAX, &id, err);
+        if (id >= 0 && id < config->vocab && !is_end(config, id)) config->eos[config->eos_count++] = (uint32_t)id;
     }
     return code;
 }

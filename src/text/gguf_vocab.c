@@ -16,7 +16,7 @@ struct Lists {
     const struct Gguf *gguf;
     struct Vocab *vocab;
     const struct GgufValue *tokens, *types, *merges; // types: or NULL
-    int64_t bos, eos, eot;
+    int64_t bos, unk, ends[GGUF_MAX_ENDS]; // -1: none
     char *text; // a string of the file with a NUL behind it
     size_t capacity;
     vkgpt_error *err;
@@ -66,7 +66,6 @@ static int add_token(struct Lists *l, uint64_t id)
 {
     int32_t type = l->types ? gguf_i32_at(l->types, id) : GGUF_TOKEN_NORMAL;
     int64_t i = (int64_t)id;
-    if (type == GGUF_TOKEN_NORMAL && (i == l->bos || i == l->eos || i == l->eot)) type = GGUF_TOKEN_CONTROL;
     struct AddedToken added = {.text = l->text, .length = strlen(l->text), .id = (uint32_t)id,
                                .special = type != GGUF_TOKEN_USER_DEFINED};
     switch (type) {
@@ -113,6 +112,27 @@ static int add_merges(struct Lists *l)
     return code;
 }
 
+// A token that begins or ends a text and that no text can become is special, whatever its type.
+static int add_edge(struct Lists *l, int64_t id)
+{
+    bool there = id >= 0 && id < l->vocab->count && l->vocab->tokens[id].bytes;
+    bool normal = there && (!l->types || gguf_i32_at(l->types, (uint64_t)id) == GGUF_TOKEN_NORMAL);
+    if (!normal || vocab_is_text(l->vocab, (uint32_t)id)) return 0;
+    const uint8_t *at = l->tokens->data;
+    struct GgufText text = gguf_next_text(&at);
+    for (int64_t i = 0; i < id; i++) text = gguf_next_text(&at);
+    int code = text_copy(l, text, "token", (uint64_t)id);
+    const struct AddedToken added = {.text = l->text, .length = text.bytes, .id = (uint32_t)id, .special = true};
+    return code ? code : vocab_add_added(l->vocab, l->gguf->path, &added, l->err);
+}
+
+static int add_edges(struct Lists *l)
+{
+    int code = add_edge(l, l->bos);
+    for (int i = 0; !code && i < GGUF_MAX_ENDS; i++) code = add_edge(l, l->ends[i]);
+    return code;
+}
+
 // Names under which GPT-2's own split pattern goes; without one the architecture says it.
 static int check_kind(const struct Gguf *gguf, vkgpt_error *err)
 {
@@ -138,8 +158,9 @@ static int find_lists(struct Lists *l)
     if (!code) code = gguf_array(g, KEY("token_type"), GGUF_I32, &l->types, l->err);
     if (!code) code = gguf_array(g, KEY("merges"), GGUF_STRING, &l->merges, l->err);
     if (!code) code = gguf_integer(g, KEY("bos_token_id"), INT64_MIN, INT64_MAX, &l->bos, l->err);
-    if (!code) code = gguf_integer(g, KEY("eos_token_id"), INT64_MIN, INT64_MAX, &l->eos, l->err);
-    if (!code) code = gguf_integer(g, KEY("eot_token_id"), INT64_MIN, INT64_MAX, &l->eot, l->err);
+    if (!code) code = gguf_integer(g, KEY("unknown_token_id"), INT64_MIN, INT64_MAX, &l->unk, l->err);
+    for (int i = 0; !code && i < GGUF_MAX_ENDS; i++)
+        code = gguf_integer(g, GGUF_ENDS[i], INT64_MIN, INT64_MAX, &l->ends[i], l->err);
     if (code) return code;
     if (!l->tokens || !l->merges)
         return fail(l->err, VKGPT_BAD_MODEL, "%s: the key %s is absent", g->path, l->tokens ? KEY("merges") : KEY("tokens"));
@@ -166,12 +187,19 @@ static int read_edges(struct Lists *l)
     return 0;
 }
 
+// unknown_token_id is of no use where every byte has a token, and of none to llama.cpp elsewhere: it drops the byte.
+static void keep_unk(struct Lists *l)
+{
+    struct Vocab *v = l->vocab;
+    if (l->unk >= 0 && l->unk < v->count && v->tokens[l->unk].bytes && vocab_all_bytes(v)) v->unk = (uint32_t)l->unk;
+}
+
 int gguf_vocab_open(const char *path, uint32_t vocab_size, struct Vocab *vocab, vkgpt_error *err)
 {
     struct TensorTable table = {0};
     struct Gguf gguf;
     struct Config config;
-    struct Lists lists = {.gguf = &gguf, .vocab = vocab, .bos = -1, .eos = -1, .eot = -1, .err = err};
+    struct Lists lists = {.gguf = &gguf, .vocab = vocab, .bos = -1, .unk = -1, .ends = {-1, -1, -1}, .err = err};
     int code = gguf_read(path, &table, &gguf, err);
     if (!code) code = gguf_config(&gguf, &table, &config, err);
     if (!code) code = find_lists(&lists);
@@ -180,8 +208,12 @@ int gguf_vocab_open(const char *path, uint32_t vocab_size, struct Vocab *vocab, 
         code = add_tokens(&lists);
     }
     if (!code) code = add_merges(&lists);
+    if (!code) code = add_edges(&lists);
     if (!code) code = read_edges(&lists);
-    if (!code) vocab_seal(vocab);
+    if (!code) {
+        vocab_seal(vocab);
+        keep_unk(&lists);
+    }
     free(lists.text);
     gguf_free(&gguf);
     table_free(&table);
