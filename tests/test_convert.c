@@ -9,12 +9,14 @@
 
 #include <cmocka.h>
 
+#include "model/config_write.h"
 #include "model/gguf_write.h"
 #include "model/safetensors_write.h"
 #include "model/table.h"
 #include "model_files.h"
 #include "text/gguf_vocab_write.h"
 #include "text/reader.h"
+#include "text/tokenizer_write.h"
 
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
 
@@ -54,8 +56,16 @@ static void write_good(const struct Checkpoint *c, enum GgufFileType type, const
     vkgpt_error err;
     gguf_put_model(&keys, c, type);
     if (vocab && gguf_put_vocab(&keys, "model", vocab, &c->config, &err)) fail_msg("%s", err.text);
-    if (gguf_write(path, c, type, &keys, on_note, &err)) fail_msg("%s", err.text);
+    const struct GgufOutput output = {.path = path, .type = type, .note = on_note};
+    if (gguf_write(&output, c, &keys, &err)) fail_msg("%s", err.text);
     gguf_keys_free(&keys);
+}
+
+// A directory of the weights and the facts of a GGUF file.
+static void write_directory(const struct Checkpoint *c, bool half)
+{
+    vkgpt_error err;
+    if (config_write(dir, &c->config, half, &err) || safetensors_write(dir, c, half, &err)) fail_msg("%s", err.text);
 }
 
 // The largest difference of two weights of (rows, in).
@@ -145,9 +155,10 @@ static void test_there_and_back(void **state)
         compare_tokenizers(TALES, path);
 
         struct Vocab again;
-        if (reader_open(path, 0, &again, &err) || vocab_write(dir, &again, &b.config, &err) ||
-            safetensors_write(dir, &b, type == GGUF_FILE_F16, &err))
+        if (reader_open(path, 0, &again, &err) || tokenizer_json_write(dir, &again, &err) ||
+            tokenizer_config_write(dir, &again, &b.config, &err))
             fail_msg("%s", err.text);
+        write_directory(&b, type == GGUF_FILE_F16);
         open_good(dir, &c);
         assert_false(c.gguf);
         compare(&a, &c, 0);
@@ -186,7 +197,7 @@ static void test_small_types(void **state)
         assert_string_equal(b.layers[1].c_out_bias.tensor->dtype_name, "F32");
         compare(&a, &b, cases[i].bound * weight_max_abs(&a.layers[0].c_attn));
         assert_true(difference(&a.layers[0].c_fc, &b.layers[0].c_fc, a.config.inner, a.config.dim) > 0);
-        if (safetensors_write(dir, &b, false, &err)) fail_msg("%s", err.text); // blocks, unpacked and turned
+        write_directory(&b, false); // blocks, unpacked and turned
         open_good(dir, &c);
         compare(&b, &c, 0);
         checkpoint_close(&b);
@@ -234,10 +245,9 @@ static void test_range(void **state)
     open_good(dir, &a);
     float *wide = malloc(88 * sizeof *wide); // a token table of (11, 8)
     for (int i = 0; i < 88; i++) wide[i] = 1e5f * (float)i;
-    struct Tensor tensor = *a.wte.tensor;
-    tensor.dtype = DTYPE_F32;
-    tensor.data = (const uint8_t *)wide;
-    a.wte = a.head = (struct Weight){&tensor, false};
+    struct Tensor *tensor = &a.table.tensors[a.wte.tensor - a.table.tensors];
+    tensor->dtype = DTYPE_F32;
+    tensor->data = (const uint8_t *)wide;
     write_good(&a, GGUF_FILE_F16, NULL);
     assert_non_null(strstr(said, "token_embd.weight is f32 in place of f16"));
     open_good(path, &b);
@@ -245,8 +255,8 @@ static void test_range(void **state)
     checkpoint_close(&b);
     expect_sentence(safetensors_write(dir, &a, true, &err), VKGPT_BAD_MODEL, &err, "wte", "65504", NULL);
     gguf_put_model(&keys, &a, GGUF_FILE_F16);
-    expect_sentence(gguf_write("/nowhere/x.gguf", &a, GGUF_FILE_F16, &keys, NULL, &err), VKGPT_BAD_FILE, &err,
-                    "/nowhere/x.gguf", NULL);
+    const struct GgufOutput nowhere = {.path = "/nowhere/x.gguf", .type = GGUF_FILE_F16};
+    expect_sentence(gguf_write(&nowhere, &a, &keys, &err), VKGPT_BAD_FILE, &err, "/nowhere/x.gguf", NULL);
     gguf_keys_free(&keys);
     checkpoint_close(&a);
     free(wide);
@@ -269,7 +279,8 @@ static void test_not_a_number(void **state)
     a.layers[3].c_out.tensor = &tensor;
     file_write(dir, "out.gguf", "before", 6);
     gguf_put_model(&keys, &a, GGUF_FILE_Q4_0);
-    expect_sentence(gguf_write(path, &a, GGUF_FILE_Q4_0, &keys, NULL, &err), VKGPT_BAD_MODEL, &err, "NaN", "q4_0", NULL);
+    const struct GgufOutput output = {.path = path, .type = GGUF_FILE_Q4_0};
+    expect_sentence(gguf_write(&output, &a, &keys, &err), VKGPT_BAD_MODEL, &err, "NaN", "q4_0", NULL);
     struct Bytes file = file_read(dir, "out.gguf");
     assert_int_equal(file.count, 6);
     assert_int_equal(os_find(dir, ".tmp", name, sizeof name), 0);

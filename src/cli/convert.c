@@ -1,13 +1,18 @@
-// vkgpt convert: a Hugging Face directory to a GGUF file that llama.cpp runs too, and back.
+// vkgpt convert: a Hugging Face directory to a GGUF file that llama.cpp runs too, and back, or to another directory. What the
+// target cannot say is refused by name; what was written is read again before it counts.
+#include "cli/convert.h"
+
 #include <string.h>
 
+#include "base/error.h"
 #include "base/os.h"
 #include "cli/cli.h"
 #include "cli/model_path.h"
+#include "model/config_write.h"
 #include "model/gguf_write.h"
 #include "model/lora.h"
 #include "model/path.h"
-#include "model/safetensors_write.h"
+#include "text/gguf_vocab.h"
 #include "text/gguf_vocab_write.h"
 #include "text/reader.h"
 
@@ -18,32 +23,68 @@ static void on_note(const char *sentence)
     fprintf(stderr, "vkgpt: %s\n", sentence);
 }
 
-static int to_gguf(const char *model, const char *output, int type, const struct Checkpoint *checkpoint,
-                   const struct Vocab *vocab, vkgpt_error *err)
+// ------------------------------------------------------------------------------------------------------- to GGUF
+
+struct Wanted { // of a GGUF file
+    const char *model;
+    const struct Config *config;
+    const struct Vocab *vocab;
+};
+
+// That the file says what the model does, by its own reader.
+static int check_gguf(const char *path, void *user, vkgpt_error *err)
 {
-    static const enum GgufFileType types[] = {GGUF_FILE_F16,  GGUF_FILE_F32,  GGUF_FILE_F16,
-                                              GGUF_FILE_Q8_0, GGUF_FILE_Q4_0, GGUF_FILE_Q4_K};
+    const struct Wanted *wanted = user;
+    struct Config config;
+    struct Vocab vocab = {0};
+    int code = gguf_config_read(path, &config, err);
+    if (!code) code = gguf_vocab_open(path, 0, &vocab, err);
+    const char *field = code ? NULL : config_difference(wanted->config, &config);
+    if (!code && !field) field = vocab_difference(wanted->vocab, &vocab);
+    vocab_free(&vocab);
+    return field ? fail(err, VKGPT_BAD_MODEL, "%s: %s would be lost on the way to a GGUF file", wanted->model, field) : code;
+}
+
+static int write_gguf(const struct Conversion *c, enum GgufFileType type, const struct Vocab *vocab, vkgpt_error *err)
+{
     struct GgufKeys keys = {0};
-    gguf_put_model(&keys, checkpoint, types[type]);
-    int code = gguf_put_vocab(&keys, model, vocab, &checkpoint->config, err);
-    if (!code) code = gguf_write(output, checkpoint, types[type], &keys, on_note, err);
+    struct Wanted wanted = {c->model, &c->checkpoint->config, vocab};
+    const struct GgufOutput output = {c->output, type, c->note, check_gguf, &wanted};
+    gguf_put_model(&keys, c->checkpoint, type);
+    int code = gguf_put_vocab(&keys, c->model, vocab, &c->checkpoint->config, err);
+    if (!code) code = gguf_write(&output, c->checkpoint, &keys, err);
     gguf_keys_free(&keys);
     return code;
 }
 
-static int to_directory(const char *output, int type, const struct Checkpoint *checkpoint, const struct Vocab *vocab,
-                        vkgpt_error *err)
+static int convert_to_gguf(const struct Conversion *c, enum GgufFileType type, vkgpt_error *err)
 {
-    if (os_make_dirs(output)) return fail(err, VKGPT_BAD_FILE, "%s: cannot make this directory", output);
-    int code = vocab_write(output, vocab, &checkpoint->config, err);
-    return code ? code : safetensors_write(output, checkpoint, type != TYPE_F32, err);
+    struct Vocab vocab = {0};
+    if (os_exists(c->output) && !c->force)
+        return fail(err, VKGPT_BAD_FILE, "%s: is there already; --force replaces it", c->output);
+    int code = gguf_can_say(c->model, &c->checkpoint->config, err);
+    if (!code) code = gguf_can_hold(c->model, c->checkpoint, err);
+    if (!code) code = reader_open(c->model, c->checkpoint->config.vocab, &vocab, err);
+    if (!code) code = write_gguf(c, type, &vocab, err);
+    vocab_free(&vocab);
+    return code;
 }
 
-// Both ways give a model of class gpt2. A GGUF file can say less of it than a directory.
-static int check_model(const char *model, const struct Checkpoint *checkpoint, bool gguf, vkgpt_error *err)
+// --------------------------------------------------------------------------------------------------- the command
+
+static bool has_task_head(const char *model)
 {
-    if (!gguf && strcmp(checkpoint->config.architecture, "gpt2") == 0) return 0;
-    return gguf_can_say(model, &checkpoint->config, err);
+    vkgpt_head *head;
+    bool there = !vkgpt_head_open(model, &head, NULL);
+    vkgpt_head_close(head);
+    return there;
+}
+
+// A model with a head for a task may have no head of the language model.
+static int open_model(const char *model, struct Checkpoint *checkpoint, vkgpt_error *err)
+{
+    int code = checkpoint_open(model, checkpoint, err);
+    return code && has_task_head(model) ? checkpoint_open_headless(model, checkpoint, err) : code;
 }
 
 static bool ends_in_gguf(const char *path)
@@ -54,6 +95,8 @@ static bool ends_in_gguf(const char *path)
 
 int convert_main(const struct Options *options)
 {
+    static const enum GgufFileType types[] = {GGUF_FILE_F16,  GGUF_FILE_F32,  GGUF_FILE_F16,
+                                              GGUF_FILE_Q8_0, GGUF_FILE_Q4_0, GGUF_FILE_Q4_K};
     if (!options->output) return wrong_usage("convert needs -o FILE.gguf, or -o DIR for a Hugging Face directory");
     bool gguf = ends_in_gguf(options->output);
     if (!gguf && options->convert_type > TYPE_F16)
@@ -62,18 +105,14 @@ int convert_main(const struct Options *options)
     vkgpt_error err;
     char model[PATH_BYTES], tokenizer[PATH_BYTES];
     struct Checkpoint checkpoint = {0};
-    struct Vocab vocab = {0};
+    const struct Conversion conversion = {model, options->output, &checkpoint, options->convert_type != TYPE_F32,
+                                          options->force, on_note};
     int code = model_path(options->model, model, sizeof model, &err);
-    if (!code) code = checkpoint_open(model, &checkpoint, &err);
-    if (!code && options->lora) code = lora_merge(options->lora, &checkpoint, &(struct LoraMerged){0}, &err);
-    if (!code) code = check_model(model, &checkpoint, gguf, &err);
-    if (!code) code = model_path_for(NEED_TOKENIZER, options->tokenizer ? options->tokenizer : model, tokenizer, sizeof tokenizer, &err);
-    if (!code) code = reader_open(tokenizer, checkpoint.config.vocab, &vocab, &err);
+    if (!code) code = open_model(model, &checkpoint, &err);
     if (!code)
-        code = gguf ? to_gguf(model, options->output, options->convert_type, &checkpoint, &vocab, &err)
-                    : to_directory(options->output, options->convert_type, &checkpoint, &vocab, &err);
+        code = gguf ? convert_to_gguf(&conversion, types[options->convert_type], &err)
+                    : convert_to_directory(&conversion, &err);
     if (!code && options->verbose) fprintf(stderr, "model    %s\nwritten  %s\n", model, options->output);
-    vocab_free(&vocab);
     checkpoint_close(&checkpoint);
     return code ? failed(&err) : EXIT_OK;
 }

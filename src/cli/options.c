@@ -128,6 +128,8 @@ const struct Flag FLAGS[] = {
      .help = "the file or directory to write; a name that ends in .gguf is a file"},
     {CONVERT, FLAG_CHOICE, {"--type"}, "auto|f32|f16|q8_0|q4_0|q4_k", AT(convert_type),
      .help = "of the matrices; auto: f16; rows that are no whole blocks take a wider type, which is said (auto)"},
+    {CONVERT, FLAG_SWITCH, {"--force"}, NULL, AT(force),
+     .help = "replace the file, or the model in the directory, that is there already"},
 
     {TUNE, FLAG_FILE, {"-o", "--output"}, "FILE", AT(output),
      .help = "the file to write (one in the user's cache folder, by device and driver)"},

@@ -80,6 +80,7 @@ struct Options {
     int64_t stride; // 0: half the context
     const char *report;
     int convert_type; // enum ConvertType
+    bool force;       // convert
     bool dry_run; // tune
     // classify, entail, similar, choose
     const char *premise, *hypothesis, *first, *second;

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +99,33 @@ void gguf_keys_free(struct GgufKeys *keys)
 
 // ------------------------------------------------------------------------------------------------- the model
 
+// A field of the config with the one value that GGUF's gpt2 gives it.
+#define ALWAYS(field, value) {#field, offsetof(struct Config, field), sizeof(((struct Config *)0)->field), value}
+
+static const struct Fixed {
+    const char *name;
+    size_t offset, bytes;
+    uint32_t value;
+} fixed[] = {
+    ALWAYS(post_norm, false), ALWAYS(final_norm, true), ALWAYS(norm_affine, true), ALWAYS(qkv_bias, true),
+    ALWAYS(bias, true), ALWAYS(position_offset, 0), ALWAYS(window, 0),
+};
+
+// The first field that is not what gpt2's is, or NULL.
+static const char *not_gpt2(const struct Config *c)
+{
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
+        const uint8_t *field = (const uint8_t *)c + fixed[i].offset;
+        uint32_t value = *field; // a bool
+        if (fixed[i].bytes == sizeof value) memcpy(&value, field, sizeof value);
+        if (value != fixed[i].value) return fixed[i].name;
+    }
+    for (size_t i = 0; i < sizeof c->local; i++)
+        if (c->local[i]) return "local layers";
+    if (c->embed_dim != c->dim) return "embed_dim";
+    return (uint64_t)c->head_dim * c->heads != c->dim ? "head_dim" : NULL;
+}
+
 int gguf_can_say(const char *model, const struct Config *config, vkgpt_error *err)
 {
     static const char *const activations[] = {
@@ -111,8 +139,25 @@ int gguf_can_say(const char *model, const struct Config *config, vkgpt_error *er
     if (config->activation != ACTIVATION_GELU_TANH) what = activations[config->activation];
     else if (!config->scale_attention) what = "scale_attn_weights false";
     else if (config->scale_by_inverse_layer) what = "scale_attn_by_inverse_layer_idx true";
-    if (!what) return 0;
-    return fail(err, VKGPT_BAD_MODEL, "%s: has %s, which GGUF's gpt2 cannot say", model, what);
+    else what = not_gpt2(config);
+    if (what) return fail(err, VKGPT_BAD_MODEL, "%s: has %s, which GGUF's gpt2 cannot say", model, what);
+    if (config->eos_count <= GGUF_MAX_ENDS) return 0;
+    return fail(err, VKGPT_BAD_MODEL, "%s: has %u end tokens (eos_token_id), and GGUF can say %d", model, config->eos_count,
+                GGUF_MAX_ENDS);
+}
+
+int gguf_can_hold(const char *model, const struct Checkpoint *c, vkgpt_error *err)
+{
+    bool *used = malloc(c->table.count + 1);
+    if (!used) return fail_memory(err, model, c->table.count + 1);
+    const struct Tensor *more = NULL;
+    checkpoint_used(c, used);
+    for (size_t i = 0; !more && i < c->table.count; i++)
+        if (!used[i] && !checkpoint_implied(c, &c->table.tensors[i])) more = &c->table.tensors[i];
+    free(used);
+    if (!more) return 0;
+    return fail(err, VKGPT_BAD_MODEL, "%s: has the tensor %.200s, which is no weight of the language model (a head for a task, "
+                "or a layer too many), and GGUF's gpt2 cannot hold it", model, more->name);
 }
 
 static const struct Type {
@@ -344,14 +389,15 @@ static int write_item(struct Writer *w, const struct Item *item)
     return code || !padding ? code : os_save_write(&w->file, zeros, padding, w->err);
 }
 
-int gguf_write(const char *path, const struct Checkpoint *checkpoint, enum GgufFileType type,
-               const struct GgufKeys *keys, void (*note)(const char *sentence), vkgpt_error *err)
+int gguf_write(const struct GgufOutput *output, const struct Checkpoint *checkpoint, const struct GgufKeys *keys,
+               vkgpt_error *err)
 {
-    struct Writer w = {.path = path, .checkpoint = checkpoint, .type = type, .note = note, .err = err};
+    struct Writer w = {.path = output->path, .checkpoint = checkpoint, .type = output->type, .note = output->note, .err = err};
     int code = list_items(&w);
-    if (!code) code = os_save_begin(path, &w.file, err);
+    if (!code) code = os_save_begin(w.path, &w.file, err);
     if (!code) code = write_head(&w, keys);
     for (size_t i = 0; !code && i < w.count; i++) code = write_item(&w, &w.items[i]);
+    if (!code && output->check) code = output->check(w.file.temporary, output->user, err);
     int ended = os_save_end(&w.file, !code, code ? NULL : err);
     free(w.items);
     return code ? code : ended;

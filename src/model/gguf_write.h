@@ -23,8 +23,11 @@ void gguf_keys_free(struct GgufKeys *keys);
 
 enum GgufFileType { GGUF_FILE_F32, GGUF_FILE_F16, GGUF_FILE_Q8_0, GGUF_FILE_Q4_0, GGUF_FILE_Q4_K };
 
-// What GGUF's gpt2 cannot say is refused by name (VKGPT_BAD_MODEL); `model` is the model's path, for the sentence.
+// What GGUF's gpt2 cannot say is refused by name (VKGPT_BAD_MODEL): another class, a field of the config that has another
+// value than gpt2's, more than three end tokens. `model` is the model's path, for the sentence.
 int gguf_can_say(const char *model, const struct Config *config, vkgpt_error *err);
+// Likewise a tensor of the checkpoint that is no weight of gpt2 and not implied: the head for a task, a layer past the last.
+int gguf_can_hold(const char *model, const struct Checkpoint *checkpoint, vkgpt_error *err);
 
 // The keys of the architecture, before those of the tokenizer.
 void gguf_put_model(struct GgufKeys *keys, const struct Checkpoint *checkpoint, enum GgufFileType type);
@@ -32,8 +35,16 @@ void gguf_put_model(struct GgufKeys *keys, const struct Checkpoint *checkpoint, 
 // Writes the file beside its place, then renames it. Matrices are of the type; norms, biases and positions f32; the
 // token table and the head q8_0 or better. A matrix whose rows are no whole blocks takes q8_0 where that fits, else
 // f16; one with values past 65504 takes f32 in place of f16. `note` gets one sentence for each such change of a
-// matrix. Errors: of the file system (VKGPT_BAD_FILE); a NaN or infinity where blocks are packed (VKGPT_BAD_MODEL).
-int gguf_write(const char *path, const struct Checkpoint *checkpoint, enum GgufFileType type,
-               const struct GgufKeys *keys, void (*note)(const char *sentence), vkgpt_error *err);
+// matrix. `check`, where it is not NULL, reads the file before it gets its name, and an error of it leaves none.
+// Errors: of the file system (VKGPT_BAD_FILE); a NaN or infinity where blocks are packed (VKGPT_BAD_MODEL).
+struct GgufOutput {
+    const char *path;
+    enum GgufFileType type;
+    void (*note)(const char *sentence); // or NULL
+    int (*check)(const char *path, void *user, vkgpt_error *err);
+    void *user; // of check
+};
+int gguf_write(const struct GgufOutput *output, const struct Checkpoint *checkpoint, const struct GgufKeys *keys,
+               vkgpt_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-// The tensors go from the checkpoint to the file one by one, the matrices turned into Conv1D's (in, out).
+// A list of what the file will hold, then its header, then the values tensor by tensor.
 #include "model/safetensors_write.h"
 
 #include <cjson/cJSON.h>
@@ -13,110 +13,213 @@
 
 #define CHUNK_WEIGHTS (1 << 20)
 #define HALF_MAX 65504.0f
+#define NAME_BYTES 64 // of the names that a GGUF file's weights get
 
 struct Item {
     const char *name;
-    const struct Weight *weight;
-    int64_t rows, in; // as they stand in the file to be written; rows 0: a vector
+    char made[NAME_BYTES]; // the name where the source has another
+    const struct Tensor *tensor;
+    const char *dtype;     // as the file will name it
+    bool kept;             // the bytes as they are; else f32 or f16
+    bool turned;           // columns become rows
+    int64_t rows, in;      // as they stand in the file to be written; rows 0: a vector. Of those not kept
+    int64_t bytes;
+    int64_t element;       // bytes
 };
 
 struct Writer {
     const char *path;
     const struct Checkpoint *checkpoint;
     bool half;
+    struct Item *items;
+    size_t count;
     struct Saving file;
     vkgpt_error *err;
 };
 
-#define LAYER_ITEMS 12
+// ---------------------------------------------------------------------------------------------------- the list
 
-static void layer_items(const struct Config *c, const struct LayerWeights *l, struct Item items[LAYER_ITEMS])
+static struct Item *add(struct Writer *w, const struct Tensor *tensor, const char *name)
 {
-    int64_t dim = c->dim, inner = c->inner;
-    const struct Item list[LAYER_ITEMS] = {
-        {"ln_1.weight", &l->ln_1_gain, 0, dim},          {"ln_1.bias", &l->ln_1_bias, 0, dim},
-        {"attn.c_attn.weight", &l->c_attn, dim, 3 * dim}, {"attn.c_attn.bias", &l->c_attn_bias, 0, 3 * dim},
-        {"attn.c_proj.weight", &l->c_proj, dim, dim},    {"attn.c_proj.bias", &l->c_proj_bias, 0, dim},
-        {"ln_2.weight", &l->ln_2_gain, 0, dim},          {"ln_2.bias", &l->ln_2_bias, 0, dim},
-        {"mlp.c_fc.weight", &l->c_fc, dim, inner},       {"mlp.c_fc.bias", &l->c_fc_bias, 0, inner},
-        {"mlp.c_proj.weight", &l->c_out, inner, dim},    {"mlp.c_proj.bias", &l->c_out_bias, 0, dim},
-    };
-    memcpy(items, list, sizeof list);
+    struct Item *item = &w->items[w->count++];
+    *item = (struct Item){.name = name, .tensor = tensor};
+    return item;
 }
 
-// Calls `each` for every tensor, in the order of the file.
-static int for_items(struct Writer *w, int (*each)(struct Writer *w, const char *name, const struct Item *item, void *user),
-                     void *user)
+static void add_weight(struct Writer *w, const struct Tensor *t, const char *name, bool turned)
+{
+    struct Item *item = add(w, t, name);
+    item->turned = turned;
+    item->dtype = w->half ? "F16" : "F32";
+    item->element = w->half ? 2 : 4;
+    item->in = t->shape[t->rank - 1];
+    if (t->rank == 2) item->rows = t->shape[0];
+    if (turned) {
+        item->rows = t->shape[1];
+        item->in = t->shape[0];
+    }
+    item->bytes = (item->rows ? item->rows : 1) * item->in * item->element;
+}
+
+// "transformer.h.3.ln_1.weight"
+static void add_named(struct Writer *w, const struct Weight *weight, bool turned, uint32_t layer, const char *name)
+{
+    struct Item *item = &w->items[w->count];
+    add_weight(w, weight->tensor, NULL, turned);
+    snprintf(item->made, sizeof item->made, "transformer.h.%u.%s", layer, name);
+    item->name = item->made;
+}
+
+static void add_layer(struct Writer *w, const struct LayerWeights *l, uint32_t layer)
+{
+    const struct {
+        const char *name;
+        const struct Weight *weight;
+        bool conv; // Conv1D's (in, out)
+    } list[] = {
+        {"ln_1.weight", &l->ln_1_gain, false},       {"ln_1.bias", &l->ln_1_bias, false},
+        {"attn.c_attn.weight", &l->c_attn, true},    {"attn.c_attn.bias", &l->c_attn_bias, false},
+        {"attn.c_proj.weight", &l->c_proj, true},    {"attn.c_proj.bias", &l->c_proj_bias, false},
+        {"ln_2.weight", &l->ln_2_gain, false},       {"ln_2.bias", &l->ln_2_bias, false},
+        {"mlp.c_fc.weight", &l->c_fc, true},         {"mlp.c_fc.bias", &l->c_fc_bias, false},
+        {"mlp.c_proj.weight", &l->c_out, true},      {"mlp.c_proj.bias", &l->c_out_bias, false},
+    };
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        add_named(w, list[i].weight, list[i].conv, layer, list[i].name);
+}
+
+// A GGUF file's weights, by the names of GPT2LMHeadModel.
+static int list_gguf(struct Writer *w)
 {
     const struct Checkpoint *c = w->checkpoint;
-    int64_t dim = c->config.dim;
-    const struct Item outer[] = {
-        {"transformer.wte.weight", &c->wte, c->config.vocab, dim},
-        {"transformer.wpe.weight", &c->wpe, c->config.context, dim},
-        {"transformer.ln_f.weight", &c->ln_f_gain, 0, dim},
-        {"transformer.ln_f.bias", &c->ln_f_bias, 0, dim},
-        {"lm_head.weight", &c->head, c->config.vocab, dim},
+    size_t most = 5 + 12 * (size_t)c->config.layers;
+    w->items = calloc(most, sizeof *w->items);
+    if (!w->items) return fail_memory(w->err, w->path, most * sizeof *w->items);
+    add_weight(w, c->wte.tensor, "transformer.wte.weight", false);
+    add_weight(w, c->wpe.tensor, "transformer.wpe.weight", false);
+    add_weight(w, c->ln_f_gain.tensor, "transformer.ln_f.weight", false);
+    add_weight(w, c->ln_f_bias.tensor, "transformer.ln_f.bias", false);
+    if (!c->config.tied_head) add_weight(w, c->head.tensor, "lm_head.weight", false);
+    for (uint32_t l = 0; l < c->config.layers; l++) add_layer(w, &c->layers[l], l);
+    return 0;
+}
+
+// What safetensors calls a type, or NULL. Of types that are read the bytes are the same in every kind of file.
+static const char *dtype_of(const struct Tensor *t)
+{
+    static const char *const pairs[][2] = {
+        {"DoubleStorage", "F64"}, {"ByteStorage", "U8"},   {"BoolStorage", "BOOL"}, {"CharStorage", "I8"},
+        {"ShortStorage", "I16"},  {"IntStorage", "I32"},   {"LongStorage", "I64"},  {"ComplexFloatStorage", "C64"},
     };
-    int code = 0;
-    for (int i = 0; !code && i < (c->config.tied_head ? 4 : 5); i++) code = each(w, outer[i].name, &outer[i], user);
-    for (uint32_t l = 0; l < c->config.layers; l++) {
-        struct Item items[LAYER_ITEMS];
-        layer_items(&c->config, &c->layers[l], items);
-        for (int i = 0; !code && i < LAYER_ITEMS; i++) {
-            char name[64];
-            snprintf(name, sizeof name, "transformer.h.%u.%s", l, items[i].name);
-            code = each(w, name, &items[i], user);
-        }
+    if (t->dtype == DTYPE_F32) return "F32";
+    if (t->dtype == DTYPE_F16) return "F16";
+    if (t->dtype == DTYPE_BF16) return "BF16";
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if (strcmp(t->dtype_name, pairs[i][0]) == 0) return pairs[i][1];
+    return strstr(t->dtype_name, "Storage") ? NULL : t->dtype_name;
+}
+
+// Elements from the first to the last that the tensor spans, gaps included.
+static int64_t span_of(const struct Tensor *t, int64_t *count)
+{
+    int64_t span = 1;
+    *count = 1;
+    for (int i = 0; i < t->rank; i++) {
+        *count *= t->shape[i];
+        span += (t->shape[i] - 1) * t->stride[i];
     }
+    return *count ? span : 0;
+}
+
+static int add_kept(struct Writer *w, const struct Tensor *t)
+{
+    struct Item *item = add(w, t, t->name);
+    int64_t count, span = span_of(t, &count);
+    item->kept = true;
+    item->dtype = dtype_of(t);
+    item->element = span ? (int64_t)t->bytes / span : 1;
+    item->bytes = count == span ? (int64_t)t->bytes : count * item->element;
+    if (item->dtype) return 0;
+    return fail(w->err, VKGPT_BAD_MODEL, "%s: tensor %.200s is of type %s, which a safetensors file cannot say", t->file,
+                t->name, t->dtype_name);
+}
+
+// A directory's tensors, all of them.
+static int list_directory(struct Writer *w)
+{
+    const struct Checkpoint *c = w->checkpoint;
+    size_t most = c->table.count + 1;
+    bool *used = malloc(most * sizeof *used);
+    w->items = calloc(most, sizeof *w->items);
+    int code = used && w->items ? 0 : fail_memory(w->err, w->path, most * sizeof *w->items);
+    if (!code) checkpoint_used(c, used);
+    for (size_t i = 0; !code && i < c->table.count; i++) {
+        const struct Tensor *t = &c->table.tensors[i];
+        if (used[i]) add_weight(w, t, t->name, false);
+        else if (!checkpoint_implied(c, t)) code = add_kept(w, t);
+    }
+    free(used);
     return code;
+}
+
+// Wide elements first, so that each tensor begins at a multiple of its element's size: readers may want that.
+static int by_element(const void *a, const void *b)
+{
+    const struct Item *x = a, *y = b;
+    if (x->element != y->element) return x->element < y->element ? 1 : -1;
+    return strcmp(x->name, y->name);
+}
+
+static int list_items(struct Writer *w)
+{
+    int code = w->checkpoint->gguf ? list_gguf(w) : list_directory(w);
+    if (code) return code;
+    if (!w->checkpoint->gguf) qsort(w->items, w->count, sizeof *w->items, by_element);
+    return 0;
 }
 
 // ------------------------------------------------------------------------------------------------ the header
 
-struct Header {
-    char *text;
-    size_t bytes, capacity;
-    int64_t at; // of the next tensor's data
-};
-
-static int describe(struct Writer *w, const char *name, const struct Item *item, void *user)
+static cJSON *describe(const struct Item *item, int64_t at)
 {
-    struct Header *h = user;
-    char entry[256], shape[64];
-    int64_t bytes = (item->rows ? item->rows : 1) * item->in * (w->half ? 2 : 4);
-    if (item->rows) snprintf(shape, sizeof shape, "%" PRId64 ",%" PRId64, item->rows, item->in);
-    else snprintf(shape, sizeof shape, "%" PRId64, item->in);
-    int n = snprintf(entry, sizeof entry, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%" PRId64 ",%" PRId64 "]}",
-                     name, w->half ? "F16" : "F32", shape, h->at, h->at + bytes);
-    if (h->capacity - h->bytes < sizeof entry + 16) {
-        size_t capacity = 2 * h->capacity + 4096;
-        char *wider = realloc(h->text, capacity);
-        if (!wider) return fail_memory(w->err, w->path, capacity);
-        h->text = wider;
-        h->capacity = capacity;
+    const struct Tensor *t = item->tensor;
+    cJSON *entry = cJSON_CreateObject(), *shape, *offsets;
+    cJSON_AddStringToObject(entry, "dtype", item->dtype);
+    shape = cJSON_AddArrayToObject(entry, "shape");
+    for (int i = 0; i < t->rank; i++)
+        cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->shape[item->turned ? t->rank - 1 - i : i]));
+    offsets = cJSON_AddArrayToObject(entry, "data_offsets");
+    cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)at)); // exact below 2^53
+    cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)(at + item->bytes)));
+    return entry;
+}
+
+static char *header_text(const struct Writer *w)
+{
+    int64_t at = 0;
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(cJSON_AddObjectToObject(json, "__metadata__"), "format", "pt");
+    for (size_t i = 0; i < w->count; i++) {
+        cJSON_AddItemToObject(json, w->items[i].name, describe(&w->items[i], at));
+        at += w->items[i].bytes;
     }
-    memcpy(h->text + h->bytes, entry, (size_t)n);
-    h->bytes += (size_t)n;
-    h->at += bytes;
-    return 0;
+    char *text = cJSON_PrintUnformatted(json);
+    cJSON_Delete(json);
+    return text;
 }
 
 // A length of 8 bytes, then JSON padded with blanks to a multiple of 8.
 static int write_header(struct Writer *w)
 {
-    static const char start[] = "{\"__metadata__\":{\"format\":\"pt\"}";
-    struct Header h = {0};
-    int code = for_items(w, describe, &h);
-    if (!code) {
-        size_t bytes = strlen(start) + h.bytes + 1, padded = (bytes + 7) / 8 * 8;
-        uint8_t length[8];
-        for (int i = 0; i < 8; i++) length[i] = (uint8_t)((uint64_t)padded >> 8 * i);
-        code = os_save_write(&w->file, length, 8, w->err);
-        if (!code) code = os_save_write(&w->file, start, strlen(start), w->err);
-        if (!code) code = os_save_write(&w->file, h.text, h.bytes, w->err);
-        if (!code) code = os_save_write(&w->file, "}       ", 1 + padded - bytes, w->err);
-    }
-    free(h.text);
+    char *text = header_text(w);
+    if (!text) return fail_memory(w->err, w->path, w->count * 128);
+    size_t bytes = strlen(text), padded = (bytes + 7) / 8 * 8;
+    uint8_t length[8];
+    for (int i = 0; i < 8; i++) length[i] = (uint8_t)((uint64_t)padded >> 8 * i);
+    int code = os_save_write(&w->file, length, 8, w->err);
+    if (!code) code = os_save_write(&w->file, text, bytes, w->err);
+    if (!code) code = os_save_write(&w->file, "       ", padded - bytes, w->err);
+    cJSON_free(text);
     return code;
 }
 
@@ -134,7 +237,7 @@ static int write_rows(struct Writer *w, const struct Weight *weight, const struc
         int64_t taken = rows - r < step ? rows - r : step;
         if (w->half) weight_rows_half(weight, r, taken, item->in, (uint16_t *)(void *)values);
         else weight_rows(weight, r, taken, item->in, values);
-        code = os_save_write(&w->file, values, (size_t)(taken * item->in) * (w->half ? 2 : 4), w->err);
+        code = os_save_write(&w->file, values, (size_t)(taken * item->in * item->element), w->err);
     }
     free(values);
     return code;
@@ -143,11 +246,11 @@ static int write_rows(struct Writer *w, const struct Weight *weight, const struc
 // Blocks cannot be read across: the whole matrix is unpacked.
 static int write_unpacked(struct Writer *w, const struct Item *item)
 {
-    const struct Tensor *t = item->weight->tensor;
+    const struct Tensor *t = item->tensor;
     size_t bytes = (size_t)(item->rows * item->in) * sizeof(float);
     float *values = malloc(bytes);
     if (!values) return fail_memory(w->err, w->path, bytes);
-    weight_rows(item->weight, 0, t->shape[0], t->shape[1], values);
+    weight_rows(&(struct Weight){t, false}, 0, t->shape[0], t->shape[1], values);
     struct Tensor wide = *t;
     wide.dtype = DTYPE_F32;
     wide.data = (const uint8_t *)values;
@@ -158,69 +261,42 @@ static int write_unpacked(struct Writer *w, const struct Item *item)
     return code;
 }
 
-static int write_item(struct Writer *w, const char *name, const struct Item *item, void *user)
+static int write_weight(struct Writer *w, const struct Item *item)
 {
-    (void)user;
-    const struct Tensor *t = item->weight->tensor;
-    if (w->half && t->dtype != DTYPE_F16 && weight_max_abs(item->weight) > HALF_MAX)
+    const struct Tensor *t = item->tensor;
+    struct Weight weight = {t, item->turned};
+    if (w->half && t->dtype != DTYPE_F16 && weight_max_abs(&weight) > HALF_MAX)
         return fail(w->err, VKGPT_BAD_MODEL, "%s: %s holds a value past 65504, which f16 cannot say and f32 can", t->file,
-                    name);
-    bool conv = item->rows && strstr(name, ".h.") != NULL; // Conv1D: (in, out), a Weight's rows being its outputs
-    if (conv && t->dtype == DTYPE_BLOCKS) return write_unpacked(w, item);
-    struct Weight weight = {t, conv ? !item->weight->in_out : item->weight->in_out};
-    return write_rows(w, &weight, item);
+                    item->name);
+    return item->turned && t->dtype == DTYPE_BLOCKS ? write_unpacked(w, item) : write_rows(w, &weight, item);
 }
 
-// ------------------------------------------------------------------------------------------------ config.json
-
-static const char *activation_name(enum Activation activation)
+static bool row_major(const struct Tensor *t)
 {
-    switch (activation) {
-    case ACTIVATION_GELU_TANH: return "gelu_new";
-    case ACTIVATION_GELU_ERF: return "gelu";
-    case ACTIVATION_RELU: return "relu";
-    case ACTIVATION_SILU: return "silu";
-    case ACTIVATION_QUICK_GELU: return "quick_gelu";
+    int64_t wanted = 1;
+    for (int i = t->rank - 1; i >= 0; i--) {
+        if (t->shape[i] != 1 && t->stride[i] != wanted) return false;
+        wanted *= t->shape[i];
     }
-    return "";
+    return true;
 }
 
-static void add_token(cJSON *json, const char *key, int64_t id)
+// The bytes of a tensor in row-major order.
+static int write_kept(struct Writer *w, const struct Item *item)
 {
-    if (id >= 0) cJSON_AddNumberToObject(json, key, (double)id);
-    else cJSON_AddNullToObject(json, key);
-}
-
-static int write_config(const char *path, const struct Config *c, bool half, vkgpt_error *err)
-{
-    const char *class = "GPT2LMHeadModel";
-    char eps[32];
-    snprintf(eps, sizeof eps, "%.7g", (double)c->eps);
-    cJSON *json = cJSON_CreateObject();
-    cJSON_AddItemToObject(json, "architectures", cJSON_CreateStringArray(&class, 1));
-    cJSON_AddStringToObject(json, "model_type", "gpt2");
-    cJSON_AddStringToObject(json, "activation_function", activation_name(c->activation));
-    cJSON_AddNumberToObject(json, "vocab_size", c->vocab);
-    cJSON_AddNumberToObject(json, "n_positions", c->context);
-    cJSON_AddNumberToObject(json, "n_ctx", c->context);
-    cJSON_AddNumberToObject(json, "n_embd", c->dim);
-    cJSON_AddNumberToObject(json, "n_layer", c->layers);
-    cJSON_AddNumberToObject(json, "n_head", c->heads);
-    cJSON_AddNumberToObject(json, "n_inner", c->inner);
-    cJSON_AddRawToObject(json, "layer_norm_epsilon", eps);
-    cJSON_AddBoolToObject(json, "scale_attn_weights", c->scale_attention);
-    cJSON_AddBoolToObject(json, "scale_attn_by_inverse_layer_idx", c->scale_by_inverse_layer);
-    cJSON_AddBoolToObject(json, "tie_word_embeddings", c->tied_head);
-    add_token(json, "bos_token_id", c->bos);
-    add_token(json, "eos_token_id", c->eos_count ? (int64_t)c->eos[0] : -1);
-    cJSON_AddStringToObject(json, "torch_dtype", half ? "float16" : "float32");
-    char *text = cJSON_Print(json);
-    cJSON_Delete(json);
-    if (!text) return fail_memory(err, path, 4096);
-    size_t length = strlen(text);
-    text[length] = '\n'; // in place of the NUL
-    int code = os_write(path, text, length + 1, err);
-    cJSON_free(text);
+    const struct Tensor *t = item->tensor;
+    if (row_major(t) || !item->bytes) return os_save_write(&w->file, t->data, (size_t)item->bytes, w->err);
+    uint8_t *values = malloc((size_t)item->bytes), *out = values;
+    if (!values) return fail_memory(w->err, w->path, (size_t)item->bytes);
+    int64_t place[TENSOR_MAX_RANK] = {0};
+    for (int i = 0; i >= 0; out += item->element) {
+        int64_t at = 0;
+        for (i = 0; i < t->rank; i++) at += place[i] * t->stride[i];
+        memcpy(out, t->data + at * item->element, (size_t)item->element);
+        for (i = t->rank - 1; i >= 0 && ++place[i] == t->shape[i]; i--) place[i] = 0; // -1: that was the last one
+    }
+    int code = os_save_write(&w->file, values, (size_t)item->bytes, w->err);
+    free(values);
     return code;
 }
 
@@ -229,11 +305,12 @@ int safetensors_write(const char *dir, const struct Checkpoint *checkpoint, bool
     char path[PATH_BYTES];
     struct Writer w = {.path = path, .checkpoint = checkpoint, .half = half, .err = err};
     int code = path_join(path, dir, "model.safetensors", err);
+    if (!code) code = list_items(&w);
     if (!code) code = os_save_begin(path, &w.file, err);
     if (!code) code = write_header(&w);
-    if (!code) code = for_items(&w, write_item, NULL);
+    for (size_t i = 0; !code && i < w.count; i++)
+        code = w.items[i].kept ? write_kept(&w, &w.items[i]) : write_weight(&w, &w.items[i]);
     int ended = os_save_end(&w.file, !code, code ? NULL : err);
-    if (!code) code = ended;
-    if (!code) code = path_join(path, dir, "config.json", err);
-    return code ? code : write_config(path, &checkpoint->config, half, err);
+    free(w.items);
+    return code ? code : ended;
 }
