@@ -1,0 +1,483 @@
+// Every field of the tokenizer and of the config, changed one at a time: it survives the way to GGUF and to a directory, or
+// is refused by name. A field that is new and has no row here does not compile: the values at the top name them all.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "head_fixture.h"
+#include "model/config_write.h"
+#include "model_files.h"
+#include "text/gguf_vocab.h"
+#include "text/gguf_vocab_write.h"
+#include "text/reader.h"
+#include "text/tokenizer_write.h"
+
+// "missing initializer" in one of these: a field is new. It takes a row in the tables below, a line in vocab_difference or
+// config_difference, and a place in what writes it: gguf_put_vocab, tokenizer_json_write; gguf_can_say, config_write.
+static const struct Token every_token = {"", 0, false};
+static const struct Merge every_merge = {0, 0, 0, 0};
+static const struct AddedToken every_added = {"", 0, 0, false, false, false, false, false};
+static const struct SplitRule every_rule = {"", false};
+static const struct Vocab every_vocab = {0, NULL, 0, 0, {0}, {0}, NULL, 0, 0, NULL, 0, 0, {0}, false, 0, false, false, {{0}}, 0, false, {0}, 0, NULL};
+static const struct Config every_config = {"", 0, 0, 0, 0, 0, 0, 0, 0, ACTIVATION_RELU, false, false, false, false, false,
+                                           false, false, false, 0, 0, 0, {0}, 0, 0, {0}};
+
+#define ROWS 300 // of the token table
+#define EOT 256
+#define ABC 259  // "abc"
+
+static char dir[DIR_BYTES], path[2 * DIR_BYTES];
+
+static int setup(void **state)
+{
+    (void)state;
+    dir_make(dir);
+    snprintf(path, sizeof path, "%s/out.gguf", dir);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    dir_remove(dir);
+    return 0;
+}
+
+// ----------------------------------------------------------------------------------------------- the tokenizer
+
+static void add(struct Vocab *v, const char *symbols, uint32_t id)
+{
+    vkgpt_error err;
+    if (vocab_add(v, "test", symbols, id, &err)) fail_msg("%s", err.text);
+}
+
+static void merge(struct Vocab *v, const char *left, const char *right)
+{
+    vkgpt_error err;
+    if (vocab_add_merge(v, "test", left, strlen(left), right, strlen(right), &err)) fail_msg("%s", err.text);
+}
+
+static struct AddedToken *add_added(struct Vocab *v, const char *text, uint32_t id, bool special)
+{
+    vkgpt_error err;
+    const struct AddedToken a = {.text = text, .length = strlen(text), .id = id, .special = special};
+    if (vocab_add_added(v, "test", &a, &err)) fail_msg("%s", err.text);
+    return vocab_find_added(v, text);
+}
+
+static void rule(struct Vocab *v, const char *pattern, bool removed)
+{
+    vkgpt_error err;
+    if (vocab_add_rule(v, "test", pattern, removed, &err)) fail_msg("%s", err.text);
+}
+
+static void no_change(struct Vocab *v) { (void)v; }
+static void more_tokens(struct Vocab *v) { add(v, "xyz", 280); }
+static void token_past_rows(struct Vocab *v) { v->size = 400; add(v, "xyz", 350); }
+static void raw_tokens(struct Vocab *v) // of the same bytes
+{
+    add(v, "\xe6\x97\xa5", 280);
+    add(v, "\xc3\xa6\xc4\xb9\xc2\xa5", 281);
+}
+static void more_merges(struct Vocab *v) { add(v, "ca", 280); merge(v, "c", "a"); }
+static void merge_twice(struct Vocab *v) { add(v, "ca", 280); merge(v, "c", "a"); merge(v, "a", "b"); }
+static void merge_with_space(struct Vocab *v) { add(v, "a b", 280); add(v, "a bc", 281); merge(v, "a b", "c"); }
+static void more_added(struct Vocab *v) { add_added(v, "<z>", 280, true); }
+static void added_in_merge(struct Vocab *v) { add_added(v, "ab", 258, false); }
+static void added_special(struct Vocab *v) { vocab_find_added(v, "<x>")->special = true; }
+static void added_normalized(struct Vocab *v) { vocab_find_added(v, "<x>")->normalized = true; }
+static void added_touch(struct Vocab *v) { add_added(v, ">y", 280, false)->normalized = true; }
+static void added_inside(struct Vocab *v) { add_added(v, "-<x>-", 280, false)->normalized = true; }
+static void added_around(struct Vocab *v) { add_added(v, "x", 'x', false)->normalized = true; }
+static void added_under_nfkc(struct Vocab *v) { v->nfkc = true; vocab_find_added(v, "<x>")->normalized = true; }
+static void added_lstrip(struct Vocab *v) { vocab_find_added(v, "<x>")->lstrip = true; }
+static void added_rstrip(struct Vocab *v) { vocab_find_added(v, "<x>")->rstrip = true; }
+static void added_single_word(struct Vocab *v) { vocab_find_added(v, "<x>")->single_word = true; }
+static void ends_words(struct Vocab *v) { v->ends_words = true; }
+static void unk(struct Vocab *v) { v->unk = ABC; }
+static void fuse_unk(struct Vocab *v) { v->fuse_unk = true; }
+static void nfkc(struct Vocab *v) { v->nfkc = true; }
+static void digits(struct Vocab *v) { rule(v, "\\p{N}", false); }
+static void runs_of_digits(struct Vocab *v) { rule(v, "\\p{N}+", false); rule(v, "\\p{N}", false); }
+static void literals(struct Vocab *v) { rule(v, "a\\.b \\\\p", true); rule(v, "\xe6\x97\xa5\\]", false); }
+static void add_prefix_space(struct Vocab *v) { v->add_prefix_space = true; }
+static void prefix(struct Vocab *v, const uint32_t *ids, size_t count)
+{
+    memcpy(v->prefix, ids, count * sizeof *ids);
+    v->prefix_count = count;
+}
+static void prefix_bos(struct Vocab *v) { prefix(v, (uint32_t[]){EOT}, 1); }
+static void prefix_other(struct Vocab *v) { prefix(v, (uint32_t[]){ABC}, 1); }
+static void prefix_two(struct Vocab *v) { prefix(v, (uint32_t[]){EOT, EOT}, 2); }
+static void blank_name(struct Vocab *v) { add(v, "[PAD290]", 281); } // as a row without a token might be called
+
+// Where GGUF or a tokenizer.json refuses it, a word of the sentence. `none`: a byte that has no token.
+static const struct Row {
+    const char *field;
+    void (*change)(struct Vocab *v);
+    const char *gguf, *json;
+    int none;
+} rows[] = {
+    {"nothing", no_change, NULL, NULL, -1},
+    {"tokens, count", more_tokens, NULL, NULL, -1},
+    {"tokens.raw", raw_tokens, NULL, NULL, -1},
+    {"size", token_past_rows, "the model has 300 rows", NULL, -1},
+    {"byte_ids", no_change, NULL, NULL, 'q'},
+    {"merges", more_merges, NULL, NULL, -1},
+    {"merges.rank", merge_twice, NULL, NULL, -1},
+    {"merges, of a token with a space", merge_with_space, "holds a space", NULL, -1},
+    {"added", more_added, NULL, NULL, -1},
+    {"added.text, of a token that merges make", added_in_merge, NULL, NULL, -1},
+    {"added.special", added_special, NULL, NULL, -1},
+    {"added.normalized, where it is idle", added_normalized, NULL, NULL, -1},
+    {"added.normalized, touching", added_touch, "normalized", NULL, -1},
+    {"added.normalized, inside", added_inside, "normalized", NULL, -1},
+    {"added.normalized, around", added_around, "normalized", NULL, -1},
+    {"added.normalized, under NFKC", added_under_nfkc, "NFKC", NULL, -1},
+    {"added.lstrip", added_lstrip, "\"<x>\" has lstrip", NULL, -1},
+    {"added.rstrip", added_rstrip, "\"<x>\" has rstrip", NULL, -1},
+    {"added.single_word", added_single_word, "\"<x>\" has single_word", NULL, -1},
+    {"ends_words", ends_words, "words that have ends", "words that have ends", -1},
+    {"unk", unk, NULL, NULL, -1},
+    {"unk, where a byte needs it", unk, "unk_token", NULL, 'q'},
+    {"fuse_unk", fuse_unk, "fuse_unk", NULL, -1},
+    {"nfkc", nfkc, "NFKC", NULL, -1},
+    {"rules: digits", digits, "splits of its own", NULL, -1},
+    {"rules: runs of digits", runs_of_digits, "splits of its own", NULL, -1},
+    {"rules: literal text", literals, "splits of its own", NULL, -1},
+    {"add_prefix_space", add_prefix_space, "add_prefix_space", NULL, -1},
+    {"prefix: bos", prefix_bos, NULL, NULL, -1},
+    {"prefix: another", prefix_other, "before the text", NULL, -1},
+    {"prefix: two", prefix_two, "before the text", NULL, -1},
+    {"tokens, one called as a row without", blank_name, NULL, NULL, -1},
+};
+
+// 256 bytes, two merges and two added tokens, then the change.
+static void build(struct Vocab *v, const struct Row *row)
+{
+    vocab_init(v, ROWS);
+    for (int b = 0; b < 256; b++) {
+        char byte = (char)b, symbol[3];
+        symbol[vocab_symbols(&byte, 1, symbol)] = '\0';
+        if (b != row->none) add(v, symbol, (uint32_t)b);
+    }
+    add(v, "ab", 258);
+    add(v, "abc", ABC);
+    merge(v, "a", "b");
+    merge(v, "ab", "c");
+    add_added(v, "<|endoftext|>", EOT, true);
+    add_added(v, "<x>", 257, false);
+    row->change(v);
+    vocab_seal(v);
+}
+
+static void tiny_files(void)
+{
+    size_t bytes;
+    char *header = tiny_header(&bytes);
+    struct Bytes file = tiny_safetensors(header, bytes);
+    file_write(dir, "config.json", tiny_config, strlen(tiny_config));
+    file_write(dir, "model.safetensors", file.data, file.count);
+    bytes_free(&file);
+    free(header);
+}
+
+static int write_gguf(const struct Checkpoint *c, const struct Vocab *v, vkgpt_error *err)
+{
+    struct GgufKeys keys = {0};
+    const struct GgufOutput output = {.path = path, .type = GGUF_FILE_F32};
+    gguf_put_model(&keys, c, GGUF_FILE_F32);
+    int code = gguf_can_say(dir, &c->config, err);
+    if (!code) code = gguf_put_vocab(&keys, dir, v, &c->config, err);
+    if (!code) code = gguf_write(&output, c, &keys, err);
+    gguf_keys_free(&keys);
+    return code;
+}
+
+// The tiny model with a token table of ROWS zeros.
+static void open_wide(struct Checkpoint *c, float *table)
+{
+    vkgpt_error err;
+    tiny_files();
+    if (checkpoint_open(dir, c, &err)) fail_msg("%s", err.text);
+    struct Tensor *wte = &c->table.tensors[c->wte.tensor - c->table.tensors];
+    wte->dtype = DTYPE_F32;
+    wte->shape[0] = ROWS;
+    wte->data = (const uint8_t *)table;
+    c->config.vocab = ROWS;
+    c->config.bos = EOT;
+    c->config.eos_count = 1;
+    c->config.eos[0] = EOT;
+}
+
+static void through_gguf(const struct Row *row, const struct Checkpoint *c, const struct Vocab *v)
+{
+    struct Vocab again;
+    vkgpt_error err;
+    int code = write_gguf(c, v, &err);
+    if (row->gguf) {
+        expect_sentence(code, VKGPT_BAD_MODEL, &err, dir, row->gguf, NULL);
+        return;
+    }
+    if (code || gguf_vocab_open(path, 0, &again, &err)) fail_msg("%s: %s", row->field, err.text);
+    const char *lost = vocab_difference(v, &again);
+    if (lost) fail_msg("%s: GGUF loses %s", row->field, lost);
+    vocab_free(&again);
+}
+
+static void through_json(const struct Row *row, const struct Config *config, const struct Vocab *v)
+{
+    struct Vocab again = {0};
+    vkgpt_error err;
+    int code = tokenizer_json_write(dir, v, &err);
+    if (row->json) {
+        expect_sentence(code, VKGPT_BAD_MODEL, &err, dir, row->json, NULL);
+        return;
+    }
+    if (!code) code = tokenizer_config_write(dir, v, config, &err);
+    if (code || reader_open(dir, v->size, &again, &err)) fail_msg("%s: %s", row->field, err.text);
+    const char *lost = vocab_difference(v, &again);
+    if (lost) fail_msg("%s: tokenizer.json loses %s", row->field, lost);
+    vocab_free(&again);
+}
+
+static void test_tokenizer(void **state)
+{
+    (void)state;
+    struct Checkpoint c;
+    struct Vocab plain, changed;
+    (void)every_token, (void)every_merge, (void)every_added, (void)every_rule, (void)every_vocab;
+    float *table = calloc(ROWS * 8, sizeof *table);
+    open_wide(&c, table);
+    build(&plain, &rows[0]);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        build(&changed, &rows[i]);
+        bool seen = vocab_difference(&plain, &changed) != NULL;
+        bool idle = strstr(rows[i].field, "idle") != NULL; // changes no ids
+        if (seen != (i && !idle)) fail_msg("%s: the change is%s seen", rows[i].field, seen ? "" : " not");
+        through_gguf(&rows[i], &c, &changed);
+        through_json(&rows[i], &c.config, &changed);
+        vocab_free(&changed);
+    }
+    vocab_free(&plain);
+    checkpoint_close(&c);
+    free(table);
+}
+
+// bos and end tokens against the tokenizer: one that no text becomes is special in GGUF.
+static void test_edges(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t bos;
+        uint32_t eos;
+        const char *refusal;
+    } cases[] = {
+        {-1, EOT, NULL},  {'\n', '\n', NULL}, {EOT, ABC, NULL}, {EOT, 257, NULL},
+        {EOT, 290, NULL}, // a row without a token
+        {EOT, 280, "eos_token_id is 280, \"xyz\""}, {280, EOT, "bos_token_id is 280, \"xyz\""},
+    };
+    struct Checkpoint c;
+    struct Vocab v, again;
+    struct Config config;
+    vkgpt_error err;
+    float *table = calloc(ROWS * 8, sizeof *table);
+    open_wide(&c, table);
+    build(&v, &rows[1]);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        c.config.bos = cases[i].bos;
+        c.config.eos[0] = cases[i].eos;
+        int code = write_gguf(&c, &v, &err);
+        if (cases[i].refusal) {
+            expect_sentence(code, VKGPT_BAD_MODEL, &err, cases[i].refusal, NULL);
+            continue;
+        }
+        if (code || gguf_vocab_open(path, 0, &again, &err) || gguf_config_read(path, &config, &err)) fail_msg("%s", err.text);
+        assert_null(vocab_difference(&v, &again));
+        assert_null(config_difference(&c.config, &config));
+        vocab_free(&again);
+    }
+    vocab_free(&v);
+    checkpoint_close(&c);
+    free(table);
+}
+
+// ------------------------------------------------------------------------------------------------- the config
+
+static void other_class(struct Config *c) { c->architecture = "opt"; }
+static void layers(struct Config *c) { c->layers = 1; }
+static void heads(struct Config *c) { c->heads = 4; c->head_dim = 2; }
+static void head_dim(struct Config *c) { c->head_dim = 3; }
+static void eps(struct Config *c) { c->eps = 3.1415927e-6f; }
+static void gelu_erf(struct Config *c) { c->activation = ACTIVATION_GELU_ERF; }
+static void relu(struct Config *c) { c->activation = ACTIVATION_RELU; }
+static void silu(struct Config *c) { c->activation = ACTIVATION_SILU; }
+static void quick_gelu(struct Config *c) { c->activation = ACTIVATION_QUICK_GELU; }
+static void no_scale(struct Config *c) { c->scale_attention = false; }
+static void inverse_layer(struct Config *c) { c->scale_by_inverse_layer = true; }
+static void untied(struct Config *c) { c->tied_head = false; }
+static void post_norm(struct Config *c) { c->post_norm = true; }
+static void no_final_norm(struct Config *c) { c->final_norm = false; }
+static void not_affine(struct Config *c) { c->norm_affine = false; }
+static void no_qkv_bias(struct Config *c) { c->qkv_bias = false; }
+static void no_bias(struct Config *c) { c->bias = false; }
+static void embed_dim(struct Config *c) { c->embed_dim = 4; }
+static void position_offset(struct Config *c) { c->position_offset = 2; }
+static void window(struct Config *c) { c->window = 3; }
+static void local(struct Config *c) { c->local[0] = 2; }
+static void other_bos(struct Config *c) { c->bos = 3; }
+static void no_bos(struct Config *c) { c->bos = -1; }
+static void no_eos(struct Config *c) { c->eos_count = 0; }
+static void ends(struct Config *c, uint32_t count)
+{
+    static const uint32_t ids[] = {9, 2, 7, 0};
+    memcpy(c->eos, ids, count * sizeof *ids);
+    c->eos_count = count;
+}
+static void two_eos(struct Config *c) { ends(c, 2); }
+static void three_eos(struct Config *c) { ends(c, 3); }
+static void four_eos(struct Config *c) { ends(c, 4); }
+// sizes that only the tensors can change, which config.json is asked for alone
+static void dim(struct Config *c) { c->dim = c->embed_dim = 16; c->head_dim = 8; }
+static void inner(struct Config *c) { c->inner = 13; }
+static void context(struct Config *c) { c->context = 6; }
+static void vocab(struct Config *c) { c->vocab = 12; }
+
+#define OF_TENSORS "the tensors' own"
+
+static const struct ConfigRow {
+    const char *field;
+    void (*change)(struct Config *c);
+    const char *gguf, *json; // a word of the sentence that refuses it
+} config_rows[] = {
+    {"architecture", other_class, "architecture opt", "class opt"},
+    {"layers", layers, NULL, NULL},
+    {"heads", heads, NULL, NULL},
+    {"head_dim", head_dim, "head_dim", "head_dim"},
+    {"dim", dim, OF_TENSORS, NULL},
+    {"inner", inner, OF_TENSORS, NULL},
+    {"context", context, OF_TENSORS, NULL},
+    {"vocab", vocab, OF_TENSORS, NULL},
+    {"eps", eps, NULL, NULL},
+    {"activation", gelu_erf, "gelu (erf)", NULL},
+    {"activation", relu, "relu", NULL},
+    {"activation", silu, "silu", NULL},
+    {"activation", quick_gelu, "quick_gelu", NULL},
+    {"scale_attention", no_scale, "scale_attn_weights false", NULL},
+    {"scale_by_inverse_layer", inverse_layer, "scale_attn_by_inverse_layer_idx", NULL},
+    {"tied_head", untied, NULL, NULL},
+    {"post_norm", post_norm, "post_norm", "post_norm"},
+    {"final_norm", no_final_norm, "final_norm", "final_norm"},
+    {"norm_affine", not_affine, "norm_affine", "norm_affine"},
+    {"qkv_bias", no_qkv_bias, "qkv_bias", "qkv_bias"},
+    {"bias", no_bias, "bias", "bias"},
+    {"embed_dim", embed_dim, "embed_dim", "embed_dim"},
+    {"position_offset", position_offset, "position_offset", "position_offset"},
+    {"window", window, "window", "window"},
+    {"local", local, "local layers", "local"},
+    {"bos", other_bos, NULL, NULL},
+    {"bos", no_bos, NULL, NULL},
+    {"eos", no_eos, NULL, NULL},
+    {"eos", two_eos, NULL, NULL},
+    {"eos", three_eos, NULL, NULL},
+    {"eos", four_eos, "has 4 end tokens (eos_token_id), and GGUF can say 3", NULL},
+};
+
+static void config_through_gguf(const struct ConfigRow *row, const struct Checkpoint *c)
+{
+    struct Config again;
+    vkgpt_error err;
+    struct Vocab none;
+    if (row->gguf && strcmp(row->gguf, OF_TENSORS) == 0) return;
+    vocab_init(&none, c->config.vocab); // rows without tokens: bos and eos are among the tokenizer's keys
+    vocab_seal(&none);
+    int code = write_gguf(c, &none, &err);
+    vocab_free(&none);
+    if (row->gguf) {
+        expect_sentence(code, VKGPT_BAD_MODEL, &err, dir, row->gguf, NULL);
+        return;
+    }
+    if (code || gguf_config_read(path, &again, &err)) fail_msg("%s: %s", row->field, err.text);
+    const char *lost = config_difference(&c->config, &again);
+    if (lost) fail_msg("%s: GGUF loses %s", row->field, lost);
+}
+
+static void config_through_json(const struct ConfigRow *row, const struct Config *config)
+{
+    struct Config again;
+    vkgpt_error err;
+    int code = config_write(dir, config, false, &err);
+    if (row->json) {
+        expect_sentence(code, VKGPT_BAD_MODEL, &err, dir, row->json, NULL);
+        return;
+    }
+    if (code || config_read(dir, &again, &err)) fail_msg("%s: %s", row->field, err.text);
+    const char *lost = config_difference(config, &again);
+    if (lost) fail_msg("%s: config.json loses %s", row->field, lost);
+}
+
+static void test_config(void **state)
+{
+    (void)state;
+    struct Checkpoint c;
+    vkgpt_error err;
+    (void)every_config;
+    tiny_files();
+    if (checkpoint_open(dir, &c, &err)) fail_msg("%s", err.text);
+    c.config.bos = 5;
+    ends(&c.config, 1);
+    const struct Config plain = c.config;
+    for (size_t i = 0; i < sizeof config_rows / sizeof *config_rows; i++) {
+        c.config = plain;
+        config_rows[i].change(&c.config);
+        if (!config_difference(&plain, &c.config)) fail_msg("%s: the change is not seen", config_rows[i].field);
+        config_through_gguf(&config_rows[i], &c);
+        config_through_json(&config_rows[i], &c.config);
+    }
+    c.config = plain;
+    checkpoint_close(&c);
+}
+
+// OpenAI's release of GPT-1 has no config.json: one is made.
+static void test_gpt1_config(void **state)
+{
+    (void)state;
+    struct Config release, again;
+    vkgpt_error err;
+    if (config_read(VKGPT_SOURCE_DIR "/tests/fixtures/gpt1/openai-release", &release, &err)) fail_msg("%s", err.text);
+    if (config_write(dir, &release, true, &err) || config_read(dir, &again, &err)) fail_msg("%s", err.text);
+    assert_null(config_difference(&release, &again));
+    release.inner++;
+    expect_sentence(config_write(dir, &release, true, &err), VKGPT_BAD_MODEL, &err, "inner", "openai-gpt", NULL);
+}
+
+// -------------------------------------------------------------------------------------------------- the head
+
+static void test_heads(void **state)
+{
+    (void)state;
+    for (size_t i = 0; head_fixture_name(i); i++) {
+        char from[512];
+        struct Checkpoint c;
+        vkgpt_error err;
+        head_fixture_dir(head_fixture_name(i), from, sizeof from);
+        if (checkpoint_open_headless(from, &c, &err)) fail_msg("%s", err.text);
+        const char *tensor = strstr(from, "choice") ? "multiple_choice_head.summary" : "score.weight";
+        expect_sentence(gguf_can_hold(from, &c, &err), VKGPT_BAD_MODEL, &err, from, tensor, NULL);
+        checkpoint_close(&c);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_tokenizer), TEST(test_edges), TEST(test_config), TEST(test_gpt1_config), TEST(test_heads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
