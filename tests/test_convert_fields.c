@@ -10,6 +10,7 @@
 
 #include "head_fixture.h"
 #include "model/config_write.h"
+#include "model/table.h"
 #include "model_files.h"
 #include "text/gguf_vocab.h"
 #include "text/gguf_vocab_write.h"
@@ -214,6 +215,27 @@ static void open_wide(struct Checkpoint *c, float *table)
     c->config.eos[0] = EOT;
 }
 
+// llama.cpp ends where two rows have one name.
+static void expect_names_differ(void)
+{
+    struct TensorTable table = {0};
+    struct Gguf file;
+    struct Map names = {0};
+    const struct GgufValue *tokens;
+    vkgpt_error err;
+    if (gguf_read(path, &table, &file, &err) || gguf_array(&file, "tokenizer.ggml.tokens", GGUF_STRING, &tokens, &err))
+        fail_msg("%s", err.text);
+    const uint8_t *at = tokens->data;
+    assert_int_equal(tokens->count, ROWS);
+    for (uint32_t id = 0; id < ROWS; id++) {
+        struct GgufText name = gguf_next_text(&at);
+        if (map_add(&names, name.text, name.bytes, id) != 1) fail_msg("row %u: %s is there twice", id, gguf_shown(name).text);
+    }
+    map_free(&names);
+    gguf_free(&file);
+    table_free(&table);
+}
+
 static void through_gguf(const struct Row *row, const struct Checkpoint *c, const struct Vocab *v)
 {
     struct Vocab again;
@@ -226,6 +248,7 @@ static void through_gguf(const struct Row *row, const struct Checkpoint *c, cons
     if (code || gguf_vocab_open(path, 0, &again, &err)) fail_msg("%s: %s", row->field, err.text);
     const char *lost = vocab_difference(v, &again);
     if (lost) fail_msg("%s: GGUF loses %s", row->field, lost);
+    expect_names_differ();
     vocab_free(&again);
 }
 

@@ -1,6 +1,7 @@
 // What the keys cannot say is looked for first, field by field; then they are put.
 #include "text/gguf_vocab_write.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 #include "text/gguf_vocab.h"
 
 #define KEY(name) "tokenizer.ggml." name
-#define PAD_BYTES 24 // of "[PAD4294967295]"
+#define PAD_BYTES 24 // of "[PAD4294967295]", without the brackets that make it a name of its own
 
 // ---------------------------------------------------------------------------------------- what cannot be said
 
@@ -89,12 +90,33 @@ static uint8_t *types_of(const struct Vocab *vocab, uint32_t rows)
     return types;
 }
 
+// How many brackets begin the name of a row without a token, "[PAD300]", so that no token has that name: in llama.cpp a
+// name that is there twice ends the program.
+static int pad_brackets(const struct Vocab *vocab, char *name)
+{
+    size_t most = 0;
+    for (uint32_t id = 0; id < vocab->count; id++) {
+        if (!vocab_name(vocab, id, name)) continue;
+        size_t brackets = strspn(name, "[");
+        if (brackets > most && strncmp(name + brackets, "PAD", 3) == 0 && isdigit((unsigned char)name[brackets + 3])) most = brackets;
+    }
+    return (int)most + 1;
+}
+
+static void put_pad(struct GgufKeys *keys, uint32_t id, int brackets, char *name)
+{
+    memset(name, '[', (size_t)brackets);
+    snprintf(name + brackets, PAD_BYTES, "PAD%u]", id);
+    gguf_put_element_text(keys, name, strlen(name));
+}
+
 static void put_tokens(struct GgufKeys *keys, const struct Vocab *vocab, const uint8_t *types, uint32_t rows, char *name)
 {
+    int brackets = pad_brackets(vocab, name);
     gguf_put_array(keys, KEY("tokens"), GGUF_STRING, rows);
     for (uint32_t id = 0; id < rows; id++) {
-        if (!vocab_name(vocab, id, name)) snprintf(name, PAD_BYTES, "[PAD%u]", id);
-        gguf_put_element_text(keys, name, strlen(name));
+        if (vocab_name(vocab, id, name)) gguf_put_element_text(keys, name, strlen(name));
+        else put_pad(keys, id, brackets, name);
     }
     gguf_put_array(keys, KEY("token_type"), GGUF_I32, rows);
     for (uint32_t id = 0; id < rows; id++) gguf_put_element_i32(keys, types[id]);
