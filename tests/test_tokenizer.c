@@ -491,6 +491,23 @@ static void test_bad_json(void **state)
     refuse_change(name, small_json, "\"added_tokens\": [", "\"added_tokens\": 3, \"x\": [", VKGPT_BAD_FILE, "added_tokens");
 }
 
+// An added token that the model has not takes the next id, as in Hugging Face's tokenizers 0.22; a file that says another
+// one was changed by hand.
+static void test_next_ids(void **state)
+{
+    (void)state;
+    const char *name = "tokenizer.json";
+    static const char added[] = "\"added_tokens\": [{\"id\": 7, \"content\": \"<p>\"}, {\"id\": 8, \"content\": \"<q>\"}, ";
+    write_text("config.json", "{\"vocab_size\": 20}");
+    char *two = text_replace(small_json, "\"added_tokens\": [", added);
+    write_text(name, two);
+    expect_ids("<q><p><|endoftext|>", "8 7 5");
+    refuse_change(name, two, "\"id\": 7", "\"id\": 9", VKGPT_BAD_MODEL, "\"<p>\" has id 9, and Hugging Face's tokenizers would give it 7");
+    refuse_change(name, two, "\"id\": 8", "\"id\": 9", VKGPT_BAD_MODEL, "\"<q>\" has id 9, and Hugging Face's tokenizers would give it 8");
+    refuse_change(name, two, "\"id\": 8", "\"id\": 6", VKGPT_BAD_MODEL, "both have id 6");
+    free(two);
+}
+
 #define BYTE_LEVEL "{\"type\": \"ByteLevel\", \"add_prefix_space\": false}"
 #define RULE "{\"type\": \"Split\", \"pattern\": {\"String\": \"b#\"}, \"behavior\": \"Isolated\", \"invert\": false}"
 
@@ -609,6 +626,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_implied_special, setup, teardown),
         cmocka_unit_test_setup_teardown(test_past_the_rows, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_json, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_next_ids, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rules, setup, teardown),
         cmocka_unit_test_setup_teardown(test_digits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fuzz, setup, teardown),
