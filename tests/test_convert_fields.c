@@ -329,6 +329,41 @@ static void test_edges(void **state)
     free(table);
 }
 
+// A file of another program: an end token that is there twice, a plain one that no text becomes, and an unknown token.
+static void test_foreign_ends(void **state)
+{
+    (void)state;
+    struct Checkpoint c;
+    struct Vocab v, again;
+    struct Config config;
+    vkgpt_error err;
+    float *table = calloc(ROWS * 8, sizeof *table);
+    open_wide(&c, table);
+    for (int needed = 0; needed < 2; needed++) { // a byte that has no token
+        struct GgufKeys keys = {0};
+        const struct GgufOutput output = {.path = path, .type = GGUF_FILE_F32};
+        const struct Row row = {"", more_tokens, NULL, NULL, needed ? 'q' : -1};
+        build(&v, &row);
+        gguf_put_model(&keys, &c, GGUF_FILE_F32);
+        if (gguf_put_vocab(&keys, dir, &v, &c.config, &err)) fail_msg("%s", err.text);
+        gguf_put_integer(&keys, "tokenizer.ggml.eot_token_id", EOT);
+        gguf_put_integer(&keys, "tokenizer.ggml.eom_token_id", 280); // "xyz"
+        gguf_put_integer(&keys, "tokenizer.ggml.unknown_token_id", EOT);
+        if (gguf_write(&output, &c, &keys, &err) || gguf_vocab_open(path, 0, &again, &err) || gguf_config_read(path, &config, &err))
+            fail_msg("%s", err.text);
+        assert_true(config.eos_count == 2 && config.eos[0] == EOT && config.eos[1] == 280);
+        assert_int_equal(again.added_count, v.added_count + 1);
+        assert_string_equal(again.added[2].text, "xyz");
+        assert_true(again.added[2].special);
+        assert_int_equal(again.unk, needed ? NO_TOKEN : EOT);
+        gguf_keys_free(&keys);
+        vocab_free(&again);
+        vocab_free(&v);
+    }
+    checkpoint_close(&c);
+    free(table);
+}
+
 // ------------------------------------------------------------------------------------------------- the config
 
 static void other_class(struct Config *c) { c->architecture = "opt"; }
@@ -500,7 +535,7 @@ static void test_heads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_tokenizer), TEST(test_edges), TEST(test_config), TEST(test_gpt1_config), TEST(test_heads),
+        TEST(test_tokenizer), TEST(test_edges), TEST(test_foreign_ends), TEST(test_config), TEST(test_gpt1_config), TEST(test_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
