@@ -291,6 +291,19 @@ static void test_tokenizer(void **state)
     free(table);
 }
 
+// Under NFKC the flag tells which text an added token is looked for in.
+static void test_normalized_counts(void **state)
+{
+    (void)state;
+    const struct Row with = {"", added_under_nfkc, NULL, NULL, -1}, without = {"", nfkc, NULL, NULL, -1};
+    struct Vocab a, b;
+    build(&a, &with);
+    build(&b, &without);
+    assert_string_equal(vocab_difference(&a, &b), "normalized of an added token");
+    vocab_free(&a);
+    vocab_free(&b);
+}
+
 // bos and end tokens against the tokenizer: one that no text becomes is special in GGUF.
 static void test_edges(void **state)
 {
@@ -535,7 +548,8 @@ static void test_heads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_tokenizer), TEST(test_edges), TEST(test_foreign_ends), TEST(test_config), TEST(test_gpt1_config), TEST(test_heads),
+        TEST(test_tokenizer), TEST(test_normalized_counts), TEST(test_edges), TEST(test_foreign_ends), TEST(test_config),
+        TEST(test_gpt1_config), TEST(test_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
