@@ -395,7 +395,7 @@ static void test_keeps(void **state)
 {
     (void)state;
     static const char config[] = "{\"model_type\": \"gpt2\", \"vocab_size\": 357, \"n_embd\": 2, \"n_head\": 1, \"n_layer\": 1, "
-                                 "\"n_positions\": 8, \"some_key\": {\"a\": [1.5, 1e-05, 12345678901234, \"\\u00e9\"]}, \"dtype\": \"bfloat16\"}";
+                                 "\"n_positions\": 8, \"some_key\": {\"a\": [1.5, 1e-05, 12345678901234, \"\\u00e9\"]}, \"dtype\": \"bfloat16\", \"far\": [-1e999]}";
     write_model("strings", "");
     file_write(model, "config.json", config, strlen(config));
     struct Bytes file = file_read(model, "model.safetensors"), bigger = {0};
@@ -438,6 +438,7 @@ static void test_keeps(void **state)
     cJSON *json = cJSON_Parse((const char *)written.data), *before = cJSON_Parse(config);
     assert_string_equal(json_member(json, "dtype")->valuestring, "float32");
     assert_null(cJSON_GetObjectItem(json, "torch_dtype"));
+    assert_true(cJSON_GetArrayItem(json_member(json, "far"), 0)->valuedouble < -1e308);
     assert_true(cJSON_Compare(json_member(json, "some_key"), json_member(before, "some_key"), true));
     cJSON_Delete(json);
     cJSON_Delete(before);

@@ -3,7 +3,7 @@
 #include "model/config_write.h"
 
 #include <cjson/cJSON.h>
-#include <inttypes.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,6 +142,20 @@ int config_write(const char *dir, const struct Config *config, bool half, vkgpt_
                 config->architecture);
 }
 
+// A number past every double (1e999) stays one, and NaN stays what Python writes: neither becomes null.
+static void keep_infinite(cJSON *json)
+{
+    for (cJSON *item = json->child; item; item = item->next) {
+        keep_infinite(item);
+        if (!cJSON_IsNumber(item) || isfinite(item->valuedouble)) continue;
+        const char *text = isnan(item->valuedouble) ? "NaN" : item->valuedouble > 0 ? "1e999" : "-1e999";
+        char *copy = cJSON_malloc(strlen(text) + 1);
+        if (!copy) continue; // then printing finds no memory either
+        item->valuestring = strcpy(copy, text);
+        item->type = (item->type & ~0xff) | cJSON_Raw; // what else the type holds are flags
+    }
+}
+
 int config_carry(const char *from, const char *to, bool half, vkgpt_error *err)
 {
     static const char *const keys[] = {"dtype", "torch_dtype"};
@@ -158,5 +172,6 @@ int config_carry(const char *from, const char *to, bool half, vkgpt_error *err)
         cJSON_AddStringToObject(json, keys[i], half ? "float16" : "float32");
         said = true;
     }
+    keep_infinite(json);
     return json_write(to, json, err);
 }
