@@ -1,5 +1,5 @@
-// vkgpt convert as a person runs it: every fixture from a directory to a directory, and to GGUF and back, with what the two
-// say compared; what is refused; and what is there already.
+// vkgpt convert as a person runs it: every fixture from a directory to a directory, and to GGUF and back, with what
+// the two say compared; what is refused; and what is there already.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -109,7 +109,8 @@ static void same_logits(const char *one, const char *other)
     for (uint32_t i = 0; i < count; i++) ids[i] = (i * 7 + 1) % a.config.vocab;
     size_t bytes = count * a.config.vocab * sizeof(double);
     double *x = malloc(bytes), *y = malloc(bytes);
-    if (reference_forward(&a, ids, count, x, &err) || reference_forward(&b, ids, count, y, &err)) fail_msg("%s", err.text);
+    if (reference_forward(&a, ids, count, x, &err) || reference_forward(&b, ids, count, y, &err))
+        fail_msg("%s", err.text);
     if (memcmp(x, y, bytes) != 0) fail_msg("%s and %s: other logits", one, other);
     free(x);
     free(y);
@@ -142,7 +143,8 @@ static void same_head(const char *one, const char *other)
     if (vkgpt_head_scores(a, hidden, left, &err) || vkgpt_head_scores(b, hidden, right, &err)) fail_msg("%s", err.text);
     assert_memory_equal(left, right, x->scores * sizeof *left);
     for (uint32_t id = 0; id < 4; id++) // the last one may be padding
-        assert_int_equal(vkgpt_head_position(a, (uint32_t[]){5, id}, 2), vkgpt_head_position(b, (uint32_t[]){5, id}, 2));
+        assert_int_equal(vkgpt_head_position(a, (uint32_t[]){5, id}, 2),
+                         vkgpt_head_position(b, (uint32_t[]){5, id}, 2));
     free(hidden);
     free(left);
     free(right);
@@ -154,9 +156,9 @@ static void same_head(const char *one, const char *other)
 
 // A tokenizer of a few tokens, for models of at least 5 rows.
 static const char few_tokens[] =
-    "{\"added_tokens\": [{\"id\": 0, \"content\": \"<e>\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, "
-    "\"normalized\": false, \"special\": true}], \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}, "
-    "\"model\": {\"type\": \"BPE\", \"vocab\": {\"<e>\": 0, \"a\": 1, \"b\": 2, \"ab\": 3}, \"merges\": [\"a b\"]}}";
+    "{\"added_tokens\": [{\"id\": 0, \"content\": \"<e>\", \"normalized\": false, \"special\": true}], "
+    "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}, \"model\": {\"type\": \"BPE\", "
+    "\"vocab\": {\"<e>\": 0, \"a\": 1, \"b\": 2, \"ab\": 3}, \"merges\": [\"a b\"]}}";
 
 // To GGUF and back, or the word with which GGUF refuses the model.
 static void through_gguf(const char *from, const char *refusal)
@@ -261,8 +263,9 @@ static void write_weights(bool gpt1, uint32_t vocab)
         char first[16] = "";
         if (!*name) continue;
         if (rows) snprintf(first, sizeof first, "%zu, ", rows);
-        snprintf(entry, sizeof entry, "%c\"%s\": {\"dtype\": \"F32\", \"shape\": [%s%zu], \"data_offsets\": [%zu, %zu]}",
-                 i ? ',' : '{', name, first, columns, at, end);
+        snprintf(entry, sizeof entry,
+                 "%c\"%s\": {\"dtype\": \"F32\", \"shape\": [%s%zu], \"data_offsets\": [%zu, %zu]}", i ? ',' : '{',
+                 name, first, columns, at, end);
         bytes_text(&header, entry);
         at = end;
     }
@@ -283,8 +286,10 @@ static void write_model(const char *name, const char *more)
     int vocab = gpt1 ? 434 : strcmp(name, "galactica") == 0 ? 421 : 357;
     snprintf(from, sizeof from, "%s/%s", FIXTURES, name);
     copy_folder(from, model);
-    snprintf(config, sizeof config, "{\"model_type\": \"%s\", \"vocab_size\": %d, \"n_embd\": 2, \"n_head\": 1, \"n_layer\": 1, "
-             "\"n_positions\": 8%s%s}", gpt1 ? "openai-gpt" : "gpt2", vocab, more,
+    snprintf(config, sizeof config,
+             "{\"model_type\": \"%s\", \"vocab_size\": %d, \"n_embd\": 2, \"n_head\": 1, \"n_layer\": 1, "
+             "\"n_positions\": 8%s%s}",
+             gpt1 ? "openai-gpt" : "gpt2", vocab, more,
              strcmp(name, "neo") == 0 ? ", \"tokenizer_class\": \"GPT2Tokenizer\"" : "");
     file_write(model, "config.json", config, strlen(config));
     write_weights(gpt1, (uint32_t)vocab);
@@ -330,13 +335,15 @@ static void test_tokenizers(void **state)
     for (size_t i = 0; i < sizeof tokenizers / sizeof *tokenizers; i++) {
         const char *name = tokenizers[i].name;
         char roles[64];
-        snprintf(roles, sizeof roles, ", \"bos_token_id\": %s, \"eos_token_id\": null", tokenizers[i].bos ? tokenizers[i].bos : "null");
+        snprintf(roles, sizeof roles, ", \"bos_token_id\": %s, \"eos_token_id\": null",
+                 tokenizers[i].bos ? tokenizers[i].bos : "null");
         write_model(name, roles);
         convert(model, out);
         same_config(model, out);
         same_tokenizer(model, out);
         check_fixture(name, out, 1, tokenizers[i].check);
-        if (strncmp(name, "gpt1", 4) != 0 && !has(out, "tokenizer.json")) fail_msg("%s: no tokenizer.json is made", name);
+        if (strncmp(name, "gpt1", 4) != 0 && !has(out, "tokenizer.json"))
+            fail_msg("%s: no tokenizer.json is made", name);
         folder_empty(out);
         if (tokenizers[i].refusal) {
             refuse(model, gguf, tokenizers[i].refusal);
@@ -394,8 +401,10 @@ static void test_ends(void **state)
 static void test_keeps(void **state)
 {
     (void)state;
-    static const char config[] = "{\"model_type\": \"gpt2\", \"vocab_size\": 357, \"n_embd\": 2, \"n_head\": 1, \"n_layer\": 1, "
-                                 "\"n_positions\": 8, \"some_key\": {\"a\": [1.5, 1e-05, 12345678901234, \"\\u00e9\"]}, \"dtype\": \"bfloat16\", \"far\": [-1e999]}";
+    static const char config[] =
+        "{\"model_type\": \"gpt2\", \"vocab_size\": 357, \"n_embd\": 2, \"n_head\": 1, \"n_layer\": 1, "
+        "\"n_positions\": 8, \"some_key\": {\"a\": [1.5, 1e-05, 12345678901234, \"\\u00e9\"]}, \"dtype\": "
+        "\"bfloat16\", \"far\": [-1e999]}";
     write_model("strings", "");
     file_write(model, "config.json", config, strlen(config));
     struct Bytes file = file_read(model, "model.safetensors"), bigger = {0};
@@ -406,7 +415,8 @@ static void test_keeps(void **state)
     header[length] = '\0';
     size_t data = file.count - 8 - length;
     char more[256];
-    snprintf(more, sizeof more, "{\"v_head.weight\": {\"dtype\": \"BF16\", \"shape\": [3], \"data_offsets\": [%zu, %zu]}, "
+    snprintf(more, sizeof more,
+             "{\"v_head.weight\": {\"dtype\": \"BF16\", \"shape\": [3], \"data_offsets\": [%zu, %zu]}, "
              "\"counts\": {\"dtype\": \"I64\", \"shape\": [], \"data_offsets\": [%zu, %zu]}, "
              "\"h.0.attn.bias\": {\"dtype\": \"U8\", \"shape\": [1], \"data_offsets\": [%zu, %zu]}, ",
              data, data + 6, data + 6, data + 14, data + 14, data + 15);
@@ -428,7 +438,8 @@ static void test_keeps(void **state)
         if (strcmp(c.table.tensors[i].name, "counts") == 0) counts = &c.table.tensors[i];
     }
     assert_int_equal(c.table.count, 18);
-    assert_true(head && counts && head->dtype == DTYPE_BF16 && head->bytes == 6 && counts->bytes == 8 && counts->rank == 0);
+    assert_true(head && counts && head->dtype == DTYPE_BF16 && head->bytes == 6 && counts->bytes == 8 &&
+                counts->rank == 0);
     assert_memory_equal(head->data, "\1\2\3\4\5\6", 6);
     assert_memory_equal(counts->data, "\7\10\11\12\13\14\15\16", 8);
     assert_string_equal(c.wte.tensor->dtype_name, "F32");
@@ -474,7 +485,8 @@ static void test_force(void **state)
     convert(model, out);
     file_write(out, "README.md", "mine", 4);
     struct Bytes before = file_read(out, "model.safetensors");
-    assert_sentence(RUN("convert", "-m", model, "-o", out), 1, "holds a model already (config.json); --force replaces it");
+    assert_sentence(RUN("convert", "-m", model, "-o", out), 1,
+                    "holds a model already (config.json); --force replaces it");
     struct Bytes after = file_read(out, "model.safetensors");
     assert_int_equal(before.count, after.count);
     assert_memory_equal(before.data, after.data, before.count);
@@ -486,7 +498,8 @@ static void test_force(void **state)
     file_write(out, "model-00001-of-00002.safetensors", "x", 1);
     file_write(out, "pytorch_model.bin", "x", 1);
     convert(model, out);
-    assert_false(has(out, "special_tokens_map.json") || has(out, "model-00001-of-00002.safetensors") || has(out, "pytorch_model.bin"));
+    assert_false(has(out, "special_tokens_map.json") || has(out, "model-00001-of-00002.safetensors") ||
+                 has(out, "pytorch_model.bin"));
     assert_true(has(out, "README.md") && has(out, "tokenizer.json") && !has(out, ".vkgpt-convert"));
     same_tokenizer(model, out);
     convert(out, out); // in place
@@ -526,8 +539,8 @@ static void test_failure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_gpt2), TEST(test_families), TEST(test_heads), TEST(test_tokenizers), TEST(test_shipped), TEST(test_ends),
-        TEST(test_keeps), TEST(test_unread_tokenizer), TEST(test_force), TEST(test_failure),
+        TEST(test_gpt2),  TEST(test_families), TEST(test_heads),           TEST(test_tokenizers), TEST(test_shipped),
+        TEST(test_ends),  TEST(test_keeps),    TEST(test_unread_tokenizer), TEST(test_force),      TEST(test_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

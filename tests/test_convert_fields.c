@@ -1,5 +1,6 @@
-// Every field of the tokenizer and of the config, changed one at a time: it survives the way to GGUF and to a directory, or
-// is refused by name. A field that is new and has no row here does not compile: the values at the top name them all.
+// Every field of the tokenizer and of the config, changed one at a time: it survives the way to GGUF and to a
+// directory, or is refused by name. A field that is new and has no row here does not compile: the values at the top
+// name them all.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,15 +18,18 @@
 #include "text/reader.h"
 #include "text/tokenizer_write.h"
 
-// "missing initializer" in one of these: a field is new. It takes a row in the tables below, a line in vocab_difference or
-// config_difference, and a place in what writes it: gguf_put_vocab, tokenizer_json_write; gguf_can_say, config_write.
+// "missing initializer" in one of these: a field is new. It takes a row in the tables below, a line in
+// vocab_difference or config_difference, and a place in what writes it: gguf_put_vocab, tokenizer_json_write;
+// gguf_can_say, config_write.
 static const struct Token every_token = {"", 0, false};
 static const struct Merge every_merge = {0, 0, 0, 0};
 static const struct AddedToken every_added = {"", 0, 0, false, false, false, false, false};
 static const struct SplitRule every_rule = {"", false};
-static const struct Vocab every_vocab = {0, NULL, 0, 0, {0}, {0}, NULL, 0, 0, NULL, 0, 0, {0}, false, 0, false, false, {{0}}, 0, false, {0}, 0, NULL};
-static const struct Config every_config = {"", 0, 0, 0, 0, 0, 0, 0, 0, ACTIVATION_RELU, false, false, false, false, false,
-                                           false, false, false, 0, 0, 0, {0}, 0, 0, {0}};
+static const struct Vocab every_vocab = {0,   NULL,  0, 0,     {0},   {0},   NULL, 0,     0,   NULL, 0,   0,
+                                         {0}, false, 0, false, false, {{0}}, 0,    false, {0}, 0,    NULL};
+static const struct Config every_config = {"",    0,     0,     0,     0,     0,     0,     0,     0, ACTIVATION_RELU,
+                                           false, false, false, false, false, false, false, false, 0, 0,
+                                           0,     {0},   0,     0,     {0}};
 
 #define ROWS 300 // of the token table
 #define EOT 256
@@ -229,7 +233,8 @@ static void expect_names_differ(void)
     assert_int_equal(tokens->count, ROWS);
     for (uint32_t id = 0; id < ROWS; id++) {
         struct GgufText name = gguf_next_text(&at);
-        if (map_add(&names, name.text, name.bytes, id) != 1) fail_msg("row %u: %s is there twice", id, gguf_shown(name).text);
+        if (map_add(&names, name.text, name.bytes, id) != 1)
+            fail_msg("row %u: %s is there twice", id, gguf_shown(name).text);
     }
     map_free(&names);
     gguf_free(&file);
@@ -332,7 +337,8 @@ static void test_edges(void **state)
             expect_sentence(code, VKGPT_BAD_MODEL, &err, cases[i].refusal, NULL);
             continue;
         }
-        if (code || gguf_vocab_open(path, 0, &again, &err) || gguf_config_read(path, &config, &err)) fail_msg("%s", err.text);
+        if (code || gguf_vocab_open(path, 0, &again, &err) || gguf_config_read(path, &config, &err))
+            fail_msg("%s", err.text);
         assert_null(vocab_difference(&v, &again));
         assert_null(config_difference(&c.config, &config));
         vocab_free(&again);
@@ -362,7 +368,8 @@ static void test_foreign_ends(void **state)
         gguf_put_integer(&keys, "tokenizer.ggml.eot_token_id", EOT);
         gguf_put_integer(&keys, "tokenizer.ggml.eom_token_id", 280); // "xyz"
         gguf_put_integer(&keys, "tokenizer.ggml.unknown_token_id", EOT);
-        if (gguf_write(&output, &c, &keys, &err) || gguf_vocab_open(path, 0, &again, &err) || gguf_config_read(path, &config, &err))
+        if (gguf_write(&output, &c, &keys, &err) || gguf_vocab_open(path, 0, &again, &err) ||
+            gguf_config_read(path, &config, &err))
             fail_msg("%s", err.text);
         assert_true(config.eos_count == 2 && config.eos[0] == EOT && config.eos[1] == 280);
         assert_int_equal(again.added_count, v.added_count + 1);
@@ -548,8 +555,8 @@ static void test_heads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_tokenizer), TEST(test_normalized_counts), TEST(test_edges), TEST(test_foreign_ends), TEST(test_config),
-        TEST(test_gpt1_config), TEST(test_heads),
+        TEST(test_tokenizer),    TEST(test_normalized_counts), TEST(test_edges),
+        TEST(test_foreign_ends), TEST(test_config),            TEST(test_gpt1_config), TEST(test_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-// vkgpt convert: a Hugging Face directory to a GGUF file that llama.cpp runs too, and back, or to another directory. What the
-// target cannot say is refused by name; what was written is read again before it counts.
+// vkgpt convert: a Hugging Face directory to a GGUF file that llama.cpp runs too, and back, or to another directory.
+// What the target cannot say is refused by name; what was written is read again before it counts.
 #include "cli/convert.h"
 
 #include <string.h>
@@ -16,7 +16,8 @@
 #include "text/gguf_vocab_write.h"
 #include "text/reader.h"
 
-enum ConvertType { TYPE_DEFAULT, TYPE_F32, TYPE_F16, TYPE_Q8_0, TYPE_Q4_0, TYPE_Q4_K }; // in the order of --type's choices
+// In the order of --type's choices.
+enum ConvertType { TYPE_DEFAULT, TYPE_F32, TYPE_F16, TYPE_Q8_0, TYPE_Q4_0, TYPE_Q4_K };
 
 static void on_note(const char *sentence)
 {
@@ -42,7 +43,8 @@ static int check_gguf(const char *path, void *user, vkgpt_error *err)
     const char *field = code ? NULL : config_difference(wanted->config, &config);
     if (!code && !field) field = vocab_difference(wanted->vocab, &vocab);
     vocab_free(&vocab);
-    return field ? fail(err, VKGPT_BAD_MODEL, "%s: %s would be lost on the way to a GGUF file", wanted->model, field) : code;
+    if (!field) return code;
+    return fail(err, VKGPT_BAD_MODEL, "%s: %s would be lost on the way to a GGUF file", wanted->model, field);
 }
 
 static int write_gguf(const struct Conversion *c, enum GgufFileType type, const struct Vocab *vocab, vkgpt_error *err)

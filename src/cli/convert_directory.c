@@ -17,7 +17,8 @@
 #define STAGE ".vkgpt-convert" // the folder inside the output in which the new files are made
 #define NAME_BYTES 256
 
-// Small files that say what config.json and the weights do not, and the name that they get. They are carried byte for byte.
+// Small files that say what config.json and the weights do not, and the name that they get. They are carried byte for
+// byte.
 static const struct Carried {
     const char *name, *as;
 } carried[] = {
@@ -108,7 +109,8 @@ static int tokenizer_make(const char *stage, const struct Vocab *vocab, vkgpt_er
     int code = tokenizer_json_write(stage, vocab, err);
     if (!code) code = reader_open(stage, vocab->size, &again, err);
     const char *field = code ? NULL : vocab_difference(vocab, &again);
-    if (field) code = fail(err, VKGPT_BAD_MODEL, "%s: the tokenizer has %s that a tokenizer.json cannot say", stage, field);
+    if (field)
+        code = fail(err, VKGPT_BAD_MODEL, "%s: the tokenizer has %s that a tokenizer.json cannot say", stage, field);
     vocab_free(&again);
     return code;
 }
@@ -127,7 +129,7 @@ static int tokenizer_complete(const struct Conversion *c, const char *stage, vkg
     if (has_file(stage, "tokenizer.json") || !has_file(stage, "vocab.json") || !has_file(stage, "merges.txt")) return 0;
     int code = 0;
     if (reader_open(stage, c->checkpoint->config.vocab, &vocab, &why)) c->note(why.text);
-    else if (!vocab.ends_words) code = tokenizer_make(stage, &vocab, err); // GPT-1's class reads none
+    else if (!vocab.ends_words) code = tokenizer_make(stage, &vocab, err); // of GPT-1's it would say less than the two files
     vocab_free(&vocab);
     return code;
 }

@@ -1,5 +1,5 @@
-// The facts of struct Config as config.json's keys. A fact that the keys of a class do not reach has to be what the class
-// has anyway: the file is read again before it counts.
+// The facts of struct Config as config.json's keys. A fact that the keys of a class do not reach has to be what the
+// class has anyway: the file is read again before it counts.
 #include "model/config_write.h"
 
 #include <cjson/cJSON.h>
@@ -138,8 +138,8 @@ int config_write(const char *dir, const struct Config *config, bool half, vkgpt_
     if (code) return code;
     const char *field = config_difference(config, &again);
     if (!field) return 0;
-    return fail(err, VKGPT_BAD_MODEL, "%s: the model's %s is something that a config.json of class %s cannot say", dir, field,
-                config->architecture);
+    return fail(err, VKGPT_BAD_MODEL, "%s: the model's %s is something that a config.json of class %s cannot say", dir,
+                field, config->architecture);
 }
 
 // A number past every double (1e999) stays one, and NaN stays what Python writes: neither becomes null.

@@ -4,8 +4,8 @@
 
 #include "model/config.h"
 
-// Writes a config.json of class gpt2 or openai-gpt from the facts alone, for a model that has none (a GGUF file, OpenAI's
-// release). `half`: the weights are float16, else float32. Several end tokens are a list.
+// Writes a config.json of class gpt2 or openai-gpt from the facts alone, for a model that has none (a GGUF file,
+// OpenAI's release). `half`: the weights are float16, else float32. Several end tokens are a list.
 // Errors: another class, or a fact that the class cannot say, by name (VKGPT_BAD_MODEL); of the file system.
 int config_write(const char *dir, const struct Config *config, bool half, vkgpt_error *err);
 

@@ -133,8 +133,9 @@ int gguf_can_say(const char *model, const struct Config *config, vkgpt_error *er
         [ACTIVATION_SILU] = "activation_function silu", [ACTIVATION_QUICK_GELU] = "activation_function quick_gelu",
     };
     if (strcmp(config->architecture, "gpt2") != 0)
-        return fail(err, VKGPT_BAD_MODEL, "%s: is of architecture %s, and a GGUF file that llama.cpp runs is made of gpt2",
-                    model, config->architecture);
+        return fail(err, VKGPT_BAD_MODEL,
+                    "%s: is of architecture %s, and a GGUF file that llama.cpp runs is made of gpt2", model,
+                    config->architecture);
     const char *what = NULL;
     if (config->activation != ACTIVATION_GELU_TANH) what = activations[config->activation];
     else if (!config->scale_attention) what = "scale_attn_weights false";
@@ -142,8 +143,8 @@ int gguf_can_say(const char *model, const struct Config *config, vkgpt_error *er
     else what = not_gpt2(config);
     if (what) return fail(err, VKGPT_BAD_MODEL, "%s: has %s, which GGUF's gpt2 cannot say", model, what);
     if (config->eos_count <= GGUF_MAX_ENDS) return 0;
-    return fail(err, VKGPT_BAD_MODEL, "%s: has %u end tokens (eos_token_id), and GGUF can say %d", model, config->eos_count,
-                GGUF_MAX_ENDS);
+    return fail(err, VKGPT_BAD_MODEL, "%s: has %u end tokens (eos_token_id), and GGUF can say %d", model,
+                config->eos_count, GGUF_MAX_ENDS);
 }
 
 int gguf_can_hold(const char *model, const struct Checkpoint *c, vkgpt_error *err)
@@ -156,8 +157,10 @@ int gguf_can_hold(const char *model, const struct Checkpoint *c, vkgpt_error *er
         if (!used[i] && !checkpoint_implied(c, &c->table.tensors[i])) more = &c->table.tensors[i];
     free(used);
     if (!more) return 0;
-    return fail(err, VKGPT_BAD_MODEL, "%s: has the tensor %.200s, which is no weight of the language model (a head for a task, "
-                "or a layer too many), and GGUF's gpt2 cannot hold it", model, more->name);
+    return fail(err, VKGPT_BAD_MODEL,
+                "%s: has the tensor %.200s, which is no weight of the language model (a head for a task, "
+                "or a layer too many), and GGUF's gpt2 cannot hold it",
+                model, more->name);
 }
 
 static const struct Type {
@@ -392,7 +395,8 @@ static int write_item(struct Writer *w, const struct Item *item)
 int gguf_write(const struct GgufOutput *output, const struct Checkpoint *checkpoint, const struct GgufKeys *keys,
                vkgpt_error *err)
 {
-    struct Writer w = {.path = output->path, .checkpoint = checkpoint, .type = output->type, .note = output->note, .err = err};
+    struct Writer w = {
+        .path = output->path, .checkpoint = checkpoint, .type = output->type, .note = output->note, .err = err};
     int code = list_items(&w);
     if (!code) code = os_save_begin(w.path, &w.file, err);
     if (!code) code = write_head(&w, keys);

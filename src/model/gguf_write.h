@@ -23,10 +23,11 @@ void gguf_keys_free(struct GgufKeys *keys);
 
 enum GgufFileType { GGUF_FILE_F32, GGUF_FILE_F16, GGUF_FILE_Q8_0, GGUF_FILE_Q4_0, GGUF_FILE_Q4_K };
 
-// What GGUF's gpt2 cannot say is refused by name (VKGPT_BAD_MODEL): another class, a field of the config that has another
-// value than gpt2's, more than three end tokens. `model` is the model's path, for the sentence.
+// What GGUF's gpt2 cannot say is refused by name (VKGPT_BAD_MODEL): another class, a field of the config that has
+// another value than gpt2's, more than three end tokens. `model` is the model's path, for the sentence.
 int gguf_can_say(const char *model, const struct Config *config, vkgpt_error *err);
-// Likewise a tensor of the checkpoint that is no weight of gpt2 and not implied: the head for a task, a layer past the last.
+// Likewise a tensor of the checkpoint that is no weight of gpt2 and not implied: the head for a task, a layer past
+// the last.
 int gguf_can_hold(const char *model, const struct Checkpoint *checkpoint, vkgpt_error *err);
 
 // The keys of the architecture, before those of the tokenizer.

@@ -140,8 +140,8 @@ static int add_kept(struct Writer *w, const struct Tensor *t)
     item->element = span ? (int64_t)t->bytes / span : 1;
     item->bytes = count == span ? (int64_t)t->bytes : count * item->element;
     if (item->dtype) return 0;
-    return fail(w->err, VKGPT_BAD_MODEL, "%s: tensor %.200s is of type %s, which a safetensors file cannot say", t->file,
-                t->name, t->dtype_name);
+    return fail(w->err, VKGPT_BAD_MODEL, "%s: tensor %.200s is of type %s, which a safetensors file cannot say",
+                t->file, t->name, t->dtype_name);
 }
 
 // A directory's tensors, all of them.
@@ -266,8 +266,8 @@ static int write_weight(struct Writer *w, const struct Item *item)
     const struct Tensor *t = item->tensor;
     struct Weight weight = {t, item->turned};
     if (w->half && t->dtype != DTYPE_F16 && weight_max_abs(&weight) > HALF_MAX)
-        return fail(w->err, VKGPT_BAD_MODEL, "%s: %s holds a value past 65504, which f16 cannot say and f32 can", t->file,
-                    item->name);
+        return fail(w->err, VKGPT_BAD_MODEL, "%s: %s holds a value past 65504, which f16 cannot say and f32 can",
+                    t->file, item->name);
     return item->turned && t->dtype == DTYPE_BLOCKS ? write_unpacked(w, item) : write_rows(w, &weight, item);
 }
 

@@ -45,9 +45,10 @@ static int check_added(const char *model, const struct Vocab *vocab, vkgpt_error
         if (a->single_word) return fail_added(model, a, "single_word", err);
     }
     if (vocab_normalized_is_idle(vocab, &one, &other)) return 0;
-    return fail(err, VKGPT_BAD_MODEL, "%s: of the added tokens \"%s\" and \"%s\", which can touch in a text, one has normalized "
-                "true and one false, which GGUF's gpt2 cannot say", model, shown(one->text, one->length).text,
-                shown(other->text, other->length).text);
+    return fail(err, VKGPT_BAD_MODEL,
+                "%s: of the added tokens \"%s\" and \"%s\", which can touch in a text, one has normalized "
+                "true and one false, which GGUF's gpt2 cannot say",
+                model, shown(one->text, one->length).text, shown(other->text, other->length).text);
 }
 
 // In GGUF the tokens that begin and end a text are special whatever their type, if no text becomes them.
@@ -56,8 +57,10 @@ static int check_edge(const char *model, const struct Vocab *vocab, const uint8_
 {
     if (id < 0 || types[id] != GGUF_TOKEN_NORMAL || vocab_is_text(vocab, (uint32_t)id)) return 0;
     const struct Token *t = &vocab->tokens[id];
-    return fail(err, VKGPT_BAD_MODEL, "%s: %s is %u, \"%s\", which the tokenizer does not find in a text and would find in that of a "
-                "GGUF file", model, role, (unsigned)id, shown(t->bytes, t->length).text);
+    return fail(err, VKGPT_BAD_MODEL,
+                "%s: %s is %u, \"%s\", which the tokenizer does not find in a text and would find in that of a "
+                "GGUF file",
+                model, role, (unsigned)id, shown(t->bytes, t->length).text);
 }
 
 static int check_edges(const char *model, const struct Vocab *vocab, const struct Config *config, const uint8_t *types,
@@ -73,8 +76,10 @@ static int check_rows(const char *model, const struct Vocab *vocab, const struct
 {
     if (vocab->count <= config->vocab) return 0;
     const struct Token *last = &vocab->tokens[vocab->count - 1]; // the highest id that there is
-    return fail(err, VKGPT_BAD_MODEL, "%s: token \"%s\" has id %u, the model has %u rows, and a GGUF file lists a token for each "
-                "row and no more", model, shown(last->bytes, last->length).text, vocab->count - 1, config->vocab);
+    return fail(err, VKGPT_BAD_MODEL,
+                "%s: token \"%s\" has id %u, the model has %u rows, and a GGUF file lists a token for each "
+                "row and no more",
+                model, shown(last->bytes, last->length).text, vocab->count - 1, config->vocab);
 }
 
 // -------------------------------------------------------------------------------------------------- the keys
@@ -98,7 +103,8 @@ static int pad_brackets(const struct Vocab *vocab, char *name)
     for (uint32_t id = 0; id < vocab->count; id++) {
         if (!vocab_name(vocab, id, name)) continue;
         size_t brackets = strspn(name, "[");
-        if (brackets > most && strncmp(name + brackets, "PAD", 3) == 0 && isdigit((unsigned char)name[brackets + 3])) most = brackets;
+        if (brackets > most && strncmp(name + brackets, "PAD", 3) == 0 && isdigit((unsigned char)name[brackets + 3]))
+            most = brackets;
     }
     return (int)most + 1;
 }
@@ -110,7 +116,8 @@ static void put_pad(struct GgufKeys *keys, uint32_t id, int brackets, char *name
     gguf_put_element_text(keys, name, strlen(name));
 }
 
-static void put_tokens(struct GgufKeys *keys, const struct Vocab *vocab, const uint8_t *types, uint32_t rows, char *name)
+static void put_tokens(struct GgufKeys *keys, const struct Vocab *vocab, const uint8_t *types, uint32_t rows,
+                       char *name)
 {
     int brackets = pad_brackets(vocab, name);
     gguf_put_array(keys, KEY("tokens"), GGUF_STRING, rows);
@@ -123,15 +130,17 @@ static void put_tokens(struct GgufKeys *keys, const struct Vocab *vocab, const u
 }
 
 // "left right"; `name` has room for both.
-static int put_merge(struct GgufKeys *keys, const char *model, const struct Vocab *vocab, const struct Merge *merge, char *name,
-                     vkgpt_error *err)
+static int put_merge(struct GgufKeys *keys, const char *model, const struct Vocab *vocab, const struct Merge *merge,
+                     char *name, vkgpt_error *err)
 {
     vocab_name(vocab, merge->left, name);
     size_t left = strlen(name);
     vocab_name(vocab, merge->right, name + left + 1);
     if (strchr(name, ' ') || strchr(name + left + 1, ' '))
-        return fail(err, VKGPT_BAD_MODEL, "%s: the tokenizer merges \"%s\" and \"%s\", one of which holds a space, which GGUF's gpt2 "
-                    "cannot say", model, shown(name, left).text, shown(name + left + 1, strlen(name + left + 1)).text);
+        return fail(err, VKGPT_BAD_MODEL,
+                    "%s: the tokenizer merges \"%s\" and \"%s\", one of which holds a space, which GGUF's gpt2 "
+                    "cannot say",
+                    model, shown(name, left).text, shown(name + left + 1, strlen(name + left + 1)).text);
     name[left] = ' ';
     gguf_put_element_text(keys, name, strlen(name));
     return 0;

@@ -73,7 +73,8 @@ static bool is_literal(const char *pattern, char *text)
     for (const char *p = pattern; *p; p++) {
         bool escaped = *p == '\\';
         if (escaped) p++;
-        if ((unsigned char)*p < 0x80 && (escaped ? !ispunct((unsigned char)*p) : ispunct((unsigned char)*p) != 0)) return false;
+        if ((unsigned char)*p < 0x80 && (escaped ? !ispunct((unsigned char)*p) : ispunct((unsigned char)*p) != 0))
+            return false;
         *text++ = *p;
     }
     *text = '\0';
@@ -93,7 +94,8 @@ static cJSON *split_json(const struct SplitRule *rule)
     } else {
         json = typed("Split");
         bool literal = is_literal(rule->pattern, text);
-        cJSON_AddStringToObject(cJSON_AddObjectToObject(json, "pattern"), literal ? "String" : "Regex", literal ? text : rule->pattern);
+        cJSON_AddStringToObject(cJSON_AddObjectToObject(json, "pattern"), literal ? "String" : "Regex",
+                                literal ? text : rule->pattern);
         cJSON_AddStringToObject(json, "behavior", rule->removed ? "Removed" : "Isolated");
         cJSON_AddFalseToObject(json, "invert");
     }
@@ -206,7 +208,8 @@ static int json_write(const char *dir, const char *file, cJSON *json, vkgpt_erro
 int tokenizer_json_write(const char *dir, const struct Vocab *vocab, vkgpt_error *err)
 {
     if (vocab->ends_words)
-        return fail(err, VKGPT_BAD_MODEL, "%s: the tokenizer has words that have ends, which are not written as a tokenizer.json", dir);
+        return fail(err, VKGPT_BAD_MODEL,
+                    "%s: the tokenizer has words that have ends, which are not written as a tokenizer.json", dir);
     struct Making m = {vocab, malloc(vocab_name_room(vocab))};
     if (!m.name) return fail_memory(err, dir, vocab_name_room(vocab));
     cJSON *json = cJSON_CreateObject();
@@ -227,7 +230,8 @@ int tokenizer_json_write(const char *dir, const struct Vocab *vocab, vkgpt_error
 static void add_role(cJSON *json, const char *role, const struct Vocab *vocab, int64_t id)
 {
     for (size_t i = 0; i < vocab->added_count; i++)
-        if (vocab->added[i].id == id && vocab->added[i].special) cJSON_AddStringToObject(json, role, vocab->added[i].text);
+        if (vocab->added[i].id == id && vocab->added[i].special)
+            cJSON_AddStringToObject(json, role, vocab->added[i].text);
 }
 
 int tokenizer_config_write(const char *dir, const struct Vocab *vocab, const struct Config *config, vkgpt_error *err)

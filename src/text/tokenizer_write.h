@@ -10,8 +10,8 @@
 // Errors: words that have ends (VKGPT_BAD_MODEL); of the file system.
 int tokenizer_json_write(const char *dir, const struct Vocab *vocab, vkgpt_error *err);
 
-// Writes the tokenizer_config.json that leaves all to tokenizer.json: a class that adds nothing (PreTrainedTokenizerFast),
-// and which special tokens are bos and eos.
+// Writes the tokenizer_config.json that leaves all to tokenizer.json: a class that adds nothing
+// (PreTrainedTokenizerFast), and which special tokens are bos and eos.
 int tokenizer_config_write(const char *dir, const struct Vocab *vocab, const struct Config *config, vkgpt_error *err);
 
 #endif

@@ -213,7 +213,8 @@ int vocab_add_added(struct Vocab *vocab, const char *file, const struct AddedTok
 
     uint32_t id;
     if (!map_find(&vocab->ids, text, token->length, &id)) {
-        int code = put_token(vocab, file, text, token->length, token->id, (struct Token){text, token->length, true}, err);
+        const struct Token raw = {text, token->length, true};
+        int code = put_token(vocab, file, text, token->length, token->id, raw, err);
         if (code) return code;
     } else if (id != token->id) {
         return fail(err, VKGPT_BAD_MODEL, "%s: the added token \"%s\" has id %u here and %u in the vocabulary", file,

@@ -110,7 +110,8 @@ size_t vocab_name_room(const struct Vocab *vocab);
 const char *vocab_difference(const struct Vocab *a, const struct Vocab *b);
 // Whether the flag `normalized` of an added token changes no ids: nothing is normalized, and no token that has it can
 // touch one that has it not. Else *one and *other are two that can, or the same where a text is normalized.
-bool vocab_normalized_is_idle(const struct Vocab *vocab, const struct AddedToken **one, const struct AddedToken **other);
+bool vocab_normalized_is_idle(const struct Vocab *vocab, const struct AddedToken **one,
+                              const struct AddedToken **other);
 
 // Bytes in the byte-level alphabet of GPT-2, two for each at most; returns how many there are.
 size_t vocab_symbols(const char *bytes, size_t count, char *symbols);

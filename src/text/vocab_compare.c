@@ -100,7 +100,8 @@ static bool merges_equal(const struct Vocab *a, const struct Vocab *b)
     size_t count, other;
     struct Merge *x = vocab_merges(a, &count), *y = vocab_merges(b, &other);
     bool equal = x && y && count == other;
-    for (size_t i = 0; equal && i < count; i++) equal = x[i].left == y[i].left && x[i].right == y[i].right && x[i].id == y[i].id;
+    for (size_t i = 0; equal && i < count; i++)
+        equal = x[i].left == y[i].left && x[i].right == y[i].right && x[i].id == y[i].id;
     free(x);
     free(y);
     return equal;
@@ -128,7 +129,8 @@ static bool rules_equal(const struct Vocab *a, const struct Vocab *b)
 {
     if (a->rule_count != b->rule_count) return false;
     for (size_t i = 0; i < a->rule_count; i++)
-        if (strcmp(a->rules[i].pattern, b->rules[i].pattern) != 0 || a->rules[i].removed != b->rules[i].removed) return false;
+        if (strcmp(a->rules[i].pattern, b->rules[i].pattern) != 0 || a->rules[i].removed != b->rules[i].removed)
+            return false;
     return true;
 }
 
