@@ -399,26 +399,32 @@ static int read_added(struct Reader *r, const cJSON *object, int64_t id)
     return code ? code : vocab_add_added(r->vocab, r->path, &a, r->err);
 }
 
-// A token of "added_tokens". Hugging Face's tokenizers gives one that the model has not the next id, whatever the file says.
-static int read_added_next(struct Reader *r, const cJSON *object, int64_t id)
+// A token of "added_tokens". Hugging Face's tokenizers gives one that the model has not the next id, whatever the file
+// says; *next is that id, and moves on.
+static int read_added_next(struct Reader *r, const cJSON *object, int64_t id, size_t *next)
 {
-    size_t next = r->vocab->ids.count;
+    const cJSON *content = json_get(object, "content");
+    const char *text = cJSON_IsString(content) ? content->valuestring : "";
+    uint32_t there;
+    bool absent = *text && !vocab_find(r->vocab, text, &there) && !vocab_find_added(r->vocab, text);
     int code = read_added(r, object, id);
-    if (code || r->vocab->ids.count == next || id == (int64_t)next) return code;
-    const char *text = json_get(object, "content")->valuestring;
-    return fail(r->err, VKGPT_BAD_MODEL, "%s: the added token \"%s\" has id %lld, and Hugging Face's tokenizers would give it %zu, the "
-                "next one: the file was changed by hand", r->path, shown(text, strlen(text)).text, (long long)id, next);
+    if (code || !absent || id == (int64_t)(*next)++) return code;
+    return fail(r->err, VKGPT_BAD_MODEL,
+                "%s: the added token \"%s\" has id %lld, and Hugging Face's tokenizers would give it %zu, the next one: "
+                "the file was changed by hand",
+                r->path, shown(text, strlen(text)).text, (long long)id, *next - 1);
 }
 
-// "added_tokens" of tokenizer.json.
+// "added_tokens" of tokenizer.json, after the model's tokens.
 static int read_added_list(struct Reader *r, const cJSON *list)
 {
+    size_t next = r->vocab->ids.count;
     if (list && !cJSON_IsArray(list)) return fail_type(r, "added_tokens", "a list");
     for (const cJSON *t = list ? list->child : NULL; t; t = t->next) {
         int64_t id;
         if (!json_integer(json_get(t, "id"), 0, INT64_MAX, &id))
             return fail_type(r, "\"id\" of an added token", "a whole number");
-        int code = read_added_next(r, t, id);
+        int code = read_added_next(r, t, id, &next);
         if (code) return code;
     }
     return 0;
