@@ -532,6 +532,7 @@ static void test_failure(void **state)
     file_write(model, "generation_config.json", "{\"eos_token_id\": \"x\"}", 21);
     refuse(model, out, "eos_token_id");
     assert_sentence(RUN("convert", "-m", model, "-o", out, "--type", "q8_0"), 2, "holds f16 or f32");
+    assert_sentence(RUN("convert", "-m", model, "-o", ""), 2, "convert needs -o FILE.gguf, or -o DIR");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -99,7 +99,8 @@ int convert_main(const struct Options *options)
 {
     static const enum GgufFileType types[] = {GGUF_FILE_F16,  GGUF_FILE_F32,  GGUF_FILE_F16,
                                               GGUF_FILE_Q8_0, GGUF_FILE_Q4_0, GGUF_FILE_Q4_K};
-    if (!options->output) return wrong_usage("convert needs -o FILE.gguf, or -o DIR for a Hugging Face directory");
+    if (!options->output || !*options->output)
+        return wrong_usage("convert needs -o FILE.gguf, or -o DIR for a Hugging Face directory");
     bool gguf = ends_in_gguf(options->output);
     if (!gguf && options->convert_type > TYPE_F16)
         return wrong_usage("a Hugging Face directory holds f16 or f32, the blocks are for -o FILE.gguf");
