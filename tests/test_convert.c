@@ -262,6 +262,42 @@ static void test_range(void **state)
     free(wide);
 }
 
+// A tensor that is no weight, as a PyTorch file may hold it: the columns one after the other.
+static void test_strided(void **state)
+{
+    (void)state;
+    static const int32_t columns[] = {1, 2, 3, 4, 5, 6}, rows[] = {1, 4, 2, 5, 3, 6};
+    struct Checkpoint c;
+    vkgpt_error err;
+    char more[128];
+    size_t bytes;
+    char *header = tiny_header(&bytes);
+    snprintf(more, sizeof more, "{\"extra\": {\"dtype\": \"I32\", \"shape\": [3, 2], \"data_offsets\": [%zu, %zu]}, ",
+             bytes, bytes + sizeof columns);
+    char *longer = text_replace(header, "{", more);
+    struct Bytes file = tiny_safetensors(longer, bytes + sizeof columns);
+    file_write(dir, "config.json", tiny_config, strlen(tiny_config));
+    file_write(dir, "model.safetensors", file.data, file.count);
+    for (int turned = 0; turned < 2; turned++) {
+        open_good(dir, &c);
+        struct Tensor *extra = (struct Tensor *)table_find(&c.table, "extra");
+        if (!turned) {
+            extra->stride[0] = 1;
+            extra->stride[1] = 3;
+            extra->data = (const uint8_t *)columns;
+            if (safetensors_write(dir, &c, false, &err)) fail_msg("%s", err.text);
+        } else {
+            assert_string_equal(extra->dtype_name, "I32");
+            assert_true(extra->rank == 2 && extra->shape[0] == 3 && extra->shape[1] == 2);
+            assert_memory_equal(extra->data, rows, sizeof rows);
+        }
+        checkpoint_close(&c);
+    }
+    bytes_free(&file);
+    free(header);
+    free(longer);
+}
+
 // A NaN cannot be packed: nothing is left behind, and what was there before stays.
 static void test_not_a_number(void **state)
 {
@@ -327,7 +363,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_there_and_back), TEST(test_small_types), TEST(test_falls_back), TEST(test_range),
-        TEST(test_not_a_number),   TEST(test_cannot_say),
+        TEST(test_not_a_number),   TEST(test_cannot_say), TEST(test_strided),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
