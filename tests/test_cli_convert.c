@@ -12,7 +12,7 @@
 #include "fixture.h"
 #include "head_fixture.h"
 #include "model/config_write.h"
-#include "model/gguf.h"
+#include "model/gguf_write.h"
 #include "program.h"
 #include "text/reader.h"
 #include "tokenizer_files.h"
@@ -201,6 +201,28 @@ static void test_gpt2(void **state)
         folder_empty(out);
         fixture_close(&f);
     }
+}
+
+// A GGUF file without a tokenizer makes a directory without one.
+static void test_gguf_without_tokenizer(void **state)
+{
+    (void)state;
+    struct Checkpoint c;
+    struct GgufKeys keys = {0};
+    const struct GgufOutput output = {.path = gguf, .type = GGUF_FILE_F32};
+    char from[512], other[3 * DIR_BYTES];
+    vkgpt_error err;
+    snprintf(from, sizeof from, "%s/tests/fixtures/gpt2/gelu-new-48", VKGPT_SOURCE_DIR);
+    snprintf(other, sizeof other, "%s/other.gguf", dir);
+    if (checkpoint_open(from, &c, &err)) fail_msg("%s", err.text);
+    gguf_put_model(&keys, &c, GGUF_FILE_F32);
+    if (gguf_write(&output, &c, &keys, &err)) fail_msg("%s", err.text);
+    gguf_keys_free(&keys);
+    checkpoint_close(&c);
+    refuse(gguf, other, "holds no tokenizer");
+    convert(gguf, out);
+    same_logits(from, out);
+    assert_false(has(out, "tokenizer.json") || has(out, "tokenizer_config.json"));
 }
 
 static void test_families(void **state)
@@ -542,6 +564,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_gpt2),  TEST(test_families), TEST(test_heads),           TEST(test_tokenizers), TEST(test_shipped),
         TEST(test_ends),  TEST(test_keeps),    TEST(test_unread_tokenizer), TEST(test_force),      TEST(test_failure),
+        TEST(test_gguf_without_tokenizer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

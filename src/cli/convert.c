@@ -59,6 +59,16 @@ static int write_gguf(const struct Conversion *c, enum GgufFileType type, const 
     return code;
 }
 
+// A GGUF file may be without; a directory is asked by its reader.
+static int check_tokenizer(const struct Conversion *c, vkgpt_error *err)
+{
+    char path[PATH_BYTES];
+    bool is_gguf;
+    int code = gguf_path(c->model, &is_gguf, path, err);
+    if (code || !is_gguf || gguf_vocab_there(path)) return code;
+    return fail(err, VKGPT_BAD_MODEL, "%s: holds no tokenizer, and a GGUF file is written with one", c->model);
+}
+
 static int convert_to_gguf(const struct Conversion *c, enum GgufFileType type, vkgpt_error *err)
 {
     struct Vocab vocab = {0};
@@ -66,6 +76,7 @@ static int convert_to_gguf(const struct Conversion *c, enum GgufFileType type, v
         return fail(err, VKGPT_BAD_FILE, "%s: is there already; --force replaces it", c->output);
     int code = gguf_can_say(c->model, &c->checkpoint->config, err);
     if (!code) code = gguf_can_hold(c->model, c->checkpoint, err);
+    if (!code) code = check_tokenizer(c, err);
     if (!code) code = reader_open(c->model, c->checkpoint->config.vocab, &vocab, err);
     if (!code) code = write_gguf(c, type, &vocab, err);
     vocab_free(&vocab);
