@@ -438,19 +438,22 @@ void checkpoint_close(struct Checkpoint *checkpoint)
 
 // ------------------------------------------------------------------------------------------- what the file has more
 
-static void mark(const struct Checkpoint *c, const struct Weight *weights, size_t count, bool *used)
+static void mark(const struct Checkpoint *c, const struct Weight *weights, size_t count, const struct Tensor **marked)
 {
-    for (size_t i = 0; i < count; i++)
-        if (weights[i].tensor) used[weights[i].tensor - c->table.tensors] = true;
+    uint32_t index;
+    for (size_t i = 0; i < count; i++) {
+        const struct Tensor *t = weights[i].tensor;
+        if (t && map_find(&c->table.by_name, t->name, strlen(t->name), &index)) marked[index] = t;
+    }
 }
 
-void checkpoint_used(const struct Checkpoint *c, bool *used)
+void checkpoint_weights(const struct Checkpoint *c, const struct Tensor **weights)
 {
     const struct Weight tables[] = {c->wte, c->wpe, c->head, c->project_in, c->project_out, c->ln_f_gain, c->ln_f_bias};
-    memset(used, 0, c->table.count * sizeof *used);
-    mark(c, tables, sizeof tables / sizeof *tables, used);
+    for (size_t i = 0; i < c->table.count; i++) weights[i] = NULL;
+    mark(c, tables, sizeof tables / sizeof *tables, weights);
     for (uint32_t l = 0; l < c->config.layers; l++)
-        mark(c, (const struct Weight *)&c->layers[l], sizeof *c->layers / sizeof(struct Weight), used);
+        mark(c, (const struct Weight *)&c->layers[l], sizeof *c->layers / sizeof(struct Weight), weights);
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -463,7 +466,7 @@ bool checkpoint_implied(const struct Checkpoint *c, const struct Tensor *tensor)
 {
     const struct Tensor *wte = c->wte.tensor;
     if (ends_with(tensor->name, ".attn.bias") || ends_with(tensor->name, ".attn.masked_bias")) return true;
-    return c->config.tied_head && tensor != wte && strcmp(tensor->name, names_of(c)->head) == 0 &&
+    return c->config.tied_head && strcmp(tensor->name, wte->name) != 0 && strcmp(tensor->name, names_of(c)->head) == 0 &&
            tensor->dtype != DTYPE_OTHER && tensor->rank == 2 && tensor->shape[0] == wte->shape[0] &&
            tensor->shape[1] == wte->shape[1];
 }

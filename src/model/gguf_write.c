@@ -149,10 +149,9 @@ int gguf_can_say(const char *model, const struct Config *config, vkgpt_error *er
 
 int gguf_can_hold(const char *model, const struct Checkpoint *c, vkgpt_error *err)
 {
-    bool *used = malloc(c->table.count + 1);
-    if (!used) return fail_memory(err, model, c->table.count + 1);
-    const struct Tensor *more = NULL;
-    checkpoint_used(c, used);
+    const struct Tensor **used = malloc((c->table.count + 1) * sizeof *used), *more = NULL;
+    if (!used) return fail_memory(err, model, (c->table.count + 1) * sizeof *used);
+    checkpoint_weights(c, used);
     for (size_t i = 0; !more && i < c->table.count; i++)
         if (!used[i] && !checkpoint_implied(c, &c->table.tensors[i])) more = &c->table.tensors[i];
     free(used);

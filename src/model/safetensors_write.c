@@ -149,13 +149,13 @@ static int list_directory(struct Writer *w)
 {
     const struct Checkpoint *c = w->checkpoint;
     size_t most = c->table.count + 1;
-    bool *used = malloc(most * sizeof *used);
+    const struct Tensor **used = malloc(most * sizeof *used);
     w->items = calloc(most, sizeof *w->items);
     int code = used && w->items ? 0 : fail_memory(w->err, w->path, most * sizeof *w->items);
-    if (!code) checkpoint_used(c, used);
+    if (!code) checkpoint_weights(c, used);
     for (size_t i = 0; !code && i < c->table.count; i++) {
         const struct Tensor *t = &c->table.tensors[i];
-        if (used[i]) add_weight(w, t, t->name, false);
+        if (used[i]) add_weight(w, used[i], t->name, false);
         else if (!checkpoint_implied(c, t)) code = add_kept(w, t);
     }
     free(used);
