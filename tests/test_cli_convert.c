@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "cli/convert.h"
 #include "engine/reference.h"
 #include "fixture.h"
 #include "head_fixture.h"
@@ -300,6 +301,13 @@ static void write_weights(bool gpt1, uint32_t vocab)
     bytes_free(&header);
 }
 
+static void remove_model_file(const char *name)
+{
+    char path[3 * DIR_BYTES];
+    snprintf(path, sizeof path, "%s/%s", model, name);
+    remove(path);
+}
+
 // A model around the fixture of a tokenizer, with the end tokens that `more` says.
 static void write_model(const char *name, const char *more)
 {
@@ -393,6 +401,35 @@ static void test_shipped(void **state)
         through_gguf(from, NULL);
         folder_empty(out);
     }
+}
+
+static void no_note(const char *sentence)
+{
+    fail_msg("%s", sentence);
+}
+
+// The tokenizer of another directory, or of a GGUF file, beside a model that has none.
+static void test_tokenizer_elsewhere(void **state)
+{
+    (void)state;
+    char elsewhere[2 * DIR_BYTES];
+    struct Checkpoint c;
+    vkgpt_error err;
+    write_model("sorted", "");
+    convert(model, gguf);
+    snprintf(elsewhere, sizeof elsewhere, "%s/sorted", FIXTURES);
+    remove_model_file("vocab.json");
+    remove_model_file("merges.txt");
+    if (checkpoint_open(model, &c, &err)) fail_msg("%s", err.text);
+    for (int i = 0; i < 2; i++) {
+        const struct Conversion conversion = {.model = model, .output = out, .tokenizer = i ? gguf : elsewhere,
+                                              .checkpoint = &c, .note = no_note};
+        if (convert_to_directory(&conversion, &err)) fail_msg("%s", err.text);
+        same_tokenizer(elsewhere, out);
+        same_config(model, out);
+        folder_empty(out);
+    }
+    checkpoint_close(&c);
 }
 
 // ------------------------------------------------------------------------------------------------- end tokens
@@ -564,7 +601,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_gpt2),  TEST(test_families), TEST(test_heads),           TEST(test_tokenizers), TEST(test_shipped),
         TEST(test_ends),  TEST(test_keeps),    TEST(test_unread_tokenizer), TEST(test_force),      TEST(test_failure),
-        TEST(test_gguf_without_tokenizer),
+        TEST(test_gguf_without_tokenizer), TEST(test_tokenizer_elsewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,7 +53,7 @@ static int write_gguf(const struct Conversion *c, enum GgufFileType type, const 
     struct Wanted wanted = {c->model, &c->checkpoint->config, vocab};
     const struct GgufOutput output = {c->output, type, c->note, check_gguf, &wanted};
     gguf_put_model(&keys, c->checkpoint, type);
-    int code = gguf_put_vocab(&keys, c->model, vocab, &c->checkpoint->config, err);
+    int code = gguf_put_vocab(&keys, c->tokenizer, vocab, &c->checkpoint->config, err);
     if (!code) code = gguf_write(&output, c->checkpoint, &keys, err);
     gguf_keys_free(&keys);
     return code;
@@ -64,9 +64,9 @@ static int check_tokenizer(const struct Conversion *c, vkgpt_error *err)
 {
     char path[PATH_BYTES];
     bool is_gguf;
-    int code = gguf_path(c->model, &is_gguf, path, err);
+    int code = gguf_path(c->tokenizer, &is_gguf, path, err);
     if (code || !is_gguf || gguf_vocab_there(path)) return code;
-    return fail(err, VKGPT_BAD_MODEL, "%s: holds no tokenizer, and a GGUF file is written with one", c->model);
+    return fail(err, VKGPT_BAD_MODEL, "%s: holds no tokenizer, and a GGUF file is written with one", c->tokenizer);
 }
 
 static int convert_to_gguf(const struct Conversion *c, enum GgufFileType type, vkgpt_error *err)
@@ -77,7 +77,7 @@ static int convert_to_gguf(const struct Conversion *c, enum GgufFileType type, v
     int code = gguf_can_say(c->model, &c->checkpoint->config, err);
     if (!code) code = gguf_can_hold(c->model, c->checkpoint, err);
     if (!code) code = check_tokenizer(c, err);
-    if (!code) code = reader_open(c->model, c->checkpoint->config.vocab, &vocab, err);
+    if (!code) code = reader_open(c->tokenizer, c->checkpoint->config.vocab, &vocab, err);
     if (!code) code = write_gguf(c, type, &vocab, err);
     vocab_free(&vocab);
     return code;
@@ -119,8 +119,15 @@ int convert_main(const struct Options *options)
     vkgpt_error err;
     char model[PATH_BYTES], tokenizer[PATH_BYTES];
     struct Checkpoint checkpoint = {0};
-    const struct Conversion conversion = {model, options->output, &checkpoint, options->convert_type != TYPE_F32,
-                                          options->force, on_note};
+    const struct Conversion conversion = {
+        .model = model,
+        .output = options->output,
+        .tokenizer = model,
+        .checkpoint = &checkpoint,
+        .half = options->convert_type != TYPE_F32,
+        .force = options->force,
+        .note = on_note,
+    };
     int code = model_path(options->model, model, sizeof model, &err);
     if (!code) code = open_model(model, &checkpoint, &err);
     if (!code)

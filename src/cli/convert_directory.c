@@ -17,12 +17,12 @@
 #define STAGE ".vkgpt-convert" // the folder inside the output in which the new files are made
 #define NAME_BYTES 256
 
-// Small files that say what config.json and the weights do not, and the name that they get. They are carried byte for
-// byte.
+#define GENERATION "generation_config.json"
+
+// A tokenizer's files, and the name that they get. They are carried byte for byte, as generation_config.json is.
 static const struct Carried {
     const char *name, *as;
 } carried[] = {
-    {"generation_config.json", "generation_config.json"},
     {"tokenizer.json", "tokenizer.json"},
     {"tokenizer_config.json", "tokenizer_config.json"},
     {"special_tokens_map.json", "special_tokens_map.json"},
@@ -59,7 +59,7 @@ static bool is_model_file(const char *name)
         size_t length = strlen(name), tail = strlen(ends[i]);
         if (length >= tail && strcmp(name + length - tail, ends[i]) == 0) return true;
     }
-    return strcmp(name, "config.json") == 0 || starts_with(name, "pytorch_model");
+    return strcmp(name, "config.json") == 0 || strcmp(name, GENERATION) == 0 || starts_with(name, "pytorch_model");
 }
 
 static bool next_file(const char *dir, char name[NAME_BYTES])
@@ -80,38 +80,18 @@ static int check_output(const char *dir, vkgpt_error *err)
 
 // ---------------------------------------------------------------------------------------------------- the files
 
-static int carry_file(const char *from, const char *to, vkgpt_error *err)
+// Nothing where there is no such file, or one of the new name already.
+static int carry_file(const char *dir, const char *name, const char *stage, const char *as, vkgpt_error *err)
 {
+    char from[PATH_BYTES], to[PATH_BYTES];
     struct Mapping file;
-    int code = os_map(from, &file, err);
+    int code = path_join(from, dir, name, err);
+    if (!code) code = path_join(to, stage, as, err);
+    if (code || !os_exists(from) || os_exists(to)) return code;
+    code = os_map(from, &file, err);
     if (code) return code;
     code = os_write(to, file.data, file.bytes, err);
     os_unmap(&file);
-    return code;
-}
-
-static int carry_files(const struct Conversion *c, const char *stage, vkgpt_error *err)
-{
-    char from[PATH_BYTES], to[PATH_BYTES];
-    int code = 0;
-    for (size_t i = 0; !code && i < CARRIED; i++) {
-        code = path_join(from, c->model, carried[i].name, err);
-        if (!code) code = path_join(to, stage, carried[i].as, err);
-        if (!code && os_exists(from) && !os_exists(to)) code = carry_file(from, to, err);
-    }
-    return code;
-}
-
-// Writes tokenizer.json and reads it again.
-static int tokenizer_make(const char *stage, const struct Vocab *vocab, vkgpt_error *err)
-{
-    struct Vocab again = {0};
-    int code = tokenizer_json_write(stage, vocab, err);
-    if (!code) code = reader_open(stage, vocab->size, &again, err);
-    const char *field = code ? NULL : vocab_difference(vocab, &again);
-    if (field)
-        code = fail(err, VKGPT_BAD_MODEL, "%s: the tokenizer has %s that a tokenizer.json cannot say", stage, field);
-    vocab_free(&again);
     return code;
 }
 
@@ -121,31 +101,58 @@ static bool has_file(const char *dir, const char *name)
     return !path_join(path, dir, name, NULL) && os_exists(path);
 }
 
-// vocab.json and merges.txt get a tokenizer.json beside them. They are carried whether vkgpt can read them or not.
-static int tokenizer_complete(const struct Conversion *c, const char *stage, vkgpt_error *err)
+// That the new files make the same vocabulary.
+static int check_tokenizer(const struct Conversion *c, const char *stage, const struct Vocab *vocab, vkgpt_error *err)
+{
+    struct Vocab again = {0};
+    int code = reader_open(stage, c->checkpoint->config.vocab, &again, err);
+    const char *field = code ? NULL : vocab_difference(vocab, &again);
+    vocab_free(&again);
+    if (!field) return code;
+    return fail(err, VKGPT_BAD_MODEL, "%s: of the tokenizer, %s would be lost on the way to a directory", c->tokenizer,
+                field);
+}
+
+// Of a tokenizer in a directory. vocab.json and merges.txt get a tokenizer.json beside them; of GPT-1's it would say
+// less than the two.
+static int tokenizer_carry(const struct Conversion *c, const char *stage, vkgpt_error *err)
 {
     struct Vocab vocab = {0};
     vkgpt_error why;
-    if (has_file(stage, "tokenizer.json") || !has_file(stage, "vocab.json") || !has_file(stage, "merges.txt")) return 0;
     int code = 0;
-    if (reader_open(stage, c->checkpoint->config.vocab, &vocab, &why)) c->note(why.text);
-    else if (!vocab.ends_words) code = tokenizer_make(stage, &vocab, err); // of GPT-1's it would say less than the two files
+    for (size_t i = 0; !code && i < CARRIED; i++)
+        code = carry_file(c->tokenizer, carried[i].name, stage, carried[i].as, err);
+    if (code) return code;
+    bool pair = has_file(stage, "vocab.json") && has_file(stage, "merges.txt");
+    bool incomplete = pair && !has_file(stage, "tokenizer.json");
+    bool read = !reader_open(c->tokenizer, c->checkpoint->config.vocab, &vocab, &why);
+    if (!read && incomplete) c->note(why.text);
+    if (read && incomplete && !vocab.ends_words) code = tokenizer_json_write(stage, &vocab, err);
+    if (read && !code) code = check_tokenizer(c, stage, &vocab, err);
     vocab_free(&vocab);
     return code;
 }
 
-static int tokenizer_of_gguf(const struct Conversion *c, const char *stage, vkgpt_error *err)
+// Of a tokenizer in a GGUF file.
+static int tokenizer_make(const struct Conversion *c, const char *stage, vkgpt_error *err)
+{
+    struct Vocab vocab = {0};
+    int code = reader_open(c->tokenizer, c->checkpoint->config.vocab, &vocab, err);
+    if (!code) code = tokenizer_config_write(stage, &vocab, &c->checkpoint->config, err);
+    if (!code) code = tokenizer_json_write(stage, &vocab, err);
+    if (!code) code = check_tokenizer(c, stage, &vocab, err);
+    vocab_free(&vocab);
+    return code;
+}
+
+static int tokenizer_files(const struct Conversion *c, const char *stage, vkgpt_error *err)
 {
     char path[PATH_BYTES];
     bool is_gguf;
-    struct Vocab vocab = {0};
-    int code = gguf_path(c->model, &is_gguf, path, err);
-    if (code || !gguf_vocab_there(path)) return code;
-    code = reader_open(c->model, c->checkpoint->config.vocab, &vocab, err);
-    if (!code) code = tokenizer_config_write(stage, &vocab, &c->checkpoint->config, err);
-    if (!code) code = tokenizer_make(stage, &vocab, err);
-    vocab_free(&vocab);
-    return code;
+    int code = gguf_path(c->tokenizer, &is_gguf, path, err);
+    if (code) return code;
+    if (!is_gguf) return tokenizer_carry(c, stage, err);
+    return gguf_vocab_there(path) ? tokenizer_make(c, stage, err) : 0;
 }
 
 // That the new files say what the old ones do.
@@ -155,22 +162,16 @@ static int check_config(const struct Conversion *c, const char *stage, vkgpt_err
     int code = config_read(c->model, &before, err);
     if (!code) code = config_read(stage, &after, err);
     const char *field = code ? NULL : config_difference(&before, &after);
-    return field ? fail(err, VKGPT_BAD_MODEL, "%s: %s is lost on the way to a directory", c->model, field) : code;
+    return field ? fail(err, VKGPT_BAD_MODEL, "%s: %s would be lost on the way to a directory", c->model, field) : code;
 }
 
-static int directory_files(const struct Conversion *c, const char *stage, vkgpt_error *err)
+static int config_files(const struct Conversion *c, const char *stage, vkgpt_error *err)
 {
+    if (c->checkpoint->gguf) return config_write(stage, &c->checkpoint->config, c->half, err);
     int code = has_file(c->model, "config.json") ? config_carry(c->model, stage, c->half, err)
                                                  : config_write(stage, &c->checkpoint->config, c->half, err);
-    if (!code) code = carry_files(c, stage, err);
-    if (!code) code = check_config(c, stage, err);
-    return code ? code : tokenizer_complete(c, stage, err);
-}
-
-static int gguf_files(const struct Conversion *c, const char *stage, vkgpt_error *err)
-{
-    int code = config_write(stage, &c->checkpoint->config, c->half, err);
-    return code ? code : tokenizer_of_gguf(c, stage, err);
+    if (!code) code = carry_file(c->model, GENERATION, stage, GENERATION, err);
+    return code ? code : check_config(c, stage, err);
 }
 
 // ------------------------------------------------------------------------------------------------------ in place
@@ -208,7 +209,8 @@ int convert_to_directory(const struct Conversion *c, vkgpt_error *err)
     if (code) return code;
     folder_remove(stage); // of a conversion that was ended
     if (os_make_dirs(stage)) return fail(err, VKGPT_BAD_FILE, "%s: cannot make this directory", c->output);
-    code = c->checkpoint->gguf ? gguf_files(c, stage, err) : directory_files(c, stage, err);
+    code = config_files(c, stage, err);
+    if (!code) code = tokenizer_files(c, stage, err);
     if (!code) code = safetensors_write(stage, c->checkpoint, c->half, err);
     if (!code) code = place(stage, c->output, err);
     folder_remove(stage);

@@ -93,12 +93,12 @@ bool checkpoint_weights_in(const char *dir, char *name, size_t size);
 // The weight that a name of Hugging Face's means ("transformer.h.0.attn.c_attn.weight", with the class's prefix or
 // without), in a GGUF file too, or NULL. Its tensor is NULL where the config says that the model has none.
 struct Weight *checkpoint_find(struct Checkpoint *checkpoint, const char *name);
-// Which tensors of the table are weights of the language model, by their names: weights[i] (table.count of them) becomes
-// the tensor that is used for table.tensors[i], itself or what took its place in memory, or NULL. The others are heads
-// for tasks, mask buffers, a copy of the tied head, layers past the last.
+// Which tensors of the table are weights of the language model, by their names: weights[i] (table.count of them)
+// becomes the tensor that is used for table.tensors[i], itself or what took its place in memory, or NULL. The others are
+// heads for tasks, mask buffers, a copy of the tied head, layers past the last.
 void checkpoint_weights(const struct Checkpoint *checkpoint, const struct Tensor **weights);
-// Whether a tensor that is no weight says nothing that the config does not: a mask buffer of gpt2's attention, or a copy
-// of the tied head.
+// Whether a tensor that is no weight says nothing that the config does not: a mask buffer of gpt2's attention, or a
+// copy of the tied head.
 bool checkpoint_implied(const struct Checkpoint *checkpoint, const struct Tensor *tensor);
 
 // Elements [first, first + count) of row o of a weight (a vector has one row), widened to float. For an (in, out)
