@@ -121,7 +121,8 @@ static void test_gguf(void **state)
         open_base(base, &c);
         if (merged) merge(&c);
         gguf_put_model(&keys, &c, GGUF_FILE_F32);
-        if (gguf_write(path, &c, GGUF_FILE_F32, &keys, NULL, &err)) fail_msg("%s", err.text);
+        const struct GgufOutput output = {.path = path, .type = GGUF_FILE_F32};
+        if (gguf_write(&output, &c, &keys, &err)) fail_msg("%s", err.text);
         gguf_keys_free(&keys);
         checkpoint_close(&c);
         open_base(path, &c);

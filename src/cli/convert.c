@@ -122,14 +122,17 @@ int convert_main(const struct Options *options)
     const struct Conversion conversion = {
         .model = model,
         .output = options->output,
-        .tokenizer = model,
+        .tokenizer = options->tokenizer ? tokenizer : model,
         .checkpoint = &checkpoint,
         .half = options->convert_type != TYPE_F32,
         .force = options->force,
         .note = on_note,
     };
     int code = model_path(options->model, model, sizeof model, &err);
+    if (!code && options->tokenizer)
+        code = model_path_for(NEED_TOKENIZER, options->tokenizer, tokenizer, sizeof tokenizer, &err);
     if (!code) code = open_model(model, &checkpoint, &err);
+    if (!code && options->lora) code = lora_merge(options->lora, &checkpoint, &(struct LoraMerged){0}, &err);
     if (!code)
         code = gguf ? convert_to_gguf(&conversion, types[options->convert_type], &err)
                     : convert_to_directory(&conversion, &err);

@@ -10,6 +10,7 @@
 struct Profile {
     vkgpt_session *s;
     uint32_t rows; // of the block; 0: a decode step
+    const struct Kernels *kernels;
     struct Recording rec, plain; // plain: without the timestamps between dispatches
     double plain_seconds;        // of the fastest run
     double *seconds, *fastest; // of each dispatch: of a run, and of the fastest so far
@@ -84,7 +85,7 @@ static const char *product_step(const struct vkgpt_model *m, const struct Mark *
 static struct Work attend_work(const struct Profile *p, uint32_t layer)
 {
     const vkgpt_session *s = p->s;
-    const struct Kernels *k = &s->prefill;
+    const struct Kernels *k = p->kernels;
     uint32_t rows = p->rows ? p->rows : 1, queries = p->rows ? k->block_queries : 1, keys = p->rows ? k->block_keys : 1;
     return attention_work(s->slots[0].position - rows, rows, s->model->width, config_window(&s->model->config, layer), queries, keys);
 }
@@ -151,14 +152,14 @@ static int record(struct Profile *p, bool each, struct Recording *rec)
 {
     vkgpt_session *s = p->s;
     uint32_t most = forward_max_sets(s), splits = 1; // no set is shared in one pass, so that many dispatches at most
-    const struct Kernels *k = &s->decode;
-    int status = p->rows ? session_prefill_kernels(s, p->rows, &k, p->err) : VKGPT_OK;
+    p->kernels = &s->decode;
+    int status = p->rows ? session_prefill_kernels(s, p->rows, &p->kernels, p->err) : VKGPT_OK;
     if (!status) status = recording_begin_profiled(s->device, "a profile", most, most, each, rec, p->err);
     if (status) return status;
     session_copy_inbox(s, rec, 0);
     while (splits < (s->slots[0].position - 1) / s->decode.span + 1) splits *= 2;
-    if (p->rows) forward_block(s, rec, k, p->rows, LEAVES_CACHE);
-    else forward_step(s, rec, k, splits < s->splits ? splits : s->splits);
+    if (p->rows) forward_block(s, rec, p->kernels, p->rows, LEAVES_CACHE);
+    else forward_step(s, rec, p->kernels, splits < s->splits ? splits : s->splits);
     return recording_end(rec);
 }
 

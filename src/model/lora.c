@@ -431,7 +431,7 @@ static int open_tensors(struct Lora *l, const char *dir)
         if (!os_exists(path)) continue;
         code = content_check(path, l->err);
         if (code) return code;
-        return i ? torch_zip_read(path, &l->table, l->err) : safetensors_read(path, &l->table, l->err);
+        return i ? torch_read(path, &l->table, l->err) : safetensors_read(path, &l->table, l->err);
     }
     return fail(l->err, VKGPT_BAD_FILE, "%s: neither adapter_model.safetensors nor adapter_model.bin is there", dir);
 }
