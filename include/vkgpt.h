@@ -77,8 +77,8 @@ int vkgpt_devices(vkgpt_device_info **list, size_t *count, vkgpt_error *err);
 
 // Opens a device: which is NULL (the first usable one of the list), an index of the list, or a part of a
 // device's name, in any case of letters. The environment variable VKGPT_DISABLE ("shuffle,unified")
-// switches off optional features, so that every path can be tested on one machine; a name that is not in this list is an
-// error (VKGPT_BAD_ARGUMENT):
+// switches off optional features, so that every path can be tested on one machine; a name that is not in this list is
+// an error (VKGPT_BAD_ARGUMENT):
 //
 //     coopmat                no products of small matrices on the device
 //     f16                    no arithmetic in half precision, so no coopmat either

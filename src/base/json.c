@@ -15,8 +15,8 @@
 
 #define MAX_DEPTH 128
 
-// Numbers that Python writes and JSON does not have. A mark is a string of one byte that is not UTF-8, so that no string
-// of an accepted text is one; blanks fill it up to the length of the word.
+// Numbers that Python writes and JSON does not have. A mark is a string of one byte that is not UTF-8, so that no
+// string of an accepted text is one; blanks fill it up to the length of the word.
 static const struct Word {
     const char *text, *mark;
     double value;
@@ -77,7 +77,8 @@ static int check_object(const char *what, cJSON *object, bool python, struct Map
         before = m == object->child ? NULL : m->prev;
         int added = map_add(keys, m->string, strlen(m->string), 0);
         if (added < 0) return fail_memory(err, what, keys->count * sizeof(struct MapEntry));
-        if (!added && !python) return fail(err, VKGPT_BAD_FILE, "%s: the key \"%.200s\" is there twice", what, m->string);
+        if (!added && !python)
+            return fail(err, VKGPT_BAD_FILE, "%s: the key \"%.200s\" is there twice", what, m->string);
         if (!added) cJSON_Delete(cJSON_DetachItemViaPointer(object, m));
     }
     return 0;

@@ -13,8 +13,8 @@
 int json_parse(const char *what, const char *text, size_t bytes, cJSON **json, vkgpt_error *err);
 // The same for a whole file of at most `limit` bytes.
 int json_read(const char *path, size_t limit, cJSON **json, vkgpt_error *err);
-// The same for a file that Python's json module reads elsewhere, such as config.json, as that reads it: of a key that is
-// there twice the last value counts, and NaN, Infinity and -Infinity are numbers.
+// The same for a file that Python's json module reads elsewhere, such as config.json, as that reads it: of a key that
+// is there twice the last value counts, and NaN, Infinity and -Infinity are numbers.
 // Source: https://docs.python.org/3/library/json.html, "Standard Compliance and Interoperability".
 int json_read_python(const char *path, size_t limit, cJSON **json, vkgpt_error *err);
 

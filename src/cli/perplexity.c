@@ -74,7 +74,8 @@ static int windows_of(const struct Options *options, uint32_t model_context, siz
     if (*context < 2) return fail(err, VKGPT_BAD_ARGUMENT, "a context of %zu is too short to foretell a token from one before it", *context);
     *stride = options->stride ? (size_t)options->stride : *context / 2;
     if (*stride > *context)
-        return fail(err, VKGPT_BAD_ARGUMENT, "--stride is %zu, it must not be above the context of %zu: tokens between two windows would not be read",
+        return fail(err, VKGPT_BAD_ARGUMENT,
+                    "--stride is %zu, it must not be above the context of %zu: tokens between windows would not be read",
                     *stride, *context);
     return 0;
 }

@@ -72,11 +72,14 @@ static int cut(struct Scores *s, const struct Run *run, vkgpt_error *err)
         struct Pair *pair = &s->pairs[i];
         size_t own = pair->count - pair->context;
         if (!pair_cut(pair, positions + 1)) // the last token needs no position
-            return fail(err, VKGPT_BAD_ARGUMENT, "--continuation %zu: is %zu tokens, a context of %zu has no room for a token in front of them", i + 1,
-                        own, positions);
+            return fail(err, VKGPT_BAD_ARGUMENT,
+                        "--continuation %zu: is %zu tokens, a context of %zu has no room for a token in front of them",
+                        i + 1, own, positions);
         if (pair->cut)
-            fprintf(stderr, "vkgpt: --continuation %zu: the context is longer than fits; it lost its first %zu of %zu tokens, as in "
-                            "lm-evaluation-harness\n", i + 1, pair->cut, pair->cut + pair->context);
+            fprintf(stderr,
+                    "vkgpt: --continuation %zu: the context is longer than fits; it lost its first %zu of %zu tokens, "
+                    "as in lm-evaluation-harness\n",
+                    i + 1, pair->cut, pair->cut + pair->context);
     }
     return 0;
 }

@@ -46,8 +46,10 @@ int vk_fail(vkgpt_error *err, VkResult result, const char *doing)
 // ------------------------------------------------------------------------------------------ switches
 
 // What VKGPT_DISABLE, a list with commas, may name (the header says what each does).
-static const char *const switches[] = {"coopmat", "device_fault", "f16", "full_subgroups", "lanes", "memory_budget", "persistent", "shuffle",
-                                       "subgroup_size_control", "timestamps", "unified"};
+static const char *const switches[] = {
+    "coopmat", "device_fault", "f16", "full_subgroups", "lanes", "memory_budget", "persistent", "shuffle",
+    "subgroup_size_control", "timestamps", "unified",
+};
 
 #define SWITCHES (sizeof switches / sizeof *switches)
 
@@ -82,7 +84,8 @@ static int switches_check(vkgpt_error *err)
         char known[256] = "";
         for (size_t i = 0, n = 0; i < SWITCHES; i++)
             n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", switches[i]);
-        return fail(err, VKGPT_BAD_ARGUMENT, "VKGPT_DISABLE: %.*s is not one of %s", (int)strcspn(item, ","), item, known);
+        return fail(err, VKGPT_BAD_ARGUMENT, "VKGPT_DISABLE: %.*s is not one of %s", (int)strcspn(item, ","), item,
+                    known);
     }
     return VKGPT_OK;
 }
@@ -225,7 +228,8 @@ static bool compute_family(VkPhysicalDevice physical, uint32_t *family, uint32_t
 // None where it is switched off.
 static struct MatrixShape matrix_shape(VkPhysicalDevice physical)
 {
-    if (disabled("coopmat") || disabled("f16") || !has_extension(physical, COOPMAT_EXTENSION)) return (struct MatrixShape){0};
+    if (disabled("coopmat") || disabled("f16") || !has_extension(physical, COOPMAT_EXTENSION))
+        return (struct MatrixShape){0};
     return coopmat_shape(volkGetLoadedInstance(), physical);
 }
 

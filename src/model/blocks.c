@@ -14,11 +14,11 @@
 #define HALF_MAX 65504.0f
 
 const struct BlockInfo BLOCK_INFO[BLOCK_FORMATS] = {
-    [BLOCK_Q8_0] = {"q8_0", SMALL, 34, 8},  [BLOCK_Q4_0] = {"q4_0", SMALL, 18, 2},
-    [BLOCK_Q4_1] = {"q4_1", SMALL, 20, 3},  [BLOCK_Q5_0] = {"q5_0", SMALL, 22, 6},
-    [BLOCK_Q5_1] = {"q5_1", SMALL, 24, 7},  [BLOCK_Q4_K] = {"q4_k", BIG, 144, 12},
-    [BLOCK_Q5_K] = {"q5_k", BIG, 176, 13},  [BLOCK_Q6_K] = {"q6_k", BIG, 210, 14},
-    [BLOCK_Q2_K] = {"q2_k", BIG, 84, 10},   [BLOCK_Q3_K] = {"q3_k", BIG, 110, 11},
+    [BLOCK_Q8_0] = {"q8_0", SMALL, 34, 8},      [BLOCK_Q4_0] = {"q4_0", SMALL, 18, 2},
+    [BLOCK_Q4_1] = {"q4_1", SMALL, 20, 3},      [BLOCK_Q5_0] = {"q5_0", SMALL, 22, 6},
+    [BLOCK_Q5_1] = {"q5_1", SMALL, 24, 7},      [BLOCK_Q4_K] = {"q4_k", BIG, 144, 12},
+    [BLOCK_Q5_K] = {"q5_k", BIG, 176, 13},      [BLOCK_Q6_K] = {"q6_k", BIG, 210, 14},
+    [BLOCK_Q2_K] = {"q2_k", BIG, 84, 10},       [BLOCK_Q3_K] = {"q3_k", BIG, 110, 11},
     [BLOCK_IQ4_NL] = {"iq4_nl", SMALL, 18, 20}, [BLOCK_IQ4_XS] = {"iq4_xs", BIG, 136, 23},
 };
 
@@ -187,14 +187,15 @@ static void unpack_q2_k(const uint8_t *restrict block, float *restrict out)
     }
 }
 
-// Likewise without minimums: where its third bit is not set, a weight is 4 less. The scales' low bits are the nibbles of 8
-// bytes, their high ones two each in 4 more.
+// Likewise without minimums: where its third bit is not set, a weight is 4 less. The scales' low bits are the nibbles
+// of 8 bytes, their high ones two each in 4 more.
 static void unpack_q3_k(const uint8_t *restrict block, float *restrict out)
 {
     float scale = half_at(block + 108);
     const uint8_t *restrict packed = block + 96;
     for (int s = 0; s < 16; s++) {
-        const uint8_t *restrict thirds = block + s % 2 * 16, *restrict quarters = block + 32 + s / 8 * SMALL + s % 2 * 16;
+        const uint8_t *restrict thirds = block + s % 2 * 16;
+        const uint8_t *restrict quarters = block + 32 + s / 8 * SMALL + s % 2 * 16;
         int shift = s % 8 / 2 * 2, bit = s / 2;
         int multiple = (packed[s % 8] >> s / 8 * 4 & 15) | (packed[8 + s % 4] >> s / 4 * 2 & 3) << 4;
         float s_scale = scale * (float)(multiple - 32);
@@ -397,9 +398,10 @@ static void pack_q4_k(const float *restrict in, uint8_t *restrict block)
 // ------------------------------------------------------------------------------------------------ all formats
 
 static void (*const unpackers[BLOCK_FORMATS])(const uint8_t *restrict block, float *restrict out) = {
-    [BLOCK_Q8_0] = unpack_q8_0, [BLOCK_Q4_0] = unpack_q4_0, [BLOCK_Q4_1] = unpack_q4_1, [BLOCK_Q5_0] = unpack_q5_0,
-    [BLOCK_Q5_1] = unpack_q5_1, [BLOCK_Q4_K] = unpack_q4_k, [BLOCK_Q5_K] = unpack_q5_k, [BLOCK_Q6_K] = unpack_q6_k,
-    [BLOCK_Q2_K] = unpack_q2_k, [BLOCK_Q3_K] = unpack_q3_k, [BLOCK_IQ4_NL] = unpack_iq4_nl, [BLOCK_IQ4_XS] = unpack_iq4_xs,
+    [BLOCK_Q8_0] = unpack_q8_0, [BLOCK_Q4_0] = unpack_q4_0,     [BLOCK_Q4_1] = unpack_q4_1,
+    [BLOCK_Q5_0] = unpack_q5_0, [BLOCK_Q5_1] = unpack_q5_1,     [BLOCK_Q4_K] = unpack_q4_k,
+    [BLOCK_Q5_K] = unpack_q5_k, [BLOCK_Q6_K] = unpack_q6_k,     [BLOCK_Q2_K] = unpack_q2_k,
+    [BLOCK_Q3_K] = unpack_q3_k, [BLOCK_IQ4_NL] = unpack_iq4_nl, [BLOCK_IQ4_XS] = unpack_iq4_xs,
 };
 
 void block_unpack(enum BlockFormat format, const uint8_t *blocks, size_t weights, float *out)

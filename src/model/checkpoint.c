@@ -257,7 +257,8 @@ static int weight_take(const struct Config *config, const struct Slot *slot, con
                     shape_text(tensor->rank, tensor->shape, is), shape_text(rank, shape, wanted));
     }
     if (tensor->dtype == DTYPE_OTHER)
-        return fail(err, VKGPT_BAD_MODEL, "%s: tensor %.200s is of type %s, which is not read; F64, F32, F16, BF16, and GGUF's Q2_K "
+        return fail(err, VKGPT_BAD_MODEL,
+                    "%s: tensor %.200s is of type %s, which is not read; F64, F32, F16, BF16, and GGUF's Q2_K "
                     "to Q8_0, IQ4_NL and IQ4_XS are",
                     tensor->file, tensor->name, tensor->dtype_name);
     *weight = (struct Weight){tensor, slot->in_out};

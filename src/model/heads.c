@@ -172,7 +172,9 @@ static int tensor_read(const struct Source *s, const struct Tensor *tensor, uint
         return fail(s->err, VKGPT_BAD_MODEL, "%s: tensor %s is %s, the config says %s", tensor->file, tensor->name,
                     shape_text(tensor->rank, tensor->shape, is), shape_text(rank, wanted, should));
     if (tensor->dtype == DTYPE_OTHER)
-        return fail(s->err, VKGPT_BAD_MODEL, "%s: tensor %s is of type %s, which is not read; F64, F32, F16 and BF16 are", tensor->file, tensor->name, tensor->dtype_name);
+        return fail(s->err, VKGPT_BAD_MODEL,
+                    "%s: tensor %s is of type %s, which is not read; F64, F32, F16 and BF16 are", tensor->file,
+                    tensor->name, tensor->dtype_name);
     size_t count = (size_t)rows * (columns ? columns : 1); // no more than the file holds
     *out = malloc(count * sizeof **out);
     if (!*out) return fail_memory(s->err, tensor->name, count * sizeof **out);

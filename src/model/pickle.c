@@ -290,7 +290,8 @@ static int proto(struct Machine *m)
     int code = take_number(m, 1, &version);
     m->protocol = (unsigned)version;
     if (code || (version >= 2 && version <= PROTOCOL_MOST)) return code;
-    return fail(m->err, VKGPT_BAD_FILE, "%s: a pickle of protocol %u, not 2 to %d", m->what, m->protocol, PROTOCOL_MOST);
+    return fail(m->err, VKGPT_BAD_FILE, "%s: a pickle of protocol %u, not 2 to %d", m->what, m->protocol,
+                PROTOCOL_MOST);
 }
 
 // FRAME: the bytes that follow and that a reader may take in at once.
@@ -311,11 +312,11 @@ static int push_float(struct Machine *m)
 static int step_4(struct Machine *m, int opcode)
 {
     switch (opcode) {
-    case 0x95: return frame(m);                      // FRAME
-    case 0x8c: return push_string(m, 1);             // SHORT_BINUNICODE
-    case 0x8d: return push_string(m, 8);             // BINUNICODE8
-    case 0x93: return push_stacked_name(m);          // STACK_GLOBAL
-    case 0x94: return memo_set(m, m->memo_count);    // MEMOIZE
+    case 0x95: return frame(m);                   // FRAME
+    case 0x8c: return push_string(m, 1);          // SHORT_BINUNICODE
+    case 0x8d: return push_string(m, 8);          // BINUNICODE8
+    case 0x93: return push_stacked_name(m);       // STACK_GLOBAL
+    case 0x94: return memo_set(m, m->memo_count); // MEMOIZE
     default: return fail_opcode(m, opcode);
     }
 }
@@ -404,7 +405,8 @@ int machine_tensors(const struct Machine *m, struct PickleTensor **list, size_t 
     const struct Value *dict = result ? *result : NULL;
     *count = 0;
     *list = NULL;
-    if (!dict || dict->kind != VALUE_DICT) return fail(m->err, VKGPT_BAD_FILE, "%s: the pickle holds no state dict", m->what);
+    if (!dict || dict->kind != VALUE_DICT)
+        return fail(m->err, VKGPT_BAD_FILE, "%s: the pickle holds no state dict", m->what);
     size_t listed = dict->of ? dict->of->count : 0, most = listed + dict->count / 2;
     *list = calloc(most + 1, sizeof **list);
     if (!*list) return fail_memory(m->err, m->what, most * sizeof **list);
@@ -412,7 +414,8 @@ int machine_tensors(const struct Machine *m, struct PickleTensor **list, size_t 
     for (size_t i = 0; !code && i < listed; i++) {
         const struct Value *pair = dict->of->items[i];
         if ((pair->kind != VALUE_LIST && pair->kind != VALUE_TUPLE) || pair->count != 2)
-            return fail(m->err, VKGPT_BAD_FILE, "%s: the pickle holds an OrderedDict that is not made of pairs", m->what);
+            return fail(m->err, VKGPT_BAD_FILE, "%s: the pickle holds an OrderedDict that is not made of pairs",
+                        m->what);
         code = pair_out(m, pair->items, *list, count);
     }
     for (size_t i = 0; !code && i + 1 < dict->count; i += 2) code = pair_out(m, dict->items + i, *list, count);
@@ -436,8 +439,12 @@ int pickle_read(const char *what, const uint8_t *data, size_t bytes, struct Pick
 
 struct Tensor pickle_tensor(const struct PickleTensor *p, const char *file, const uint8_t *storage)
 {
-    struct Tensor t = {.name = p->name, .file = file, .dtype = p->storage->dtype, .dtype_name = p->storage->name,
-                       .rank = p->rank, .data = storage + p->offset * p->storage->bytes};
+    struct Tensor t = {.name = p->name,
+                       .file = file,
+                       .dtype = p->storage->dtype,
+                       .dtype_name = p->storage->name,
+                       .rank = p->rank,
+                       .data = storage + p->offset * p->storage->bytes};
     int64_t span = 1;
     for (int i = 0; i < p->rank; i++) {
         t.shape[i] = p->shape[i];

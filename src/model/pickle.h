@@ -25,8 +25,8 @@ struct PickleTensor {
     int64_t stride[TENSOR_MAX_RANK]; // in elements
 };
 
-// Reads the state dict in a pickle of protocol 2 to 5; `what` names the file in sentences. Values of the dict that are no
-// tensors are left out. A tensor handed out lies within the elements of its storage, whose bytes do not overflow.
+// Reads the state dict in a pickle of protocol 2 to 5; `what` names the file in sentences. Values of the dict that are
+// no tensors are left out. A tensor handed out lies within the elements of its storage, whose bytes do not overflow.
 // The caller frees the list with pickle_free, also after an error.
 // Errors (VKGPT_BAD_FILE): an opcode or a name that a state dict has not; a pickle that ends early, is not a
 // dict, or is malformed in any other way; a view that leaves its storage.

@@ -1,5 +1,5 @@
-// What a pickle names and calls: kinds of storages, storages, and the few functions that make a state dict of them. Nothing
-// is imported; a name that is in no table here is refused.
+// What a pickle names and calls: kinds of storages, storages, and the few functions that make a state dict of them.
+// Nothing is imported; a name that is in no table here is refused.
 #include "model/pickle_machine.h"
 
 #include <inttypes.h>
@@ -12,11 +12,10 @@
 #define KEY_LIMIT 64 // bytes of a storage's name
 
 static const struct PickleStorage storages[] = {
-    {"FloatStorage", DTYPE_F32, 4},         {"HalfStorage", DTYPE_F16, 2},    {"BFloat16Storage", DTYPE_BF16, 2},
-    {"DoubleStorage", DTYPE_F64, 8},        {"ByteStorage", DTYPE_OTHER, 1},  {"BoolStorage", DTYPE_OTHER, 1},
-    {"CharStorage", DTYPE_OTHER, 1},        {"ShortStorage", DTYPE_OTHER, 2}, {"IntStorage", DTYPE_OTHER, 4},
-    {"LongStorage", DTYPE_OTHER, 8},        {"ComplexFloatStorage", DTYPE_OTHER, 8},
-    {"ComplexDoubleStorage", DTYPE_OTHER, 16},
+    {"FloatStorage", DTYPE_F32, 4},  {"HalfStorage", DTYPE_F16, 2},           {"BFloat16Storage", DTYPE_BF16, 2},
+    {"DoubleStorage", DTYPE_F64, 8}, {"ByteStorage", DTYPE_OTHER, 1},         {"BoolStorage", DTYPE_OTHER, 1},
+    {"CharStorage", DTYPE_OTHER, 1}, {"ShortStorage", DTYPE_OTHER, 2},        {"IntStorage", DTYPE_OTHER, 4},
+    {"LongStorage", DTYPE_OTHER, 8}, {"ComplexFloatStorage", DTYPE_OTHER, 8}, {"ComplexDoubleStorage", DTYPE_OTHER, 16},
 };
 
 static const struct {
@@ -50,7 +49,8 @@ int call_name(struct Machine *m, const char *module, size_t module_bytes, const 
     char module_text[SHOWN], name_text[SHOWN];
     return fail(m->err, VKGPT_BAD_FILE,
                 "%s: byte %zu of the pickle asks for %s.%s, which no saved state dict needs; nothing was run", m->what,
-                m->opcode_at, machine_shown(module, module_bytes, module_text), machine_shown(name, name_bytes, name_text));
+                m->opcode_at, machine_shown(module, module_bytes, module_text),
+                machine_shown(name, name_bytes, name_text));
 }
 
 // Storages are named by numbers.
@@ -66,11 +66,11 @@ static bool is_key(const struct Value *value)
 int call_storage(struct Machine *m)
 {
     struct Value **id = machine_top(m, 1);
-    if (!id || (*id)->kind != VALUE_TUPLE || (*id)->count < 5 || (*id)->count > 6) return machine_fail(m, "a persistent id of no storage");
+    if (!id || (*id)->kind != VALUE_TUPLE || (*id)->count < 5 || (*id)->count > 6)
+        return machine_fail(m, "a persistent id of no storage");
     struct Value **part = (*id)->items;
     if (part[0]->kind != VALUE_STRING || !is_text(part[0]->text, part[0]->count, "storage") ||
-        part[1]->kind != VALUE_NAME || part[1]->name != NAME_STORAGE || !is_key(part[2]) ||
-        part[4]->kind != VALUE_INT)
+        part[1]->kind != VALUE_NAME || part[1]->name != NAME_STORAGE || !is_key(part[2]) || part[4]->kind != VALUE_INT)
         return machine_fail(m, "a persistent id of no storage");
     if ((*id)->count == 6 && part[5]->kind != VALUE_NONE)
         return machine_fail(m, "a storage that is a part of another one, which is not read");
@@ -141,7 +141,8 @@ static int rebuild_tensor(struct Machine *m, struct Value *const *args, size_t c
 int call_reduce(struct Machine *m)
 {
     struct Value **pair = machine_top(m, 2);
-    if (!pair || pair[0]->kind != VALUE_NAME || pair[1]->kind != VALUE_TUPLE) return machine_fail(m, "a call of no name");
+    if (!pair || pair[0]->kind != VALUE_NAME || pair[1]->kind != VALUE_TUPLE)
+        return machine_fail(m, "a call of no name");
     struct Value *name = pair[0], *args = pair[1];
     m->depth -= 2;
     struct Value *result = machine_push(m, VALUE_DICT);
@@ -156,7 +157,8 @@ int call_reduce(struct Machine *m)
         return machine_fail(m, "an OrderedDict made from arguments");
     case NAME_REBUILD_TENSOR: return rebuild_tensor(m, args->items, args->count, result);
     case NAME_REBUILD_PARAMETER: // (data, requires_grad, backward_hooks): the data themselves
-        if (args->count == 0 || args->items[0]->kind != VALUE_TENSOR) return machine_fail(m, "a parameter of no tensor");
+        if (args->count == 0 || args->items[0]->kind != VALUE_TENSOR)
+            return machine_fail(m, "a parameter of no tensor");
         m->stack[m->depth - 1] = args->items[0];
         return 0;
     case NAME_STORAGE: break;

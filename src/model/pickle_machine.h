@@ -1,5 +1,5 @@
-// The machine that reads pickles (pickle.h), for the files that it is made of and for the stream of pickles that PyTorch
-// wrote before 1.6 (torch_legacy.h).
+// The machine that reads pickles (pickle.h), for the files that it is made of and for the stream of pickles that
+// PyTorch wrote before 1.6 (torch_legacy.h).
 #ifndef VKGPT_MODEL_PICKLE_MACHINE_H
 #define VKGPT_MODEL_PICKLE_MACHINE_H
 
@@ -8,10 +8,15 @@
 #define PICKLE_LIMIT (8u << 20) // bytes; that of GPT-2 XL has 150 KB
 
 enum ValueKind {
-    VALUE_NONE, VALUE_BOOL, VALUE_INT, VALUE_FLOAT, VALUE_STRING, VALUE_LIST,
-    VALUE_TUPLE,   // items
-    VALUE_DICT,    // pairs: keys and values in turns; before them, what `of` lists
-    VALUE_NAME,    // something that a GLOBAL names
+    VALUE_NONE,
+    VALUE_BOOL,
+    VALUE_INT,
+    VALUE_FLOAT,
+    VALUE_STRING,
+    VALUE_LIST,
+    VALUE_TUPLE, // items
+    VALUE_DICT,  // pairs: keys and values in turns; before them, what `of` lists
+    VALUE_NAME,  // something that a GLOBAL names
     VALUE_STORAGE,
     VALUE_TENSOR,
     VALUE_MARK,
@@ -22,9 +27,9 @@ enum Name { NAME_ORDERED_DICT, NAME_REBUILD_TENSOR, NAME_REBUILD_PARAMETER, NAME
 struct Value {
     enum ValueKind kind;
     enum Name name;
-    int64_t integer;    // INT, BOOL
-    const char *text;   // STRING: bytes of the pickle; not ended by NUL
-    size_t count;       // bytes of text, or items
+    int64_t integer;  // INT, BOOL
+    const char *text; // STRING: bytes of the pickle; not ended by NUL
+    size_t count;     // bytes of text, or items
     size_t capacity;
     struct Value **items;
     const struct PickleStorage *storage; // NAME_STORAGE and VALUE_STORAGE
@@ -63,7 +68,8 @@ int machine_fail(const struct Machine *m, const char *why);
 int machine_tensors(const struct Machine *m, struct PickleTensor **list, size_t *count);
 
 // The opcodes that name something, in pickle_calls.c.
-int call_name(struct Machine *m, const char *module, size_t module_bytes, const char *name, size_t name_bytes); // GLOBAL
+int call_name(struct Machine *m, const char *module, size_t module_bytes, const char *name,
+              size_t name_bytes);    // GLOBAL
 int call_storage(struct Machine *m); // BINPERSID
 int call_reduce(struct Machine *m);  // REDUCE
 

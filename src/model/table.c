@@ -129,7 +129,8 @@ void table_free(struct TensorTable *table)
 
 size_t dtype_bytes(enum Dtype dtype)
 {
-    static const size_t bytes[] = {[DTYPE_F32] = 4, [DTYPE_F16] = 2, [DTYPE_BF16] = 2, [DTYPE_F64] = 8, [DTYPE_BLOCKS] = 0, [DTYPE_OTHER] = 0};
+    static const size_t bytes[] = {
+        [DTYPE_F32] = 4, [DTYPE_F16] = 2, [DTYPE_BF16] = 2, [DTYPE_F64] = 8, [DTYPE_BLOCKS] = 0, [DTYPE_OTHER] = 0};
     return bytes[dtype];
 }
 

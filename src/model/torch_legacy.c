@@ -35,13 +35,12 @@ static size_t magic_bytes(const struct Mapping *file)
 {
     const uint8_t *data = file->data;
     size_t at = file->bytes > 2 && data[2] == 0x95 ? 11 : 2;
-    return file->bytes > at + sizeof magic && data[0] == 0x80 && memcmp(data + at, magic, sizeof magic) == 0 ? at + sizeof magic : 0;
+    return file->bytes > at + sizeof magic && data[0] == 0x80 && memcmp(data + at, magic, sizeof magic) == 0
+               ? at + sizeof magic
+               : 0;
 }
 
-bool torch_is_legacy(const struct Mapping *file)
-{
-    return magic_bytes(file) != 0;
-}
+bool torch_is_legacy(const struct Mapping *file) { return magic_bytes(file) != 0; }
 
 // ----------------------------------------------------------------------------------------------- the pickles
 
@@ -49,7 +48,10 @@ bool torch_is_legacy(const struct Mapping *file)
 static int next_pickle(struct Stream *s, struct Machine *m)
 {
     size_t left = s->file->bytes - s->at;
-    *m = (struct Machine){.what = s->path, .data = s->file->data + s->at, .bytes = left < PICKLE_LIMIT ? left : PICKLE_LIMIT, .err = s->err};
+    *m = (struct Machine){.what = s->path,
+                          .data = s->file->data + s->at,
+                          .bytes = left < PICKLE_LIMIT ? left : PICKLE_LIMIT,
+                          .err = s->err};
     int code = machine_run(m);
     s->at += m->at;
     return code;
@@ -61,15 +63,17 @@ static int read_version(struct Stream *s)
     int code = next_pickle(s, &m);
     struct Value **version = machine_top(&m, 1);
     if (!code && (!version || (*version)->kind != VALUE_INT))
-        code = fail(s->err, VKGPT_BAD_FILE, "%s: no version stands behind the magic number of PyTorch's older form", s->path);
+        code = fail(s->err, VKGPT_BAD_FILE, "%s: no version stands behind the magic number of PyTorch's older form",
+                    s->path);
     else if (!code && (*version)->integer != VERSION)
-        code = fail(s->err, VKGPT_BAD_FILE, "%s: PyTorch's older form in version %" PRId64 ", and only %d is known", s->path, (*version)->integer,
-                    VERSION);
+        code = fail(s->err, VKGPT_BAD_FILE, "%s: PyTorch's older form in version %" PRId64 ", and only %d is known",
+                    s->path, (*version)->integer, VERSION);
     machine_free(&m);
     return code;
 }
 
-// The sizes of C's types on the machine that wrote, and its byte order: the storages are little-endian whatever they say.
+// The sizes of C's types on the machine that wrote, and its byte order: the storages are little-endian whatever they
+// say.
 static int skip_sizes(struct Stream *s)
 {
     struct Machine m;
@@ -127,18 +131,21 @@ static int place_one(struct Stream *s, const struct Value *key)
     if (!map_find(&s->by_key, key->text, key->count, &index)) return fail_key(s, key, "is not one of the state dict");
     struct Stored *stored = &s->stored[index];
     const struct Value *v = stored->value;
-    uint64_t left = s->file->bytes - s->at, count = 0, bytes = (uint64_t)(v->integer * v->storage->bytes); // call_storage saw to overflows
+    uint64_t left = s->file->bytes - s->at, count = 0,
+             bytes = (uint64_t)(v->integer * v->storage->bytes); // call_storage saw to overflows
     if (stored->data) return fail_key(s, key, "is listed twice");
     if (left < 8) return fail_key(s, key, "is missing: the file ends before it");
     for (int i = 7; i >= 0; i--) count = count << 8 | s->file->data[s->at + (size_t)i];
     char shown[SHOWN];
     machine_shown(key->text, key->count, shown);
     if (count != (uint64_t)v->integer)
-        return fail(s->err, VKGPT_BAD_FILE, "%s: storage %s holds %" PRIu64 " elements, and the state dict says %" PRId64, s->path, shown, count,
-                    v->integer);
+        return fail(s->err, VKGPT_BAD_FILE,
+                    "%s: storage %s holds %" PRIu64 " elements, and the state dict says %" PRId64, s->path, shown,
+                    count, v->integer);
     if (bytes > left - 8)
-        return fail(s->err, VKGPT_BAD_FILE, "%s: storage %s takes %" PRIu64 " bytes, and %" PRIu64 " are left of the file", s->path, shown, bytes,
-                    left - 8);
+        return fail(s->err, VKGPT_BAD_FILE,
+                    "%s: storage %s takes %" PRIu64 " bytes, and %" PRIu64 " are left of the file", s->path, shown,
+                    bytes, left - 8);
     stored->data = s->file->data + s->at + 8;
     s->at += 8 + (size_t)bytes;
     return 0;
@@ -166,7 +173,8 @@ static int add_tensors(struct Stream *s, struct TensorTable *table)
         map_find(&s->by_key, list[i].key, strlen(list[i].key), &index); // list_stored saw all of them
         const uint8_t *data = s->stored[index].data;
         if (!data)
-            code = fail(s->err, VKGPT_BAD_FILE, "%s: tensor %.200s is in storage %s, which the file has not", s->path, list[i].name, list[i].key);
+            code = fail(s->err, VKGPT_BAD_FILE, "%s: tensor %.200s is in storage %s, which the file has not", s->path,
+                        list[i].name, list[i].key);
         if (code) break;
         struct Tensor tensor = pickle_tensor(&list[i], s->path, data);
         code = table_add(table, &tensor, s->err);

@@ -1,7 +1,7 @@
-// pytorch_model.bin as PyTorch wrote it before 1.6, and writes it still where it is asked to: a stream of five pickles (a
-// magic number, a version, the machine's sizes, the state dict, the keys of its storages), then the storages in the order
-// of the keys, each a count of elements and its values, all little-endian.
-// Source: torch/serialization.py (_legacy_save, _legacy_load), torch/csrc/serialization.cpp (THPStorage_writeFileRaw).
+// pytorch_model.bin as PyTorch wrote it before 1.6, and writes it still where it is asked to: a stream of five pickles
+// (a magic number, a version, the machine's sizes, the state dict, the keys of its storages), then the storages in the
+// order of the keys, each a count of elements and its values, all little-endian. Source: torch/serialization.py
+// (_legacy_save, _legacy_load), torch/csrc/serialization.cpp (THPStorage_writeFileRaw).
 #ifndef VKGPT_MODEL_TORCH_LEGACY_H
 #define VKGPT_MODEL_TORCH_LEGACY_H
 

@@ -7,8 +7,8 @@
 #include "model/checkpoint.h"
 
 // Maps the file, of either form, and adds its tensors to the table; they keep their strides and may share bytes.
-// Errors (VKGPT_BAD_FILE): neither form, truncated or damaged; entries that are compressed or encrypted; big-endian data;
-// what pickle_read refuses; a storage that is missing, or shorter than its pickle says.
+// Errors (VKGPT_BAD_FILE): neither form, truncated or damaged; entries that are compressed or encrypted; big-endian
+// data; what pickle_read refuses; a storage that is missing, or shorter than its pickle says.
 int torch_read(const char *path, struct TensorTable *table, vkgpt_error *err);
 
 #endif
