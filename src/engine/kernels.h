@@ -50,7 +50,7 @@ int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t
 // For blocks of up to so many rows.
 int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *kernels, vkgpt_error *err);
 
-uint32_t loads_ahead(const vkgpt_device *device); // of a lane of attend, merge and sample on a GPU, 128 bits each
+uint32_t loads_ahead(const vkgpt_device *device); // of a lane of attend, merge and sample, 128 bits each
 uint32_t activation_constant(enum Activation activation); // ACTIVATE_...
 
 // What a choice for a product of steps of so many rows is made for; the width and the outputs are those of the matrix.
