@@ -11,6 +11,9 @@
 // shared memory. Without top-k, or where the candidates are too many, every choice is a search over all logits: for the
 // first value, in rising order, at which the summed weights of all values up to it pass a target.
 //
+// Functions are inlined at every call, and a software driver compiles the kernel before its first token: what is long
+// is called at one place, in a loop over what differs.
+//
 // Weights and sums are integers, and what makes a weight of a logit has the same bits on every device. So the tokens
 // are the same on every device, for every size of the workgroup, and in reference_sample.c.
 //
@@ -30,11 +33,12 @@
 #define LOG2E_FLOAT uintBitsToFloat(0x3FB8AA3Bu) // ratio(LOG2E, 1.0)
 #define NOTHING uintBitsToFloat(0xff800000u) // less than any logit
 
-shared uint table[2 * BINS]; // bins of a search; or the candidates, four arrays of them:
+shared uint table[2 * BINS]; // bins of a search; or the candidates, five arrays of them:
 #define KEYS 0
 #define IDS CANDIDATES
 #define WEIGHTS_1 (2 * CANDIDATES) // at temperature 1; 0: not among the k largest
 #define DRAWN (3 * CANDIDATES)     // of the draw; 0: left out
+#define COUNTS (4 * CANDIDATES)    // 1 each
 shared uvec2 coarse[32];
 shared uint found_index, found_bad, found_count;
 
@@ -44,6 +48,7 @@ float lane_best;   // of this lane's share of them
 uint least_key;    // top-k: keys above it are left out
 uint least_weight; // top-p and min-p: smaller weights at temperature 1 are left out
 float sharpness;   // log2(e) / temperature
+float steps_by_logit; // STEPS reach from the largest of the lanes' maxima to the least
 
 // ---- sums of up to 64 bits: low and high word
 
@@ -82,7 +87,7 @@ float ratio(uint number, float divisor)
 {
     uint bits = floatBitsToUint(clamp(divisor, 1e-29, 1e29)), mantissa = (bits & 0x7fffffu) | 0x800000u;
     uint quotient = number / mantissa, rest = number % mantissa;
-    for (uint i = 0; i < 2; i++) {
+    [[dont_unroll]] for (uint i = 0; i < 2; i++) {
         rest <<= 8;
         quotient = quotient << 8 | rest / mantissa;
         rest %= mantissa;
@@ -137,7 +142,7 @@ void best_of_logits(inout uint index)
     }
 }
 
-#define PARTS_AHEAD 4
+const uint PARTS_AHEAD = SAMPLE_AHEAD < 4 ? SAMPLE_AHEAD : 4;
 void best_of_parts(inout uint index, inout uint bad)
 {
     for (uint i = gl_LocalInvocationID.x; i < a.groups; i += PARTS_AHEAD * SIZE) {
@@ -155,6 +160,17 @@ void best_of_parts(inout uint index, inout uint bad)
     }
 }
 
+vec2 workgroup_max(vec2 value)
+{
+    value = subgroupMax(value);
+    if (subgroupElect()) reduce_scratch[gl_SubgroupID] = value;
+    barrier();
+    vec2 best = reduce_scratch[0];
+    for (uint i = 1; i < gl_NumSubgroups; i++) best = max(best, reduce_scratch[i]);
+    barrier();
+    return best;
+}
+
 // The maximum with the lowest id that has it, and this lane's: from what head left, or from the logits themselves.
 void find_maximum(bool in_logits)
 {
@@ -163,7 +179,9 @@ void find_maximum(bool in_logits)
     lane_best = NOTHING;
     if (in_logits) best_of_logits(index);
     else best_of_parts(index, bad);
-    maximum = workgroup_max(lane_best);
+    vec2 extremes = workgroup_max(vec2(lane_best, lane_best > NOTHING ? -lane_best : NOTHING)); // and minus the least
+    maximum = extremes.x;
+    steps_by_logit = float(STEPS - 1) / clamp(maximum + extremes.y, 1e-30, 1e30);
     if (lane_best == maximum) atomicMin(found_index, index);
     if (bad != 0) atomicOr(found_bad, 1);
     barrier();
@@ -222,17 +240,19 @@ void bins_sum(uint bins, bool wide)
 uvec2 bins_total()
 {
     uvec2 total = uvec2(0);
-    for (uint i = 0; i < 32; i++) total = add64(total, coarse[i]);
+    [[dont_unroll]] for (uint i = 0; i < 32; i += 8) // some loads at once
+        [[unroll]] for (uint j = 0; j < 8; j++) total = add64(total, coarse[i + j]);
     return total;
 }
 
-// The first bin where the sum of the bins up to it exceeds the target; what comes before is taken off the target.
+// The first bin where the sum of the bins up to it exceeds the target, or `bins`; what comes before is taken off the
+// target.
 uint bins_walk(uint bins, bool wide, inout uvec2 target)
 {
     uint group = 0, each = bins / 32;
     for (; group < 31 && !exceeds64(coarse[group], target); group++) target = subtract64(target, coarse[group]);
-    uint bin = group * each, last = bin + each - 1;
-    for (; bin < last; bin++) {
+    uint bin = group * each, end = bin + each;
+    for (; bin < end; bin++) {
         uvec2 weight = bin_at(bin, wide);
         if (exceeds64(weight, target)) break;
         target = subtract64(target, weight);
@@ -240,18 +260,18 @@ uint bins_walk(uint bins, bool wide, inout uvec2 target)
     return bin;
 }
 
-// What top-p keeps is less than this, or passes it.
-uvec2 mass_target(float top_p, uvec2 total)
+// ---- searches
+
+#define BY_STEPS 0 // the limit of the candidates: values are the lanes' maxima, in steps below the maximum, weights 1
+#define BY_COUNT 1 // the k-th key: values are keys, weights 1
+#define BY_MASS 2  // top-p: values fall with the weights at temperature 1
+#define BY_INDEX 3 // the draw: values are token ids
+
+float steps_below(float logit)
 {
-    uvec2 mass = part64(total, uint(max(top_p, 0.0) * 4294967296.0));
-    return mass == uvec2(0) ? mass : subtract64(mass, uvec2(1, 0));
+    precise float steps = (maximum - logit) * steps_by_logit;
+    return steps;
 }
-
-// ---- searches over all logits
-
-#define BY_COUNT 0 // the k-th key: values are keys, weights 1
-#define BY_MASS 1  // top-p: values fall with the weights at temperature 1
-#define BY_INDEX 2 // the draw: values are token ids
 
 // Adds the logits whose values agree with `found` from bit `above` on, into the bins of the bits from `shift` on. A
 // lane adds up neighbours that fall into the same bin by itself: often most of them do.
@@ -284,19 +304,28 @@ void bins_fill(uint by, uint bins, uint found, uint above, uint shift)
     if (sum != uvec2(0)) bin_add(bin, sum);
 }
 
-// The least value at which the summed weights of the values up to it exceed a target.
+// What the sum of the weights has to exceed. The sum that top-p keeps reaches its share of the total.
+uvec2 target_of(uint by, Sequence s, uint random, uvec2 total)
+{
+    uvec2 part = part64(total, by == BY_MASS ? uint(max(s.top_p, 0.0) * 4294967296.0) : random);
+    if (by == BY_MASS && part != uvec2(0)) part = subtract64(part, uvec2(1, 0));
+    return by <= BY_COUNT ? uvec2(s.top_k - 1, 0) : part;
+}
+
+// The least value at which the summed weights of the values up to it exceed a target; BY_STEPS: STEPS, if none does.
 uint search(uint by, Sequence s, uint random)
 {
-    bool wide = by != BY_COUNT;
-    uint bits = wide ? 10 : 11, bins = 1u << bits, found = 0, above = 32;
-    uint shift = by == BY_COUNT ? 22 : by == BY_MASS ? 20 : uint(max(findMSB(a.vocab - 1), 9)) - 9;
-    uvec2 target = uvec2(s.top_k - 1, 0);
+    bool wide = by >= BY_MASS;
+    uint bits = wide ? 10 : 11, found = 0, above = 32;
+    uint shift = by == BY_STEPS ? 0 : by == BY_COUNT ? 22 : by == BY_MASS ? 20 : uint(max(findMSB(a.vocab - 1), 9)) - 9;
+    uint bins = by == BY_STEPS ? STEPS : 1u << bits;
+    uvec2 target;
     for (;;) {
-        bins_clear(2 * BINS);
-        bins_fill(by, bins, found, above, shift);
+        bins_clear(wide ? 2 * bins : bins);
+        if (by != BY_STEPS) bins_fill(by, bins, found, above, shift);
+        else if (lane_best > NOTHING) bin_add(uint(min(steps_below(lane_best), float(STEPS - 1))), uvec2(1, 0));
         bins_sum(bins, wide);
-        if (above == 32 && by == BY_MASS) target = mass_target(s.top_p, bins_total());
-        if (above == 32 && by == BY_INDEX) target = part64(bins_total(), random);
+        if (above == 32) target = target_of(by, s, random, bins_total());
         found |= bins_walk(bins, wide, target) << shift;
         barrier();
         if (shift == 0) return found;
@@ -305,40 +334,10 @@ uint search(uint by, Sequence s, uint random)
     }
 }
 
-// The three searches share one loop, for drivers that take long to compile: what each looks for, then what it means.
-uint draw_from_all(Sequence s, uint random)
-{
-    uint found = 0;
-    for (uint by = BY_COUNT; by <= BY_INDEX; by++) {
-        if (by == BY_COUNT && (s.top_k == 0 || s.top_k >= a.vocab)) continue;
-        if (by == BY_MASS && s.top_p >= 1.0) continue;
-        found = search(by, s, random);
-        if (by == BY_COUNT) least_key = found;
-        if (by == BY_MASS) least_weight = max(least_weight, ONE - found);
-    }
-    return found;
-}
-
 // ---- the candidates of top-k
 
-float steps_below(float logit, float scale)
-{
-    precise float steps = (maximum - logit) * scale;
-    return steps;
-}
-
-// How many steps below the maximum the k-th largest of the lanes' maxima is, rounded up; 0: fewer lanes have any.
-float candidates_limit(uint k, float scale)
-{
-    bins_clear(STEPS);
-    if (lane_best > NOTHING) atomicAdd(table[uint(min(steps_below(lane_best, scale), float(STEPS - 1)))], 1);
-    bins_sum(STEPS, false);
-    uvec2 target = uvec2(k - 1, 0);
-    return bins_total().x < k ? 0.0 : float(bins_walk(STEPS, false, target) + 1);
-}
-
 // The ids of all logits that are less than `limit` steps below the maximum, in any order. Returns how many.
-uint candidates_collect(float limit, float scale)
+uint candidates_collect(float limit)
 {
     if (gl_LocalInvocationID.x == 0) found_count = 0;
     barrier();
@@ -348,66 +347,51 @@ uint candidates_collect(float limit, float scale)
         uint hits = 0;
         [[unroll]] for (uint j = 0; j < SAMPLE_AHEAD; j++)
             [[unroll]] for (uint c = 0; c < 4; c++)
-                hits |= uint(steps_below(v[j][c], scale) < limit) << (j * 4 + c);
+                hits |= uint(steps_below(v[j][c]) < limit) << (j * 4 + c);
         for (; hits != 0; hits &= hits - 1) {
             uint hit = findLSB(hits), at = atomicAdd(found_count, 1);
             if (at < CANDIDATES) table[IDS + at] = (i + hit / 4 * SIZE) * 4 + (hit & 3);
         }
     }
     barrier();
-    return found_count;
-}
-
-// Returns how many candidates are in the table; 0: more than fit, or none are known.
-uint find_candidates(uint k)
-{
-    float lowest = -workgroup_max(lane_best > NOTHING ? -lane_best : NOTHING);
-    float scale = float(STEPS - 1) / clamp(maximum - lowest, 1e-30, 1e30), limit = candidates_limit(k, scale);
-    uint count = limit > 0.0 ? candidates_collect(limit, scale) : 0;
-    if (count > CANDIDATES) count = 0;
-    barrier();
-    for (uint i = gl_LocalInvocationID.x; i < count; i += SIZE) table[KEYS + i] = key_of(logit_at(table[IDS + i]));
+    uint count = found_count <= CANDIDATES ? found_count : 0;
+    for (uint i = gl_LocalInvocationID.x; i < count; i += SIZE) {
+        table[KEYS + i] = key_of(logit_at(table[IDS + i]));
+        table[COUNTS + i] = 1;
+    }
     barrier();
     return count;
 }
 
-// Each candidate looks at all: what is above it in rank, in weight, and before it in the draw.
+// The same choices among the candidates: each looks at all and adds up the weights of those before it. One loop, again.
 uint draw_from_candidates(Sequence s, uint random, uint count)
 {
-    for (uint i = gl_LocalInvocationID.x; i < count; i += SIZE) {
-        uint key = table[KEYS + i], larger = 0;
-        for (uint j = 0; j < count; j++) larger += uint(table[KEYS + j] < key);
-        bool kept = larger < s.top_k;
-        table[WEIGHTS_1 + i] = kept ? weight_1(logit_of(key)) : 0;
-        table[DRAWN + i] = kept ? weight_of(logit_of(key), sharpness) : 0;
-    }
-    barrier();
-    if (s.top_p < 1.0 || least_weight > 0) {
+    [[dont_unroll]] for (uint by = BY_COUNT; by <= BY_INDEX; by++) {
+        if (by == BY_MASS && s.top_p >= 1.0) continue;
+        uint value_first = by == BY_COUNT ? KEYS : by == BY_MASS ? WEIGHTS_1 : IDS;
+        uint weight_first = by == BY_COUNT ? COUNTS : by == BY_MASS ? WEIGHTS_1 : DRAWN;
+        uint falling = by == BY_MASS ? 0xffffffffu : 0;
         for (uint i = gl_LocalInvocationID.x; i < count; i += SIZE) {
-            uint weight = table[WEIGHTS_1 + i];
-            uvec2 total = uvec2(0), larger = uvec2(0);
+            uint value = table[value_first + i] ^ falling;
+            uvec2 total = uvec2(0), before = uvec2(0);
             for (uint j = 0; j < count; j++) {
-                uint other = table[WEIGHTS_1 + j];
-                total = add64(total, uvec2(other, 0));
-                larger = add64(larger, uvec2(other > weight ? other : 0, 0));
+                uvec2 other = uvec2(table[weight_first + j], 0);
+                total = add64(total, other);
+                if ((table[value_first + j] ^ falling) < value) before = add64(before, other);
             }
-            bool inside = s.top_p >= 1.0 || (weight > 0 && !exceeds64(larger, mass_target(s.top_p, total)));
-            if (weight < least_weight || !inside) table[DRAWN + i] = 0;
+            uvec2 target = target_of(by, s, random, total);
+            bool kept = !exceeds64(before, target);
+            if (by == BY_COUNT) {
+                float logit = logit_of(value);
+                uint weight = kept ? weight_1(logit) : 0;
+                table[WEIGHTS_1 + i] = weight;
+                table[DRAWN + i] = kept && weight >= least_weight ? weight_of(logit, sharpness) : 0;
+            } else if (by == BY_MASS) {
+                if (!kept) table[DRAWN + i] = 0;
+            } else if (kept && exceeds64(add64(before, uvec2(table[DRAWN + i], 0)), target)) found_index = value;
         }
         barrier();
     }
-    for (uint i = gl_LocalInvocationID.x; i < count; i += SIZE) {
-        uvec2 total = uvec2(0), before = uvec2(0);
-        uint id = table[IDS + i];
-        for (uint j = 0; j < count; j++) {
-            uvec2 other = uvec2(table[DRAWN + j], 0);
-            total = add64(total, other);
-            if (table[IDS + j] < id) before = add64(before, other);
-        }
-        uvec2 target = part64(total, random), behind = add64(before, uvec2(table[DRAWN + i], 0));
-        if (!exceeds64(before, target) && exceeds64(behind, target)) found_index = id;
-    }
-    barrier();
     return found_index;
 }
 
@@ -418,25 +402,35 @@ bool is_narrow(Sequence s) { return s.temperature > 0.0 && s.top_k - 1 < min(min
 
 uint draw(Sequence s)
 {
-    uint random = philox(uvec4(s.position, 0, 0, 0), uvec2(s.seed_low, s.seed_high)).x;
+    uint random = philox(uvec4(s.position, 0, 0, 0), uvec2(s.seed_low, s.seed_high)).x, found = 0;
     least_key = 0xffffffffu;
     least_weight = uint(clamp(s.min_p, 0.0, 1.0) * float(ONE));
     sharpness = ratio(LOG2E, s.temperature);
-    uint count = is_narrow(s) ? find_candidates(s.top_k) : 0;
-    return count > 0 ? draw_from_candidates(s, random, count) : draw_from_all(s, random);
+    // The limit of the candidates is the k-th largest of the lanes' maxima, rounded up; fewer lanes may have any.
+    for (uint by = is_narrow(s) ? BY_STEPS : BY_COUNT; by <= BY_INDEX; by++) {
+        if (by == BY_COUNT && (s.top_k == 0 || s.top_k >= a.vocab)) continue;
+        if (by == BY_MASS && s.top_p >= 1.0) continue;
+        found = search(by, s, random);
+        if (by == BY_STEPS) {
+            uint count = found < STEPS ? candidates_collect(float(found + 1)) : 0;
+            if (count > 0) return draw_from_candidates(s, random, count);
+        }
+        if (by == BY_COUNT) least_key = found;
+        if (by == BY_MASS) least_weight = max(least_weight, ONE - found);
+    }
+    return found;
 }
 
 // The token of a row; whether its logits are bad goes into `bad`.
 uint choose(Sequence s, out bool bad)
 {
-    find_maximum(false);
-    bad = found_bad != 0;
     bool penalised = s.repeat_penalty != 1.0, few_parts = is_narrow(s) && a.groups < 2 * s.top_k;
-    if (!bad && (penalised || few_parts)) {
+    for (bool in_logits = false;; in_logits = true) {
+        find_maximum(in_logits);
+        bad = in_logits ? is_bad(maximum) : found_bad != 0; // the penalty can make an infinity
+        if (bad || in_logits || !(penalised || few_parts)) break;
         barrier();
         if (penalised) penalise(s);
-        find_maximum(true);
-        bad = is_bad(maximum); // the penalty can make an infinity
     }
     uint token = found_index;
     if (!bad && s.temperature > 0.0) {
