@@ -41,6 +41,8 @@ shared uint table[2 * BINS]; // bins of a search; or the candidates, five arrays
 #define COUNTS (4 * CANDIDATES)    // 1 each
 shared uvec2 coarse[32];
 shared uint found_index, found_bad, found_count;
+shared uint random; // of this token
+shared float steps_by_logit; // STEPS reach from the largest of the lanes' maxima to the least
 
 uint row4, row_parts, token_first; // where the row's logits and parts, and the sequence's tokens, begin
 float maximum;     // of the logits
@@ -48,7 +50,6 @@ float lane_best;   // of this lane's share of them
 uint least_key;    // top-k: keys above it are left out
 uint least_weight; // top-p and min-p: smaller weights at temperature 1 are left out
 float sharpness;   // log2(e) / temperature
-float steps_by_logit; // STEPS reach from the largest of the lanes' maxima to the least
 
 // ---- sums of up to 64 bits: low and high word
 
@@ -181,7 +182,8 @@ void find_maximum(bool in_logits)
     else best_of_parts(index, bad);
     vec2 extremes = workgroup_max(vec2(lane_best, lane_best > NOTHING ? -lane_best : NOTHING)); // and minus the least
     maximum = extremes.x;
-    steps_by_logit = float(STEPS - 1) / clamp(maximum + extremes.y, 1e-30, 1e30);
+    if (gl_LocalInvocationID.x == 0) steps_by_logit = float(STEPS - 1) / clamp(maximum + extremes.y, 1e-30, 1e30);
+    table[BINS + gl_LocalInvocationID.x] = floatBitsToUint(lane_best); // a register of each lane would be kept for long
     if (lane_best == maximum) atomicMin(found_index, index);
     if (bad != 0) atomicOr(found_bad, 1);
     barrier();
@@ -304,8 +306,14 @@ void bins_fill(uint by, uint bins, uint found, uint above, uint shift)
     if (sum != uvec2(0)) bin_add(bin, sum);
 }
 
+void steps_fill()
+{
+    float best = uintBitsToFloat(table[BINS + gl_LocalInvocationID.x]);
+    if (best > NOTHING) bin_add(uint(min(steps_below(best), float(STEPS - 1))), uvec2(1, 0));
+}
+
 // What the sum of the weights has to exceed. The sum that top-p keeps reaches its share of the total.
-uvec2 target_of(uint by, Sequence s, uint random, uvec2 total)
+uvec2 target_of(uint by, Sequence s, uvec2 total)
 {
     uvec2 part = part64(total, by == BY_MASS ? uint(max(s.top_p, 0.0) * 4294967296.0) : random);
     if (by == BY_MASS && part != uvec2(0)) part = subtract64(part, uvec2(1, 0));
@@ -313,7 +321,7 @@ uvec2 target_of(uint by, Sequence s, uint random, uvec2 total)
 }
 
 // The least value at which the summed weights of the values up to it exceed a target; BY_STEPS: STEPS, if none does.
-uint search(uint by, Sequence s, uint random)
+uint search(uint by, Sequence s)
 {
     bool wide = by >= BY_MASS;
     uint bits = wide ? 10 : 11, found = 0, above = 32;
@@ -323,9 +331,9 @@ uint search(uint by, Sequence s, uint random)
     for (;;) {
         bins_clear(wide ? 2 * bins : bins);
         if (by != BY_STEPS) bins_fill(by, bins, found, above, shift);
-        else if (lane_best > NOTHING) bin_add(uint(min(steps_below(lane_best), float(STEPS - 1))), uvec2(1, 0));
+        else steps_fill();
         bins_sum(bins, wide);
-        if (above == 32) target = target_of(by, s, random, bins_total());
+        if (above == 32) target = target_of(by, s, bins_total());
         found |= bins_walk(bins, wide, target) << shift;
         barrier();
         if (shift == 0) return found;
@@ -364,7 +372,7 @@ uint candidates_collect(float limit)
 }
 
 // The same choices among the candidates: each looks at all and adds up the weights of those before it. One loop, again.
-uint draw_from_candidates(Sequence s, uint random, uint count)
+uint draw_from_candidates(Sequence s, uint count)
 {
     [[dont_unroll]] for (uint by = BY_COUNT; by <= BY_INDEX; by++) {
         if (by == BY_MASS && s.top_p >= 1.0) continue;
@@ -379,7 +387,7 @@ uint draw_from_candidates(Sequence s, uint random, uint count)
                 total = add64(total, other);
                 if ((table[value_first + j] ^ falling) < value) before = add64(before, other);
             }
-            uvec2 target = target_of(by, s, random, total);
+            uvec2 target = target_of(by, s, total);
             bool kept = !exceeds64(before, target);
             if (by == BY_COUNT) {
                 float logit = logit_of(value);
@@ -402,7 +410,8 @@ bool is_narrow(Sequence s) { return s.temperature > 0.0 && s.top_k - 1 < min(min
 
 uint draw(Sequence s)
 {
-    uint random = philox(uvec4(s.position, 0, 0, 0), uvec2(s.seed_low, s.seed_high)).x, found = 0;
+    uint found = 0;
+    if (gl_LocalInvocationID.x == 0) random = philox(uvec4(s.position, 0, 0, 0), uvec2(s.seed_low, s.seed_high)).x;
     least_key = 0xffffffffu;
     least_weight = uint(clamp(s.min_p, 0.0, 1.0) * float(ONE));
     sharpness = ratio(LOG2E, s.temperature);
@@ -410,10 +419,10 @@ uint draw(Sequence s)
     for (uint by = is_narrow(s) ? BY_STEPS : BY_COUNT; by <= BY_INDEX; by++) {
         if (by == BY_COUNT && (s.top_k == 0 || s.top_k >= a.vocab)) continue;
         if (by == BY_MASS && s.top_p >= 1.0) continue;
-        found = search(by, s, random);
+        found = search(by, s);
         if (by == BY_STEPS) {
             uint count = found < STEPS ? candidates_collect(float(found + 1)) : 0;
-            if (count > 0) return draw_from_candidates(s, random, count);
+            if (count > 0) return draw_from_candidates(s, count);
         }
         if (by == BY_COUNT) least_key = found;
         if (by == BY_MASS) least_weight = max(least_weight, ONE - found);
