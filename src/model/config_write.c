@@ -162,7 +162,7 @@ int config_carry(const char *from, const char *to, bool half, vkgpt_error *err)
     char path[PATH_BYTES];
     cJSON *json;
     int code = path_join(path, from, "config.json", err);
-    if (!code) code = json_read(path, CONFIG_BYTES, &json, err);
+    if (!code) code = json_read_python(path, CONFIG_BYTES, &json, err);
     if (code) return code;
     bool said = false;
     for (int i = 0; i < 2; i++) {

@@ -445,7 +445,7 @@ int lora_merge(const char *path, struct Checkpoint *checkpoint, struct LoraMerge
     if (code) return code;
     model_name(at.path, merged->name, sizeof merged->name);
     code = path_join(l.path, at.path, "adapter_config.json", err);
-    if (!code) code = json_read(l.path, CONFIG_BYTES, &l.config, err);
+    if (!code) code = json_read_python(l.path, CONFIG_BYTES, &l.config, err);
     if (!code) code = check_settings(&l);
     if (!code) code = open_tensors(&l, at.path);
     if (!code) code = merge_all(&l);
