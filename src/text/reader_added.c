@@ -1,0 +1,176 @@
+// Added tokens and the tokens with a role, from every file that names them.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "text/reader_parts.h"
+
+// The flags of an added token that is written as an object; absent ones are false, `normalized` is !special.
+static int read_flags(struct Reader *r, const cJSON *object, struct AddedToken *a)
+{
+    int code = reader_flag(r, object, "special", a->special, &a->special);
+    if (!code) code = reader_flag(r, object, "normalized", !a->special, &a->normalized);
+    if (!code) code = reader_flag(r, object, "lstrip", false, &a->lstrip);
+    if (!code) code = reader_flag(r, object, "rstrip", false, &a->rstrip);
+    if (!code) code = reader_flag(r, object, "single_word", false, &a->single_word);
+    if (!code && a->single_word && r->gpt1_class) code = reader_refuse(r, "single_word in", object);
+    return code;
+}
+
+// An added token as an object (flags and "content"), with the id that stands elsewhere.
+static int read_added(struct Reader *r, const cJSON *object, int64_t id)
+{
+    const cJSON *content = json_get(object, "content");
+    if (!cJSON_IsString(content)) return reader_fail_type(r, "\"content\" of an added token", "a string");
+    if (id > UINT32_MAX) id = UINT32_MAX; // past every vocabulary, and said so there
+    struct AddedToken a = {.text = content->valuestring, .length = strlen(content->valuestring), .id = (uint32_t)id};
+    int code = read_flags(r, object, &a);
+    return code ? code : vocab_add_added(r->vocab, r->path, &a, r->err);
+}
+
+// A token of "added_tokens". Hugging Face's tokenizers gives one that the model has not the next id, whatever the file
+// says; *next is that id, and moves on.
+static int read_added_next(struct Reader *r, const cJSON *object, int64_t id, size_t *next)
+{
+    const cJSON *content = json_get(object, "content");
+    const char *text = cJSON_IsString(content) ? content->valuestring : "";
+    uint32_t there;
+    bool absent = *text && !vocab_find(r->vocab, text, &there) && !vocab_find_added(r->vocab, text);
+    int code = read_added(r, object, id);
+    if (code || !absent || id == (int64_t)(*next)++) return code;
+    return fail(r->err, VKGPT_BAD_MODEL,
+                "%s: the added token \"%s\" has id %lld, and Hugging Face's tokenizers would give it %zu, the next one: "
+                "the file was changed by hand",
+                r->path, shown(text, strlen(text)).text, (long long)id, *next - 1);
+}
+
+// "added_tokens" of tokenizer.json, after the model's tokens.
+int reader_added_list(struct Reader *r, const cJSON *list)
+{
+    size_t next = r->vocab->ids.count;
+    if (list && !cJSON_IsArray(list)) return reader_fail_type(r, "added_tokens", "a list");
+    for (const cJSON *t = list ? list->child : NULL; t; t = t->next) {
+        int64_t id;
+        if (!json_integer(json_get(t, "id"), 0, INT64_MAX, &id))
+            return reader_fail_type(r, "\"id\" of an added token", "a whole number");
+        int code = read_added_next(r, t, id, &next);
+        if (code) return code;
+    }
+    return 0;
+}
+
+// "added_tokens_decoder" of tokenizer_config.json: {"50256": {"content": ...}}.
+static int read_added_decoder(struct Reader *r, const cJSON *decoder)
+{
+    int code = reader_path(r, "tokenizer_config.json");
+    if (!code && !cJSON_IsObject(decoder)) code = reader_fail_type(r, "added_tokens_decoder", "an object");
+    for (const cJSON *t = decoder->child; !code && t; t = t->next) {
+        size_t digits = strspn(t->string, "0123456789");
+        if (!digits || digits > 10 || t->string[digits])
+            return fail(r->err, VKGPT_BAD_FILE, "%s: \"%s\" in added_tokens_decoder is no id", r->path,
+                        shown(t->string, strlen(t->string)).text);
+        code = read_added(r, t, strtoll(t->string, NULL, 10));
+    }
+    return code;
+}
+
+static const char *const role_names[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                         "pad_token", "cls_token", "mask_token"};
+
+// The text of a special token, which is a string or an object with "content".
+static const char *token_text(const cJSON *item)
+{
+    const cJSON *content = cJSON_IsObject(item) ? json_get(item, "content") : item;
+    return cJSON_IsString(content) ? content->valuestring : NULL;
+}
+
+// What the files say of a role: special_tokens_map.json (where that is read) goes before tokenizer_config.json.
+// A JSON null says that there is no such token; NULL is silence.
+static const cJSON *find_role(const struct Reader *r, const char *role)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(r->roles, role);
+    return item ? item : cJSON_GetObjectItemCaseSensitive(r->settings, role);
+}
+
+// The text of the token in a role, or NULL. Where the files are silent the class speaks.
+const char *reader_role(const struct Reader *r, const char *role)
+{
+    const cJSON *item = find_role(r, role);
+    if (item) return token_text(item);
+    if (r->gpt1_class) return strcmp(role, "unk_token") ? NULL : "<unk>";
+    bool by_class = !strcmp(role, "bos_token") || !strcmp(role, "eos_token") || !strcmp(role, "unk_token");
+    return by_class && r->gpt2_class ? "<|endoftext|>" : NULL;
+}
+
+// `item` holds the flags where it is an object; else it may be NULL.
+static int make_special(struct Reader *r, const char *text, const cJSON *item)
+{
+    if (!text || !*text) return 0;
+    struct AddedToken *there = vocab_find_added(r->vocab, text);
+    if (there) {
+        there->special = true;
+        return 0;
+    }
+    uint32_t id = r->vocab->count;
+    if (!vocab_find(r->vocab, text, &id) && id >= r->vocab->size) return 0; // no row for it: it stays text
+    struct AddedToken a = {.text = text, .length = strlen(text), .id = id, .special = true};
+    int code = cJSON_IsObject(item) ? read_flags(r, item, &a) : 0;
+    a.special = true;
+    return code ? code : vocab_add_added(r->vocab, r->path, &a, r->err);
+}
+
+static int make_list_special(struct Reader *r, const cJSON *list)
+{
+    int code = 0;
+    for (const cJSON *t = list ? list->child : NULL; !code && t; t = t->next) code = make_special(r, token_text(t), t);
+    return code;
+}
+
+static int make_roles_special(struct Reader *r)
+{
+    int code = reader_path(r, "tokenizer_config.json");
+    for (size_t i = 0; !code && i < sizeof role_names / sizeof *role_names; i++)
+        code = make_special(r, reader_role(r, role_names[i]), find_role(r, role_names[i]));
+    if (!code) code = make_list_special(r, json_get(r->roles, "additional_special_tokens"));
+    if (!code) code = make_list_special(r, json_get(r->settings, "additional_special_tokens"));
+    return code ? code : make_list_special(r, json_get(r->settings, "extra_special_tokens"));
+}
+
+// added_tokens.json: {"<pad>": 50257}.
+static int read_added_json(struct Reader *r)
+{
+    cJSON *tokens;
+    int code = reader_object(r, "added_tokens.json", &tokens);
+    for (const cJSON *t = tokens ? tokens->child : NULL; !code && t; t = t->next) {
+        int64_t id;
+        if (!json_integer(t, 0, UINT32_MAX, &id)) {
+            code = fail(r->err, VKGPT_BAD_MODEL, "%s: the id of token \"%s\" is no whole number", r->path,
+                        shown(t->string, strlen(t->string)).text);
+            break;
+        }
+        bool special = false;
+        for (size_t i = 0; i < sizeof role_names / sizeof *role_names; i++) {
+            const char *text = reader_role(r, role_names[i]);
+            special |= text && strcmp(text, t->string) == 0;
+        }
+        struct AddedToken a = {.text = t->string, .length = strlen(t->string), .id = (uint32_t)id,
+                               .special = special, .normalized = !special};
+        code = vocab_add_added(r->vocab, r->path, &a, r->err);
+    }
+    cJSON_Delete(tokens);
+    return code;
+}
+
+int reader_added_tokens(struct Reader *r)
+{
+    const cJSON *decoder = json_get(r->settings, "added_tokens_decoder");
+    int code;
+    if (decoder) {
+        code = read_added_decoder(r, decoder);
+    } else {
+        code = reader_object(r, "special_tokens_map.json", &r->roles);
+        if (!code) code = read_added_json(r);
+    }
+    return code ? code : make_roles_special(r);
+}

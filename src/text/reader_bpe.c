@@ -1,0 +1,146 @@
+// Byte-level BPE as files have it: vocab.json with merges.txt, and the model of a tokenizer.json.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/os.h"
+#include "base/utf8.h"
+#include "text/reader_parts.h"
+
+// ------------------------------------------------------------------------------------ tokens and merges
+
+int reader_vocab(struct Reader *r, const cJSON *tokens)
+{
+    for (const cJSON *t = tokens->child; t; t = t->next) {
+        int64_t id;
+        if (!json_integer(t, 0, UINT32_MAX, &id))
+            return fail(r->err, VKGPT_BAD_MODEL, "%s: the id of token \"%s\" is no whole number from 0 to %u", r->path,
+                        shown(t->string, strlen(t->string)).text, r->vocab->size - 1);
+        int code = vocab_add(r->vocab, r->path, t->string, id, r->err);
+        if (code) return code;
+    }
+    if (!tokens->child) return fail(r->err, VKGPT_BAD_MODEL, "%s: the vocabulary has no token", r->path);
+    return 0;
+}
+
+static int read_vocab_json(struct Reader *r)
+{
+    cJSON *tokens;
+    int code = reader_object(r, r->original ? ORIGINAL_VOCAB : "vocab.json", &tokens);
+    if (!code) code = reader_vocab(r, tokens);
+    cJSON_Delete(tokens);
+    return code;
+}
+
+// "left right": two tokens with one space between them. `where` names the place in sentences.
+static int read_merge(struct Reader *r, const char *line, size_t length, const char *where)
+{
+    const char *space = memchr(line, ' ', length);
+    size_t left = space ? (size_t)(space - line) : 0;
+    if (!space || left == 0 || left + 1 == length || memchr(space + 1, ' ', length - left - 1))
+        return fail(r->err, VKGPT_BAD_FILE, "%s: %s (\"%s\") is not two tokens with a space between", r->path, where,
+                    shown(line, length).text);
+    return vocab_add_merge(r->vocab, r->path, line, left, space + 1, length - left - 1, r->err);
+}
+
+static int read_merge_lines(struct Reader *r, const char *text, size_t bytes)
+{
+    size_t line = 1;
+    for (const char *p = text, *end = text + bytes; p < end; line++) {
+        const char *newline = memchr(p, '\n', (size_t)(end - p));
+        const char *next = newline ? newline + 1 : end;
+        size_t length = (size_t)((newline ? newline : end) - p);
+        if (length && p[length - 1] == '\r') length--;
+        bool version = line == 1 && length >= 8 && memcmp(p, "#version", 8) == 0; // "# #" further down is a merge
+        if (length && !version) {
+            char where[32];
+            snprintf(where, sizeof where, "line %zu", line);
+            int code = read_merge(r, p, length, where);
+            if (code) return code;
+        }
+        p = next;
+    }
+    return 0;
+}
+
+static int read_merges_txt(struct Reader *r)
+{
+    char *text;
+    size_t bytes;
+    int code = reader_path(r, r->original ? ORIGINAL_MERGES : "merges.txt");
+    if (!code) code = os_read(r->path, MAX_FILE_BYTES, &text, &bytes, r->err);
+    if (code) return code;
+    size_t mark = utf8_mark(text, bytes);
+    code = reader_check_utf8(r, text + mark, bytes - mark);
+    if (!code) code = read_merge_lines(r, text + mark, bytes - mark);
+    free(text);
+    return code;
+}
+
+// Merges of a tokenizer.json: "left right", or ["left", "right"].
+static int read_merges(struct Reader *r, const cJSON *merges)
+{
+    size_t index = 0;
+    for (const cJSON *m = merges->child; m; m = m->next, index++) {
+        char where[48];
+        snprintf(where, sizeof where, "model.merges[%zu]", index);
+        const cJSON *left = cJSON_IsArray(m) ? m->child : NULL, *right = left ? left->next : NULL;
+        int code;
+        if (cJSON_IsString(m)) {
+            code = read_merge(r, m->valuestring, strlen(m->valuestring), where);
+        } else if (cJSON_IsString(left) && cJSON_IsString(right) && !right->next) {
+            code = vocab_add_merge(r->vocab, r->path, left->valuestring, strlen(left->valuestring),
+                                   right->valuestring, strlen(right->valuestring), r->err);
+        } else {
+            code = reader_fail_type(r, where, "two tokens");
+        }
+        if (code) return code;
+    }
+    return 0;
+}
+
+// The settings of the BPE model that change ids.
+static int read_bpe_settings(struct Reader *r, const cJSON *model)
+{
+    static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
+    static const char *const flags[] = {"byte_fallback", "ignore_merges"};
+    const cJSON *type = json_get(model, "type"), *dropout = json_get(model, "dropout");
+    if (type && !reader_is_type(model, "BPE")) return reader_refuse(r, "model.type", type);
+    if (dropout && !(cJSON_IsNumber(dropout) && dropout->valuedouble == 0))
+        return reader_refuse(r, "model.dropout", dropout);
+    for (size_t i = 0; i < 2; i++) {
+        const cJSON *affix = json_get(model, affixes[i]), *flag = json_get(model, flags[i]);
+        bool end_of_word = i == 1 && r->gpt1_class;
+        if (end_of_word ? !reader_is_text(affix, WORD_END) : affix && !reader_is_text(affix, "")) return reader_refuse(r, affixes[i], affix);
+        if (flag && !cJSON_IsFalse(flag)) return reader_refuse(r, flags[i], flag);
+    }
+    return reader_flag(r, model, "fuse_unk", false, &r->vocab->fuse_unk);
+}
+
+int reader_bpe(struct Reader *r, const cJSON *model)
+{
+    const cJSON *tokens = json_get(model, "vocab"), *merges = json_get(model, "merges");
+    const cJSON *unk = json_get(model, "unk_token");
+    if (!model) return fail(r->err, VKGPT_BAD_FILE, "%s: there is no model", r->path);
+    int code = read_bpe_settings(r, model);
+    if (code) return code;
+    if (!cJSON_IsObject(tokens)) return reader_fail_type(r, "model.vocab", "an object");
+    if (!cJSON_IsArray(merges)) return reader_fail_type(r, "model.merges", "a list");
+    code = reader_vocab(r, tokens);
+    if (!code) code = read_merges(r, merges);
+    if (code || !unk) return code;
+    if (!cJSON_IsString(unk)) return reader_fail_type(r, "model.unk_token", "a token");
+    vocab_find(r->vocab, unk->valuestring, &r->vocab->unk); // an absent one is no concern until a byte needs it
+    return 0;
+}
+
+int reader_vocab_and_merges(struct Reader *r)
+{
+    if (!r->original && !reader_has(r, "vocab.json"))
+        return fail(r->err, VKGPT_BAD_FILE, "%s: holds no tokenizer: neither tokenizer.json nor vocab.json is there",
+                    r->dir);
+    int code = read_vocab_json(r);
+    return code ? code : read_merges_txt(r);
+}
