@@ -122,18 +122,33 @@ int vkgpt_tokenizer_open(const char *dir, uint32_t vocab_size, vkgpt_tokenizer *
 void vkgpt_tokenizer_close(vkgpt_tokenizer *tok);
 
 // Encodes bytes, NUL and invalid UTF-8 included, as Hugging Face's tokenizer of the model's class does: byte-level
-// BPE for GPT-2, GPT-Neo, OPT and Galactica, words of lower case for GPT-1 (which drops what is no valid UTF-8).
-// With `special`, special tokens such as <|endoftext|> in the text become one id; without, they are text. A leading
-// token is added only where the tokenizer's files say so. The caller frees *ids with free().
+// BPE for GPT-2, GPT-Neo, OPT and Galactica, words of lower case for GPT-1 (which drops what is no valid UTF-8), and what
+// else a tokenizer.json says: BPE, WordPiece, Unigram and WordLevel. A byte that is no UTF-8 is a character of its own,
+// in no class and no token but one of byte fallback. With `special`, special tokens such as <|endoftext|> in the text
+// become one id; without, they are text. Tokens before and behind the text are added only where the tokenizer's files
+// say so. Errors (VKGPT_BAD_MODEL): a text that needs unk_token where there is none. The caller frees *ids with free().
 int vkgpt_encode(const vkgpt_tokenizer *tok, const char *text, size_t bytes, bool special,
                  uint32_t **ids, size_t *count, vkgpt_error *err);
 
-// The bytes of one token, without clean-up; *bytes is 0 for an id that has no token (padded tables).
+// How many of the last ids that vkgpt_encode gives the tokenizer's files put behind every text, such as [SEP]. A text
+// that is to go on leaves them out.
+size_t vkgpt_trailing_tokens(const vkgpt_tokenizer *tok);
+
+// The bytes of one token, without clean-up; *bytes is 0 for an id that has no token (padded tables). Where a tokenizer's
+// decoder looks at neighbours, it is what the token adds behind others.
 // The pointer lives as long as the tokenizer.
 const char *vkgpt_token_bytes(const vkgpt_tokenizer *tok, uint32_t id, size_t *bytes);
 
 // The highest id that a token has, plus 1. It may be more or less than the model's vocab.
 uint32_t vkgpt_token_count(const vkgpt_tokenizer *tok);
+
+// The text of ids, as the decode of Hugging Face's tokenizers gives it, special tokens included: in GPT-2's form and
+// GPT-1's the bytes of the tokens one after the other, else what the decoder makes of them all. Ids without a token add
+// nothing. The caller frees *text, which has a NUL behind it.
+int vkgpt_decode(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t count, char **text, size_t *bytes, vkgpt_error *err);
+
+// A sentence on what the tokenizer's files ask for and is not done (dropout), or NULL.
+const char *vkgpt_tokenizer_note(const vkgpt_tokenizer *tok);
 
 // ----------------------------------------------------------------------------------------------- model
 

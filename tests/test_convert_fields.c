@@ -15,6 +15,7 @@
 #include "model_files.h"
 #include "text/gguf_vocab.h"
 #include "text/gguf_vocab_write.h"
+#include "text/pipeline.h"
 #include "text/reader.h"
 #include "text/tokenizer_write.h"
 
@@ -23,10 +24,11 @@
 // gguf_can_say, config_write.
 static const struct Token every_token = {"", 0, false};
 static const struct Merge every_merge = {0, 0, 0, 0};
-static const struct AddedToken every_added = {"", 0, 0, false, false, false, false, false};
+static const struct AddedToken every_added = {"", 0, "", 0, 0, false, false, false, false, false};
 static const struct SplitRule every_rule = {"", false};
 static const struct Vocab every_vocab = {0,   NULL,  0, 0,     {0},   {0},   NULL, 0,     0,   NULL, 0,   0,
-                                         {0}, false, 0, false, false, {{0}}, 0,    false, {0}, 0,    NULL};
+                                         {0}, false, 0, false, false, {{0}}, 0,    false, {0}, 0,    {0},  0,   NULL,
+                                         0,   false, NULL};
 static const struct Config every_config = {"",    0,     0,     0,     0,     0,     0,     0,     0, ACTIVATION_RELU,
                                            false, false, false, false, false, false, false, false, 0, 0,
                                            0,     {0},   0,     0,     {0}};
@@ -118,6 +120,14 @@ static void prefix(struct Vocab *v, const uint32_t *ids, size_t count)
 static void prefix_bos(struct Vocab *v) { prefix(v, (uint32_t[]){EOT}, 1); }
 static void prefix_other(struct Vocab *v) { prefix(v, (uint32_t[]){ABC}, 1); }
 static void prefix_two(struct Vocab *v) { prefix(v, (uint32_t[]){EOT, EOT}, 2); }
+static void suffix(struct Vocab *v)
+{
+    v->suffix[0] = EOT;
+    v->suffix[1] = ABC;
+    v->suffix_count = 2;
+}
+static void pipeline(struct Vocab *v) { v->pipeline = pipeline_open(); }
+static void dropout(struct Vocab *v) { v->dropout = 0.1; }
 static void blank_name(struct Vocab *v) { add(v, "[PAD290]", 281); } // as a row without a token might be called
 
 // Where GGUF or a tokenizer.json refuses it, a word of the sentence. `none`: a byte that has no token.
@@ -158,6 +168,9 @@ static const struct Row {
     {"prefix: bos", prefix_bos, NULL, NULL, -1},
     {"prefix: another", prefix_other, "before the text", NULL, -1},
     {"prefix: two", prefix_two, "before the text", NULL, -1},
+    {"suffix", suffix, "behind the text", NULL, -1},
+    {"pipeline", pipeline, "a model of its own", "a model of its own", -1},
+    {"dropout, last_counts", dropout, "dropout", NULL, -1},
     {"tokens, one called as a row without", blank_name, NULL, NULL, -1},
 };
 

@@ -319,8 +319,8 @@ static void test_bad_json(void **state)
     refuse_change(name, json, "\"end_of_word_suffix\": \"</w>\"", "\"end_of_word_suffix\": null", VKGPT_BAD_MODEL, "end_of_word_suffix null");
     refuse_change(name, json, "\"continuing_subword_prefix\": \"\"", "\"continuing_subword_prefix\": \"##\"", VKGPT_BAD_MODEL, "##");
     refuse_change(name, json, "\"<unk>\": 0", "\"<ukn>\": 0", VKGPT_BAD_MODEL, "both have id 0");
-    write_text("config.json", "{\"vocab_size\": 9}"); // no GPT-1, as far as this says
-    expect_refusal(VKGPT_BAD_MODEL, name, "end_of_word_suffix \"</w>\"");
+    write_text("config.json", "{\"vocab_size\": 9}"); // no GPT-1 by its class
+    expect_ids("ab", "5"); // and as tokenizer.json says
 }
 
 static void test_fuzz(void **state)

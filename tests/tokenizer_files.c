@@ -42,7 +42,7 @@ bool decodes_to(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t count, c
 // --------------------------------------------------------------------------------------------- fixtures
 
 struct Expected { // one line of a fixture
-    bool special;
+    bool special, decoded; // `decoded`: the text is what the ids decode to
     char *text;
     size_t bytes;
     uint32_t *ids;
@@ -54,14 +54,15 @@ static unsigned hex_digit(char c)
     return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
 }
 
-// "special|plain HEX|- ID ID ..."
+// "special|plain|decode HEX|- ID ID ..."
 static struct Expected parse_line(char *line)
 {
     struct Expected e = {0};
     char *save = strchr(line, ' ');
     assert_non_null(save);
     e.special = strncmp(line, "special ", 8) == 0;
-    assert_true(e.special || strncmp(line, "plain ", 6) == 0);
+    e.decoded = strncmp(line, "decode ", 7) == 0;
+    assert_true(e.special || e.decoded || strncmp(line, "plain ", 6) == 0);
     char *hex = save + 1, *rest = hex + strcspn(hex, " ");
     size_t digits = (size_t)(rest - hex);
     e.text = malloc(digits / 2 + 1);
@@ -81,11 +82,30 @@ static void print_ids(const char *what, const uint32_t *ids, size_t count)
     print_error("\n");
 }
 
-static bool check_line(const vkgpt_tokenizer *tok, const char *name, size_t number, char *line,
-                       enum FixtureCheck check)
+// The decoded text of the ids, against the line's.
+static bool check_decoded(const vkgpt_tokenizer *tok, const struct Expected *e)
+{
+    char *text;
+    size_t bytes;
+    vkgpt_error err;
+    if (vkgpt_decode(tok, e->ids, e->count, &text, &bytes, &err)) fail_msg("%s", err.text);
+    bool same = bytes == e->bytes && memcmp(text, e->text, bytes) == 0;
+    if (!same) print_error("decodes to \"%s\", not to \"%.*s\"\n", text, (int)e->bytes, e->text);
+    free(text);
+    return same;
+}
+
+bool check_line(const vkgpt_tokenizer *tok, const char *name, size_t number, char *line, enum FixtureCheck check)
 {
     struct Expected e = parse_line(line);
     size_t count;
+    if (e.decoded) {
+        bool same = check_decoded(tok, &e);
+        if (!same) print_error("    %s, line %zu\n", name, number);
+        free(e.text);
+        free(e.ids);
+        return same;
+    }
     uint32_t *ids = encode(tok, e.text, e.bytes, e.special, &count);
     bool same = check == CHECK_DECODED || (count == e.count && memcmp(ids, e.ids, count * sizeof *ids) == 0);
     if (!same) {

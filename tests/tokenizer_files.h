@@ -22,6 +22,8 @@ enum FixtureCheck {
     CHECK_BOTH,    // and the ids decode to the texts
     CHECK_DECODED, // only the latter
 };
+// One line of a fixture; `name` and `number` are for what is printed of one that differs.
+bool check_line(const vkgpt_tokenizer *tok, const char *name, size_t number, char *line, enum FixtureCheck check);
 void check_fixture(const char *name, const char *folder, size_t lines, enum FixtureCheck check);
 
 // The directory of the test that runs, made by its set-up.

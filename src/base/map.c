@@ -49,6 +49,13 @@ int map_add(struct Map *map, const char *key, size_t bytes, uint32_t value)
     return 1;
 }
 
+int map_set(struct Map *map, const char *key, size_t bytes, uint32_t value)
+{
+    int added = map_add(map, key, bytes, value);
+    if (added == 0) find_entry(map, key, bytes, hash_bytes(key, bytes))->value = value;
+    return added < 0 ? -1 : 1;
+}
+
 bool map_find(const struct Map *map, const char *key, size_t bytes, uint32_t *value)
 {
     if (!map->count) return false;

@@ -20,6 +20,8 @@ struct Map {
 
 // Adds a key. 1: added; 0: it is there already (its value stays); -1: no memory.
 int map_add(struct Map *map, const char *key, size_t bytes, uint32_t value);
+// The same, but a key that is there gets the new value. 1, or -1: no memory.
+int map_set(struct Map *map, const char *key, size_t bytes, uint32_t value);
 bool map_find(const struct Map *map, const char *key, size_t bytes, uint32_t *value);
 void map_free(struct Map *map);
 

@@ -6,7 +6,7 @@ static size_t lower_bound(const struct AddedToken *added, size_t low, size_t hig
 {
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        int b = added[mid].length > depth ? (unsigned char)added[mid].text[depth] : -1;
+        int b = added[mid].pattern_length > depth ? (unsigned char)added[mid].pattern[depth] : -1;
         if (b < byte) low = mid + 1;
         else high = mid;
     }
@@ -22,8 +22,8 @@ const struct AddedToken *added_longest(const struct Vocab *vocab, const char *te
         low = lower_bound(vocab->added, low, high, depth, byte);
         high = lower_bound(vocab->added, low, high, depth, byte + 1);
         if (low == high) break;
-        const struct AddedToken *shortest = &vocab->added[low]; // of those that go on
-        if (shortest->length == depth + 1 && shortest->normalized == normalized) best = shortest;
+        for (size_t i = low; i < high && vocab->added[i].pattern_length == depth + 1; i++) // the shortest go first
+            if (vocab->added[i].normalized == normalized) best = &vocab->added[i];
     }
     return best;
 }
@@ -39,9 +39,9 @@ bool added_next(const struct Vocab *vocab, const struct Splitter *splitter, stru
     while (*at < passage.bytes) {
         size_t start = *at;
         const struct AddedToken *a = added_longest(vocab, passage.text + start, passage.bytes - start, normalized);
-        *at += a ? a->length : 1;
+        *at += a ? a->pattern_length : 1;
         if (!a || (a->special && !special)) continue;
-        size_t end = start + a->length;
+        size_t end = start + a->pattern_length;
         if (a->single_word && !stands_alone(splitter, passage, start, end)) continue;
         if (a->lstrip) start -= split_blanks_last(splitter, passage.masked, start);
         if (a->rstrip) end += split_blanks_first(splitter, passage.masked + end, passage.bytes - end);

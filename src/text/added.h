@@ -8,6 +8,7 @@
 struct Passage { // a text and its masked form (split.h), which differ only where bytes are no UTF-8
     const char *text, *masked;
     size_t bytes;
+    bool first; // it begins where the whole text begins
 };
 
 struct AddedMatch {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "text/pipeline.h"
 
 #define NONE UINT32_MAX
 
@@ -15,8 +16,8 @@ struct BpeSymbol {
 };
 
 struct BpeCandidate {
-    uint32_t rank, at;    // the order in the heap
-    uint32_t left, right; // ids when it was pushed
+    uint32_t rank, at; // the order in the heap
+    uint32_t id;       // what it made when it was pushed
 };
 
 bool ids_append(struct Ids *list, uint32_t id)
@@ -37,6 +38,7 @@ void bpe_free(struct Bpe *bpe)
 {
     free(bpe->symbols);
     free(bpe->heap);
+    text_free(&bpe->symbol);
     *bpe = (struct Bpe){0};
 }
 
@@ -81,7 +83,7 @@ static bool consider(struct Bpe *bpe, const struct Vocab *vocab, uint32_t at)
     if (s->after == NONE) return true;
     uint32_t right = bpe->symbols[s->after].id;
     const struct Merge *m = vocab_find_merge(vocab, s->id, right);
-    return !m || push(bpe, (struct BpeCandidate){m->rank, at, s->id, right});
+    return !m || push(bpe, (struct BpeCandidate){m->rank, at, m->id});
 }
 
 // The token that the first byte of a piece starts from (or its first character, where words have ends), or NO_TOKEN.
@@ -118,6 +120,73 @@ static uint32_t load_symbols(struct Bpe *bpe, const struct Vocab *vocab, const c
     return n;
 }
 
+struct Loading { // of a pipeline's characters
+    struct Bpe *bpe;
+    const struct Vocab *vocab;
+    uint32_t count;
+    bool unk; // one waits to go before the next token
+};
+
+static void add_symbol(struct Loading *l, uint32_t id)
+{
+    l->bpe->symbols[l->count] = (struct BpeSymbol){id, l->count ? l->count - 1 : NONE, l->count + 1};
+    l->count++;
+}
+
+static void end_unk(struct Loading *l)
+{
+    if (l->unk) add_symbol(l, l->vocab->unk);
+    l->unk = false;
+}
+
+// A character that is no token: its bytes, or unk. As in Hugging Face's, an unk that waits goes behind those bytes.
+static void add_unknown(struct Loading *l, const char *character, size_t bytes)
+{
+    const struct Pipeline *p = l->vocab->pipeline;
+    bool all = p->byte_fallback;
+    for (size_t i = 0; all && i < bytes; i++) all = p->bytes[(unsigned char)character[i]] != NO_TOKEN;
+    for (size_t i = 0; all && i < bytes; i++) add_symbol(l, p->bytes[(unsigned char)character[i]]);
+    if (all || !p->unk) return;
+    if (l->vocab->unk == NO_TOKEN) {
+        l->bpe->no_unk = true;
+        return;
+    }
+    if (!l->vocab->fuse_unk) end_unk(l);
+    l->unk = true;
+}
+
+// Makes one symbol of each character, with the prefix where it is not the first and the suffix where it is the last.
+static uint32_t load_characters(struct Bpe *bpe, const struct Vocab *vocab, const char *piece, size_t bytes)
+{
+    const struct Pipeline *p = vocab->pipeline;
+    struct Loading l = {bpe, vocab, 0, false};
+    bool affixes = *p->prefix || *p->suffix;
+    for (size_t i = 0, length; i < bytes; i += length) {
+        uint32_t id;
+        length = utf8_length(piece + i, bytes - i);
+        if (!length) length = 1;
+        const char *symbol = piece + i;
+        size_t symbol_bytes = length;
+        if (affixes) {
+            bpe->symbol.bytes = 0;
+            if (i && !text_add(&bpe->symbol, p->prefix, strlen(p->prefix))) return NONE;
+            if (!text_add(&bpe->symbol, symbol, length)) return NONE;
+            if (i + length == bytes && !text_add(&bpe->symbol, p->suffix, strlen(p->suffix))) return NONE;
+            symbol = bpe->symbol.data;
+            symbol_bytes = bpe->symbol.bytes;
+        }
+        if (!map_find(&vocab->ids, symbol, symbol_bytes, &id)) {
+            add_unknown(&l, symbol, symbol_bytes);
+            continue;
+        }
+        end_unk(&l);
+        add_symbol(&l, id);
+    }
+    end_unk(&l);
+    if (l.count) bpe->symbols[l.count - 1].after = NONE;
+    return l.count;
+}
+
 static bool merge_all(struct Bpe *bpe, const struct Vocab *vocab, uint32_t count)
 {
     struct BpeSymbol *s = bpe->symbols;
@@ -127,9 +196,11 @@ static bool merge_all(struct Bpe *bpe, const struct Vocab *vocab, uint32_t count
     while (bpe->heap_count) {
         struct BpeCandidate c = pop(bpe);
         struct BpeSymbol *left = &s[c.at];
-        if (left->id != c.left || left->after == NONE || s[left->after].id != c.right) continue;
+        if (left->id == NO_TOKEN || left->after == NONE) continue;
         struct BpeSymbol *right = &s[left->after];
-        left->id = vocab_find_merge(vocab, c.left, c.right)->id;
+        const struct Merge *m = vocab_find_merge(vocab, left->id, right->id);
+        if (!m || m->id != c.id) continue;
+        left->id = m->id;
         left->after = right->after;
         if (right->after != NONE) s[right->after].before = c.at;
         right->id = NO_TOKEN;
@@ -147,7 +218,8 @@ bool bpe_piece(struct Bpe *bpe, const struct Vocab *vocab, const char *piece, si
         bpe->symbols = wider;
         bpe->symbol_capacity = bytes * 2;
     }
-    uint32_t count = load_symbols(bpe, vocab, piece, bytes);
+    uint32_t count = (vocab->pipeline ? load_characters : load_symbols)(bpe, vocab, piece, bytes);
+    if (count == NONE) return false;
     if (!count) return true;
     if (!merge_all(bpe, vocab, count)) return false;
     for (uint32_t i = 0; i != NONE; i = bpe->symbols[i].after)

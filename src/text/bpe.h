@@ -3,6 +3,7 @@
 #ifndef VKGPT_TEXT_BPE_H
 #define VKGPT_TEXT_BPE_H
 
+#include "text/buffer.h"
 #include "text/vocab.h"
 
 struct Ids { // a growing list; zeroed is empty; `ids` is freed by whoever holds it
@@ -22,6 +23,8 @@ struct Bpe { // scratch that is kept from piece to piece; zeroed is empty
     size_t symbol_capacity;
     struct BpeCandidate *heap;
     size_t heap_count, heap_capacity;
+    struct TextBuffer symbol; // a character with what belongs around it
+    bool no_unk;              // a character needed unk_token, which is no token
 };
 
 void bpe_free(struct Bpe *bpe);

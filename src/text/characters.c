@@ -58,15 +58,41 @@ int32_t characters_at(const struct Characters *list, size_t index)
     return (int32_t)(list->keys[index] & 0x1FFFFF);
 }
 
+int32_t characters_first(const char *text, size_t bytes, size_t *length)
+{
+    utf8proc_int32_t c;
+    *length = utf8_length(text, bytes);
+    if (*length == 1) return (unsigned char)text[0];
+    if (*length) {
+        utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)*length, &c);
+        return c;
+    }
+    *length = 1;
+    return CHARACTER_BYTE + (unsigned char)text[0];
+}
+
+int32_t characters_last(const char *text, size_t bytes, size_t *length)
+{
+    size_t most = bytes < 4 ? bytes : 4;
+    for (*length = 1; *length <= most; ++*length)
+        if (utf8_length(text + bytes - *length, *length) == *length) break;
+    if (*length > most) *length = 1;
+    return characters_first(text + bytes - *length, *length, &(size_t){0});
+}
+
 size_t characters_put(char *out, int32_t character)
 {
+    if (character >= CHARACTER_BYTE) {
+        *out = (char)(character - CHARACTER_BYTE);
+        return 1;
+    }
     return (size_t)utf8proc_encode_char(character, (utf8proc_uint8_t *)out);
 }
 
-// ------------------------------------------------------------------------------------------------- NFKC and NFC
+// ------------------------------------------------------------------------------------------------- normal forms
 
 struct Normal { // what is made of a text
-    bool compatible;
+    bool compatible, compose;
     struct Characters run; // of well-formed characters
     char *text;
     size_t bytes, capacity;
@@ -83,7 +109,7 @@ static bool make_room(struct Normal *n, size_t bytes)
     return true;
 }
 
-// Puts the run, composed, behind the text.
+// Puts the run, composed where that is asked for, behind the text.
 static bool end_run(struct Normal *n)
 {
     if (!n->run.count) return true;
@@ -92,8 +118,8 @@ static bool end_run(struct Normal *n)
     if (room) {
         characters_order(&n->run);
         for (size_t i = 0; i < n->run.count; i++) composed[i] = characters_at(&n->run, i);
-        utf8proc_ssize_t count = utf8proc_normalize_utf32(composed, (utf8proc_ssize_t)n->run.count,
-                                                          UTF8PROC_COMPOSE | UTF8PROC_STABLE);
+        utf8proc_ssize_t count = (utf8proc_ssize_t)n->run.count;
+        if (n->compose) count = utf8proc_normalize_utf32(composed, count, UTF8PROC_COMPOSE | UTF8PROC_STABLE);
         for (utf8proc_ssize_t i = 0; i < count; i++) n->bytes += characters_put(n->text + n->bytes, composed[i]);
     }
     free(composed);
@@ -115,9 +141,11 @@ static bool take_next(struct Normal *n, const char *text, size_t bytes, size_t *
     return characters_add(&n->run, c, n->compatible);
 }
 
-static int normalize(bool compatible, const char *text, size_t bytes, char **out, size_t *out_bytes, vkgpt_error *err)
+int characters_normalize(enum NormalForm form, const char *text, size_t bytes, char **out, size_t *out_bytes,
+                         vkgpt_error *err)
 {
-    struct Normal n = {.compatible = compatible};
+    struct Normal n = {.compatible = form == FORM_NFKD || form == FORM_NFKC,
+                       .compose = form == FORM_NFC || form == FORM_NFKC};
     bool good = make_room(&n, bytes + 1);
     for (size_t i = 0, length; good && i < bytes; i += length) good = take_next(&n, text + i, bytes - i, &length);
     good = good && end_run(&n);
@@ -133,10 +161,10 @@ static int normalize(bool compatible, const char *text, size_t bytes, char **out
 
 int characters_nfkc(const char *text, size_t bytes, char **out, size_t *out_bytes, vkgpt_error *err)
 {
-    return normalize(true, text, bytes, out, out_bytes, err);
+    return characters_normalize(FORM_NFKC, text, bytes, out, out_bytes, err);
 }
 
 int characters_nfc(const char *text, size_t bytes, char **out, size_t *out_bytes, vkgpt_error *err)
 {
-    return normalize(false, text, bytes, out, out_bytes, err);
+    return characters_normalize(FORM_NFC, text, bytes, out, out_bytes, err);
 }

@@ -16,11 +16,22 @@ bool characters_add(struct Characters *list, int32_t character, bool compatible)
 // Unicode's canonical order: each run of marks by class, those of one class in the order they came.
 void characters_order(struct Characters *list);
 int32_t characters_at(const struct Characters *list, size_t index);
-// Writes a character in UTF-8, 1 to 4 bytes, and returns their number.
+// Writes a character in UTF-8, 1 to 4 bytes, and returns their number. One from CHARACTER_BYTE on is that byte alone.
 size_t characters_put(char *out, int32_t character);
 
-// The text in NFKC, or in NFC. A byte that is no part of well-formed UTF-8 stays, and nothing composes across it. The
-// caller frees *out.
+#define CHARACTER_BYTE 0x110000 // plus the byte: what stands for one that is no part of well-formed UTF-8
+
+// The character at the start of a text of `bytes` >= 1, and its length in bytes.
+int32_t characters_first(const char *text, size_t bytes, size_t *length);
+// Likewise at its end.
+int32_t characters_last(const char *text, size_t bytes, size_t *length);
+
+enum NormalForm { FORM_NFD, FORM_NFC, FORM_NFKD, FORM_NFKC };
+
+// The text in that form. A byte that is no part of well-formed UTF-8 stays, and nothing composes across it. The caller
+// frees *out.
+int characters_normalize(enum NormalForm form, const char *text, size_t bytes, char **out, size_t *out_bytes,
+                         vkgpt_error *err);
 int characters_nfkc(const char *text, size_t bytes, char **out, size_t *out_bytes, vkgpt_error *err);
 int characters_nfc(const char *text, size_t bytes, char **out, size_t *out_bytes, vkgpt_error *err);
 

@@ -9,6 +9,7 @@
 #include "model/gguf.h"
 #include "model/path.h"
 #include "text/gguf_vocab.h"
+#include "text/pipeline.h"
 #include "text/reader_parts.h"
 
 // The number of rows that the model has: config.json's, by default that of the model's class. Without that file, ids
@@ -55,6 +56,8 @@ static int check_class(struct Reader *r)
     const cJSON *item = class_named(r, &name);
     r->gpt1_class = r->vocab->ends_words = begins_with(name, "OpenAIGPTTokenizer");
     r->gpt2_class = begins_with(name, "GPT2Tokenizer");
+    r->bert_class = begins_with(name, "BertTokenizer");
+    r->t5_class = begins_with(name, "T5Tokenizer");
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(name, known[i]) == 0) return 0;
     return r->has_json ? 0 : reader_refuse(r, "tokenizer_class", item);
@@ -89,7 +92,8 @@ static int read_edges(struct Reader *r)
 {
     bool bos;
     int code = reader_path(r, "tokenizer_config.json");
-    if (!code) code = reader_flag(r, r->settings, "add_prefix_space", r->vocab->add_prefix_space, &r->vocab->add_prefix_space);
+    if (!code && !r->vocab->pipeline)
+        code = reader_flag(r, r->settings, "add_prefix_space", r->vocab->add_prefix_space, &r->vocab->add_prefix_space);
     if (!code) code = reader_flag(r, r->settings, "add_bos_token", false, &bos);
     if (!code) code = check_rules(r);
     if (code || !bos || r->has_json) return code;
@@ -98,7 +102,7 @@ static int read_edges(struct Reader *r)
     if (!text || !vocab_find(r->vocab, text, &id))
         return fail(r->err, VKGPT_BAD_MODEL, "%s: add_bos_token is true, and bos_token \"%s\" is not in the vocabulary",
                     r->path, text ? shown(text, strlen(text)).text : "null");
-    return reader_prefix_token(r, id);
+    return reader_edge_token(r, false, id);
 }
 
 // What GPT-1's class does with all this: every added token is found in one pass, and an unknown symbol is unk_token,
@@ -131,6 +135,7 @@ static int read_all(struct Reader *r, uint32_t vocab_size)
     if (!code) code = r->has_json ? reader_tokenizer_json(r) : reader_vocab_and_merges(r);
     if (!code) code = reader_added_tokens(r);
     if (!code) code = r->gpt1_class ? read_gpt1(r) : read_edges(r);
+    if (!code) code = pipeline_seal(r->vocab, r->err);
     if (!code) vocab_seal(r->vocab);
     return code;
 }

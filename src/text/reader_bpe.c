@@ -79,8 +79,7 @@ static int read_merges_txt(struct Reader *r)
     return code;
 }
 
-// Merges of a tokenizer.json: "left right", or ["left", "right"].
-static int read_merges(struct Reader *r, const cJSON *merges)
+int reader_merges(struct Reader *r, const cJSON *merges)
 {
     size_t index = 0;
     for (const cJSON *m = merges->child; m; m = m->next, index++) {
@@ -101,15 +100,24 @@ static int read_merges(struct Reader *r, const cJSON *merges)
     return 0;
 }
 
+int reader_dropout(struct Reader *r, const cJSON *model)
+{
+    const cJSON *dropout = json_get(model, "dropout");
+    if (dropout && !(cJSON_IsNumber(dropout) && dropout->valuedouble >= 0 && dropout->valuedouble <= 1))
+        return reader_fail_type(r, "model.dropout", "a number from 0 to 1");
+    r->vocab->dropout = dropout ? dropout->valuedouble : 0;
+    return 0;
+}
+
 // The settings of the BPE model that change ids.
 static int read_bpe_settings(struct Reader *r, const cJSON *model)
 {
     static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
     static const char *const flags[] = {"byte_fallback", "ignore_merges"};
-    const cJSON *type = json_get(model, "type"), *dropout = json_get(model, "dropout");
+    const cJSON *type = json_get(model, "type");
     if (type && !reader_is_type(model, "BPE")) return reader_refuse(r, "model.type", type);
-    if (dropout && !(cJSON_IsNumber(dropout) && dropout->valuedouble == 0))
-        return reader_refuse(r, "model.dropout", dropout);
+    int code = reader_dropout(r, model);
+    if (code) return code;
     for (size_t i = 0; i < 2; i++) {
         const cJSON *affix = json_get(model, affixes[i]), *flag = json_get(model, flags[i]);
         bool end_of_word = i == 1 && r->gpt1_class;
@@ -129,7 +137,7 @@ int reader_bpe(struct Reader *r, const cJSON *model)
     if (!cJSON_IsObject(tokens)) return reader_fail_type(r, "model.vocab", "an object");
     if (!cJSON_IsArray(merges)) return reader_fail_type(r, "model.merges", "a list");
     code = reader_vocab(r, tokens);
-    if (!code) code = read_merges(r, merges);
+    if (!code) code = reader_merges(r, merges);
     if (code || !unk) return code;
     if (!cJSON_IsString(unk)) return reader_fail_type(r, "model.unk_token", "a token");
     vocab_find(r->vocab, unk->valuestring, &r->vocab->unk); // an absent one is no concern until a byte needs it

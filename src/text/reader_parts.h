@@ -21,6 +21,7 @@ struct Reader {
     bool has_json;        // tokenizer.json is there
     bool original;        // only OpenAI's own files are there
     bool gpt1_class, gpt2_class; // whose tokenizer it is, and whose defaults hold
+    bool bert_class, t5_class;
     char path[4096];      // of the file being read
 };
 
@@ -42,12 +43,21 @@ int reader_flag(struct Reader *r, const cJSON *object, const char *key, bool abs
 
 // Tokens as {"token": id}.
 int reader_vocab(struct Reader *r, const cJSON *tokens);
+// Merges as "left right", or ["left", "right"].
+int reader_merges(struct Reader *r, const cJSON *merges);
+// BPE's dropout: it is for training, is not applied, and is noted.
+int reader_dropout(struct Reader *r, const cJSON *model);
 // The model of a tokenizer.json.
 int reader_bpe(struct Reader *r, const cJSON *model);
 int reader_vocab_and_merges(struct Reader *r);
 int reader_tokenizer_json(struct Reader *r);
-// A token that goes before every text.
-int reader_prefix_token(struct Reader *r, uint32_t id);
+// Makes r->vocab->pipeline. Once the model is read into it, reader_stages reads the rest of a tokenizer.json, in which
+// it may set what the class sets.
+int reader_pipeline(struct Reader *r);
+int reader_stages(struct Reader *r, cJSON *json);
+// What goes around every text: tokens before it (`behind` false), and behind it.
+int reader_edge_token(struct Reader *r, bool behind, uint32_t id);
+int reader_post_processor(struct Reader *r, const cJSON *post);
 
 // "added_tokens" of tokenizer.json.
 int reader_added_list(struct Reader *r, const cJSON *list);

@@ -10,13 +10,9 @@
 #include "base/error.h"
 #include "base/utf8.h"
 
-#define BLANK "\\p{White_Space}"
-
-// 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ (encoder.py of GPT-2)
-static const char pieces_pattern[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" BLANK "\\p{L}\\p{N}]+|" BLANK
-                                     "+(?![^" BLANK "])|" BLANK "+";
+static const char pieces_pattern[] = SPLIT_GPT2;
 static const char blanks_pattern[] = BLANK "+";
-static const char word_pattern[] = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]"; // UTS 18, annex C
+static const char word_pattern[] = "[" SPLIT_WORD "]";
 
 static int compile(const char *pattern, uint32_t options, void **code, vkgpt_error *err)
 {

@@ -133,21 +133,28 @@ static void add_template_token(cJSON *table, const char *name, uint32_t id)
     cJSON_AddItemToObject(entry, "tokens", cJSON_CreateStringArray(&name, 1));
 }
 
+static void add_template_tokens(const struct Making *m, const uint32_t *ids, size_t count, cJSON *list, cJSON *table)
+{
+    for (size_t i = 0; i < count; i++) {
+        vocab_name(m->vocab, ids[i], m->name);
+        add_part(list, "SpecialToken", m->name, 0);
+        add_template_token(table, m->name, ids[i]);
+    }
+}
+
 static cJSON *post_processor_json(const struct Making *m)
 {
     const struct Vocab *v = m->vocab;
-    if (!v->prefix_count) return byte_level(v->add_prefix_space);
+    if (!v->prefix_count && !v->suffix_count) return byte_level(v->add_prefix_space);
     cJSON *json = typed("TemplateProcessing"), *single = cJSON_AddArrayToObject(json, "single");
     cJSON *pair = cJSON_AddArrayToObject(json, "pair"), *table = cJSON_AddObjectToObject(json, "special_tokens");
-    for (size_t i = 0; i < v->prefix_count; i++) {
-        vocab_name(v, v->prefix[i], m->name);
-        add_part(single, "SpecialToken", m->name, 0);
-        add_part(pair, "SpecialToken", m->name, 0);
-        add_template_token(table, m->name, v->prefix[i]);
-    }
+    add_template_tokens(m, v->prefix, v->prefix_count, single, table);
+    add_template_tokens(m, v->prefix, v->prefix_count, pair, table);
     add_part(single, "Sequence", "A", 0);
     add_part(pair, "Sequence", "A", 0);
     add_part(pair, "Sequence", "B", 1);
+    add_template_tokens(m, v->suffix, v->suffix_count, single, table);
+    add_template_tokens(m, v->suffix, v->suffix_count, pair, table);
     return json;
 }
 
@@ -175,7 +182,8 @@ static cJSON *model_json(const struct Making *m)
 {
     const struct Vocab *v = m->vocab;
     cJSON *json = typed("BPE"), *vocab;
-    cJSON_AddNullToObject(json, "dropout");
+    if (v->dropout > 0) cJSON_AddNumberToObject(json, "dropout", v->dropout);
+    else cJSON_AddNullToObject(json, "dropout");
     if (vocab_name(v, v->unk, m->name)) cJSON_AddStringToObject(json, "unk_token", m->name);
     else cJSON_AddNullToObject(json, "unk_token");
     cJSON_AddStringToObject(json, "continuing_subword_prefix", "");
@@ -210,6 +218,9 @@ int tokenizer_json_write(const char *dir, const struct Vocab *vocab, vkgpt_error
     if (vocab->ends_words)
         return fail(err, VKGPT_BAD_MODEL,
                     "%s: the tokenizer has words that have ends, which are not written as a tokenizer.json", dir);
+    if (vocab->pipeline)
+        return fail(err, VKGPT_BAD_MODEL, "%s: the tokenizer has %s, which is not written as a tokenizer.json", dir,
+                    vocab_beyond_gpt2(vocab));
     struct Making m = {vocab, malloc(vocab_name_room(vocab))};
     if (!m.name) return fail_memory(err, dir, vocab_name_room(vocab));
     cJSON *json = cJSON_CreateObject();

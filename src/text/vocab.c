@@ -6,6 +6,9 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "text/model.h"
+#include "text/pipeline.h"
+#include "text/steps.h"
 
 #define BLOCK_BYTES ((size_t)1 << 16)
 
@@ -38,7 +41,7 @@ static char *copy_text(struct Vocab *vocab, const char *text, size_t bytes)
 {
     char *p = reserve(vocab, bytes + 1);
     if (!p) return NULL;
-    memcpy(p, text, bytes);
+    if (bytes) memcpy(p, text, bytes);
     p[bytes] = '\0';
     return p;
 }
@@ -49,8 +52,14 @@ void vocab_init(struct Vocab *vocab, uint32_t size)
     for (int b = 0; b < 256; b++) vocab->byte_ids[b] = NO_TOKEN;
 }
 
+const char *vocab_text(struct Vocab *vocab, const char *text, size_t bytes)
+{
+    return copy_text(vocab, text, bytes);
+}
+
 void vocab_free(struct Vocab *vocab)
 {
+    pipeline_free(vocab->pipeline);
     map_free(&vocab->ids);
     map_free(&vocab->added_index);
     free(vocab->tokens);
@@ -95,8 +104,7 @@ static int byte_of_character(unsigned character)
     return character < 0x100 && character_of_byte(character) == character ? (int)character : -1;
 }
 
-// Writes the bytes that the symbols stand for; false when one of them is no letter of the alphabet.
-static bool decode_symbols(const char *symbols, size_t length, char *bytes, size_t *count)
+bool vocab_bytes(const char *symbols, size_t length, char *bytes, size_t *count)
 {
     const unsigned char *s = (const unsigned char *)symbols;
     *count = 0;
@@ -152,9 +160,9 @@ static int grow_tokens(struct Vocab *vocab, const char *file, uint32_t count, vk
     return 0;
 }
 
-// Puts a token into both tables; `bytes` is what it decodes to and lives in a block already.
-static int put_token(struct Vocab *vocab, const char *file, const char *name, size_t name_bytes, int64_t id,
-                     struct Token token, vkgpt_error *err)
+// Puts a token into the table of ids; `bytes` is what it decodes to and lives in a block already.
+static int put_id(struct Vocab *vocab, const char *file, const char *name, size_t name_bytes, int64_t id,
+                  struct Token token, vkgpt_error *err)
 {
     if (id < 0 || id >= VOCAB_MAX_SIZE)
         return fail(err, VKGPT_BAD_MODEL, "%s: token \"%s\" has id %lld, ids go from 0 to %u", file,
@@ -165,12 +173,18 @@ static int put_token(struct Vocab *vocab, const char *file, const char *name, si
     if (there->bytes)
         return fail(err, VKGPT_BAD_MODEL, "%s: tokens \"%s\" and \"%s\" both have id %lld", file,
                     shown(there->bytes, there->length).text, shown(name, name_bytes).text, (long long)id);
-    int added = map_add(&vocab->ids, name, name_bytes, (uint32_t)id);
+    vocab->tokens[id] = token;
+    if (vocab->count <= id) vocab->count = (uint32_t)id + 1;
+    return 0;
+}
+
+// Puts its name into the table of names.
+static int put_name(struct Vocab *vocab, const char *file, const char *name, size_t name_bytes, uint32_t id, vkgpt_error *err)
+{
+    int added = vocab->last_counts ? map_set(&vocab->ids, name, name_bytes, id) : map_add(&vocab->ids, name, name_bytes, id);
     if (added < 0) return fail_memory(err, file, vocab->ids.capacity * sizeof(struct MapEntry));
     if (!added)
         return fail(err, VKGPT_BAD_MODEL, "%s: token \"%s\" is there twice", file, shown(name, name_bytes).text);
-    vocab->tokens[id] = token;
-    if (vocab->count <= id) vocab->count = (uint32_t)id + 1;
     return 0;
 }
 
@@ -182,9 +196,11 @@ int vocab_add(struct Vocab *vocab, const char *file, const char *symbols, int64_
     char *bytes = reserve(vocab, length + 1);
     if (!name || !bytes) return fail_memory(err, file, length + 1);
     token.bytes = bytes;
-    if (vocab->ends_words) token.length = decode_word(symbols, bytes);
-    else if (!decode_symbols(symbols, length, bytes, &token.length)) token = (struct Token){name, length, true};
-    return put_token(vocab, file, name, length, id, token, err);
+    if (vocab->pipeline) token = (struct Token){name, length, true};
+    else if (vocab->ends_words) token.length = decode_word(symbols, bytes);
+    else if (!vocab_bytes(symbols, length, bytes, &token.length)) token = (struct Token){name, length, true};
+    int code = put_id(vocab, file, name, length, id, token, err);
+    return code ? code : put_name(vocab, file, name, length, (uint32_t)id, err);
 }
 
 bool vocab_find(const struct Vocab *vocab, const char *symbols, uint32_t *id)
@@ -213,8 +229,9 @@ int vocab_add_added(struct Vocab *vocab, const char *file, const struct AddedTok
 
     uint32_t id;
     if (!map_find(&vocab->ids, text, token->length, &id)) {
-        const struct Token raw = {text, token->length, true};
-        int code = put_token(vocab, file, text, token->length, token->id, raw, err);
+        int code = put_id(vocab, file, text, token->length, token->id, (struct Token){text, token->length, true}, err);
+        // a model of tokenizer.json does not know it: where it is text, it is not this token
+        if (!code && !vocab->pipeline) code = put_name(vocab, file, text, token->length, token->id, err);
         if (code) return code;
     } else if (id != token->id) {
         return fail(err, VKGPT_BAD_MODEL, "%s: the added token \"%s\" has id %u here and %u in the vocabulary", file,
@@ -225,7 +242,8 @@ int vocab_add_added(struct Vocab *vocab, const char *file, const struct AddedTok
         return fail_memory(err, file, vocab->added_index.capacity * sizeof(struct MapEntry));
     struct AddedToken *a = &vocab->added[vocab->added_count++];
     *a = *token;
-    a->text = text;
+    a->text = a->pattern = text;
+    a->pattern_length = token->length;
     return 0;
 }
 
@@ -280,11 +298,13 @@ int vocab_add_merge(struct Vocab *vocab, const char *file, const char *left, siz
     if (!map_find(&vocab->ids, right, right_bytes, &m.right))
         return fail_absent(err, vocab, file, left, left_bytes, right, right_bytes, "the second");
 
+    size_t prefix = vocab->pipeline ? strlen(vocab->pipeline->prefix) : 0; // which only the first of a word has not
+    if (prefix > right_bytes) prefix = right_bytes;
     char *both = malloc(left_bytes + right_bytes + 1);
     if (!both) return fail_memory(err, file, left_bytes + right_bytes + 1);
     memcpy(both, left, left_bytes);
-    memcpy(both + left_bytes, right, right_bytes);
-    bool found = map_find(&vocab->ids, both, left_bytes + right_bytes, &m.id);
+    memcpy(both + left_bytes, right + prefix, right_bytes - prefix);
+    bool found = map_find(&vocab->ids, both, left_bytes + right_bytes - prefix, &m.id);
     free(both);
     if (!found) return fail_absent(err, vocab, file, left, left_bytes, right, right_bytes, "what they make");
 
@@ -307,11 +327,11 @@ int vocab_add_rule(struct Vocab *vocab, const char *file, const char *pattern, b
 
 // ---------------------------------------------------------------------------------------------- sealing
 
-static int by_text(const void *a, const void *b)
+static int by_pattern(const void *a, const void *b)
 {
     const struct AddedToken *x = a, *y = b;
-    int order = memcmp(x->text, y->text, x->length < y->length ? x->length : y->length);
-    return order ? order : (x->length > y->length) - (x->length < y->length);
+    int order = memcmp(x->pattern, y->pattern, x->pattern_length < y->pattern_length ? x->pattern_length : y->pattern_length);
+    return order ? order : (x->pattern_length > y->pattern_length) - (x->pattern_length < y->pattern_length);
 }
 
 void vocab_seal(struct Vocab *vocab)
@@ -325,8 +345,8 @@ void vocab_seal(struct Vocab *vocab)
         }
         vocab_find(vocab, symbol, &vocab->byte_ids[byte]);
     }
-    if (vocab->added_count) qsort(vocab->added, vocab->added_count, sizeof *vocab->added, by_text);
-    if (!vocab->ends_words) map_free(&vocab->ids); // whose characters are not in byte_ids
+    if (vocab->added_count) qsort(vocab->added, vocab->added_count, sizeof *vocab->added, by_pattern);
+    if (!vocab->ends_words && !vocab->pipeline) map_free(&vocab->ids); // whose characters are not in byte_ids
     map_free(&vocab->added_index);
 }
 
@@ -342,4 +362,19 @@ bool vocab_is_text(const struct Vocab *vocab, uint32_t id)
     bool text = !vocab->tokens[id].raw && vocab->tokens[id].length == 1;
     for (size_t i = 0; !text && i < vocab->merge_capacity; i++) text = vocab->merges[i].id == id;
     return text;
+}
+
+const char *vocab_beyond_gpt2(const struct Vocab *vocab)
+{
+    const struct Pipeline *p = vocab->pipeline;
+    if (vocab->nfkc) return "normalization by NFKC";
+    if (vocab->rule_count) return "splits of its own";
+    if (!p) return NULL;
+    if (p->model != &model_bpe) return p->model ? p->model->type : "a model of its own";
+    if (p->byte_fallback) return "byte_fallback";
+    if (p->ignore_merges) return "ignore_merges";
+    if (*p->prefix) return "continuing_subword_prefix";
+    if (*p->suffix) return "end_of_word_suffix";
+    if (p->normalizers.count) return "a normalizer";
+    return "a pre_tokenizer or decoder that is not GPT-2's";
 }

@@ -1,4 +1,5 @@
-// The tables that text is encoded with: tokens, merges, and the tokens that are found in the text as they stand.
+// The tables that text is encoded with: tokens, merges, and the tokens that are found in the text as they stand. By
+// themselves they say GPT-2's form (byte-level BPE) and GPT-1's; `pipeline` says everything else.
 // Readers of files fill them (reader.c for Hugging Face's directories) through the functions below, which check
 // what they are given; encoding only reads them.
 #ifndef VKGPT_TEXT_VOCAB_H
@@ -25,6 +26,8 @@ struct Merge { // left + right -> id; the lowest rank goes first
 struct AddedToken {
     const char *text;
     size_t length;
+    const char *pattern;   // what is looked for: the text, or its normalized form; set by vocab_add_added
+    size_t pattern_length;
     uint32_t id;
     bool special;         // left as text when the caller asks for it
     bool normalized;      // found in a second pass, in what the others leave
@@ -41,12 +44,13 @@ struct SplitRule {
 #define VOCAB_MAX_RULES 8
 
 struct VocabBlock;
+struct Pipeline;
 
 struct Vocab {
     uint32_t size;              // rows of the model; a token may have an id past them, which only its use minds
     struct Token *tokens;       // by id
     uint32_t count, capacity;   // of tokens: the highest id there is, plus 1
-    struct Map ids;             // a token as the files write it -> its id; freed by vocab_seal unless ends_words
+    struct Map ids;             // a token as the files write it -> its id; freed by vocab_seal where only bytes count
     uint32_t byte_ids[256];     // the token of one byte, or NO_TOKEN
     struct Merge *merges;       // a hash table over (left, right); id NO_TOKEN: empty
     size_t merge_count, merge_capacity;
@@ -62,6 +66,11 @@ struct Vocab {
     bool add_prefix_space;      // a text that begins without a space gets one
     uint32_t prefix[8];         // tokens put before every text
     size_t prefix_count;
+    uint32_t suffix[8];         // tokens put behind every text
+    size_t suffix_count;
+    struct Pipeline *pipeline;  // pipeline.h; NULL: the form is GPT-2's or GPT-1's
+    double dropout;             // of BPE, which is not applied
+    bool last_counts;           // of a token that is there twice: its last id
     struct VocabBlock *blocks;  // the strings that all of these point to
 };
 
@@ -72,8 +81,9 @@ void vocab_free(struct Vocab *vocab); // accepts a zeroed or half-made one
 // The functions below name `file` in their sentences.
 
 // Adds a token in the byte-level alphabet of GPT-2 (`Ġthe` is " the"); one that holds another character stands
-// for its own bytes. Where words have ends, it stands for its own bytes with a blank for WORD_END. Errors
-// (VKGPT_BAD_MODEL): the id or the token is there already, the id is not below VOCAB_MAX_SIZE.
+// for its own bytes. Where words have ends, it stands for its own bytes with a blank for WORD_END; with a pipeline,
+// always for its own bytes. Errors (VKGPT_BAD_MODEL): the id or the token is there already, the id is not below
+// VOCAB_MAX_SIZE.
 int vocab_add(struct Vocab *vocab, const char *file, const char *symbols, int64_t id, vkgpt_error *err);
 // Adds the next merge. Errors (VKGPT_BAD_MODEL): left, right or both together are no token.
 int vocab_add_merge(struct Vocab *vocab, const char *file, const char *left, size_t left_bytes, const char *right,
@@ -87,8 +97,8 @@ int vocab_add_rule(struct Vocab *vocab, const char *file, const char *pattern, b
 bool vocab_find(const struct Vocab *vocab, const char *symbols, uint32_t *id);
 // The added token of that text, or NULL; the pointer lasts until the next one is added.
 struct AddedToken *vocab_find_added(const struct Vocab *vocab, const char *text);
-// The end of filling: looks up the 256 bytes, sorts the added tokens, frees what only filling needs. Where words have
-// ends, vocab_find goes on working.
+// The end of filling: looks up the 256 bytes, sorts the added tokens by pattern, frees what only filling needs. Where
+// words have ends, and with a pipeline, vocab_find goes on working.
 void vocab_seal(struct Vocab *vocab);
 
 // Whether every byte has a token, so that unk stands for none. Of a sealed vocabulary without ends_words.
@@ -115,6 +125,16 @@ bool vocab_normalized_is_idle(const struct Vocab *vocab, const struct AddedToken
 
 // Bytes in the byte-level alphabet of GPT-2, two for each at most; returns how many there are.
 size_t vocab_symbols(const char *bytes, size_t count, char *symbols);
+// The way back: false when a character is no letter of the alphabet.
+bool vocab_bytes(const char *symbols, size_t length, char *bytes, size_t *count);
+
+// A copy that lives as long as the vocabulary, with a NUL behind it; NULL: no memory.
+const char *vocab_text(struct Vocab *vocab, const char *text, size_t bytes);
+
+// The first thing, by name, that byte-level BPE as GPT-2 has it (vocab.json and merges.txt, GGUF's gpt2) has no place
+// for; NULL when there is none. What goes before and behind a text, GPT-1's words, and the settings that
+// tokenizer_config.json has a key for are not its concern.
+const char *vocab_beyond_gpt2(const struct Vocab *vocab);
 
 // `text` made fit for a sentence: cut after some 40 bytes, control characters shown as '?'.
 struct Shown {

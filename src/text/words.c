@@ -11,6 +11,7 @@
 #include "base/utf8.h"
 #include "text/added.h"
 #include "text/characters.h"
+#include "text/properties.h"
 
 // ----------------------------------------------------------------------------------------- lower case
 
@@ -67,13 +68,6 @@ static bool is_ideograph(utf8proc_int32_t c)
 {
     return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) ||
            (c >= 0x2A700 && c <= 0x2CEAF) || (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
-}
-
-static bool is_punctuation(utf8proc_int32_t c)
-{
-    if (c > 0x20 && c < 0x7F) return !((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'));
-    utf8proc_category_t category = utf8proc_category(c);
-    return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
 }
 
 // ---------------------------------------------------------------------------------------------- words

@@ -108,3 +108,6 @@ if(PYTHON3 AND EXISTS ${LAVAPIPE} AND NOT VKGPT_SANITIZE)
         test_register(${name} "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/gpu_suite.py;${CMAKE_BINARY_DIR};${class}" VK_DRIVER_FILES=${LAVAPIPE})
     endforeach()
 endif()
+
+add_executable(tokenize_lines tools/tokenize_lines.c)
+target_link_libraries(tokenize_lines PRIVATE vkgpt_lib vkgpt_flags)

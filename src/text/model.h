@@ -1,0 +1,46 @@
+// The model of a pipeline: ids of one piece of text. One file each for WordPiece and Unigram; BPE is bpe.c's.
+#ifndef VKGPT_TEXT_MODEL_H
+#define VKGPT_TEXT_MODEL_H
+
+#include "text/pipeline.h"
+#include "text/reader_parts.h"
+
+struct UnigramNode;
+
+struct ModelRun { // scratch that is kept from piece to piece, and where the ids go
+    const struct Vocab *vocab;
+    struct Bpe bpe;
+    struct TextBuffer word;
+    struct UnigramNode *nodes;
+    size_t node_capacity;
+    struct Ids *out;
+    vkgpt_error *err;
+};
+
+struct ModelKind {
+    const char *type;
+    int (*read)(struct Reader *r, const cJSON *model);
+    int (*encode)(struct ModelRun *run, const char *piece, size_t bytes); // bytes >= 1
+};
+
+int word_piece_encode(struct ModelRun *run, const char *piece, size_t bytes); // model_wordpiece.c
+int unigram_encode(struct ModelRun *run, const char *piece, size_t bytes);    // model_unigram.c
+
+extern const struct ModelKind model_bpe, model_word_piece, model_word_level, model_unigram;
+
+// "model" of a tokenizer.json: its type, its settings, its tokens.
+int model_read(struct Reader *r, const cJSON *model);
+void model_run_free(struct ModelRun *run);
+
+// Appends the id of unk_token. Errors (VKGPT_BAD_MODEL): there is none, and the piece is no token.
+int model_unk(struct ModelRun *run, const char *piece, size_t bytes);
+int model_append(struct ModelRun *run, uint32_t id);
+// Appends the byte tokens of a text; *all is false, and nothing appended, where one of them is missing.
+int model_bytes(struct ModelRun *run, const char *text, size_t bytes, bool *all);
+
+// Sorts the tokens of a Unigram model, once all are there. False: no memory.
+bool unigram_seal(struct Vocab *vocab);
+// The score of an id below `count`; the whole table is made at once.
+int unigram_scores(struct Reader *r, size_t count);
+
+#endif

@@ -1,0 +1,51 @@
+// WordPiece (Schuster and Nakajima 2012; BERT's): of a word, the longest token that begins it, then the longest with the
+// prefix that begins the rest, and so on. A word for which this ends early is unk as a whole.
+#include <string.h>
+
+#include "base/error.h"
+#include "text/characters.h"
+#include "text/model.h"
+
+// The end of the longest token that begins at `start`, or `start`. Only as many bytes as the longest token has are tried.
+static size_t longest_token(struct ModelRun *run, const char *piece, size_t bytes, size_t start, uint32_t *id)
+{
+    const struct Pipeline *p = run->vocab->pipeline;
+    size_t prefix = start ? strlen(p->prefix) : 0, length;
+    if (p->longest < prefix) return start;
+    size_t most = p->longest - prefix, end = bytes - start < most ? bytes : start + most;
+    memcpy(run->word.data, p->prefix, prefix);
+    memcpy(run->word.data + prefix, piece + start, end - start);
+    for (; end > start; end -= length) {
+        if (map_find(&run->vocab->ids, run->word.data, prefix + end - start, id)) return end;
+        characters_last(piece + start, end - start, &length);
+    }
+    return start;
+}
+
+static bool too_long(const struct Pipeline *p, const char *piece, size_t bytes)
+{
+    size_t characters = 0;
+    for (size_t i = 0, length; i < bytes && characters <= p->max_characters; i += length, characters++)
+        characters_first(piece + i, bytes - i, &length);
+    return characters > p->max_characters;
+}
+
+int word_piece_encode(struct ModelRun *run, const char *piece, size_t bytes)
+{
+    const struct Pipeline *p = run->vocab->pipeline;
+    size_t before = run->out->count;
+    if (too_long(p, piece, bytes)) return model_unk(run, piece, bytes);
+    run->word.bytes = 0;
+    if (!text_room(&run->word, p->longest + strlen(p->prefix) + 1)) return fail_memory(run->err, "a word", p->longest);
+    for (size_t start = 0, end; start < bytes; start = end) {
+        uint32_t id;
+        end = longest_token(run, piece, bytes, start, &id);
+        if (end == start) {
+            run->out->count = before;
+            return model_unk(run, piece, bytes);
+        }
+        int code = model_append(run, id);
+        if (code) return code;
+    }
+    return 0;
+}

@@ -1,0 +1,104 @@
+// The tokens around every text: "post_processor" of a tokenizer.json.
+#include <string.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "text/reader_parts.h"
+
+#define MAX_EDGE (sizeof ((struct Vocab *)0)->prefix / sizeof(uint32_t))
+
+struct Edges { // what one processor puts around a text
+    uint32_t before[MAX_EDGE], behind[MAX_EDGE];
+    size_t before_count, behind_count;
+};
+
+static int add_edge(struct Reader *r, struct Edges *edges, bool behind, int64_t id)
+{
+    const struct Vocab *v = r->vocab;
+    size_t *count = behind ? &edges->behind_count : &edges->before_count;
+    if (id >= v->count || !v->tokens[id].bytes)
+        return fail(r->err, VKGPT_BAD_MODEL, "%s: the token %lld that goes %s a text is not in the vocabulary of %u", r->path,
+                    (long long)id, behind ? "behind" : "before", v->count);
+    if (*count == MAX_EDGE)
+        return fail(r->err, VKGPT_BAD_MODEL, "%s: more than %zu tokens go %s a text", r->path, MAX_EDGE, behind ? "behind" : "before");
+    (behind ? edges->behind : edges->before)[(*count)++] = (uint32_t)id;
+    return 0;
+}
+
+// One processor alone puts tokens there: what a second one makes of that is not what its template says.
+static int surround(struct Reader *r, const cJSON *post, const struct Edges *edges)
+{
+    struct Vocab *v = r->vocab;
+    if (v->prefix_count || v->suffix_count) return reader_refuse(r, "a second post_processor", post);
+    memcpy(v->prefix, edges->before, edges->before_count * sizeof *v->prefix);
+    memcpy(v->suffix, edges->behind, edges->behind_count * sizeof *v->suffix);
+    v->prefix_count = edges->before_count;
+    v->suffix_count = edges->behind_count;
+    return 0;
+}
+
+int reader_edge_token(struct Reader *r, bool behind, uint32_t id)
+{
+    struct Edges edges = {0};
+    int code = add_edge(r, &edges, behind, id);
+    return code ? code : surround(r, NULL, &edges);
+}
+
+// {"SpecialToken": {"id": "<s>"}} of a template, by way of its table "special_tokens": {"<s>": {"ids": [1]}}.
+static int read_template_token(struct Reader *r, const cJSON *template, const cJSON *token, struct Edges *edges, bool behind)
+{
+    const cJSON *name = json_get(token, "id");
+    const cJSON *entry = cJSON_IsString(name) ? json_get(json_get(template, "special_tokens"), name->valuestring) : NULL;
+    const cJSON *ids = json_get(entry, "ids");
+    int code = cJSON_IsArray(ids) ? 0 : reader_fail_type(r, "a special token of post_processor", "in its table");
+    for (const cJSON *i = ids ? ids->child : NULL; !code && i; i = i->next) {
+        int64_t id;
+        if (!json_integer(i, 0, UINT32_MAX, &id)) return reader_fail_type(r, "an id of post_processor", "a whole number");
+        code = add_edge(r, edges, behind, id);
+    }
+    return code;
+}
+
+static int read_template(struct Reader *r, const cJSON *template, struct Edges *edges)
+{
+    const cJSON *single = json_get(template, "single");
+    bool seen = false;
+    int code = 0;
+    if (!cJSON_IsArray(single)) return reader_refuse(r, "post_processor", template);
+    for (const cJSON *part = single->child; !code && part; part = part->next) {
+        const cJSON *token = json_get(part, "SpecialToken"), *sequence = json_get(part, "Sequence");
+        bool text = reader_is_text(json_get(sequence, "id"), "A");
+        if (token) code = read_template_token(r, template, token, edges, seen);
+        else if (!text || seen) return reader_refuse(r, "post_processor", template);
+        seen |= text;
+    }
+    return code || seen ? code : reader_refuse(r, "post_processor", template);
+}
+
+// ["<s>", 0], RobertaProcessing's and BertProcessing's "cls" or "sep".
+static int read_pair(struct Reader *r, const cJSON *post, const char *key, struct Edges *edges, bool behind)
+{
+    const cJSON *pair = json_get(post, key), *text = cJSON_IsArray(pair) ? pair->child : NULL;
+    int64_t id;
+    if (!cJSON_IsString(text) || !json_integer(text->next, 0, UINT32_MAX, &id))
+        return reader_fail_type(r, key, "a token and its id");
+    return add_edge(r, edges, behind, id);
+}
+
+int reader_post_processor(struct Reader *r, const cJSON *post)
+{
+    struct Edges edges = {0};
+    int code = 0;
+    if (!post || reader_is_type(post, "ByteLevel")) return 0;
+    if (reader_is_type(post, "Sequence")) {
+        const cJSON *list = json_get(post, "processors");
+        for (const cJSON *p = list ? list->child : NULL; !code && p; p = p->next)
+            code = reader_is_type(p, "Sequence") ? reader_refuse(r, "post_processor", p) : reader_post_processor(r, p);
+        return code;
+    }
+    bool bert = reader_is_type(post, "RobertaProcessing") || reader_is_type(post, "BertProcessing");
+    if (!bert && !reader_is_type(post, "TemplateProcessing")) return reader_refuse(r, "post_processor", post);
+    code = bert ? read_pair(r, post, "cls", &edges, false) : read_template(r, post, &edges);
+    if (!code && bert) code = read_pair(r, post, "sep", &edges, true);
+    return code ? code : surround(r, post, &edges);
+}
