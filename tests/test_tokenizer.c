@@ -414,7 +414,7 @@ static void test_bad_added(void **state)
     refuse_file(name, "{\"add_bos_token\": \"yes\"}", VKGPT_BAD_FILE, "add_bos_token");
     refuse_file(name, "{\"add_prefix_space\": 1}", VKGPT_BAD_FILE, "add_prefix_space");
     refuse_file(name, "{\"add_bos_token\": true, \"bos_token\": null}", VKGPT_BAD_MODEL, "bos_token");
-    refuse_file(name, "{\"tokenizer_class\": \"BertTokenizer\"}", VKGPT_BAD_MODEL, "BertTokenizer");
+    refuse_file(name, "{\"tokenizer_class\": \"AlbertTokenizer\"}", VKGPT_BAD_MODEL, "AlbertTokenizer");
     refuse_file(name, "{", VKGPT_BAD_FILE, "byte");
 }
 

@@ -83,6 +83,78 @@ static void test_models(void **state)
     check_group("pipeline_models", 16, 900);
 }
 
+// vocab.txt and spiece.model, and BERT's class over a tokenizer.json.
+static void test_pieces(void **state)
+{
+    (void)state;
+    check_fixture("bert_vocab", NULL, 170, CHECK_IDS);
+    check_fixture("bert_cased", NULL, 170, CHECK_IDS);
+    check_fixture("bert_json", NULL, 170, CHECK_IDS);
+    check_fixture("spiece", NULL, 170, CHECK_IDS);
+    check_fixture("spiece_extra", NULL, 170, CHECK_IDS);
+}
+
+static void copy_file(const char *folder, const char *name)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", FIXTURES, folder);
+    struct Bytes b = file_read(path, name);
+    file_write(dir, name, b.data, b.count);
+    bytes_free(&b);
+}
+
+// A vocabulary alone says whose it is; one of another class does not.
+static void test_vocabulary_alone(void **state)
+{
+    (void)state;
+    remove_file("tokenizer_config.json");
+    write_text("vocab.txt", "\xef\xbb\xbf[UNK]\na\n##b\n[CLS]\n[SEP]\n");
+    expect_ids("ab [UNK] c", "3 1 2 0 0 4");
+    write_text("vocab.txt", "[UNK]\na\n\xff\n");
+    expect_refusal(VKGPT_BAD_FILE, "vocab.txt", "byte 8");
+    write_text("vocab.txt", "");
+    expect_refusal(VKGPT_BAD_MODEL, "vocab.txt", "no token");
+    remove_file("vocab.txt");
+    copy_file("spiece", "spiece.model");
+    expect_ids("the", "6 1");
+    write_text("tokenizer_config.json", "{\"tokenizer_class\": \"AlbertTokenizer\"}");
+    expect_refusal(VKGPT_BAD_MODEL, "tokenizer_config.json", "AlbertTokenizer");
+    write_text("tokenizer_config.json", "{\"tokenizer_class\": \"T5Tokenizer\", \"extra_ids\": -1}");
+    expect_refusal(VKGPT_BAD_FILE, "tokenizer_config.json", "extra_ids");
+}
+
+// A SentencePiece file with damage opens, or is refused.
+static void test_damaged_spiece(void **state)
+{
+    (void)state;
+    char path[1024];
+    uint64_t seed = 5;
+    int opened = 0;
+    snprintf(path, sizeof path, "%s/spiece", FIXTURES);
+    struct Bytes whole = file_read(path, "spiece.model");
+    copy_file("spiece", "tokenizer_config.json");
+    for (int round = 0; round < 600; round++) {
+        struct Bytes b = {0};
+        bytes_add(&b, whole.data, round < 300 ? whole.count * (size_t)round / 300 : whole.count);
+        if (round >= 300) bytes_mutate(&b, &seed);
+        file_write(dir, "spiece.model", b.data, b.count);
+        bytes_free(&b);
+        vkgpt_error err = {0};
+        vkgpt_tokenizer *tok;
+        uint32_t *ids;
+        size_t count;
+        if (vkgpt_tokenizer_open(dir, 0, &tok, &err)) {
+            if (!strstr(err.text, dir) || strchr(err.text, '\n')) fail_msg("round %d: %s", round, err.text);
+            continue;
+        }
+        opened++;
+        if (!vkgpt_encode(tok, "the \xef\xac\x81 aaaa", 12, true, &ids, &count, &err)) free(ids);
+        vkgpt_tokenizer_close(tok);
+    }
+    bytes_free(&whole);
+    if (opened == 0 || opened == 600) fail_msg("%d of 600 opened: the damage tests nothing", opened);
+}
+
 // -------------------------------------------------------------------------------------------------------- files
 
 #define MODEL_WORDS "\"model\": {\"type\": \"WordLevel\", \"unk_token\": \"?\", \"vocab\": {\"?\": 0, \"a\": 1, \"b\": 2, \"ab\": 3}}"
@@ -290,6 +362,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_normalizers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_splits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_models, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pieces, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_vocabulary_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_damaged_spiece, setup, teardown),
         cmocka_unit_test_setup_teardown(test_invalid_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_long_texts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_edges_and_notes, setup, teardown),

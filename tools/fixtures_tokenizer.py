@@ -1,7 +1,7 @@
 """Writes tests/fixtures/tokenizer/: tokenizer directories in every form that vkgpt reads, and the ids that
 Hugging Face's transformers makes of nasty texts with them.
 
-    python3 -m venv venv && venv/bin/pip install tokenizers "transformers<5"
+    python3 -m venv venv && venv/bin/pip install tokenizers "transformers<5" sentencepiece protobuf
     venv/bin/python tools/fixtures_tokenizer.py            # write
     venv/bin/python tools/fixtures_tokenizer.py --check    # compare what is there (also with transformers 5)
 
@@ -17,18 +17,21 @@ GPT-1's ids are those of the older one, without ftfy and spacy (transformers 5 h
 makes of `gpt1` and `gpt1_added`; `gpt1_json` and `gpt1_original` are other forms of `gpt1`. In gpt1_decoded.txt HEX is
 what the ids stand for: convert_tokens_to_string before it strips.
 """
+import base64
 import collections
 import itertools
 import json
 import os
 import random
 import re
+import struct
 import sys
 import unicodedata
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+import fixtures_pipeline
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -289,10 +292,57 @@ def gpt1_variants():
     }
 
 
+def varint(n):
+    return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
+
+
+def field(number, value):
+    """One field of a protobuf message: a whole number, a float, or bytes."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    if isinstance(value, float):
+        return varint(number << 3 | 5) + struct.pack("<f", value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def spiece():
+    """A SentencePiece model of Unigram, as sentencepiece_model.proto has it."""
+    types = {"<unk>": 2, "</s>": 3, "<m>": 4, "<s>": 3}
+    vocab = [[t, float(score)] for t, score in fixtures_pipeline.unigram()["vocab"]]
+    vocab[3:3] = [["<s>", 0.0], ["[PAD]", 0.0]]
+    pieces = b"".join(field(1, field(1, t.encode()) + field(2, score) + (field(3, types[t]) if t in types else b"")) for t, score in vocab)
+    trainer = field(3, 1) + field(40, 0) + field(41, 3) + field(42, 1) + field(43, 4)
+    charsmap = base64.b64decode(fixtures_pipeline.charsmap(fixtures_pipeline.SMALL_MAP))
+    return pieces + field(2, trainer) + field(3, field(1, b"small") + field(2, charsmap) + field(3, 1) + field(4, 1) + field(5, 1)), len(vocab)
+
+
+def piece_variants():
+    """vocab.txt and spiece.model, alone and with what tokenizer_config.json sets; BERT's class over a tokenizer.json."""
+    bert = fixtures_pipeline.of_models()["bert"]
+    tokens = [*bert["model"]["vocab"], "[MASK]", "the", "", "Foo", "#", "##!", "x"]
+    config = {"model_type": "gpt2", "vocab_size": len(tokens) + 4}
+    bert_class = {"tokenizer_class": "BertTokenizer"}
+    model, pieces = spiece()
+    rinna = {"tokenizer_class": "T5Tokenizer", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "[PAD]", "bos_token": "<s>", "extra_ids": 0, "additional_special_tokens": []}
+    t5 = {"model_type": "gpt2", "vocab_size": pieces + 100}
+    return {
+        "bert_vocab": {"config.json": config, "vocab.txt": "\n".join(tokens) + "\n", "tokenizer_config.json": bert_class},
+        "bert_cased": {"config.json": config, "vocab.txt": "\r\n".join(dict.fromkeys(tokens)), "tokenizer_config.json": {
+            **bert_class, "do_lower_case": False, "tokenize_chinese_chars": False, "strip_accents": True, "cls_token": "foo", "sep_token": "bar"}},
+        "bert_json": {"config.json": config, "tokenizer.json": bert, "tokenizer_config.json": {"tokenizer_class": "BertTokenizerFast", "do_lower_case": False}},
+        "spiece": {"config.json": t5, "spiece.model": model, "tokenizer_config.json": rinna},
+        "spiece_extra": {"config.json": t5, "spiece.model": model, "tokenizer_config.json": {"tokenizer_class": "T5Tokenizer", "legacy": False}},
+    }
+
+
 def write_directories(out):
-    for name, files in {**variants(), **gpt1_variants()}.items():
+    for name, files in {**variants(), **gpt1_variants(), **piece_variants()}.items():
         os.makedirs(os.path.join(out, name), exist_ok=True)
         for file, content in files.items():
+            if isinstance(content, bytes):
+                with open(os.path.join(out, name, file), "wb") as f:
+                    f.write(content)
+                continue
             text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
             with open(os.path.join(out, name, file), "w", encoding="utf-8", newline="") as f:
                 f.write(text)
@@ -331,6 +381,20 @@ def lines_of(name, out):
                 yield " ".join(["special" if special else "plain", text.encode("utf-8").hex() or "-", *map(str, ids)])
 
 
+def piece_lines(name, out):
+    fast = transformers.AutoTokenizer.from_pretrained(os.path.join(out, name))
+    assert fast.is_fast
+    texts = [t for t in fixtures_pipeline.EDGES if len(t) < 120] + list(fixtures_pipeline.random_texts(40, 7, fixtures_pipeline.agreed()))
+    for text in texts + ["[MASK] the\u0301 Foo #! x", "<extra_id_0><extra_id_99> <s>a</s>", "Caf\u00c9 \u4e16the"]:
+        for special in (True, False):
+            ids = encode(fast, text, special)
+            if special or ids != encode(fast, text, True):
+                yield " ".join(["special" if special else "plain", text.encode("utf-8").hex() or "-", *map(str, ids)])
+            if special:
+                decoded = fast.backend_tokenizer.decode(ids, skip_special_tokens=False)
+                yield " ".join(["decode", decoded.encode("utf-8").hex() or "-", *map(str, ids)])
+
+
 def gpt1_lines(name, out):
     same = {"gpt1_json": "gpt1", "gpt1_original": "gpt1", "gpt1_decoded": "gpt1"}.get(name, name)
     slow = transformers.OpenAIGPTTokenizer.from_pretrained(os.path.join(out, same))
@@ -357,6 +421,7 @@ def main():
     names = {name: lines_of for name in ["tales", *variants()]}
     if int(transformers.__version__.split(".")[0]) < 5:
         names.update({name: gpt1_lines for name in [*gpt1_variants(), "gpt1_decoded"]})
+        names.update({name: piece_lines for name in piece_variants()})
     for name, lines in names.items():
         text = "".join(line + "\n" for line in lines(name, OUT))
         path = os.path.join(OUT, name + ".txt")
@@ -368,7 +433,7 @@ def main():
         else:
             with open(path, "w", encoding="utf-8") as f:
                 f.write(text)
-            assert "special " in text and ("\nplain " in text or name == "gpt1_decoded")
+            assert "special " in text and (name in piece_variants() or "\nplain " in text or name == "gpt1_decoded")
             print(f"{name}: {text.count(chr(10))} texts, {len(text)} bytes")
 
 

@@ -17,7 +17,7 @@ static int find_token(const struct HeadRun *h, const char *text, int64_t *id, vk
     size_t count, bytes = 0;
     int code = vkgpt_encode(h->run.tokenizer, text, strlen(text), true, &ids, &count, err);
     if (code) return code;
-    *id = count == h->lead.count + 1 ? (int64_t)ids[h->lead.count] : -1;
+    *id = count == h->lead.count + 1 + h->tail_count ? (int64_t)ids[h->lead.count] : -1;
     const char *token = *id < 0 ? NULL : vkgpt_token_bytes(h->run.tokenizer, (uint32_t)*id, &bytes);
     if (token && (bytes != strlen(text) || memcmp(token, text, bytes) != 0)) *id = -1; // GPT-1's <unk>
     free(ids);
@@ -51,6 +51,8 @@ static int special_tokens(struct HeadRun *h, const struct Options *options, vkgp
 {
     int code = 0;
     if (h->run.tokenizer) code = vkgpt_encode(h->run.tokenizer, "", 0, true, &h->lead.ids, &h->lead.count, err);
+    if (h->run.tokenizer && !code) h->tail_count = vkgpt_trailing_tokens(h->run.tokenizer);
+    h->lead.count -= h->tail_count; // the tail lies behind the lead
     if (!code) code = special_token(h, "--start", options->start, "_start_", &h->start, err);
     if (!code) code = special_token(h, "--delimiter", options->delimiter, "_delimiter_", &h->delimiter, err);
     if (!code) code = special_token(h, "--extract", options->extract, "_classify_", &h->extract, err);
@@ -74,14 +76,14 @@ static void add_token(struct Tokens *tokens, int64_t id)
     if (id >= 0) add_ids(tokens, &one, 1);
 }
 
-// A text without what the tokenizer puts before it.
+// A text without what the tokenizer puts before it and behind it.
 static int add_text(const struct HeadRun *h, const struct Text *text, struct Tokens *tokens, vkgpt_error *err)
 {
     uint32_t *ids;
     size_t count;
     int code = vkgpt_encode(h->run.tokenizer, text->data, text->bytes, h->special, &ids, &count, err);
     if (code) return code;
-    add_ids(tokens, ids + h->lead.count, count - h->lead.count);
+    add_ids(tokens, ids + h->lead.count, count - h->lead.count - h->tail_count);
     free(ids);
     return 0;
 }
@@ -102,6 +104,9 @@ static int check_sequence(const struct HeadRun *h, const char *name, struct Toke
 int head_run_sequence(struct HeadRun *h, const struct Text *first, const struct Text *second, struct Tokens *tokens, vkgpt_error *err)
 {
     *tokens = (struct Tokens){0};
+    if (second && h->delimiter < 0 && h->tail_count)
+        return fail(err, VKGPT_BAD_ARGUMENT, "%s: the tokenizer puts tokens behind a text, and what stands between two is to be said by --delimiter",
+                    second->name);
     add_ids(tokens, h->lead.ids, h->lead.count);
     add_token(tokens, h->start);
     int code = add_text(h, first, tokens, err);
@@ -110,7 +115,8 @@ int head_run_sequence(struct HeadRun *h, const struct Text *first, const struct 
         else add_ids(tokens, h->lead.ids, h->lead.count); // as the second text of a pair
         if (!code) code = add_text(h, second, tokens, err);
     }
-    add_token(tokens, h->extract);
+    if (h->extract >= 0) add_token(tokens, h->extract);
+    else if (h->tail_count) add_ids(tokens, h->lead.ids + h->lead.count, h->tail_count);
     return check_sequence(h, second ? second->name : first->name, tokens, code, err);
 }
 

@@ -184,8 +184,21 @@ static int check_rows(const struct Input *input, const vkgpt_tokenizer *tok, uin
 int input_encode(struct Input *input, const vkgpt_tokenizer *tok, uint32_t vocab, bool special, vkgpt_error *err)
 {
     if (input->is_ids) return encode_ids(input, vocab, err);
-    int code = vkgpt_encode(tok, input->text.data, input->text.bytes, special, &input->ids, &input->count, err);
+    int code = encode_open(tok, &input->text, special, &input->ids, &input->count, err);
     return code || !vocab ? code : check_rows(input, tok, vocab, err);
+}
+
+int encode_open(const vkgpt_tokenizer *tok, const struct Buffer *text, bool special, uint32_t **ids, size_t *count, vkgpt_error *err)
+{
+    int code = vkgpt_encode(tok, text->data, text->bytes, special, ids, count, err);
+    if (!code) *count -= vkgpt_trailing_tokens(tok);
+    return code;
+}
+
+void tokenizer_notes(const vkgpt_tokenizer *tok)
+{
+    const char *note = tok ? vkgpt_tokenizer_note(tok) : NULL;
+    if (note) fprintf(stderr, "vkgpt: %s\n", note);
 }
 
 int input_never_empty(struct Input *input, const vkgpt_model_info *model, vkgpt_error *err)

@@ -17,9 +17,13 @@ struct Input {
 // sentence printed.
 int input_read(struct Input *input, const struct Options *options, bool use_stdin);
 
-// Text to ids, or the ids given, checked against the rows of the model; text with `vocab` 0 is not. `tok` may be NULL when
+// Text that goes on to ids, or the ids given, checked against the rows of the model; text with `vocab` 0 is not. `tok` may be NULL when
 // the input is ids.
 int input_encode(struct Input *input, const vkgpt_tokenizer *tok, uint32_t vocab, bool special, vkgpt_error *err);
+// The ids of a text that goes on: without what the tokenizer puts behind every text.
+int encode_open(const vkgpt_tokenizer *tok, const struct Buffer *text, bool special, uint32_t **ids, size_t *count, vkgpt_error *err);
+// Says on stderr what the tokenizer's files ask for and is not done. `tok` may be NULL.
+void tokenizer_notes(const vkgpt_tokenizer *tok);
 // An empty prompt becomes the model's bos, else its first eos; a model without either is an error.
 int input_never_empty(struct Input *input, const vkgpt_model_info *model, vkgpt_error *err);
 

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "cli/blanks.h"
 #include "cli/buffer.h"
+#include "cli/input.h"
 
 // context ids, then those of the whole text that stand behind as many: where a token would reach over the border,
 // the harness feeds the context's own tokens, and so does this
@@ -53,8 +54,8 @@ int pair_encode(const struct PairRules *rules, const struct Buffer *context, con
     buffer_add(&text, continuation->data, continuation->bytes);
     uint32_t *ids = NULL, *whole = NULL;
     size_t count = 0, whole_count = 0;
-    int code = vkgpt_encode(rules->tokenizer, text.data, kept, rules->special, &ids, &count, err);
-    if (!code) code = vkgpt_encode(rules->tokenizer, text.data, text.bytes, rules->special, &whole, &whole_count, err);
+    int code = encode_open(rules->tokenizer, &(struct Buffer){.data = text.data, .bytes = kept}, rules->special, &ids, &count, err);
+    if (!code) code = encode_open(rules->tokenizer, &text, rules->special, &whole, &whole_count, err);
     if (!code && count) code = join(ids, count, whole, whole_count, what, pair, err);
     else if (!code) code = join_first(rules->model, whole, whole_count, what, pair, err);
     free(ids);

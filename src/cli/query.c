@@ -5,13 +5,14 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "cli/input.h"
 
 static const struct Item *item_of(const struct QueryRules *rules, size_t item) { return &rules->shots->items->items[item]; }
 
 static int encode_written(const struct QueryRules *rules, struct Query *query, vkgpt_error *err)
 {
     const struct PairRules *tokens = &rules->tokens;
-    int code = vkgpt_encode(tokens->tokenizer, query->contexts[0].data, query->contexts[0].bytes, tokens->special, &query->ids, &query->count, err);
+    int code = encode_open(tokens->tokenizer, &query->contexts[0], tokens->special, &query->ids, &query->count, err);
     if (code || query->count) return code;
     free(query->ids);
     query->ids = allocate(sizeof *query->ids);

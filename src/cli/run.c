@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "cli/input.h"
 #include "cli/model_path.h"
 #include "cli/progress.h"
 
@@ -84,6 +85,7 @@ static int open_all(struct Run *run, const struct Options *options, bool needs_t
     int code = model_path(options->model, run->dir, sizeof run->dir, err);
     // the tokenizer first: it is quick, and needs no device to find a wrong one
     if (!code) code = open_text(run, options, needs_text, err);
+    if (!code) tokenizer_notes(run->tokenizer);
     if (!code) code = vkgpt_device_open(options->device, &run->device, err);
     if (!code) code = open_model(run, options, hidden_only, err);
     if (!code) code = open_session(run, options, err);

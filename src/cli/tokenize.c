@@ -53,7 +53,8 @@ int tokenize_main(const struct Options *options)
     vkgpt_tokenizer *tok;
     char dir[4096];
     int code = find_tokenizer(options, dir, sizeof dir, &tok, &err);
-    if (!code) code = input_encode(&input, tok, 0, !options->no_special, &err);
+    if (!code) code = vkgpt_encode(tok, input.text.data, input.text.bytes, !options->no_special, &input.ids, &input.count, &err);
+    if (!code) tokenizer_notes(tok);
     if (options->verbose && !code) fprintf(stderr, "model    %s\ntokens   %zu for %zu bytes\n", dir, input.count, input.text.bytes);
     status = code ? failed(&err) : finish_output(print_ids(options, tok, &input));
     vkgpt_tokenizer_close(tok);
@@ -110,11 +111,11 @@ int detokenize_main(const struct Options *options)
     int code = find_tokenizer(options, dir, sizeof dir, &tok, &err);
     if (!code) code = read_vocab(dir, tok, &vocab, &err);
     if (!code) code = input_encode(&input, tok, vocab, false, &err);
-    for (size_t i = 0; !code && i < input.count; i++) {
-        size_t bytes;
-        const char *piece = vkgpt_token_bytes(tok, input.ids[i], &bytes);
-        fwrite(piece, 1, bytes, stdout);
-    }
+    char *text = NULL;
+    size_t bytes;
+    if (!code) code = vkgpt_decode(tok, input.ids, input.count, &text, &bytes, &err);
+    if (!code) fwrite(text, 1, bytes, stdout);
+    free(text);
     status = code ? failed(&err) : finish_output(EXIT_OK);
     vkgpt_tokenizer_close(tok);
     input_free(&input);

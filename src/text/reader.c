@@ -45,22 +45,39 @@ static bool begins_with(const char *text, const char *start)
     return !*start;
 }
 
-// Classes whose vocab.json and merges.txt mean GPT-2's byte-level BPE, or GPT-1's.
+// Classes whose files are read where there is no tokenizer.json: vocab.json and merges.txt of GPT-2's byte-level BPE or of
+// GPT-1's, vocab.txt of BERT's, spiece.model of T5's.
+static const char *const classes[] = {"GPT2Tokenizer", "PreTrainedTokenizerFast", "TokenizersBackend", "GPTNeoXTokenizer",
+                                      "CodeGenTokenizer", "OpenAIGPTTokenizer", "BertTokenizer", "T5Tokenizer"};
+
+// Whether a class is of that name, or of its form in Rust, which has "Fast" behind it.
+static bool is_class(const char *name, const char *class)
+{
+    size_t n = strlen(class);
+    return begins_with(name, class) && (!name[n] || strcmp(name + n, "Fast") == 0);
+}
+
 static int check_class(struct Reader *r)
 {
-    static const char *const known[] = {"GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast",
-                                        "TokenizersBackend", "GPTNeoXTokenizer", "GPTNeoXTokenizerFast",
-                                        "CodeGenTokenizer", "CodeGenTokenizerFast", "OpenAIGPTTokenizer",
-                                        "OpenAIGPTTokenizerFast"};
     const char *name;
     const cJSON *item = class_named(r, &name);
     r->gpt1_class = r->vocab->ends_words = begins_with(name, "OpenAIGPTTokenizer");
     r->gpt2_class = begins_with(name, "GPT2Tokenizer");
-    r->bert_class = begins_with(name, "BertTokenizer");
-    r->t5_class = begins_with(name, "T5Tokenizer");
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(name, known[i]) == 0) return 0;
+    r->bert_class = is_class(name, "BertTokenizer");
+    r->t5_class = is_class(name, "T5Tokenizer");
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (is_class(name, classes[i])) return 0;
     return r->has_json ? 0 : reader_refuse(r, "tokenizer_class", item);
+}
+
+// Where no file names a class, the only vocabulary that is there does.
+static void guess_class(struct Reader *r)
+{
+    const char *name;
+    if (r->has_json || class_named(r, &name) || reader_has(r, "vocab.json") || r->original) return;
+    r->bert_class = reader_has(r, "vocab.txt");
+    r->t5_class = !r->bert_class && reader_has(r, "spiece.model");
+    if (r->bert_class || r->t5_class) r->gpt1_class = r->gpt2_class = r->vocab->ends_words = false;
 }
 
 static int read_settings(struct Reader *r)
@@ -68,7 +85,9 @@ static int read_settings(struct Reader *r)
     r->has_json = reader_has(r, "tokenizer.json");
     r->original = !r->has_json && !reader_has(r, "vocab.json") && reader_has(r, ORIGINAL_VOCAB);
     int code = reader_object(r, "tokenizer_config.json", &r->settings);
-    return code ? code : check_class(r);
+    if (!code) code = check_class(r);
+    if (!code) guess_class(r);
+    return code;
 }
 
 // What does not go together with rules and NFKC: a space before every piece, and added tokens that NFKC would change.
@@ -102,7 +121,7 @@ static int read_edges(struct Reader *r)
     if (!text || !vocab_find(r->vocab, text, &id))
         return fail(r->err, VKGPT_BAD_MODEL, "%s: add_bos_token is true, and bos_token \"%s\" is not in the vocabulary",
                     r->path, text ? shown(text, strlen(text)).text : "null");
-    return reader_edge_token(r, false, id);
+    return reader_edge_tokens(r, id, NO_TOKEN);
 }
 
 // What GPT-1's class does with all this: every added token is found in one pass, and an unknown symbol is unk_token,
@@ -132,9 +151,13 @@ static int read_all(struct Reader *r, uint32_t vocab_size)
                     VOCAB_MAX_SIZE);
     vocab_init(r->vocab, vocab_size);
     code = read_settings(r);
-    if (!code) code = r->has_json ? reader_tokenizer_json(r) : reader_vocab_and_merges(r);
+    if (!code && r->has_json) code = reader_tokenizer_json(r);
+    else if (!code && r->bert_class) code = reader_vocab_txt(r);
+    else if (!code && r->t5_class) code = reader_spiece(r);
+    else if (!code) code = reader_vocab_and_merges(r);
     if (!code) code = reader_added_tokens(r);
     if (!code) code = r->gpt1_class ? read_gpt1(r) : read_edges(r);
+    if (!code && !r->has_json && (r->bert_class || r->t5_class)) code = reader_piece_edges(r);
     if (!code) code = pipeline_seal(r->vocab, r->err);
     if (!code) vocab_seal(r->vocab);
     return code;

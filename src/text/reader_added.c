@@ -78,6 +78,12 @@ static int read_added_decoder(struct Reader *r, const cJSON *decoder)
 static const char *const role_names[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                          "pad_token", "cls_token", "mask_token"};
 
+// What the classes call their tokens where the files are silent.
+static const struct {
+    const char *role, *bert, *t5;
+} class_roles[] = {{"eos_token", NULL, "</s>"},  {"unk_token", "[UNK]", "<unk>"}, {"pad_token", "[PAD]", "<pad>"},
+                   {"sep_token", "[SEP]", NULL}, {"cls_token", "[CLS]", NULL},    {"mask_token", "[MASK]", NULL}};
+
 // The text of a special token, which is a string or an object with "content".
 static const char *token_text(const cJSON *item)
 {
@@ -99,6 +105,8 @@ const char *reader_role(const struct Reader *r, const char *role)
     const cJSON *item = find_role(r, role);
     if (item) return token_text(item);
     if (r->gpt1_class) return strcmp(role, "unk_token") ? NULL : "<unk>";
+    for (size_t i = 0; (r->bert_class || r->t5_class) && i < sizeof class_roles / sizeof *class_roles; i++)
+        if (strcmp(role, class_roles[i].role) == 0) return r->bert_class ? class_roles[i].bert : class_roles[i].t5;
     bool by_class = !strcmp(role, "bos_token") || !strcmp(role, "eos_token") || !strcmp(role, "unk_token");
     return by_class && r->gpt2_class ? "<|endoftext|>" : NULL;
 }

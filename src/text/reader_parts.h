@@ -51,12 +51,16 @@ int reader_dropout(struct Reader *r, const cJSON *model);
 int reader_bpe(struct Reader *r, const cJSON *model);
 int reader_vocab_and_merges(struct Reader *r);
 int reader_tokenizer_json(struct Reader *r);
+int reader_vocab_txt(struct Reader *r);
+int reader_spiece(struct Reader *r);
+// What BERT's class and T5's put around a text, once all tokens are there.
+int reader_piece_edges(struct Reader *r);
 // Makes r->vocab->pipeline. Once the model is read into it, reader_stages reads the rest of a tokenizer.json, in which
 // it may set what the class sets.
 int reader_pipeline(struct Reader *r);
 int reader_stages(struct Reader *r, cJSON *json);
-// What goes around every text: tokens before it (`behind` false), and behind it.
-int reader_edge_token(struct Reader *r, bool behind, uint32_t id);
+// What goes around every text; NO_TOKEN is nothing.
+int reader_edge_tokens(struct Reader *r, uint32_t before, uint32_t behind);
 int reader_post_processor(struct Reader *r, const cJSON *post);
 
 // "added_tokens" of tokenizer.json.

@@ -37,10 +37,11 @@ static int surround(struct Reader *r, const cJSON *post, const struct Edges *edg
     return 0;
 }
 
-int reader_edge_token(struct Reader *r, bool behind, uint32_t id)
+int reader_edge_tokens(struct Reader *r, uint32_t before, uint32_t behind)
 {
     struct Edges edges = {0};
-    int code = add_edge(r, &edges, behind, id);
+    int code = before == NO_TOKEN ? 0 : add_edge(r, &edges, false, before);
+    if (!code && behind != NO_TOKEN) code = add_edge(r, &edges, true, behind);
     return code ? code : surround(r, NULL, &edges);
 }
 
