@@ -61,11 +61,11 @@ static void add_array(struct Bytes *out, const char *key, enum GgufType type, si
     bytes_number(out, count, 8);
 }
 
-static int add_keys(struct Bytes *out, uint32_t alignment)
+static int add_keys(struct Bytes *out, uint32_t alignment, const char *pre)
 {
     add_string(out, "general.architecture", "gpt2");
     add_string(out, "tokenizer.ggml.model", "gpt2");
-    add_string(out, "tokenizer.ggml.pre", "gpt-2");
+    add_string(out, "tokenizer.ggml.pre", pre);
     gguf_add_integer(out, "gpt2.block_count", 2);
     gguf_add_integer(out, "gpt2.context_length", 5);
     gguf_add_integer(out, "gpt2.embedding_length", 8);
@@ -109,12 +109,17 @@ static void pad(struct Bytes *out, size_t alignment)
 
 struct Bytes gguf_tiny(uint32_t version, uint32_t alignment)
 {
+    return gguf_tiny_pre(version, alignment, "gpt-2");
+}
+
+struct Bytes gguf_tiny_pre(uint32_t version, uint32_t alignment, const char *pre)
+{
     struct Bytes out = {0}, data = {0};
     bytes_text(&out, GGUF_MAGIC);
     bytes_number(&out, version, 4);
     bytes_number(&out, TENSORS, 8);
     bytes_number(&out, 0, 8);
-    out.data[16] = (uint8_t)add_keys(&out, alignment);
+    out.data[16] = (uint8_t)add_keys(&out, alignment, pre);
     for (size_t i = 0; i < TENSORS; i++) {
         pad(&data, alignment);
         gguf_add_text(&out, tensors[i].name);

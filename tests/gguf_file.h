@@ -7,6 +7,7 @@
 // The tiny model of model_files.h, its values by GGUF's names and order, with a tokenizer of 11 tokens: types go round
 // F32, F16, BF16. `alignment` other than 32 is written as a key.
 struct Bytes gguf_tiny(uint32_t version, uint32_t alignment);
+struct Bytes gguf_tiny_pre(uint32_t version, uint32_t alignment, const char *pre); // with another tokenizer.ggml.pre
 
 void gguf_add_text(struct Bytes *out, const char *text); // with its length before it
 void gguf_add_integer(struct Bytes *out, const char *key, uint32_t value); // a key of type uint32

@@ -207,6 +207,24 @@ static void test_blocks(void **state)
     for (int f = 0; f < BLOCK_FORMATS; f++) blocks_check((enum BlockFormat)f);
 }
 
+// The names that llama.cpp has for GPT-2's own pattern.
+static void test_pre_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"phi-2", "mpt", "olmo", "jais", "trillion", "granite-docling", "gigachat",
+                                        "roberta-bpe", "jina-es", "jina-de", "jina-v1-en", "jina-v2-es", "jina-v2-de",
+                                        "jina-v2-code"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct Bytes file = gguf_tiny_pre(3, 32, names[i]);
+        vkgpt_tokenizer *tok;
+        vkgpt_error err;
+        file_write(dir, "tiny.gguf", file.data, file.count);
+        if (vkgpt_tokenizer_open(path, 0, &tok, &err)) fail_msg("%s", err.text);
+        vkgpt_tokenizer_close(tok);
+        bytes_free(&file);
+    }
+}
+
 // ------------------------------------------------------------------------------------------------- bad files
 
 static void expect_bad(const struct Bytes *file, vkgpt_code code, const char *word, const char *other)
@@ -408,7 +426,7 @@ static void test_mutations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_reads), TEST(test_paths), TEST(test_tokenizer), TEST(test_blocks), TEST(test_f64), TEST(test_bad_values),
+        TEST(test_reads), TEST(test_paths), TEST(test_tokenizer), TEST(test_pre_names), TEST(test_blocks), TEST(test_f64), TEST(test_bad_values),
         TEST(test_bad_names), TEST(test_truncated), TEST(test_mutations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,10 +133,12 @@ static int add_edges(struct Lists *l)
     return code;
 }
 
-// Names under which GPT-2's own split pattern goes; without one the architecture says it.
+// Names under which GPT-2's own split pattern goes in llama.cpp (llama-vocab.cpp); without one the architecture says it.
 static int check_kind(const struct Gguf *gguf, vkgpt_error *err)
 {
-    static const char *const known[] = {"gpt-2", "phi-2", "mpt", "olmo"};
+    static const char *const known[] = {"gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "granite-docling", "gigachat",
+                                        "roberta-bpe", "jina-es", "jina-de", "jina-v1-en", "jina-v2-es", "jina-v2-de",
+                                        "jina-v2-code"};
     struct GgufText model = {"", 0}, pre = {"gpt-2", 5};
     int code = gguf_text(gguf, KEY("model"), &model, err);
     if (!code) code = gguf_text(gguf, KEY("pre"), &pre, err);

@@ -109,5 +109,13 @@ if(PYTHON3 AND EXISTS ${LAVAPIPE} AND NOT VKGPT_SANITIZE)
     endforeach()
 endif()
 
+# 100,000 random texts with each tokenizer of the fixtures against Hugging Face's tokenizers, which a virtual environment
+# brings along: python3 -m venv .venv && .venv/bin/pip install tokenizers
 add_executable(tokenize_lines tools/tokenize_lines.c)
 target_link_libraries(tokenize_lines PRIVATE vkgpt_lib vkgpt_flags)
+set(TOKENIZERS_PYTHON ${CMAKE_SOURCE_DIR}/.venv/bin/python CACHE FILEPATH "A Python that has Hugging Face's tokenizers")
+mark_as_advanced(TOKENIZERS_PYTHON)
+if(EXISTS ${TOKENIZERS_PYTHON})
+    add_test(NAME tokenizer_long COMMAND ${TOKENIZERS_PYTHON} -B ${CMAKE_SOURCE_DIR}/tools/fixtures_pipeline.py --long $<TARGET_FILE:tokenize_lines>)
+    set_tests_properties(tokenizer_long PROPERTIES LABELS long TIMEOUT 14400)
+endif()
