@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "text/pipeline.h"
 #include "text/reader_parts.h"
 
 // The flags of an added token that is written as an object; absent ones are false, `normalized` is !special.
@@ -45,16 +46,30 @@ static int read_added_next(struct Reader *r, const cJSON *object, int64_t id, si
                 r->path, shown(text, strlen(text)).text, (long long)id, *next - 1);
 }
 
-// "added_tokens" of tokenizer.json, after the model's tokens.
+// The id that it gives an added token beside a pipeline, where we follow: the model's, else the next
+// one behind the model's tokens.
+static int64_t given_id(const struct Reader *r, const cJSON *object, size_t *next)
+{
+    const cJSON *content = json_get(object, "content");
+    uint32_t id;
+    if (!cJSON_IsString(content)) return 0; // which is refused
+    const struct AddedToken *there = vocab_find_added(r->vocab, content->valuestring);
+    if (there) return there->id;
+    if (vocab_find(r->vocab, content->valuestring, &id)) return id;
+    return (int64_t)(*next)++;
+}
+
 int reader_added_list(struct Reader *r, const cJSON *list)
 {
-    size_t next = r->vocab->ids.count;
+    const struct Pipeline *p = r->vocab->pipeline;
+    size_t next = p && p->score_count ? p->score_count : r->vocab->ids.count;
     if (list && !cJSON_IsArray(list)) return reader_fail_type(r, "added_tokens", "a list");
     for (const cJSON *t = list ? list->child : NULL; t; t = t->next) {
         int64_t id;
         if (!json_integer(json_get(t, "id"), 0, INT64_MAX, &id))
             return reader_fail_type(r, "\"id\" of an added token", "a whole number");
-        int code = read_added_next(r, t, id, &next);
+        if (p) id = given_id(r, t, &next);
+        int code = p ? read_added(r, t, id) : read_added_next(r, t, id, &next);
         if (code) return code;
     }
     return 0;
