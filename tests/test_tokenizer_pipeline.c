@@ -272,6 +272,8 @@ static void test_no_unk(void **state)
     expect_no_ids("\"model\": {\"type\": \"Unigram\", \"unk_id\": null, \"vocab\": [[\"a\", -1]]}", "ab", "\"b\" is no token");
     expect_no_ids("\"model\": {\"type\": \"BPE\", \"unk_token\": \"!\", \"vocab\": {\"a\": 0}, \"merges\": []}", "ab", "unk_token !");
     expect("", "\"model\": {\"type\": \"BPE\", \"unk_token\": null, \"vocab\": {\"a\": 0}, \"merges\": []}", "ab", "0");
+    // an unknown character scores 10 less than the worst token: -9, not 2 - 19
+    expect("", "\"model\": {\"type\": \"Unigram\", \"unk_id\": 0, \"vocab\": [[\"?\", 0], [\"a\", 2], [\"ax\", -9]]}", "ax", "2");
 }
 
 #define SPLIT(pattern) PRE("{\"type\": \"Split\", \"pattern\": {\"Regex\": \"" pattern "\"}, \"behavior\": \"Isolated\", \"invert\": false}")
