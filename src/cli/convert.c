@@ -10,6 +10,7 @@
 #include "cli/model_path.h"
 #include "model/config_write.h"
 #include "model/gguf_write.h"
+#include "model/locate.h"
 #include "model/lora.h"
 #include "model/path.h"
 #include "text/gguf_vocab.h"
@@ -63,8 +64,10 @@ static int write_gguf(const struct Conversion *c, enum GgufFileType type, const 
 static int check_tokenizer(const struct Conversion *c, vkgpt_error *err)
 {
     char path[PATH_BYTES];
-    bool is_gguf;
-    int code = gguf_path(c->tokenizer, &is_gguf, path, err);
+    bool is_gguf = false;
+    struct Located at;
+    int code = model_locate(c->tokenizer, NEED_TOKENIZER, &at, err);
+    if (!code) code = gguf_path(c->tokenizer, &is_gguf, path, err);
     if (code || !is_gguf || gguf_vocab_there(path)) return code;
     return fail(err, VKGPT_BAD_MODEL, "%s: holds no tokenizer, and a GGUF file is written with one", c->tokenizer);
 }
