@@ -87,6 +87,7 @@ int vkgpt_devices(vkgpt_device_info **list, size_t *count, vkgpt_error *err);
 //     subgroup_size_control  subgroups have the size that the driver chooses, so no coopmat either
 //     full_subgroups         full subgroups are not asked for, so no coopmat either
 //     persistent             no decode as one kernel
+//     uniform_control_flow   kernels do not ask that the lanes of a subgroup meet again behind a branch
 //     unified                weights go through staging where host and device share memory
 //     memory_budget          the memory that is left is not asked for
 //     timestamps             no times of single kernels

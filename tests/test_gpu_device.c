@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "gpu/device.h" // before cmocka, whose macro fail() hides a function
+#include "gpu/spirv.h"
+#include "gpu/uniform_flow.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,9 +40,9 @@ static void test_switches(void **state)
             if (*(const bool *)((const char *)&list[d] + shown[i].offset)) fail_msg("%s: %s is still there", list[d].name, shown[i].name);
         free(list);
     }
-    setenv("VKGPT_DISABLE", "lanes,,f16,full_subgroups,persistent,", 1);
+    setenv("VKGPT_DISABLE", "lanes,,f16,full_subgroups,persistent,uniform_control_flow,", 1);
     assert_int_equal(vkgpt_device_open(NULL, &device, &err), VKGPT_OK);
-    assert_true(!device->lanes && !device->matrix.m && !device->full_subgroups && !device->addresses);
+    assert_true(!device->lanes && !device->matrix.m && !device->full_subgroups && !device->addresses && !device->uniform_flow);
     vkgpt_device_close(device);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         setenv("VKGPT_DISABLE", wrong[i], 1);
@@ -50,8 +52,47 @@ static void test_switches(void **state)
     unsetenv("VKGPT_DISABLE");
 }
 
+// The first instruction of a kind in a module, and how many there are.
+static const uint32_t *find(const uint32_t *words, size_t bytes, uint32_t operation, uint32_t *count)
+{
+    const uint32_t *first = NULL;
+    *count = 0;
+    for (size_t i = 5; i < bytes / 4; i += words[i] >> 16) {
+        if ((words[i] & 0xffff) != operation) continue;
+        if (!(*count)++) first = words + i;
+    }
+    return first;
+}
+
+// Every kernel may be made to ask for uniform control flow: an extension behind the capabilities, a mode of the entry
+// point, and nothing else.
+static void test_uniform_flow(void **state)
+{
+    (void)state;
+    enum { EXTENSION = 10, ENTRY_POINT = 15, EXECUTION_MODE = 16, CAPABILITY = 17 };
+    for (size_t i = 0; i < SPIRV_COUNT; i++) {
+        const struct Spirv *spirv = &SPIRV_TABLE[i];
+        size_t bytes = spirv->bytes;
+        uint32_t before, after, capabilities;
+        uint32_t *module = uniform_flow_module(spirv->words, &bytes);
+        assert_non_null(module);
+        assert_int_equal(bytes, spirv->bytes + 4 * (11 + 3));
+        find(spirv->words, spirv->bytes, EXTENSION, &before);
+        const uint32_t *extension = find(module, bytes, EXTENSION, &after);
+        assert_int_equal(after, before + 1);
+        assert_string_equal((const char *)(extension + 1), "SPV_KHR_subgroup_uniform_control_flow");
+        find(module, (size_t)((const uint8_t *)extension - (const uint8_t *)module), CAPABILITY, &before);
+        find(module, bytes, CAPABILITY, &capabilities);
+        assert_int_equal(before, capabilities);
+        const uint32_t *entry = find(module, bytes, ENTRY_POINT, &before), *mode = entry + (entry[0] >> 16);
+        assert_int_equal(mode[0], 3u << 16 | EXECUTION_MODE);
+        assert_true(mode[1] == entry[2] && mode[2] == 4421);
+        free(module);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_switches)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_switches), cmocka_unit_test(test_uniform_flow)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

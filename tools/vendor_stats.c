@@ -13,6 +13,7 @@
 #include "engine/session.h"
 #include "engine/small.h"
 #include "gpu/recording.h"
+#include "gpu/uniform_flow.h"
 #include "model/presets.h"
 
 #define MAX_MODELS 16
@@ -155,13 +156,23 @@ static int open_logical(vkgpt_device *device, vkgpt_error *err)
         .queueCount = 1,
         .pQueuePriorities = &priority,
     };
-    const char *extensions[] = {VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME, COOPMAT_EXTENSION};
+    VkPhysicalDeviceShaderSubgroupUniformControlFlowFeaturesKHR flow = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_FEATURES_KHR,
+        .pNext = &v12,
+        .shaderSubgroupUniformControlFlow = VK_TRUE,
+    };
+    const char *extensions[3] = {VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME};
+    uint32_t count = 1;
+    device->uniform_flow = uniform_flow_offered(device->physical);
+    device->matrix_halves = matrix && coopmat_has_halves(device->instance, device->physical, device->matrix);
+    if (device->uniform_flow) extensions[count++] = VK_KHR_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_EXTENSION_NAME;
+    if (matrix) extensions[count++] = COOPMAT_EXTENSION;
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-        .pNext = &v12,
+        .pNext = device->uniform_flow ? (const void *)&flow : &v12,
         .queueCreateInfoCount = 1,
         .pQueueCreateInfos = &queue,
-        .enabledExtensionCount = matrix ? 2 : 1,
+        .enabledExtensionCount = count,
         .ppEnabledExtensionNames = extensions,
     };
     VkResult result = vkCreateDevice(device->physical, &info, NULL, &device->handle);

@@ -13,6 +13,7 @@
 #include "gpu/pipeline_cache.h"
 #include "gpu/processors.h"
 #include "gpu/recording.h"
+#include "gpu/uniform_flow.h"
 
 #define MAX_DEVICES 64
 #define GPU_WAIT_SECONDS 30
@@ -48,7 +49,7 @@ int vk_fail(vkgpt_error *err, VkResult result, const char *doing)
 // What VKGPT_DISABLE, a list with commas, may name (the header says what each does).
 static const char *const switches[] = {
     "coopmat", "device_fault", "f16", "full_subgroups", "lanes", "memory_budget", "persistent", "shuffle",
-    "subgroup_size_control", "timestamps", "unified",
+    "subgroup_size_control", "timestamps", "unified", "uniform_control_flow",
 };
 
 #define SWITCHES (sizeof switches / sizeof *switches)
@@ -431,8 +432,19 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};
     features.features.robustBufferAccess = environment_is_set("VKGPT_ROBUST");
 
-    const char *extensions[3];
+    VkPhysicalDeviceShaderSubgroupUniformControlFlowFeaturesKHR flow = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_FEATURES_KHR,
+        .pNext = &v12,
+        .shaderSubgroupUniformControlFlow = VK_TRUE,
+    };
+    device->uniform_flow = !disabled("uniform_control_flow") &&
+                           has_extension(device->physical, VK_KHR_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_EXTENSION_NAME) &&
+                           uniform_flow_offered(device->physical);
+    if (device->uniform_flow) features.pNext = &flow;
+
+    const char *extensions[4];
     uint32_t count = 0;
+    if (device->uniform_flow) extensions[count++] = VK_KHR_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_EXTENSION_NAME;
     if (matrix) extensions[count++] = COOPMAT_EXTENSION;
     if (device->size_control && has_extension(device->physical, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME))
         extensions[count++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;

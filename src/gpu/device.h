@@ -9,7 +9,7 @@
 #include "gpu/coopmat.h"
 #include "gpu/vulkan.h"
 
-#define DEVICE_MAX_PIPELINES 256
+#define DEVICE_MAX_PIPELINES 1024
 #define VENDOR_AMD 0x1002
 #define VENDOR_NVIDIA 0x10de
 #define VENDOR_INTEL 0x8086
@@ -42,6 +42,7 @@ struct vkgpt_device {
     bool lanes;                       // software, with shuffles and a known subgroup size: the LANES variants
     bool size_control, full_subgroups;
     bool addresses;                   // buffers have addresses, for the persistent kernel
+    bool uniform_flow;                // kernels ask for it: gpu/uniform_flow.h
     struct MatrixShape matrix;        // of the COOPMAT variants; all 0: they do not run here
     uint32_t processors;              // that run workgroups; 0: the driver does not say
     bool matrix_halves;               // their sums may be halves as well

@@ -5,6 +5,7 @@
 
 #include "gpu/recording.h"
 #include "gpu/spirv.h"
+#include "gpu/uniform_flow.h"
 
 static const struct Spirv *find_spirv(const char *kernel)
 {
@@ -17,16 +18,25 @@ bool kernel_exists(const char *kernel) { return find_spirv(kernel) != NULL; }
 
 static struct Pipeline *of_job(struct Job *job) { return (struct Pipeline *)job; } // its first member
 
-static VkResult compile(vkgpt_device *device, struct Pipeline *pipeline)
+static VkResult make_module(vkgpt_device *device, const struct Spirv *spirv, VkShaderModule *module)
 {
-    const struct Spirv *spirv = find_spirv(pipeline->kernel);
+    size_t bytes = spirv->bytes;
+    uint32_t *own = device->uniform_flow ? uniform_flow_module(spirv->words, &bytes) : NULL;
+    if (device->uniform_flow && !own) return VK_ERROR_OUT_OF_HOST_MEMORY;
     VkShaderModuleCreateInfo code = {
         .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-        .codeSize = spirv->bytes,
-        .pCode = spirv->words,
+        .codeSize = bytes,
+        .pCode = own ? own : spirv->words,
     };
-    VkShaderModule module = VK_NULL_HANDLE;
-    VkResult result = device->vk.vkCreateShaderModule(device->handle, &code, NULL, &module);
+    VkResult result = device->vk.vkCreateShaderModule(device->handle, &code, NULL, module);
+    free(own);
+    return result;
+}
+
+static VkResult compile(vkgpt_device *device, struct Pipeline *pipeline)
+{
+    VkShaderModule module;
+    VkResult result = make_module(device, find_spirv(pipeline->kernel), &module);
     if (result) return result;
 
     VkSpecializationMapEntry entries[MAX_CONSTANTS];
