@@ -481,7 +481,7 @@ static void test_tokenizers(void **state)
     expect_found("u/vocab.txt", NEED_TOKENIZER, "u", NULL);
     expect_refused("v/words.txt", NEED_TOKENIZER, VKGPT_BAD_FILE, "is not read under this name", NULL);
     write_model("m");
-    expect_refused("m", NEED_TOKENIZER, VKGPT_BAD_FILE, "neither tokenizer.json nor vocab.json",
+    expect_refused("m", NEED_TOKENIZER, VKGPT_BAD_FILE, "none of tokenizer.json, vocab.json, vocab.txt and spiece.model",
                    "--tokenizer DIR|FILE");
 }
 

@@ -351,7 +351,7 @@ static void test_missing_files(void **state)
     remove_file("merges.txt");
     expect_refusal(VKGPT_BAD_FILE, "merges.txt", "No such file");
     remove_file("vocab.json");
-    expect_refusal(VKGPT_BAD_FILE, dir, "neither tokenizer.json nor vocab.json");
+    expect_refusal(VKGPT_BAD_FILE, dir, "none of tokenizer.json, vocab.json, vocab.txt and spiece.model");
 }
 
 static void test_bad_vocab(void **state)

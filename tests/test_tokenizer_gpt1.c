@@ -281,7 +281,7 @@ static void test_bad_files(void **state)
     refuse_file(name, "{\"added_tokens_decoder\": {\"8\": {\"content\": \"_start_\", \"single_word\": true}}}", VKGPT_BAD_MODEL, "_start_");
     refuse_file(name, "{\"tokenizer_class\": \"OpenAIGPT\"}", VKGPT_BAD_MODEL, "OpenAIGPT");
     remove_file("vocab.json");
-    expect_refusal(VKGPT_BAD_FILE, dir, "neither tokenizer.json nor vocab.json");
+    expect_refusal(VKGPT_BAD_FILE, dir, "none of tokenizer.json, vocab.json, vocab.txt and spiece.model");
     write_text("encoder_bpe_40000.json", small_vocab);
     remove_file("merges.txt");
     expect_refusal(VKGPT_BAD_FILE, "vocab_40000.bpe", "No such file");

@@ -212,8 +212,8 @@ static int explain(const char *dir, enum Need need, vkgpt_error *err)
     if (need == NEED_TOKENIZER)
         return fail(
             err, VKGPT_BAD_FILE,
-            "%s: holds no tokenizer: neither tokenizer.json nor vocab.json is there; --tokenizer DIR|FILE takes "
-            "one from elsewhere, such as the model's that this one was trained from",
+            "%s: holds no tokenizer: none of tokenizer.json, vocab.json, vocab.txt and spiece.model is there; "
+            "--tokenizer DIR|FILE takes one from elsewhere, such as the model's that this one was trained from",
             dir);
     if (has_config(dir)) return fail_no_weights(dir, err);
     return fail(err, VKGPT_BAD_FILE,

@@ -147,8 +147,8 @@ int reader_bpe(struct Reader *r, const cJSON *model)
 int reader_vocab_and_merges(struct Reader *r)
 {
     if (!r->original && !reader_has(r, "vocab.json"))
-        return fail(r->err, VKGPT_BAD_FILE, "%s: holds no tokenizer: neither tokenizer.json nor vocab.json is there",
-                    r->dir);
+        return fail(r->err, VKGPT_BAD_FILE,
+                    "%s: holds no tokenizer: none of tokenizer.json, vocab.json, vocab.txt and spiece.model is there", r->dir);
     int code = read_vocab_json(r);
     return code ? code : read_merges_txt(r);
 }

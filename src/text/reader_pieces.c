@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/os.h"
+#include "base/utf8.h"
 #include "text/charsmap.h"
 #include "text/model.h"
 #include "text/spiece.h"
@@ -77,8 +78,8 @@ int reader_vocab_txt(struct Reader *r)
     r->bert_class = r->vocab->last_counts = true;
     code = os_read(r->path, MAX_FILE_BYTES, &text, &bytes, r->err);
     if (!code) code = reader_check_utf8(r, text, bytes);
-    bool mark = !code && bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0;
-    if (!code) code = read_lines(r, mark ? text + 3 : text, mark ? bytes - 3 : bytes);
+    size_t mark = code ? 0 : utf8_mark(text, bytes);
+    if (!code) code = read_lines(r, text + mark, bytes - mark);
     free(text);
     r->vocab->last_counts = false;
     const char *unk = reader_role(r, "unk_token");
