@@ -67,7 +67,11 @@ static const char padded_json[] =
     "{\"added_tokens\": [{\"id\": 5, \"content\": \"<|endoftext|>\", \"special\": true}, {\"id\": 40, \"content\": \"[PAD]\", \"special\": true}], "
     "\"normalizer\": null, \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}, \"post_processor\": null, "
     "\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1, \"ab\": 2, \"#\": 3, \"##\": 4, "
-    "\"<|endoftext|>\": 5, \"\\u0120\": 6}, \"merges\": [\"a b\", [\"#\", \"#\"]]}}";
+    "\"<|endoftext|>\": 5, \"\\u0120\": 6, "
+    "\"A\": 7, \"B\": 8, \"C\": 9, \"D\": 10, \"E\": 11, \"F\": 12, \"G\": 13, \"H\": 14, \"I\": 15, \"J\": 16, \"K\": 17, "
+    "\"L\": 18, \"M\": 19, \"N\": 20, \"O\": 21, \"P\": 22, \"Q\": 23, \"R\": 24, \"S\": 25, \"T\": 26, \"U\": 27, \"V\": 28, "
+    "\"W\": 29, \"X\": 30, \"Y\": 31, \"Z\": 32, \"0\": 33, \"1\": 34, \"2\": 35, \"3\": 36, \"4\": 37, \"5\": 38, \"6\": 39}, "
+    "\"merges\": [\"a b\", [\"#\", \"#\"]]}}";
 static const char unknown_json[] = "{\"model\": {\"type\": \"Nonsense\", \"vocab\": {}}}";
 
 static void succeed(struct Output output, const char *said)

@@ -163,7 +163,6 @@ static int open_logical(vkgpt_device *device, vkgpt_error *err)
     const char *extensions[3] = {VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME};
     uint32_t count = 1;
     device->uniform_flow = uniform_flow_offered(device->physical);
-    device->matrix_halves = matrix && coopmat_has_halves(device->instance, device->physical, device->matrix);
     if (device->uniform_flow) extensions[count++] = VK_KHR_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_EXTENSION_NAME;
     if (matrix) extensions[count++] = COOPMAT_EXTENSION;
     VkDeviceCreateInfo info = {
