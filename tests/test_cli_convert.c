@@ -283,7 +283,7 @@ static void write_weights(bool gpt1, uint32_t vocab)
         const char *name = gpt1 && tensors[i].of_gpt1 ? tensors[i].of_gpt1 : tensors[i].name;
         size_t rows = tensors[i].rows < 0 ? vocab : (size_t)tensors[i].rows, columns = (size_t)tensors[i].columns;
         size_t end = at + (rows ? rows : 1) * columns * 4;
-        char first[16] = "";
+        char first[32] = "";
         if (!*name) continue;
         if (rows) snprintf(first, sizeof first, "%zu, ", rows);
         snprintf(entry, sizeof entry,

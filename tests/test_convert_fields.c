@@ -238,7 +238,7 @@ static void expect_names_differ(void)
     struct TensorTable table = {0};
     struct Gguf file;
     struct Map names = {0};
-    const struct GgufValue *tokens;
+    const struct GgufValue *tokens = NULL;
     vkgpt_error err;
     if (gguf_read(path, &table, &file, &err) || gguf_array(&file, "tokenizer.ggml.tokens", GGUF_STRING, &tokens, &err))
         fail_msg("%s", err.text);
