@@ -70,7 +70,6 @@ struct Group {
 };
 
 #define PREFILL_TILE 64  // rows of a block, and outputs, that one workgroup of a product makes on a GPU
-#define COOPMAT_ACROSS 2 // matrices of one of its subgroups, along the outputs
 
 #define STEP_TILE 8       // rows of a decode step that one workgroup of a product makes, where there are several
 #define SPARE_SEQUENCES 7 // behind the last, stopped: what such a tile may cover besides
