@@ -285,3 +285,12 @@ int test_dir_teardown(void **state)
     dir_remove(test_dir);
     return 0;
 }
+
+const char *test_path(const char *name)
+{
+    static char paths[4][3 * DIR_BYTES];
+    static int next;
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof paths[0], "%s%s%s", test_dir, *name ? "/" : "", name);
+    return path;
+}

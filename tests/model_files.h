@@ -27,6 +27,8 @@ void dir_remove(const char *dir); // with what is in it
 extern char test_dir[DIR_BYTES];
 int test_dir_setup(void **state);
 int test_dir_teardown(void **state);
+// The path of what is called so in test_dir; "": test_dir itself. The last four paths stay valid.
+const char *test_path(const char *name);
 
 void file_write(const char *dir, const char *name, const void *data, size_t count);
 struct Bytes file_read(const char *dir, const char *name);

@@ -15,37 +15,12 @@
 #define LORA VKGPT_SOURCE_DIR "/tests/fixtures/lora/gpt2-patterns"
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
 
-static char scratch[DIR_BYTES];
-
-static int setup(void **state)
-{
-    (void)state;
-    dir_make(scratch);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    dir_remove(scratch);
-    return 0;
-}
-
-static const char *in_scratch(const char *name)
-{
-    static char paths[4][2 * DIR_BYTES];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", scratch, name);
-    return path;
-}
-
 static void write_text(const char *folder, const char *name, const char *text)
 {
     char path[256];
     snprintf(path, sizeof path, "%s%s%s", folder, *folder ? "/" : "", name);
-    if (*folder) assert_int_equal(os_make_dirs(in_scratch(folder)), 0);
-    file_write(scratch, path, text, strlen(text));
+    if (*folder) assert_int_equal(os_make_dirs(test_path(folder)), 0);
+    file_write(test_dir, path, text, strlen(text));
 }
 
 static void write_weights(const char *folder)
@@ -53,7 +28,7 @@ static void write_weights(const char *folder)
     char path[256];
     struct Bytes weights = file_read(LORA, "model.safetensors");
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
-    file_write(scratch, path, weights.data, weights.count);
+    file_write(test_dir, path, weights.data, weights.count);
     bytes_free(&weights);
 }
 
@@ -99,7 +74,7 @@ static void test_every_command(void **state)
         for (size_t c = 0; c < sizeof commands / sizeof *commands; c++) {
             bool tokens = strcmp(commands[c][0], "tokenize") == 0;
             if (!tokens || !cases[i].only_models)
-                assert_sentence(run_with(c, in_scratch(*cases[i].folder ? cases[i].folder : cases[i].file)), 1,
+                assert_sentence(run_with(c, test_path(*cases[i].folder ? cases[i].folder : cases[i].file)), 1,
                                 cases[i].word);
         }
     }
@@ -117,16 +92,16 @@ static void test_one_level_down_is_said(void **state)
     write_text("out", "log.txt", "x");
     write_text("out/checkpoint-500", "config.json", "{\"model_type\": \"gpt2\"}");
     write_weights("out/checkpoint-500");
-    assert_sentence(RUN("tokenize", "-m", in_scratch("out"), "-p", "a"), 1, "holds no tokenizer");
+    assert_sentence(RUN("tokenize", "-m", test_path("out"), "-p", "a"), 1, "holds no tokenizer");
     struct Bytes config = file_read(LORA, "config.json");
-    file_write(scratch, "out/checkpoint-500/config.json", config.data, config.count);
+    file_write(test_dir, "out/checkpoint-500/config.json", config.data, config.count);
     bytes_free(&config);
-    struct Output o = RUN("plan", "-m", in_scratch("out"), "--json");
+    struct Output o = RUN("plan", "-m", test_path("out"), "--json");
     assert_status(&o, 0);
     assert_non_null(strstr(o.err, "its folder checkpoint-500 is used"));
     output_free(&o);
     write_text("out/checkpoint-1000", "config.json", "{}");
-    assert_sentence(RUN("plan", "-m", in_scratch("out")), 1, "holds 2 models (checkpoint-1000, checkpoint-500)");
+    assert_sentence(RUN("plan", "-m", test_path("out")), 1, "holds 2 models (checkpoint-1000, checkpoint-500)");
 }
 
 // ------------------------------------------------------------------------------------------------ --tokenizer
@@ -183,18 +158,18 @@ static void test_larger_tokenizer(void **state)
     (void)state;
     write_text("m", "tokenizer.json", padded_json);
     write_text("m", "config.json", "{\"vocab_size\": 7}");
-    struct Output o = RUN("tokenize", "-m", in_scratch("m"), "-p", "ab[PAD]");
+    struct Output o = RUN("tokenize", "-m", test_path("m"), "-p", "ab[PAD]");
     assert_status(&o, 0);
     assert_string_equal(o.out, "2 7\n");
     output_free(&o);
-    o = RUN("detokenize", "-m", in_scratch("m"), "--ids", "2,7,6"); // 6 is a row without a token
+    o = RUN("detokenize", "-m", test_path("m"), "--ids", "2,7,6"); // 6 is a row without a token
     assert_status(&o, 0);
     assert_string_equal(o.out, "ab[PAD]");
     output_free(&o);
-    assert_sentence(RUN("detokenize", "-m", in_scratch("m"), "--ids", "9"), 1,
+    assert_sentence(RUN("detokenize", "-m", test_path("m"), "--ids", "9"), 1,
                     "id 9 is outside the vocabulary of 9");
     write_text("t", "tokenizer.json", padded_json); // a tokenizer alone
-    assert_sentence(RUN("detokenize", "-m", in_scratch("t"), "--ids", "9"), 1,
+    assert_sentence(RUN("detokenize", "-m", test_path("t"), "--ids", "9"), 1,
                     "id 9 is outside the vocabulary of 9");
 }
 
@@ -218,16 +193,16 @@ static void test_convert(void **state)
     char *json = text_replace(padded_json, ", {\"id\": 7, \"content\": \"[PAD]\", \"special\": true}", "");
     write_text("t", "tokenizer.json", json);
     free(json);
-    assert_sentence(RUN("convert", "-m", LORA, "--lora", LORA, "-o", in_scratch("x.gguf")), 1,
+    assert_sentence(RUN("convert", "-m", LORA, "--lora", LORA, "-o", test_path("x.gguf")), 1,
                     "--tokenizer DIR|FILE takes one");
-    struct Output o = RUN("convert", "-m", LORA, "--lora", LORA "/adapter", "--tokenizer", in_scratch("t"), "-o",
-                          in_scratch("x.gguf"), "--type", "f32");
+    struct Output o = RUN("convert", "-m", LORA, "--lora", LORA "/adapter", "--tokenizer", test_path("t"), "-o",
+                          test_path("x.gguf"), "--type", "f32");
     assert_status(&o, 0);
     output_free(&o);
-    o = RUN("tokenize", "-m", in_scratch("x.gguf"), "-p", "##<|endoftext|>");
+    o = RUN("tokenize", "-m", test_path("x.gguf"), "-p", "##<|endoftext|>");
     assert_string_equal(o.out, "4 5\n");
     output_free(&o);
-    if (checkpoint_open(in_scratch("x.gguf"), &written, &err) || checkpoint_open(LORA, &merged, &err))
+    if (checkpoint_open(test_path("x.gguf"), &written, &err) || checkpoint_open(LORA, &merged, &err))
         fail_msg("%s", err.text);
     weight_rows(&merged.layers[0].c_attn, 0, 48, 16, a);
     weight_rows(&written.layers[0].c_attn, 0, 48, 16, b);
@@ -242,7 +217,7 @@ static void test_convert(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, test_dir_setup, test_dir_teardown)
         TEST(test_every_command), TEST(test_one_level_down_is_said), TEST(test_tokenizer), TEST(test_larger_tokenizer), TEST(test_lora_flag), TEST(test_convert),
     };
     return cmocka_run_group_tests_name("cli_load", tests, NULL, NULL);

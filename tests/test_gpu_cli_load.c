@@ -18,38 +18,13 @@
 #define LORA VKGPT_SOURCE_DIR "/tests/fixtures/lora/gpt2-patterns"
 #define VOCAB 40
 
-static char scratch[DIR_BYTES];
-
-static int setup(void **state)
-{
-    (void)state;
-    dir_make(scratch);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    dir_remove(scratch);
-    return 0;
-}
-
-static const char *in_scratch(const char *name)
-{
-    static char paths[4][2 * DIR_BYTES];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", scratch, name);
-    return path;
-}
-
 static void copy(const char *from, const char *file, const char *to)
 {
     char path[256];
     struct Bytes data = file_read(from, file);
     snprintf(path, sizeof path, "%s/%s", to, file);
-    assert_int_equal(os_make_dirs(in_scratch(to)), 0);
-    file_write(scratch, path, data.data, data.count);
+    assert_int_equal(os_make_dirs(test_path(to)), 0);
+    file_write(test_dir, path, data.data, data.count);
     bytes_free(&data);
 }
 
@@ -60,7 +35,7 @@ static void write_model(const char *name, const char *tokenizer)
     copy(LORA, "config.json", name);
     copy(LORA, "model.safetensors", name);
     snprintf(path, sizeof path, "%s/tokenizer.json", name);
-    if (tokenizer) file_write(scratch, path, tokenizer, strlen(tokenizer));
+    if (tokenizer) file_write(test_dir, path, tokenizer, strlen(tokenizer));
 }
 
 static const char padded_json[] =
@@ -87,13 +62,13 @@ static void test_larger_tokenizer(void **state)
 {
     (void)state;
     write_model("m", padded_json);
-    const char *m = in_scratch("m");
+    const char *m = test_path("m");
     succeed(RUN("generate", "-m", m, "-p", "ab", "-n", "2"), NULL);
     assert_sentence(RUN("generate", "-m", m, "-p", "ab[PAD]", "-n", "2"), 1,
                     "-p: token '[PAD]' has the id 40, and the model has ids below 40");
     assert_sentence(RUN("generate", "-m", m, "--ids", "40", "-n", "2"), 1, "id 40 is outside the vocabulary of 40");
-    file_write(scratch, "text", "ab[PAD]ab", 9);
-    assert_sentence(RUN("perplexity", "-m", m, "-f", in_scratch("text")), 1, "token '[PAD]' has the id 40");
+    file_write(test_dir, "text", "ab[PAD]ab", 9);
+    assert_sentence(RUN("perplexity", "-m", m, "-f", test_path("text")), 1, "token '[PAD]' has the id 40");
     assert_sentence(RUN("score", "-m", m, "-p", "a", "--continuation", "[PAD]"), 1, "token id 40: m has ids below 40");
 }
 
@@ -103,7 +78,7 @@ static void test_ids_need_no_tokenizer(void **state)
     write_model("unknown", unknown_json);
     write_model("none", NULL);
     for (int i = 0; i < 2; i++) {
-        const char *m = in_scratch(i ? "none" : "unknown"),
+        const char *m = test_path(i ? "none" : "unknown"),
                    *why = i ? "holds no tokenizer" : "model.type \"Nonsense\" is not supported";
         struct Output o = RUN("generate", "-m", m, "--ids", "1,2", "-n", "2");
         assert_non_null(strstr(o.err, why));
@@ -111,8 +86,8 @@ static void test_ids_need_no_tokenizer(void **state)
         assert_sentence(RUN("generate", "-m", m, "-p", "a"), 1, why);
         assert_sentence(RUN("generate", "-m", m, "--ids", "1", "-r", "stop"), 1, why);
     }
-    succeed(RUN("logits", "-m", in_scratch("unknown"), "--ids", "1,2", "-o", in_scratch("x.npy")), NULL);
-    succeed(RUN("bench", "-m", in_scratch("unknown"), "-p", "4", "-n", "2", "-r", "1"), NULL);
+    succeed(RUN("logits", "-m", test_path("unknown"), "--ids", "1,2", "-o", test_path("x.npy")), NULL);
+    succeed(RUN("bench", "-m", test_path("unknown"), "-p", "4", "-n", "2", "-r", "1"), NULL);
 }
 
 static void test_tokenizer_from_elsewhere(void **state)
@@ -120,14 +95,14 @@ static void test_tokenizer_from_elsewhere(void **state)
     (void)state;
     write_model("none", NULL);
     write_model("unknown", unknown_json);
-    assert_int_equal(os_make_dirs(in_scratch("t")), 0);
-    file_write(scratch, "t/tokenizer.json", padded_json, strlen(padded_json));
+    assert_int_equal(os_make_dirs(test_path("t")), 0);
+    file_write(test_dir, "t/tokenizer.json", padded_json, strlen(padded_json));
     write_model("own", padded_json);
-    struct Output wanted = RUN("generate", "-m", in_scratch("own"), "-p", "ab##a", "-n", "6", "--temp", "0");
+    struct Output wanted = RUN("generate", "-m", test_path("own"), "-p", "ab##a", "-n", "6", "--temp", "0");
     assert_status(&wanted, 0);
     static const char *const models[] = {"none", "unknown"}, *const tokenizers[] = {"t", "t/tokenizer.json", "own"};
     for (size_t i = 0; i < 3; i++) {
-        struct Output o = RUN("generate", "-m", in_scratch(models[i % 2]), "--tokenizer", in_scratch(tokenizers[i]),
+        struct Output o = RUN("generate", "-m", test_path(models[i % 2]), "--tokenizer", test_path(tokenizers[i]),
                               "-p", "ab##a", "-n", "6", "--temp", "0");
         assert_status(&o, 0);
         assert_string_equal(o.out, wanted.out);
@@ -142,8 +117,8 @@ static void test_heads(void **state)
     (void)state;
     copy(HEAD_FIXTURES "/gpt1-labels", "config.json", "head");
     copy(HEAD_FIXTURES "/gpt1-labels", "model.safetensors", "head");
-    file_write(scratch, "head/tokenizer.json", unknown_json, strlen(unknown_json));
-    const char *m = in_scratch("head");
+    file_write(test_dir, "head/tokenizer.json", unknown_json, strlen(unknown_json));
+    const char *m = test_path("head");
     succeed(RUN("classify", "-m", m, "--ids", "5,6,7"), "so no token of its own stands around the ids");
     assert_sentence(RUN("classify", "-m", m, "--ids", "5,6", "--start", "_start_", "--extract", "_classify_"), 1,
                     "to look '_start_' up in (");
@@ -164,10 +139,10 @@ static double distance(const char *member, const char *lora, const char *weights
     for (size_t i = 0; i < count; i++)
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%u", i ? "," : "", ids[i]);
     head_numbers(cJSON_GetArrayItem(json_member(json, member), 1), want);
-    const char *arguments[] = {"logits", "-m", LORA, "--ids", list, "--last", "-o", in_scratch("x.npy"), "--weights", weights, "--kv", "f32",
+    const char *arguments[] = {"logits", "-m", LORA, "--ids", list, "--last", "-o", test_path("x.npy"), "--weights", weights, "--kv", "f32",
                                lora ? "--lora" : NULL, lora, NULL};
     succeed(program_run(NULL, 0, arguments), lora ? "8 matrices have the LoRA weights of adapter" : NULL);
-    struct Bytes npy = file_read(scratch, "x.npy");
+    struct Bytes npy = file_read(test_dir, "x.npy");
     assert_true(npy.count > VOCAB * sizeof(float));
     for (size_t i = 0; i < VOCAB; i++) {
         float got;
@@ -198,7 +173,7 @@ static void test_lora(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, test_dir_setup, test_dir_teardown)
         TEST(test_larger_tokenizer), TEST(test_ids_need_no_tokenizer), TEST(test_tokenizer_from_elsewhere), TEST(test_heads), TEST(test_lora),
     };
     return cmocka_run_group_tests_name("cli_load", tests, NULL, NULL);

@@ -25,46 +25,23 @@ struct File {
     size_t bytes;
 };
 
-static char scratch[DIR_BYTES];
-
-static int setup(void **state)
-{
-    (void)state;
-    dir_make(scratch);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    dir_remove(scratch);
-    return 0;
-}
-
-static const char *in_scratch(const char *name)
-{
-    static char path[3 * DIR_BYTES];
-    snprintf(path, sizeof path, "%s%s%s", scratch, *name ? "/" : "", name);
-    return path;
-}
-
 static void write_file(const struct File *file)
 {
     char folder[3 * DIR_BYTES];
-    snprintf(folder, sizeof folder, "%s", in_scratch(file->name));
+    snprintf(folder, sizeof folder, "%s", test_path(file->name));
     *strrchr(folder, '/') = '\0';
     assert_int_equal(os_make_dirs(folder), 0);
-    file_write(scratch, file->name, file->data, file->bytes);
+    file_write(test_dir, file->name, file->data, file->bytes);
 }
 
 static void write_files(const struct File *files, size_t count)
 {
-    teardown(NULL);
-    setup(NULL);
+    test_dir_teardown(NULL);
+    test_dir_setup(NULL);
     for (size_t i = 0; i < count && files[i].name; i++) write_file(&files[i]);
 }
 
-// A model that opens, in a folder of the scratch directory.
+// A model that opens, in a folder of the test's directory.
 static void write_model(const char *folder)
 {
     size_t bytes;
@@ -83,8 +60,8 @@ static void expect_found(const char *given, enum Need need, const char *wanted, 
     struct Located at;
     vkgpt_error err;
     char path[3 * DIR_BYTES], want[3 * DIR_BYTES];
-    snprintf(path, sizeof path, "%s", in_scratch(given));
-    snprintf(want, sizeof want, "%s", in_scratch(wanted));
+    snprintf(path, sizeof path, "%s", test_path(given));
+    snprintf(want, sizeof want, "%s", test_path(wanted));
     if (model_locate(path, need, &at, &err)) fail_msg("%s: %s", given, err.text);
     assert_string_equal(at.path, want);
     if (note ? !strstr(at.note, note) : at.note[0]) fail_msg("%s: the note is '%s'", given, at.note);
@@ -98,7 +75,7 @@ static void expect_refused(const char *given, enum Need need, vkgpt_code code, c
     struct Located at;
     vkgpt_error err;
     char path[3 * DIR_BYTES];
-    snprintf(path, sizeof path, "%s", in_scratch(given));
+    snprintf(path, sizeof path, "%s", test_path(given));
     int length = strstr(word, "--lora") && strchr(given, '/') ? (int)(strchr(given, '/') - given) : (int)strlen(given);
     char named[256];
     snprintf(named, sizeof named, "%.*s", length, given);
@@ -148,16 +125,16 @@ static void test_contents(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vkgpt_error err;
         write_files(&cases[i].file, 1);
-        enum Content content = content_of(in_scratch("x"));
+        enum Content content = content_of(test_path("x"));
         if (content != cases[i].content) fail_msg("case %zu is content %d, should be %d", i, content, cases[i].content);
-        int code = content_check(in_scratch("x"), &err);
-        if (cases[i].word) expect_sentence(code, VKGPT_BAD_FILE, &err, in_scratch("x"), cases[i].word, NULL);
+        int code = content_check(test_path("x"), &err);
+        if (cases[i].word) expect_sentence(code, VKGPT_BAD_FILE, &err, test_path("x"), cases[i].word, NULL);
         else assert_int_equal(code, 0);
         if (cases[i].word) expect_refused("x", NEED_WEIGHTS, VKGPT_BAD_FILE, cases[i].word, NULL);
     }
     assert_int_equal(content_of("/nowhere"), CONTENT_UNKNOWN);
     assert_int_equal(content_check("/nowhere", NULL), 0);
-    assert_int_equal(content_of(scratch), CONTENT_UNKNOWN);
+    assert_int_equal(content_of(test_dir), CONTENT_UNKNOWN);
 }
 
 // ------------------------------------------------------------------------------------------------ what is found
@@ -177,7 +154,7 @@ static void test_directory(void **state)
     write_file(&(struct File)ONE_FILE("m/adapter_config.json", "{}"));
     expect_found("m", NEED_ADAPTER, "m", NULL);
     struct Located at;
-    assert_int_equal(model_locate(in_scratch("m"), NEED_WEIGHTS, &at, NULL), 0);
+    assert_int_equal(model_locate(test_path("m"), NEED_WEIGHTS, &at, NULL), 0);
     assert_non_null(strstr(at.note, "not merged without --lora"));
     write_files((struct File[]){ONE_FILE("c/config.json", "{}")}, 1);
     expect_found("c", NEED_CONFIG, "c", NULL);
@@ -199,10 +176,10 @@ static void test_gguf_of_any_name(void **state)
         expect_found(name, NEED_WEIGHTS, name, NULL);
         expect_found(name, NEED_TOKENIZER, name, NULL);
         expect_refused(name, NEED_ADAPTER, VKGPT_BAD_MODEL, "is a GGUF file", NULL);
-        if (checkpoint_open(in_scratch(name), &c, &err)) fail_msg("%s", err.text);
+        if (checkpoint_open(test_path(name), &c, &err)) fail_msg("%s", err.text);
         tiny_check(&c);
         checkpoint_close(&c);
-        if (vkgpt_tokenizer_open(in_scratch(name), 0, &tok, &err)) fail_msg("%s", err.text);
+        if (vkgpt_tokenizer_open(test_path(name), 0, &tok, &err)) fail_msg("%s", err.text);
         vkgpt_tokenizer_close(tok);
     }
     bytes_free(&file);
@@ -229,9 +206,9 @@ static void test_split_gguf(void **state)
     gguf_add_integer(&file, "split.no", 1);
     gguf_add_integer(&file, "split.count", 3);
     bytes_number(&file, 0, 64);
-    file_write(scratch, "part.gguf", file.data, file.count);
+    file_write(test_dir, "part.gguf", file.data, file.count);
     bytes_free(&file);
-    expect_sentence(checkpoint_open(in_scratch("part.gguf"), &c, &err), VKGPT_BAD_MODEL, &err, "part.gguf",
+    expect_sentence(checkpoint_open(test_path("part.gguf"), &c, &err), VKGPT_BAD_MODEL, &err, "part.gguf",
                     "part 2 of 3", "llama-gguf-split --merge", NULL);
 }
 
@@ -239,14 +216,14 @@ static void test_other_names(void **state)
 {
     (void)state;
     write_model("m");
-    struct Bytes weights = file_read(scratch, "m/model.safetensors");
-    remove(in_scratch("m/model.safetensors"));
+    struct Bytes weights = file_read(test_dir, "m/model.safetensors");
+    remove(test_path("m/model.safetensors"));
     write_file(&(struct File){"m/gpt2-small.safetensors", (const char *)weights.data, weights.count});
     bytes_free(&weights);
     struct Checkpoint c;
     vkgpt_error err;
     expect_found("m/gpt2-small.safetensors", NEED_WEIGHTS, "m", NULL);
-    if (checkpoint_open(in_scratch("m"), &c, &err)) fail_msg("%s", err.text);
+    if (checkpoint_open(test_path("m"), &c, &err)) fail_msg("%s", err.text);
     tiny_check(&c);
     checkpoint_close(&c);
     write_file(&(struct File)ONE_FILE("m/model.safetensors", SAFETENSORS));
@@ -276,12 +253,12 @@ static void test_links(void **state)
 {
     (void)state;
     write_files((struct File[]){ONE_FILE("blobs/1", "{}"), ONE_FILE("d/x", "x")}, 2);
-    assert_int_equal(symlink("../blobs/1", in_scratch("d/config.json")), 0);
-    assert_int_equal(symlink("../blobs/2", in_scratch("d/model.safetensors")), 0);
+    assert_int_equal(symlink("../blobs/1", test_path("d/config.json")), 0);
+    assert_int_equal(symlink("../blobs/2", test_path("d/model.safetensors")), 0);
     expect_refused("d", NEED_WEIGHTS, VKGPT_BAD_FILE, "model.safetensors", "is a link to a file that is not there");
     write_file(&(struct File)ONE_FILE("blobs/2", SAFETENSORS));
     expect_found("d", NEED_WEIGHTS, "d", NULL);
-    assert_int_equal(symlink("nowhere", in_scratch("gone.gguf")), 0);
+    assert_int_equal(symlink("nowhere", test_path("gone.gguf")), 0);
     expect_refused("gone.gguf", NEED_WEIGHTS, VKGPT_BAD_FILE, "is a link to a file that is not there", NULL);
 }
 
@@ -298,10 +275,10 @@ static void test_hub_folder(void **state)
     expect_refused(HUB, NEED_WEIGHTS, VKGPT_BAD_FILE, "refs/main is def", "the download did not end");
     write_file(&(struct File)ONE_FILE(HUB "/refs/main", "../.."));
     expect_refused(HUB, NEED_WEIGHTS, VKGPT_BAD_FILE, "names no snapshot", NULL);
-    remove(in_scratch(HUB "/refs/main"));
+    remove(test_path(HUB "/refs/main"));
     expect_refused(HUB, NEED_WEIGHTS, VKGPT_BAD_MODEL, "holds 2 snapshots", "aaa, abc");
     expect_refused("", NEED_WEIGHTS, VKGPT_BAD_MODEL, "holds 2 snapshots", NULL); // the cache itself, with one model
-    assert_int_equal(os_make_dirs(in_scratch("empty/snapshots")), 0);
+    assert_int_equal(os_make_dirs(test_path("empty/snapshots")), 0);
     expect_refused("empty", NEED_WEIGHTS, VKGPT_BAD_FILE, "without any snapshot", NULL);
 
     char name[64];
@@ -327,7 +304,7 @@ static void test_one_level_down(void **state)
     expect_found("out", NEED_WEIGHTS, "out/checkpoint-500", "its folder checkpoint-500 is used");
     struct Checkpoint c;
     vkgpt_error err;
-    if (checkpoint_open(in_scratch("out"), &c, &err)) fail_msg("%s", err.text);
+    if (checkpoint_open(test_path("out"), &c, &err)) fail_msg("%s", err.text);
     assert_non_null(strstr(c.note, "checkpoint-500"));
     tiny_check(&c);
     checkpoint_close(&c);
@@ -416,7 +393,7 @@ static void test_foreign_folders(void **state)
         vkgpt_error err;
         write_files(cases[i].files, 3);
         expect_refused("d", NEED_WEIGHTS, cases[i].code, cases[i].word, cases[i].other);
-        expect_sentence(checkpoint_open(in_scratch("d"), &c, &err), (int)cases[i].code, &err, cases[i].word, NULL);
+        expect_sentence(checkpoint_open(test_path("d"), &c, &err), (int)cases[i].code, &err, cases[i].word, NULL);
     }
 }
 
@@ -491,7 +468,7 @@ static void test_missing(void **state)
     struct Located at;
     vkgpt_error err;
     static const char *const names[] = {"gpt2", "openai-community/gpt2", "a_b.c-1/D"}, *const paths[] = {"/no/such/dir", "./gpt2", "a/b/c", "x.gguf", "", "a/", "a b"};
-    setenv("HF_HUB_CACHE", scratch, 1);
+    setenv("HF_HUB_CACHE", test_dir, 1);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         expect_sentence(model_locate(names[i], NEED_WEIGHTS, &at, &err), VKGPT_BAD_FILE, &err, names[i],
                         "no such model directory", "hf download", NULL);
@@ -501,9 +478,9 @@ static void test_missing(void **state)
         assert_null(strstr(err.text, "hf download"));
     }
     write_model(HUB "/snapshots/abc");
-    setenv("HF_HUB_CACHE", scratch, 1);
+    setenv("HF_HUB_CACHE", test_dir, 1);
     expect_sentence(model_locate("openai-community/gpt2", NEED_WEIGHTS, &at, &err), VKGPT_BAD_FILE, &err, "-m ",
-                    in_scratch(HUB), NULL);
+                    test_path(HUB), NULL);
     unsetenv("HF_HUB_CACHE");
     char longest[PATH_BYTES + 1];
     memset(longest, 'x', PATH_BYTES);
@@ -515,7 +492,7 @@ static void test_missing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, test_dir_setup, test_dir_teardown)
         TEST(test_contents), TEST(test_directory), TEST(test_gguf_of_any_name), TEST(test_split_gguf), TEST(test_other_names), TEST(test_links), TEST(test_hub_folder),
         TEST(test_one_level_down), TEST(test_foreign_folders), TEST(test_classes), TEST(test_files), TEST(test_tokenizers), TEST(test_missing),
     };

@@ -18,22 +18,6 @@
 #define BOUND 2e-5 // of logits of several units: PEFT merges in float64, and this in float32
 #define VOCAB 40
 
-static char scratch[DIR_BYTES];
-
-static int setup(void **state)
-{
-    (void)state;
-    dir_make(scratch);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    dir_remove(scratch);
-    return 0;
-}
-
 // ------------------------------------------------------------------------------------------------ fixtures
 
 static const char *const names[] = {"gpt2-patterns", "gpt2-rslora", "gpt2-tables", "gpt2-head", "gpt1", "opt", "opt-bias", "neo"};
@@ -115,7 +99,7 @@ static void test_gguf(void **state)
     struct Checkpoint c;
     vkgpt_error err;
     char path[2 * DIR_BYTES];
-    snprintf(path, sizeof path, "%s/x.gguf", scratch);
+    snprintf(path, sizeof path, "%s/x.gguf", test_dir);
     for (int merged = 0; merged < 2; merged++) {
         struct GgufKeys keys = {0};
         open_base(base, &c);
@@ -144,7 +128,7 @@ struct Part {
 
 static void write_config(const char *json)
 {
-    file_write(scratch, "adapter_config.json", json, strlen(json));
+    file_write(test_dir, "adapter_config.json", json, strlen(json));
 }
 
 // Tensors of F32, all of this value.
@@ -166,7 +150,7 @@ static void write_parts(const struct Part *parts, float value)
     bytes_number(&file, header.count, 8);
     bytes_add(&file, header.data, header.count);
     for (size_t i = 0; i < at; i++) bytes_add(&file, &value, sizeof value);
-    file_write(scratch, "adapter_model.safetensors", file.data, file.count);
+    file_write(test_dir, "adapter_model.safetensors", file.data, file.count);
     bytes_free(&header);
     bytes_free(&file);
 }
@@ -176,14 +160,14 @@ static void write_tiny(void)
     size_t bytes;
     char *header = tiny_header(&bytes), name[3 * DIR_BYTES];
     struct Bytes weights = tiny_safetensors(header, bytes);
-    snprintf(name, sizeof name, "%s/tiny", scratch);
+    snprintf(name, sizeof name, "%s/tiny", test_dir);
     assert_int_equal(os_make_dirs(name), 0);
-    file_write(scratch, "tiny/config.json", tiny_config, strlen(tiny_config));
-    file_write(scratch, "tiny/model.safetensors", weights.data, weights.count);
+    file_write(test_dir, "tiny/config.json", tiny_config, strlen(tiny_config));
+    file_write(test_dir, "tiny/model.safetensors", weights.data, weights.count);
     bytes_free(&weights);
     free(header);
-    snprintf(base, sizeof base, "%.400s/tiny", scratch);
-    snprintf(adapter, sizeof adapter, "%.400s", scratch);
+    snprintf(base, sizeof base, "%.400s/tiny", test_dir);
+    snprintf(adapter, sizeof adapter, "%.400s", test_dir);
 }
 
 static const struct Part good[] = {{C_ATTN ".lora_A.weight", 2, 8}, {C_ATTN ".lora_B.weight", 24, 2}, {NULL, 0, 0}};
@@ -197,7 +181,7 @@ static void expect_refused(const char *word, const char *other)
     open_base(base, &c);
     int code = lora_merge(adapter, &c, &merged, &err);
     if (!code) fail_msg("accepted, and '%s' was to be refused", word);
-    expect_sentence(code, (int)err.code, &err, scratch, word, other, NULL);
+    expect_sentence(code, (int)err.code, &err, test_dir, word, other, NULL);
     assert_true(code == VKGPT_BAD_MODEL || code == VKGPT_BAD_FILE);
     checkpoint_close(&c);
 }
@@ -339,9 +323,9 @@ static void test_refused_files(void **state)
     expect_refused("no adapter_config.json there", NULL);
     write_config(good_config);
     expect_refused("neither adapter_model.safetensors nor adapter_model.bin is there", NULL);
-    file_write(scratch, "adapter_model.safetensors", pointer, sizeof pointer - 1);
+    file_write(test_dir, "adapter_model.safetensors", pointer, sizeof pointer - 1);
     expect_refused("git lfs pull", NULL);
-    file_write(scratch, "adapter_model.safetensors", "x", 1);
+    file_write(test_dir, "adapter_model.safetensors", "x", 1);
     expect_refused("adapter_model.safetensors", "safetensors file");
     struct Checkpoint c;
     struct LoraMerged merged;
@@ -410,7 +394,7 @@ static void test_mutations(void **state)
     int opened = 0, rounds = 600;
     write_tiny();
     write_parts(good, 0.5f);
-    struct Bytes weights = file_read(scratch, "adapter_model.safetensors");
+    struct Bytes weights = file_read(test_dir, "adapter_model.safetensors");
     for (int i = 0; i < rounds; i++) {
         struct Bytes config = {0}, file = {0};
         struct Checkpoint c;
@@ -419,8 +403,8 @@ static void test_mutations(void **state)
         bytes_text(&config, good_config);
         bytes_add(&file, weights.data, weights.count);
         bytes_mutate(i % 2 ? &config : &file, &seed);
-        file_write(scratch, "adapter_config.json", config.data, config.count);
-        file_write(scratch, "adapter_model.safetensors", file.data, file.count);
+        file_write(test_dir, "adapter_config.json", config.data, config.count);
+        file_write(test_dir, "adapter_model.safetensors", file.data, file.count);
         open_base(base, &c);
         if (!lora_merge(adapter, &c, &merged, &err)) opened++;
         else if (!err.text[0] || strchr(err.text, '\n')) fail_msg("round %d: '%s' is no sentence", i, err.text);
@@ -453,7 +437,7 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, test_dir_setup, test_dir_teardown)
         TEST(test_fixtures), TEST(test_gguf), TEST(test_by_hand), TEST(test_refused_settings), TEST(test_refused_tensors), TEST(test_refused_files),
         TEST(test_whole_tensors), TEST(test_headless), TEST(test_mutations), TEST(test_names),
     };
