@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/eval_record.h"
 #include "model_files.h"
 #include "program.h"
 
@@ -156,102 +155,12 @@ static void test_resume(void **state)
     free(after);
 }
 
-// What opening the record says. The record is closed again.
-static int open_record(const struct Run *run, const struct Options *options, vkgpt_error *err)
-{
-    struct EvalTask *tasks;
-    size_t count;
-    struct EvalRecord opened = {0};
-    int code = eval_tasks_read(SHORT, 1, &tasks, &count, err);
-    assert_int_equal(code, 0);
-    code = eval_record_open(&opened, record, run, options, tasks, count, err);
-    eval_record_close(&opened, NULL);
-    eval_tasks_free(tasks, count);
-    return code;
-}
-
-static const struct Case {
-    const char *from, *to, *part;
-} CASES[] = {
-    {"\"model_hash\":\"", "\"model_hash\":\"0", "its results are of model gpt2 ("},
-    {"\"model\":", "\"modal\":", "does not say its model"},
-    {"\"f32\"", "\"q8_0\"", "its results are of weights q8_0, and this run is of f32"},
-    {"\"64\"", "\"128\"", "its results are of context 128, and this run is of 64"},
-    {"\"weights\":", "\"wait\":", "does not say its weights"},
-    {"\"bytes\":745", "\"bytes\":744", "its results of hellaswag are of "},
-    {"\"bytes\":745", "\"bytes\":\"745\"", ":2: is no line of results: file, bytes and hash"},
-    {"vkgpt-eval-1", "other", "its results are of format other"},
-    {"{\"format\"", "{\"form\"", "holds no results of vkgpt eval"},
-    {"{\"task\":\"hellaswag\",\"item\":0", "{\"task\":\"hellaswag\",\"item\":-1", "is no number of an item"},
-    {"\"logprobs\":[", "\"logprobs\":[1,", "logprobs has to have one number for each answer"},
-    {"\"logprobs\":[-1,", "\"logprobs\":[true,", "logprobs has to have one number for each answer"},
-    {"\"greedy\":", "\"greed\":", "greedy has to be true or false"},
-    {"\"cut\":0", "\"cut\":0.5", "cut is no number of tokens"},
-    {"{\"task\":\"hellaswag\",\"item\":0,", "{\"task\":\"hellaswag\",\"item\":0", ":3: "},
-    {"{\"task\":\"hellaswag\",\"file\"", "{\"tusk\":\"hellaswag\",\"file\"", "it names no task"},
-    {"{\"task\":\"hellaswag\",\"file\"", "{\"task\":\"other\",\"file\"", "has to come first"},
-};
-
-static const char RECORD[] = // but for the hashes; a model may have got another name
-    "{\"format\":\"vkgpt-eval-1\",\"model\":\"gpt2\",\"model_hash\":\"HASH\",\"weights\":\"f32\",\"kv\":\"f32\",\"context\":\"64\"}\n"
-    "{\"task\":\"hellaswag\",\"file\":\"x\",\"bytes\":745,\"hash\":\"FILE\"}\n"
-    "{\"task\":\"hellaswag\",\"item\":0,\"logprobs\":[-1,-2.5,-3e1],\"greedy\":false,\"cut\":0}\n"
-    "{\"task\":\"other\",\"item\":0,\"logprobs\":[-9],\"greedy\":false,\"cut\":0}\n";
-
-static char *good_record(const struct Run *run)
-{
-    char model[FINGERPRINT_BYTES], file[FINGERPRINT_BYTES];
-    uint64_t bytes;
-    assert_int_equal(fingerprint_model(run->dir, model, NULL), 0);
-    assert_int_equal(fingerprint_file(FIXTURES "/hellaswag.jsonl", file, &bytes, NULL), 0);
-    char *half = text_replace(RECORD, "HASH", model), *whole = text_replace(half, "FILE", file);
-    free(half);
-    return whole;
-}
-
-static void test_foreign_records(void **state)
-{
-    (void)state;
-    struct Options options = options_default();
-    options.model = VKGPT_SOURCE_DIR "/models/tales";
-    options.weights = options.kv = VKGPT_F32;
-    options.context = 64;
-    struct Run run;
-    vkgpt_error err;
-    assert_int_equal(run_open(&run, &options, true, &err), 0);
-    char *good = good_record(&run);
-    write_record(good, strlen(good));
-    assert_int_equal(open_record(&run, &options, &err), 0);
-    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
-        char *text = text_replace(good, CASES[i].from, CASES[i].to);
-        write_record(text, strlen(text));
-        free(text);
-        int code = open_record(&run, &options, &err);
-        expect_sentence(code, code ? code : VKGPT_BAD_FILE, &err, CASES[i].part, NULL);
-    }
-    options.kv = VKGPT_F16;
-    write_record(good, strlen(good));
-    assert_int_equal(open_record(&run, &options, &err), VKGPT_BAD_ARGUMENT);
-    assert_non_null(strstr(err.text, "its results are of kv f32, and this run is of f16"));
-    write_record("# a text of mine", 16);
-    assert_int_equal(open_record(&run, &options, &err), VKGPT_BAD_FILE);
-    assert_non_null(strstr(err.text, "holds no results of vkgpt eval"));
-    struct Bytes kept = file_read(test_dir, "record");
-    assert_int_equal(kept.count, 16); // and is left as it was
-    bytes_free(&kept);
-    snprintf(record, sizeof record, "/no/such/place/record");
-    assert_int_equal(open_record(&run, &options, &err), VKGPT_BAD_FILE);
-    free(good);
-    run_close(&run);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_expected, setup, test_dir_teardown),
         cmocka_unit_test_setup_teardown(test_pages_and_limit, setup, test_dir_teardown),
         cmocka_unit_test_setup_teardown(test_resume, setup, test_dir_teardown),
-        cmocka_unit_test_setup_teardown(test_foreign_records, setup, test_dir_teardown),
     };
     return cmocka_run_group_tests_name("gpu_cli_eval", tests, NULL, NULL);
 }

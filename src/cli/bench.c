@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #include "base/os.h"
-#include "cli/buffer.h"
 #include "cli/cli.h"
+#include "tasks/buffer.h"
 
 // ---------------------------------------------------------------------------------------------- timing
 

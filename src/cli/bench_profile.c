@@ -3,8 +3,8 @@
 #include <stdlib.h>
 
 #include "cli/bench.h"
-#include "cli/buffer.h"
 #include "cli/print_json.h"
+#include "tasks/buffer.h"
 
 static void keep_line(void *user, const vkgpt_profile_line *line)
 {

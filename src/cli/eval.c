@@ -1,15 +1,14 @@
 // vkgpt eval: standard tasks as lm-evaluation-harness defines them, in batches, with a record to go on from.
-#include "cli/eval.h"
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/os.h"
 #include "cli/cli.h"
-#include "cli/eval_record.h"
 #include "cli/print_json.h"
 #include "cli/progress.h"
+#include "cli/run.h"
+#include "tasks/eval_record.h"
 
 #define BATCH 32 // items of one call
 
@@ -21,6 +20,11 @@ struct Eval {
     struct EvalRecord record;
 };
 
+static size_t context_of(const struct Eval *e)
+{
+    return e->options->context ? (size_t)e->options->context : run_model(&e->run)->context;
+}
+
 static size_t items_done(const struct EvalTask *task)
 {
     size_t done = 0;
@@ -31,7 +35,7 @@ static size_t items_done(const struct EvalTask *task)
 // The items of a task that are not done, in batches. Returns early when someone pressed Ctrl-C.
 static int run_items(struct Eval *e, struct EvalTask *task, vkgpt_error *err)
 {
-    size_t room = (e->options->context ? (size_t)e->options->context : run_model(&e->run)->context) + 1;
+    const struct EvalScorer scorer = {e->run.session, {e->run.tokenizer, run_model(&e->run), true}, context_of(e) + 1};
     size_t before = items_done(task), done = before;
     struct Progress progress;
     progress_start(&progress);
@@ -43,7 +47,7 @@ static int run_items(struct Eval *e, struct EvalTask *task, vkgpt_error *err)
             i++;
             continue;
         }
-        code = eval_score(task, i, count, &e->run, room, err);
+        code = eval_score(task, i, count, &scorer, err);
         if (!code && e->record.file) code = eval_record_add(&e->record, task, i, count, err);
         i += count;
         done += count;
@@ -94,7 +98,7 @@ static int print_json(const struct Eval *e)
     cJSON_AddStringToObject(json, "model", model->name);
     cJSON_AddStringToObject(json, "weights", model->weights);
     cJSON_AddStringToObject(json, "device", run_device(&e->run)->name);
-    cJSON_AddNumberToObject(json, "context", e->options->context ? (double)e->options->context : model->context);
+    cJSON_AddNumberToObject(json, "context", (double)context_of(e));
     cJSON_AddItemToObject(json, "results", results);
     return json_print(json);
 }
@@ -138,12 +142,26 @@ static bool is_done(const struct Eval *e)
     return t == e->count;
 }
 
+static int open_record(struct Eval *e, vkgpt_error *err)
+{
+    const struct Options *options = e->options;
+    const struct EvalSubject subject = {
+        .dir = e->run.dir,
+        .tokenizer = options->tokenizer,
+        .lora = options->lora,
+        .model = run_model(&e->run),
+        .kv = (vkgpt_format)options->kv,
+        .context = (uint32_t)context_of(e),
+    };
+    return eval_record_open(&e->record, options->resume, &subject, e->tasks, e->count, err);
+}
+
 static int run_tasks(struct Eval *e, vkgpt_error *err)
 {
     const struct Options *options = e->options;
     int code = eval_tasks_read(options->tasks, (size_t)options->limit, &e->tasks, &e->count, err);
     if (!code) code = run_open(&e->run, options, true, err);
-    if (!code && options->resume) code = eval_record_open(&e->record, options->resume, &e->run, options, e->tasks, e->count, err);
+    if (!code && options->resume) code = open_record(e, err);
     if (code) return code;
     os_catch_interrupt(); // not before: reading and loading can simply be ended
     for (size_t t = 0; !code && t < e->count; t++) code = run_items(e, &e->tasks[t], err);

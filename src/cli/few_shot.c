@@ -5,15 +5,14 @@
 #include <string.h>
 
 #include "base/os.h"
-#include "cli/blanks.h"
 #include "cli/cli.h"
-#include "cli/curve.h"
 #include "cli/few_shot.h"
-#include "cli/input.h"
 #include "cli/model_path.h"
 #include "cli/print_json.h"
-#include "cli/query.h"
 #include "cli/run.h"
+#include "tasks/blanks.h"
+#include "tasks/escapes.h"
+#include "tasks/utf8.h"
 
 #define TASKS "models/tasks"
 #define SUFFIX ".jsonl"
@@ -27,7 +26,7 @@ static int compare_sizes(const void *a, const void *b)
 }
 
 // "0,1,2,4": whole numbers; in order and each once afterwards.
-static bool read_shots(const char *text, struct FewShot *f)
+static bool read_shots(const char *text, struct FewShotCommand *f)
 {
     size_t numbers[CURVE_MAX], count = 0;
     for (const char *at = text;; at++) {
@@ -48,7 +47,7 @@ static const char *read_text(const struct Options *options, const char *text, st
 {
     if (!text) return NULL;
     buffer_text(kept, text);
-    if (options->escape) buffer_cut(kept, unescape(kept->data, kept->bytes));
+    if (options->escape) escapes_replace_in(kept);
     return kept->data;
 }
 
@@ -62,7 +61,7 @@ static const char *find_task(const char *name, char *path, size_t size)
 }
 
 // The measure decides whether answers are chosen or written: those to choose from can be left aside.
-static int choose_measure(struct FewShot *f, const struct Options *options)
+static int choose_measure(struct FewShotCommand *f, const struct Options *options)
 {
     bool choices = f->items.items[0].choice_count != 0;
     f->curve.measure = options->measure ? (enum Measure)(options->measure - 1) : choices ? MEASURE_CHOICE : MEASURE_EXACT;
@@ -71,18 +70,7 @@ static int choose_measure(struct FewShot *f, const struct Options *options)
     return wrong_usage("--measure is %s: %s has no answers to choose from, exact and f1 measure written ones", measure_name(f->curve.measure), f->items.path);
 }
 
-// An answer that has line breaks in it ends at an empty line, or at the separator; any other with its line.
-static void choose_stop(struct FewShot *f)
-{
-    f->stop = "\n";
-    for (size_t i = 0; i < f->items.count; i++) {
-        const char *text = f->items.items[i].completion;
-        size_t start = blanks_at_start(text, strlen(text)), end = strlen(text) - blanks_at_end(text, strlen(text));
-        if (memchr(text + start, '\n', end - start)) f->stop = f->shots.separator && *f->shots.separator ? f->shots.separator : "\n\n";
-    }
-}
-
-static int read_items(struct FewShot *f, const struct Options *options)
+static int read_items(struct FewShotCommand *f, const struct Options *options)
 {
     vkgpt_error err;
     const char *path = find_task(options->task_file, f->path, sizeof f->path);
@@ -100,7 +88,6 @@ static int read_items(struct FewShot *f, const struct Options *options)
     read_text(options, options->answer_context, &f->answer_context);
     f->limit = options->limit && (size_t)options->limit < f->items.count ? (size_t)options->limit : f->items.count;
     f->curve.task = options->task_file;
-    choose_stop(f);
     return choose_measure(f, options);
 }
 
@@ -121,32 +108,17 @@ static int list_task(const char *path, const char *name, vkgpt_error *err)
 
 // ------------------------------------------------------------------------------------------- the prompts
 
-// Room for a written answer: twice the tokens of the longest one, and some, unless -n says how many.
-static int count_answer_tokens(const struct FewShot *f, const struct Options *options, struct QueryRules *rules, vkgpt_error *err)
-{
-    size_t longest = 0;
-    int code = 0;
-    for (size_t i = 0; !code && !f->curve.chosen && i < f->items.count; i++) {
-        uint32_t *ids;
-        size_t count;
-        const char *text = f->items.items[i].completion;
-        code = vkgpt_encode(rules->tokens.tokenizer, text, strlen(text), rules->tokens.special, &ids, &count, err);
-        if (!code) free(ids);
-        if (!code && count > longest) longest = count;
-    }
-    rules->answer_tokens = options->answer_tokens ? (size_t)options->answer_tokens : 2 * longest + 8;
-    return code;
-}
-
-int few_shot_rules(struct FewShot *f, const struct Options *options, const vkgpt_tokenizer *tok, const vkgpt_model_info *model, struct QueryRules *rules,
+int few_shot_rules(struct FewShotCommand *f, const vkgpt_tokenizer *tok, const vkgpt_model_info *model, struct QueryRules *rules,
                    vkgpt_error *err)
 {
+    const struct Options *options = f->options;
     *rules = (struct QueryRules){.tokens = {tok, model, !options->no_special}, .shots = &f->shots, .chosen = f->curve.chosen};
     rules->positions = options->context ? (size_t)options->context : model->context;
-    return count_answer_tokens(f, options, rules, err);
+    rules->answer_tokens = (size_t)options->answer_tokens;
+    return rules->answer_tokens || rules->chosen ? 0 : few_shot_answer_tokens(&f->items, &rules->tokens, &rules->answer_tokens, err);
 }
 
-void few_shot_say_cut(const struct FewShot *f, const struct Point *point, size_t positions)
+void few_shot_say_cut(const struct FewShotCommand *f, const struct Point *point, size_t positions)
 {
     if (!point->cut) return;
     fprintf(stderr, "vkgpt: %s: at %zu shots %zu of %zu prompts did not fit the context of %zu tokens: %zu examples were left out of them\n", f->items.path,
@@ -155,36 +127,107 @@ void few_shot_say_cut(const struct FewShot *f, const struct Point *point, size_t
 
 // ------------------------------------------------------------------------------------------------ the run
 
-static int print_json(const struct FewShot *f, const struct Run *run, const struct Options *options)
+static bool goes_on(void *user)
+{
+    (void)user;
+    return !os_interrupted();
+}
+
+static void show_progress(const struct FewShotCommand *f, size_t shots)
+{
+    double seconds = os_seconds() - f->start;
+    size_t total = f->limit * f->curve.count;
+    if (os_is_terminal(2) && seconds > 1)
+        fprintf(stderr, "\r%zu shots: %zu of %zu prompts, %.0f s left \033[K", shots, f->done, total,
+                seconds * (double)(total - f->done) / (double)f->done);
+}
+
+static void clear_progress(void)
+{
+    if (os_is_terminal(2)) fprintf(stderr, "\r\033[K");
+}
+
+// With -v: what became of an item.
+static void say_result(const struct FewShotCommand *f, const struct FewShotResult *result)
+{
+    const char *right = result->item->completion;
+    char *given = utf8_json(result->answer, result->bytes), *wanted = utf8_json(right, strlen(right));
+    fprintf(stderr, "%s:%zu, %zu shots: %s %s, %s\n", f->items.path, result->item->line, result->query->shots,
+            result->right ? "right" : "wrong", given, wanted);
+    free(given);
+    free(wanted);
+}
+
+static void on_result(void *user, const struct FewShotResult *result)
+{
+    struct FewShotCommand *f = user;
+    f->done++;
+    show_progress(f, result->query->shots);
+    if (f->options->verbose) say_result(f, result);
+}
+
+static void on_point(void *user, const struct Point *point)
+{
+    const struct FewShotCommand *f = user;
+    clear_progress();
+    few_shot_say_cut(f, point, f->positions);
+}
+
+static int run_items(struct FewShotCommand *f, const struct Run *run, vkgpt_error *err)
+{
+    struct QueryRules rules;
+    int code = few_shot_rules(f, run->tokenizer, run_model(run), &rules, err);
+    if (code) return code;
+    const struct FewShot few_shot = {
+        .session = run->session,
+        .sequences = (size_t)f->options->parallel,
+        .rules = &rules,
+        .limit = f->limit,
+        .stop = few_shot_stop(&f->items, f->shots.separator),
+        .answer_context = f->options->answer_context ? f->answer_context.data : NULL,
+        .goes_on = goes_on,
+        .on_result = on_result,
+        .on_point = on_point,
+        .user = f,
+    };
+    f->start = os_seconds();
+    f->positions = rules.positions;
+    os_catch_interrupt();
+    code = few_shot_run(&few_shot, &f->curve, &f->interrupted, err);
+    clear_progress();
+    return code;
+}
+
+static int print_json(const struct FewShotCommand *f, const struct Run *run)
 {
     cJSON *json = curve_json(&f->curve);
     cJSON_AddStringToObject(json, "form", item_form_name(f->items.form));
-    json_add_unsigned(json, "seed", (uint64_t)options->draw_seed);
+    json_add_unsigned(json, "seed", (uint64_t)f->options->draw_seed);
     cJSON_AddStringToObject(json, "device", run_device(run)->name);
     return json_print(json);
 }
 
-static int report(struct FewShot *f, const struct Run *run, const struct Options *options)
+static int report(struct FewShotCommand *f, const struct Run *run)
 {
+    const struct Options *options = f->options;
     vkgpt_error err;
-    int status = f->curve.count && !options->json ? (curve_print(&f->curve), EXIT_OK) : EXIT_OK;
-    if (options->json) status = print_json(f, run, options);
+    int status = EXIT_OK;
+    if (options->json) status = print_json(f, run);
+    else if (f->curve.count) few_shot_print(&f->curve);
     status = finish_output(status);
     if (!status && options->plot && curve_plot(&f->curve, options->plot, &err)) status = failed(&err);
     if (options->verbose) run_counters(run);
     return status ? status : f->interrupted ? EXIT_INTERRUPTED : EXIT_OK;
 }
 
-static int run_all(struct FewShot *f, const struct Options *options)
+static int run_all(struct FewShotCommand *f)
 {
     struct Run run;
-    struct QueryRules rules;
     vkgpt_error err;
-    int code = run_open(&run, options, true, &err);
+    int code = run_open(&run, f->options, true, &err);
     if (!code) f->curve.model = run_model(&run)->name;
-    if (!code) code = few_shot_rules(f, options, run.tokenizer, run_model(&run), &rules, &err);
-    if (!code) code = few_shot_run(f, options, &run, &rules, &err);
-    int status = code ? failed(&err) : report(f, &run, options);
+    if (!code) code = run_items(f, &run, &err);
+    int status = code ? failed(&err) : report(f, &run);
     run_close(&run);
     return status;
 }
@@ -193,11 +236,11 @@ int few_shot_main(const struct Options *options)
 {
     if (options->list) return list_data(TASKS, SUFFIX, list_task);
     if (!options->task_file) return wrong_usage("few-shot needs the task's examples: --task FILE.jsonl, or the name of one that --list shows");
-    struct FewShot f = {.limit = 0};
+    struct FewShotCommand f = {.options = options};
     const char *shots = options->shots ? options->shots : "0";
     if (!read_shots(shots, &f)) return wrong_usage("--shots is '%s', it has to be up to %d whole numbers from 0 to %d with commas between them", shots, CURVE_MAX, MAX_SHOTS);
     int status = read_items(&f, options);
-    if (!status) status = options->show ? few_shot_show(&f, options) : run_all(&f, options);
+    if (!status) status = options->show ? few_shot_show(&f) : run_all(&f);
     shots_close(&f.shots);
     items_free(&f.items);
     items_free(&f.examples);

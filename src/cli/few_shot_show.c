@@ -58,7 +58,7 @@ static void print_query(const struct Items *items, const struct Query *query, bo
     }
 }
 
-static int show_all(struct FewShot *f, const struct QueryRules *rules, cJSON *list, vkgpt_error *err)
+static int show_all(struct FewShotCommand *f, const struct QueryRules *rules, cJSON *list, vkgpt_error *err)
 {
     bool single = f->limit == 1 && f->curve.count == 1;
     int code = 0;
@@ -87,8 +87,9 @@ static vkgpt_model_info describe(const struct Config *config, const char *dir)
     return info;
 }
 
-int few_shot_show(struct FewShot *f, const struct Options *options)
+int few_shot_show(struct FewShotCommand *f)
 {
+    const struct Options *options = f->options;
     char dir[4096];
     vkgpt_error err;
     vkgpt_tokenizer *tok = NULL;
@@ -100,7 +101,7 @@ int few_shot_show(struct FewShot *f, const struct Options *options)
     if (!code && options->context > config.context)
         code = fail(&err, VKGPT_BAD_ARGUMENT, "a context of %lld tokens: %s has %u positions", (long long)options->context, dir, config.context);
     vkgpt_model_info model = describe(&config, dir);
-    if (!code) code = few_shot_rules(f, options, tok, &model, &rules, &err);
+    if (!code) code = few_shot_rules(f, tok, &model, &rules, &err);
     cJSON *json = options->json ? cJSON_CreateObject() : NULL;
     cJSON *list = json ? cJSON_AddArrayToObject(json, "prompts") : NULL;
     if (!code) code = show_all(f, &rules, list, &err);

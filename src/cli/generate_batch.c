@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "cli/generation.h"
 #include "cli/print_json.h"
+#include "tasks/escapes.h"
 
 struct Text { // one continuation
     const struct Input *input;
@@ -46,7 +47,7 @@ static void add_line(struct Batch *b, const char *line, size_t bytes, size_t num
     *input = (struct Input){0};
     buffer_add(&input->text, line, bytes);
     buffer_add(&input->text, "", 0);
-    if (b->options->escape) input->text.bytes = unescape(input->text.data, bytes);
+    if (b->options->escape) input->text.bytes = escapes_replace(input->text.data, bytes);
     snprintf(b->names[b->input_count++], sizeof *b->names, "line %zu", number);
 }
 

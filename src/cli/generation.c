@@ -8,6 +8,7 @@
 #include "base/os.h"
 #include "cli/cli.h"
 #include "cli/print_json.h"
+#include "tasks/escapes.h"
 
 // --------------------------------------------------------------------------------------------- streaming
 
@@ -190,7 +191,7 @@ void generation_begin(struct Generation *g, const struct Options *options)
     for (size_t i = 0; i < options->stop_count; i++) {
         struct Buffer text = {0};
         buffer_text(&text, options->stops[i]);
-        if (options->escape) text.bytes = unescape(text.data, text.bytes);
+        if (options->escape) text.bytes = escapes_replace(text.data, text.bytes);
         generation_add_stop(g, text.data, text.bytes);
         buffer_free(&text);
     }

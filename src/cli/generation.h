@@ -5,10 +5,10 @@
 #include <cjson/cJSON.h>
 
 #include "cli/input.h"
-#include "cli/keep.h"
 #include "cli/run.h"
-#include "cli/stops.h"
-#include "cli/utf8.h"
+#include "tasks/keep.h"
+#include "tasks/stops.h"
+#include "tasks/utf8.h"
 
 struct Generation {
     const struct Options *options;

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "cli/input.h"
 #include "cli/model_path.h"
+#include "tasks/escapes.h"
 
 // -------------------------------------------------------------------------------------------- special tokens
 
@@ -145,7 +146,7 @@ struct Text head_text(const struct Options *options, const char *text, const cha
 {
     if (!options->escape) return (struct Text){text, strlen(text), name};
     buffer_text(kept, text);
-    return (struct Text){kept->data, unescape(kept->data, kept->bytes), name};
+    return (struct Text){kept->data, escapes_replace(kept->data, kept->bytes), name};
 }
 
 // ------------------------------------------------------------------------------------------------ open, close

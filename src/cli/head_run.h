@@ -4,8 +4,8 @@
 #ifndef VKGPT_CLI_HEAD_RUN_H
 #define VKGPT_CLI_HEAD_RUN_H
 
-#include "cli/buffer.h"
 #include "cli/run.h"
+#include "tasks/buffer.h"
 
 struct Text {
     const char *data;

@@ -5,37 +5,12 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "tasks/encode.h"
+#include "tasks/escapes.h"
 
 #define MAX_INPUT ((size_t)1 << 30)
 
 // ------------------------------------------------------------------------------------------------ text
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    c = (char)tolower((unsigned char)c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-size_t unescape(char *text, size_t bytes)
-{
-    static const char letters[] = "nrt'\"\\", meanings[] = "\n\r\t'\"\\";
-    size_t out = 0;
-    for (size_t i = 0; i < bytes; i++) {
-        char next = i + 1 < bytes ? text[i + 1] : '\0';
-        const char *letter = text[i] == '\\' && next ? strchr(letters, next) : NULL;
-        if (letter) {
-            text[out++] = meanings[letter - letters];
-            i++;
-        } else if (text[i] == '\\' && next == 'x' && i + 3 < bytes && hex_digit(text[i + 2]) >= 0 && hex_digit(text[i + 3]) >= 0) {
-            text[out++] = (char)(hex_digit(text[i + 2]) * 16 + hex_digit(text[i + 3]));
-            i += 3;
-        } else {
-            text[out++] = text[i];
-        }
-    }
-    return out;
-}
 
 static int read_stdin(struct Buffer *text)
 {
@@ -146,7 +121,7 @@ int input_read(struct Input *input, const struct Options *options, bool use_stdi
     if (options->prompt) {
         input->name = "-p";
         buffer_text(&input->text, options->prompt);
-        if (options->escape) input->text.bytes = unescape(input->text.data, input->text.bytes);
+        if (options->escape) input->text.bytes = escapes_replace(input->text.data, input->text.bytes);
     } else if (options->ids) {
         input->name = "--ids";
         buffer_text(&input->text, options->ids);
@@ -188,13 +163,6 @@ int input_encode(struct Input *input, const vkgpt_tokenizer *tok, uint32_t vocab
     return code || !vocab ? code : check_rows(input, tok, vocab, err);
 }
 
-int encode_open(const vkgpt_tokenizer *tok, const struct Buffer *text, bool special, uint32_t **ids, size_t *count, vkgpt_error *err)
-{
-    int code = vkgpt_encode(tok, text->data, text->bytes, special, ids, count, err);
-    if (!code) *count -= vkgpt_trailing_tokens(tok);
-    return code;
-}
-
 void tokenizer_notes(const vkgpt_tokenizer *tok)
 {
     const char *note = tok ? vkgpt_tokenizer_note(tok) : NULL;
@@ -203,13 +171,14 @@ void tokenizer_notes(const vkgpt_tokenizer *tok)
 
 int input_never_empty(struct Input *input, const vkgpt_model_info *model, vkgpt_error *err)
 {
+    uint32_t first;
     if (input->count) return 0;
-    if (model->bos < 0 && !model->eos_count)
+    if (!encode_first_token(model, &first))
         return fail(err, VKGPT_BAD_ARGUMENT, "%s: the prompt is empty, and %s has no bos or eos token to begin with",
                     input->name, model->name);
     free(input->ids);
     input->ids = allocate(sizeof *input->ids);
-    input->ids[0] = model->bos >= 0 ? (uint32_t)model->bos : model->eos[0];
+    input->ids[0] = first;
     input->count = 1;
     return 0;
 }

@@ -2,8 +2,8 @@
 #ifndef VKGPT_CLI_INPUT_H
 #define VKGPT_CLI_INPUT_H
 
-#include "cli/buffer.h"
 #include "cli/cli.h"
+#include "tasks/buffer.h"
 
 struct Input {
     struct Buffer text;  // bytes, or ids as they were written
@@ -20,16 +20,11 @@ int input_read(struct Input *input, const struct Options *options, bool use_stdi
 // Text that goes on to ids, or the ids given, checked against the rows of the model; text with `vocab` 0 is not. `tok` may be NULL when
 // the input is ids.
 int input_encode(struct Input *input, const vkgpt_tokenizer *tok, uint32_t vocab, bool special, vkgpt_error *err);
-// The ids of a text that goes on: without what the tokenizer puts behind every text.
-int encode_open(const vkgpt_tokenizer *tok, const struct Buffer *text, bool special, uint32_t **ids, size_t *count, vkgpt_error *err);
 // Says on stderr what the tokenizer's files ask for and is not done. `tok` may be NULL.
 void tokenizer_notes(const vkgpt_tokenizer *tok);
 // An empty prompt becomes the model's bos, else its first eos; a model without either is an error.
 int input_never_empty(struct Input *input, const vkgpt_model_info *model, vkgpt_error *err);
 
 void input_free(struct Input *input);
-
-// Replaces llama.cpp's escapes in place: \n \r \t \' \" \\ \xHH; any other backslash stays. Returns the bytes left.
-size_t unescape(char *text, size_t bytes);
 
 #endif

@@ -4,8 +4,8 @@
 #include "base/os.h"
 #include "cli/cli.h"
 #include "cli/input.h"
-#include "cli/npy.h"
 #include "cli/run.h"
+#include "tasks/npy_write.h"
 
 struct Rows {
     struct Buffer *out;

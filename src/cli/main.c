@@ -1,10 +1,12 @@
 // The program: finds the subcommand, reads its flags, and runs it.
+#include <stdlib.h>
 #include <string.h>
 #include <vulkan/vulkan_core.h>
 
 #include "cli/cli.h"
 #include "cli/completion.h"
 #include "cli/help.h"
+#include "tasks/buffer.h"
 
 const struct Command COMMANDS[] = {
     {"generate", GENERATE, "write on from a prompt",
@@ -114,8 +116,15 @@ static int run_command(const struct Command *command, int argc, char **argv)
     return command->run(&options);
 }
 
+static void no_memory(size_t bytes)
+{
+    fprintf(stderr, "vkgpt: no host memory for %zu bytes\n", bytes);
+    exit(EXIT_FAILED);
+}
+
 int main(int argc, char **argv)
 {
+    buffer_no_memory = no_memory;
     if (argc < 2) {
         help_program(stderr);
         return EXIT_USAGE;

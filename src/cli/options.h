@@ -67,7 +67,7 @@ struct Options {
     // score
     const char *continuations[MAX_CONTINUATIONS];
     size_t continuation_count;
-    int normalize; // enum Normalize
+    int normalize; // enum Normalize of tasks/pair.h, as the choices of --normalize
     // few-shot
     const char *task_file, *examples, *shots, *description, *separator, *answer_context, *plot;
     int measure; // enum Measure + 1; 0: by the task
@@ -103,8 +103,6 @@ struct Options {
     int dtype;                                                      // the place in f16|f32|bf16
     bool given[MAX_FLAGS];                                          // by the command line; as the table FLAGS
 };
-
-enum Normalize { NORMALIZE_NONE, NORMALIZE_TOKENS, NORMALIZE_BYTES }; // as the choices of --normalize
 
 enum FlagKind {
     FLAG_SWITCH, // bool

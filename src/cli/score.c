@@ -5,10 +5,11 @@
 
 #include "cli/cli.h"
 #include "cli/input.h"
-#include "cli/pair.h"
 #include "cli/print_json.h"
 #include "cli/run.h"
-#include "cli/utf8.h"
+#include "tasks/escapes.h"
+#include "tasks/pair.h"
+#include "tasks/utf8.h"
 
 struct Scores {
     const struct Options *options;
@@ -28,7 +29,7 @@ static void read_continuations(struct Scores *s, const struct Options *options)
         s->texts[i] = (struct Buffer){0};
         s->pairs[i] = (struct Pair){0};
         buffer_text(&s->texts[i], options->continuations[i]);
-        if (options->escape) buffer_cut(&s->texts[i], unescape(s->texts[i].data, s->texts[i].bytes));
+        if (options->escape) escapes_replace_in(&s->texts[i]);
     }
 }
 
@@ -45,11 +46,7 @@ static void free_scores(struct Scores *s)
 
 static double normalized(const struct Scores *s, size_t i)
 {
-    switch (s->options->normalize) {
-    case NORMALIZE_TOKENS: return s->scored[i].logprob / (double)(s->pairs[i].count - s->pairs[i].context);
-    case NORMALIZE_BYTES: return s->scored[i].logprob / (double)s->texts[i].bytes;
-    default: return s->scored[i].logprob;
-    }
+    return pair_normalized(&s->pairs[i], (enum Normalize)s->options->normalize, s->scored[i].logprob, s->texts[i].bytes);
 }
 
 static int encode(struct Scores *s, const struct Run *run, const struct Input *context, vkgpt_error *err)

@@ -4,13 +4,15 @@
 #include <string.h>
 
 #include "base/os.h"
-#include "cli/blanks.h"
+#include "cli/answers_print.h"
 #include "cli/cli.h"
 #include "cli/generation.h"
 #include "cli/model_path.h"
 #include "cli/print_json.h"
-#include "cli/task_answers.h"
-#include "cli/task_file.h"
+#include "tasks/blanks.h"
+#include "tasks/escapes.h"
+#include "tasks/task_answers.h"
+#include "tasks/task_file.h"
 
 #define TASKS "models/tasks"
 #define SUFFIX ".task"
@@ -47,6 +49,25 @@ static int find_task(const char *name, char *path, size_t size, vkgpt_error *err
     return VKGPT_BAD_FILE;
 }
 
+// What a task's header sets is read like the flag of this name.
+static bool check_setting(const char *name, const char *value, char *sentence, size_t size)
+{
+    struct Options scratch = options_default();
+    return options_preset(TASK, &scratch, name, value, sentence, size);
+}
+
+// Applies the settings to what the command line did not set.
+static int apply_settings(const struct Task *task, struct Options *options, vkgpt_error *err)
+{
+    char sentence[256];
+    for (size_t i = 0; i < task->setting_count; i++) {
+        const struct TaskSetting *setting = &task->settings[i];
+        if (!options_preset(TASK, options, setting->name, setting->value, sentence, sizeof sentence))
+            return task_refuse_setting(task, setting, sentence, err);
+    }
+    return 0;
+}
+
 static void print_task(const char *name, const struct Task *task)
 {
     printf("%s: %s\n", name, task->about ? task->about : "");
@@ -57,7 +78,7 @@ static void print_task(const char *name, const struct Task *task)
 static int list_task(const char *path, const char *name, vkgpt_error *err)
 {
     struct Task task;
-    int code = task_read(path, &task, err);
+    int code = task_read(path, &task, check_setting, err);
     if (!code) print_task(name, &task);
     task_free(&task);
     return code;
@@ -87,7 +108,7 @@ static int read_field(struct Job *job, const char *pair, vkgpt_error *err)
     job->given[at] = true;
     if (*text != '@') {
         buffer_text(&job->values[at], text);
-        if (job->options.escape) buffer_cut(&job->values[at], unescape(job->values[at].data, job->values[at].bytes));
+        if (job->options.escape) escapes_replace_in(&job->values[at]);
         return 0;
     }
     char *data;
@@ -187,13 +208,21 @@ static int write_answer(struct Job *job)
     return status;
 }
 
+static int score_answers(struct Job *job, const struct Run *run, vkgpt_error *err)
+{
+    const struct Options *options = &job->options;
+    const struct PairRules rules = {run->tokenizer, run_model(run), !options->no_special};
+    size_t positions = options->context ? (size_t)options->context : run_model(run)->context;
+    return answers_score(&job->answers, &job->task, run->session, positions, &rules, (enum Normalize)options->normalize, err);
+}
+
 static int choose_answer(struct Job *job)
 {
     struct Run run;
     vkgpt_error err;
     int code = run_open(&run, &job->options, true, &err);
-    if (!code) code = answers_score(&job->answers, &job->task, &run, &job->options, &err);
-    int status = code ? failed(&err) : answers_print(&job->answers, &run, &job->options, json_task(job));
+    if (!code) code = score_answers(job, &run, &err);
+    int status = code ? failed(&err) : answers_print(&job->answers, &run, job->options.json, json_task(job));
     run_close(&run);
     return status;
 }
@@ -232,7 +261,7 @@ static int show(const struct Job *job)
 static int run_task(struct Job *job)
 {
     vkgpt_error err;
-    if (task_settings(&job->task, &job->options, &err)) return failed(&err);
+    if (apply_settings(&job->task, &job->options, &err)) return failed(&err);
     int status = read_fields(job, &err);
     if (status) return status;
     if (fill(job, &err)) return failed(&err);
@@ -248,7 +277,7 @@ int task_main(const struct Options *options)
     char path[4096];
     vkgpt_error err;
     int code = find_task(options->task, path, sizeof path, &err);
-    if (!code) code = task_read(path, &job.task, &err);
+    if (!code) code = task_read(path, &job.task, check_setting, &err);
     int status = code ? failed(&err) : run_task(&job);
 
     for (size_t i = 0; i < TASK_MAX_FIELDS; i++) buffer_free(&job.values[i]);

@@ -4,8 +4,7 @@
 file(GLOB PROGRAM_SOURCES CONFIGURE_DEPENDS src/cli/*.c)
 list(REMOVE_ITEM PROGRAM_SOURCES ${CMAKE_SOURCE_DIR}/src/cli/main.c)
 add_library(vkgpt_cli STATIC ${PROGRAM_SOURCES})
-target_include_directories(vkgpt_cli SYSTEM PRIVATE ${ZLIB_INCLUDE})
-target_link_libraries(vkgpt_cli PUBLIC vkgpt_lib PRIVATE vkgpt_flags ${ZLIB_LIBRARY})
+target_link_libraries(vkgpt_cli PUBLIC vkgpt_tasks PRIVATE vkgpt_flags)
 file(RELATIVE_PATH DATA_FROM_BIN ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_DATADIR}/vkgpt)
 target_compile_definitions(vkgpt_cli PRIVATE VKGPT_DATA_FROM_BIN="${DATA_FROM_BIN}")
 

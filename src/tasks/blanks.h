@@ -1,0 +1,11 @@
+// White space as Python's str.isspace() knows it, which lm-evaluation-harness strips by: ASCII's, no-break and wide
+// spaces, the separators of lines and paragraphs. Bytes that are no UTF-8 are no blanks.
+#ifndef VKGPT_TASKS_BLANKS_H
+#define VKGPT_TASKS_BLANKS_H
+
+#include <stddef.h>
+
+size_t blanks_at_start(const char *text, size_t bytes); // bytes of the blanks that the text begins with
+size_t blanks_at_end(const char *text, size_t bytes);   // likewise, ends with
+
+#endif

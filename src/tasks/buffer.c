@@ -1,0 +1,63 @@
+#include "tasks/buffer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void give_up(size_t bytes)
+{
+    (void)bytes;
+    abort();
+}
+
+void (*buffer_no_memory)(size_t bytes) = give_up;
+
+void *reallocate(void *old, size_t bytes)
+{
+    void *data = realloc(old, bytes ? bytes : 1);
+    if (!data) buffer_no_memory(bytes);
+    return data;
+}
+
+void *allocate(size_t bytes)
+{
+    return reallocate(NULL, bytes);
+}
+
+void buffer_reserve(struct Buffer *buffer, size_t bytes)
+{
+    buffer->capacity = buffer->bytes + bytes + 1;
+    buffer->data = reallocate(buffer->data, buffer->capacity);
+}
+
+void buffer_add(struct Buffer *buffer, const void *data, size_t bytes)
+{
+    if (buffer->capacity - buffer->bytes <= bytes) buffer_reserve(buffer, bytes + buffer->bytes / 2 + 64);
+    if (bytes) memcpy(buffer->data + buffer->bytes, data, bytes);
+    buffer->bytes += bytes;
+    buffer->data[buffer->bytes] = '\0';
+}
+
+void buffer_text(struct Buffer *buffer, const char *text)
+{
+    buffer_add(buffer, text, strlen(text));
+}
+
+void buffer_drop(struct Buffer *buffer, size_t bytes)
+{
+    if (!bytes) return;
+    buffer->bytes -= bytes;
+    memmove(buffer->data, buffer->data + bytes, buffer->bytes + 1);
+}
+
+void buffer_cut(struct Buffer *buffer, size_t bytes)
+{
+    if (bytes >= buffer->bytes) return;
+    buffer->bytes = bytes;
+    buffer->data[bytes] = '\0';
+}
+
+void buffer_free(struct Buffer *buffer)
+{
+    free(buffer->data);
+    *buffer = (struct Buffer){0};
+}

@@ -1,0 +1,93 @@
+#include "tasks/fingerprint.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/os.h"
+
+#define WHOLE ((size_t)64 << 20)
+#define BLOCK ((size_t)64 << 10)
+#define STEP 64 // blocks
+
+// FNV-1a (Fowler, Noll, Vo), 64 bits
+#define START UINT64_C(14695981039346656037)
+#define PRIME UINT64_C(1099511628211)
+
+static uint64_t mix(uint64_t hash, const void *data, size_t bytes)
+{
+    const uint8_t *at = data;
+    for (size_t i = 0; i < bytes; i++) hash = (hash ^ at[i]) * PRIME;
+    return hash;
+}
+
+static uint64_t mix_number(uint64_t hash, uint64_t number)
+{
+    for (int i = 0; i < 8; i++, number >>= 8) hash = (hash ^ (number & 255)) * PRIME;
+    return hash;
+}
+
+static int mix_file(uint64_t *hash, const char *path, uint64_t *bytes, vkgpt_error *err)
+{
+    struct Mapping file;
+    int code = os_map(path, &file, err);
+    if (code) return code;
+    *bytes = file.bytes;
+    *hash = mix_number(*hash, file.bytes);
+    if (file.bytes <= WHOLE) {
+        *hash = mix(*hash, file.data, file.bytes);
+    } else {
+        for (size_t at = 0; at + BLOCK <= file.bytes; at += BLOCK * STEP) *hash = mix(*hash, file.data + at, BLOCK);
+        *hash = mix(*hash, file.data + file.bytes - BLOCK, BLOCK);
+    }
+    os_unmap(&file);
+    return 0;
+}
+
+int fingerprint_file(const char *path, char text[FINGERPRINT_BYTES], uint64_t *bytes, vkgpt_error *err)
+{
+    uint64_t hash = START;
+    int code = mix_file(&hash, path, bytes, err);
+    if (!code) snprintf(text, FINGERPRINT_BYTES, "%016" PRIx64, hash);
+    return code;
+}
+
+static bool is_part(const char *name)
+{
+    static const char *const ends[] = {".json", ".txt", ".safetensors", ".bin", ".npy", ".bpe", ".gguf"};
+    size_t length = strlen(name);
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        size_t end = strlen(ends[i]);
+        if (length > end && strcmp(name + length - end, ends[i]) == 0) return true;
+    }
+    return false;
+}
+
+int fingerprint_model(const char *dir, char text[FINGERPRINT_BYTES], vkgpt_error *err)
+{
+    uint64_t hash = START, bytes;
+    char path[4096 + 256], name[256] = "";
+    int code = 0;
+    if (!os_is_dir(dir)) code = mix_file(&hash, dir, &bytes, err);
+    while (!code && os_next(dir, "", name, sizeof name)) {
+        snprintf(path, sizeof path, "%s/%s", dir, name);
+        if (!is_part(name) || os_is_dir(path)) continue;
+        hash = mix(hash, name, strlen(name));
+        code = mix_file(&hash, path, &bytes, err);
+    }
+    if (!code) snprintf(text, FINGERPRINT_BYTES, "%016" PRIx64, hash);
+    return code;
+}
+
+int fingerprint_add(enum Need need, const char *path, char text[FINGERPRINT_BYTES], vkgpt_error *err)
+{
+    char other[FINGERPRINT_BYTES];
+    struct Located at;
+    if (!path) return 0;
+    int code = model_locate(path, need, &at, err);
+    if (!code) code = fingerprint_model(at.path, other, err);
+    if (code) return code;
+    snprintf(text, FINGERPRINT_BYTES, "%016" PRIx64, mix(mix(START, text, strlen(text)), other, strlen(other)));
+    return 0;
+}

@@ -1,0 +1,55 @@
+// The items of a task, read from a file of one JSON object per line: what stands before the answer, and the answer, or
+// the answers to choose from. `few-shot` and `eval` run them.
+//
+// The forms are those of the GPT-3 paper's own files, and of the data sets as lm-evaluation-harness reads them; texts
+// are put together as its tasks do it (lambada_openai, hellaswag, piqa, arc, winogrande).
+#ifndef VKGPT_TASKS_ITEMS_H
+#define VKGPT_TASKS_ITEMS_H
+
+#include "vkgpt.h"
+
+enum ItemForm {
+    ITEM_AUTO,       // told by the fields of the first line
+    ITEM_PAPER,      // context, completion; with `description`, and `choices`, of which completion is one, where given
+    ITEM_LAMBADA,    // text: the last word is the answer
+    ITEM_HELLASWAG,  // ctx, or ctx_a and ctx_b; endings, label; activity_label where given
+    ITEM_PIQA,       // goal, sol1, sol2, label
+    ITEM_ARC,        // question (a text, or stem and choices), choices, answerKey
+    ITEM_WINOGRANDE, // sentence with a _ in it, option1, option2, answer
+};
+
+struct Choice {
+    char *context; // what stands before it, where that differs from choice to choice (Winogrande); else NULL
+    char *text;    // with the blank that parts it from the context
+};
+
+struct Item {
+    char *description;      // of the task, "" where there is none
+    char *context;          // with Winogrande, that of the right choice
+    char *completion;       // the right answer, with the blank that parts it from the context
+    struct Choice *choices;
+    size_t choice_count;    // 0: the answer is written, not chosen
+    size_t gold;            // the right choice
+    size_t line;            // of the file
+};
+
+struct Items {
+    const char *path; // as it was given: it has to outlive the items
+    enum ItemForm form;
+    struct Item *items;
+    size_t count, capacity;
+};
+
+// Errors (VKGPT_BAD_FILE), each with the file and the line: a line that is no JSON object, a field that is missing or
+// of the wrong kind, an answer that is empty or not among the choices, items with choices beside items without; a
+// file without any item, or too large. Free with items_free, also after an error.
+int items_read(struct Items *items, const char *path, enum ItemForm form, vkgpt_error *err);
+void items_free(struct Items *items);
+
+const char *item_form_name(enum ItemForm form);
+// What stands before a choice.
+const char *item_context(const struct Item *item, size_t choice);
+// Characters of an answer, without the blanks it begins with: what the harness divides by for acc_norm.
+size_t item_characters(const char *answer);
+
+#endif

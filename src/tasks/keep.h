@@ -1,0 +1,24 @@
+// Ends new text after so many words, lines or sentences, as it comes.
+#ifndef VKGPT_TASKS_KEEP_H
+#define VKGPT_TASKS_KEEP_H
+
+#include <stdbool.h>
+
+#include "tasks/buffer.h"
+
+enum KeepUnit { KEEP_ALL, KEEP_WORDS, KEEP_LINES, KEEP_SENTENCES };
+
+struct Keep {
+    enum KeepUnit unit;
+    size_t limit;
+    size_t scanned, seen; // bytes looked at, units that have ended
+    bool inside;          // a word or line has begun; a sentence's last mark stands right before
+};
+
+// Looks at what was added to `text` since the last call. True when the last unit has ended: what stands behind it
+// is cut off. Words end at white space and at marks such as a full stop. A sentence ends with . ! or ?, quotes or
+// brackets behind it included, before white space, or with one of the full-width marks 。！？: no more is known of
+// abbreviations than in the papers' "first three sentences".
+bool keep_reached(struct Keep *keep, struct Buffer *text);
+
+#endif
