@@ -1,4 +1,4 @@
-// What the subcommands share: exit statuses, how they end, and their entry points.
+// What the commands share: their entry points, exit statuses, and how they end.
 #ifndef VKGPT_CLI_CLI_H
 #define VKGPT_CLI_CLI_H
 
@@ -9,16 +9,6 @@
 #include "vkgpt.h"
 
 enum Exit { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
-
-// One subcommand. `usage` is what stands behind the command's name; `example` is a line that works as it is.
-struct Command {
-    const char *name;
-    enum CommandBit bit;
-    const char *summary, *usage, *example;
-    int (*run)(const struct Options *options);
-};
-
-extern const struct Command COMMANDS[]; // ends with a NULL name
 
 int generate_main(const struct Options *options);
 int task_main(const struct Options *options);

@@ -2,7 +2,7 @@
 #ifndef VKGPT_CLI_HELP_H
 #define VKGPT_CLI_HELP_H
 
-#include "cli/cli.h"
+#include "cli/commands.h"
 
 void help_program(FILE *out);
 void help_command(FILE *out, const struct Command *command);

@@ -17,14 +17,9 @@
 #define BATCHES (SCORE | FEW_SHOT | EVAL)
 #define RUNS (WRITES | BATCHES | LOGITS | PERPLEXITY | BENCH | HEADS)
 #define TEXTS (WRITES | BATCHES | LOGITS | PERPLEXITY | QUALITY | TOKENIZE | DETOKENIZE | HEADS | CONVERT)
-#define JOINED(op) (GENERATE op LOGITS op PERPLEXITY op QUALITY op TOKENIZE op DETOKENIZE op DEVICES op BENCH op SELFTEST op PLAN op \
-                    MAKE_MODEL op CONVERT op CLASSIFY op ENTAIL op SIMILAR op CHOOSE op TASK op EVAL op SCORE op FEW_SHOT op TUNE)
-#define ALL JOINED(|)
 #define AT(member) offsetof(struct Options, member)
 #define UP_TO(low_, high_) .low = (low_), .high = (high_)
 #define WITHIN(least_, most_) .least = (least_), .most = (most_)
-
-_Static_assert(JOINED(|) == JOINED(+), "two commands share a bit, and would take each other's flags");
 
 const struct Flag FLAGS[] = {
     {TASK, FLAG_WORD, {"TASK"}, NULL, AT(task), .help = "the name of one that comes with vkgpt, or a file of your own: my.task, ./mine"},
@@ -184,16 +179,16 @@ const struct Flag FLAGS[] = {
     {WRITES | BENCH, FLAG_INT, {"--lookup"}, "N", AT(lookup), UP_TO(0, 31),
      .help = "draft up to N tokens a step from the text so far; the same tokens, sooner where it repeats itself (0)"},
 
-    {ALL, FLAG_FILE, {"-m", "--model"}, "DIR|FILE", AT(model),
+    {ALL_COMMANDS, FLAG_FILE, {"-m", "--model"}, "DIR|FILE", AT(model),
      .help = "the model: its directory, a GGUF file, or a folder of Hugging Face's cache (the one that comes with vkgpt)"},
     {TEXTS, FLAG_FILE, {"--tokenizer"}, "DIR|FILE", AT(tokenizer),
      .help = "take the tokenizer from another directory, its tokenizer.json, or a GGUF file (the model's)"},
     {RUNS | QUALITY | CONVERT, FLAG_DIR, {"--lora"}, "DIR", AT(lora),
      .help = "merge LoRA weights of PEFT into the model: the folder with adapter_config.json"},
-    {ALL, FLAG_TEXT, {"--device", "-dev"}, "N|NAME", AT(device),
+    {ALL_COMMANDS, FLAG_TEXT, {"--device", "-dev"}, "N|NAME", AT(device),
      .help = "a device by its number or a part of its name, as vkgpt devices lists them"},
-    {ALL, FLAG_SWITCH, {"-v", "--verbose"}, NULL, AT(verbose), .help = "say more on stderr: device, model, counters"},
-    {ALL, FLAG_SWITCH, {"-h", "--help"}, NULL, AT(help), .help = "this text"},
+    {ALL_COMMANDS, FLAG_SWITCH, {"-v", "--verbose"}, NULL, AT(verbose), .help = "say more on stderr: device, model, counters"},
+    {ALL_COMMANDS, FLAG_SWITCH, {"-h", "--help"}, NULL, AT(help), .help = "this text"},
     {0},
 };
 _Static_assert(sizeof FLAGS / sizeof FLAGS[0] <= MAX_FLAGS, "Options.given has a place for each flag");
@@ -384,7 +379,7 @@ static bool unknown(struct Parse *parse, const char *argument, size_t length)
 {
     if (argument[0] != '-' || !argument[1])
         return wrong(parse, "'%s' stands alone: every value follows its flag", argument);
-    if (find_flag(ALL, argument, length))
+    if (find_flag(ALL_COMMANDS, argument, length))
         return wrong(parse, "%.*s is a flag of other commands, not of this one", (int)length, argument);
     return wrong(parse, "there is no flag %.*s", (int)length, argument);
 }

@@ -1,32 +1,19 @@
-// The flags of every subcommand: one table, from which come parsing, --help, the man page and completions.
+// The flags of every command: one table, from which come parsing, --help, the man page and completions.
 #ifndef VKGPT_CLI_OPTIONS_H
 #define VKGPT_CLI_OPTIONS_H
 
 #include "vkgpt.h"
 
-enum CommandBit {
-    GENERATE = 1 << 0,
-    LOGITS = 1 << 1,
-    PERPLEXITY = 1 << 2,
-    QUALITY = 1 << 11,
-    TOKENIZE = 1 << 3,
-    DETOKENIZE = 1 << 4,
-    DEVICES = 1 << 5,
-    BENCH = 1 << 6,
-    SELFTEST = 1 << 7,
-    PLAN = 1 << 8,
-    MAKE_MODEL = 1 << 9,
-    CONVERT = 1 << 10,
-    CLASSIFY = 1 << 19,
-    ENTAIL = 1 << 12,
-    SIMILAR = 1 << 13,
-    CHOOSE = 1 << 14,
-    TASK = 1 << 15,
-    EVAL = 1 << 16,
-    SCORE = 1 << 17,
-    FEW_SHOT = 1 << 18,
-    TUNE = 1 << 20,
-};
+// Every command, once; commands.c has a row for each.
+#define COMMAND_LIST(X) \
+    X(GENERATE) X(TASK) X(EVAL) X(SCORE) X(FEW_SHOT) X(LOGITS) X(PERPLEXITY) X(QUALITY) X(CLASSIFY) X(ENTAIL) \
+    X(SIMILAR) X(CHOOSE) X(TOKENIZE) X(DETOKENIZE) X(DEVICES) X(BENCH) X(TUNE) X(SELFTEST) X(CONVERT) X(PLAN) \
+    X(MAKE_MODEL)
+
+#define COMMAND_PLACE(name) name##_PLACE,
+#define COMMAND_BIT(name) name = 1 << name##_PLACE,
+enum CommandPlace { COMMAND_LIST(COMMAND_PLACE) COMMAND_COUNT };
+enum CommandBit { COMMAND_LIST(COMMAND_BIT) ALL_COMMANDS = (1 << COMMAND_COUNT) - 1 };
 
 #define MAX_STOPS 64
 #define MAX_PARALLEL 64
