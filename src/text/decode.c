@@ -56,7 +56,8 @@ static bool put_bytes(struct Pieces *out, struct View v)
 {
     size_t bytes;
     if (!text_room(&out->text, v.bytes)) return false;
-    if (!vocab_bytes(v.text, v.bytes, out->text.data + out->text.bytes, &bytes)) return text_add(&out->text, v.text, v.bytes);
+    if (!vocab_bytes(v.text, v.bytes, out->text.data + out->text.bytes, &bytes))
+        return text_add(&out->text, v.text, v.bytes);
     out->text.bytes += bytes;
     return true;
 }
@@ -94,8 +95,9 @@ static bool put_replaced(struct TextBuffer *out, struct View v, const char *from
 // What clean_up_tokenization of Hugging Face's tokenizers replaces, in this order.
 static bool put_clean(struct Pieces *out, struct TextBuffer *token)
 {
-    static const char *const pairs[][2] = {{" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"},
-                                           {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+    static const char *const pairs[][2] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+                                           {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+                                           {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
     struct TextBuffer other = {0};
     bool good = true;
     for (size_t i = 0; good && i < sizeof pairs / sizeof *pairs; i++) {
@@ -185,7 +187,10 @@ static int byte_of(struct View v)
     if (v.bytes != 6 || memcmp(v.text, "<0x", 3) != 0 || v.text[5] != '>') return -1;
     for (size_t i = 3; i < 5; i++) {
         char c = v.text[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                           : -1;
         if (digit < 0) return -1;
         byte = byte << 4 | digit;
     }
@@ -258,7 +263,8 @@ static int read_strip(struct Reader *r, const cJSON *json, struct Steps *steps, 
     int64_t start, stop;
     struct Step *step = steps_next(r, steps, kind);
     if (!step) return VKGPT_BAD_MODEL;
-    if (!json_integer(json_get(json, "start"), 0, UINT32_MAX, &start) || !json_integer(json_get(json, "stop"), 0, UINT32_MAX, &stop))
+    if (!json_integer(json_get(json, "start"), 0, UINT32_MAX, &start) ||
+        !json_integer(json_get(json, "stop"), 0, UINT32_MAX, &stop))
         return reader_fail_type(r, "start or stop of Strip", "a whole number");
     step->start = (uint32_t)start;
     step->stop = (uint32_t)stop;

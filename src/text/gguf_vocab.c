@@ -28,8 +28,9 @@ static int text_copy(struct Lists *l, struct GgufText text, const char *what, ui
     for (size_t i = 0, n; i < text.bytes; i += n) {
         n = utf8_length(text.text + i, text.bytes - i);
         if (!n || !text.text[i])
-            return fail(l->err, VKGPT_BAD_FILE, "%s: %s %" PRIu64 " (%s) holds the byte 0x%02x, which is %s", l->gguf->path,
-                        what, index, gguf_shown(text).text, (unsigned char)text.text[i], n ? "a NUL" : "not UTF-8");
+            return fail(l->err, VKGPT_BAD_FILE, "%s: %s %" PRIu64 " (%s) holds the byte 0x%02x, which is %s",
+                        l->gguf->path, what, index, gguf_shown(text).text, (unsigned char)text.text[i],
+                        n ? "a NUL" : "not UTF-8");
     }
     if (text.bytes >= l->capacity) {
         char *wider = realloc(l->text, 2 * text.bytes + 64);
@@ -55,8 +56,9 @@ static int add_byte(struct Lists *l, uint64_t id)
     const char *t = l->text;
     bool good = strlen(t) == 6 && strncmp(t, "<0x", 3) == 0 && hex(t[3]) >= 0 && hex(t[4]) >= 0 && t[5] == '>';
     if (!good)
-        return fail(l->err, VKGPT_BAD_MODEL, "%s: token %" PRIu64 " is of type byte and says \"%s\", not <0x00> to <0xFF>",
-                    l->gguf->path, id, shown(t, strlen(t)).text);
+        return fail(l->err, VKGPT_BAD_MODEL,
+                    "%s: token %" PRIu64 " is of type byte and says \"%s\", not <0x00> to <0xFF>", l->gguf->path, id,
+                    shown(t, strlen(t)).text);
     char byte = (char)(hex(t[3]) << 4 | hex(t[4])), symbol[3];
     symbol[vocab_symbols(&byte, 1, symbol)] = '\0';
     return vocab_add(l->vocab, l->gguf->path, symbol, (int64_t)id, l->err);
@@ -76,8 +78,8 @@ static int add_token(struct Lists *l, uint64_t id)
     case GGUF_TOKEN_CONTROL:
     case GGUF_TOKEN_USER_DEFINED: return vocab_add_added(l->vocab, l->gguf->path, &added, l->err);
     default:
-        return fail(l->err, VKGPT_BAD_MODEL, "%s: token %" PRIu64 " is of type %d, types go from 1 to 6", l->gguf->path, id,
-                    type);
+        return fail(l->err, VKGPT_BAD_MODEL, "%s: token %" PRIu64 " is of type %d, types go from 1 to 6", l->gguf->path,
+                    id, type);
     }
 }
 
@@ -102,8 +104,8 @@ static int add_merges(struct Lists *l)
         size_t left = space ? (size_t)(space - merge.text) : 0;
         if (!space || left + 1 == merge.bytes || memchr(space + 1, ' ', merge.bytes - left - 1))
             return fail(l->err, VKGPT_BAD_MODEL,
-                        "%s: " KEY("merges") "[%" PRIu64 "] (%s) is not two tokens with a space between", l->gguf->path, i,
-                        gguf_shown(merge).text);
+                        "%s: " KEY("merges") "[%" PRIu64 "] (%s) is not two tokens with a space between", l->gguf->path,
+                        i, gguf_shown(merge).text);
         code = text_copy(l, merge, "merge", i);
         if (!code)
             code = vocab_add_merge(l->vocab, l->gguf->path, l->text, left, l->text + left + 1, merge.bytes - left - 1,
@@ -133,12 +135,13 @@ static int add_edges(struct Lists *l)
     return code;
 }
 
-// Names under which GPT-2's own split pattern goes in llama.cpp (llama-vocab.cpp); without one the architecture says it.
+// Names under which GPT-2's own split pattern goes in llama.cpp (llama-vocab.cpp); without one the architecture says
+// it.
 static int check_kind(const struct Gguf *gguf, vkgpt_error *err)
 {
-    static const char *const known[] = {"gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "granite-docling", "gigachat",
-                                        "roberta-bpe", "jina-es", "jina-de", "jina-v1-en", "jina-v2-es", "jina-v2-de",
-                                        "jina-v2-code"};
+    static const char *const known[] = {"gpt-2",    "phi-2",           "mpt",        "olmo",        "jais",
+                                        "trillion", "granite-docling", "gigachat",   "roberta-bpe", "jina-es",
+                                        "jina-de",  "jina-v1-en",      "jina-v2-es", "jina-v2-de",  "jina-v2-code"};
     struct GgufText model = {"", 0}, pre = {"gpt-2", 5};
     int code = gguf_text(gguf, KEY("model"), &model, err);
     if (!code) code = gguf_text(gguf, KEY("pre"), &pre, err);
@@ -165,10 +168,12 @@ static int find_lists(struct Lists *l)
         code = gguf_integer(g, GGUF_ENDS[i], INT64_MIN, INT64_MAX, &l->ends[i], l->err);
     if (code) return code;
     if (!l->tokens || !l->merges)
-        return fail(l->err, VKGPT_BAD_MODEL, "%s: the key %s is absent", g->path, l->tokens ? KEY("merges") : KEY("tokens"));
+        return fail(l->err, VKGPT_BAD_MODEL, "%s: the key %s is absent", g->path,
+                    l->tokens ? KEY("merges") : KEY("tokens"));
     if (l->types && l->types->count != l->tokens->count)
-        return fail(l->err, VKGPT_BAD_MODEL, "%s: " KEY("token_type") " has %" PRIu64 " entries, " KEY("tokens") " has %" PRIu64,
-                    g->path, l->types->count, l->tokens->count);
+        return fail(l->err, VKGPT_BAD_MODEL,
+                    "%s: " KEY("token_type") " has %" PRIu64 " entries, " KEY("tokens") " has %" PRIu64, g->path,
+                    l->types->count, l->tokens->count);
     return 0;
 }
 
@@ -180,10 +185,12 @@ static int read_edges(struct Lists *l)
     if (!code) code = gguf_flag(l->gguf, KEY("add_eos_token"), &eos, l->err);
     if (code || (!bos && !eos)) return code;
     if (eos)
-        return fail(l->err, VKGPT_BAD_MODEL, "%s: " KEY("add_eos_token") " is true, which is not supported", l->gguf->path);
+        return fail(l->err, VKGPT_BAD_MODEL, "%s: " KEY("add_eos_token") " is true, which is not supported",
+                    l->gguf->path);
     if (l->bos < 0 || l->bos >= l->vocab->count || !l->vocab->tokens[l->bos].bytes)
         return fail(l->err, VKGPT_BAD_MODEL,
-                    "%s: " KEY("add_bos_token") " is true, and " KEY("bos_token_id") " is %" PRId64 ", which is no token",
+                    "%s: " KEY("add_bos_token") " is true, and " KEY("bos_token_id") " is %" PRId64 ", which is no "
+                    "token",
                     l->gguf->path, l->bos);
     l->vocab->prefix[l->vocab->prefix_count++] = (uint32_t)l->bos;
     return 0;

@@ -149,7 +149,8 @@ int model_read(struct Reader *r, const cJSON *model)
 static int encode_bpe(struct ModelRun *run, const char *piece, size_t bytes)
 {
     uint32_t id;
-    if (run->vocab->pipeline->ignore_merges && map_find(&run->vocab->ids, piece, bytes, &id)) return model_append(run, id);
+    if (run->vocab->pipeline->ignore_merges && map_find(&run->vocab->ids, piece, bytes, &id))
+        return model_append(run, id);
     bool good = bpe_piece(&run->bpe, run->vocab, piece, bytes, run->out);
     if (run->bpe.no_unk) return model_unk(run, piece, bytes);
     if (good) return 0;
@@ -162,6 +163,7 @@ static int encode_word(struct ModelRun *run, const char *piece, size_t bytes)
     return map_find(&run->vocab->ids, piece, bytes, &id) ? model_append(run, id) : model_unk(run, piece, bytes);
 }
 
-const struct ModelKind model_bpe = {"BPE", read_bpe, encode_bpe}, model_word_piece = {"WordPiece", read_word_piece, word_piece_encode},
+const struct ModelKind model_bpe = {"BPE", read_bpe, encode_bpe},
+                       model_word_piece = {"WordPiece", read_word_piece, word_piece_encode},
                        model_word_level = {"WordLevel", read_word_level, encode_word},
                        model_unigram = {"Unigram", read_unigram, unigram_encode};

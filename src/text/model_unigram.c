@@ -1,5 +1,5 @@
-// Unigram (Kudo 2018, as in SentencePiece): of all ways to write a piece as tokens, the one whose scores have the largest
-// sum, by Viterbi's algorithm over the bytes at which characters begin.
+// Unigram (Kudo 2018, as in SentencePiece): of all ways to write a piece as tokens, the one whose scores have the
+// largest sum, by Viterbi's algorithm over the bytes at which characters begin.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

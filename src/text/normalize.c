@@ -99,7 +99,8 @@ static bool put_apart(int32_t c, struct TextBuffer *out)
 // SentencePiece's nmt_nfkc without the NFKC (builder.cc): controls go, unusual blanks become usual.
 static bool put_nmt(int32_t c, struct TextBuffer *out)
 {
-    bool dropped = (c >= 0x01 && c <= 0x08) || c == 0x0B || (c >= 0x0E && c <= 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F;
+    bool dropped =
+        (c >= 0x01 && c <= 0x08) || c == 0x0B || (c >= 0x0E && c <= 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F;
     bool blank = c == 0x09 || c == 0x0A || c == 0x0C || c == 0x0D || c == 0x1680 || (c >= 0x200B && c <= 0x200F) ||
                  c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xFEFF || c == 0xFFFD;
     return dropped || text_put(out, blank ? ' ' : c);
@@ -111,7 +112,8 @@ static int lowercase(const struct Step *step, const char *text, size_t bytes, st
     return each(put_lower, text, bytes, out, err);
 }
 
-static int strip_accents(const struct Step *step, const char *text, size_t bytes, struct TextBuffer *out, vkgpt_error *err)
+static int strip_accents(const struct Step *step, const char *text, size_t bytes, struct TextBuffer *out,
+                         vkgpt_error *err)
 {
     (void)step;
     return each(put_no_mark, text, bytes, out, err);
@@ -139,14 +141,18 @@ static int bert(const struct Step *step, const char *text, size_t bytes, struct 
 {
     struct TextBuffer a = {0}, b = {0};
     int code = step->clean ? each(put_clean, text, bytes, &a, err) : done(text_add(&a, text, bytes), &a, err);
-    if (!code) code = step->ideographs ? each(put_apart, a.data, a.bytes, &b, err) : done(text_add(&b, a.data, a.bytes), &b, err);
+    if (!code)
+        code = step->ideographs ? each(put_apart, a.data, a.bytes, &b, err)
+                                : done(text_add(&b, a.data, a.bytes), &b, err);
     if (!code && step->accents) {
         a.bytes = 0;
         code = to_form(FORM_NFD, b.data, b.bytes, &a, err);
         b.bytes = 0;
         if (!code) code = each(put_no_nonspacing, a.data, a.bytes, &b, err);
     }
-    if (!code) code = step->lower ? each(put_lower, b.data, b.bytes, out, err) : done(text_add(out, b.data, b.bytes), out, err);
+    if (!code)
+        code = step->lower ? each(put_lower, b.data, b.bytes, out, err)
+                           : done(text_add(out, b.data, b.bytes), out, err);
     text_free(&a);
     text_free(&b);
     return code;
@@ -208,9 +214,11 @@ static int read_prepend(struct Reader *r, const cJSON *json, struct Steps *steps
     return step ? steps_read_text(r, json, "prepend", &step->text) : VKGPT_BAD_MODEL;
 }
 
-static int precompiled(const struct Step *step, const char *text, size_t bytes, struct TextBuffer *out, vkgpt_error *err)
+static int precompiled(const struct Step *step, const char *text, size_t bytes, struct TextBuffer *out,
+                       vkgpt_error *err)
 {
-    return step->charsmap ? charsmap_run(step->charsmap, text, bytes, out, err) : done(text_add(out, text, bytes), out, err);
+    return step->charsmap ? charsmap_run(step->charsmap, text, bytes, out, err)
+                          : done(text_add(out, text, bytes), out, err);
 }
 
 static int read_precompiled(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)

@@ -8,6 +8,7 @@ int normalizers_read(struct Reader *r, const cJSON *json, struct Steps *steps);
 
 // The text after all steps, as Hugging Face's normalizers make it: Unicode through utf8proc (Unicode 15). A byte that
 // is no UTF-8 stays where a step does not drop it (BertNormalizer's clean_text does). The caller frees `out`.
-int normalizers_run(const struct Steps *steps, const char *text, size_t bytes, struct TextBuffer *out, vkgpt_error *err);
+int normalizers_run(const struct Steps *steps, const char *text, size_t bytes, struct TextBuffer *out,
+                    vkgpt_error *err);
 
 #endif

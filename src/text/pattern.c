@@ -48,7 +48,8 @@ static void put(struct Translation *t, const char *text, size_t bytes)
 
 static int fail_pattern(const struct Translation *t, const char *what)
 {
-    return fail(t->err, VKGPT_BAD_MODEL, "%s: the pattern %.80s has %s, which is not supported", t->file, t->pattern, what);
+    return fail(t->err, VKGPT_BAD_MODEL, "%s: the pattern %.80s has %s, which is not supported", t->file, t->pattern,
+                what);
 }
 
 // A backslash and what belongs to it.
@@ -191,11 +192,12 @@ static int search_next(struct Search *s, struct Segment *found, vkgpt_error *err
     while (s->from <= s->bytes) {
         int n = pcre2_match(s->code, (PCRE2_SPTR)s->text, s->bytes, s->from, PCRE2_NO_UTF_CHECK, s->match, NULL);
         if (n == PCRE2_ERROR_JIT_STACKLIMIT)
-            n = pcre2_match(s->code, (PCRE2_SPTR)s->text, s->bytes, s->from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, s->match, NULL);
+            n = pcre2_match(s->code, (PCRE2_SPTR)s->text, s->bytes, s->from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
+                            s->match, NULL);
         if (n == PCRE2_ERROR_NOMATCH) return 0;
         if (n < 0 || span[1] < span[0])
-            return fail(err, VKGPT_BAD_ARGUMENT, "PCRE2 cannot split the text behind byte %zu of %zu (code %d)", s->from,
-                        s->bytes, n);
+            return fail(err, VKGPT_BAD_ARGUMENT, "PCRE2 cannot split the text behind byte %zu of %zu (code %d)",
+                        s->from, s->bytes, n);
         bool again = span[0] == span[1] && s->after_match && span[0] == s->from;
         if (!again) {
             *found = (struct Segment){span[0], span[1], true};

@@ -27,7 +27,8 @@ struct Step {
     bool invert;             // of a split: what does not match counts as matched
     enum Prepend prepend;
     bool left, right;        // Strip's sides
-    bool clean, ideographs, accents, lower; // BertNormalizer: clean_text, handle_chinese_chars, strip_accents, lowercase
+    // BertNormalizer: clean_text, handle_chinese_chars, strip_accents, lowercase
+    bool clean, ideographs, accents, lower;
     bool cleanup;            // WordPiece's decoder
     uint32_t start, stop;    // Strip's decoder: how many characters at most
     struct Charsmap *charsmap; // of Precompiled; freed with the step

@@ -23,7 +23,8 @@ static int hand_on(struct Cut *cut, const struct Step *step, struct Piece piece)
 {
     if (!piece.bytes) return 0;
     const struct Step *next = step + 1;
-    return next < cut->steps->list + cut->steps->count ? next->kind->cut(cut, next, piece) : cut->on_piece(cut->user, piece);
+    return next < cut->steps->list + cut->steps->count ? next->kind->cut(cut, next, piece)
+                                                       : cut->on_piece(cut->user, piece);
 }
 
 // ----------------------------------------------------------------------------------------------------- cutting
@@ -48,7 +49,8 @@ static int cut_segments(struct Cut *cut, const struct Step *step, struct Piece p
             if (!stay_together(step->behavior, s[end - 1].match != step->invert, s[end].match != step->invert)) break;
         if (step->behavior == BEHAVIOR_REMOVED && s[i].match != step->invert) continue;
         size_t start = s[i].start;
-        code = hand_on(cut, step, (struct Piece){piece.text + start, s[end - 1].end - start, piece.first && start == 0});
+        code =
+            hand_on(cut, step, (struct Piece){piece.text + start, s[end - 1].end - start, piece.first && start == 0});
     }
     return code;
 }
@@ -145,7 +147,8 @@ static int put_symbols(struct Cut *cut, const struct Step *step, struct Piece pi
 }
 
 static const struct StepKind before = {.cut = put_before}, spaces = {.cut = put_for_spaces},
-                             symbols = {.cut = put_symbols}, by_class = {.cut = cut_class}, by_pattern = {.cut = cut_pattern};
+                             symbols = {.cut = put_symbols}, by_class = {.cut = cut_class},
+                             by_pattern = {.cut = cut_pattern};
 
 // ------------------------------------------------------------------------------------------------------ reading
 
@@ -268,7 +271,8 @@ static int read_fixed_length(struct Reader *r, const cJSON *json, struct Steps *
     const cJSON *item = json_get(json, "length");
     struct Step *step = steps_next(r, steps, kind);
     if (!step) return VKGPT_BAD_MODEL;
-    if (item && !json_integer(item, 1, UINT32_MAX, &length)) return reader_fail_type(r, "length", "a whole number from 1 on");
+    if (item && !json_integer(item, 1, UINT32_MAX, &length))
+        return reader_fail_type(r, "length", "a whole number from 1 on");
     step->stop = (uint32_t)length;
     return 0;
 }

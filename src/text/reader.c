@@ -45,10 +45,11 @@ static bool begins_with(const char *text, const char *start)
     return !*start;
 }
 
-// Classes whose files are read where there is no tokenizer.json: vocab.json and merges.txt of GPT-2's byte-level BPE or of
-// GPT-1's, vocab.txt of BERT's, spiece.model of T5's.
-static const char *const classes[] = {"GPT2Tokenizer", "PreTrainedTokenizerFast", "TokenizersBackend", "GPTNeoXTokenizer",
-                                      "CodeGenTokenizer", "OpenAIGPTTokenizer", "BertTokenizer", "T5Tokenizer"};
+// Classes whose files are read where there is no tokenizer.json: vocab.json and merges.txt of GPT-2's byte-level BPE or
+// of GPT-1's, vocab.txt of BERT's, spiece.model of T5's.
+static const char *const classes[] = {
+    "GPT2Tokenizer",    "PreTrainedTokenizerFast", "TokenizersBackend", "GPTNeoXTokenizer",
+    "CodeGenTokenizer", "OpenAIGPTTokenizer",      "BertTokenizer",     "T5Tokenizer"};
 
 // Whether a class is of that name, or of its form in Rust, which has "Fast" behind it.
 static bool is_class(const char *name, const char *class)
@@ -95,7 +96,8 @@ static int check_rules(struct Reader *r)
 {
     const struct Vocab *v = r->vocab;
     if (v->rule_count && v->add_prefix_space)
-        return fail(r->err, VKGPT_BAD_MODEL, "%s: add_prefix_space is not supported with splits before ByteLevel", r->path);
+        return fail(r->err, VKGPT_BAD_MODEL, "%s: add_prefix_space is not supported with splits before ByteLevel",
+                    r->path);
     for (size_t i = 0; i < v->added_count && v->nfkc; i++) {
         const struct AddedToken *a = &v->added[i];
         for (size_t k = 0; k < a->length && a->normalized; k++)

@@ -40,10 +40,11 @@ static int read_added_next(struct Reader *r, const cJSON *object, int64_t id, si
     bool absent = *text && !vocab_find(r->vocab, text, &there) && !vocab_find_added(r->vocab, text);
     int code = read_added(r, object, id);
     if (code || !absent || id == (int64_t)(*next)++) return code;
-    return fail(r->err, VKGPT_BAD_MODEL,
-                "%s: the added token \"%s\" has id %lld, and Hugging Face's tokenizers would give it %zu, the next one: "
-                "the file was changed by hand",
-                r->path, shown(text, strlen(text)).text, (long long)id, *next - 1);
+    return fail(
+        r->err, VKGPT_BAD_MODEL,
+        "%s: the added token \"%s\" has id %lld, and Hugging Face's tokenizers would give it %zu, the next one: "
+        "the file was changed by hand",
+        r->path, shown(text, strlen(text)).text, (long long)id, *next - 1);
 }
 
 // The id that it gives an added token beside a pipeline, where we follow: the model's, else the next

@@ -121,7 +121,8 @@ static int read_bpe_settings(struct Reader *r, const cJSON *model)
     for (size_t i = 0; i < 2; i++) {
         const cJSON *affix = json_get(model, affixes[i]), *flag = json_get(model, flags[i]);
         bool end_of_word = i == 1 && r->gpt1_class;
-        if (end_of_word ? !reader_is_text(affix, WORD_END) : affix && !reader_is_text(affix, "")) return reader_refuse(r, affixes[i], affix);
+        if (end_of_word ? !reader_is_text(affix, WORD_END) : affix && !reader_is_text(affix, ""))
+            return reader_refuse(r, affixes[i], affix);
         if (flag && !cJSON_IsFalse(flag)) return reader_refuse(r, flags[i], flag);
     }
     return reader_flag(r, model, "fuse_unk", false, &r->vocab->fuse_unk);
@@ -148,7 +149,8 @@ int reader_vocab_and_merges(struct Reader *r)
 {
     if (!r->original && !reader_has(r, "vocab.json"))
         return fail(r->err, VKGPT_BAD_FILE,
-                    "%s: holds no tokenizer: none of tokenizer.json, vocab.json, vocab.txt and spiece.model is there", r->dir);
+                    "%s: holds no tokenizer: none of tokenizer.json, vocab.json, vocab.txt and spiece.model is there",
+                    r->dir);
     int code = read_vocab_json(r);
     return code ? code : read_merges_txt(r);
 }

@@ -1,5 +1,5 @@
-// tokenizer.json: in GPT-2's form (byte-level BPE with GPT-2's split, after few others) straight into the vocabulary, in
-// GPT-1's, or as a pipeline.
+// tokenizer.json: in GPT-2's form (byte-level BPE with GPT-2's split, after few others) straight into the vocabulary,
+// in GPT-1's, or as a pipeline.
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +29,9 @@ static int add_literal_rule(struct Reader *r, const char *literal, bool removed)
 
 // Galactica's pattern: brackets, and runs of one mark.
 static const char marks_regex[] = "[\\(\\)\\[\\]\\{\\}]|([!\"\\#\\$%\\&'\\*\\+,\\-\\./:;<=>\\?\\\\\\^_`\\|\\~])\\1*";
-static const char marks_same[] = "[()\\[\\]{}]|!+|\"+|#+|\\$+|%+|&+|'+|\\*+|\\++|,+|-+|\\.+|/+|:+|;+|<+|=+|>+|\\?+|\\\\+|\\^+|_+|`+|"
-                                 "\\|+|~+"; // needs no stack for long runs
+static const char marks_same[] =
+    "[()\\[\\]{}]|!+|\"+|#+|\\$+|%+|&+|'+|\\*+|\\++|,+|-+|\\.+|/+|:+|;+|<+|=+|>+|\\?+|\\\\+|\\^+|_+|`+|"
+    "\\|+|~+"; // needs no stack for long runs
 static const char gpt2_regex[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 static bool is_split(const cJSON *rule, bool *removed)
@@ -48,7 +49,8 @@ static bool is_rule(const cJSON *rule)
     const cJSON *pattern = json_get(rule, "pattern"), *literal = json_get(pattern, "String");
     if (reader_is_type(rule, "Digits")) return cJSON_IsBool(json_get(rule, "individual_digits"));
     if (!is_split(rule, &removed)) return false;
-    return (cJSON_IsString(literal) && *literal->valuestring) || reader_is_text(json_get(pattern, "Regex"), marks_regex);
+    return (cJSON_IsString(literal) && *literal->valuestring) ||
+           reader_is_text(json_get(pattern, "Regex"), marks_regex);
 }
 
 static int read_rule(struct Reader *r, const cJSON *rule)
@@ -68,7 +70,8 @@ static int read_rule(struct Reader *r, const cJSON *rule)
 static bool is_gpt2_split(const cJSON *rule)
 {
     bool removed;
-    return is_split(rule, &removed) && !removed && reader_is_text(json_get(json_get(rule, "pattern"), "Regex"), gpt2_regex);
+    return is_split(rule, &removed) && !removed &&
+           reader_is_text(json_get(json_get(rule, "pattern"), "Regex"), gpt2_regex);
 }
 
 // The ByteLevel that GPT-2's form ends in, alone or as the last of a sequence of rules; NULL where it is another form.
@@ -85,7 +88,8 @@ static const cJSON *gpt2_byte_level(const cJSON *pre)
         if (rules > VOCAB_MAX_RULES) return NULL;
     }
     const cJSON *use = json_get(pre, "use_regex"), *space = json_get(pre, "add_prefix_space");
-    if (!reader_is_type(pre, "ByteLevel") || (use && !cJSON_IsBool(use)) || (space && !cJSON_IsBool(space))) return NULL;
+    if (!reader_is_type(pre, "ByteLevel") || (use && !cJSON_IsBool(use)) || (space && !cJSON_IsBool(space)))
+        return NULL;
     if (rules && (!space || cJSON_IsTrue(space))) return NULL; // each piece of a rule would get a space
     return cJSON_IsFalse(use) == written_out ? pre : NULL;
 }
@@ -128,7 +132,8 @@ static int read_gpt1_form(struct Reader *r, const cJSON *json)
 
 static bool is_empty(const cJSON *normalizer)
 {
-    return !normalizer || (reader_is_type(normalizer, "Sequence") && !cJSON_GetArraySize(json_get(normalizer, "normalizers")));
+    return !normalizer ||
+           (reader_is_type(normalizer, "Sequence") && !cJSON_GetArraySize(json_get(normalizer, "normalizers")));
 }
 
 // An added token that NFKC could change.
@@ -185,8 +190,8 @@ static void set_item(cJSON *object, const char *key, const cJSON *value)
     cJSON_AddItemToObject(object, key, value ? cJSON_Duplicate(value, true) : cJSON_CreateNull());
 }
 
-// What transformers' classes set in a tokenizer.json once they have read it: add_prefix_space of a ByteLevel that stands
-// alone, and BERT's switches.
+// What transformers' classes set in a tokenizer.json once they have read it: add_prefix_space of a ByteLevel that
+// stands alone, and BERT's switches.
 static void apply_class(struct Reader *r, cJSON *json)
 {
     cJSON *pre = cJSON_GetObjectItemCaseSensitive(json, "pre_tokenizer");
@@ -199,7 +204,8 @@ static void apply_class(struct Reader *r, cJSON *json)
     }
     if (!r->bert_class || !reader_is_type(normalizer, "BertNormalizer")) return;
     cJSON *on = cJSON_CreateTrue();
-    const cJSON *lower = json_get(r->settings, "do_lower_case"), *ideographs = json_get(r->settings, "tokenize_chinese_chars");
+    const cJSON *lower = json_get(r->settings, "do_lower_case"),
+                *ideographs = json_get(r->settings, "tokenize_chinese_chars");
     set_item(normalizer, "lowercase", lower ? lower : on);
     set_item(normalizer, "handle_chinese_chars", ideographs ? ideographs : on);
     set_item(normalizer, "strip_accents", json_get(r->settings, "strip_accents"));

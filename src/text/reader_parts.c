@@ -22,7 +22,8 @@ int reader_path(struct Reader *r, const char *name)
 // Files that Python's json module reads in transformers; tokenizer.json and vocabularies are held to JSON.
 static bool is_python_json(const char *name)
 {
-    static const char *const names[] = {"config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"};
+    static const char *const names[] = {"config.json", "tokenizer_config.json", "special_tokens_map.json",
+                                        "added_tokens.json"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0) return true;
     return false;

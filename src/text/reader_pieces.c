@@ -64,8 +64,9 @@ static int read_lines(struct Reader *r, const char *text, size_t bytes)
 
 int reader_vocab_txt(struct Reader *r)
 {
-    static const char stages[] = "{\"normalizer\": {\"type\": \"BertNormalizer\"}, \"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"}, "
-                                 "\"decoder\": {\"type\": \"WordPiece\", \"prefix\": \"##\", \"cleanup\": true}}";
+    static const char stages[] =
+        "{\"normalizer\": {\"type\": \"BertNormalizer\"}, \"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"}, "
+        "\"decoder\": {\"type\": \"WordPiece\", \"prefix\": \"##\", \"cleanup\": true}}";
     char *text = NULL;
     size_t bytes;
     int code = reader_path(r, "vocab.txt");
@@ -92,7 +93,8 @@ int reader_vocab_txt(struct Reader *r)
 
 static int add_piece(struct Reader *r, struct SpieceText text, size_t id, double score)
 {
-    if (memchr(text.data, '\0', text.bytes)) return fail(r->err, VKGPT_BAD_FILE, "%s: piece %zu holds a NUL", r->path, id);
+    if (memchr(text.data, '\0', text.bytes))
+        return fail(r->err, VKGPT_BAD_FILE, "%s: piece %zu holds a NUL", r->path, id);
     int code = reader_check_utf8(r, text.data, text.bytes);
     const char *token = code ? NULL : vocab_text(r->vocab, text.data, text.bytes);
     if (!code && !token) code = fail_memory(r->err, r->path, text.bytes);
@@ -123,7 +125,8 @@ static int add_found(struct Reader *r, const struct Spiece *spiece)
         const struct SpiecePiece *piece = &spiece->pieces[id];
         if (piece->type != SPIECE_CONTROL && piece->type != SPIECE_USER_DEFINED) continue;
         const char *text = r->vocab->tokens[id].bytes;
-        struct AddedToken a = {.text = text, .length = strlen(text), .id = (uint32_t)id, .special = piece->type == SPIECE_CONTROL};
+        struct AddedToken a = {
+            .text = text, .length = strlen(text), .id = (uint32_t)id, .special = piece->type == SPIECE_CONTROL};
         if (vocab_find(r->vocab, text, &a.id)) code = vocab_add_added(r->vocab, r->path, &a, r->err);
     }
     return code;
@@ -134,13 +137,17 @@ static int read_pieces(struct Reader *r, const struct Spiece *spiece)
     int64_t extra = 100;
     const cJSON *item = json_get(r->settings, "extra_ids");
     if (item && !json_integer(item, 0, 10000, &extra))
-        return fail(r->err, VKGPT_BAD_FILE, "%s/tokenizer_config.json: extra_ids is no whole number from 0 to 10000", r->dir);
+        return fail(r->err, VKGPT_BAD_FILE, "%s/tokenizer_config.json: extra_ids is no whole number from 0 to 10000",
+                    r->dir);
     if (spiece->model != SPIECE_UNIGRAM)
-        return fail(r->err, VKGPT_BAD_MODEL, "%s: its model_type %llu is not supported, unigram is 1", r->path, (unsigned long long)spiece->model);
+        return fail(r->err, VKGPT_BAD_MODEL, "%s: its model_type %llu is not supported, unigram is 1", r->path,
+                    (unsigned long long)spiece->model);
     if (spiece->unk_id >= spiece->count)
-        return fail(r->err, VKGPT_BAD_MODEL, "%s: unk_id is %llu, and there are %zu pieces", r->path, (unsigned long long)spiece->unk_id, spiece->count);
+        return fail(r->err, VKGPT_BAD_MODEL, "%s: unk_id is %llu, and there are %zu pieces", r->path,
+                    (unsigned long long)spiece->unk_id, spiece->count);
     int code = unigram_scores(r, spiece->count + (size_t)extra);
-    for (size_t id = 0; !code && id < spiece->count; id++) code = add_piece(r, spiece->pieces[id].text, id, spiece->pieces[id].score);
+    for (size_t id = 0; !code && id < spiece->count; id++)
+        code = add_piece(r, spiece->pieces[id].text, id, spiece->pieces[id].score);
     if (!code) code = add_found(r, spiece);
     if (!code) code = add_extra(r, spiece->count, (size_t)extra);
     r->vocab->pipeline->score_count = r->vocab->count;
@@ -152,7 +159,8 @@ static int read_pieces(struct Reader *r, const struct Spiece *spiece)
 static int read_spiece_stages(struct Reader *r, const struct Spiece *spiece)
 {
     static const char form[] =
-        "{\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"Precompiled\", \"precompiled_charsmap\": \"\"}, "
+        "{\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"Precompiled\", "
+        "\"precompiled_charsmap\": \"\"}, "
         "{\"type\": \"Strip\", \"strip_left\": false, \"strip_right\": true}, "
         "{\"type\": \"Replace\", \"pattern\": {\"Regex\": \" {2,}\"}, \"content\": \"\xe2\x96\x81\"}]}, "
         "\"pre_tokenizer\": {\"type\": \"Metaspace\", \"replacement\": \"\xe2\x96\x81\", \"prepend_scheme\": \"%s\"}, "
@@ -166,7 +174,8 @@ static int read_spiece_stages(struct Reader *r, const struct Spiece *spiece)
     snprintf(stages, sizeof stages, form, scheme, scheme);
     code = read_stages(r, stages);
     struct Steps *steps = &r->vocab->pipeline->normalizers;
-    if (!code) code = charsmap_open(r->path, spiece->charsmap.data, spiece->charsmap.bytes, &steps->list[0].charsmap, r->err);
+    if (!code)
+        code = charsmap_open(r->path, spiece->charsmap.data, spiece->charsmap.bytes, &steps->list[0].charsmap, r->err);
     return code;
 }
 

@@ -17,10 +17,11 @@ static int add_edge(struct Reader *r, struct Edges *edges, bool behind, int64_t 
     const struct Vocab *v = r->vocab;
     size_t *count = behind ? &edges->behind_count : &edges->before_count;
     if (id >= v->count || !v->tokens[id].bytes)
-        return fail(r->err, VKGPT_BAD_MODEL, "%s: the token %lld that goes %s a text is not in the vocabulary of %u", r->path,
-                    (long long)id, behind ? "behind" : "before", v->count);
+        return fail(r->err, VKGPT_BAD_MODEL, "%s: the token %lld that goes %s a text is not in the vocabulary of %u",
+                    r->path, (long long)id, behind ? "behind" : "before", v->count);
     if (*count == MAX_EDGE)
-        return fail(r->err, VKGPT_BAD_MODEL, "%s: more than %zu tokens go %s a text", r->path, MAX_EDGE, behind ? "behind" : "before");
+        return fail(r->err, VKGPT_BAD_MODEL, "%s: more than %zu tokens go %s a text", r->path, MAX_EDGE,
+                    behind ? "behind" : "before");
     (behind ? edges->behind : edges->before)[(*count)++] = (uint32_t)id;
     return 0;
 }
@@ -46,15 +47,18 @@ int reader_edge_tokens(struct Reader *r, uint32_t before, uint32_t behind)
 }
 
 // {"SpecialToken": {"id": "<s>"}} of a template, by way of its table "special_tokens": {"<s>": {"ids": [1]}}.
-static int read_template_token(struct Reader *r, const cJSON *template, const cJSON *token, struct Edges *edges, bool behind)
+static int read_template_token(struct Reader *r, const cJSON *template, const cJSON *token, struct Edges *edges,
+                               bool behind)
 {
     const cJSON *name = json_get(token, "id");
-    const cJSON *entry = cJSON_IsString(name) ? json_get(json_get(template, "special_tokens"), name->valuestring) : NULL;
+    const cJSON *entry =
+        cJSON_IsString(name) ? json_get(json_get(template, "special_tokens"), name->valuestring) : NULL;
     const cJSON *ids = json_get(entry, "ids");
     int code = cJSON_IsArray(ids) ? 0 : reader_fail_type(r, "a special token of post_processor", "in its table");
     for (const cJSON *i = ids ? ids->child : NULL; !code && i; i = i->next) {
         int64_t id;
-        if (!json_integer(i, 0, UINT32_MAX, &id)) return reader_fail_type(r, "an id of post_processor", "a whole number");
+        if (!json_integer(i, 0, UINT32_MAX, &id))
+            return reader_fail_type(r, "an id of post_processor", "a whole number");
         code = add_edge(r, edges, behind, id);
     }
     return code;

@@ -1,4 +1,5 @@
-// A SentencePiece model file (spiece.model): a protobuf message, of which the few fields are read that a tokenizer needs.
+// A SentencePiece model file (spiece.model): a protobuf message, of which the few fields are read that a tokenizer
+// needs.
 #ifndef VKGPT_TEXT_SPIECE_H
 #define VKGPT_TEXT_SPIECE_H
 

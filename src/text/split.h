@@ -7,7 +7,8 @@
 #include "text/vocab.h"
 
 // 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ (encoder.py of GPT-2), as PCRE2 reads it
-#define SPLIT_GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" BLANK "\\p{L}\\p{N}]+|" BLANK "+(?![^" BLANK "])|" BLANK "+"
+#define SPLIT_GPT2                                                                                                     \
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" BLANK "\\p{L}\\p{N}]+|" BLANK "+(?![^" BLANK "])|" BLANK "+"
 #define SPLIT_WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}" // inside a class: \w of UTS 18, annex C
 
 struct Splitter {

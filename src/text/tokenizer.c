@@ -1,6 +1,6 @@
 // The public calls: bytes to ids and back. Added tokens are found in a text, what lies between them is normalized and
-// split into pieces, and each piece is encoded by the model. In GPT-2's form that is its split and BPE over bytes; GPT-1's
-// text is lower-cased first, and its pieces are words; all else is as the pipeline says.
+// split into pieces, and each piece is encoded by the model. In GPT-2's form that is its split and BPE over bytes;
+// GPT-1's text is lower-cased first, and its pieces are words; all else is as the pipeline says.
 #include <stdlib.h>
 #include <string.h>
 
@@ -140,7 +140,8 @@ static int encode_stretch(struct Encoding *e, struct Passage p)
     if (!p.bytes) return 0;
     const struct Pipeline *pipeline = e->tok->vocab.pipeline;
     if (pipeline)
-        return pre_tokenizers_run(&pipeline->pre_tokenizers, (struct Piece){p.text, p.bytes, p.first}, encode_by_model, e, e->err);
+        return pre_tokenizers_run(&pipeline->pre_tokenizers, (struct Piece){p.text, p.bytes, p.first}, encode_by_model,
+                                  e, e->err);
     if (e->tok->vocab.ends_words) return encode_words(e, p);
     bool space = e->tok->vocab.add_prefix_space && p.text[0] != ' ';
     return space ? encode_with_space(e, p) : encode_pieces(e, p);
@@ -183,7 +184,9 @@ static int encode_normalized(struct Encoding *e, struct Passage p)
     int code = pipeline ? normalizers_run(&pipeline->normalizers, p.text, p.bytes, &text, e->err)
                         : characters_nfkc(p.text, p.bytes, &text.data, &text.bytes, e->err);
     if (!code) code = split_mask(text.data, text.bytes, &masked, e->err);
-    if (!code) code = encode_phase(e, (struct Passage){text.data, masked ? masked : text.data, text.bytes, p.first}, PHASE_NORMALIZED);
+    if (!code)
+        code = encode_phase(e, (struct Passage){text.data, masked ? masked : text.data, text.bytes, p.first},
+                            PHASE_NORMALIZED);
     free(masked);
     text_free(&text);
     return code;
@@ -257,7 +260,8 @@ int vkgpt_encode(const vkgpt_tokenizer *tok, const char *text, size_t bytes, boo
 
 // --------------------------------------------------------------------------------------------- decoding
 
-static int decode_pipeline(const struct Pipeline *p, const uint32_t *ids, size_t count, struct Pieces *pieces, vkgpt_error *err)
+static int decode_pipeline(const struct Pipeline *p, const uint32_t *ids, size_t count, struct Pieces *pieces,
+                           vkgpt_error *err)
 {
     bool good = true;
     for (size_t i = 0; good && i < count; i++) {
@@ -266,10 +270,12 @@ static int decode_pipeline(const struct Pipeline *p, const uint32_t *ids, size_t
         if (!p->has_decoder && pieces->count) good = text_add(&pieces->text, " ", 1);
         good = good && pieces_add(pieces, t->bytes, t->length);
     }
-    return good ? decoders_run(&p->decoders, pieces, err) : fail_memory(err, "the text of tokens", pieces->text.bytes * 2);
+    return good ? decoders_run(&p->decoders, pieces, err)
+                : fail_memory(err, "the text of tokens", pieces->text.bytes * 2);
 }
 
-int vkgpt_decode(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t count, char **text, size_t *bytes, vkgpt_error *err)
+int vkgpt_decode(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t count, char **text, size_t *bytes,
+                 vkgpt_error *err)
 {
     struct Pieces pieces = {0};
     bool good = true;
@@ -282,7 +288,8 @@ int vkgpt_decode(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t count, 
         const char *token = vkgpt_token_bytes(tok, ids[i], &length);
         good = text_add(&pieces.text, token, length);
     }
-    if (!code && !(good && text_room(&pieces.text, 1))) code = fail_memory(err, "the text of tokens", pieces.text.bytes * 2);
+    if (!code && !(good && text_room(&pieces.text, 1)))
+        code = fail_memory(err, "the text of tokens", pieces.text.bytes * 2);
     if (!code) {
         pieces.text.data[pieces.text.bytes] = '\0';
         *text = pieces.text.data;

@@ -179,12 +179,14 @@ static int put_id(struct Vocab *vocab, const char *file, const char *name, size_
 }
 
 // Puts its name into the table of names.
-static int put_name(struct Vocab *vocab, const char *file, const char *name, size_t name_bytes, uint32_t id, vkgpt_error *err)
+static int put_name(struct Vocab *vocab, const char *file, const char *name, size_t name_bytes, uint32_t id,
+                    vkgpt_error *err)
 {
     uint32_t before;
     bool gone = vocab->last_counts && vocab->pipeline->model == &model_word_piece; // a Unigram's keeps its text
     if (gone && map_find(&vocab->ids, name, name_bytes, &before)) vocab->tokens[before] = (struct Token){0};
-    int added = vocab->last_counts ? map_set(&vocab->ids, name, name_bytes, id) : map_add(&vocab->ids, name, name_bytes, id);
+    int added =
+        vocab->last_counts ? map_set(&vocab->ids, name, name_bytes, id) : map_add(&vocab->ids, name, name_bytes, id);
     if (added < 0) return fail_memory(err, file, vocab->ids.capacity * sizeof(struct MapEntry));
     if (!added)
         return fail(err, VKGPT_BAD_MODEL, "%s: token \"%s\" is there twice", file, shown(name, name_bytes).text);
@@ -333,7 +335,8 @@ int vocab_add_rule(struct Vocab *vocab, const char *file, const char *pattern, b
 static int by_pattern(const void *a, const void *b)
 {
     const struct AddedToken *x = a, *y = b;
-    int order = memcmp(x->pattern, y->pattern, x->pattern_length < y->pattern_length ? x->pattern_length : y->pattern_length);
+    int order =
+        memcmp(x->pattern, y->pattern, x->pattern_length < y->pattern_length ? x->pattern_length : y->pattern_length);
     return order ? order : (x->pattern_length > y->pattern_length) - (x->pattern_length < y->pattern_length);
 }
 
