@@ -244,99 +244,101 @@ static void expect_bad(const struct Bytes *file, vkgpt_code code, const char *wo
 
 // wpe is the second tensor: F16, 5 rows of 8 (file order: 8, 5), at 352 of the data. Distances count from the end
 // of the text: -(length + 8) is where its own length stands.
+#define MOST_U64 UINT64_MAX
+#define MOST_I64 ((uint64_t)INT64_MAX)
+static const struct {
+    const char *text;
+    int distance;
+    uint64_t value;
+    int count;
+    vkgpt_code code;
+    const char *words[2];
+} BAD_VALUES[] = {
+    {"GGUF", -4, 0x46554747 ^ 1, 4, VKGPT_BAD_FILE, {"46 47 55 46", "GGUF"}},
+    {"GGUF", 0, 1, 4, VKGPT_BAD_FILE, {"version 1", "2 and 3"}},
+    {"GGUF", 0, 4, 4, VKGPT_BAD_FILE, {"version 4", "2 and 3"}},
+    {"GGUF", 0, 0x03000000, 4, VKGPT_BAD_FILE, {"version 50331648", "big-endian"}},
+    {"GGUF", 4, MOST_U64, 8, VKGPT_BAD_FILE, {"18446744073709551615 tensors", "bytes"}},
+    {"GGUF", 4, 1000, 8, VKGPT_BAD_FILE, {"1000 tensors", "bytes"}},
+    {"GGUF", 4, 29, 8, VKGPT_BAD_FILE, {"name of 0 bytes", NULL}}, // the padding read as one
+    {"GGUF", 12, MOST_U64, 8, VKGPT_BAD_FILE, {"18446744073709551615 keys", "bytes"}},
+    {"GGUF", 12, 1u << 20, 8, VKGPT_BAD_FILE, {"1048576 keys", "bytes"}},
+    {"general.architecture", -28, MOST_U64, 8, VKGPT_BAD_FILE, {"the name of a key", "18446744073709551615"}},
+    {"general.architecture", -28, 0, 8, VKGPT_BAD_FILE, {"key 0", "empty"}},
+    {"general.architecture", 0, 13, 4, VKGPT_BAD_FILE, {"general.architecture", "type 13"}},
+    {"general.architecture", 0, 4, 4, VKGPT_BAD_FILE, {"", NULL}},
+    {"general.architecture", 4, MOST_U64, 8, VKGPT_BAD_FILE, {"general.architecture", "18446744073709551615"}},
+    {"general.architecture", 4, 3, 8, VKGPT_BAD_FILE, {"", NULL}},
+    {"general.architecture", 12, 'G', 1, VKGPT_BAD_MODEL, {"general.architecture", "\"Gpt2\""}},
+    {"general.architecture", 12, 0x616d616c, 4, VKGPT_BAD_MODEL, {"\"lama\"", "gpt2"}},
+    {"tokenizer.ggml.tokens", 4, GGUF_ARRAY, 4, VKGPT_BAD_FILE, {"tokenizer.ggml.tokens", "array of arrays"}},
+    {"tokenizer.ggml.tokens", 4, 77, 4, VKGPT_BAD_FILE, {"tokenizer.ggml.tokens", "77"}},
+    {"tokenizer.ggml.tokens", 8, MOST_U64, 8, VKGPT_BAD_FILE, {"tokenizer.ggml.tokens", "18446744073709551615"}},
+    {"tokenizer.ggml.tokens", 8, MOST_I64 / 8 + 2, 8, VKGPT_BAD_FILE, {"tokenizer.ggml.tokens", "string"}},
+    {"tokenizer.ggml.tokens", 16, MOST_U64, 8, VKGPT_BAD_FILE, {"tokenizer.ggml.tokens", "18446744073709551615"}},
+    {"tokenizer.ggml.tokens", 24, 0xff, 1, VKGPT_BAD_FILE, {"token 0", "not UTF-8"}},
+    {"tokenizer.ggml.tokens", 24, 0, 1, VKGPT_BAD_FILE, {"token 0", "NUL"}},
+    {"tokenizer.ggml.tokens", 24, 'b', 1, VKGPT_BAD_MODEL, {"\"b\"", "twice"}},
+    {"tokenizer.ggml.token_type", 8, MOST_U64 / 4, 8, VKGPT_BAD_FILE, {"token_type", "int32"}},
+    {"tokenizer.ggml.token_type", 8, MOST_U64 / 4 + 2, 8, VKGPT_BAD_FILE, {"token_type", "int32"}},
+    {"tokenizer.ggml.token_type", 16, 7, 4, VKGPT_BAD_MODEL, {"token 0", "type 7"}},
+    {"tokenizer.ggml.token_type", 16, 6, 4, VKGPT_BAD_MODEL, {"type byte", "\"a\""}},
+    {"tokenizer.ggml.merges", 24, 'b', 1, VKGPT_BAD_MODEL, {"\"b\" with \"b\"", NULL}},
+    {"tokenizer.ggml.merges", 25, '_', 1, VKGPT_BAD_MODEL, {"merges[0]", "a_b"}},
+    {"tokenizer.ggml.merges", 24, 'x', 1, VKGPT_BAD_MODEL, {"x", "tiny.gguf"}},
+    {"tokenizer.ggml.model", 12, 'G', 1, VKGPT_BAD_MODEL, {"tokenizer.ggml.model", "\"Gpt2\""}},
+    {"tokenizer.ggml.pre", 12, 'G', 1, VKGPT_BAD_MODEL, {"tokenizer.ggml.pre", "\"Gpt-2\""}},
+    {"tokenizer.ggml.add_bos_token", 4, 2, 1, VKGPT_BAD_FILE, {"add_bos_token", "2"}},
+    {"tokenizer.ggml.bos_token_id", 0, GGUF_F32, 4, VKGPT_BAD_MODEL, {"bos_token_id", "float32"}},
+    {"gpt2.block_count", 0, GGUF_F32, 4, VKGPT_BAD_MODEL, {"gpt2.block_count", "float32"}},
+    {"gpt2.block_count", 4, 0, 4, VKGPT_BAD_MODEL, {"gpt2.block_count", "0"}},
+    {"gpt2.block_count", 4, UINT32_MAX, 4, VKGPT_BAD_MODEL, {"gpt2.block_count", "4294967295"}},
+    {"gpt2.block_count", 4, 1, 4, VKGPT_BAD_MODEL, {"blk.1.", "gpt2.block_count is 1"}},
+    {"gpt2.block_count", 4, 3, 4, VKGPT_BAD_MODEL, {"blk.2.attn_norm.weight", "gpt2.block_count is 3"}},
+    {"gpt2.context_length", 4, 6, 4, VKGPT_BAD_MODEL, {"(5, 8)", "(6, 8)"}},
+    {"gpt2.context_lengt", 0, 'k', 1, VKGPT_BAD_MODEL, {"gpt2.context_length", "absent"}},
+    {"gpt2.embedding_length", 4, 10, 4, VKGPT_BAD_MODEL, {"(11, 8)", "(11, 10)"}},
+    {"gpt2.feed_forward_length", 4, 13, 4, VKGPT_BAD_MODEL, {"(12, 8)", "(13, 8)"}},
+    {"gpt2.attention.head_count", 4, 3, 4, VKGPT_BAD_MODEL, {"8", "3"}},
+    {"gpt2.attention.layer_norm_epsilon", 4, 0, 4, VKGPT_BAD_MODEL, {"layer_norm_epsilon", "0"}},
+    {"gpt2.attention.layer_norm_epsilon", 4, 0x7fc00000, 4, VKGPT_BAD_MODEL, {"layer_norm_epsilon", "nan"}},
+    {"general.alignment", 4, 0, 4, VKGPT_BAD_FILE, {"general.alignment is 0", "power of two"}},
+    {"general.alignment", 4, 48, 4, VKGPT_BAD_FILE, {"general.alignment is 48", "power of two"}},
+    {"general.alignment", 4, 0x80000000, 4, VKGPT_BAD_FILE, {"352 bytes", "0 bytes of data"}},
+    {"general.alignment", 0, GGUF_STRING, 4, VKGPT_BAD_FILE, {"general.alignment", "bytes"}},
+    {"position_embd.weight", -28, 4096, 8, VKGPT_BAD_FILE, {"4096 bytes", NULL}},
+    {"position_embd.weight", -28, 0, 8, VKGPT_BAD_FILE, {"name of 0 bytes", NULL}},
+    {"position_embd.weight", -1, 0, 1, VKGPT_BAD_FILE, {"NUL", "position_embd.weigh?"}},
+    {"position_embd.weight", 0, 5, 4, VKGPT_BAD_FILE, {"position_embd.weight", "5 dimensions"}},
+    {"position_embd.weight", 0, UINT32_MAX, 4, VKGPT_BAD_FILE, {"position_embd.weight", "4294967295 dimensions"}},
+    {"position_embd.weight", 4, MOST_U64, 8, VKGPT_BAD_FILE, {"position_embd.weight", "18446744073709551615"}},
+    {"position_embd.weight", 4, 0, 8, VKGPT_BAD_FILE, {"position_embd.weight", "dimension of 0"}},
+    {"position_embd.weight", 4, MOST_I64, 8, VKGPT_BAD_FILE, {"(5, 9223372036854775807)", "overflows"}},
+    {"position_embd.weight", 4, MOST_I64 / 16, 8, VKGPT_BAD_FILE, {"(5, 576460752303423487)", "overflows"}},
+    {"position_embd.weight", 4, MOST_I64 / 64, 8, VKGPT_BAD_FILE, {"position_embd.weight", "1441151880758558710"}},
+    {"position_embd.weight", 4, 9, 8, VKGPT_BAD_MODEL, {"(5, 9)", "(5, 8)"}},
+    {"position_embd.weight", 12, 8, 8, VKGPT_BAD_MODEL, {"(8, 8)", "(5, 8)"}},
+    {"position_embd.weight", 20, 99, 4, VKGPT_BAD_FILE, {"position_embd.weight", "type 99"}},
+    {"position_embd.weight", 20, 4, 4, VKGPT_BAD_FILE, {"position_embd.weight", "type 4"}},
+    {"position_embd.weight", 20, 8, 4, VKGPT_BAD_FILE, {"rows of 8 weights", "Q8_0 has blocks of 32"}},
+    {"position_embd.weight", 20, 14, 4, VKGPT_BAD_FILE, {"rows of 8 weights", "Q6_K has blocks of 256"}},
+    {"position_embd.weight", 20, 26, 4, VKGPT_BAD_MODEL, {"position_embd.weight is of type I32, which is not read", "IQ4_XS"}},
+    {"position_embd.weight", 20, 10, 4, VKGPT_BAD_FILE, {"rows of 8 weights", "Q2_K has blocks of 256"}},
+    {"position_embd.weight", 20, 20, 4, VKGPT_BAD_FILE, {"rows of 8 weights", "IQ4_NL has blocks of 32"}},
+    {"position_embd.weight", 24, 353, 8, VKGPT_BAD_FILE, {"353", "alignment 8"}},
+    {"position_embd.weight", 24, MOST_U64 - 7, 8, VKGPT_BAD_FILE, {"position_embd.weight", "18446744073709551608"}},
+    {"position_embd.weight", 24, 1u << 20, 8, VKGPT_BAD_FILE, {"80 bytes", "1048576"}},
+    {"token_embd.weight", 12, 12, 8, VKGPT_BAD_MODEL, {"lists 11 tokens", "12 rows"}},
+    {"token_embd.weight", 0, 1, 4, VKGPT_BAD_FILE, {"", NULL}},
+};
+
 static void test_bad_values(void **state)
 {
     (void)state;
-    const uint64_t huge = UINT64_MAX, half = INT64_MAX;
-    const struct {
-        const char *text;
-        int distance;
-        uint64_t value;
-        int count;
-        vkgpt_code code;
-        const char *words[2];
-    } bad[] = {
-        {"GGUF", -4, 0x46554747 ^ 1, 4, VKGPT_BAD_FILE, {"46 47 55 46", "GGUF"}},
-        {"GGUF", 0, 1, 4, VKGPT_BAD_FILE, {"version 1", "2 and 3"}},
-        {"GGUF", 0, 4, 4, VKGPT_BAD_FILE, {"version 4", "2 and 3"}},
-        {"GGUF", 0, 0x03000000, 4, VKGPT_BAD_FILE, {"version 50331648", "big-endian"}},
-        {"GGUF", 4, huge, 8, VKGPT_BAD_FILE, {"18446744073709551615 tensors", "bytes"}},
-        {"GGUF", 4, 1000, 8, VKGPT_BAD_FILE, {"1000 tensors", "bytes"}},
-        {"GGUF", 4, 29, 8, VKGPT_BAD_FILE, {"name of 0 bytes", NULL}}, // the padding read as one
-        {"GGUF", 12, huge, 8, VKGPT_BAD_FILE, {"18446744073709551615 keys", "bytes"}},
-        {"GGUF", 12, 1u << 20, 8, VKGPT_BAD_FILE, {"1048576 keys", "bytes"}},
-        {"general.architecture", -28, huge, 8, VKGPT_BAD_FILE, {"the name of a key", "18446744073709551615"}},
-        {"general.architecture", -28, 0, 8, VKGPT_BAD_FILE, {"key 0", "empty"}},
-        {"general.architecture", 0, 13, 4, VKGPT_BAD_FILE, {"general.architecture", "type 13"}},
-        {"general.architecture", 0, 4, 4, VKGPT_BAD_FILE, {"", NULL}},
-        {"general.architecture", 4, huge, 8, VKGPT_BAD_FILE, {"general.architecture", "18446744073709551615"}},
-        {"general.architecture", 4, 3, 8, VKGPT_BAD_FILE, {"", NULL}},
-        {"general.architecture", 12, 'G', 1, VKGPT_BAD_MODEL, {"general.architecture", "\"Gpt2\""}},
-        {"general.architecture", 12, 0x616d616c, 4, VKGPT_BAD_MODEL, {"\"lama\"", "gpt2"}},
-        {"tokenizer.ggml.tokens", 4, GGUF_ARRAY, 4, VKGPT_BAD_FILE, {"tokenizer.ggml.tokens", "array of arrays"}},
-        {"tokenizer.ggml.tokens", 4, 77, 4, VKGPT_BAD_FILE, {"tokenizer.ggml.tokens", "77"}},
-        {"tokenizer.ggml.tokens", 8, huge, 8, VKGPT_BAD_FILE, {"tokenizer.ggml.tokens", "18446744073709551615"}},
-        {"tokenizer.ggml.tokens", 8, half / 8 + 2, 8, VKGPT_BAD_FILE, {"tokenizer.ggml.tokens", "string"}},
-        {"tokenizer.ggml.tokens", 16, huge, 8, VKGPT_BAD_FILE, {"tokenizer.ggml.tokens", "18446744073709551615"}},
-        {"tokenizer.ggml.tokens", 24, 0xff, 1, VKGPT_BAD_FILE, {"token 0", "not UTF-8"}},
-        {"tokenizer.ggml.tokens", 24, 0, 1, VKGPT_BAD_FILE, {"token 0", "NUL"}},
-        {"tokenizer.ggml.tokens", 24, 'b', 1, VKGPT_BAD_MODEL, {"\"b\"", "twice"}},
-        {"tokenizer.ggml.token_type", 8, huge / 4, 8, VKGPT_BAD_FILE, {"token_type", "int32"}},
-        {"tokenizer.ggml.token_type", 8, huge / 4 + 2, 8, VKGPT_BAD_FILE, {"token_type", "int32"}},
-        {"tokenizer.ggml.token_type", 16, 7, 4, VKGPT_BAD_MODEL, {"token 0", "type 7"}},
-        {"tokenizer.ggml.token_type", 16, 6, 4, VKGPT_BAD_MODEL, {"type byte", "\"a\""}},
-        {"tokenizer.ggml.merges", 24, 'b', 1, VKGPT_BAD_MODEL, {"\"b\" with \"b\"", NULL}},
-        {"tokenizer.ggml.merges", 25, '_', 1, VKGPT_BAD_MODEL, {"merges[0]", "a_b"}},
-        {"tokenizer.ggml.merges", 24, 'x', 1, VKGPT_BAD_MODEL, {"x", "tiny.gguf"}},
-        {"tokenizer.ggml.model", 12, 'G', 1, VKGPT_BAD_MODEL, {"tokenizer.ggml.model", "\"Gpt2\""}},
-        {"tokenizer.ggml.pre", 12, 'G', 1, VKGPT_BAD_MODEL, {"tokenizer.ggml.pre", "\"Gpt-2\""}},
-        {"tokenizer.ggml.add_bos_token", 4, 2, 1, VKGPT_BAD_FILE, {"add_bos_token", "2"}},
-        {"tokenizer.ggml.bos_token_id", 0, GGUF_F32, 4, VKGPT_BAD_MODEL, {"bos_token_id", "float32"}},
-        {"gpt2.block_count", 0, GGUF_F32, 4, VKGPT_BAD_MODEL, {"gpt2.block_count", "float32"}},
-        {"gpt2.block_count", 4, 0, 4, VKGPT_BAD_MODEL, {"gpt2.block_count", "0"}},
-        {"gpt2.block_count", 4, UINT32_MAX, 4, VKGPT_BAD_MODEL, {"gpt2.block_count", "4294967295"}},
-        {"gpt2.block_count", 4, 1, 4, VKGPT_BAD_MODEL, {"blk.1.", "gpt2.block_count is 1"}},
-        {"gpt2.block_count", 4, 3, 4, VKGPT_BAD_MODEL, {"blk.2.attn_norm.weight", "gpt2.block_count is 3"}},
-        {"gpt2.context_length", 4, 6, 4, VKGPT_BAD_MODEL, {"(5, 8)", "(6, 8)"}},
-        {"gpt2.context_lengt", 0, 'k', 1, VKGPT_BAD_MODEL, {"gpt2.context_length", "absent"}},
-        {"gpt2.embedding_length", 4, 10, 4, VKGPT_BAD_MODEL, {"(11, 8)", "(11, 10)"}},
-        {"gpt2.feed_forward_length", 4, 13, 4, VKGPT_BAD_MODEL, {"(12, 8)", "(13, 8)"}},
-        {"gpt2.attention.head_count", 4, 3, 4, VKGPT_BAD_MODEL, {"8", "3"}},
-        {"gpt2.attention.layer_norm_epsilon", 4, 0, 4, VKGPT_BAD_MODEL, {"layer_norm_epsilon", "0"}},
-        {"gpt2.attention.layer_norm_epsilon", 4, 0x7fc00000, 4, VKGPT_BAD_MODEL, {"layer_norm_epsilon", "nan"}},
-        {"general.alignment", 4, 0, 4, VKGPT_BAD_FILE, {"general.alignment is 0", "power of two"}},
-        {"general.alignment", 4, 48, 4, VKGPT_BAD_FILE, {"general.alignment is 48", "power of two"}},
-        {"general.alignment", 4, 0x80000000, 4, VKGPT_BAD_FILE, {"352 bytes", "0 bytes of data"}},
-        {"general.alignment", 0, GGUF_STRING, 4, VKGPT_BAD_FILE, {"general.alignment", "bytes"}},
-        {"position_embd.weight", -28, 4096, 8, VKGPT_BAD_FILE, {"4096 bytes", NULL}},
-        {"position_embd.weight", -28, 0, 8, VKGPT_BAD_FILE, {"name of 0 bytes", NULL}},
-        {"position_embd.weight", -1, 0, 1, VKGPT_BAD_FILE, {"NUL", "position_embd.weigh?"}},
-        {"position_embd.weight", 0, 5, 4, VKGPT_BAD_FILE, {"position_embd.weight", "5 dimensions"}},
-        {"position_embd.weight", 0, UINT32_MAX, 4, VKGPT_BAD_FILE, {"position_embd.weight", "4294967295 dimensions"}},
-        {"position_embd.weight", 4, huge, 8, VKGPT_BAD_FILE, {"position_embd.weight", "18446744073709551615"}},
-        {"position_embd.weight", 4, 0, 8, VKGPT_BAD_FILE, {"position_embd.weight", "dimension of 0"}},
-        {"position_embd.weight", 4, half, 8, VKGPT_BAD_FILE, {"(5, 9223372036854775807)", "overflows"}},
-        {"position_embd.weight", 4, half / 16, 8, VKGPT_BAD_FILE, {"(5, 576460752303423487)", "overflows"}},
-        {"position_embd.weight", 4, half / 64, 8, VKGPT_BAD_FILE, {"position_embd.weight", "1441151880758558710"}},
-        {"position_embd.weight", 4, 9, 8, VKGPT_BAD_MODEL, {"(5, 9)", "(5, 8)"}},
-        {"position_embd.weight", 12, 8, 8, VKGPT_BAD_MODEL, {"(8, 8)", "(5, 8)"}},
-        {"position_embd.weight", 20, 99, 4, VKGPT_BAD_FILE, {"position_embd.weight", "type 99"}},
-        {"position_embd.weight", 20, 4, 4, VKGPT_BAD_FILE, {"position_embd.weight", "type 4"}},
-        {"position_embd.weight", 20, 8, 4, VKGPT_BAD_FILE, {"rows of 8 weights", "Q8_0 has blocks of 32"}},
-        {"position_embd.weight", 20, 14, 4, VKGPT_BAD_FILE, {"rows of 8 weights", "Q6_K has blocks of 256"}},
-        {"position_embd.weight", 20, 26, 4, VKGPT_BAD_MODEL, {"position_embd.weight is of type I32, which is not read", "IQ4_XS"}},
-        {"position_embd.weight", 20, 10, 4, VKGPT_BAD_FILE, {"rows of 8 weights", "Q2_K has blocks of 256"}},
-        {"position_embd.weight", 20, 20, 4, VKGPT_BAD_FILE, {"rows of 8 weights", "IQ4_NL has blocks of 32"}},
-        {"position_embd.weight", 24, 353, 8, VKGPT_BAD_FILE, {"353", "alignment 8"}},
-        {"position_embd.weight", 24, huge - 7, 8, VKGPT_BAD_FILE, {"position_embd.weight", "18446744073709551608"}},
-        {"position_embd.weight", 24, 1u << 20, 8, VKGPT_BAD_FILE, {"80 bytes", "1048576"}},
-        {"token_embd.weight", 12, 12, 8, VKGPT_BAD_MODEL, {"lists 11 tokens", "12 rows"}},
-        {"token_embd.weight", 0, 1, 4, VKGPT_BAD_FILE, {"", NULL}},
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof BAD_VALUES / sizeof *BAD_VALUES; i++) {
         struct Bytes file = gguf_tiny(3, 8);
-        gguf_patch(&file, bad[i].text, bad[i].distance, bad[i].value, bad[i].count);
-        expect_bad(&file, bad[i].code, bad[i].words[0], bad[i].words[1]);
+        gguf_patch(&file, BAD_VALUES[i].text, BAD_VALUES[i].distance, BAD_VALUES[i].value, BAD_VALUES[i].count);
+        expect_bad(&file, BAD_VALUES[i].code, BAD_VALUES[i].words[0], BAD_VALUES[i].words[1]);
         bytes_free(&file);
     }
 }

@@ -1,115 +1,13 @@
 // What the public calls on a session promise: the same tokens however they are asked for, how a run ends, what is
 // refused, and that a token costs the host nothing. On a small model with random weights, and on the default model.
 #define _POSIX_C_SOURCE 200809L
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/session.h"
-#include "gpu/device.h" // before cmocka, whose macro fail() hides a function
-#include "synthetic_model.h"
-
-#include "compare.h"
-
-#define VOCAB 307
-#define CONTEXT 150
-#define MAX_TOKENS 512
-
-struct World { // of all tests
-    vkgpt_device *device;
-    vkgpt_model *model;
-    char dir[256];
-};
-
-static const struct SyntheticModel SMALL = {
-    .layers = 2, .heads = 3, .dim = 45, .context = CONTEXT, .vocab = VOCAB, .inner = 77, .seed = 11, .dtype = DTYPE_F32};
-
-static void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
-
-#define CHECK(call) check(call, &err)
-
-static void refused(int status, const vkgpt_error *err)
-{
-    if (status != VKGPT_BAD_ARGUMENT || err->code != VKGPT_BAD_ARGUMENT || !err->text[0])
-        fail_msg("should be a bad argument, is %d", status);
-}
-
-#define REFUSED(call) refused(call, &err)
-
-// ------------------------------------------------------------------------------------------------ tokens
-
-struct Tokens {
-    uint32_t ids[MAX_TOKENS];
-    size_t count;
-    size_t most; // the callback asks to stop after so many; 0: never
-    vkgpt_stop stop;
-};
-
-static bool keep(void *user, uint32_t id)
-{
-    struct Tokens *tokens = user;
-    assert_true(tokens->count < MAX_TOKENS);
-    tokens->ids[tokens->count++] = id;
-    return tokens->count != tokens->most;
-}
-
-// Lively, with everything that looks back switched on; no end tokens.
-static vkgpt_sampling lively(uint64_t seed) { return (vkgpt_sampling){1.5f, 0, 0.98f, 0.0f, 1.2f, 32, seed, true}; }
-
-static void prompt_of(uint32_t *ids, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) ids[i] = (i * 97 + 13) % (VOCAB - 1);
-}
-
-static vkgpt_session *open_session(vkgpt_model *model, uint32_t context, uint32_t per_submission)
-{
-    vkgpt_error err;
-    vkgpt_session *session;
-    vkgpt_session_options options = {.context = context, .tokens_per_submission = per_submission};
-    CHECK(vkgpt_session_open(model, &options, &session, &err));
-    return session;
-}
-
-static void prompt(vkgpt_session *session, uint32_t count)
-{
-    vkgpt_error err;
-    uint32_t ids[CONTEXT + 1];
-    prompt_of(ids, count);
-    CHECK(vkgpt_prompt(session, ids, count, &err));
-}
-
-static void generate(vkgpt_session *session, vkgpt_sampling sampling, size_t count, struct Tokens *tokens)
-{
-    vkgpt_error err;
-    CHECK(vkgpt_generate(session, &sampling, count, keep, tokens, &tokens->stop, &err));
-}
-
-static struct Tokens run(vkgpt_session *session, uint64_t seed, size_t count)
-{
-    struct Tokens tokens = {.count = 0};
-    generate(session, lively(seed), count, &tokens);
-    assert_int_equal(tokens.count, count);
-    assert_int_equal(tokens.stop, VKGPT_STOP_LENGTH);
-    return tokens;
-}
-
-static void same(const struct Tokens *got, const struct Tokens *want, size_t from, const char *what)
-{
-    for (size_t i = 0; i < got->count; i++)
-        if (got->ids[i] != want->ids[from + i])
-            fail_msg("%s: token %zu is %u, should be %u", what, from + i, got->ids[i], want->ids[from + i]);
-}
-
-static void rewind_to(vkgpt_session *session, uint32_t position)
-{
-    vkgpt_error err;
-    CHECK(vkgpt_session_rewind(session, position, &err));
-    assert_int_equal(vkgpt_session_position(session), position);
-}
+#include "session_world.h"
 
 // ------------------------------------------------------------------------------------------ the same tokens
 
@@ -379,150 +277,14 @@ static void test_end_token(void **state)
     vkgpt_model_close(model);
 }
 
-// ---------------------------------------------------------------------------------------------------- logits
-
-struct Rows {
-    float *logits; // (count, VOCAB)
-    size_t count, most;
-};
-
-static bool keep_rows(void *user, const float *logits, size_t first, size_t rows)
-{
-    struct Rows *r = user;
-    assert_int_equal(first, r->count);
-    assert_true(first + rows <= CONTEXT);
-    memcpy(r->logits + first * VOCAB, logits, rows * VOCAB * sizeof *logits);
-    r->count += rows;
-    return r->most == 0;
-}
-
-static struct Rows logits_of(vkgpt_session *session, const uint32_t *ids, size_t count)
-{
-    vkgpt_error err;
-    struct Rows rows = {malloc(CONTEXT * VOCAB * sizeof(float)), 0, 0};
-    assert_non_null(rows.logits);
-    CHECK(vkgpt_logits(session, ids, count, keep_rows, &rows, &err));
-    assert_int_equal(rows.count, count);
-    return rows;
-}
-
-static uint32_t argmax(const float *row)
-{
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < VOCAB; i++)
-        if (row[i] > row[best]) best = i;
-    return best;
-}
-
-static void test_logits_and_tokens(void **state)
-{
-    const struct World *w = *state;
-    vkgpt_error err;
-    uint32_t ids[CONTEXT];
-    prompt_of(ids, CONTEXT);
-    vkgpt_session *a = open_session(w->model, 0, 8), *b = open_session(w->model, 0, 8);
-    struct Rows rows = logits_of(a, ids, 70);
-    prompt(b, 70);
-    struct Tokens after_logits = run(a, 12, 20), want = run(b, 12, 20);
-    same(&after_logits, &want, 0, "after logits");
-
-    rewind_to(a, 70);
-    struct Tokens greedy = {.count = 0};
-    vkgpt_sampling sampling = {.top_p = 1.0f, .repeat_penalty = 1.0f, .ignore_eos = true}; // temperature 0
-    generate(a, sampling, 1, &greedy);
-    assert_int_equal(greedy.ids[0], argmax(rows.logits + 69 * VOCAB));
-
-    // tokens made one by one have left in the cache what a prompt would have
-    memcpy(ids + 70, want.ids, 20 * sizeof *ids);
-    struct Rows behind = logits_of(b, ids + 90, 5);
-    rewind_to(a, 0);
-    CHECK(vkgpt_prompt(a, ids, 90, &err));
-    struct Rows fresh = logits_of(a, ids + 90, 5);
-    double scale = scale_f32(fresh.logits, 5 * VOCAB);
-    assert_within(difference_f32(behind.logits, fresh.logits, 5 * VOCAB), 2e-3 * scale, "logits behind generated tokens");
-    free(rows.logits), free(behind.logits), free(fresh.logits);
-    vkgpt_session_close(a);
-    vkgpt_session_close(b);
-}
-
-static void test_logits_interrupted(void **state)
-{
-    const struct World *w = *state;
-    vkgpt_error err;
-    uint32_t ids[10];
-    prompt_of(ids, 10);
-    vkgpt_session *session = open_session(w->model, 0, 8);
-    struct Rows rows = {malloc(CONTEXT * VOCAB * sizeof(float)), 0, 1};
-    assert_non_null(rows.logits);
-    assert_int_equal(vkgpt_logits(session, ids, 10, keep_rows, &rows, &err), VKGPT_INTERRUPTED);
-    struct Tokens got = run(session, 2, 10);
-    rewind_to(session, 0);
-    prompt(session, 10);
-    struct Tokens want = run(session, 2, 10);
-    same(&got, &want, 0, "after an interruption");
-    free(rows.logits);
-    vkgpt_session_close(session);
-}
-
-// Overwrites the first number of a tensor of a model of floats.
-static void plant(const char *dir, const char *name, float value)
-{
-    char path[320], quoted[96];
-    snprintf(path, sizeof path, "%s/model.safetensors", dir);
-    snprintf(quoted, sizeof quoted, "\"%s\"", name);
-    FILE *file = fopen(path, "r+b");
-    uint64_t length;
-    char header[16384] = "";
-    unsigned long long at = 0;
-    assert_non_null(file);
-    assert_int_equal(fread(&length, 8, 1, file), 1);
-    assert_true(length < sizeof header);
-    assert_int_equal(fread(header, 1, length, file), length);
-    const char *tensor = strstr(header, quoted);
-    assert_non_null(tensor);
-    tensor = strstr(tensor, "data_offsets\":[");
-    assert_int_equal(sscanf(tensor, "data_offsets\":[%llu", &at), 1);
-    assert_int_equal(fseek(file, (long)(8 + length + at), SEEK_SET), 0);
-    assert_int_equal(fwrite(&value, 4, 1, file), 1);
-    assert_int_equal(fclose(file), 0);
-}
-
-static void bad_logits(const struct World *w, const char *tensor, float value, vkgpt_format weights)
-{
-    vkgpt_error err;
-    vkgpt_model *model;
-    char dir[256];
-    uint32_t ids[5];
-    prompt_of(ids, 5);
-    CHECK(synthetic_model_temporary(&SMALL, dir, sizeof dir, &err));
-    plant(dir, tensor, value);
-    CHECK(vkgpt_model_open(w->device, dir, &(vkgpt_model_options){.weights = weights}, &model, &err));
-    synthetic_model_remove(dir);
-    vkgpt_session *session = open_session(model, 0, 8);
-    prompt(session, 5);
-    struct Tokens tokens = {.count = 0};
-    assert_int_equal(vkgpt_generate(session, NULL, 10, keep, &tokens, &tokens.stop, &err), VKGPT_BAD_LOGITS);
-    assert_int_equal(tokens.count, 0);
-    assert_int_equal(vkgpt_session_position(session), 5);
-    rewind_to(session, 0);
-    struct Rows rows = {malloc(CONTEXT * VOCAB * sizeof(float)), 0, 0};
-    assert_non_null(rows.logits);
-    assert_int_equal(vkgpt_logits(session, ids, 5, keep_rows, &rows, &err), VKGPT_BAD_LOGITS);
-    free(rows.logits);
-    vkgpt_session_close(session);
-    vkgpt_model_close(model);
-}
-
-static void test_bad_logits(void **state)
-{
-    bad_logits(*state, "transformer.ln_f.weight", NAN, VKGPT_F32);
-    bad_logits(*state, "transformer.wte.weight", INFINITY, VKGPT_F32); // one logit of 307
-    bad_logits(*state, "transformer.h.0.mlp.c_fc.weight", NAN, VKGPT_F32);
-    bad_logits(*state, "transformer.h.0.mlp.c_fc.weight", NAN, VKGPT_F16);
-    bad_logits(*state, "transformer.h.0.mlp.c_fc.bias", INFINITY, VKGPT_F16);
-}
-
 // ---------------------------------------------------------------------------------------------- what is refused
+
+static bool no_rows(void *user, const float *logits, size_t first, size_t rows)
+{
+    (void)user, (void)logits, (void)first, (void)rows;
+    fail_msg("there are logits of what is refused");
+    return false;
+}
 
 static void test_bad_prompts(void **state)
 {
@@ -530,17 +292,16 @@ static void test_bad_prompts(void **state)
     vkgpt_error err;
     uint32_t ids[CONTEXT + 1];
     struct Tokens tokens = {.count = 0};
-    struct Rows rows = {NULL, 0, 0};
     prompt_of(ids, CONTEXT + 1);
     vkgpt_session *session = open_session(w->model, 0, 8);
     REFUSED(vkgpt_generate(session, NULL, 5, keep, &tokens, &tokens.stop, &err)); // nothing to go on from
     REFUSED(vkgpt_prompt(session, ids, CONTEXT + 1, &err));
     REFUSED(vkgpt_prompt(session, ids, SIZE_MAX, &err));
-    REFUSED(vkgpt_logits(session, ids, CONTEXT + 1, keep_rows, &rows, &err));
+    REFUSED(vkgpt_logits(session, ids, CONTEXT + 1, no_rows, NULL, &err));
     REFUSED(vkgpt_session_rewind(session, 1, &err));
     ids[3] = VOCAB;
     REFUSED(vkgpt_prompt(session, ids, 5, &err));
-    REFUSED(vkgpt_logits(session, ids, 5, keep_rows, &rows, &err));
+    REFUSED(vkgpt_logits(session, ids, 5, no_rows, NULL, &err));
     ids[3] = UINT32_MAX;
     REFUSED(vkgpt_prompt(session, ids, 5, &err));
     assert_int_equal(vkgpt_session_position(session), 0);
@@ -644,61 +405,6 @@ static void test_a_token_costs_the_host_nothing(void **state)
     vkgpt_model_close(model);
 }
 
-// ------------------------------------------------------------------------------------------------- the world
-
-static int open_world(void **state)
-{
-    vkgpt_error err;
-    struct World *w = calloc(1, sizeof *w);
-    assert_non_null(w);
-    CHECK(vkgpt_device_open(NULL, &w->device, &err));
-    CHECK(synthetic_model_temporary(&SMALL, w->dir, sizeof w->dir, &err));
-    CHECK(vkgpt_model_open(w->device, w->dir, &(vkgpt_model_options){.weights = VKGPT_F32}, &w->model, &err));
-    *state = w;
-    return 0;
-}
-
-// Whatever is printed while the device closes is the validation layer's, on what was left behind.
-static long printed_by_closing(vkgpt_device *device)
-{
-    FILE *file = tmpfile();
-    int kept = dup(2);
-    if (!file || kept < 0) return -1;
-    fflush(stderr);
-    dup2(fileno(file), 2);
-    vkgpt_device_close(device);
-    fflush(stderr);
-    dup2(kept, 2);
-    close(kept);
-    fseek(file, 0, SEEK_END);
-    long bytes = ftell(file);
-    rewind(file);
-    for (int c; (c = getc(file)) != EOF;) putc(c, stderr);
-    fclose(file);
-    return bytes;
-}
-
-// The last test: the layer had nothing to say in all the others, and nothing is left when the device closes.
-static void test_nothing_is_left_behind(void **state)
-{
-    struct World *w = *state;
-    uint32_t messages = w->device->validation_messages;
-    vkgpt_model_close(w->model);
-    w->model = NULL;
-    long bytes = printed_by_closing(w->device);
-    w->device = NULL;
-    assert_int_equal(messages, 0);
-    assert_int_equal(bytes, 0);
-}
-
-static int close_world(void **state)
-{
-    struct World *w = *state;
-    synthetic_model_remove(w->dir);
-    free(w);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -714,9 +420,6 @@ int main(void)
         cmocka_unit_test(test_no_tokens),
         cmocka_unit_test(test_callback_stops),
         cmocka_unit_test(test_end_token),
-        cmocka_unit_test(test_logits_and_tokens),
-        cmocka_unit_test(test_logits_interrupted),
-        cmocka_unit_test(test_bad_logits),
         cmocka_unit_test(test_bad_prompts),
         cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_bad_sampling),

@@ -325,75 +325,76 @@ static void test_one_level_down(void **state)
 
 // ------------------------------------------------------------------------------------------- what is something else
 
+static const struct {
+    struct File files[3];
+    vkgpt_code code;
+    const char *word, *other;
+} FOREIGN[] = {
+    {{ONE_FILE("d/adapter_config.json", "{\"peft_type\": \"LORA\", \"base_model_name_or_path\": \"gpt2\"}"),
+      ONE_FILE("d/tokenizer.json", "{}"), ONE_FILE("d/adapter_model.safetensors", SAFETENSORS)},
+     VKGPT_BAD_MODEL,
+     "LoRA weights of PEFT for gpt2",
+     "--lora"},
+    {{ONE_FILE("d/adapter_config.json", "{\"peft_type\": \"PREFIX_TUNING\"}")},
+     VKGPT_BAD_MODEL,
+     "PREFIX_TUNING",
+     "LORA only"},
+    {{ONE_FILE("d/adapter_config.json", "not JSON")}, VKGPT_BAD_MODEL, "for another model", "--lora"},
+    {{ONE_FILE("d/checkpoint", "x"), ONE_FILE("d/hparams.json", "{}"), ONE_FILE("d/model.ckpt.index", "x")},
+     VKGPT_BAD_MODEL,
+     "model.ckpt.index",
+     "OpenAI released GPT-2"},
+    {{ONE_FILE("d/ckpt.pt", "x")}, VKGPT_BAD_MODEL, "ckpt.pt", "nanoGPT"},
+    {{ONE_FILE("d/last.ckpt", "x")}, VKGPT_BAD_MODEL, "last.ckpt", "Lightning"},
+    {{ONE_FILE("d/consolidated.00.pth", "x")}, VKGPT_BAD_MODEL, "consolidated.00.pth", "llama.cpp"},
+    {{ONE_FILE("d/m.pth", "x")}, VKGPT_BAD_MODEL, "m.pth", "PyTorch"},
+    {{ONE_FILE("d/gpt2.npz", "x")}, VKGPT_BAD_MODEL, "gpt2.npz", "NumPy"},
+    {{ONE_FILE("d/gpt2.mlmodel", "x")}, VKGPT_BAD_MODEL, "gpt2.mlmodel", "Core ML"},
+    {{ONE_FILE("d/gpt2_124M.bin", "\xc6\xd7\x34\x01\x03\0\0\0")}, VKGPT_BAD_FILE, "gpt2_124M.bin", "llm.c"},
+    {{ONE_FILE("d/ggml-model-q4_0.bin", "tjgg")}, VKGPT_BAD_FILE, "ggml-model-q4_0.bin", "before GGUF"},
+    {{ONE_FILE("d/gpt2_124M.bin", "x")}, VKGPT_BAD_MODEL, "gpt2_124M.bin", "no name that is read"},
+    {{ONE_FILE("d/tf_model.h5", "x"), ONE_FILE("d/config.json", "{}")},
+     VKGPT_BAD_MODEL,
+     "tf_model.h5",
+     "from_tf=True"},
+    {{ONE_FILE("d/flax_model.msgpack", "x"), ONE_FILE("d/config.json", "{}")},
+     VKGPT_BAD_MODEL,
+     "flax_model.msgpack",
+     "from_flax=True"},
+    {{ONE_FILE("d/rust_model.ot", "x"), ONE_FILE("d/config.json", "{}")},
+     VKGPT_BAD_MODEL,
+     "rust_model.ot",
+     "rust-bert"},
+    {{ONE_FILE("d/model.onnx", "x"), ONE_FILE("d/config.json", "{}")}, VKGPT_BAD_MODEL, "model.onnx", "ONNX"},
+    {{ONE_FILE("d/model.gguf", "x"), ONE_FILE("d/config.json", "{}")},
+     VKGPT_BAD_MODEL,
+     "model.gguf",
+     "give its path"},
+    {{ONE_FILE("d/config.json", "{}"),
+      ONE_FILE("d/model.safetensors", "version https://git-lfs.github.com/spec/v1\n")},
+     VKGPT_BAD_FILE,
+     "model.safetensors",
+     "git lfs pull"},
+    {{ONE_FILE("d/config.json", "{}"), ONE_FILE("d/model.safetensors", "<!doctype html>")},
+     VKGPT_BAD_FILE,
+     "model.safetensors",
+     "web page"},
+    {{ONE_FILE("d/config.json", "<html>"), ONE_FILE("d/model.safetensors", SAFETENSORS)},
+     VKGPT_BAD_FILE,
+     "config.json",
+     "web page"},
+    {{ONE_FILE("d/notes.txt", "x")}, VKGPT_BAD_FILE, "no config.json there, so this is no model directory", "GGUF"},
+};
+
 static void test_foreign_folders(void **state)
 {
     (void)state;
-    static const struct {
-        struct File files[3];
-        vkgpt_code code;
-        const char *word, *other;
-    } cases[] = {
-        {{ONE_FILE("d/adapter_config.json", "{\"peft_type\": \"LORA\", \"base_model_name_or_path\": \"gpt2\"}"),
-          ONE_FILE("d/tokenizer.json", "{}"), ONE_FILE("d/adapter_model.safetensors", SAFETENSORS)},
-         VKGPT_BAD_MODEL,
-         "LoRA weights of PEFT for gpt2",
-         "--lora"},
-        {{ONE_FILE("d/adapter_config.json", "{\"peft_type\": \"PREFIX_TUNING\"}")},
-         VKGPT_BAD_MODEL,
-         "PREFIX_TUNING",
-         "LORA only"},
-        {{ONE_FILE("d/adapter_config.json", "not JSON")}, VKGPT_BAD_MODEL, "for another model", "--lora"},
-        {{ONE_FILE("d/checkpoint", "x"), ONE_FILE("d/hparams.json", "{}"), ONE_FILE("d/model.ckpt.index", "x")},
-         VKGPT_BAD_MODEL,
-         "model.ckpt.index",
-         "OpenAI released GPT-2"},
-        {{ONE_FILE("d/ckpt.pt", "x")}, VKGPT_BAD_MODEL, "ckpt.pt", "nanoGPT"},
-        {{ONE_FILE("d/last.ckpt", "x")}, VKGPT_BAD_MODEL, "last.ckpt", "Lightning"},
-        {{ONE_FILE("d/consolidated.00.pth", "x")}, VKGPT_BAD_MODEL, "consolidated.00.pth", "llama.cpp"},
-        {{ONE_FILE("d/m.pth", "x")}, VKGPT_BAD_MODEL, "m.pth", "PyTorch"},
-        {{ONE_FILE("d/gpt2.npz", "x")}, VKGPT_BAD_MODEL, "gpt2.npz", "NumPy"},
-        {{ONE_FILE("d/gpt2.mlmodel", "x")}, VKGPT_BAD_MODEL, "gpt2.mlmodel", "Core ML"},
-        {{ONE_FILE("d/gpt2_124M.bin", "\xc6\xd7\x34\x01\x03\0\0\0")}, VKGPT_BAD_FILE, "gpt2_124M.bin", "llm.c"},
-        {{ONE_FILE("d/ggml-model-q4_0.bin", "tjgg")}, VKGPT_BAD_FILE, "ggml-model-q4_0.bin", "before GGUF"},
-        {{ONE_FILE("d/gpt2_124M.bin", "x")}, VKGPT_BAD_MODEL, "gpt2_124M.bin", "no name that is read"},
-        {{ONE_FILE("d/tf_model.h5", "x"), ONE_FILE("d/config.json", "{}")},
-         VKGPT_BAD_MODEL,
-         "tf_model.h5",
-         "from_tf=True"},
-        {{ONE_FILE("d/flax_model.msgpack", "x"), ONE_FILE("d/config.json", "{}")},
-         VKGPT_BAD_MODEL,
-         "flax_model.msgpack",
-         "from_flax=True"},
-        {{ONE_FILE("d/rust_model.ot", "x"), ONE_FILE("d/config.json", "{}")},
-         VKGPT_BAD_MODEL,
-         "rust_model.ot",
-         "rust-bert"},
-        {{ONE_FILE("d/model.onnx", "x"), ONE_FILE("d/config.json", "{}")}, VKGPT_BAD_MODEL, "model.onnx", "ONNX"},
-        {{ONE_FILE("d/model.gguf", "x"), ONE_FILE("d/config.json", "{}")},
-         VKGPT_BAD_MODEL,
-         "model.gguf",
-         "give its path"},
-        {{ONE_FILE("d/config.json", "{}"),
-          ONE_FILE("d/model.safetensors", "version https://git-lfs.github.com/spec/v1\n")},
-         VKGPT_BAD_FILE,
-         "model.safetensors",
-         "git lfs pull"},
-        {{ONE_FILE("d/config.json", "{}"), ONE_FILE("d/model.safetensors", "<!doctype html>")},
-         VKGPT_BAD_FILE,
-         "model.safetensors",
-         "web page"},
-        {{ONE_FILE("d/config.json", "<html>"), ONE_FILE("d/model.safetensors", SAFETENSORS)},
-         VKGPT_BAD_FILE,
-         "config.json",
-         "web page"},
-        {{ONE_FILE("d/notes.txt", "x")}, VKGPT_BAD_FILE, "no config.json there, so this is no model directory", "GGUF"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof FOREIGN / sizeof *FOREIGN; i++) {
         struct Checkpoint c;
         vkgpt_error err;
-        write_files(cases[i].files, 3);
-        expect_refused("d", NEED_WEIGHTS, cases[i].code, cases[i].word, cases[i].other);
-        expect_sentence(checkpoint_open(test_path("d"), &c, &err), (int)cases[i].code, &err, cases[i].word, NULL);
+        write_files(FOREIGN[i].files, 3);
+        expect_refused("d", NEED_WEIGHTS, FOREIGN[i].code, FOREIGN[i].word, FOREIGN[i].other);
+        expect_sentence(checkpoint_open(test_path("d"), &c, &err), (int)FOREIGN[i].code, &err, FOREIGN[i].word, NULL);
     }
 }
 

@@ -193,93 +193,94 @@ static void test_views(void **state)
 }
 
 // Each row: a pickle, and what its sentence names.
+#define P(text) text, sizeof(text) - 1
+static const struct {
+    const char *text;
+    size_t count;
+    const char *word;
+} BAD_PICKLES[] = {
+    {P(""), "ends at byte 0"},
+    {P("\x80"), "ends"},
+    {P("\x80\x06}."), "protocol 6, not 2 to 5"},
+    {P("\x80\x01}."), "protocol 1, not 2 to 5"},
+    {P("\x80\x04\x8c\x05x."), "ends"},         // SHORT_BINUNICODE
+    {P("\x80\x04\x8d\x01\0\0\0\0\0\0\x80x."), "ends"},
+    {P("\x80\x04\x94."), "remember"},
+    {P("\x80\x04\x95\x04\0\0\0\0\0\0\0}."), "frame"},
+    {P("\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\xff}."), "frame"},
+    {P("\x80\x04\x95\x02\0}."), "ends"},
+    {P("\x80\x04\x93."), "two texts"},
+    {P("\x80\x04\x8c\x01xN\x93."), "two texts"},
+    {P("\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x02ls\x85R."), "os.system"},
+    {P("\x80\x04\x8c\x05torch\x8c\x0c" "FloatStorage\x93)R."), "only names a type"},
+    {P("\x80\x04\x8f."), "0x8f, which no saved state dict of protocol 4"}, // EMPTY_SET
+    {P("\x80\x05\x97."), "0x97"},             // NEXT_BUFFER
+    {P("\x80\x03\x94."), "0x94"},             // MEMOIZE, in a pickle that says it is older
+    {P("\x80\x02U\x05x."), "ends"},
+    {P("\x80\x02T\xff\xff\xff\xffx."), "ends"},
+    {P("\x80\x02" "ccollections\nOrderedDict\n](K\x01K\x02K\x03ta\x85R."), "not made of pairs"},
+    {P("\x80\x02" "ccollections\nOrderedDict\n]K\x01" "a\x85R."), "not made of pairs"},
+    {P("\x80\x02"), "without a STOP"},
+    {P("\x80\x02."), "no state dict"},
+    {P("\x80\x02]."), "no state dict"},
+    {P("\x80\x02("), "without a STOP"},
+    {P("\x80\x02(."), "no state dict"},
+    {P("\x80\x02}(."), "no state dict"},
+    {P("\x80\x02" "cos\nsystem\n(X\x02\0\0\0lstR."), "os.system"},
+    {P("\x80\x02" "cbuiltins\neval\n)R."), "builtins.eval"},
+    {P("\x80\x02" "c__builtin__\nget\x1b[1mattr\n)R."), "__builtin__.get?[1mattr"},
+    {P("\x80\x02" "ctorch\n_load\n)R."), "torch._load"},
+    {P("\x80\x02" "ctorch.storage\nFloatStorage\n)R."), "torch.storage.FloatStorage"},
+    {P("\x80\x02" "ctorch._utils\n_rebuild_qtensor\n)R."), "_rebuild_qtensor"},
+    {P("\x80\x02" "ctorch\nFloatStorage\n)R."), "only names a type"},
+    {P("\x80\x02" "ctorch\nFloat"), "ends"},
+    {P("\x80\x02" "ccollections\nOrderedDict\n(K\x01tR."), "OrderedDict"},
+    {P("\x80\x02" "ctorch._utils\n_rebuild_tensor_v2\n)R."), "_rebuild_tensor_v2"},
+    {P("\x80\x02" "ctorch._utils\n_rebuild_parameter\n)R."), "parameter"},
+    {P("\x80\x02i"), "0x69"},                  // INST
+    {P("\x80\x02)\x81."), "0x81"},             // NEWOBJ
+    {P("\x80\x02" "C\x01x."), "0x43"},         // BINBYTES, protocol 3
+    {P("\x80\x02\x8c\x01x."), "0x8c"},         // SHORT_BINUNICODE, protocol 4
+    {P("\x80\x02" "0."), "0x30"},              // POP
+    {P("\x80\x02Pid\n."), "0x50"},             // PERSID
+    {P("\x80\x02t."), "mark"},
+    {P("\x80\x02u."), "mark"},
+    {P("\x80\x02\x86."), "tuple"},
+    {P("\x80\x02(N\x86."), "tuple"},
+    {P("\x80\x02Ns."), "collection"},
+    {P("\x80\x02NNNs."), "collection"},
+    {P("\x80\x02}NNNs."), "collection"},
+    {P("\x80\x02}(Nu."), "collection"},
+    {P("\x80\x02}Na."), "collection"},
+    {P("\x80\x02]}b."), "state"},
+    {P("\x80\x02}b."), "state"},
+    {P("\x80\x02R."), "call"},
+    {P("\x80\x02NNR."), "call"},
+    {P("\x80\x02Q."), "persistent id"},
+    {P("\x80\x02NQ."), "persistent id"},
+    {P("\x80\x02(X\x06\0\0\0moduleNNNNtQ."), "persistent id"},
+    {P("\x80\x02h\x05."), "memo"},
+    {P("\x80\x02q\x00"), "remember"},
+    {P("\x80\x02(q\x00"), "remember"},
+    {P("\x80\x02}r\xff\xff\xff\xff."), "memo"},
+    {P("\x80\x02j\xff\xff\xff\xff."), "memo"},
+    {P("\x80\x02X\xff\xff\xff\xffx."), "ends"},
+    {P("\x80\x02X\x01"), "ends"},
+    {P("\x80\x02G123."), "ends"},
+    {P("\x80\x02\x8a\x09" "123456789."), "64 bits"},
+    {P("\x80\x02\x8a\x04" "12"), "ends"},
+};
+
 static void test_bad_pickles(void **state)
 {
     (void)state;
-#define P(text) text, sizeof(text) - 1
-    static const struct {
-        const char *text;
-        size_t count;
-        const char *word;
-    } bad[] = {
-        {P(""), "ends at byte 0"},
-        {P("\x80"), "ends"},
-        {P("\x80\x06}."), "protocol 6, not 2 to 5"},
-        {P("\x80\x01}."), "protocol 1, not 2 to 5"},
-        {P("\x80\x04\x8c\x05x."), "ends"},         // SHORT_BINUNICODE
-        {P("\x80\x04\x8d\x01\0\0\0\0\0\0\x80x."), "ends"},
-        {P("\x80\x04\x94."), "remember"},
-        {P("\x80\x04\x95\x04\0\0\0\0\0\0\0}."), "frame"},
-        {P("\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\xff}."), "frame"},
-        {P("\x80\x04\x95\x02\0}."), "ends"},
-        {P("\x80\x04\x93."), "two texts"},
-        {P("\x80\x04\x8c\x01xN\x93."), "two texts"},
-        {P("\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x02ls\x85R."), "os.system"},
-        {P("\x80\x04\x8c\x05torch\x8c\x0c" "FloatStorage\x93)R."), "only names a type"},
-        {P("\x80\x04\x8f."), "0x8f, which no saved state dict of protocol 4"}, // EMPTY_SET
-        {P("\x80\x05\x97."), "0x97"},             // NEXT_BUFFER
-        {P("\x80\x03\x94."), "0x94"},             // MEMOIZE, in a pickle that says it is older
-        {P("\x80\x02U\x05x."), "ends"},
-        {P("\x80\x02T\xff\xff\xff\xffx."), "ends"},
-        {P("\x80\x02" "ccollections\nOrderedDict\n](K\x01K\x02K\x03ta\x85R."), "not made of pairs"},
-        {P("\x80\x02" "ccollections\nOrderedDict\n]K\x01" "a\x85R."), "not made of pairs"},
-        {P("\x80\x02"), "without a STOP"},
-        {P("\x80\x02."), "no state dict"},
-        {P("\x80\x02]."), "no state dict"},
-        {P("\x80\x02("), "without a STOP"},
-        {P("\x80\x02(."), "no state dict"},
-        {P("\x80\x02}(."), "no state dict"},
-        {P("\x80\x02" "cos\nsystem\n(X\x02\0\0\0lstR."), "os.system"},
-        {P("\x80\x02" "cbuiltins\neval\n)R."), "builtins.eval"},
-        {P("\x80\x02" "c__builtin__\nget\x1b[1mattr\n)R."), "__builtin__.get?[1mattr"},
-        {P("\x80\x02" "ctorch\n_load\n)R."), "torch._load"},
-        {P("\x80\x02" "ctorch.storage\nFloatStorage\n)R."), "torch.storage.FloatStorage"},
-        {P("\x80\x02" "ctorch._utils\n_rebuild_qtensor\n)R."), "_rebuild_qtensor"},
-        {P("\x80\x02" "ctorch\nFloatStorage\n)R."), "only names a type"},
-        {P("\x80\x02" "ctorch\nFloat"), "ends"},
-        {P("\x80\x02" "ccollections\nOrderedDict\n(K\x01tR."), "OrderedDict"},
-        {P("\x80\x02" "ctorch._utils\n_rebuild_tensor_v2\n)R."), "_rebuild_tensor_v2"},
-        {P("\x80\x02" "ctorch._utils\n_rebuild_parameter\n)R."), "parameter"},
-        {P("\x80\x02i"), "0x69"},                  // INST
-        {P("\x80\x02)\x81."), "0x81"},             // NEWOBJ
-        {P("\x80\x02" "C\x01x."), "0x43"},         // BINBYTES, protocol 3
-        {P("\x80\x02\x8c\x01x."), "0x8c"},         // SHORT_BINUNICODE, protocol 4
-        {P("\x80\x02" "0."), "0x30"},              // POP
-        {P("\x80\x02Pid\n."), "0x50"},             // PERSID
-        {P("\x80\x02t."), "mark"},
-        {P("\x80\x02u."), "mark"},
-        {P("\x80\x02\x86."), "tuple"},
-        {P("\x80\x02(N\x86."), "tuple"},
-        {P("\x80\x02Ns."), "collection"},
-        {P("\x80\x02NNNs."), "collection"},
-        {P("\x80\x02}NNNs."), "collection"},
-        {P("\x80\x02}(Nu."), "collection"},
-        {P("\x80\x02}Na."), "collection"},
-        {P("\x80\x02]}b."), "state"},
-        {P("\x80\x02}b."), "state"},
-        {P("\x80\x02R."), "call"},
-        {P("\x80\x02NNR."), "call"},
-        {P("\x80\x02Q."), "persistent id"},
-        {P("\x80\x02NQ."), "persistent id"},
-        {P("\x80\x02(X\x06\0\0\0moduleNNNNtQ."), "persistent id"},
-        {P("\x80\x02h\x05."), "memo"},
-        {P("\x80\x02q\x00"), "remember"},
-        {P("\x80\x02(q\x00"), "remember"},
-        {P("\x80\x02}r\xff\xff\xff\xff."), "memo"},
-        {P("\x80\x02j\xff\xff\xff\xff."), "memo"},
-        {P("\x80\x02X\xff\xff\xff\xffx."), "ends"},
-        {P("\x80\x02X\x01"), "ends"},
-        {P("\x80\x02G123."), "ends"},
-        {P("\x80\x02\x8a\x09" "123456789."), "64 bits"},
-        {P("\x80\x02\x8a\x04" "12"), "ends"},
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof BAD_PICKLES / sizeof *BAD_PICKLES; i++) {
         struct Bytes p = {0};
         vkgpt_error err;
-        bytes_add(&p, bad[i].text, bad[i].count);
+        bytes_add(&p, BAD_PICKLES[i].text, BAD_PICKLES[i].count);
         int code = read_bytes(&p, &err);
-        if (!code) fail_msg("accepted pickle %zu: %s", i, bad[i].word);
-        expect_sentence(code, VKGPT_BAD_FILE, &err, "file.bin", bad[i].word, NULL);
+        if (!code) fail_msg("accepted pickle %zu: %s", i, BAD_PICKLES[i].word);
+        expect_sentence(code, VKGPT_BAD_FILE, &err, "file.bin", BAD_PICKLES[i].word, NULL);
         bytes_free(&p);
     }
 }

@@ -76,6 +76,9 @@ foreach(source ${TEST_SOURCES})
     endif()
 endforeach()
 
+# no file and no function is longer than agreed
+add_test(NAME sizes COMMAND ${CMAKE_SOURCE_DIR}/tools/check-sizes)
+
 # that the SPIR-V in shaders/coopmat was made of these sources; else tools/coopmat makes it anew
 add_test(NAME coopmat_current COMMAND ${CMAKE_COMMAND} -E compare_files ${SPIRV_DIR}/coopmat.sha256 ${COOPMAT_DIR}/sources.sha256)
 
