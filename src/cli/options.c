@@ -122,7 +122,7 @@ const struct Flag FLAGS[] = {
     {CONVERT, FLAG_FILE, {"-o", "--output"}, "FILE.gguf|DIR", AT(output),
      .help = "the file or directory to write; a name that ends in .gguf is a file"},
     {CONVERT, FLAG_CHOICE, {"--type"}, "auto|f32|f16|q8_0|q4_0|q4_k", AT(convert_type),
-     .help = "of the matrices; auto: f16; rows that are no whole blocks take a wider type, which is said (auto)"},
+     .help = "of the matrices; auto: f16; rows that are not a multiple of the block size take a wider type, with a note (auto)"},
     {CONVERT, FLAG_SWITCH, {"--force"}, NULL, AT(force),
      .help = "replace the file, or the model in the directory, that is there already"},
 
@@ -157,7 +157,7 @@ const struct Flag FLAGS[] = {
     {PLAN, FLAG_INT, {"--devices"}, "N", AT(devices), UP_TO(1, 4096), .help = "devices to cut the layers over (1)"},
     {PLAN, FLAG_REAL, {"--tokens"}, "N", AT(train_tokens), WITHIN(1, 1e30), .help = "to train on (300e9, as GPT-3)"},
     {PLAN, FLAG_REAL, {"--flops"}, "N", AT(flops), WITHIN(1, 1e30), .help = "FLOP/s of one device while it trains (28e12, a V100)"},
-    {PLAN, FLAG_REAL, {"--price"}, "X", AT(price), WITHIN(0, 1e12), .help = "of an hour of one device, to reckon the cost of training"},
+    {PLAN, FLAG_REAL, {"--price"}, "X", AT(price), WITHIN(0, 1e12), .help = "of an hour of one device, to estimate the cost of training"},
     {PLAN, FLAG_BYTES, {"--bandwidth"}, "RATE", AT(bandwidth), WITHIN(1, 1e18),
      .help = "of one device's memory, such as 900GB/s, for the least time per token (900GB/s, a V100)"},
     {PLAN, FLAG_SWITCH, {"--explain"}, NULL, AT(explain), .help = "name the formula of each number"},

@@ -34,7 +34,7 @@ static bool on_rows(void *user, const float *logits, size_t first, size_t rows)
 {
     struct Likelihood *l = user;
     for (size_t row = 0; row < rows; row++) {
-        size_t target = first + row + 1; // the token that this row foretells
+        size_t target = first + row + 1; // the token that this row predicts
         if (target < l->skip) continue;
         l->sum += negative_log_likelihood(logits + row * l->vocab, l->vocab, l->window[target]);
         l->counted++;
@@ -71,7 +71,7 @@ static int run_windows(struct Run *run, const struct Input *input, size_t contex
 static int windows_of(const struct Options *options, uint32_t model_context, size_t *context, size_t *stride, vkgpt_error *err)
 {
     *context = options->context ? (size_t)options->context : model_context;
-    if (*context < 2) return fail(err, VKGPT_BAD_ARGUMENT, "a context of %zu is too short to foretell a token from one before it", *context);
+    if (*context < 2) return fail(err, VKGPT_BAD_ARGUMENT, "a context of %zu is too short to predict a token from the one before it", *context);
     *stride = options->stride ? (size_t)options->stride : *context / 2;
     if (*stride > *context)
         return fail(err, VKGPT_BAD_ARGUMENT,

@@ -1,6 +1,6 @@
-// vkgpt quality: what each format of the weights leaves of a model. All of them run side by side over the windows of
+// vkgpt quality: how each format of the weights changes a model. All of them run side by side over the windows of
 // a text, a few tokens at a time, so that no more than a few rows of logits are ever kept. The first is fp32, and the
-// others are compared with it: perplexity, mean Kullback-Leibler divergence, and how often both would say the same.
+// others are compared with it: perplexity, mean Kullback-Leibler divergence, and how often both predict the same token.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +89,7 @@ static int run_window(struct Quality *q, const uint32_t *ids, size_t count, vkgp
     int code = 0;
     for (size_t f = 0; !code && f < FORMATS; f++) code = vkgpt_session_rewind(q->of[f].session, 0, err);
     for (size_t at = 0; !code && at + 1 < count; at += STRIP) {
-        size_t tokens = count - 1 - at < STRIP ? count - 1 - at : STRIP; // the last one foretells nothing
+        size_t tokens = count - 1 - at < STRIP ? count - 1 - at : STRIP; // the last one predicts nothing
         q->targets = ids + at + 1;
         q->target_count = tokens;
         for (size_t f = 0; !code && f < FORMATS; f++) {

@@ -1,5 +1,5 @@
 // White space as Python's str.isspace() knows it, which lm-evaluation-harness strips by: ASCII's, no-break and wide
-// spaces, the separators of lines and paragraphs. Bytes that are no UTF-8 are no blanks.
+// spaces, the separators of lines and paragraphs. Bytes that are not UTF-8 are not blanks.
 #ifndef VKGPT_TASKS_BLANKS_H
 #define VKGPT_TASKS_BLANKS_H
 

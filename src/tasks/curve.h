@@ -12,8 +12,8 @@ enum Measure {
     MEASURE_EXACT,         // written answers that are the right one
     MEASURE_F1,            // their words
     MEASURE_CHOICE,        // the likeliest choice is the right one
-    MEASURE_PER_TOKEN,     // likewise, log likelihood divided by tokens (Brown et al. 2020, section 2.4)
-    MEASURE_UNCONDITIONAL, // likewise, less the log likelihood behind a context that says nothing
+    MEASURE_PER_TOKEN,     // the same, by log likelihood divided by tokens (Brown et al. 2020, section 2.4)
+    MEASURE_UNCONDITIONAL, // the same, by log likelihood minus that behind a neutral context
     MEASURES
 };
 

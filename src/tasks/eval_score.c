@@ -50,8 +50,8 @@ static int add_answer(struct Rows *r, const struct EvalTask *task, struct EvalIt
     return 0;
 }
 
-// Windows that do not overlap in what they foretell. The first begins behind one token that stands for the beginning;
-// each other one sees as much of what is before it as its context holds, which for a full one is a single token.
+// Windows: each token of the page is predicted once. The first window begins with a token that marks the beginning.
+// Every other window begins with as many earlier tokens as fit; a full window has room for one.
 static void add_windows(struct Rows *r, struct EvalItem *item, const struct Pair *page)
 {
     const uint32_t *ids = page->ids; // the first is that token

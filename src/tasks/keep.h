@@ -1,4 +1,4 @@
-// Ends new text after so many words, lines or sentences, as it comes.
+// Ends generated text after a number of words, lines or sentences, while it is generated.
 #ifndef VKGPT_TASKS_KEEP_H
 #define VKGPT_TASKS_KEEP_H
 

@@ -51,7 +51,7 @@ static int encode(const struct QueryRules *rules, size_t item, size_t shots, str
     return rules->chosen ? encode_chosen(rules, query, err) : encode_written(rules, query, err);
 }
 
-// The last token that is foretold needs no position.
+// The last token is predicted and never read, so it needs no position.
 static bool fits(const struct QueryRules *rules, const struct Query *query)
 {
     size_t answer = rules->chosen ? 0 : rules->answer_tokens;

@@ -229,7 +229,7 @@ static bool next_piece(const struct Task *task, const char **at, const char *end
     return piece->bytes && piece->field < task->field_count;
 }
 
-// Marks the fields that a text uses, and finds those that are none.
+// Marks the fields that a text uses. Errors: a name in braces that is not a field.
 static int check_text(struct Task *task, const struct Buffer *text, unsigned line, vkgpt_error *err)
 {
     const char *at = text->data, *end = at + text->bytes, *counted = at;
