@@ -217,6 +217,7 @@ static int run_steps(struct Run *run)
     }
     for (uint32_t i = 0; i < s->sequences; i++) s->slots[i].runs = false;
     while (run->count) { // what was queued behind a stop still runs
+        if (status) run->err = NULL; // the first failure is what is said
         int drained = finish_oldest(run);
         if (!status) status = drained;
     }

@@ -554,7 +554,7 @@ void vkgpt_device_close(vkgpt_device *device)
 {
     if (!device) return;
     if (device->handle) {
-        device->vk.vkDeviceWaitIdle(device->handle);
+        if (!device->failure.code) device->vk.vkDeviceWaitIdle(device->handle);
         pipelines_free(device);
         pipeline_cache_close(device);
         device->vk.vkDestroySemaphore(device->handle, device->timeline, NULL);
@@ -574,19 +574,44 @@ const vkgpt_device_info *vkgpt_device_describe(const vkgpt_device *device) { ret
 
 // ------------------------------------------------------------------------------------------ the queue
 
+static int wait_seconds(const vkgpt_device *device)
+{
+    return device->software ? SOFTWARE_WAIT_SECONDS : GPU_WAIT_SECONDS;
+}
+
 void *device_alloc(vkgpt_device *device, size_t count, size_t size)
 {
     device->host_allocations++;
     return calloc(count ? count : 1, size);
 }
 
+// What ended the device is said again, for whatever is asked of it afterwards.
+static int fail_again(const vkgpt_device *device, vkgpt_error *err)
+{
+    if (err) *err = device->failure;
+    return device->failure.code;
+}
+
+// A failure for lack of memory leaves the device as it was; any other one ends it.
+static int queue_fail(vkgpt_device *device, VkResult result, const char *doing, vkgpt_error *err)
+{
+    vkgpt_error said = {0};
+    if (result == VK_TIMEOUT)
+        fail(&said, VKGPT_DEVICE_LOST, "%s: %s did not finish within %d s", device->info.name, doing, wait_seconds(device));
+    else vk_fail(&said, result, doing);
+    if (said.code != VKGPT_OUT_OF_MEMORY) device->failure = said;
+    if (err) *err = said;
+    return said.code;
+}
+
 int device_submit(vkgpt_device *device, VkCommandBuffer commands, uint64_t *value, vkgpt_error *err)
 {
-    *value = ++device->submitted;
+    if (device->failure.code) return fail_again(device, err);
+    uint64_t next = device->submitted + 1;
     VkTimelineSemaphoreSubmitInfo timeline = {
         .sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO,
         .signalSemaphoreValueCount = 1,
-        .pSignalSemaphoreValues = value,
+        .pSignalSemaphoreValues = &next,
     };
     VkSubmitInfo submit = {
         .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
@@ -597,24 +622,30 @@ int device_submit(vkgpt_device *device, VkCommandBuffer commands, uint64_t *valu
         .pSignalSemaphores = &device->timeline,
     };
     VkResult result = device->vk.vkQueueSubmit(device->queue, 1, &submit, VK_NULL_HANDLE);
-    return result ? vk_fail(err, result, "submitting work to the device") : VKGPT_OK;
+    if (result) return queue_fail(device, result, "submitting work to the device", err);
+    *value = device->submitted = next;
+    return VKGPT_OK;
 }
 
 int device_wait(vkgpt_device *device, uint64_t value, const char *doing, vkgpt_error *err)
 {
+    if (value <= device->reached) return VKGPT_OK;
+    if (device->failure.code) return fail_again(device, err);
     VkSemaphoreWaitInfo wait = {
         .sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
         .semaphoreCount = 1,
         .pSemaphores = &device->timeline,
         .pValues = &value,
     };
-    uint64_t seconds = device->software ? SOFTWARE_WAIT_SECONDS : GPU_WAIT_SECONDS;
-    VkResult result = device->vk.vkWaitSemaphores(device->handle, &wait, seconds * 1000000000u);
-    if (result == VK_TIMEOUT)
-        return fail(err, VKGPT_DEVICE_LOST, "%s: %s did not finish within %llu s", device->info.name, doing,
-                    (unsigned long long)seconds);
-    if (result)
-        return fail(err, VKGPT_DEVICE_LOST, "%s: %s (%d) while running %s", device->info.name, vk_result_name(result),
-                    (int)result, doing);
-    return VKGPT_OK;
+    VkResult result = device->vk.vkWaitSemaphores(device->handle, &wait, (uint64_t)wait_seconds(device) * 1000000000u);
+    if (!result) {
+        device->reached = value;
+        return VKGPT_OK;
+    }
+    char running[160];
+    snprintf(running, sizeof running, "%.100s, running %.40s", device->info.name, doing);
+    int status = queue_fail(device, result, result == VK_TIMEOUT ? doing : running, err);
+    // the caller may free what the work uses, which goes on where only the wait has failed
+    if (!device->failure.code) device->vk.vkDeviceWaitIdle(device->handle);
+    return status;
 }

@@ -33,7 +33,9 @@ struct vkgpt_device {
     VkDescriptorSetLayout set_layout; // MAX_BUFFERS storage buffers
     VkPipelineLayout pipeline_layout;
     VkSemaphore timeline;             // of the queue: value n is reached when submission n is done
-    uint64_t submitted;               // the last value asked for
+    uint64_t submitted;               // the last value that a submission was accepted with
+    uint64_t reached;                 // the last value that was waited for
+    vkgpt_error failure;              // what ended the device, as when it was lost; code VKGPT_OK: nothing
     struct Pipeline *pipelines[DEVICE_MAX_PIPELINES];
     uint32_t pipeline_count;
     struct Queue compiling;           // those of them that are not yet compiled
@@ -60,9 +62,13 @@ void *device_alloc(vkgpt_device *device, size_t count, size_t size);
 // The layouts that every pipeline is made with; a part of opening a device.
 int device_make_layouts(vkgpt_device *device, vkgpt_error *err);
 
-// Ends recording elsewhere: submits a finished command buffer and says at which value of the timeline it is done.
+// Submits a finished command buffer and says at which value of the timeline it is done; a failure leaves *value as it is,
+// so that nobody waits for what was never submitted. Errors: VKGPT_OUT_OF_MEMORY, after which the device goes on;
+// VKGPT_DEVICE_LOST and VKGPT_NO_DEVICE, after which each call of these two fails at once with the same sentence, and
+// objects close without waiting.
 int device_submit(vkgpt_device *device, VkCommandBuffer commands, uint64_t *value, vkgpt_error *err);
-// Waits for a value. `doing` names the work for the sentence that a lost device or a wait without end gets.
+// Waits for a value, at most 30 s on a GPU and 1,800 s on a software driver. `doing` names the work for the sentence.
+// Errors: as of device_submit.
 int device_wait(vkgpt_device *device, uint64_t value, const char *doing, vkgpt_error *err);
 
 #endif

@@ -80,14 +80,22 @@ void pipelines_open(vkgpt_device *device)
     queue_open(&device->compiling, compile_job, device);
 }
 
+static void ask_for(vkgpt_device *device, struct Pipeline *pipeline)
+{
+    pipeline->waited_for = false;
+    pipeline->result = VK_SUCCESS;
+    queue_add(&device->compiling, &pipeline->job);
+}
+
 int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *constants, uint32_t count,
                  const struct Pipeline **found, vkgpt_error *err)
 {
     for (uint32_t i = 0; i < device->pipeline_count; i++) {
         struct Pipeline *p = device->pipelines[i];
+        if (strcmp(p->kernel, kernel) || p->constant_count != count || memcmp(p->constants, constants, 4 * count)) continue;
+        if (p->waited_for && p->result) ask_for(device, p); // there may be memory for it now
         *found = p;
-        if (!strcmp(p->kernel, kernel) && p->constant_count == count && !memcmp(p->constants, constants, 4 * count))
-            return VKGPT_OK;
+        return VKGPT_OK;
     }
     *found = NULL;
     if (count > MAX_CONSTANTS || device->pipeline_count == DEVICE_MAX_PIPELINES)
@@ -100,7 +108,7 @@ int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *const
     pipeline->constant_count = count;
     memcpy(pipeline->constants, constants, 4 * count);
     device->pipelines[device->pipeline_count++] = pipeline;
-    queue_add(&device->compiling, &pipeline->job);
+    ask_for(device, pipeline);
     *found = pipeline;
     return VKGPT_OK;
 }

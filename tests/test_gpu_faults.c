@@ -1,0 +1,259 @@
+// A driver that fails, at each function and at several of its calls: one sentence, within a second, and no object left.
+// tests/faults plays the driver; the calls that succeed go to the real one, under the validation layer.
+#define _POSIX_C_SOURCE 200809L
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/os.h"
+#include "engine/session.h"
+#include "faults.h"
+#include "gpu/device.h" // before cmocka, whose macro fail() hides a function
+#include "synthetic_model.h"
+
+#include "compare.h"
+#include "model_files.h"
+#include "program.h"
+
+#define PROMPT 40
+#define TOKENS 24
+#define TRIES 3 // of a case that takes longer than it may, on a machine that has something else to do
+
+static const VkResult RESULTS[] = {VK_ERROR_OUT_OF_HOST_MEMORY, VK_ERROR_OUT_OF_DEVICE_MEMORY, VK_ERROR_DEVICE_LOST,
+                                   VK_ERROR_INITIALIZATION_FAILED, VK_TIMEOUT};
+#define RESULT_COUNT (sizeof RESULTS / sizeof *RESULTS)
+
+static const struct SyntheticModel LARGER = {
+    .layers = 2, .heads = 3, .dim = 96, .context = 100, .vocab = 307, .inner = 128, .seed = 11, .dtype = DTYPE_F32};
+static const struct SyntheticModel SMALLER = {
+    .layers = 1, .heads = 3, .dim = 48, .context = 100, .vocab = 107, .inner = 77, .seed = 12, .dtype = DTYPE_F32};
+static char larger[256], smaller[256];
+
+struct Tokens {
+    uint32_t ids[TOKENS];
+    size_t count;
+};
+
+static bool keep(void *user, uint32_t id)
+{
+    struct Tokens *tokens = user;
+    tokens->ids[tokens->count++] = id;
+    return true;
+}
+
+// A model from its files to its tokens, on a device that is open.
+static int run_model(vkgpt_device *device, const char *dir, struct Tokens *tokens, vkgpt_error *err)
+{
+    vkgpt_model *model = NULL;
+    vkgpt_session *session = NULL;
+    uint32_t ids[PROMPT];
+    *tokens = (struct Tokens){.count = 0};
+    for (uint32_t i = 0; i < PROMPT; i++) ids[i] = (i * 37 + 5) % 100;
+    int status = vkgpt_model_open(device, dir, NULL, &model, err);
+    if (!status) status = vkgpt_session_open(model, NULL, &session, err);
+    if (!status) status = vkgpt_prompt(session, ids, PROMPT, err);
+    const vkgpt_sampling greedy = {.repeat_penalty = 1.0f, .ignore_eos = true};
+    if (!status) status = vkgpt_generate(session, &greedy, TOKENS, keep, tokens, NULL, err);
+    vkgpt_session_close(session);
+    vkgpt_model_close(model);
+    return status;
+}
+
+static int run_all(struct Tokens *tokens, vkgpt_error *err)
+{
+    vkgpt_device *device;
+    int status = vkgpt_device_open(NULL, &device, err);
+    if (status) return status;
+    status = run_model(device, larger, tokens, err);
+    unsigned messages = device->validation_messages;
+    vkgpt_device_close(device);
+    assert_int_equal(messages, 0);
+    return status;
+}
+
+static void expect_no_objects(void)
+{
+    const char *made_by;
+    int64_t left = faults_objects(&made_by);
+    if (left) fail_msg("%lld objects are left, one of them made by %s", (long long)left, made_by);
+}
+
+// Functions whose failure may cost time, a figure or a kernel that nobody waits for, and not the answer.
+static bool is_optional(const char *call)
+{
+    static const char *const optional[] = {"vkDeviceWaitIdle", "vkGetPipelineCacheData", "vkGetQueryPoolResults",
+                                           "vkCreatePipelineCache", "vkCreateShaderModule", "vkCreateComputePipelines"};
+    for (size_t i = 0; i < sizeof optional / sizeof *optional; i++)
+        if (!strcmp(call, optional[i])) return true;
+    return false;
+}
+
+static int code_of(VkResult result)
+{
+    if (result == VK_ERROR_OUT_OF_HOST_MEMORY || result == VK_ERROR_OUT_OF_DEVICE_MEMORY) return VKGPT_OUT_OF_MEMORY;
+    return result == VK_ERROR_DEVICE_LOST || result == VK_TIMEOUT ? VKGPT_DEVICE_LOST : VKGPT_NO_DEVICE;
+}
+
+// One fault. Returns the seconds from it to the end of all that was open.
+static double play(unsigned call, uint64_t n, VkResult result, const struct Tokens *right)
+{
+    struct Tokens tokens;
+    vkgpt_error err = {0};
+    faults_set(call, n, result);
+    int status = run_all(&tokens, &err);
+    double seconds = faults_time() > 0.0 ? os_seconds() - faults_time() : 0.0;
+    const char *name = faults_call(call);
+    expect_no_objects();
+    if (!status) { // the fault did not come, or nothing hangs on it
+        if (faults_time() > 0.0 && !is_optional(name)) fail_msg("%s %llu: %d is lost", name, (unsigned long long)n, result);
+        assert_memory_equal(&tokens, right, sizeof tokens);
+        return 0.0;
+    }
+    expect_sentence(status, code_of(result), &err, NULL);
+    if (status == VKGPT_OUT_OF_MEMORY) { // the same process goes on
+        faults_set(0, 0, 0);
+        if (run_all(&tokens, &err)) fail_msg("%s %llu, afterwards: %s", name, (unsigned long long)n, err.text);
+        assert_memory_equal(&tokens, right, sizeof tokens);
+    }
+    return seconds;
+}
+
+static void play_in_time(unsigned call, uint64_t n, VkResult result, const struct Tokens *right)
+{
+    double seconds = 0.0;
+    for (unsigned i = 0; i < TRIES; i++)
+        if ((seconds = play(call, n, result, right)) <= 1.0) return;
+    fail_msg("%s %llu: %.2f s until all is closed", faults_call(call), (unsigned long long)n, seconds);
+}
+
+// SwiftShader takes a second to compile the kernels, and what a failure leads to is the same on each driver: there only
+// the first call of each function fails.
+static bool is_slow(void)
+{
+    vkgpt_error err;
+    vkgpt_device *device;
+    if (vkgpt_device_open(NULL, &device, &err)) fail_msg("%s", err.text);
+    bool slow = strstr(vkgpt_device_describe(device)->name, "SwiftShader") != NULL;
+    vkgpt_device_close(device);
+    return slow;
+}
+
+// The first call, one in the middle and the last one, each with a result of its own; the queue's with all.
+static void test_each_call(void **state)
+{
+    (void)state;
+    struct Tokens right;
+    vkgpt_error err;
+    uint64_t counts[64] = {0};
+    bool slow = is_slow();
+    faults_set(0, 0, 0);
+    if (run_all(&right, &err) || run_all(&right, &err)) fail_msg("%s", err.text);
+    assert_int_equal(right.count, TOKENS);
+    faults_set(0, 0, 0);
+    if (run_all(&right, &err)) fail_msg("%s", err.text);
+    for (unsigned call = 0; faults_call(call); call++) counts[call] = faults_calls(call);
+    for (unsigned call = 0, turn = 0; faults_call(call); call++) {
+        const uint64_t at[] = {1, counts[call] / 2, counts[call]};
+        bool all = !strcmp(faults_call(call), "vkQueueSubmit") || !strcmp(faults_call(call), "vkWaitSemaphores");
+        for (unsigned i = 0; i < (slow ? 1 : 3); i++) {
+            if (!at[i] || at[i] > counts[call] || (i && at[i] <= at[i - 1])) continue;
+            for (unsigned r = 0; r < (all && !slow ? RESULT_COUNT : 1); r++)
+                play_in_time(call, at[i], RESULTS[turn++ % RESULT_COUNT], &right);
+        }
+    }
+}
+
+static unsigned call_named(const char *name)
+{
+    unsigned call = 0;
+    while (strcmp(faults_call(call), name)) call++;
+    return call;
+}
+
+// A model that did not fit leaves the device to a smaller one; a kernel whose compilation failed is compiled again.
+static void test_smaller_model(void **state)
+{
+    (void)state;
+    static const char *const calls[] = {"vkAllocateMemory", "vkMapMemory", "vkCreateComputePipelines", "vkCreateShaderModule",
+                                        "vkQueueSubmit", "vkWaitSemaphores", "vkAllocateCommandBuffers"};
+    struct Tokens right, tokens;
+    vkgpt_error err;
+    vkgpt_device *device;
+    faults_set(0, 0, 0);
+    if (vkgpt_device_open(NULL, &device, &err) || run_model(device, smaller, &right, &err)) fail_msg("%s", err.text);
+    vkgpt_device_close(device);
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        if (vkgpt_device_open(NULL, &device, &err)) fail_msg("%s", err.text);
+        faults_set(call_named(calls[i]), 1, VK_ERROR_OUT_OF_DEVICE_MEMORY);
+        expect_sentence(run_model(device, larger, &tokens, &err), VKGPT_OUT_OF_MEMORY, &err, NULL);
+        if (run_model(device, smaller, &tokens, &err)) fail_msg("%s, afterwards: %s", calls[i], err.text);
+        assert_memory_equal(&tokens, &right, sizeof tokens);
+        vkgpt_device_close(device);
+        expect_no_objects();
+    }
+}
+
+// A lost device says so again, at once, for whatever is asked of it.
+static void test_lost_device(void **state)
+{
+    (void)state;
+    struct Tokens tokens;
+    vkgpt_error err;
+    vkgpt_device *device;
+    if (vkgpt_device_open(NULL, &device, &err)) fail_msg("%s", err.text);
+    faults_set(call_named("vkQueueSubmit"), 1, VK_ERROR_DEVICE_LOST);
+    expect_sentence(run_model(device, larger, &tokens, &err), VKGPT_DEVICE_LOST, &err, "device lost", NULL);
+    uint64_t submissions = faults_calls(call_named("vkQueueSubmit"));
+    expect_sentence(run_model(device, smaller, &tokens, &err), VKGPT_DEVICE_LOST, &err, "device lost", NULL);
+    assert_int_equal(faults_calls(call_named("vkQueueSubmit")), submissions);
+    vkgpt_device_close(device);
+    expect_no_objects();
+}
+
+// The program: one sentence and status 1.
+static void test_program(void **state)
+{
+    (void)state;
+    static const char *const faults[] = {"vkQueueSubmit 1 -4", "vkQueueSubmit 3 -2", "vkWaitSemaphores 2 -4",
+                                         "vkAllocateMemory 2 -2", "vkCreateDevice 1 -3", "vkCreateInstance 1 -1",
+                                         "vkEnumeratePhysicalDevices 1 -1"};
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        setenv("VKGPT_FAULT", faults[i], 1);
+        double start = os_seconds();
+        struct Output output = RUN("generate", "-m", VKGPT_SOURCE_DIR "/models/tales", "-n", "8", "-p", "Once");
+        if (os_seconds() - start > 20.0) fail_msg("%s: %.1f s", faults[i], os_seconds() - start);
+        output.out_bytes = 0; // tokens that came before
+        assert_sentence(output, 1, "");
+    }
+    unsetenv("VKGPT_FAULT");
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    vkgpt_error err;
+    if (synthetic_model_temporary(&LARGER, larger, sizeof larger, &err)) fail_msg("%s", err.text);
+    if (synthetic_model_temporary(&SMALLER, smaller, sizeof smaller, &err)) fail_msg("%s", err.text);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    synthetic_model_remove(larger);
+    synthetic_model_remove(smaller);
+    return 0;
+}
+
+int main(void)
+{
+    setenv("VK_ADD_LAYER_PATH", VKGPT_FAULTS_DIR, 1);
+    setenv("VK_INSTANCE_LAYERS", FAULTS_LAYER, 1);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lost_device),
+        cmocka_unit_test(test_smaller_model),
+        cmocka_unit_test(test_each_call),
+        cmocka_unit_test(test_program),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
