@@ -4,13 +4,52 @@
 #include <stdlib.h>
 #include <string.h>
 
-// FNV-1a, its high bits folded down because the slot is taken from the low ones.
-static uint64_t hash_bytes(const char *key, size_t bytes)
+#include "base/os.h"
+
+// ---------------------------------------------------------------------------------------------- SipHash-2-4
+
+static uint64_t rotate(uint64_t x, int bits) { return x << bits | x >> (64 - bits); }
+
+static void sip_rounds(uint64_t v[4], int count)
 {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < bytes; i++) h = (h ^ (unsigned char)key[i]) * 0x100000001b3u;
-    return h ^ (h >> 32);
+    while (count-- > 0) {
+        v[0] += v[1], v[2] += v[3];
+        v[1] = rotate(v[1], 13) ^ v[0], v[3] = rotate(v[3], 16) ^ v[2];
+        v[0] = rotate(v[0], 32);
+        v[2] += v[1], v[0] += v[3];
+        v[1] = rotate(v[1], 17) ^ v[2], v[3] = rotate(v[3], 21) ^ v[0];
+        v[2] = rotate(v[2], 32);
+    }
 }
+
+static void sip_word(uint64_t v[4], uint64_t word)
+{
+    v[3] ^= word;
+    sip_rounds(v, 2);
+    v[0] ^= word;
+}
+
+static uint64_t little(const unsigned char *bytes, size_t count)
+{
+    uint64_t word = 0;
+    while (count--) word = word << 8 | bytes[count];
+    return word;
+}
+
+// Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012.
+static uint64_t hash_bytes(const struct Map *map, const char *key, size_t bytes)
+{
+    const unsigned char *at = (const unsigned char *)key;
+    uint64_t k0 = map->secret[0], k1 = map->secret[1], length = (uint64_t)bytes << 56;
+    uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u};
+    for (; bytes >= 8; at += 8, bytes -= 8) sip_word(v, little(at, 8));
+    sip_word(v, length | little(at, bytes));
+    v[2] ^= 0xff;
+    sip_rounds(v, 4);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+// ---------------------------------------------------------------------------------------------- the table
 
 // The entry of the key, or the empty one where it would go. The table has at least one empty entry.
 static struct MapEntry *find_entry(const struct Map *map, const char *key, size_t bytes, uint64_t hash)
@@ -27,7 +66,7 @@ static bool grow(struct Map *map)
 {
     size_t capacity = map->capacity ? map->capacity * 2 : 16;
     if (capacity > SIZE_MAX / sizeof(struct MapEntry)) return false;
-    struct Map wider = {calloc(capacity, sizeof(struct MapEntry)), capacity, map->count};
+    struct Map wider = {calloc(capacity, sizeof(struct MapEntry)), capacity, map->count, {map->secret[0], map->secret[1]}};
     if (!wider.entries) return false;
     for (size_t i = 0; i < map->capacity; i++) {
         const struct MapEntry *e = &map->entries[i];
@@ -40,8 +79,9 @@ static bool grow(struct Map *map)
 
 int map_add(struct Map *map, const char *key, size_t bytes, uint32_t value)
 {
+    if (!map->capacity && !map->secret[0] && !map->secret[1]) os_random(map->secret, sizeof map->secret);
     if (map->count >= map->capacity / 2 && !grow(map)) return -1;
-    uint64_t hash = hash_bytes(key, bytes);
+    uint64_t hash = hash_bytes(map, key, bytes);
     struct MapEntry *e = find_entry(map, key, bytes, hash);
     if (e->key) return 0;
     *e = (struct MapEntry){key, bytes, hash, value};
@@ -52,14 +92,14 @@ int map_add(struct Map *map, const char *key, size_t bytes, uint32_t value)
 int map_set(struct Map *map, const char *key, size_t bytes, uint32_t value)
 {
     int added = map_add(map, key, bytes, value);
-    if (added == 0) find_entry(map, key, bytes, hash_bytes(key, bytes))->value = value;
+    if (added == 0) find_entry(map, key, bytes, hash_bytes(map, key, bytes))->value = value;
     return added < 0 ? -1 : 1;
 }
 
 bool map_find(const struct Map *map, const char *key, size_t bytes, uint32_t *value)
 {
     if (!map->count) return false;
-    const struct MapEntry *e = find_entry(map, key, bytes, hash_bytes(key, bytes));
+    const struct MapEntry *e = find_entry(map, key, bytes, hash_bytes(map, key, bytes));
     if (!e->key) return false;
     if (value) *value = e->value;
     return true;

@@ -1,4 +1,5 @@
-// A hash table from byte strings to 32-bit values. Keys are not copied: they must outlive the map.
+// A hash table from byte strings to 32-bit values. Keys are not copied: they must outlive the map. Each table hashes with
+// a secret of its own, so that nobody can write a file whose keys all meet in one place.
 #ifndef VKGPT_BASE_MAP_H
 #define VKGPT_BASE_MAP_H
 
@@ -16,6 +17,7 @@ struct MapEntry {
 struct Map {
     struct MapEntry *entries;
     size_t capacity, count; // capacity is a power of two, or 0
+    uint64_t secret[2];     // drawn with the first key
 };
 
 // Adds a key. 1: added; 0: it is there already (its value stays); -1: no memory.

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <time.h>
@@ -361,6 +362,16 @@ uint64_t os_free_memory(void)
         if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
     fclose(f);
     return kib ? (uint64_t)kib * 1024 : unused_memory();
+}
+
+void os_random(void *bytes, size_t count)
+{
+    if (getrandom(bytes, count, GRND_NONBLOCK) == (ssize_t)count) return;
+    uint64_t seed = (uint64_t)(os_seconds() * 1e9) ^ (uint64_t)getpid() << 32 ^ (uintptr_t)bytes;
+    for (size_t i = 0; i < count; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u; // Knuth's
+        ((uint8_t *)bytes)[i] = (uint8_t)(seed >> 56);
+    }
 }
 
 bool os_is_terminal(int fd)

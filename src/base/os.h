@@ -47,6 +47,8 @@ uint64_t os_free_memory(void);
 bool os_cache_dir(char *path, size_t size);
 // The directory of the running program, without a trailing slash.
 bool os_program_dir(char *path, size_t size);
+// Bytes that nobody can foretell, or, where the system has none to give, that differ from run to run.
+void os_random(void *bytes, size_t count);
 bool os_is_terminal(int fd);
 unsigned os_terminal_width(int fd);    // columns, 80 when unknown
 // Makes Ctrl-C set a flag rather than end the process; a second Ctrl-C ends it.

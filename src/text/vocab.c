@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/os.h"
 #include "text/model.h"
 #include "text/pipeline.h"
 #include "text/steps.h"
@@ -254,10 +255,11 @@ int vocab_add_added(struct Vocab *vocab, const char *file, const struct AddedTok
 
 // ----------------------------------------------------------------------------------------------- merges
 
-static size_t merge_slot(const struct Merge *merges, size_t capacity, uint32_t left, uint32_t right)
+// Multiplicative hashing by an odd factor that nobody who writes a file can know.
+static size_t merge_slot(const struct Merge *merges, size_t capacity, uint64_t factor, uint32_t left, uint32_t right)
 {
-    uint64_t h = ((uint64_t)left << 32 | right) * 0x9E3779B97F4A7C15u;
-    for (size_t i = (size_t)(h >> 32) & (capacity - 1);; i = (i + 1) & (capacity - 1)) {
+    uint64_t h = ((uint64_t)left << 32 | right) * factor;
+    for (size_t i = (size_t)((h >> 32) * capacity >> 32);; i = (i + 1) & (capacity - 1)) {
         const struct Merge *m = &merges[i];
         if (m->id == NO_TOKEN || (m->left == left && m->right == right)) return i;
     }
@@ -269,10 +271,12 @@ static bool grow_merges(struct Vocab *vocab)
     if (capacity > SIZE_MAX / sizeof(struct Merge)) return false;
     struct Merge *wider = malloc(capacity * sizeof *wider);
     if (!wider) return false;
+    if (!vocab->merge_factor) os_random(&vocab->merge_factor, sizeof vocab->merge_factor);
+    vocab->merge_factor |= 1;
     for (size_t i = 0; i < capacity; i++) wider[i].id = NO_TOKEN;
     for (size_t i = 0; i < vocab->merge_capacity; i++) {
         const struct Merge *m = &vocab->merges[i];
-        if (m->id != NO_TOKEN) wider[merge_slot(wider, capacity, m->left, m->right)] = *m;
+        if (m->id != NO_TOKEN) wider[merge_slot(wider, capacity, vocab->merge_factor, m->left, m->right)] = *m;
     }
     free(vocab->merges);
     vocab->merges = wider;
@@ -283,7 +287,7 @@ static bool grow_merges(struct Vocab *vocab)
 const struct Merge *vocab_find_merge(const struct Vocab *vocab, uint32_t left, uint32_t right)
 {
     if (!vocab->merge_count) return NULL;
-    const struct Merge *m = &vocab->merges[merge_slot(vocab->merges, vocab->merge_capacity, left, right)];
+    const struct Merge *m = &vocab->merges[merge_slot(vocab->merges, vocab->merge_capacity, vocab->merge_factor, left, right)];
     return m->id == NO_TOKEN ? NULL : m;
 }
 
@@ -316,7 +320,7 @@ int vocab_add_merge(struct Vocab *vocab, const char *file, const char *left, siz
     if (vocab->merge_count >= vocab->merge_capacity / 2 && !grow_merges(vocab))
         return fail_memory(err, file, vocab->merge_capacity * 2 * sizeof m);
     m.rank = (uint32_t)vocab->merge_count++; // a repeated merge takes the later rank, as Hugging Face's does
-    vocab->merges[merge_slot(vocab->merges, vocab->merge_capacity, m.left, m.right)] = m;
+    vocab->merges[merge_slot(vocab->merges, vocab->merge_capacity, vocab->merge_factor, m.left, m.right)] = m;
     return 0;
 }
 

@@ -54,6 +54,7 @@ struct Vocab {
     uint32_t byte_ids[256];     // the token of one byte, or NO_TOKEN
     struct Merge *merges;       // a hash table over (left, right); id NO_TOKEN: empty
     size_t merge_count, merge_capacity;
+    uint64_t merge_factor;      // of the hash
     struct AddedToken *added;   // sorted by text once sealed
     size_t added_count, added_capacity;
     struct Map added_index;     // their text -> index; freed by vocab_seal
