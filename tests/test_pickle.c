@@ -171,6 +171,8 @@ static void test_views(void **state)
         {"x", "0", "FloatStorage", 6, 7, {0, 3}, {3, 1}},        // no elements, beyond the end
         {"x", "0", "FloatStorage", big, 0, {2, 3}, {3, 1}},      // bytes overflow
         {"x", "0", "FloatStorage", -6, 0, {2, 3}, {3, 1}},
+        {"x", "0", "FloatStorage", 6, 0, {four, 4}, {0, 0}},     // the product of the sizes overflows
+        {"x", "0", "FloatStorage", 6, 0, {0, four}, {four, four}}, // here without an element: what is left of it
         {"x", "0/../1", "FloatStorage", 6, 0, {2, 3}, {3, 1}},
         {"x", "", "FloatStorage", 6, 0, {2, 3}, {3, 1}},
         {"x", "0", "QInt8Storage", 6, 0, {2, 3}, {3, 1}},

@@ -96,12 +96,26 @@ static bool read_sizes(const struct Value *tuple, int rank, int64_t out[TENSOR_M
     return true;
 }
 
-// Whether the last element of the view lies within the storage. A view without elements does.
-static bool view_fits(const struct PickleTensor *t)
+// Whether the sizes that are not 0 can be multiplied, in bytes too: strides of 0 let a small storage have any sizes.
+static bool sizes_fit(const struct PickleTensor *t)
+{
+    int64_t product = 8;
+    for (int i = 0; i < t->rank; i++)
+        if (t->shape[i] && __builtin_mul_overflow(product, t->shape[i], &product)) return false;
+    return true;
+}
+
+// Whether the last element of the view lies within the storage. A view without elements does, and its strides mean
+// nothing: they become 0.
+static bool view_fits(struct PickleTensor *t)
 {
     int64_t last = t->offset;
+    if (!sizes_fit(t)) return false;
     for (int i = 0; i < t->rank; i++)
-        if (t->shape[i] == 0) return t->offset <= t->elements;
+        if (t->shape[i] == 0) {
+            memset(t->stride, 0, sizeof t->stride);
+            return t->offset <= t->elements;
+        }
     for (int i = 0; i < t->rank; i++) {
         int64_t step;
         if (__builtin_mul_overflow(t->shape[i] - 1, t->stride[i], &step)) return false;
