@@ -28,5 +28,6 @@ int fail(vkgpt_error *err, vkgpt_code code, const char *format, ...)
 
 int fail_memory(vkgpt_error *err, const char *what, size_t bytes)
 {
+    if (!bytes) return fail(err, VKGPT_OUT_OF_MEMORY, "%s: no host memory", what);
     return fail(err, VKGPT_OUT_OF_MEMORY, "%s: no host memory for %zu bytes", what, bytes);
 }

@@ -8,7 +8,7 @@
 __attribute__((format(printf, 3, 4), cold))
 int fail(vkgpt_error *err, vkgpt_code code, const char *format, ...);
 
-// The usual sentence for a host allocation that failed.
+// The usual sentence for a host allocation that failed; bytes 0: nobody knows how many.
 int fail_memory(vkgpt_error *err, const char *what, size_t bytes);
 
 #endif

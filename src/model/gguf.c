@@ -286,6 +286,30 @@ static int alignment_of(const struct Gguf *gguf, int64_t *alignment, vkgpt_error
     return fail(err, VKGPT_BAD_FILE, "%s: general.alignment is %" PRId64 ", not a power of two", gguf->path, *alignment);
 }
 
+static int by_place(const void *a, const void *b)
+{
+    const struct Tensor *const *x = a, *const *y = b;
+    return ((*x)->data > (*y)->data) - ((*x)->data < (*y)->data);
+}
+
+// Each byte belongs to one tensor.
+static int check_overlap(struct Cursor *c, const struct Tensor *tensors, uint64_t count)
+{
+    const struct Tensor **order = malloc(count * sizeof *order);
+    if (!order) return fail_memory(c->err, c->path, count * sizeof *order);
+    for (uint64_t i = 0; i < count; i++) order[i] = &tensors[i];
+    qsort(order, count, sizeof *order, by_place);
+    int code = 0;
+    for (uint64_t i = 1; !code && i < count; i++) {
+        const struct Tensor *one = order[i - 1], *next = order[i];
+        if (one->data + one->bytes > next->data)
+            code = fail(c->err, VKGPT_BAD_FILE, "%s: tensor %s of %zu bytes overlaps tensor %s, which begins %td bytes behind it",
+                        c->path, one->name, one->bytes, next->name, next->data - one->data);
+    }
+    free(order);
+    return code;
+}
+
 // The tensors' descriptions, then their data, which begins at the next multiple of the alignment.
 static int take_tensors(struct Cursor *c, const struct Gguf *gguf, const struct Mapping *file, uint64_t count,
                         struct TensorTable *table)
@@ -316,7 +340,7 @@ static int take_tensors(struct Cursor *c, const struct Gguf *gguf, const struct 
             tensor->data = file->data + at + padding + offsets[i];
     }
     free(offsets);
-    return code;
+    return code ? code : check_overlap(c, table->tensors + first, count);
 }
 
 // ---------------------------------------------------------------------------------------------------- a file
