@@ -14,6 +14,13 @@
 // Every function that can fail returns 0 or a vkgpt_code and fills `err` with one sentence (err may be
 // NULL). The library never prints and never exits. x_close accepts NULL. Objects are closed in the reverse
 // order of opening. One thread at a time may use a device and what hangs on it; two devices share nothing.
+//
+// A device that was lost, or did not finish in time, stays lost: each further call fails at once, and closing waits for
+// nothing. After VKGPT_OUT_OF_MEMORY the device goes on, for a smaller model.
+//
+// While a call reads a model's files they are mapped into memory, and a handler of SIGBUS of the library's is installed for
+// the whole process: a file that another program cuts meanwhile is VKGPT_BAD_FILE. A SIGBUS from anywhere else goes to the
+// handler that was there before, which is put back when the call ends.
 
 #ifndef VKGPT_H
 #define VKGPT_H

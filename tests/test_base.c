@@ -389,6 +389,11 @@ static void test_read_file(void **state)
     expect_sentence(os_read(path, 4, &data, &bytes, &err), VKGPT_BAD_FILE, &err, "/f", "5", "4", NULL);
     assert_null(data);
     expect_sentence(os_read(test_dir, 4, &data, &bytes, &err), VKGPT_BAD_FILE, &err, test_dir, "directory", NULL);
+    expect_sentence(os_read_file(test_dir, 4, &data, &bytes, &err), VKGPT_BAD_FILE, &err, test_dir, "directory", NULL);
+    expect_sentence(os_read_file("/dev/null", 4, &data, &bytes, &err), VKGPT_BAD_FILE, &err, "/dev/null", "pipe or device", NULL);
+    assert_int_equal(os_read_file(path, 5, &data, &bytes, &err), 0);
+    assert_int_equal(bytes, 5);
+    free(data);
     assert_int_equal(os_read("/dev/null", 4, &data, &bytes, &err), 0);
     assert_int_equal(bytes, 0);
     assert_int_equal(data[0], 0);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/os.h"
 #include "engine/session.h"
@@ -210,6 +211,31 @@ static void test_lost_device(void **state)
     expect_no_objects();
 }
 
+static void cut_file(void *user, uint64_t done, uint64_t total)
+{
+    (void)total;
+    if (done) assert_int_equal(truncate(user, 4096), 0);
+}
+
+// A file that shrinks while its weights are on their way to the device.
+static void test_cut_file(void **state)
+{
+    (void)state;
+    vkgpt_error err;
+    vkgpt_device *device;
+    vkgpt_model *model;
+    char dir[256], path[300];
+    faults_set(0, 0, 0);
+    if (synthetic_model_temporary(&LARGER, dir, sizeof dir, &err)) fail_msg("%s", err.text);
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    if (vkgpt_device_open(NULL, &device, &err)) fail_msg("%s", err.text);
+    const vkgpt_model_options options = {.progress = cut_file, .user = path};
+    expect_sentence(vkgpt_model_open(device, dir, &options, &model, &err), VKGPT_BAD_FILE, &err, path, "cut", NULL);
+    vkgpt_device_close(device);
+    expect_no_objects();
+    synthetic_model_remove(dir);
+}
+
 // The program: one sentence and status 1.
 static void test_program(void **state)
 {
@@ -252,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lost_device),
         cmocka_unit_test(test_smaller_model),
+        cmocka_unit_test(test_cut_file),
         cmocka_unit_test(test_each_call),
         cmocka_unit_test(test_program),
     };

@@ -155,7 +155,7 @@ static int read_file(const char *path, size_t limit, bool python, cJSON **json, 
     *json = NULL;
     char *text;
     size_t bytes;
-    int code = os_read(path, limit, &text, &bytes, err);
+    int code = os_read_file(path, limit, &text, &bytes, err);
     if (code) return code;
     code = parse(path, text, bytes, python ? text : NULL, json, err);
     free(text);

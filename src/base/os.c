@@ -1,6 +1,6 @@
 // POSIX, with Linux's /proc for the program's place and the free memory.
 #define _GNU_SOURCE // sched_getaffinity
-#include "base/os.h"
+#include "base/os_files.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
@@ -23,59 +22,23 @@
 
 // ---------------------------------------------------------------------------------------------- reading
 
-static int fail_errno(vkgpt_error *err, const char *path, const char *doing)
+int os_fail_errno(vkgpt_error *err, const char *path, const char *doing)
 {
     return fail(err, VKGPT_BAD_FILE, "%s: cannot %s: %s", path, doing, strerror(errno));
 }
 
-// Opens for reading and tells what it is. Errors: missing, unreadable, a directory.
-static int open_file(const char *path, int *fd, struct stat *st, vkgpt_error *err)
+// O_NONBLOCK: a pipe that nobody writes to would be waited for. On files it means nothing.
+int os_open(const char *path, bool only_files, int *fd, struct stat *st, vkgpt_error *err)
 {
-    *fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (*fd < 0) return fail_errno(err, path, "open");
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (only_files ? O_NONBLOCK : 0));
+    if (*fd < 0) return os_fail_errno(err, path, "open");
     int code = 0;
-    if (fstat(*fd, st) != 0) code = fail_errno(err, path, "look at");
+    if (fstat(*fd, st) != 0) code = os_fail_errno(err, path, "look at");
     else if (S_ISDIR(st->st_mode)) code = fail(err, VKGPT_BAD_FILE, "%s: is a directory, not a file", path);
+    else if (only_files && !S_ISREG(st->st_mode))
+        code = fail(err, VKGPT_BAD_FILE, "%s: is a pipe or device, and has to be a file", path);
     if (code) close(*fd);
     return code;
-}
-
-int os_map(const char *path, struct Mapping *mapping, vkgpt_error *err)
-{
-    *mapping = (struct Mapping){0};
-    int fd;
-    struct stat st;
-    int code = open_file(path, &fd, &st, err);
-    if (code) return code;
-    if (!S_ISREG(st.st_mode)) {
-        code = fail(err, VKGPT_BAD_FILE, "%s: is a pipe or device, and has to be a file", path);
-    } else if ((uintmax_t)st.st_size > SIZE_MAX) {
-        code = fail(err, VKGPT_BAD_FILE, "%s: %jd bytes do not fit the address space", path, (intmax_t)st.st_size);
-    } else if (st.st_size > 0) {
-        void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (data == MAP_FAILED) code = fail_errno(err, path, "map");
-        else *mapping = (struct Mapping){data, (size_t)st.st_size};
-    }
-    close(fd); // the mapping outlives the descriptor
-    return code;
-}
-
-void os_unmap(struct Mapping *mapping)
-{
-    if (mapping->data) munmap((void *)mapping->data, mapping->bytes);
-    *mapping = (struct Mapping){0};
-}
-
-void os_read_ahead(const uint8_t *data, size_t bytes)
-{
-    // Linux cuts a request down to the larger of the disk's read-ahead and its best transfer: 128 KiB at the least
-    const size_t step = 128u << 10;
-    size_t into = (uintptr_t)data % (size_t)sysconf(_SC_PAGESIZE);
-    for (data -= into, bytes += into; bytes; data += step) {
-        size_t part = bytes < step ? bytes : step;
-        (void)madvise((void *)data, part, MADV_WILLNEED);
-        bytes -= part;
-    }
 }
 
 // Reads to the end, growing as bytes come rather than by what the file claims: a pipe claims nothing.
@@ -97,7 +60,7 @@ static int read_all(int fd, const char *path, size_t limit, size_t hint, char **
         ssize_t n = read(fd, buffer + used, capacity - used - 1);
         if (n < 0 && errno == EINTR) continue;
         int code = 0;
-        if (n < 0) code = fail_errno(err, path, "read");
+        if (n < 0) code = os_fail_errno(err, path, "read");
         else if ((size_t)n > limit - used) code = fail(err, VKGPT_BAD_FILE, "%s: is larger than %zu bytes", path, limit);
         if (code) {
             free(buffer);
@@ -112,13 +75,13 @@ static int read_all(int fd, const char *path, size_t limit, size_t hint, char **
     return 0;
 }
 
-int os_read(const char *path, size_t limit, char **data, size_t *bytes, vkgpt_error *err)
+static int read_whole(const char *path, bool only_files, size_t limit, char **data, size_t *bytes, vkgpt_error *err)
 {
     *data = NULL;
     *bytes = 0;
     int fd;
     struct stat st;
-    int code = open_file(path, &fd, &st, err);
+    int code = os_open(path, only_files, &fd, &st, err);
     if (code) return code;
     if (S_ISREG(st.st_mode) && (uintmax_t)st.st_size > limit)
         code = fail(err, VKGPT_BAD_FILE, "%s: is %jd bytes, %zu at most are read", path, (intmax_t)st.st_size, limit);
@@ -128,123 +91,23 @@ int os_read(const char *path, size_t limit, char **data, size_t *bytes, vkgpt_er
     return code;
 }
 
-// ---------------------------------------------------------------------------------------------- writing
-
-// False with errno set when not every byte could be written.
-static bool write_all(int fd, const char *data, size_t bytes)
+int os_read(const char *path, size_t limit, char **data, size_t *bytes, vkgpt_error *err)
 {
-    while (bytes) {
-        ssize_t n = write(fd, data, bytes < (1u << 30) ? bytes : 1u << 30);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return false;
-        data += n;
-        bytes -= (size_t)n;
-    }
-    return true;
+    return read_whole(path, false, limit, data, bytes, err);
 }
 
-// A pipe or device cannot be replaced by a rename: it is written as it stands. /dev/stdout may well be a file
-// that holds text already, which stays: hence O_APPEND.
-static int write_in_place(const char *path, const void *data, size_t bytes, vkgpt_error *err)
+int os_read_file(const char *path, size_t limit, char **data, size_t *bytes, vkgpt_error *err)
 {
-    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (fd < 0) return fail_errno(err, path, "open for writing");
-    int code = write_all(fd, data, bytes) ? 0 : fail_errno(err, path, "write");
-    if (close(fd) != 0 && !code) code = fail_errno(err, path, "write");
-    return code;
-}
-
-// mode: the permissions of the file that is replaced, or -1 for a new one.
-static int write_and_rename(const char *path, const char *target, long mode, const void *data, size_t bytes,
-                            vkgpt_error *err)
-{
-    size_t size = strlen(target) + 32;
-    char *temporary = malloc(size);
-    if (!temporary) return fail_memory(err, path, size);
-    snprintf(temporary, size, "%s.%ld.tmp", target, (long)getpid());
-
-    int code = 0;
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        code = fail_errno(err, path, "write a file beside it");
-    } else {
-        if (mode >= 0) (void)!fchmod(fd, (mode_t)mode); // the bytes matter more than the permissions
-        if (!write_all(fd, data, bytes)) code = fail_errno(err, path, "write");
-        if (close(fd) != 0 && !code) code = fail_errno(err, path, "write");
-        if (!code && rename(temporary, target) != 0) code = fail_errno(err, path, "replace");
-        if (code) unlink(temporary);
-    }
-    free(temporary);
-    return code;
-}
-
-int os_write(const char *path, const void *data, size_t bytes, vkgpt_error *err)
-{
-    struct stat st;
-    if (stat(path, &st) != 0) return write_and_rename(path, path, -1, data, bytes, err);
-    if (S_ISDIR(st.st_mode)) return fail(err, VKGPT_BAD_FILE, "%s: is a directory, not a file", path);
-    if (!S_ISREG(st.st_mode) || strncmp(path, "/dev/", 5) == 0) return write_in_place(path, data, bytes, err);
-
-    char *target = realpath(path, NULL); // a link stays a link
-    if (!target) return fail_errno(err, path, "find");
-    int code = write_and_rename(path, target, (long)(st.st_mode & 07777), data, bytes, err);
-    free(target);
-    return code;
-}
-
-int os_save_begin(const char *path, struct Saving *saving, vkgpt_error *err)
-{
-    *saving = (struct Saving){.fd = -1};
-    size_t size = strlen(path) + 32;
-    struct stat st;
-    bool there = stat(path, &st) == 0;
-    if (there && !S_ISREG(st.st_mode)) return fail(err, VKGPT_BAD_FILE, "%s: is no file that can be replaced", path);
-    char *target = there ? realpath(path, NULL) : strdup(path); // a link stays a link
-    if (target) size = strlen(target) + 32;
-    char *temporary = malloc(size);
-    if (!target || !temporary) {
-        free(target);
-        free(temporary);
-        return fail_memory(err, path, size);
-    }
-    snprintf(temporary, size, "%s.%ld.tmp", target, (long)getpid());
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
-    int code = fd < 0 ? fail_errno(err, path, "write a file beside it") : 0;
-    if (code) {
-        free(target);
-        free(temporary);
-        return code;
-    }
-    if (there) (void)!fchmod(fd, st.st_mode & 07777); // the bytes matter more than the permissions
-    *saving = (struct Saving){fd, temporary, target};
-    return 0;
-}
-
-int os_save_write(struct Saving *saving, const void *data, size_t bytes, vkgpt_error *err)
-{
-    return write_all(saving->fd, data, bytes) ? 0 : fail_errno(err, saving->target, "write");
-}
-
-int os_save_end(struct Saving *saving, bool keep, vkgpt_error *err)
-{
-    int code = 0;
-    if (!saving->target) return 0;
-    if (close(saving->fd) != 0 && keep) code = fail_errno(err, saving->target, "write");
-    if (!code && keep && rename(saving->temporary, saving->target) != 0)
-        code = fail_errno(err, saving->target, "replace");
-    if (code || !keep) unlink(saving->temporary);
-    free(saving->temporary);
-    free(saving->target);
-    *saving = (struct Saving){.fd = -1};
-    return code;
+    return read_whole(path, true, limit, data, bytes, err);
 }
 
 // ---------------------------------------------------------------------------------------------- places
 
+// A link that goes in circles, and what may not be looked at, are there: whoever opens them says what is wrong.
 bool os_exists(const char *path)
 {
     struct stat st;
-    return stat(path, &st) == 0;
+    return stat(path, &st) == 0 || errno == ELOOP || errno == EACCES || errno == EIO || errno == EOVERFLOW;
 }
 
 bool os_is_dir(const char *path)
@@ -385,26 +248,53 @@ unsigned os_terminal_width(int fd)
     return ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : 80;
 }
 
-// ---------------------------------------------------------------------------------------------- Ctrl-C
+// ---------------------------------------------------------------------------------------------- signals
 
-static volatile sig_atomic_t interrupted; // a signal handler reaches nothing but a global
+static const int endings[] = {SIGINT, SIGTERM, SIGHUP};
 
-static void on_interrupt(int signal)
+static volatile sig_atomic_t interrupted; // by which signal; a handler reaches nothing but a global
+
+static void on_interrupt(int number)
 {
-    (void)signal;
-    interrupted = 1;
+    interrupted = number;
+}
+
+static void on_end(int number)
+{
+    _exit(128 + number);
+}
+
+void os_ending_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) sigaddset(set, endings[i]);
+}
+
+// Whoever had a signal ignored, as nohup does, is obeyed.
+static void handle_endings(void (*handler)(int), int flags)
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = flags}, now;
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (sigaction(endings[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN) sigaction(endings[i], &action, NULL);
+}
+
+void os_end_on_signals(void)
+{
+    handle_endings(on_end, 0);
 }
 
 void os_catch_interrupt(void)
 {
-    struct sigaction action = {0};
-    action.sa_handler = on_interrupt;
-    action.sa_flags = (int)SA_RESETHAND | SA_RESTART; // the second one meets the default: the end
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
+    handle_endings(on_interrupt, (int)SA_RESETHAND | SA_RESTART); // the second one meets the default: the end
 }
 
 bool os_interrupted(void)
 {
     return interrupted != 0;
+}
+
+int os_signal(void)
+{
+    return interrupted ? interrupted : SIGINT;
 }

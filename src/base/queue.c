@@ -60,6 +60,8 @@ static void call_hand(struct Queue *queue)
     if (hand->started) pthread_join(hand->thread, NULL); // it has nothing left to do but to return
     hand->queue = queue;
     sigfillset(&all);
+    sigdelset(&all, SIGBUS); // what a thread itself does wrong is its own: of a file that is cut, os_map's
+    sigdelset(&all, SIGSEGV);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     hand->started = hand->works = !pthread_create(&hand->thread, NULL, work, hand);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -5,10 +5,12 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "base/os.h"
 #include "cli/options.h"
 #include "vkgpt.h"
 
-enum Exit { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+enum Exit { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+#define EXIT_INTERRUPTED (128 + os_signal()) // as shells say it
 
 int generate_main(const struct Options *options);
 int task_main(const struct Options *options);

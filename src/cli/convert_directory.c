@@ -1,6 +1,5 @@
 #include "cli/convert.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -91,6 +90,7 @@ static int carry_file(const char *dir, const char *name, const char *stage, cons
     code = os_map(from, &file, err);
     if (code) return code;
     code = os_write(to, file.data, file.bytes, err);
+    if (os_map_check(&file, from, NULL)) code = os_map_check(&file, from, err);
     os_unmap(&file);
     return code;
 }
@@ -195,7 +195,7 @@ static int place(const char *stage, const char *dir, vkgpt_error *err)
     for (*name = '\0'; !code && next_file(stage, name);) {
         code = path_join(from, stage, name, err);
         if (!code) code = path_join(to, dir, name, err);
-        if (!code && rename(from, to)) code = fail(err, VKGPT_BAD_FILE, "%s: cannot write: %s", to, strerror(errno));
+        if (!code) code = os_replace(from, to, err);
     }
     return code;
 }

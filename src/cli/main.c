@@ -3,6 +3,7 @@
 #include <string.h>
 #include <vulkan/vulkan_core.h>
 
+#include "base/os.h"
 #include "cli/commands.h"
 #include "cli/completion.h"
 #include "cli/help.h"
@@ -59,6 +60,7 @@ static void no_memory(size_t bytes)
 int main(int argc, char **argv)
 {
     buffer_no_memory = no_memory;
+    os_end_on_signals();
     if (argc < 2) {
         help_program(stderr);
         return EXIT_USAGE;

@@ -88,10 +88,6 @@ int make_model_main(const struct Options *options)
     preset_config(preset, &config);
     if (preset_resize(&config, &sizes, &err)) return wrong_usage("%s", err.text);
     int code = write_model(options, &config, &err);
-    if (code == VKGPT_INTERRUPTED) {
-        failed(&err);
-        return EXIT_INTERRUPTED;
-    }
     if (code) return failed(&err);
     uint64_t params = config_params(&config);
     printf("%s: ", options->output);

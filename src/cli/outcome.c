@@ -7,7 +7,7 @@ int failed(const vkgpt_error *err)
 {
     fflush(stdout);
     fprintf(stderr, "vkgpt: %s\n", err->text);
-    return EXIT_FAILED;
+    return err->code == VKGPT_INTERRUPTED ? EXIT_INTERRUPTED : EXIT_FAILED;
 }
 
 int wrong_usage(const char *format, ...)

@@ -79,7 +79,7 @@ static cJSON *step_json(const vkgpt_tuned *t)
 static void on_result(void *user, const vkgpt_tuned *tuned)
 {
     struct Tune *tune = user;
-    if (!tune->results) print_result(tuned);
+    if (!tune->results) print_result(tuned), fflush(stdout); // it stays where a signal ends the search
     else if (tuned->settings) tune->step = step_json(tuned);
     else add_result(tune->results, tuned);
 }

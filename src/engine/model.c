@@ -409,6 +409,7 @@ int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_op
         load.progress = (struct Progress){.report = options->progress, .user = options->user};
     }
     status = load_model(&load);
+    if (status != VKGPT_INTERRUPTED) status = table_end(&checkpoint.table, status, err);
     checkpoint_close(&checkpoint);
     if (status) {
         vkgpt_model_close(model);

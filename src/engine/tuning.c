@@ -285,7 +285,7 @@ static int read_file(const vkgpt_device *device, struct Tuning *tuning, const ch
 {
     char *text = NULL;
     size_t bytes = 0;
-    int status = os_read(path, MAX_FILE_BYTES, &text, &bytes, err);
+    int status = os_read_file(path, MAX_FILE_BYTES, &text, &bytes, err);
     if (!status && strlen(text) != bytes)
         status = fail(err, VKGPT_BAD_FILE, "%s: byte %zu is a NUL", path, strlen(text));
     if (!status) status = parse(device, tuning, path, text, err);

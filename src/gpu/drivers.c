@@ -34,7 +34,7 @@ static void read_library(const char *path, char *library, size_t size)
     char *text = NULL;
     size_t bytes = 0;
     *library = 0;
-    if (os_read(path, MANIFEST_LIMIT, &text, &bytes, NULL)) return;
+    if (os_read_file(path, MANIFEST_LIMIT, &text, &bytes, NULL)) return;
     const char *key = memmem(text, bytes, "\"library_path\"", 14), *end = text + bytes;
     const char *from = key ? memchr(key + 14, '"', (size_t)(end - key) - 14) : NULL;
     const char *to = from ? memchr(from + 1, '"', (size_t)(end - from) - 1) : NULL;

@@ -416,6 +416,7 @@ static int open_weights(const char *dir, bool headless, struct Checkpoint *check
     if (!code) code = tables_fill(checkpoint, path, headless, err);
     if (!code) code = slots_fill(checkpoint, names_of(checkpoint)->model, "", checkpoint, path, err);
     if (!code) code = layers_fill(checkpoint, path, err);
+    code = table_end(&checkpoint->table, code, err);
     if (code) checkpoint_close(checkpoint);
     return code;
 }

@@ -186,6 +186,7 @@ int gguf_config_read(const char *path, struct Config *config, vkgpt_error *err)
     if (!code) code = gguf_config(&gguf, &table, config, err);
     if (!code) config->tied_head = !table_find(&table, "output.weight");
     gguf_free(&gguf);
+    code = table_end(&table, code, err);
     table_free(&table);
     return code;
 }

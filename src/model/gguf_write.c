@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "model/table.h"
 
 #define CHUNK_WEIGHTS (1 << 20)
 #define HALF_MAX 65504.0f
@@ -401,6 +402,7 @@ int gguf_write(const struct GgufOutput *output, const struct Checkpoint *checkpo
     if (!code) code = write_head(&w, keys);
     for (size_t i = 0; !code && i < w.count; i++) code = write_item(&w, &w.items[i]);
     if (!code && output->check) code = output->check(w.file.temporary, output->user, err);
+    if (code != VKGPT_INTERRUPTED) code = table_end(&checkpoint->table, code, err);
     int ended = os_save_end(&w.file, !code, code ? NULL : err);
     free(w.items);
     return code ? code : ended;

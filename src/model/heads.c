@@ -261,6 +261,7 @@ int vkgpt_head_open(const char *dir, vkgpt_head **opened, vkgpt_error *err)
     if (code) return code;
     struct vkgpt_head *head = calloc(1, sizeof *head);
     code = head ? head_read(dir, head, &checkpoint, err) : fail_memory(err, "the head", sizeof *head);
+    code = table_end(&checkpoint.table, code, err);
     checkpoint_close(&checkpoint);
     if (code) vkgpt_head_close(head);
     else *opened = head;

@@ -327,7 +327,7 @@ static int find_snapshot(const char *dir, char path[PATH_BYTES], vkgpt_error *er
         return fail(err, VKGPT_BAD_FILE,
                     "%s: a folder of Hugging Face's cache without any snapshot: the download did not end", dir);
     }
-    code = os_read(refs, 4096, &commit, &bytes, err);
+    code = os_read_file(refs, 4096, &commit, &bytes, err);
     if (code) return code;
     commit[strcspn(commit, " \r\n\t")] = '\0';
     bool plain = *commit && !strchr(commit, '/') && *commit != '.';
@@ -370,7 +370,7 @@ static bool is_shard(const char *dir, const char *index, const char *name)
     char path[PATH_BYTES], quoted[260], *text;
     size_t bytes;
     if (!ends_with(index, ".index.json") || path_join(path, dir, index, NULL) ||
-        os_read(path, SMALL_FILE, &text, &bytes, NULL))
+        os_read_file(path, SMALL_FILE, &text, &bytes, NULL))
         return false;
     snprintf(quoted, sizeof quoted, "\"%.256s\"", name);
     bool found = strstr(text, quoted);

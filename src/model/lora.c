@@ -450,6 +450,7 @@ int lora_merge(const char *path, struct Checkpoint *checkpoint, struct LoraMerge
     if (!code) code = open_tensors(&l, at.path);
     if (!code) code = merge_all(&l);
     cJSON_Delete(l.config);
+    code = table_end(&l.table, table_end(&checkpoint->table, code, err), err);
     table_free(&l.table);
     return code;
 }

@@ -1,5 +1,4 @@
 // The files of a model with random weights: what they are called, the config, the tokens, and putting them in place.
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,7 +138,7 @@ static int merges_write(const struct Writing *w, const char *path, const struct 
 {
     char *text;
     size_t bytes, used = 0;
-    int status = os_read(path, SMALL_FILE, &text, &bytes, w->err);
+    int status = os_read_file(path, SMALL_FILE, &text, &bytes, w->err);
     if (status) return status;
     for (size_t at = 0, length; at < bytes; at += length) {
         const char *end = memchr(text + at, '\n', bytes - at);
@@ -323,7 +322,7 @@ static int files_place(const struct Writing *w)
     for (uint32_t i = 0; !status && file_name(i, w->to->shards, name); i++) {
         status = part_path(w, name, part);
         if (!status) status = path_join(path, w->to->dir, name, w->err);
-        if (!status && rename(part, path)) status = fail(w->err, VKGPT_BAD_FILE, "%s: cannot write: %s", path, strerror(errno));
+        if (!status) status = os_replace(part, path, w->err);
     }
     return status;
 }

@@ -310,6 +310,7 @@ int safetensors_write(const char *dir, const struct Checkpoint *checkpoint, bool
     if (!code) code = write_header(&w);
     for (size_t i = 0; !code && i < w.count; i++)
         code = w.items[i].kept ? write_kept(&w, &w.items[i]) : write_weight(&w, &w.items[i]);
+    if (code != VKGPT_INTERRUPTED) code = table_end(&checkpoint->table, code, err);
     int ended = os_save_end(&w.file, !code, code ? NULL : err);
     free(w.items);
     return code ? code : ended;

@@ -110,6 +110,15 @@ void table_read_ahead(const struct TensorTable *table, const struct Tensor *tens
     }
 }
 
+int table_end(const struct TensorTable *table, int code, vkgpt_error *err)
+{
+    for (size_t i = 0; i < table->file_count; i++) {
+        int cut = os_map_check(&table->files[i], table->paths[i], err);
+        if (cut) return cut;
+    }
+    return code;
+}
+
 void table_free(struct TensorTable *table)
 {
     for (size_t i = 0; i < table->file_count; i++) {

@@ -41,8 +41,9 @@ static int mix_file(uint64_t *hash, const char *path, uint64_t *bytes, vkgpt_err
         for (size_t at = 0; at + BLOCK <= file.bytes; at += BLOCK * STEP) *hash = mix(*hash, file.data + at, BLOCK);
         *hash = mix(*hash, file.data + file.bytes - BLOCK, BLOCK);
     }
+    code = os_map_check(&file, path, err);
     os_unmap(&file);
-    return 0;
+    return code;
 }
 
 int fingerprint_file(const char *path, char text[FINGERPRINT_BYTES], uint64_t *bytes, vkgpt_error *err)

@@ -225,6 +225,7 @@ int gguf_vocab_open(const char *path, uint32_t vocab_size, struct Vocab *vocab, 
     }
     free(lists.text);
     gguf_free(&gguf);
+    code = table_end(&table, code, err);
     table_free(&table);
     return code;
 }

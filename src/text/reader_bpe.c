@@ -70,7 +70,7 @@ static int read_merges_txt(struct Reader *r)
     char *text;
     size_t bytes;
     int code = reader_path(r, r->original ? ORIGINAL_MERGES : "merges.txt");
-    if (!code) code = os_read(r->path, MAX_FILE_BYTES, &text, &bytes, r->err);
+    if (!code) code = os_read_file(r->path, MAX_FILE_BYTES, &text, &bytes, r->err);
     if (code) return code;
     size_t mark = utf8_mark(text, bytes);
     code = reader_check_utf8(r, text + mark, bytes - mark);

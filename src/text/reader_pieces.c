@@ -77,7 +77,7 @@ int reader_vocab_txt(struct Reader *r)
     p->prefix = "##";
     p->max_characters = 100;
     r->bert_class = r->vocab->last_counts = true;
-    code = os_read(r->path, MAX_FILE_BYTES, &text, &bytes, r->err);
+    code = os_read_file(r->path, MAX_FILE_BYTES, &text, &bytes, r->err);
     if (!code) code = reader_check_utf8(r, text, bytes);
     size_t mark = code ? 0 : utf8_mark(text, bytes);
     if (!code) code = read_lines(r, text + mark, bytes - mark);
@@ -188,7 +188,7 @@ int reader_spiece(struct Reader *r)
     if (!code) code = reader_pipeline(r);
     if (code) return code;
     r->vocab->pipeline->model = &model_unigram;
-    code = os_read(r->path, MAX_FILE_BYTES, &data, &bytes, r->err);
+    code = os_read_file(r->path, MAX_FILE_BYTES, &data, &bytes, r->err);
     if (!code) code = spiece_read(r->path, data, bytes, &spiece, r->err);
     if (!code) code = read_pieces(r, &spiece);
     if (!code) code = read_spiece_stages(r, &spiece);

@@ -1,0 +1,205 @@
+// The program on what strangers send: pipes in the place of files, names that speak to the terminal, files that shrink,
+// a disk that is full, and signals that end it.
+#define _POSIX_C_SOURCE 200809L
+#include <dirent.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/os.h"
+#include "gguf_file.h"
+#include "program.h"
+#include "synthetic_model.h"
+
+#define FIXTURES VKGPT_SOURCE_DIR "/tests/fixtures/gpt2/"
+#define TRIES 200
+
+static char model[DIR_BYTES], out[2 * DIR_BYTES];
+
+static int setup(void **state)
+{
+    test_dir_setup(state);
+    snprintf(model, sizeof model, "%.480s/model", test_dir);
+    snprintf(out, sizeof out, "%s/out", test_dir);
+    return mkdir(model, 0700);
+}
+
+static int teardown(void **state)
+{
+    if (os_is_dir(out)) dir_remove(out);
+    dir_remove(model);
+    return test_dir_teardown(state);
+}
+
+static void copy(const char *from, const char *to, const char *but)
+{
+    char name[256] = "";
+    while (os_next(from, "", name, sizeof name)) {
+        if (!strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, but)) continue;
+        struct Bytes file = file_read(from, name);
+        file_write(to, name, file.data, file.count);
+        bytes_free(&file);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ no files
+
+// Each file of a model in turn is a pipe that nobody writes to, or a link in a circle.
+static void test_no_file(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"config.json", "model.safetensors", "tokenizer.json", "vocab.json", "merges.txt"};
+    char path[DIR_BYTES + 64];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        copy(FIXTURES "gelu-new-48", model, "");
+        copy(VKGPT_SOURCE_DIR "/models/tales", model, "");
+        snprintf(path, sizeof path, "%s/%s", model, names[i]);
+        if (!strcmp(names[i], "vocab.json") || !strcmp(names[i], "merges.txt")) {
+            char json[DIR_BYTES + 64];
+            snprintf(json, sizeof json, "%s/tokenizer.json", model);
+            unlink(json);
+        }
+        bool tokens = i >= 2;
+        for (int circle = 0; circle < 2; circle++) {
+            unlink(path);
+            assert_int_equal(circle ? symlink(names[i], path) : mkfifo(path, 0600), 0);
+            alarm(20);
+            struct Output o = tokens ? RUN("tokenize", "-m", model, "-p", "Once") : RUN("convert", "-m", model, "-o", out);
+            alarm(0);
+            if (!strstr(o.err, names[i])) fail_msg("%s: %s", names[i], o.err);
+            assert_sentence(o, 1, circle ? "Too many levels of symbolic links" : "pipe or device");
+            assert_false(os_exists(out));
+        }
+        unlink(path);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ signals
+
+static int count_names(const char *dir)
+{
+    DIR *list = opendir(dir);
+    int count = 0;
+    for (struct dirent *e; list && (e = readdir(list));) count += e->d_name[0] != '.' || strlen(e->d_name) > 2;
+    if (list) closedir(list);
+    return count;
+}
+
+static pid_t start(const char *const *arguments)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child) return child;
+    if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr)) _exit(126);
+    execv(VKGPT_PROGRAM, (char *const *)(uintptr_t)arguments);
+    _exit(127);
+}
+
+// Sends a signal once `dir` has more than `names` names. False: the program was done before.
+static bool interrupt(const char *const *arguments, const char *dir, int names, int number, int *status)
+{
+    pid_t child = start(arguments);
+    const struct timespec nap = {0, 500000};
+    while (count_names(dir) <= names && waitpid(child, status, WNOHANG) == 0) nanosleep(&nap, NULL);
+    double sent = os_seconds();
+    if (kill(child, number) || waitpid(child, status, 0) != child) return false;
+    if (os_seconds() - sent > 1.0) fail_msg("%.2f s from the signal to the end", os_seconds() - sent);
+    return !(WIFEXITED(*status) && WEXITSTATUS(*status) == 0);
+}
+
+static void expect_clean_end(const char *const *arguments, int number)
+{
+    char dir[DIR_BYTES];
+    int status = 0;
+    snprintf(dir, sizeof dir, "%s", test_dir);
+    for (int i = 0; i < TRIES; i++) {
+        int before = count_names(dir);
+        bool caught = interrupt(arguments, dir, before, number, &status);
+        if (caught) {
+            if (!WIFEXITED(status) || WEXITSTATUS(status) != 128 + number) fail_msg("%s, signal %d: status %x", arguments[1], number, status);
+            assert_int_equal(count_names(dir), before);
+            return;
+        }
+        if (os_is_dir(out)) dir_remove(out);
+        else unlink(arguments[5]);
+    }
+    fail_msg("%s is never interrupted", arguments[1]);
+}
+
+static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+
+// The status is 128 + the signal's number, within a second, and nothing is left.
+static void test_signals(void **state)
+{
+    (void)state;
+    vkgpt_error err;
+    char file[2 * DIR_BYTES], big[2 * DIR_BYTES];
+    const struct SyntheticModel m = {.layers = 4, .heads = 4, .dim = 256, .context = 64, .vocab = 30000, .seed = 3, .dtype = DTYPE_F16};
+    copy(VKGPT_SOURCE_DIR "/models/tales", model, "model.safetensors");
+    if (synthetic_model_write(model, &m, &err)) fail_msg("%s", err.text);
+    snprintf(file, sizeof file, "%s/out.gguf", test_dir);
+    snprintf(big, sizeof big, "%s/big", test_dir);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        expect_clean_end((const char *const[]){"vkgpt", "convert", "-m", model, "-o", out, "--type", "f32", NULL}, numbers[i]);
+        expect_clean_end((const char *const[]){"vkgpt", "convert", "-m", model, "-o", file, "--type", "q4_k", NULL}, numbers[i]);
+        expect_clean_end((const char *const[]){"vkgpt", "make-model", "gpt2", "--layers", "1", "-o", out, NULL}, numbers[i]);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ a full disk
+
+static struct Output limited(rlim_t bytes, const char *const *arguments)
+{
+    struct rlimit before, limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = before;
+    limit.rlim_cur = bytes;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    struct Output o = program_run(NULL, 0, arguments);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_DFL);
+    return o;
+}
+
+// Files may not grow past a size: nothing half-written stays, from GGUF to a directory neither.
+static void test_full_disk(void **state)
+{
+    (void)state;
+    char file[2 * DIR_BYTES], gguf[2 * DIR_BYTES];
+    struct Output o = RUN("convert", "-m", VKGPT_SOURCE_DIR "/models/tales", "-o", (snprintf(gguf, sizeof gguf, "%s/in.gguf", test_dir), gguf));
+    assert_status(&o, 0);
+    output_free(&o);
+    snprintf(file, sizeof file, "%s/out.gguf", test_dir);
+    int before = count_names(test_dir);
+    const rlim_t sizes[] = {1024, 8192, 100000} /* the sentence needs some */;
+    for (int i = 0; i < 3; i++) {
+        assert_sentence(limited(sizes[i], (const char *const[]){"convert", "-m", gguf, "-o", out, NULL}), 1, "cannot write");
+        assert_int_equal(count_names(test_dir), before);
+        assert_sentence(limited(sizes[i], (const char *const[]){"convert", "-m", gguf, "-o", file, NULL}), 1, "cannot write");
+        assert_int_equal(count_names(test_dir), before);
+        assert_sentence(limited(sizes[i], (const char *const[]){"make-model", "gpt2", "--layers", "1", "-o", out, NULL}), 1, "cannot write");
+        assert_int_equal(count_names(test_dir), before);
+    }
+    unlink(gguf);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_no_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_signals, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
