@@ -1,5 +1,6 @@
 // What VKGPT_DISABLE switches off.
 #define _POSIX_C_SOURCE 200809L
+#include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -91,8 +92,53 @@ static void test_uniform_flow(void **state)
     }
 }
 
+// Openings after the first one write no function that others may be calling.
+static void test_globals(void **state)
+{
+    (void)state;
+    vkgpt_error err;
+    vkgpt_device *device;
+    vkgpt_device_info *list;
+    size_t count;
+    assert_int_equal(vkgpt_device_open(NULL, &device, &err), VKGPT_OK);
+    vkgpt_device_close(device);
+    PFN_vkDeviceWaitIdle idle = vkDeviceWaitIdle; // a device's: not used
+    PFN_vkGetPhysicalDeviceSparseImageFormatProperties unused = vkGetPhysicalDeviceSparseImageFormatProperties;
+    vkGetPhysicalDeviceSparseImageFormatProperties = NULL; // an instance's, which vkgpt does not call
+    assert_int_equal(vkgpt_device_open(NULL, &device, &err), VKGPT_OK);
+    assert_int_equal(vkgpt_devices(&list, &count, &err), VKGPT_OK);
+    assert_true(vkGetPhysicalDeviceSparseImageFormatProperties == NULL && vkDeviceWaitIdle == idle);
+    vkGetPhysicalDeviceSparseImageFormatProperties = unused;
+    vkgpt_device_close(device);
+    free(list);
+}
+
+static void *open_often(void *argument)
+{
+    int *failures = argument;
+    for (int i = 0; i < 5; i++) {
+        vkgpt_error err;
+        vkgpt_device *device;
+        if (vkgpt_device_open(NULL, &device, &err)) ++*failures;
+        else vkgpt_device_close(device);
+    }
+    return NULL;
+}
+
+// Two devices in two threads, in a program that a thread sanitizer may watch.
+static void test_threads(void **state)
+{
+    (void)state;
+    pthread_t threads[2];
+    int failures[2] = {0};
+    for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, open_often, &failures[i]), 0);
+    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    assert_true(failures[0] == 0 && failures[1] == 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_switches), cmocka_unit_test(test_uniform_flow)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_threads), cmocka_unit_test(test_globals), cmocka_unit_test(test_switches),
+                                        cmocka_unit_test(test_uniform_flow)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

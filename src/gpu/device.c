@@ -2,6 +2,7 @@
 #define _GNU_SOURCE // strcasestr
 #include "gpu/device.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,12 +112,59 @@ static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlag
     return VK_FALSE;
 }
 
+// volk keeps the functions of the loader and those of core instances in globals. In the loader they are the same ones for
+// every instance, so that they are written once, by whoever comes first; what belongs to one instance or device alone is
+// looked up for it.
+static pthread_mutex_t functions_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool loader_is_there, functions_are_there;
+
+static bool load_loader(void)
+{
+    pthread_mutex_lock(&functions_lock);
+    if (!loader_is_there) loader_is_there = volkInitialize() == VK_SUCCESS;
+    bool there = loader_is_there;
+    pthread_mutex_unlock(&functions_lock);
+    return there;
+}
+
+static void load_functions(VkInstance instance)
+{
+    pthread_mutex_lock(&functions_lock);
+    if (!functions_are_there) volkLoadInstanceOnly(instance);
+    functions_are_there = true;
+    pthread_mutex_unlock(&functions_lock);
+}
+
+static int listen_to_validation(VkInstance instance, vkgpt_device *device, vkgpt_error *err)
+{
+    VkDebugUtilsMessengerCreateInfoEXT messenger = {
+        .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
+        .messageSeverity =
+            VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
+        .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT,
+        .pfnUserCallback = on_message,
+        .pUserData = device,
+    };
+    PFN_vkCreateDebugUtilsMessengerEXT create =
+        (PFN_vkCreateDebugUtilsMessengerEXT)vkGetInstanceProcAddr(instance, "vkCreateDebugUtilsMessengerEXT");
+    VkResult result = create ? create(instance, &messenger, NULL, &device->messenger) : VK_ERROR_EXTENSION_NOT_PRESENT;
+    return result ? vk_fail(err, result, "listening to the validation layer") : VKGPT_OK;
+}
+
+static void stop_listening(vkgpt_device *device)
+{
+    if (!device->messenger) return;
+    PFN_vkDestroyDebugUtilsMessengerEXT destroy =
+        (PFN_vkDestroyDebugUtilsMessengerEXT)vkGetInstanceProcAddr(device->instance, "vkDestroyDebugUtilsMessengerEXT");
+    if (destroy) destroy(device->instance, device->messenger, NULL);
+}
+
 // With VKGPT_VALIDATE=1, under the validation layer with synchronization validation; messages go to `device`.
 static int instance_create(VkInstance *instance, vkgpt_device *device, vkgpt_error *err)
 {
     int status = switches_check(err);
     if (status) return status;
-    if (volkInitialize() != VK_SUCCESS)
+    if (!load_loader())
         return fail(err, VKGPT_NO_DEVICE, "no Vulkan loader: libvulkan.so.1 is not installed");
     VkApplicationInfo application = {
         .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
@@ -144,18 +192,8 @@ static int instance_create(VkInstance *instance, vkgpt_device *device, vkgpt_err
     VkResult result = vkCreateInstance(&info, NULL, instance);
     if (result == VK_ERROR_INCOMPATIBLE_DRIVER) return drivers_fail(&info, err);
     if (result) return vk_fail(err, result, "creating a Vulkan instance");
-    volkLoadInstanceOnly(*instance);
-    if (!validate) return VKGPT_OK;
-    VkDebugUtilsMessengerCreateInfoEXT messenger = {
-        .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
-        .messageSeverity =
-            VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
-        .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT,
-        .pfnUserCallback = on_message,
-        .pUserData = device,
-    };
-    result = vkCreateDebugUtilsMessengerEXT(*instance, &messenger, NULL, &device->messenger);
-    return result ? vk_fail(err, result, "listening to the validation layer") : VKGPT_OK;
+    load_functions(*instance);
+    return validate ? listen_to_validation(*instance, device, err) : VKGPT_OK;
 }
 
 // --------------------------------------------------------------------------------------- description
@@ -227,14 +265,14 @@ static bool compute_family(VkPhysicalDevice physical, uint32_t *family, uint32_t
 }
 
 // None where it is switched off.
-static struct MatrixShape matrix_shape(VkPhysicalDevice physical)
+static struct MatrixShape matrix_shape(VkInstance instance, VkPhysicalDevice physical)
 {
     if (disabled("coopmat") || disabled("f16") || !has_extension(physical, COOPMAT_EXTENSION))
         return (struct MatrixShape){0};
-    return coopmat_shape(volkGetLoadedInstance(), physical);
+    return coopmat_shape(instance, physical);
 }
 
-static void describe_features(VkPhysicalDevice physical, vkgpt_device_info *info)
+static void describe_features(VkInstance instance, VkPhysicalDevice physical, vkgpt_device_info *info)
 {
     VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
     VkPhysicalDeviceVulkan11Features v11 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES,
@@ -245,7 +283,7 @@ static void describe_features(VkPhysicalDevice physical, vkgpt_device_info *info
     info->int8 = v12.shaderInt8;
     info->storage16 = v11.storageBuffer16BitAccess;
     info->storage8 = v12.storageBuffer8BitAccess;
-    info->coopmat = info->subgroup_size_control && matrix_shape(physical).m != 0;
+    info->coopmat = info->subgroup_size_control && matrix_shape(instance, physical).m != 0;
     info->memory_budget = has_extension(physical, "VK_EXT_memory_budget") && !disabled("memory_budget");
     info->device_fault = has_extension(physical, "VK_EXT_device_fault") && !disabled("device_fault");
 }
@@ -261,7 +299,7 @@ static uint32_t wanted_size(const vkgpt_device_info *info)
 }
 
 // Fills everything but the index. Functions of Vulkan 1.1 and up are only called on devices that have them.
-static void describe(VkPhysicalDevice physical, vkgpt_device_info *info)
+static void describe(VkInstance instance, VkPhysicalDevice physical, vkgpt_device_info *info)
 {
     VkPhysicalDeviceSubgroupSizeControlProperties sizes = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES};
@@ -308,7 +346,7 @@ static void describe(VkPhysicalDevice physical, vkgpt_device_info *info)
             (v11.subgroupSupportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) && !disabled("shuffle");
         info->max_allocation = v11.maxMemoryAllocationSize;
         info->timestamps = limits->timestampPeriod > 0 && timestamp_bits > 0 && !disabled("timestamps");
-        describe_features(physical, info);
+        describe_features(instance, physical, info);
     }
     const char *why_not = missing(core, &v11, has_compute);
     info->usable = !why_not;
@@ -336,7 +374,7 @@ static int enumerate(VkInstance instance, VkPhysicalDevice *physical, vkgpt_devi
     uint32_t placed = 0;
     for (uint32_t i = 0; i < *count; i++) {
         vkgpt_device_info info;
-        describe(found[i], &info);
+        describe(instance, found[i], &info);
         uint32_t at = placed++;
         for (; at > 0 && preference(&infos[at - 1]) > preference(&info); at--) {
             infos[at] = infos[at - 1];
@@ -423,7 +461,7 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
         .bufferDeviceAddress = device->addresses,
     };
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices;
-    device->matrix = coopmat_usable(device->size_control, device->full_subgroups, matrix_shape(device->physical));
+    device->matrix = coopmat_usable(device->size_control, device->full_subgroups, matrix_shape(device->instance, device->physical));
     device->processors = processors_of(device->physical, has_extension(device->physical, VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME),
                                        has_extension(device->physical, VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME));
     bool matrix = device->matrix.m != 0;
@@ -563,7 +601,7 @@ void vkgpt_device_close(vkgpt_device *device)
         device->vk.vkDestroyDescriptorSetLayout(device->handle, device->set_layout, NULL);
         device->vk.vkDestroyDevice(device->handle, NULL);
     }
-    if (device->messenger) vkDestroyDebugUtilsMessengerEXT(device->instance, device->messenger, NULL);
+    stop_listening(device);
     if (device->instance) vkDestroyInstance(device->instance, NULL);
     queue_close(&device->compiling);
     free(device->tuning);

@@ -1,5 +1,5 @@
 // A Vulkan device: instance, queue, features, and the counters that show what it costs the host. Everything that
-// vkgpt makes on a GPU hangs on one of these; there are no globals.
+// vkgpt makes on a GPU hangs on one of these; the only globals are the loader's functions, written once.
 #ifndef VKGPT_GPU_DEVICE_H
 #define VKGPT_GPU_DEVICE_H
 
