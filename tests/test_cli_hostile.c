@@ -84,6 +84,129 @@ static void test_no_file(void **state)
     }
 }
 
+// ------------------------------------------------------------------------------------------------ names that speak
+
+#define EVIL "\\u001b]0;owned\\u0007\\nvkgpt: all is well\\u009b2J\\u007f" // in JSON
+#define RAW "\x1b]0;owned\x07\nvkgpt: fine\xc2\x9b"                       // in a file of bytes
+
+// Each line of stderr begins with the program's name and holds no control byte; there is one line, unless the run went well.
+static void expect_quiet(struct Output o, size_t i)
+{
+    size_t lines = 0;
+    for (const unsigned char *c = (const unsigned char *)o.err; *c; c++) {
+        lines += *c == '\n';
+        if ((*c < ' ' && *c != '\n') || *c == 127 || (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)) fail_msg("case %zu: byte %02x in: %s", i, *c, o.err);
+        if (*c == '\n' && c[1] && strncmp((const char *)c + 1, "vkgpt: ", 7)) fail_msg("case %zu: %s", i, o.err);
+    }
+    if (o.status > 2 || (o.status && lines != 1) || strstr(o.err, "\nvkgpt: all is well")) fail_msg("case %zu, status %d: %s", i, o.status, o.err);
+    output_free(&o);
+}
+
+static void run_all(size_t i)
+{
+    expect_quiet(RUN("plan", "-m", model), i);
+    expect_quiet(RUN("tokenize", "-m", model, "-p", "Once"), i);
+    expect_quiet(RUN("convert", "-m", model, "-o", out, "--force"), i);
+    if (os_is_dir(out)) dir_remove(out);
+}
+
+// What a file says goes into sentences about it; a terminal must not obey it.
+static void test_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *from, *to;
+    } cases[] = {
+        {"config.json", "\"silu\"", "\"" EVIL "\""},
+        {"config.json", "\"GPT2LMHeadModel\"", "\"" EVIL "\""},
+        {"config.json", "\"model_type\": \"gpt2\"", "\"model_type\": \"" EVIL "\""},
+        {"config.json", "\"n_embd\": 160", "\"n_embd\": \"" EVIL "\""},
+        {"config.json", "\"n_embd\": 160", "\"" EVIL "\": 1, \"" EVIL "\": 2, \"n_embd\": 160"},
+        {"config.json", "{", "{" RAW},
+        {"model.safetensors.index.json", "transformer.wte.weight", EVIL},
+        {"model.safetensors.index.json", "model-00001-of-00003.safetensors", EVIL},
+        {"model.safetensors.index.json", "model-00001-of-00003.safetensors", "../" EVIL},
+        {"model.safetensors.index.json", "\"transformer.wte.weight\"", "\"" EVIL "\": \"x\", \"" EVIL "\": \"y\", \"transformer.wte.weight\""},
+        {"vocab.json", "\"the\"", "\"" EVIL "\""},
+        {"vocab.json", "{", "{\"" EVIL "\": \"" EVIL "\","},
+        {"vocab.json", "{", "{\"" EVIL "\": 1, \"" EVIL "\": 2,"},
+        {"merges.txt", "\n", "\n" RAW " x\n"},
+        {"tokenizer.json", NULL, "{\"model\": {\"type\": \"" EVIL "\"}}"},
+        {"tokenizer.json", NULL, "{\"" EVIL "\": 1, \"" EVIL "\": 2}"},
+        {"tokenizer.json", NULL, "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"" EVIL "\": 0}, \"merges\": [\"" EVIL " b\"]}}"},
+        {"tokenizer.json", NULL, "{\"normalizer\": {\"type\": \"" EVIL "\"}, \"model\": {\"type\": \"BPE\", \"vocab\": {}, \"merges\": []}}"},
+        {"tokenizer_config.json", NULL, "{\"tokenizer_class\": \"" EVIL "\"}"},
+        {"generation_config.json", NULL, "{\"eos_token_id\": \"" EVIL "\"}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        copy(FIXTURES "silu-160-shards", model, "");
+        copy(VKGPT_SOURCE_DIR "/models/tales", model, "model.safetensors");
+        copy(FIXTURES "silu-160-shards", model, "");
+        char *text = NULL;
+        if (cases[i].from) {
+            struct Bytes file = file_read(model, cases[i].name);
+            bytes_add(&file, "", 1);
+            if (strstr((char *)file.data, cases[i].from)) text = text_replace((char *)file.data, cases[i].from, cases[i].to);
+            else fail_msg("case %zu: no %s", i, cases[i].from);
+            bytes_free(&file);
+        }
+        const char *written = text ? text : cases[i].to;
+        file_write(model, cases[i].name, written, strlen(written));
+        run_all(i);
+        free(text);
+        dir_remove(model);
+        assert_int_equal(mkdir(model, 0700), 0);
+    }
+}
+
+// The same in files of bytes, in which the new name takes as many as the old one.
+static void test_names_of_bytes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from, *name; // a fixture, or NULL for a GGUF file
+        const char *text;
+    } cases[] = {
+        {FIXTURES "gelu-new-48", "model.safetensors", "transformer.h.0.attn.c_attn.weight"},
+        {FIXTURES "gelu-new-48", "model.safetensors", "\"F32\",\"shape\":[144],\"data_offsets\":[0,576]"},
+        {FIXTURES "quick-gelu-48-bin", "pytorch_model.bin", "transformer.h.0.attn.c_attn.weight"},
+        {FIXTURES "quick-gelu-48-bin", "pytorch_model.bin", "torch._utils\n_rebuild_tensor_v2\n"},
+        {FIXTURES "quick-gelu-48-bin", "pytorch_model.bin", "collections\nOrderedDict\n"},
+        {FIXTURES "quick-gelu-48-bin", "pytorch_model.bin", "pytorch_model/data.pklFB"},
+        {NULL, "tiny.gguf", "general.architecture"},
+        {NULL, "tiny.gguf", "gpt2.attention.head_count"},
+        {NULL, "tiny.gguf", "token_embd.weight"},
+        {NULL, "tiny.gguf", "position_embd.weight"},
+        {NULL, "tiny.gguf", "tokenizer.ggml.tokens"},
+        {NULL, "tiny.gguf", "<|endoftext|>"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct Bytes file = cases[i].from ? file_read(cases[i].from, cases[i].name) : gguf_tiny(3, 32);
+        if (cases[i].from) copy(cases[i].from, model, "");
+        size_t length = strlen(cases[i].text), end = gguf_behind(&file, cases[i].text);
+        for (size_t k = 0; k < length; k++) file.data[end - length + k] = (uint8_t)RAW[k % (sizeof RAW - 1)];
+        file_write(model, cases[i].name, file.data, file.count);
+        bytes_free(&file);
+        run_all(100 + i);
+        dir_remove(model);
+        assert_int_equal(mkdir(model, 0700), 0);
+    }
+}
+
+// Names of folders stand in notes.
+static void test_folder(void **state)
+{
+    (void)state;
+    char folder[2 * DIR_BYTES];
+    snprintf(folder, sizeof folder, "%s/checkpoint-7" RAW, model);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    copy(FIXTURES "gelu-new-48", folder, "");
+    expect_quiet(RUN("plan", "-m", model), 200);
+    expect_quiet(RUN("plan", "-m", folder), 201);
+    expect_quiet(RUN("tokenize", "-m", folder, "-p", "x"), 202);
+    dir_remove(folder);
+}
+
 // ------------------------------------------------------------------------------------------------ signals
 
 static int count_names(const char *dir)
@@ -198,6 +321,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_no_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_names_of_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_folder, setup, teardown),
         cmocka_unit_test_setup_teardown(test_signals, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
     };

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 // Names in files may hold anything: what moves a terminal's cursor, or ends the sentence, becomes a question mark.
-static void clean(char *text)
+void clean_sentence(char *text)
 {
     for (unsigned char *c = (unsigned char *)text; *c; c++) {
         bool c1 = *c == 0xC2 && c[1] >= 0x80 && c[1] <= 0x9F; // U+0080 to U+009F
@@ -21,7 +21,7 @@ int fail(vkgpt_error *err, vkgpt_code code, const char *format, ...)
         va_start(args, format);
         vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
-        clean(err->text);
+        clean_sentence(err->text);
     }
     return code;
 }

@@ -310,6 +310,7 @@ __attribute__((format(printf, 2, 3))) static void note(vkgpt_model_info *info, c
     if (used) used += (size_t)snprintf(info->note + used, sizeof info->note - used, "; ");
     vsnprintf(info->note + used, sizeof info->note - used, format, args);
     va_end(args);
+    clean_sentence(info->note);
 }
 
 static void describe_formats(struct Loader *load)

@@ -233,6 +233,7 @@ static void say(const struct Writer *w, const struct Item *item, const char *wan
 {
     char sentence[256];
     snprintf(sentence, sizeof sentence, "%s is %s in place of %s: %s", item->name, item->form->name, wanted, why);
+    clean_sentence(sentence);
     if (w->note) w->note(sentence);
 }
 

@@ -283,6 +283,7 @@ static int take_dir(const char *dir, enum Need need, struct Located *l, vkgpt_er
     if (count) return take_gguf(path, l, err);
     if (model && has(dir, ADAPTER_CONFIG))
         snprintf(l->note, sizeof l->note, "%.300s: the adapter that lies there too is not merged without --lora", dir);
+    clean_sentence(l->note);
     return take(dir, l, err);
 }
 
@@ -359,6 +360,7 @@ static int locate_dir(const char *dir, enum Need need, bool outer, struct Locate
     int code = path_join(path, dir, in.first, err);
     if (!code) code = locate_dir(path, need, false, l, err);
     if (!code) snprintf(l->note, sizeof l->note, "%.200s: what lies in its folder %.200s is used", dir, in.first);
+    clean_sentence(l->note);
     return code;
 }
 
