@@ -5,7 +5,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/os.h"
 #include "cli/cli.h"
@@ -38,8 +42,37 @@ static void test_prompt(void **state)
     run_close(&run);
 }
 
+// A signal at any time of a command that would take long: while it loads, tunes or reads its prompt.
+static void test_any_time(void **state)
+{
+    (void)state;
+    static const char *const commands[][10] = {
+        {"vkgpt", "tune", "-m", VKGPT_SOURCE_DIR "/models/tales", "--dry-run", NULL},
+        {"vkgpt", "selftest", NULL},
+        {"vkgpt", "bench", "-m", VKGPT_SOURCE_DIR "/models/tales", "-r", "500", NULL},
+    };
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    static const long delays[] = {20000000, 120000000, 600000000};
+    for (size_t i = 0; i < 9; i++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (!child) {
+            if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr)) _exit(126);
+            execv(VKGPT_PROGRAM, (char *const *)(uintptr_t)commands[i / 3]);
+            _exit(127);
+        }
+        nanosleep(&(struct timespec){0, delays[i % 3]}, NULL);
+        double sent = os_seconds();
+        int status, number = numbers[(i / 3 + i) % 3];
+        assert_int_equal(kill(child, number), 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (os_seconds() - sent > 1.0) fail_msg("%s: %.2f s to the end", commands[i / 3][1], os_seconds() - sent);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 128 + number) fail_msg("%s, signal %d: status %x", commands[i / 3][1], number, status);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_prompt)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_any_time), cmocka_unit_test(test_prompt)};
     return cmocka_run_group_tests_name("gpu_cli_interrupt", tests, NULL, NULL);
 }
