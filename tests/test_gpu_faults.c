@@ -119,11 +119,15 @@ static double play(unsigned call, uint64_t n, VkResult result, const struct Toke
     return seconds;
 }
 
-static void play_in_time(unsigned call, uint64_t n, VkResult result, const struct Tokens *right)
+// Kernels are compiled beside the caller, who hears of a failure when it needs the kernel: up to a whole run later.
+static void play_in_time(unsigned call, uint64_t n, VkResult result, const struct Tokens *right, double run_seconds)
 {
+    const char *name = faults_call(call);
+    bool beside = !strcmp(name, "vkCreateShaderModule") || !strcmp(name, "vkCreateComputePipelines");
+    double most = beside ? 1.0 + run_seconds : 1.0;
     double seconds = 0.0;
     for (unsigned i = 0; i < TRIES; i++)
-        if ((seconds = play(call, n, result, right)) <= 1.0) return;
+        if ((seconds = play(call, n, result, right)) <= most) return;
     fail_msg("%s %llu: %.2f s until all is closed", faults_call(call), (unsigned long long)n, seconds);
 }
 
@@ -151,7 +155,9 @@ static void test_each_call(void **state)
     if (run_all(&right, &err) || run_all(&right, &err)) fail_msg("%s", err.text);
     assert_int_equal(right.count, TOKENS);
     faults_set(0, 0, 0);
+    double start = os_seconds();
     if (run_all(&right, &err)) fail_msg("%s", err.text);
+    double run_seconds = os_seconds() - start;
     for (unsigned call = 0; faults_call(call); call++) counts[call] = faults_calls(call);
     for (unsigned call = 0, turn = 0; faults_call(call); call++) {
         const uint64_t at[] = {1, counts[call] / 2, counts[call]};
@@ -159,7 +165,7 @@ static void test_each_call(void **state)
         for (unsigned i = 0; i < (slow ? 1 : 3); i++) {
             if (!at[i] || at[i] > counts[call] || (i && at[i] <= at[i - 1])) continue;
             for (unsigned r = 0; r < (all && !slow ? RESULT_COUNT : 1); r++)
-                play_in_time(call, at[i], RESULTS[turn++ % RESULT_COUNT], &right);
+                play_in_time(call, at[i], RESULTS[turn++ % RESULT_COUNT], &right, run_seconds);
         }
     }
 }

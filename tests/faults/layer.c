@@ -71,9 +71,12 @@ static struct {
     pthread_once_t environment;
 } faults = {.environment = PTHREAD_ONCE_INIT};
 
-static struct {
+// What lies below this layer, asked for while the instance is made: later the loader may answer with the top of the chain.
+static struct Below {
     VkInstance instance;
     PFN_vkGetInstanceProcAddr get;
+    PFN_vkDestroyInstance destroy;
+    PFN_vkEnumeratePhysicalDevices enumerate;
 } instances[MAX_INSTANCES];
 static pthread_mutex_t instances_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -205,23 +208,22 @@ static VKAPI_ATTR void VKAPI_CALL layer_DestroyPipeline(VkDevice d, VkPipeline o
 
 // ------------------------------------------------------------------------------------------- instance and device
 
-static PFN_vkGetInstanceProcAddr get_of(VkInstance instance)
+static struct Below below(VkInstance instance)
 {
-    PFN_vkGetInstanceProcAddr get = NULL;
+    struct Below found = {0};
     pthread_mutex_lock(&instances_lock);
-    for (unsigned i = 0; i < MAX_INSTANCES && !get; i++)
-        if (instances[i].instance == instance) get = instances[i].get;
+    for (unsigned i = 0; i < MAX_INSTANCES && !found.instance; i++)
+        if (instances[i].instance == instance) found = instances[i];
     pthread_mutex_unlock(&instances_lock);
-    return get;
+    return found;
 }
 
-static void replace_instance(VkInstance from, VkInstance to, PFN_vkGetInstanceProcAddr get)
+static void replace_instance(VkInstance from, struct Below to)
 {
     pthread_mutex_lock(&instances_lock);
     for (unsigned i = 0; i < MAX_INSTANCES; i++) {
         if (instances[i].instance != from) continue;
-        instances[i].instance = to;
-        instances[i].get = get;
+        instances[i] = to;
         break;
     }
     pthread_mutex_unlock(&instances_lock);
@@ -245,16 +247,18 @@ static VKAPI_ATTR VkResult VKAPI_CALL layer_CreateInstance(const VkInstanceCreat
     link->u.pLayerInfo = link->u.pLayerInfo->pNext;
     PFN_vkCreateInstance create = (PFN_vkCreateInstance)get(VK_NULL_HANDLE, "vkCreateInstance");
     result = create(info, a, instance);
-    if (!result) replace_instance(VK_NULL_HANDLE, *instance, get);
+    if (!result)
+        replace_instance(VK_NULL_HANDLE, (struct Below){
+            *instance, get, (PFN_vkDestroyInstance)get(*instance, "vkDestroyInstance"),
+            (PFN_vkEnumeratePhysicalDevices)get(*instance, "vkEnumeratePhysicalDevices")});
     return made(CALL_CreateInstance, result);
 }
 
 static VKAPI_ATTR void VKAPI_CALL layer_DestroyInstance(VkInstance instance, const VkAllocationCallbacks *a)
 {
-    PFN_vkGetInstanceProcAddr get = instance ? get_of(instance) : NULL;
-    if (!get) return;
-    ((PFN_vkDestroyInstance)get(instance, "vkDestroyInstance"))(instance, a);
-    replace_instance(instance, VK_NULL_HANDLE, NULL);
+    if (!instance) return;
+    below(instance).destroy(instance, a);
+    replace_instance(instance, (struct Below){0});
     faults.objects[CALL_CreateInstance]--;
     const char *made_by;
     int64_t left = faults.objects[CALL_CreateInstance] ? 0 : faults_objects(&made_by); // of the last instance
@@ -266,8 +270,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL layer_EnumeratePhysicalDevices(VkInstance 
 {
     VkResult result = fault(CALL_EnumeratePhysicalDevices);
     if (result) return result;
-    PFN_vkGetInstanceProcAddr get = get_of(instance);
-    return ((PFN_vkEnumeratePhysicalDevices)get(instance, "vkEnumeratePhysicalDevices"))(instance, count, list);
+    return below(instance).enumerate(instance, count, list);
 }
 
 static VKAPI_ATTR VkResult VKAPI_CALL layer_CreateDevice(VkPhysicalDevice physical, const VkDeviceCreateInfo *info,
@@ -332,7 +335,7 @@ static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL layer_GetInstanceProcAddr(VkInst
     if (!strcmp(name, "vkGetDeviceProcAddr")) return (PFN_vkVoidFunction)layer_GetDeviceProcAddr;
     PFN_vkVoidFunction function = own(name);
     if (function || !instance) return function;
-    PFN_vkGetInstanceProcAddr get = get_of(instance);
+    PFN_vkGetInstanceProcAddr get = below(instance).get;
     return get ? get(instance, name) : NULL;
 }
 
