@@ -368,9 +368,9 @@ static int enumerate(VkInstance instance, VkPhysicalDevice *physical, vkgpt_devi
     VkPhysicalDevice found[MAX_DEVICES];
     *count = MAX_DEVICES;
     VkResult result = vkEnumeratePhysicalDevices(instance, count, found);
-    if (result < 0 && result != VK_ERROR_INITIALIZATION_FAILED)
-        return vk_fail(err, result, "listing the Vulkan devices");
-    if (result < 0 || !*count) return drivers_fail(&(VkInstanceCreateInfo){.pApplicationInfo = NULL}, err);
+    bool listed = result == VK_SUCCESS || result == VK_INCOMPLETE; // of more than MAX_DEVICES, the first ones
+    if (!listed && result != VK_ERROR_INITIALIZATION_FAILED) return vk_fail(err, result, "listing the Vulkan devices");
+    if (!listed || !*count) return drivers_fail(&(VkInstanceCreateInfo){.pApplicationInfo = NULL}, err);
     uint32_t placed = 0;
     for (uint32_t i = 0; i < *count; i++) {
         vkgpt_device_info info;
