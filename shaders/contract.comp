@@ -6,6 +6,7 @@
 
 #define PHASE(name) contract_##name
 #define RESIDUAL
+#define SPLITS // COOPMAT: few outputs of a wide input
 #include "product.glsl"
 
 layout(binding = 4) buffer Y { vec2 y_rows[]; };

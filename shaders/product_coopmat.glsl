@@ -5,7 +5,9 @@
 // and of W into registers while the DEPTH before it is multiplied, and put it into shared memory as halves. Each of its
 // subgroups makes DOWN by ACROSS matrices of MATRIX_M rows by MATRIX_N outputs.
 //
-// An output is added up in steps of MATRIX_K, in the order of the width: the tile's shape changes no bit.
+// An output is added up in steps of MATRIX_K, in the order of the width: the tile's shape changes no bit. With SPLITS the
+// width is cut into segments, each added up by itself, and their sums are added in their order: by the workgroup that makes
+// them all, or, with SPLIT, by the last of those that make one each. So that changes no bit either.
 #include "coopmat.glsl"
 #include "halves.glsl"
 
@@ -15,6 +17,16 @@ layout(constant_id = 18) const uint TILE_OUTPUTS = 128;
 layout(constant_id = 19) const uint DEPTH = 32;    // of the width
 layout(constant_id = 20) const uint SUBGROUPS_DOWN = 2; // share the rows; the others of a workgroup share the outputs
 layout(constant_id = 21) const uint BUFFERED = 2;  // tiles in shared memory: 2: one is filled while the other is multiplied
+
+#ifdef SPLITS
+layout(constant_id = 22) const uint SEGMENT = 768; // of the width: whole rounds of multiply_segment, or the whole width
+layout(constant_id = 23) const uint SPLIT = 0;     // 1: a workgroup makes one segment, gl_WorkGroupID.z
+const uint SEGMENTS = (WIDTH + SEGMENT - 1) / SEGMENT;
+#else
+#define SEGMENT WIDTH
+#define SPLIT 0
+#define SEGMENTS 1
+#endif
 
 layout(binding = 3) readonly buffer XHalves { uvec4 x_halves[]; };
 
@@ -121,17 +133,25 @@ void put(uint x_first, uint w_first)
 
 #define Sum coopmat<float, gl_ScopeSubgroup, MATRIX_M, MATRIX_N, gl_MatrixUseAccumulator>
 Sum sums[DOWN * ACROSS];
+#ifdef SPLITS
+const uint TOTALS = SEGMENTS > 1 && SPLIT == 0 ? DOWN * ACROSS : 0;
+Sum totals[TOTALS == 0 ? 1 : TOTALS]; // of the segments before
+#endif
 
-void multiply(uint x_first, uint w_first)
+// `live` has a bit for each matrix of rows and, from OUTPUT_BIT on, of outputs: whether it is multiplied.
+#define OUTPUT_BIT 16
+void multiply(uint x_first, uint w_first, uint live)
 {
     [[unroll]] for (uint d = 0; d < DEPTH; d += MATRIX_K) {
         coopmat<float16_t, gl_ScopeSubgroup, MATRIX_M, MATRIX_K, gl_MatrixUseA> x[DOWN];
         [[unroll]] for (uint i = 0; i < DOWN; i++)
             coopMatLoad(x[i], x_tile, x_first + i * MATRIX_M * STRIDE + d / 8, STRIDE, gl_CooperativeMatrixLayoutRowMajor);
         [[unroll]] for (uint j = 0; j < ACROSS; j++) {
+            if ((live >> (OUTPUT_BIT + j) & 1) == 0) continue;
             coopmat<float16_t, gl_ScopeSubgroup, MATRIX_K, MATRIX_N, gl_MatrixUseB> w;
             coopMatLoad(w, w_tile, w_first + j * MATRIX_N * STRIDE + d / 8, STRIDE, gl_CooperativeMatrixLayoutColumnMajor);
-            [[unroll]] for (uint i = 0; i < DOWN; i++) sums[i * ACROSS + j] = coopMatMulAdd(x[i], w, sums[i * ACROSS + j]);
+            [[unroll]] for (uint i = 0; i < DOWN; i++)
+                if ((live >> i & 1) != 0) sums[i * ACROSS + j] = coopMatMulAdd(x[i], w, sums[i * ACROSS + j]);
         }
     }
 }
@@ -140,54 +160,129 @@ void multiply(uint x_first, uint w_first)
 uint own_row() { return gl_SubgroupID / SUBGROUPS_ACROSS * DOWN * MATRIX_M; }
 uint own_output() { return gl_SubgroupID % SUBGROUPS_ACROSS * ACROSS * MATRIX_N; }
 
+// Of the matrices that the subgroup makes, those with a row that runs, and those with an output that is there.
+uint own_live(uint first_row, uint first_out)
+{
+    uint live = 0;
+    [[unroll]] for (uint j = 0; j < ACROSS; j++)
+        if (first_out + own_output() + j * MATRIX_N < a.count) live |= 1u << (OUTPUT_BIT + j);
+    [[unroll]] for (uint i = 0; i < DOWN; i++)
+        if (any_runs(first_row + own_row() + i * MATRIX_M, MATRIX_M, a.step_rows)) live |= 1u << i;
+    return subgroupOr(live); // the same in all lanes: so that compilers know it
+}
+
+bool all_live(uint first_row, uint first_out)
+{
+    bool live = first_out + TILE_OUTPUTS <= a.count;
+    [[unroll]] for (uint i = 0; i < TILE_ROWS; i += MATRIX_M) live = live && any_runs(first_row + i, MATRIX_M, a.step_rows);
+    return live;
+}
+
 // DEPTH of the width, in one of the tiles: always the same of two, so that a lane's places in it are constants.
-void multiply_depth(uint tile, uint k)
+void multiply_depth(uint tile, uint k, uint live)
 {
     if (BUFFERED == 1) workgroup_barrier(); // all are done with what was there
     put(tile * X_TILE, tile * W_TILE);
     workgroup_barrier();
     fetch(min(k + DEPTH, WIDTH - 8)); // on their way while these are multiplied. No branch: compilers wait at its end
-    multiply(tile * X_TILE + own_row() * STRIDE, tile * W_TILE + own_output() * STRIDE);
+    multiply(tile * X_TILE + own_row() * STRIDE, tile * W_TILE + own_output() * STRIDE, live);
 }
 
-void multiply_all()
+void multiply_segment(uint begin, uint end, uint live)
 {
-    fetch(0);
-    for (uint k = 0; k < a.x_stride; k += BUFFERED * DEPTH) { // WIDTH, but compilers do not know, and do not unroll it
-        multiply_depth(0, k);
+    for (uint k = begin; k < end; k += BUFFERED * DEPTH) {
+        multiply_depth(0, k, live);
         if (BUFFERED == 1) continue;
-        if (k + DEPTH >= WIDTH) break;
-        multiply_depth(1, k + DEPTH);
+        if (k + DEPTH >= end) break;
+        multiply_depth(1, k + DEPTH, live);
     }
 }
 
-// ---- results, through shared memory: nobody knows which of a matrix a lane has
+// The width ends at a.x_stride, which is WIDTH, but compilers do not know, and do not unroll the loops.
+void multiply_all(uint live)
+{
+    uint begin = SPLIT != 0 ? gl_WorkGroupID.z * SEGMENT : 0;
+#ifdef SPLITS
+    [[unroll]] for (uint i = 0; i < TOTALS; i++) totals[i] = Sum(0.0);
+#endif
+    fetch(begin);
+    do {
+        [[unroll]] for (uint i = 0; i < DOWN * ACROSS; i++) sums[i] = Sum(0.0);
+        multiply_segment(begin, min(begin + SEGMENT, a.x_stride), live);
+        begin += SEGMENT;
+#ifdef SPLITS
+        [[unroll]] for (uint i = 0; i < TOTALS; i++) totals[i] += sums[i];
+#endif
+    } while (SEGMENTS > 1 && SPLIT == 0 && begin < a.x_stride);
+#ifdef SPLITS
+    [[unroll]] for (uint i = 0; i < TOTALS; i++) sums[i] = totals[i];
+#endif
+}
+
+// ---- results, through memory: nobody knows which of a matrix a lane has
+
+#ifdef RESIDUAL
+vec2 PHASE(before)(uint row, uint o);
+void PHASE(store_sum)(uint row, uint o, vec2 y);
+#define STORED 4 // at once: what stands there is loaded for all of them first
+#else
+#define STORED 1
+#endif
+
+// What a lane stores next: four outputs of a row.
+struct Made {
+    Row row;
+    uint o;
+    bool exists;
+    vec4 y, before;
+};
+Made made[STORED];
+
+void made_begin(uint m, uint row, uint o, bool exists)
+{
+    made[m].row = row_at(row, a.step_rows);
+    made[m].o = a.first + o;
+    made[m].exists = exists && made[m].row.runs && o < a.count;
+#ifdef RESIDUAL
+    if (made[m].exists) made[m].before = vec4(PHASE(before)(row, made[m].o), PHASE(before)(row, made[m].o + 2));
+#endif
+}
+
+void store2(Made m, uint o, vec2 y, vec2 before)
+{
+#ifdef RESIDUAL
+    PHASE(store_sum)(m.row.index, o, before + y);
+#else
+    PHASE(store)(m.row, o, y);
+#endif
+}
+
+void made_store(Made m)
+{
+    if (!m.exists) return;
+    store2(m, m.o, m.y.xy + bias2(m.o), m.before.xy);
+    if (m.o + 2 < a.first + a.count) store2(m, m.o + 2, m.y.zw + bias2(m.o + 2), m.before.zw);
+}
 
 // MATRIX_M rows of what the subgroup makes, in the place of the tile of x and of that of W.
 #define MADE_ROW (ACROSS * MATRIX_N)
 #define MADE_4 (MATRIX_M * MADE_ROW / 4)
 
+// All loads first, then all stores.
 void store_made(uint row, uint first_out, uint at)
 {
-    for (uint i = gl_SubgroupInvocationID; i < MADE_4; i += SUBGROUP) {
-        Row r = row_at(row + i / (MADE_ROW / 4), a.step_rows);
-        uint o = first_out + i % (MADE_ROW / 4) * 4;
-        if (!r.runs || o >= a.count) continue;
-        vec4 y = uintBitsToFloat(w_tile[at + i]);
-        PHASE(store)(r, a.first + o, y.xy + bias2(a.first + o));
-        if (o + 2 < a.count) PHASE(store)(r, a.first + o + 2, y.zw + bias2(a.first + o + 2));
+    for (uint first = 0; first < MADE_4; first += STORED * SUBGROUP) {
+        [[unroll]] for (uint m = 0; m < STORED; m++) {
+            uint i = first + m * SUBGROUP + gl_SubgroupInvocationID;
+            made_begin(m, row + i / (MADE_ROW / 4), first_out + i % (MADE_ROW / 4) * 4, i < MADE_4);
+            made[m].y = uintBitsToFloat(w_tile[at + min(i, MADE_4 - 1)]);
+        }
+        [[unroll]] for (uint m = 0; m < STORED; m++) made_store(made[m]);
     }
 }
 
-void product()
+void store_sums(uint first_row, uint first_out)
 {
-    uint first_row = gl_WorkGroupID.y * TILE_ROWS, first_out = gl_WorkGroupID.x * TILE_OUTPUTS;
-    if (!any_runs(first_row, TILE_ROWS, a.step_rows)) return;
-
-    [[unroll]] for (uint i = 0; i < DOWN * ACROSS; i++) sums[i] = Sum(0.0);
-    pieces_begin(first_row, first_out);
-    multiply_all();
-
     workgroup_barrier();
     uint at = gl_SubgroupID * MADE_4;
     [[unroll]] for (uint i = 0; i < DOWN; i++) {
@@ -197,4 +292,77 @@ void product()
         store_made(first_row + own_row() + i * MATRIX_M, first_out + own_output(), at);
         subgroup_barrier();
     }
+}
+
+// ---- SPLIT: the sum of a segment goes to memory, and the workgroup that is the last to bring one adds them up
+
+#ifdef SPLITS
+// Of each tile, how many segments are there: 0 before the product and behind it.
+layout(binding = 5) queuefamilycoherent buffer Arrived { uint arrived[]; };
+layout(binding = 6) queuefamilycoherent buffer Segments { vec4 segment_sums[]; }; // [tile][segment][row][output]
+shared uint arrived_before;
+
+#define TILE_4 (TILE_ROWS * TILE_OUTPUTS / 4)
+#define OF_ALL gl_ScopeQueueFamily, gl_StorageSemanticsBuffer, SEE_ALL
+
+// What all lanes have stored before it is seen by the lanes of the workgroup that sees the number which this one adds.
+bool is_last(uint tile)
+{
+    controlBarrier(gl_ScopeWorkgroup, OF_ALL);
+    if (gl_LocalInvocationID.x == 0) arrived_before = atomicAdd(arrived[tile], 1u, OF_ALL);
+    controlBarrier(gl_ScopeWorkgroup, gl_ScopeQueueFamily, gl_StorageSemanticsBuffer | gl_StorageSemanticsShared, SEE_ALL);
+    return arrived_before == SEGMENTS - 1;
+}
+
+vec4 segments_sum(uint at)
+{
+    vec4 part[SEGMENTS];
+    [[unroll]] for (uint s = 0; s < SEGMENTS; s++) part[s] = segment_sums[at + s * TILE_4];
+    vec4 sum = part[0];
+    [[unroll]] for (uint s = 1; s < SEGMENTS; s++) sum += part[s];
+    return sum;
+}
+
+void store_segments(uint first_row, uint first_out, uint first)
+{
+    for (uint from = 0; from < TILE_4; from += STORED * SIZE) {
+        [[unroll]] for (uint m = 0; m < STORED; m++) {
+            uint i = min(from + m * SIZE + gl_LocalInvocationID.x, TILE_4 - 1);
+            bool once = from + m * SIZE + gl_LocalInvocationID.x < TILE_4;
+            made_begin(m, first_row + i / (TILE_OUTPUTS / 4), first_out + i % (TILE_OUTPUTS / 4) * 4, once);
+            if (made[m].exists) made[m].y = segments_sum(first + i);
+        }
+        [[unroll]] for (uint m = 0; m < STORED; m++) made_store(made[m]);
+    }
+}
+
+void leave_segment(uint first_row, uint first_out)
+{
+    uint tile = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x, first = tile * SEGMENTS * TILE_4;
+    uint at = first + gl_WorkGroupID.z * TILE_4 + (own_row() * TILE_OUTPUTS + own_output()) / 4;
+    [[unroll]] for (uint i = 0; i < DOWN; i++)
+        [[unroll]] for (uint j = 0; j < ACROSS; j++)
+            coopMatStore(sums[i * ACROSS + j], segment_sums, at + (i * MATRIX_M * TILE_OUTPUTS + j * MATRIX_N) / 4,
+                         TILE_OUTPUTS / 4, gl_CooperativeMatrixLayoutRowMajor);
+    if (!is_last(tile)) return;
+    store_segments(first_row, first_out, first);
+    if (gl_LocalInvocationID.x == 0) atomicExchange(arrived[tile], 0u);
+}
+#endif
+
+void product()
+{
+    uint first_row = gl_WorkGroupID.y * TILE_ROWS, first_out = gl_WorkGroupID.x * TILE_OUTPUTS;
+    if (!any_runs(first_row, TILE_ROWS, a.step_rows)) return;
+
+    pieces_begin(first_row, first_out);
+    if (all_live(first_row, first_out)) multiply_all(0xffffffffu);
+    else multiply_all(own_live(first_row, first_out)); // code of its own, so that the other has no branches
+#ifdef SPLITS
+    if (SPLIT != 0) {
+        leave_segment(first_row, first_out);
+        return;
+    }
+#endif
+    store_sums(first_row, first_out);
 }

@@ -17,7 +17,7 @@
 #define HEADS 2
 
 static const struct SyntheticModel SMALL = {
-    .layers = LAYERS, .heads = HEADS, .dim = 64, .context = CONTEXT, .vocab = VOCAB, .inner = 128, .seed = 5, .dtype = DTYPE_F16};
+    .layers = LAYERS, .heads = HEADS, .dim = 64, .context = CONTEXT, .vocab = VOCAB, .inner = 768, .seed = 5, .dtype = DTYPE_F16};
 
 struct Cache {
     uint16_t *halves; // (LAYERS, K and V, HEADS, count, head_dim)
@@ -380,12 +380,12 @@ static void test_room(void **state)
         }
     w.device->software = false;
     const vkgpt_device_info info = w.device->info;
-    w.device->info.memory_bytes = UINT64_C(200) << 20; // 1.6 MiB for activations of 6 x 64 floats a row
+    w.device->info.memory_bytes = UINT64_C(600) << 20; // 4.7 MiB for activations of 1024 floats a row
     assert_int_equal(session_most_rows(&s), 1024);
     w.device->info.memory_bytes = 0;
     assert_int_equal(session_most_rows(&s), 512);
     w.device->info = info;
-    w.device->info.max_buffer_range = 1024 * 128 * 4; // h
+    w.device->info.max_buffer_range = 1024 * 768 * 4; // h
     assert_int_equal(session_most_rows(&s), 1024);
     w.device->info = info;
     w.device->software = true;

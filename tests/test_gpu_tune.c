@@ -352,8 +352,9 @@ static void test_tune(void **state)
         assert_true(seen < r.count);
         const vkgpt_tuned *t = &r.tuned[seen++];
         assert_non_null(v);
-        const struct Variant best = {t->best.rows, t->best.size, t->best.loads, t->best.staged};
-        const struct Variant told = {t->built_in.rows, t->built_in.size, t->built_in.loads, t->built_in.staged};
+        const struct Variant best = {.rows = t->best.rows, .size = t->best.size, .loads = t->best.loads, .staged = t->best.staged};
+        const struct Variant told = {
+            .rows = t->built_in.rows, .size = t->built_in.size, .loads = t->built_in.loads, .staged = t->built_in.staged};
         assert_true(variant_same(*v, key.tokens == 1 && r.took_built_in ? usual : best));
         assert_true(tuning_is_thorough(device, &key));
         assert_true(variant_same(usual, told));

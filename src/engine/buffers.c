@@ -28,6 +28,7 @@ uint32_t session_wants(struct vkgpt_session *s, struct Want wants[SESSION_WANTS]
     struct Buffers *b = &s->b;
     uint64_t rows = s->rows, steps = (uint64_t)s->sequences * s->step_rows, tokens = (uint64_t)s->sequences * (s->context + 1) * 4;
     uint64_t state = session_state_bytes(s);
+    bool matrices = s->device->info.coopmat; // a plan knows no more of a device
     uint64_t logit_bytes = (uint64_t)s->logit_rows * m->vocab * 4, logit_rows = s->logit_rows > steps ? s->logit_rows : steps;
     const struct Want all[] = {
         {MEMORY_DEVICE, &b->state, state, "the state"},
@@ -39,6 +40,8 @@ uint32_t session_wants(struct vkgpt_session *s, struct Want wants[SESSION_WANTS]
         {MEMORY_DEVICE, &b->h, rows * m->inner * 4, "activations"},
         {MEMORY_DEVICE, &b->e, m->projected ? rows * m->embed_dim * 4 : 0, "activations"},
         {MEMORY_DEVICE, &b->parts, steps * m->config.heads * s->splits * (m->head_dim + 4) * 4, "the splits of attention"},
+        {MEMORY_DEVICE, &b->arrived, matrices ? SPLIT_TILES * 4 : 0, "the segments of products"},
+        {MEMORY_DEVICE, &b->sums, matrices ? tile_sum_bytes(s->block_rows, m->dim) : 0, "the segments of products"},
         {MEMORY_DEVICE, &b->logits, logit_rows * m->vocab * 4, "logits"},
         {MEMORY_DEVICE, &b->head_parts, steps * s->decode.head_groups * sizeof(struct HeadPart), "the parts of the head"},
         {MEMORY_UPLOAD, &b->inbox[0], state + tokens, "the inbox"},

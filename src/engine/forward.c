@@ -23,7 +23,8 @@ uint32_t forward_max_sets(const struct vkgpt_session *s)
     return sets;
 }
 
-// y = W x + b, once per chunk of W. bindings holds state, W, vectors, x, y and what the kernel writes besides.
+// y = W x + b, once per chunk of W. bindings holds state, W, vectors, x, y and what the kernel writes besides: those whose
+// width may be cut into segments have their sums.
 static void product(struct Recording *rec, const struct Product *p, const struct Matrix *w, uint32_t rows, struct Bindings bindings, struct ProductArgs args)
 {
     for (uint32_t i = 0; i < w->chunk_count; i++) {
@@ -33,8 +34,9 @@ static void product(struct Recording *rec, const struct Product *p, const struct
         args.count = chunk->count;
         args.scales = chunk->scales;
         uint32_t groups = ceil_div(chunk->count, p->group_outputs[w->format]);
-        dispatch(rec, p->pipelines[w->format], grid(groups, ceil_div(rows, p->group_rows), 1), bindings, &args, sizeof args);
-        recording_note_work(rec, product_work(rows, chunk->count, w->in, p->group_rows, p->group_outputs[w->format]));
+        dispatch(rec, p->pipelines[w->format], grid(groups, ceil_div(rows, p->group_rows[w->format]), p->segments[w->format]), bindings,
+                 &args, sizeof args);
+        recording_note_work(rec, product_work(rows, chunk->count, w->in, p->whole_rows[w->format], p->whole_outputs[w->format]));
         args.first_group += groups;
     }
 }
@@ -100,7 +102,7 @@ static void embed(struct vkgpt_session *s, struct Recording *rec, const struct K
     embed_parts(s, rec, k, rows, EMBED_TOKEN, m->embed_dim, &s->b.e);
     struct ProductArgs args = common_args(s);
     args.x_stride = m->embed_dim, args.y_stride = m->dim, args.bias = NO_BIAS;
-    product(rec, &k->project_in, &m->project_in, rows, BUFFERS(&s->b.state, NULL, &m->ln_f, &s->b.e, &s->b.x), args);
+    product(rec, &k->project_in, &m->project_in, rows, BUFFERS(&s->b.state, NULL, &m->ln_f, &s->b.e, &s->b.x, &s->b.arrived, &s->b.sums), args);
 }
 
 // What the head reads: ln_f(x), or, where the embedding has its own width, project_out(ln_f(x)); or x itself where the
@@ -200,7 +202,7 @@ static void project(struct vkgpt_session *s, struct Recording *rec, const struct
     const struct Slice *in = merged(s, rec, k, &layer->c_proj, rows);
     struct ProductArgs args = common_args(s);
     args.x_stride = m->width, args.y_stride = m->dim, args.bias = m->at.c_proj;
-    product(rec, &k->project, &layer->c_proj, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.x), args);
+    product(rec, &k->project, &layer->c_proj, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.x, &s->b.arrived, &s->b.sums), args);
 }
 
 // attention: x += project(attend(qkv(norm(x)))), or x = norm(x + project(attend(qkv(x))))
@@ -234,7 +236,7 @@ static void contract(struct vkgpt_session *s, struct Recording *rec, const struc
     const struct Layer *layer = &m->layers[l];
     struct ProductArgs args = common_args(s);
     args.x_stride = m->inner, args.y_stride = m->dim, args.bias = m->at.c_out;
-    product(rec, &k->contract, &layer->c_out, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, &s->b.h, &s->b.x), args);
+    product(rec, &k->contract, &layer->c_out, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, &s->b.h, &s->b.x, &s->b.arrived, &s->b.sums), args);
 }
 
 // feed forward: x += contract(activation(expand(norm(x)))), or x = norm(x + contract(activation(expand(x))))
@@ -275,6 +277,7 @@ void forward_step(struct vkgpt_session *s, struct Recording *rec, const struct K
 void forward_block(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, enum Leaves leaves)
 {
     uint32_t whole = s->model->config.layers - (leaves == LEAVES_CACHE);
+    if (k->splits) recording_fill(rec, &s->b.arrived, 0);
     embed(s, rec, k, rows);
     for (uint32_t l = 0; l < whole; l++) {
         attention(s, rec, k, rows, l, 0);

@@ -12,6 +12,7 @@ struct ProductConstants {
     struct MatrixShape matrix; // COOPMAT alone has these
     uint32_t loads, early, most_held; // decode on a GPU alone has these
     uint32_t halves_in, halves_out, tile_rows, tile_outputs, depth, down, buffered; // COOPMAT; norm: halves_out
+    uint32_t segment, split; // COOPMAT
 };
 
 struct AttendConstants { // attend: span, ahead; attend_block: queries, shares
@@ -66,23 +67,47 @@ static uint32_t step_tokens(const vkgpt_device *device, uint32_t rows)
 
 struct ProductKey product_key(const vkgpt_device *device, enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs, uint32_t rows)
 {
-    return (struct ProductKey){product, device->lanes, format, width, outputs, step_tokens(device, rows)};
+    return (struct ProductKey){product, device->lanes, format, width, outputs, step_tokens(device, rows), 0};
+}
+
+struct ProductKey block_key(enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs, uint32_t rows)
+{
+    uint32_t block = GROUP_ROWS;
+    while (block < rows) block *= 2;
+    return (struct ProductKey){product, false, format, width, outputs, PREFILL_TOKENS, block};
+}
+
+// A tile that the shape asks for, split where it can be.
+static struct Variant forced_tile(const vkgpt_device *device, const struct ProductKey *key, struct Variant forced)
+{
+    const struct TileAsk ask = variant_ask(key);
+    struct Tile tile;
+    tile_get(device, forced.tile - 1, &tile);
+    forced.split = forced.split && tile_splits(device, &ask, &tile);
+    return forced;
 }
 
 // What was measured, or else the built-in choice.
 static struct Variant variant_for(const struct Making *making, enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs)
 {
-    const struct ProductKey key = {product, making->device->lanes, format, width, outputs, tokens_for(making)};
+    const struct ProductKey key = making->matrices
+        ? block_key(product, format, width, outputs, making->rows)
+        : (struct ProductKey){product, making->device->lanes, format, width, outputs, tokens_for(making), 0};
+    if (key.block && making->shape->tile.tile) return forced_tile(making->device, &key, making->shape->tile);
     const struct Variant *tuned = tuning_find(making->device, &key);
     return tuned ? *tuned : variant_built_in(making->device, &key);
+}
+
+bool products_by_matrices(const vkgpt_device *device)
+{
+    return !device->lanes && tiles_exist(device) && kernel_exists("qkv_prefill_coopmat"); // all of them or none: Shaders.cmake
 }
 
 // Whether a block's products are made of the device's own products of matrices. They round what they multiply to halves:
 // weights in fp32 ask for more, and what one product leaves in halves the next one reads.
 static bool by_matrices(const vkgpt_device *device, const struct Shape *shape)
 {
-    return !device->lanes && !shape->formats[WEIGHTS_F32] && tiles_exist(device) &&
-           kernel_exists("qkv_prefill_coopmat"); // all of them or none: Shaders.cmake
+    return !shape->formats[WEIGHTS_F32] && products_by_matrices(device);
 }
 
 static const char *product_name(const struct Making *making, enum ProductKernel kernel)
@@ -105,16 +130,28 @@ static bool stages_norm(const struct Making *making)
     return can_stage(making->device, making->shape->dim, built_in_size(making->device, 1), true);
 }
 
-// The shape of the tile of a product of matrices.
-static void choose_tile(const struct Making *making, uint32_t outputs, struct ProductConstants *c, struct Product *product)
+// The tile of a product of matrices.
+static void choose_tile(const vkgpt_device *device, const struct TileAsk *ask, struct Variant v, struct ProductConstants *c)
 {
     struct Tile tile;
-    uint32_t wanted = making->shape->tile;
-    if (!wanted || !tile_get(making->device, wanted - 1, &tile)) tile = tile_for(making->device, making->rows, outputs);
-    c->matrix = making->device->matrix;
+    tile_get(device, v.tile - 1, &tile);
+    c->matrix = device->matrix;
     c->size = tile.size, c->tile_rows = tile.rows, c->tile_outputs = tile.outputs;
     c->depth = tile.depth, c->down = tile.down, c->buffered = tile.buffered;
-    product->group_rows = tile.rows;
+    c->segment = tile_segment(device, ask), c->split = v.split;
+}
+
+// What a workgroup makes, for one format.
+static void note_groups(const struct Making *making, const struct TileAsk *ask, struct Variant v, const struct ProductConstants *c,
+                        struct Product *product)
+{
+    bool tiles = !making->device->lanes && making->mode == PREFILL, matrices = making->matrices;
+    uint32_t f = c->weights;
+    product->group_rows[f] = matrices ? c->tile_rows : tiles ? PREFILL_TILE : c->tokens;
+    product->group_outputs[f] = matrices ? c->tile_outputs : tiles ? PREFILL_TILE : variant_outputs(making->device, v);
+    product->whole_rows[f] = matrices ? c->matrix.m : product->group_rows[f];
+    product->whole_outputs[f] = matrices ? c->matrix.n : product->group_outputs[f];
+    product->segments[f] = matrices && v.split ? tile_segments(making->device, ask) : 1;
 }
 
 static int product_get(const struct Making *making, enum ProductKernel kernel, uint32_t width, uint32_t outputs, bool may_stage,
@@ -132,17 +169,15 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         .halves_in = product->halves,
         .halves_out = making->matrices && kernel == EXPAND && activation != ACTIVATE_NONE,
     };
-    product->group_rows = !lanes && making->mode == PREFILL ? PREFILL_TILE : c.tokens;
-    if (making->matrices) choose_tile(making, outputs, &c, product);
     for (uint32_t format = 0; format < FORMATS; format++) {
         if (!making->shape->formats[format]) continue;
         const struct Variant v = variant_for(making, kernel, format, width, outputs);
-        c.weights = format, c.rows = v.rows, c.loads = v.loads;
-        if (!making->matrices) c.size = v.size;
+        const struct ProductKey key = block_key(kernel, format, width, outputs, making->rows);
+        const struct TileAsk ask = variant_ask(&key);
+        c.weights = format, c.rows = v.rows, c.loads = v.loads, c.size = v.size;
+        if (making->matrices) choose_tile(making->device, &ask, v, &c);
         c.staged = product->staged[format] = may_stage && v.staged && can_stage(making->device, width, v.size, kernel != PROJECT);
-        product->group_outputs[format] = making->matrices ? c.tile_outputs
-                                       : !lanes && making->mode == PREFILL ? PREFILL_TILE
-                                                                            : variant_outputs(making->device, v);
+        note_groups(making, &ask, v, &c, product);
         int status = pipeline_get(making->device, product_name(making, kernel), (uint32_t *)&c, COUNT(c), &product->pipelines[format], err);
         if (status) return status;
     }
@@ -157,6 +192,13 @@ uint32_t activation_constant(enum Activation activation)
         [ACTIVATION_QUICK_GELU] = ACTIVATE_QUICK_GELU,
     };
     return constants[activation];
+}
+
+static bool is_split(const struct Product *product)
+{
+    bool split = false;
+    for (uint32_t format = 0; format < FORMATS; format++) split = split || product->segments[format] > 1;
+    return split;
 }
 
 static int products_get(const struct Making *making, struct Kernels *k, vkgpt_error *err)
@@ -329,5 +371,7 @@ int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, uint32_
     if (!status) status = cache_get(device, shape, "cache_prefill", k, err);
     if (!status) status = attend_block_get(&making, k, err);
     if (!status) status = simple_get(device, "score", SCAN_SIZE, 0, &k->score, err);
-    return status ? status : products_get(&making, k, err);
+    if (!status) status = products_get(&making, k, err);
+    k->splits = is_split(&k->project) || is_split(&k->contract) || is_split(&k->project_in);
+    return status;
 }

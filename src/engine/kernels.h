@@ -10,7 +10,9 @@
 // qkv, project, expand, contract or head: y = W x + b.
 struct Product {
     const struct Pipeline *pipelines[FORMATS];
-    uint32_t group_outputs[FORMATS], group_rows; // that one workgroup makes
+    uint32_t group_outputs[FORMATS], group_rows[FORMATS]; // that one workgroup makes
+    uint32_t segments[FORMATS];                  // of the width, each made by workgroups of its own: engine/tiles.h
+    uint32_t whole_rows[FORMATS], whole_outputs[FORMATS]; // multiplied together, whether all of them are there or not
     bool staged[FORMATS];                        // it makes its own input from x: the norm, or the merged attention
     bool halves;                                 // its input is in halves: prefill by the device's products of matrices
 };
@@ -24,6 +26,7 @@ struct Kernels {
     const struct Pipeline *lookup, *best; // steps of several rows: best, where head leaves no parts
     struct Product qkv, project, expand, contract, head;
     struct Product project_in, project_out; // of the embedding, where it has its own width
+    bool splits;            // a product has segments
     uint32_t cache_lanes;   // of a workgroup of cache
     uint32_t head_groups;   // decode: parts of a row that head or best leaves
     uint32_t span;          // decode: positions in a split of the cache
@@ -42,7 +45,7 @@ struct Shape {
     uint32_t kv;                          // KV_F32, KV_F16, KV_Q8_0
     enum Activation activation;
     bool formats[FORMATS];                // that occur
-    uint32_t tile;                        // of prefill's products of matrices: 1 for the first of TILES, ...; 0: by the rows
+    struct Variant tile;                  // of prefill's products of matrices: one that the device has, split where it can be; .tile 0: any
 };
 
 // For steps of so many rows, over all sequences.
@@ -53,6 +56,10 @@ int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, uint32_
 uint32_t loads_ahead(const vkgpt_device *device); // of a lane of attend, merge and sample, 128 bits each
 uint32_t activation_constant(enum Activation activation); // ACTIVATE_...
 
+// Whether products of blocks may be made of the device's own products of matrices: weights in fp32 are not.
+bool products_by_matrices(const vkgpt_device *device);
+// What a choice for a product of blocks of up to so many rows is made for, by matrices.
+struct ProductKey block_key(enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs, uint32_t rows);
 // What a choice for a product of steps of so many rows is made for; the width and the outputs are those of the matrix.
 struct ProductKey product_key(const vkgpt_device *device, enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs, uint32_t rows);
 

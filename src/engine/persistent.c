@@ -160,10 +160,12 @@ static const struct Pipeline STAND_INS[] = {
 
 static struct Product stand_in_product(uint32_t phase, uint32_t rows)
 {
-    struct Product product = {.group_rows = PERSISTENT_ROWS};
+    struct Product product = {0};
     for (uint32_t format = 0; format < FORMATS; format++) {
         product.pipelines[format] = &STAND_INS[phase];
-        product.group_outputs[format] = UINT32_MAX / 2; // the kernel deals them out itself
+        product.group_outputs[format] = product.whole_outputs[format] = UINT32_MAX / 2; // the kernel deals them out itself
+        product.group_rows[format] = product.whole_rows[format] = PERSISTENT_ROWS;
+        product.segments[format] = 1;
         product.staged[format] = rows == 1;
     }
     return product;

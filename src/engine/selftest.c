@@ -40,6 +40,8 @@ static const struct LayerSize SIZES[] = {
     {.dim = 768, .heads = 4, .head_dim = 64, .inner = 800, .vocab = 308, .context = 70, .span = 64, .rows = 17,
      .first = 15, .chunks = 2, .weights = WEIGHTS_Q4_K, .kv = KV_F32, .mean = 1e5, .foreign = true},
 };
+static const struct Variant USUAL;    // of products of matrices: by the rows
+#define MANY_PROCESSORS 2048 // of a device that splits all that it can
 #define SIZE_COUNT (sizeof SIZES / sizeof *SIZES)
 
 void selftest_report(struct Selftest *test, const char *kernel, double error, double bound, const char *size, ...)
@@ -81,16 +83,17 @@ static int run_tests(const struct Stage *stage, KernelTest *const *tests)
 }
 
 // The kernels for a layer as they would be chosen with this much shared memory. `tile` is Shape's.
-static int kernels_for(struct Selftest *test, const struct TestLayer *layer, uint32_t step_rows, uint32_t tile, struct Kernels *kernels)
+static int kernels_for(struct Selftest *test, const struct TestLayer *layer, uint32_t step_rows, struct Variant tile, struct Kernels *kernels)
 {
     vkgpt_device *device = test->device;
     struct Shape shape = shape_of(layer);
     shape.tile = tile;
-    uint32_t shared = device->info.shared_bytes, least = 8192 + 8 * layer->head_dim;
+    uint32_t shared = device->info.shared_bytes, least = 8192 + 8 * layer->head_dim, processors = device->processors;
     if (layer->size->small_shared) device->info.shared_bytes = least;
+    if (tile.tile) device->processors = MANY_PROCESSORS;
     int status = !step_rows ? kernels_for_prefill(device, &shape, layer->size->rows, kernels, test->err)
                             : kernels_for_decode(device, &shape, step_rows == 1 ? 1 : SEQUENCES * step_rows, kernels, test->err);
-    device->info.shared_bytes = shared;
+    device->info.shared_bytes = shared, device->processors = processors;
     return status;
 }
 
@@ -101,26 +104,32 @@ static int decode_tests(struct Selftest *test, const struct TestLayer *layer, ui
         selftest_project, selftest_expand, selftest_contract, selftest_head,  selftest_project_embedding, NULL,
     };
     struct Kernels kernels;
-    int status = kernels_for(test, layer, step_rows, 0, &kernels);
+    int status = kernels_for(test, layer, step_rows, USUAL, &kernels);
     if (status) return status;
     struct Stage stage = stage_make(test, layer, &kernels, step_rows);
     status = run_tests(&stage, tests);
     return status || step_rows == 1 ? status : selftest_best(&stage);
 }
 
-// Products of matrices, in every tile that the device can run.
+// Products of matrices in one tile. Those with segments are the only ones to which it makes a difference that it is split.
+static int tile_test(struct Selftest *test, const struct TestLayer *layer, struct Variant tile)
+{
+    static KernelTest *const all[] = {selftest_qkv, selftest_project, selftest_expand, selftest_contract, NULL};
+    static KernelTest *const segmented[] = {selftest_project, selftest_contract, NULL};
+    struct Kernels kernels;
+    int status = kernels_for(test, layer, 0, tile, &kernels);
+    if (status || !kernels.contract.halves || (tile.split && !kernels.splits)) return status;
+    struct Stage stage = stage_make(test, layer, &kernels, 0);
+    return run_tests(&stage, tile.split ? segmented : all);
+}
+
+// In every tile that the device can run, whole and split.
 static int tile_tests(struct Selftest *test, const struct TestLayer *layer)
 {
-    static KernelTest *const tests[] = {selftest_qkv, selftest_project, selftest_expand, selftest_contract, NULL};
     int status = VKGPT_OK;
-    for (uint32_t n = 0; n < TILES && !status; n++) {
+    for (uint32_t n = 0; n < 2 * TILES && !status; n++) {
         struct Tile tile;
-        struct Kernels kernels;
-        if (!tile_get(test->device, n, &tile)) continue;
-        status = kernels_for(test, layer, 0, n + 1, &kernels);
-        if (status || !kernels.contract.halves) return status;
-        struct Stage stage = stage_make(test, layer, &kernels, 0);
-        status = run_tests(&stage, tests);
+        if (tile_get(test->device, n / 2, &tile)) status = tile_test(test, layer, (struct Variant){.tile = n / 2 + 1, .split = n % 2});
     }
     return status;
 }
@@ -135,7 +144,7 @@ static int prefill_tests(struct Selftest *test, const struct TestLayer *layer)
     // the only ones to which shared memory and post_norm make a difference
     static KernelTest *const few[] = {selftest_cache, selftest_attend_block, selftest_norm, NULL};
     struct Kernels kernels;
-    int status = kernels_for(test, layer, 0, 0, &kernels);
+    int status = kernels_for(test, layer, 0, USUAL, &kernels);
     if (status) return status;
     struct Stage stage = stage_make(test, layer, &kernels, 0);
     status = run_tests(&stage, layer->size->small_shared ? few : tests);
@@ -153,9 +162,9 @@ static int phase_tests(struct Selftest *test, const struct TestLayer *layer, boo
 static int phase_kernels(struct Selftest *test, const struct TestLayer *layer, bool decodes)
 {
     struct Kernels unused;
-    int status = decodes ? kernels_for(test, layer, 1, 0, &unused) : VKGPT_OK;
-    if (!status && decodes && layer->size->foreign) status = kernels_for(test, layer, DRAFT_ROWS, 0, &unused);
-    return status ? status : kernels_for(test, layer, 0, 0, &unused);
+    int status = decodes ? kernels_for(test, layer, 1, USUAL, &unused) : VKGPT_OK;
+    if (!status && decodes && layer->size->foreign) status = kernels_for(test, layer, DRAFT_ROWS, USUAL, &unused);
+    return status ? status : kernels_for(test, layer, 0, USUAL, &unused);
 }
 
 // A device that runs the software drivers' variants tries the GPUs' too, and one that multiplies matrices itself those

@@ -30,7 +30,7 @@ static uint32_t product(const struct Stage *stage, struct Trial *trial, const st
         args.first = chunk->first;
         args.count = chunk->count;
         args.scales = chunk->scales;
-        struct Grid grid = {ceil_div(chunk->count, p->group_outputs[w->format]), ceil_div(stage->rows, p->group_rows), 1};
+        struct Grid grid = {ceil_div(chunk->count, p->group_outputs[w->format]), ceil_div(stage->rows, p->group_rows[w->format]), p->segments[w->format]};
         dispatch(&trial->rec, p->pipelines[w->format], grid, bindings, &args, sizeof args);
         args.first_group += grid.x;
     }
@@ -237,21 +237,24 @@ static int residual_product(const struct Stage *stage, const struct Product *p, 
     size_t numbers = (size_t)stage->rows * l->size->dim;
     double *residual;
     struct Array *y = stage_input(stage, t, dim, 51, 0.5, &residual);
+    struct Array *arrived = trial_array(t, SPLIT_TILES * 4), *sums = trial_array(t, tile_sum_bytes(stage->rows, l->dim));
     double *want = trial_scratch(t, numbers, sizeof *want);
     if (t->status) return trial_end(t);
+    memset(arrived->before, 0, arrived->bytes);
     reference_matmul(stage->rows, w->in, w->out, in, w->values, bias, want);
     add_rows(numbers, want, residual);
 
     trial_start(t);
     struct ProductArgs args = stage_product_args(stage);
     args.x_stride = x_stride, args.y_stride = l->dim, args.bias = at_bias;
-    product(stage, t, p, &w->matrix, BUFFERS(&state->slice, NULL, &l->vectors, &x->slice, &y->slice), args);
+    product(stage, t, p, &w->matrix, BUFFERS(&state->slice, NULL, &l->vectors, &x->slice, &y->slice, &arrived->slice, &sums->slice), args);
     trial_finish(t);
 
     struct Measure m = {0};
     if (!t->status) {
         stage_measure(stage, &m, y, dim, want);
         measure_untouched(&m, x);
+        measure_untouched(&m, arrived); // it is left as it has to be found
         report_product(stage, p, m, w->in);
     }
     return trial_end(t);

@@ -25,6 +25,8 @@ struct Buffers {
     struct Slice h;          // (rows, inner)
     struct Slice e;          // (rows, embed_dim), where the embedding has its own width
     struct Slice parts;      // (step rows, heads, splits, head_dim + 4)
+    struct Slice arrived;    // (SPLIT_TILES): segments of a tile that are there, where products of a block are split
+    struct Slice sums;       // of such segments: (tiles, segments, rows, outputs of a tile)
     struct Slice logits;     // (logit rows, or those of a step, vocab)
     struct Slice head_parts; // struct HeadPart (step rows, head groups)
     struct Slice ring;       // (sequences, context + 1): tokens and stops, which the host reads
@@ -107,7 +109,7 @@ uint32_t product_groups(const struct Product *product, const struct Matrix *matr
 
 #define SESSION_BLOCK ((VkDeviceSize)32 << 20) // of the pools
 #define HOST_BLOCK ((VkDeviceSize)4096)
-#define SESSION_WANTS 17
+#define SESSION_WANTS 19
 
 struct Want { // a buffer, and how large it has to be
     enum MemoryKind kind;

@@ -1,19 +1,31 @@
 #include "engine/tiles.h"
 
 #define PROCESSORS 64 // of a device that does not say
+#define LARGEST_ROWS 128 // of TABLE
+#define LARGEST_OUTPUTS 128
+#define COLUMN 64         // outputs of most tiles
+#define MOST_RESULTS 32   // of a lane that has two sums for each: more take more registers than AMD's compiler has
+#define LEAST_SEGMENT 256 // of the width: less is over before its sum is in memory
 
 static const struct Tile TABLE[TILES] = {
     {.rows = 16, .outputs = 64, .depth = 64, .size = 128, .buffered = 1},
     {.rows = 32, .outputs = 64, .depth = 64, .size = 128, .buffered = 1},
     {.rows = 64, .outputs = 64, .depth = 64, .size = 128, .buffered = 1},
+    {.rows = 128, .outputs = 64, .depth = 32, .size = 256, .buffered = 2},
     {.rows = 128, .outputs = 64, .depth = 32, .size = 128, .buffered = 2},
     {.rows = 128, .outputs = 128, .depth = 32, .size = 256, .buffered = 2},
 };
 
 static uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
-// Bytes of shared memory. The kernel has the same: rows of halves with a gap of 16 bytes.
-static uint32_t tile_shared(const struct Tile *t) { return t->buffered * (t->rows + t->outputs) * (t->depth + 8) * 2; }
+static uint32_t processors_of(const vkgpt_device *device) { return device->processors ? device->processors : PROCESSORS; }
+
+// Bytes of shared memory. The kernel has the same: rows of halves with a gap of 16 bytes; common.glsl's scratch, which is
+// not used, but counts; and the segments that were there before.
+static uint32_t tile_shared(const struct Tile *t)
+{
+    return t->buffered * (t->rows + t->outputs) * (t->depth + 8) * 2 + t->size * 8 + 16;
+}
 
 // Whether so many subgroups can share the rows, and the others the outputs; and the results of the rows that all of them
 // make at a time fit into the place of W's tile.
@@ -54,14 +66,89 @@ bool tiles_exist(const vkgpt_device *device)
     return false;
 }
 
-struct Tile tile_for(const vkgpt_device *device, uint32_t rows, uint32_t outputs)
+// At least one: how many outputs a head has may not be known.
+static uint32_t columns_of(const struct TileAsk *ask, uint32_t outputs)
 {
-    uint32_t processors = device->processors ? device->processors : PROCESSORS;
-    struct Tile tile, best = {0};
+    return ask->outputs ? ceil_div(ask->outputs, outputs) : 1;
+}
+
+// As many as tiles of 64 x 64 take for three quarters of the processors, in a block of 128 rows.
+uint32_t tile_segment(const vkgpt_device *device, const struct TileAsk *ask)
+{
+    uint32_t columns = columns_of(ask, COLUMN), count = processors_of(device) * 3 / (8 * columns);
+    if (count > MOST_SEGMENTS) count = MOST_SEGMENTS;
+    if (count > ask->width / LEAST_SEGMENT) count = ask->width / LEAST_SEGMENT;
+    if (!ask->segments || count < 2) return ask->width;
+    return ceil_div(ceil_div(ask->width, count), SEGMENT_STEP) * SEGMENT_STEP;
+}
+
+uint32_t tile_segments(const vkgpt_device *device, const struct TileAsk *ask)
+{
+    return ceil_div(ask->width, tile_segment(device, ask));
+}
+
+static uint32_t tiles_of(const struct TileAsk *ask, const struct Tile *tile)
+{
+    return ceil_div(ask->rows, tile->rows) * columns_of(ask, tile->outputs);
+}
+
+bool tile_splits(const vkgpt_device *device, const struct TileAsk *ask, const struct Tile *tile)
+{
+    uint32_t segments = tile_segments(device, ask), tiles = tiles_of(ask, tile);
+    return segments > 1 && tiles <= SPLIT_TILES && (uint64_t)tiles * tile->rows * tile->outputs * segments * 4 <= SUM_BYTES;
+}
+
+uint64_t tile_sum_bytes(uint32_t rows, uint32_t outputs)
+{
+    uint64_t bytes = 4 * MOST_SEGMENTS;
+    bytes *= (uint64_t)ceil_div(rows, LARGEST_ROWS) * LARGEST_ROWS;
+    bytes *= (uint64_t)ceil_div(outputs, LARGEST_OUTPUTS) * LARGEST_OUTPUTS;
+    return bytes < SUM_BYTES ? bytes : SUM_BYTES;
+}
+
+bool tile_suits(const vkgpt_device *device, const struct TileAsk *ask, uint32_t n)
+{
+    struct Tile tile, smaller;
+    bool smallest = true;
+    for (uint32_t i = 0; i < n; i++) smallest = smallest && !tile_get(device, i, &smaller);
+    return tile_get(device, n, &tile) && (smallest || tile.rows < 2 * ask->rows);
+}
+
+// Workgroups of a tile; 0: it does not suit, or cannot be split.
+static uint32_t groups_of(const vkgpt_device *device, const struct TileAsk *ask, struct TileChoice choice)
+{
+    struct Tile tile;
+    if (!tile_suits(device, ask, choice.number) || !tile_get(device, choice.number, &tile)) return 0;
+    if (choice.split) return tile_splits(device, ask, &tile) ? tiles_of(ask, &tile) * tile_segments(device, ask) : 0;
+    bool two_sums = tile_segments(device, ask) > 1; // of a segment, and of those before
+    return two_sums && tile.rows * tile.outputs > MOST_RESULTS * tile.size ? 0 : tiles_of(ask, &tile);
+}
+
+uint32_t tile_groups(const vkgpt_device *device, const struct TileAsk *ask, struct TileChoice choice)
+{
+    return groups_of(device, ask, choice);
+}
+
+// The largest with enough workgroups, which `enough` tells, or else the smallest; `results`: of one, 0: there is none.
+static struct TileChoice largest(const vkgpt_device *device, const struct TileAsk *ask, bool split, bool *enough, uint32_t *results)
+{
+    struct TileChoice best = {0, split};
+    *enough = false, *results = 0;
     for (uint32_t n = 0; n < TILES; n++) {
-        if (!tile_get(device, n, &tile)) continue;
-        uint32_t groups = ceil_div(rows, tile.rows) * ceil_div(outputs, tile.outputs);
-        if (!best.rows || (tile.rows < 2 * rows && groups >= processors * 3 / 4)) best = tile;
+        uint32_t groups = groups_of(device, ask, (struct TileChoice){n, split});
+        bool fills = groups >= processors_of(device) * 2 / 3;
+        if (!groups || (*results && !fills)) continue;
+        best.number = n, *enough = fills, *results = TABLE[n].rows * TABLE[n].outputs;
     }
     return best;
+}
+
+struct TileChoice tile_for(const vkgpt_device *device, const struct TileAsk *ask)
+{
+    bool enough, enough_split;
+    uint32_t results, results_split;
+    struct TileChoice whole = largest(device, ask, false, &enough, &results);
+    struct TileChoice split = largest(device, ask, true, &enough_split, &results_split);
+    if (!results_split) return whole;
+    return !enough || (enough_split && results_split >= 2 * results) ? split : whole;
 }

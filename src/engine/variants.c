@@ -41,7 +41,7 @@ const char *product_kernel_name(enum ProductKernel product)
 
 bool variant_same(struct Variant a, struct Variant b)
 {
-    return a.rows == b.rows && a.size == b.size && a.loads == b.loads && a.staged == b.staged;
+    return a.rows == b.rows && a.size == b.size && a.loads == b.loads && a.staged == b.staged && a.tile == b.tile && a.split == b.split;
 }
 
 uint32_t built_in_size(const vkgpt_device *device, uint32_t tokens)
@@ -80,8 +80,18 @@ static uint32_t built_in_lanes(const struct BuiltIn *b, const struct ProductKey 
     return key->tokens == 1 && key->product == PROJECT ? b->project_size : b->size;
 }
 
+struct TileAsk variant_ask(const struct ProductKey *key)
+{
+    bool segments = key->product == PROJECT || key->product == CONTRACT;
+    return (struct TileAsk){.rows = key->block, .width = key->width, .outputs = key->outputs, .segments = segments};
+}
+
+static struct Variant of_tile(struct TileChoice choice) { return (struct Variant){.tile = choice.number + 1, .split = choice.split}; }
+
 struct Variant variant_built_in(const vkgpt_device *device, const struct ProductKey *key)
 {
+    const struct TileAsk ask = variant_ask(key);
+    if (key->block) return of_tile(tile_for(device, &ask));
     const struct BuiltIn *b = built_in(device->info.vendor_id, key->lanes);
     return (struct Variant){
         .rows = built_in_rows(b, key),
@@ -106,17 +116,31 @@ static bool may_replace(struct Variant usual, const vkgpt_device *device, const 
     return v.staged <= usual.staged && (one || (v.rows <= 4 && v.loads == usual.loads));
 }
 
+// Of prefill by matrices: every tile that suits, whole and split.
+static uint32_t tile_variants(const vkgpt_device *device, const struct ProductKey *key, struct Variant variants[MAX_VARIANTS])
+{
+    const struct TileAsk ask = variant_ask(key);
+    const struct Variant usual = variants[0] = variant_built_in(device, key);
+    uint32_t count = 1;
+    for (struct TileChoice c = {0}; c.number < TILES; c.split ? c.number++ : 0, c.split = !c.split) {
+        struct Variant v = of_tile(c);
+        if (tile_groups(device, &ask, c) && !variant_same(v, usual)) variants[count++] = v;
+    }
+    return count;
+}
+
 uint32_t variants_of(const vkgpt_device *device, const struct ProductKey *key, struct Variant variants[MAX_VARIANTS])
 {
     const struct Variant usual = variant_built_in(device, key);
     uint32_t count = 0;
+    if (key->block) return tile_variants(device, key, variants);
     variants[count++] = usual;
     if (key->tokens == PREFILL_TOKENS) return count; // its tiles are fixed
     for (uint32_t staged = 0; staged <= 1; staged++)
         for (uint32_t rows = 2; rows <= 8; rows *= 2)
             for (uint32_t size = 32; size <= 256; size *= 2)
                 for (uint32_t loads = usual.loads / 2; loads <= 2 * usual.loads; loads *= 2) {
-                    const struct Variant v = {rows, size, loads, staged};
+                    const struct Variant v = {.rows = rows, .size = size, .loads = loads, .staged = staged};
                     if (may_replace(usual, device, key, v) && !variant_same(v, usual)) variants[count++] = v;
                 }
     return count;

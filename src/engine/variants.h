@@ -1,9 +1,10 @@
-// The variants of the products in decode: specialization constants that change how fast a product is and no bit of what
-// it makes. Which one runs without tuning is a table here, by vendor; engine/tuning.h has what was measured instead.
+// The variants of the products in decode, and of prefill's by matrices: specialization constants that change how fast a
+// product is and no bit of what it makes. Which one runs without tuning is a table here, by vendor, for prefill tile_for
+// (engine/tiles.h); engine/tuning.h has what was measured instead.
 #ifndef VKGPT_ENGINE_VARIANTS_H
 #define VKGPT_ENGINE_VARIANTS_H
 
-#include "gpu/device.h"
+#include "engine/tiles.h"
 
 enum ProductKernel { QKV, PROJECT, EXPAND, CONTRACT, HEAD, PRODUCT_KERNELS };
 
@@ -15,7 +16,8 @@ struct ProductKey {
     bool lanes;              // the kernels of software drivers
     uint32_t format;         // WEIGHTS_F32, WEIGHTS_F16, ...
     uint32_t width, outputs; // of the matrix, padded
-    uint32_t tokens;         // rows of x that a workgroup makes: 1, or 2, 4, 8 in steps of several rows
+    uint32_t tokens;         // rows of x that a workgroup makes: 1, or 2, 4, 8 in steps of several rows; PREFILL_TOKENS
+    uint32_t block;          // prefill by matrices: rows of a block, 16, 32, 64, ...; else 0
 };
 
 struct Variant {
@@ -23,11 +25,16 @@ struct Variant {
     uint32_t size;  // lanes of a workgroup
     uint32_t loads; // of 128 bits of W that a lane has in flight, about; GPU
     bool staged;    // the input is made inside, where it fits; else by a dispatch of its own
+    // in place of all these, prefill by matrices (struct TileChoice):
+    uint32_t tile;  // its number, from 1 on
+    bool split;
 };
 
 #define PREFILL_TOKENS 32
 #define MAX_VARIANTS 64
 
+// What the tile of a product of a block is chosen for.
+struct TileAsk variant_ask(const struct ProductKey *key);
 bool variant_same(struct Variant a, struct Variant b);
 struct Variant variant_built_in(const vkgpt_device *device, const struct ProductKey *key);
 // Outputs that a workgroup makes: product.glsl has the same.
