@@ -409,27 +409,30 @@ int vkgpt_profile(vkgpt_session *session, uint32_t rows, uint32_t repetitions,
 
 // --------------------------------------------------------------------------------------------- tuning
 
-// How a product of decode runs: what may differ without a bit of the result changing.
+// How a product runs: what may differ without a bit of the result changing. Of decode, or, with `outputs`, of a prompt by
+// the device's own products of matrices.
 typedef struct vkgpt_variant {
     uint32_t rows;  // of the matrix, per subgroup (GPUs) or lane (software drivers, where tuning leaves it)
     uint32_t size;  // of a workgroup
     uint32_t loads; // of 128 bits of the matrix that a lane has in flight, about (GPUs)
     bool staged;    // its input is made inside of it; else by a dispatch of its own
+    uint32_t outputs; // that a workgroup makes, of `rows` rows of the prompt; 0: a product of decode
+    bool split;       // workgroups share the width
 } vkgpt_variant;
 
 typedef struct vkgpt_tuned {
     const char *kernel;      // "qkv", "project", "expand", "contract", "head"; "step": a whole step
     const char *weights;     // "f16", ...
     uint32_t outputs, width; // of the matrix, padded; of a step: the vocabulary and the model's width
-    uint32_t tokens;         // rows of x at once: 1, or 8 for steps of eight rows and more
+    uint32_t tokens;         // rows of x at once: 1, or 8 for steps of eight rows and more; 16, 32, ... 1024 of a prompt
     uint32_t tried;          // variants, 2 at least: a product that has but one is not measured
     vkgpt_variant built_in, best; // of a product
     const char *settings;         // of a step: what was taken, in words ("each product's best"), or ""; else NULL
     double built_in_seconds, best_seconds; // of one product, its own norm or merge included, or of one step
 } vkgpt_tuned;
 
-// Measures the variants of every product of the model's decode, of one row and of eight, over its own matrices, then
-// whole steps of one sequence with the best ones and with the built-in ones in turn, and hands out each result. The
+// Measures the variants of every product of the model's decode, of one row and of eight, over its own matrices, and the
+// tiles of a prompt's products where the device multiplies matrices itself, then whole steps of one sequence with the best ones and with the built-in ones in turn, and hands out each result. The
 // best variants serve every session that is opened on the device from then on; the built-in ones stay where they come
 // within 2 % of the fastest, those of one row also where the whole step is not 2 % quicker.
 int vkgpt_tune(vkgpt_model *model, void (*on_result)(void *user, const vkgpt_tuned *tuned), void *user, vkgpt_error *err);

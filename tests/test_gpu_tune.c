@@ -260,24 +260,67 @@ static void test_files(void **state)
     ignored(device, &key, text, 0, "empty");
     ignored(device, &key, text, good.count, "is a NUL");
     ignored(device, &key, "vkgpt", 5, "does not begin with 'vkgpt-tuning '");
-    char *other = text_replace(text, "vkgpt-tuning 2 ", "vkgpt-tuning 1 ");
-    ignored(device, &key, other, strlen(other), "its version is 1");
+    char *other = text_replace(text, "vkgpt-tuning 3 ", "vkgpt-tuning 2 ");
+    ignored(device, &key, other, strlen(other), "its version is 2");
     free(other);
-    other = text_replace(text, "vkgpt-tuning 2 " VKGPT_VERSION " ", "vkgpt-tuning 2 0.0.9 ");
+    other = text_replace(text, "vkgpt-tuning 3 " VKGPT_VERSION " ", "vkgpt-tuning 3 0.0.9 ");
     ignored(device, &key, other, strlen(other), "it is of vkgpt 0.0.9, this is vkgpt " VKGPT_VERSION);
     free(other);
     other = text_replace(text, device->info.name, "Another");
     ignored(device, &key, other, strlen(other), "another device or driver");
     free(other);
     ignored_lines(device, &key, text);
-    char *large = calloc(70000, 1);
-    memset(large, '#', 69999);
+    char *large = calloc(140000, 1);
+    memset(large, '#', 139999);
     memcpy(large, text, strlen(text));
-    ignored(device, &key, large, 69999, "bad.txt");
+    ignored(device, &key, large, 139999, "bad.txt");
     free(large);
     assert_non_null(strstr(read_again(device, test_dir), "ignored")); // a directory
     assert_non_null(strstr(read_again(device, "no/such/file"), "no/such/file"));
     assert_null(read_again(device, "off"));
+    bytes_free(&good);
+    close_device(device);
+}
+
+// Every tile that a product of a block may have, on a device that multiplies matrices; and what is none.
+static void test_tiles(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {
+        "tile", "tile ", "tile contract gpu f16 3072 768 128 64 64 128 split", "tile contract gpu f16 3072 768 128 64 64 128 split quick 1",
+        "tile contract gpu f16 3072 768 128 64 64 128 half quick",   "tile contract gpu f16 3072 768 128 64 64 64 split quick",
+        "tile contract gpu f16 3072 768 128 48 64 128 split quick",  "tile contract gpu f16 3072 768 120 64 64 128 split quick",
+        "tile contract gpu f16 3072 768 8 16 64 128 split quick",    "tile contract gpu f16 3072 768 4096 64 64 128 whole quick",
+        "tile contract gpu f16 3072 768 0 16 64 128 whole quick",    "tile contract gpu f16 3072 768 16 128 64 128 split quick",
+        "tile expand gpu f16 768 3072 128 64 64 128 split quick",    "tile contract lanes f16 3072 768 128 64 64 128 split quick",
+        "tile contract gpu f16 256 768 128 64 64 128 split quick",   "tile contract gpu f16 3072 768 2048 16 64 128 split quick",
+        "tile contract gpu f16 3072 768 1024 128 128 256 whole quick", "tile contract gpu f16 0 768 128 64 64 128 whole quick",
+        "tile embed gpu f16 3072 768 128 64 64 128 whole quick",     "tile contract gpu f16 3072 768 -1 64 64 128 whole quick",
+    };
+    vkgpt_device *device = open_device("", "off");
+    device->matrix = (struct MatrixShape){8, 8, 8};
+    device->processors = 132, device->info.subgroup_size = 8, device->info.shared_bytes = 49152, device->info.max_workgroup = 1024;
+    const struct ProductKey key = block_key(CONTRACT, WEIGHTS_F16, 3072, 768, 100);
+    assert_int_equal(key.block, 128);
+    struct Variant variants[MAX_VARIANTS];
+    uint32_t count = variants_of(device, &key, variants);
+    assert_true(count > 6 && variants[0].split);
+    struct Bytes good = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        bytes_free(&good);
+        good = choice_file(device, &key, &variants[i]);
+        bytes_add(&good, "", 1);
+        assert_null(read_text(device, good.data, strlen((const char *)good.data)));
+        assert_true(tuning_find(device, &key) && variant_same(*tuning_find(device, &key), variants[i]));
+    }
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        char text[2048];
+        int bytes = snprintf(text, sizeof text, "%s%s\n", (const char *)good.data, lines[i]);
+        ignored(device, &key, text, (size_t)bytes, "is no choice");
+    }
+    device->matrix.m = 0; // switched off: what is kept stays
+    assert_null(read_text(device, good.data, strlen((const char *)good.data)));
+    assert_non_null(tuning_find(device, &key));
     bytes_free(&good);
     close_device(device);
 }
@@ -323,6 +366,11 @@ static void on_result(void *user, const vkgpt_tuned *tuned)
         assert_true(tuned->built_in_seconds > 0 && tuned->best_seconds > 0 && tuned->tried == 2);
         assert_true(!tuned->settings[0] || !strcmp(tuned->settings, "each product's best"));
         r->took_built_in = !tuned->settings[0];
+        return;
+    }
+    if (tuned->best.outputs) { // a product of a block
+        assert_true(tuned->tokens >= GROUP_ROWS && tuned->tokens <= 1024 && tuned->tried > 1);
+        assert_true(tuned->best_seconds > 0 && tuned->best_seconds <= tuned->built_in_seconds);
         return;
     }
     assert_true(r->count < 2 * PRODUCT_KERNELS);
@@ -393,7 +441,7 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files), cmocka_unit_test(test_mutations), cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_files), cmocka_unit_test(test_tiles), cmocka_unit_test(test_mutations), cmocka_unit_test(test_bits),
         cmocka_unit_test(test_bits_without_lanes), cmocka_unit_test(test_tune),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

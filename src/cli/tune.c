@@ -1,4 +1,4 @@
-// vkgpt tune: which variant of each product of decode is the quickest on this device, for the sizes of a model.
+// vkgpt tune: which variant of each product of decode and of a prompt is the quickest on this device, for the sizes of a model.
 #include <stdio.h>
 
 #include "cli/cli.h"
@@ -14,10 +14,12 @@ struct Tune {
     cJSON *step;    // NULL: no whole step was timed
 };
 
-// "8 x 128, 12, staged": rows of the matrix per subgroup or lane, lanes of a workgroup, loads in flight
+// "8 x 128, 12, staged": rows of the matrix per subgroup or lane, lanes of a workgroup, loads in flight. Of a prompt
+// "64 x 64, 128, split": rows and outputs of a tile, lanes
 static void variant_text(char *text, size_t size, const vkgpt_variant *v)
 {
-    snprintf(text, size, "%u x %u, %u%s", v->rows, v->size, v->loads, v->staged ? ", staged" : "");
+    if (v->outputs) snprintf(text, size, "%u x %u, %u%s", v->rows, v->outputs, v->size, v->split ? ", split" : "");
+    else snprintf(text, size, "%u x %u, %u%s", v->rows, v->size, v->loads, v->staged ? ", staged" : "");
 }
 
 static void print_head(void)
@@ -46,6 +48,8 @@ static cJSON *variant_json(const vkgpt_variant *v, double seconds)
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "rows", v->rows);
     cJSON_AddNumberToObject(json, "size", v->size);
+    if (v->outputs) cJSON_AddNumberToObject(json, "outputs", v->outputs);
+    if (v->outputs) cJSON_AddBoolToObject(json, "split", v->split);
     cJSON_AddNumberToObject(json, "loads", v->loads);
     cJSON_AddBoolToObject(json, "staged", v->staged);
     cJSON_AddNumberToObject(json, "seconds", seconds);

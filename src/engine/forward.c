@@ -302,11 +302,10 @@ const struct Slice *forward_hidden(struct vkgpt_session *s, struct Recording *re
     return head_input(s, rec, k, rows); // prefill's head makes no norm
 }
 
-void forward_product(struct vkgpt_session *s, struct Recording *rec, enum ProductKernel which, uint32_t l)
+void forward_product(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, enum ProductKernel which, uint32_t l)
 {
     static void (*const products[])(struct vkgpt_session *, struct Recording *, const struct Kernels *, uint32_t, uint32_t) = {
         [QKV] = qkv, [PROJECT] = project, [EXPAND] = expand, [CONTRACT] = contract};
-    uint32_t rows = s->sequences * s->step_rows;
-    if (which == HEAD) head(s, rec, &s->decode, rows);
-    else products[which](s, rec, &s->decode, rows, l);
+    if (which == HEAD) head(s, rec, k, rows);
+    else products[which](s, rec, k, rows, l);
 }

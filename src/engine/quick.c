@@ -6,6 +6,7 @@
 
 #include "engine/session.h"
 #include "engine/step_search.h"
+#include "engine/tune_blocks.h"
 
 #define ROUNDS 5
 #define RESERVE 0.05 // seconds for what stands behind the search: closing the sessions and writing the file
@@ -21,7 +22,7 @@ static double forced_seconds(void)
 static bool wanted(const vkgpt_model *m)
 {
     if (tuning_is_asked() || m->hidden_only) return false;
-    return (!m->device->software || forced_seconds() > 0.0) && (settings_incomplete(m) || settings_form_unknown(m));
+    return (!m->device->software || forced_seconds() > 0.0) && (settings_incomplete(m) || settings_form_unknown(m) || blocks_untuned(m));
 }
 
 static void write_note(const struct StepSearch *search, char *note, size_t size)
@@ -50,11 +51,14 @@ void quick_tuning(vkgpt_model *m, vkgpt_format kv, char *note, size_t size)
     if (tuning_open(m->device, NULL) || !wanted(m)) return;
     search.whole_only = !settings_incomplete(m);
     persistent_ahead(m, session_kv(&(vkgpt_session_options){.kv = kv}));
+    bool steps = settings_incomplete(m) || settings_form_unknown(m);
     settings_kept(m, &search.best);
     int status = settings_install(m, &search.best, FOUND_QUICK, &err);
+    if (!status) status = tune_blocks(m, FOUND_QUICK, 0.0, NULL, NULL, &err); // the built-in tiles
     if (!status) status = vkgpt_tuning_save(m->device, NULL, &err);
-    if (!status) status = step_search(&search, &err);
+    if (!status && steps) status = step_search(&search, &err);
+    if (!status) status = tune_blocks(m, FOUND_QUICK, search.budget - search.seconds, NULL, NULL, &err);
     if (!status) status = vkgpt_tuning_save(m->device, NULL, &err);
     if (status) snprintf(note, size, "%s is not tuned: %.200s", m->device->info.name, err.text);
-    else write_note(&search, note, size);
+    else if (steps) write_note(&search, note, size);
 }

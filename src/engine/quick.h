@@ -1,5 +1,6 @@
 // The quick tuning: a GPU that has no tuning for a model's products gets one when the first session of one sequence is
-// opened, in QUICK_SECONDS at most, over and above what the session takes anyway. What `vkgpt tune` found stays. It is
+// opened, in QUICK_SECONDS at most, over and above what the session takes anyway: the decode step first, then, as far as
+// the time goes, the tiles of prefill's products by matrices, from the largest blocks on. What `vkgpt tune` found stays. It is
 // kept in the tuning file; where that cannot be written nothing is measured, since each start would do it anew. The
 // built-in choices are written before the first measurement: a driver that does not survive a variant meets it once.
 //

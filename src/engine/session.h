@@ -98,9 +98,9 @@ void forward_block(struct vkgpt_session *s, struct Recording *rec, const struct 
 void forward_score(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows);
 // The hidden states of such rows, without their logits: what the head would read. Returns where they are.
 const struct Slice *forward_hidden(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows);
-// One product of a decode step alone, of one layer, with the norm or the merge before it where it does not make that
-// itself: what `tune` measures.
-void forward_product(struct vkgpt_session *s, struct Recording *rec, enum ProductKernel which, uint32_t layer);
+// One product of a decode step or a block alone, of one layer, with the norm or the merge before it where it does not make
+// that itself: what `tune` measures. b.arrived is 0.
+void forward_product(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, enum ProductKernel which, uint32_t layer);
 uint32_t forward_max_sets(const struct vkgpt_session *s);
 // Workgroups that a product takes for one matrix, over all its chunks.
 uint32_t product_groups(const struct Product *product, const struct Matrix *matrix);

@@ -58,6 +58,15 @@ bool tile_get(const vkgpt_device *device, uint32_t n, struct Tile *tile)
     return tile->down && tile_shared(tile) <= device->info.shared_bytes;
 }
 
+struct Tile tile_listed(uint32_t n) { return TABLE[n - 1]; }
+
+uint32_t tile_find(const struct Tile *like)
+{
+    for (uint32_t n = 0; n < TILES; n++)
+        if (TABLE[n].rows == like->rows && TABLE[n].outputs == like->outputs && TABLE[n].size == like->size) return n + 1;
+    return 0;
+}
+
 bool tiles_exist(const vkgpt_device *device)
 {
     struct Tile tile;

@@ -39,6 +39,11 @@ struct TileChoice {
 // out in whole matrices, or it needs more shared memory than there is.
 bool tile_get(const vkgpt_device *device, uint32_t n, struct Tile *tile);
 
+// The tile with the number `n`, from 1 on, as it is in the list; the number of the one that has such rows, outputs and size,
+// which no two have alike: 0: none.
+struct Tile tile_listed(uint32_t n);
+uint32_t tile_find(const struct Tile *like);
+
 bool tiles_exist(const vkgpt_device *device);
 
 // Of the width, in a segment: all of it where there is one. `rows` does not count.

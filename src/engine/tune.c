@@ -1,5 +1,5 @@
-// vkgpt_tune: the variants of every product of decode, timed over the model's own matrices, then a whole step with what
-// was found.
+// vkgpt_tune: the variants of every product of decode, timed over the model's own matrices, the tiles of prefill's
+// (engine/tune_blocks.h), then a whole step with what was found.
 //
 // A variant is timed in a session of its own, since the sizes of some buffers depend on it. A recording goes over the
 // matrices of all layers, so that they come from where decode finds them, unless all of a kind fit into the device's
@@ -8,6 +8,7 @@
 #include "engine/session.h"
 #include "engine/small.h"
 #include "engine/step_search.h"
+#include "engine/tune_blocks.h"
 
 #define BATCH_ROWS 8
 #define CONTEXT 512           // positions; the tokens stand in the middle
@@ -17,6 +18,7 @@
 #define MAX_PASSES 64
 #define MARGIN 1.02           // within it the earlier variant is kept, the built-in one first
 #define ONE 0x3f800000u       // 1.0f
+#define BLOCKS_BUDGET 120.0   // seconds for prefill's tiles
 #define STEP_ROUNDS 11        // of whole steps
 #define STEP_BUDGET 20.0      // seconds for them
 
@@ -67,7 +69,8 @@ static int time_session(const struct Tuner *t, struct vkgpt_session *s, double *
     if (status) return status;
     for (uint32_t pass = 0; pass < t->passes; pass++)
         for (uint32_t l = 0; l < layers_of(t->model, t->key.product); l++)
-            if (matrix_of(t->model, t->key.product, l)->format == t->key.format) forward_product(s, &rec, t->key.product, l);
+            if (matrix_of(t->model, t->key.product, l)->format == t->key.format) 
+                forward_product(s, &rec, &s->decode, s->sequences * s->step_rows, t->key.product, l);
     status = recording_end(&rec);
     for (uint32_t i = 0; !status && i < 1 + RUNS; i++) { // the first one warms up
         double seconds;
@@ -111,7 +114,7 @@ static int choose_passes(struct Tuner *t, struct Variant built_in)
 
 static vkgpt_variant told(const struct Tuner *t, struct Variant v)
 {
-    return (vkgpt_variant){v.rows, v.size, v.loads, v.staged && t->stages};
+    return (vkgpt_variant){.rows = v.rows, .size = v.size, .loads = v.loads, .staged = v.staged && t->stages};
 }
 
 // The variants of a product and their times, 0 where there is none.
@@ -242,5 +245,6 @@ int vkgpt_tune(vkgpt_model *m, void (*on_result)(void *user, const vkgpt_tuned *
     for (uint32_t rows = 1; !status && rows <= BATCH_ROWS; rows += BATCH_ROWS - 1)
         for (uint32_t product = 0; !status && product < PRODUCT_KERNELS; product++)
             status = tune_product(m, product, rows, on_result, user, err);
+    if (!status) status = tune_blocks(m, FOUND_THOROUGH, BLOCKS_BUDGET, on_result, user, err);
     return status ? status : tune_step(m, on_result, user, err);
 }

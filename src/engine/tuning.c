@@ -10,10 +10,10 @@
 #include "engine/small.h"
 
 #define MAGIC "vkgpt-tuning "
-#define FORMAT_VERSION "2 "
-#define MAX_CHOICES 512
+#define FORMAT_VERSION "3 "
+#define MAX_CHOICES 1024
 #define MAX_STEP_CHOICES 128
-#define MAX_FILE_BYTES ((size_t)64 << 10)
+#define MAX_FILE_BYTES ((size_t)128 << 10)
 #define FIRST_LINE_BYTES 512
 #define LINE_BYTES 96
 #define MAX_SIDE (1u << 28) // of a matrix
@@ -53,7 +53,7 @@ static const char *const FOUND_WORDS[] = {[FOUND_QUICK] = "quick", [FOUND_THOROU
 static bool key_same(const struct ProductKey *a, const struct ProductKey *b)
 {
     return a->product == b->product && a->lanes == b->lanes && a->format == b->format && a->width == b->width &&
-           a->outputs == b->outputs && a->tokens == b->tokens;
+           a->outputs == b->outputs && a->tokens == b->tokens && a->block == b->block;
 }
 
 static struct Choice *find(struct Tuning *tuning, const struct ProductKey *key)
@@ -197,15 +197,39 @@ static bool read_variant(char **line, struct Variant *v)
     return good;
 }
 
+static bool read_product(char **line, enum ProductKernel *product)
+{
+    const char *word = next_word(line);
+    uint32_t p = 0;
+    while (word && p < PRODUCT_KERNELS && strcmp(word, product_kernel_name(p))) p++;
+    *product = p;
+    return word && p < PRODUCT_KERNELS;
+}
+
+// The words behind "tile": a tile that the product may have.
+static bool read_tile(const vkgpt_device *device, char *line, struct Choice *choice)
+{
+    struct ProductKey *key = &choice->key;
+    struct Variant *v = &choice->variant;
+    struct Tile tile = {0};
+    *choice = (struct Choice){.key = {.tokens = PREFILL_TOKENS}};
+    bool good = read_product(&line, &key->product) && read_kernels(&line, &key->lanes, &key->format) &&
+                read_number(&line, MAX_SIDE, &key->width) && read_number(&line, MAX_SIDE, &key->outputs) &&
+                read_number(&line, MAX_GROUPS * GROUP_ROWS, &key->block) && read_number(&line, MAX_SIDE, &tile.rows) &&
+                read_number(&line, MAX_SIDE, &tile.outputs) && read_number(&line, MAX_SIDE, &tile.size);
+    const char *form = good ? next_word(&line) : NULL;
+    if (!form || (strcmp(form, "whole") && strcmp(form, "split")) || !read_found(&line, &choice->by)) return false;
+    v->split = !strcmp(form, "split"), v->tile = tile_find(&tile);
+    if (key->lanes || !key->width || !key->outputs || key->block < GROUP_ROWS || (key->block & (key->block - 1))) return false;
+    return device->matrix.m ? variant_exists(device, key, *v) : v->tile != 0; // switched off: kept for when it is not
+}
+
 // A choice whose variant is one that the key may have.
 static bool read_choice(const vkgpt_device *device, char *line, struct Choice *choice)
 {
     struct ProductKey *key = &choice->key;
-    const char *product = next_word(&line);
-    uint32_t p = 0;
-    while (product && p < PRODUCT_KERNELS && strcmp(product, product_kernel_name(p))) p++;
-    if (!product || p == PRODUCT_KERNELS) return false;
-    key->product = p;
+    *choice = (struct Choice){0};
+    if (!read_product(&line, &key->product)) return false;
     bool good = read_kernels(&line, &key->lanes, &key->format) && read_number(&line, MAX_SIDE, &key->width) &&
                 read_number(&line, MAX_SIDE, &key->outputs) && read_number(&line, STEP_TILE, &key->tokens) &&
                 read_variant(&line, &choice->variant) && read_found(&line, &choice->by);
@@ -243,6 +267,7 @@ static bool read_line(const vkgpt_device *device, struct Tuning *tuning, const c
     struct Choice choice;
     struct StepChoice step;
     if ((size_t)snprintf(copy, sizeof copy, "%s", line) >= sizeof copy) return false;
+    if (!strncmp(copy, "tile ", 5)) return read_tile(device, copy + 5, &choice) && put(tuning, &choice);
     if (!strncmp(copy, "step ", 5)) return read_step(copy + 5, &step) && put_step(tuning, &step);
     return read_choice(device, copy, &choice) && put(tuning, &choice);
 }
@@ -339,10 +364,20 @@ const char *tuning_note(vkgpt_device *device)
     return says ? tuning->note : NULL;
 }
 
+static size_t tile_line(const struct Choice *c, char *line, size_t size)
+{
+    const struct ProductKey *key = &c->key;
+    const struct Tile tile = tile_listed(c->variant.tile);
+    return (size_t)snprintf(line, size, "tile %s gpu %s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %s %s\n",
+                            product_kernel_name(key->product), small_name(key->format), key->width, key->outputs, key->block,
+                            tile.rows, tile.outputs, tile.size, c->variant.split ? "split" : "whole", FOUND_WORDS[c->by]);
+}
+
 static size_t choice_line(const struct Choice *c, char *line, size_t size)
 {
     const struct ProductKey *key = &c->key;
     const struct Variant *v = &c->variant;
+    if (key->block) return tile_line(c, line, size);
     return (size_t)snprintf(line, size,
                             "%s %s %s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %d %s\n",
                             product_kernel_name(key->product), key->lanes ? "lanes" : "gpu", small_name(key->format),
@@ -364,7 +399,8 @@ static size_t file_text(const vkgpt_device *device, char *text, size_t size)
     first_line(device, text, FIRST_LINE_BYTES);
     size_t used = strlen(text);
     used += (size_t)snprintf(text + used, size - used,
-                             "\n# product kernels weights width outputs tokens, rows size loads staged, by\n");
+                             "\n# product kernels weights width outputs tokens, rows size loads staged, by\n"
+                             "# tile product kernels weights width outputs block, rows outputs size whole|split, by\n");
     for (uint32_t i = 0; i < tuning->count && used + LINE_BYTES < size; i++)
         used += choice_line(&tuning->choices[i], text + used, LINE_BYTES);
     used += (size_t)snprintf(text + used, size - used,
