@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../src/engine/prefill.c" // for its parts; before cmocka, whose macro fail() hides a function
+#include "../src/engine/tuning.h"
 #include "synthetic_model.h"
 
 #include "compare.h"
@@ -64,6 +65,21 @@ static vkgpt_session *open_session(struct World *w, uint32_t context, uint32_t s
     return s;
 }
 
+// Products by matrices: blocks of every second size are split, in a tile larger than the built-in one.
+static void split_every_second(vkgpt_device *device)
+{
+    vkgpt_error err;
+    CHECK(tuning_open(device, &err));
+    for (uint32_t rows = GROUP_ROWS, split = 0; device->matrix.m && rows <= 2048; rows *= 2, split = !split) {
+        const struct ProductKey key = block_key(CONTRACT, WEIGHTS_F16, 768, 64, rows);
+        struct Variant variants[MAX_VARIANTS];
+        uint32_t last = variants_of(device, &key, variants) - 1;
+        while (last && variants[last].split != split) last--;
+        assert_true(variants[last].split == split);
+        CHECK(tuning_set(device, &key, variants[last], FOUND_THOROUGH, &err));
+    }
+}
+
 static void open_world(struct World *w, const char *disable, uint32_t shared_bytes)
 {
     vkgpt_error err;
@@ -75,6 +91,7 @@ static void open_world(struct World *w, const char *disable, uint32_t shared_byt
     unsetenv("VKGPT_DISABLE");
     if (shared_bytes) w->device->info.shared_bytes = shared_bytes;
     w->device->info.memory_bytes = UINT64_C(8) << 30;
+    split_every_second(w->device);
     CHECK(synthetic_model_temporary(&SMALL, dir, sizeof dir, &err));
     CHECK(vkgpt_model_open(w->device, dir, &(vkgpt_model_options){.weights = VKGPT_F16}, &w->model, &err));
     synthetic_model_remove(dir);
