@@ -268,12 +268,12 @@ void made_store(Made m)
 #define MADE_ROW (ACROSS * MATRIX_N)
 #define MADE_4 (MATRIX_M * MADE_ROW / 4)
 
-// All loads first, then all stores.
+// All loads first, then all stores. It begins at the lane's number, of which compilers do not know how often it goes round.
 void store_made(uint row, uint first_out, uint at)
 {
-    for (uint first = 0; first < MADE_4; first += STORED * SUBGROUP) {
+    for (uint first = gl_SubgroupInvocationID; first < MADE_4; first += STORED * SUBGROUP) {
         [[unroll]] for (uint m = 0; m < STORED; m++) {
-            uint i = first + m * SUBGROUP + gl_SubgroupInvocationID;
+            uint i = first + m * SUBGROUP;
             made_begin(m, row + i / (MADE_ROW / 4), first_out + i % (MADE_ROW / 4) * 4, i < MADE_4);
             made[m].y = uintBitsToFloat(w_tile[at + min(i, MADE_4 - 1)]);
         }
