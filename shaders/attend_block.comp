@@ -1,5 +1,6 @@
 // Attention of a block of queries per workgroup over the cache up to each query's own position, with an online
 // softmax over tiles of positions (Milakov and Gimelshein 2018, Dao et al. 2022).
+// variants: - COOPMAT
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #define PREFILL
@@ -8,10 +9,6 @@
 #include "halves.glsl"
 
 layout(constant_id = 3) const uint HEAD_DIM = 64; // padded
-layout(constant_id = 4) const uint QUERIES = 16;  // of a workgroup
-layout(constant_id = 5) const uint SHARES = 1;    // queries whose sums one lane holds: ceil(QUERIES / (SIZE / CHUNKS))
-
-layout(constant_id = 6) const uint HALVES_OUT = 0; // 1: halves, for products of matrices
 
 layout(push_constant) uniform Push { AttendArgs a; };
 
@@ -19,9 +16,20 @@ layout(binding = 1) readonly buffer Q { vec4 q[]; };
 layout(binding = 2) readonly buffer K { uvec4 k_cache[]; }; // [sequence][head][position][head_dim]
 layout(binding = 3) readonly buffer V { uvec4 v_cache[]; };
 layout(binding = 4) writeonly buffer A { vec4 attention[]; }; // (rows, heads, head_dim)
-layout(binding = 4) writeonly buffer AHalves { uvec4 attention_halves[]; };
 
 #define CHUNKS (HEAD_DIM / 8)
+
+#ifdef COOPMAT
+layout(binding = 4) writeonly buffer AHalves { uvec2 attention_halves[]; };
+#include "attend_block_coopmat.glsl"
+#else
+
+layout(constant_id = 4) const uint QUERIES = 16; // of a workgroup
+layout(constant_id = 5) const uint SHARES = 1;   // queries whose sums one lane holds: ceil(QUERIES / (SIZE / CHUNKS))
+layout(constant_id = 6) const uint HALVES_OUT = 0; // 1: halves, for products of matrices
+
+layout(binding = 4) writeonly buffer AHalves { uvec4 attention_halves[]; };
+
 #define AHEAD 4 // loads of values before the first is used
 #define MINUS_INFINITY uintBitsToFloat(0xff800000u)
 shared vec4 query[QUERIES][HEAD_DIM / 4];
@@ -127,3 +135,5 @@ void main()
         }
     }
 }
+
+#endif

@@ -5,10 +5,6 @@
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 
-layout(constant_id = 9) const uint MATRIX_M = 16;
-layout(constant_id = 10) const uint MATRIX_N = 16;
-layout(constant_id = 11) const uint MATRIX_K = 16;
-
 #define SEE_ALL (gl_SemanticsAcquireRelease | gl_SemanticsMakeAvailable | gl_SemanticsMakeVisible)
 #define workgroup_barrier() controlBarrier(gl_ScopeWorkgroup, gl_ScopeWorkgroup, gl_StorageSemanticsShared, SEE_ALL)
 #define subgroup_barrier() controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared, SEE_ALL)

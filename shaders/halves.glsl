@@ -20,3 +20,11 @@ uvec2 pack4(vec4 v)
 uvec4 pack8(vec4 low, vec4 high) { return uvec4(pack4(low), pack4(high)); }
 
 uint pack2(vec2 v) { return pack4(vec4(v, 0.0, 0.0)).x; }
+
+// 8 halves as they are, or, where one is infinite, none is a number: adding to its exponent carries into its sign.
+uvec4 finite8(uvec4 halves)
+{
+    uvec4 carried = (halves & 0x7fff7fffu) + 0x04000400u;
+    uint bad = (carried.x | carried.y | carried.z | carried.w) & 0x80008000u;
+    return bad != 0 ? uvec4(NO_HALVES) : halves;
+}

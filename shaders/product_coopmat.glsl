@@ -11,6 +11,9 @@
 #include "coopmat.glsl"
 #include "halves.glsl"
 
+layout(constant_id = 9) const uint MATRIX_M = 16;  // rows of x
+layout(constant_id = 10) const uint MATRIX_N = 16; // outputs
+layout(constant_id = 11) const uint MATRIX_K = 16; // of the width
 layout(constant_id = 15) const uint HALVES_IN = 1; // x is 1: halves, 0: floats
 layout(constant_id = 17) const uint TILE_ROWS = 128;
 layout(constant_id = 18) const uint TILE_OUTPUTS = 128;

@@ -145,6 +145,7 @@ static int open_logical(vkgpt_device *device, vkgpt_error *err)
         .pipelineExecutableInfo = VK_TRUE,
     };
     if (device->info.coopmat) device->matrix = coopmat_shape(device->instance, device->physical);
+    device->matrix_halves = coopmat_has_halves(device->instance, device->physical, device->matrix);
     bool matrix = device->matrix.m != 0; // a newer Mesa than 22.3, from navi31 on
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices;
     VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &statistics};

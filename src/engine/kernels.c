@@ -19,6 +19,13 @@ struct AttendConstants { // attend: span, ahead; attend_block: queries, shares
     uint32_t size, weights, kv, head_dim, span_or_queries, ahead_or_shares, halves_out;
 };
 
+// attend_block_coopmat (shaders/attend_block_coopmat.glsl).
+struct AttendMatrixConstants {
+    uint32_t size, weights, kv, head_dim, tile, subgroup;
+    struct MatrixShape matrix;
+    uint32_t down, depth, scratch, turned, lockstep, halves_out;
+};
+
 #define COUNT(type) (sizeof(type) / sizeof(uint32_t))
 
 static const uint32_t ROW_KERNEL_SIZE = 128;  // embed, norm, merge, attend
@@ -26,6 +33,8 @@ static const uint32_t BEST_SIZE = 32;
 static const uint32_t SCAN_SIZE = 256; // lookup, score
 static const uint32_t SAMPLE_SIZE = 1024, SAMPLE_LANES_SIZE = 128; // at most; on a software driver
 static const uint32_t CACHE_SIZE = 32;
+static const uint32_t COOPMAT_QUERIES = 64;   // rows of a block in a workgroup of attend_block_coopmat
+static const uint32_t COOPMAT_HEAD_DIM = 128; // at most: a subgroup holds a sum for every element of its heads
 static const uint32_t SAMPLE_SHARED = 8704; // bytes of shared memory that sample wants besides 8 per lane
 
 // Whether a product makes its own input, merged attention or a norm, in shared memory. On a software driver a wide norm
@@ -274,10 +283,50 @@ static int attend_get(vkgpt_device *device, const struct Shape *shape, struct Ke
     return pipeline_get(device, "attend", (uint32_t *)&c, COUNT(c), &k->attend, err);
 }
 
-static int attend_block_get(const struct Making *making, struct Kernels *k, vkgpt_error *err)
+static uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
+// Bytes of shared memory that attend_block_coopmat takes: tiles of keys and values, what subgroups hand round, the bases.
+static uint32_t attend_shared(const struct AttendMatrixConstants *c)
 {
-    vkgpt_device *device = making->device;
-    const struct Shape *shape = making->shape;
+    uint32_t row = c->depth / 8 + 1, column = c->tile / 8 + 1;
+    uint32_t values = c->turned ? c->depth * column : c->tile * row, subgroups = c->size / c->subgroup;
+    return 16 * (c->tile * row + values + subgroups * c->scratch) + 4 * COOPMAT_QUERIES;
+}
+
+// Whether a block's attention is made of the device's own products of matrices, and of which. They multiply halves: not
+// for a model that is in fp32 altogether.
+static bool attend_by_matrices(const vkgpt_device *device, const struct Shape *shape, struct AttendMatrixConstants *c)
+{
+    const struct MatrixShape m = device->matrix;
+    bool rounds = false;
+    for (uint32_t format = 0; format < FORMATS; format++) rounds |= format != WEIGHTS_F32 && shape->formats[format];
+    bool fits = m.m && m.m <= GROUP_ROWS && m.n >= 8 && m.k >= 8 && shape->head_dim <= COOPMAT_HEAD_DIM;
+    if (!rounds || !fits || device->lanes || !device->matrix_halves || !kernel_exists("attend_block_coopmat")) return false;
+    uint32_t lanes = device->info.subgroup_size, whole = max_u32(16, max_u32(m.n, m.k));
+    *c = (struct AttendMatrixConstants){
+        .size = COOPMAT_QUERIES / m.m * lanes, .kv = shape->kv, .head_dim = shape->head_dim, .subgroup = lanes, .matrix = m, .down = 1,
+        .depth = (shape->head_dim + whole - 1) / whole * whole,
+        .turned = device->info.vendor_id != VENDOR_NVIDIA, // which alone turns a matrix on its way out of shared memory
+        .lockstep = device->software,
+    };
+    if (c->size > device->info.max_workgroup || c->size / lanes > device->info.max_subgroups) return false;
+    uint32_t least = max_u32(m.n, m.k);
+    for (c->tile = max_u32(least, (c->depth > 96 ? 2 : 4) * m.n); c->tile >= least; c->tile /= 2) { // as registers allow
+        c->scratch = max_u32(m.m * (c->tile / 8 + 1), max_u32(m.m * m.n / 4, m.m * m.k / 8));
+        if (attend_shared(c) <= device->info.shared_bytes) return true;
+    }
+    return false;
+}
+
+static int attend_block_get(vkgpt_device *device, const struct Shape *shape, bool halves, struct Kernels *k, vkgpt_error *err)
+{
+    struct AttendMatrixConstants m;
+    if (attend_by_matrices(device, shape, &m)) {
+        m.halves_out = halves;
+        k->block_queries = COOPMAT_QUERIES;
+        k->block_keys = m.tile;
+        return pipeline_get(device, "attend_block_coopmat", (uint32_t *)&m, COUNT(m), &k->attend, err);
+    }
     if (device->lanes) { // one subgroup, a query per lane
         uint32_t lanes = device->info.subgroup_size, chunks = shape->head_dim / 8;
         struct AttendConstants c = {lanes, 0, shape->kv, shape->head_dim, lanes, (chunks + lanes - 1) / lanes, 0};
@@ -286,7 +335,7 @@ static int attend_block_get(const struct Making *making, struct Kernels *k, vkgp
         return pipeline_get(device, "attend_block_lanes", (uint32_t *)&c, COUNT(c), &k->attend, err);
     }
     struct AttendConstants c = {.size = ROW_KERNEL_SIZE, .kv = shape->kv, .head_dim = shape->head_dim, .span_or_queries = 16,
-                                .halves_out = making->matrices};
+                                .halves_out = halves};
     uint32_t per_query = shape->head_dim * 4 + c.size * 4 + 12;
     while (c.span_or_queries > 1 && c.span_or_queries * per_query + c.size * 8 > device->info.shared_bytes) c.span_or_queries /= 2;
     uint32_t groups = c.size / (shape->head_dim / 8);
@@ -341,6 +390,11 @@ static int merge_get(vkgpt_device *device, struct Kernels *k, vkgpt_error *err)
     return pipeline_get(device, "merge", constants, 4, &k->merge, err);
 }
 
+int kernel_for_blocks(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
+{
+    return attend_block_get(device, shape, false, k, err);
+}
+
 int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *k, vkgpt_error *err)
 {
     struct Making making = {.device = device, .shape = shape, .mode = rows == 1 ? DECODE : BATCH, .tokens = step_tokens(device, rows)};
@@ -369,7 +423,7 @@ int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, uint32_
     if (!status) status = embed_get(device, shape, "embed_prefill", k, err);
     if (!status) status = norms_get(&making, k, err);
     if (!status) status = cache_get(device, shape, "cache_prefill", k, err);
-    if (!status) status = attend_block_get(&making, k, err);
+    if (!status) status = attend_block_get(device, shape, making.matrices, k, err);
     if (!status) status = simple_get(device, "score", SCAN_SIZE, 0, &k->score, err);
     if (!status) status = products_get(&making, k, err);
     k->splits = is_split(&k->project) || is_split(&k->contract) || is_split(&k->project_in);

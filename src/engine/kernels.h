@@ -52,6 +52,8 @@ struct Shape {
 int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *kernels, vkgpt_error *err);
 // For blocks of up to so many rows.
 int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *kernels, vkgpt_error *err);
+// attend alone, which leaves floats
+int kernel_for_blocks(vkgpt_device *device, const struct Shape *shape, struct Kernels *kernels, vkgpt_error *err);
 
 uint32_t loads_ahead(const vkgpt_device *device); // of a lane of attend, merge and sample, 128 bits each
 uint32_t activation_constant(enum Activation activation); // ACTIVATE_...

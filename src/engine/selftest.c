@@ -44,6 +44,35 @@ static const struct Variant USUAL;    // of products of matrices: by the rows
 #define MANY_PROCESSORS 2048 // of a device that splits all that it can
 #define SIZE_COUNT (sizeof SIZES / sizeof *SIZES)
 
+// For attend_block by matrices: prompts that end beside the edges of matrices, groups and tiles, those that go on, two
+// sequences in a block, windows, heads that matrices divide and heads that they do not.
+#define BLOCK(...) {.dim = 8, .heads = 2, .inner = 8, .vocab = 2, .context = 600, .span = 64, .chunks = 1, .weights = WEIGHTS_F16, __VA_ARGS__}
+static const struct LayerSize BLOCKS[] = {
+    BLOCK(.head_dim = 64, .kv = KV_F16, .rows = 1),
+    BLOCK(.head_dim = 64, .kv = KV_F16, .rows = 15),
+    BLOCK(.head_dim = 64, .kv = KV_F16, .rows = 16),
+    BLOCK(.head_dim = 64, .kv = KV_F16, .rows = 17),
+    BLOCK(.head_dim = 64, .kv = KV_F16, .rows = 63),
+    BLOCK(.head_dim = 64, .kv = KV_F16, .rows = 64),
+    BLOCK(.head_dim = 64, .kv = KV_F16, .rows = 65),
+    BLOCK(.head_dim = 64, .kv = KV_F16, .rows = 512),
+    BLOCK(.head_dim = 64, .kv = KV_F16, .first = 512, .rows = 1, .scale = 1.0f),
+    BLOCK(.head_dim = 64, .kv = KV_F16, .first = 11, .rows = 102, .more_first = 500, .more = 100),
+    BLOCK(.head_dim = 64, .kv = KV_F16, .first = 100, .rows = 200, .scale = 4.0f), // maxima that grow
+    BLOCK(.head_dim = 64, .kv = KV_F16, .first = 100, .rows = 70, .window = 7),
+    BLOCK(.head_dim = 64, .kv = KV_F16, .first = 490, .rows = 110, .more_first = 3, .more = 40, .window = 256),
+    BLOCK(.head_dim = 64, .kv = KV_Q8_0, .first = 1, .rows = 65, .more_first = 127, .more = 16),
+    BLOCK(.head_dim = 64, .kv = KV_F32, .first = 15, .rows = 17, .more_first = 63, .more = 2, .scale = 1.0f),
+    BLOCK(.head_dim = 72, .kv = KV_F16, .rows = 65, .more = 1),
+    BLOCK(.head_dim = 80, .kv = KV_Q8_0, .first = 5, .rows = 65, .more_first = 100, .more = 17),
+    BLOCK(.head_dim = 80, .kv = KV_Q8_0, .first = 31, .rows = 33, .window = 32),
+    BLOCK(.head_dim = 96, .kv = KV_F32, .first = 63, .rows = 129, .more = 64),
+    BLOCK(.head_dim = 96, .kv = KV_F32, .first = 62, .rows = 66, .window = 50),
+    BLOCK(.head_dim = 128, .kv = KV_F16, .first = 33, .rows = 64, .more_first = 1, .more = 15),
+    BLOCK(.head_dim = 128, .kv = KV_Q8_0, .first = 127, .rows = 130, .more_first = 64, .more = 33),
+};
+#define BLOCK_COUNT (sizeof BLOCKS / sizeof *BLOCKS)
+
 void selftest_report(struct Selftest *test, const char *kernel, double error, double bound, const char *size, ...)
 {
     vkgpt_selftest_result result = {.kernel = kernel, .error = error, .bound = bound, .pass = error <= bound};
@@ -210,6 +239,38 @@ static int all_sizes(struct Selftest *test)
     return status;
 }
 
+static int block_tests(struct Selftest *test, const struct LayerSize *size)
+{
+    struct TestLayer layer;
+    struct Kernels kernels = {0};
+    int status = test_layer_open(test, size, &layer);
+    if (!status) {
+        const struct Shape shape = shape_of(&layer);
+        status = kernel_for_blocks(test->device, &shape, &kernels, test->err);
+    }
+    if (!status) {
+        struct Stage stage = stage_make(test, &layer, &kernels, 0);
+        status = selftest_attend_block(&stage);
+        if (!status && size->more) status = selftest_attend_block_spoiled(&stage);
+    }
+    test_layer_close(test, &layer);
+    return status;
+}
+
+// Where the device multiplies matrices itself; elsewhere the sizes of layers are enough.
+static int all_blocks(struct Selftest *test)
+{
+    vkgpt_device *device = test->device;
+    bool lanes = device->lanes;
+    uint32_t keep = device->pipeline_count;
+    int status = VKGPT_OK;
+    device->lanes = false;
+    for (size_t i = 0; i < BLOCK_COUNT && device->matrix.m && !status; i++) status = block_tests(test, &BLOCKS[i]);
+    pipelines_forget(device, keep);
+    device->lanes = lanes;
+    return status;
+}
+
 static int sample_tests(struct Selftest *test)
 {
     const struct Shape shape = {.dim = 8, .head_dim = 8, .width = 8, .inner = 8, .span = 64, .formats = {true}};
@@ -266,6 +327,7 @@ int vkgpt_selftest(vkgpt_device *device, void (*on_result)(void *user, const vkg
     if (status) return status;
     device->pipeline_cache = VK_NULL_HANDLE; // neither filled with what only the selftest runs, nor trusted
     status = all_sizes(&test);
+    if (!status) status = all_blocks(&test);
     if (!status) status = sample_tests(&test);
     if (!status) status = copy_tests(&test);
     device->pipeline_cache = cache;

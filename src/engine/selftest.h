@@ -11,6 +11,7 @@
 #define SEQUENCES 3      // in every trial
 #define STOPPED 1        // decode: this sequence has stopped, and nothing of it may change
 #define BLOCK_SEQUENCE 2 // prefill: the one whose tokens are run
+#define MORE_SEQUENCE 0  // prefill: and those behind them
 #define SPARE_ROWS 3     // prefill: rows that the grid covers past the block, and that may not change
 #define DRAFT_ROWS 3     // decode of several rows: of each sequence
 #define SELFTEST_EPS 1e-5f
@@ -31,6 +32,7 @@ struct LayerSize {
     uint32_t dim, heads, head_dim, inner, vocab;
     uint32_t context, span;
     uint32_t rows, first; // prefill: tokens of the block, and the position of its first
+    uint32_t more, more_first; // and in the groups behind it those of another sequence
     uint32_t chunks;      // that a matrix is cut into, about
     uint32_t weights, kv; // formats
     enum Activation activation;
@@ -82,6 +84,8 @@ struct Stage {
     uint32_t rows;      // that the grid covers
     bool halves;        // stage_input makes halves, and stage_measure looks at halves
     struct Sequence state[SEQUENCES];
+    struct Group groups[MAX_GROUPS]; // prefill: of the block
+    uint32_t group_count;
 };
 
 // step_rows 0: prefill.
@@ -89,6 +93,8 @@ struct Stage stage_make(struct Selftest *test, const struct TestLayer *layer, co
                         uint32_t step_rows);
 // The same with arrays of halves, or of floats.
 struct Stage stage_with(const struct Stage *stage, bool halves);
+// Prefill: the same block from the second row of each sequence on, if there is one, and the sequences the other way round.
+struct Stage stage_shifted(const struct Stage *stage);
 // Puts a sequence somewhere, with as many rows of a step as the context has room for.
 void stage_place(struct Stage *stage, uint32_t sequence, uint32_t position);
 // Whether a row runs, and which sequence and position it is.
@@ -122,6 +128,7 @@ int selftest_cache(const struct Stage *stage);
 int selftest_attend(const struct Stage *stage);
 int selftest_merge(const struct Stage *stage);
 int selftest_attend_block(const struct Stage *stage);
+int selftest_attend_block_spoiled(const struct Stage *stage);
 int selftest_best(const struct Stage *stage);
 int selftest_score(const struct Stage *stage);
 int selftest_sample(struct Selftest *test, const struct Pipeline *sample);

@@ -6,6 +6,15 @@
 #include "engine/session.h"
 
 #define ATTENTION_BOUND 2e-5 // exp() of Vulkan is good to 3 + 2 |x| units in the last place
+#define HALVES_BOUND 2e-3    // what multiplies halves has rounded queries, keys, weights and values to 11 bits
+
+static bool multiplies_halves(const struct Stage *stage) { return strstr(stage->kernels->attend->kernel, "coopmat"); }
+
+// A weight is off by as much as its score, whose rounding grows with the scale.
+static double block_bound(const struct Stage *stage)
+{
+    return multiplies_halves(stage) ? HALVES_BOUND * fmax(1.0, (double)stage->layer->size->scale) : ATTENTION_BOUND;
+}
 
 static uint32_t splits_of(const struct LayerSize *size) { return (size->context + size->span - 1) / size->span; }
 
@@ -100,7 +109,8 @@ static void measure_cache(const struct Stage *stage, struct Measure *m, struct A
     measure_untouched(m, v);
 }
 
-#define TINY 0x1p-30 // of numbers whose scale is below what a half holds, and far above what a float does
+#define TINY 0x1p-30  // of numbers whose scale is below what a half holds, and far above what a float does
+#define SMALL 0x1p-10 // and which halves hold
 
 // Every third row, if it runs, becomes tiny.
 static void make_tiny(const struct Stage *stage, struct Array *q, struct Axis axis, double *values)
@@ -188,7 +198,7 @@ static void fill_sequence(const struct Stage *stage, struct Attention *a, uint32
 {
     const struct TestLayer *l = stage->layer;
     size_t at = (size_t)first_row * l->size->heads * l->size->head_dim;
-    double factor = l->size->kv == KV_Q8_0 && sequence != 0 ? TINY : 1.0;
+    double factor = l->size->kv != KV_Q8_0 || !sequence ? 1.0 : multiplies_halves(stage) ? SMALL : TINY;
     fill_cache(l, a->k, a->keys, sequence, position + rows, 101, 1.0);
     fill_cache(l, a->v, a->values, sequence, position + rows, 111, factor);
     reference_attend_window(rows, position, l->size->heads, l->size->head_dim, a->queries + at, a->keys, a->values,
@@ -197,9 +207,11 @@ static void fill_sequence(const struct Stage *stage, struct Attention *a, uint32
 
 static void fill_all(const struct Stage *stage, struct Attention *a)
 {
+    const struct LayerSize *size = stage->layer->size;
     if (stage->prefill) {
-        fill_sequence(stage, a, BLOCK_SEQUENCE, 0, stage->state[BLOCK_SEQUENCE].position,
-                      stage->state[BLOCK_SEQUENCE].rows);
+        fill_sequence(stage, a, BLOCK_SEQUENCE, 0, size->first, size->rows);
+        uint32_t behind = (size->rows + GROUP_ROWS - 1) / GROUP_ROWS * GROUP_ROWS;
+        if (size->more) fill_sequence(stage, a, MORE_SEQUENCE, behind, size->more_first, size->more);
         return;
     }
     for (uint32_t s = 0; s < SEQUENCES; s++)
@@ -374,23 +386,143 @@ int selftest_merge(const struct Stage *stage)
 
 // --------------------------------------------------------------------------------------------- a block
 
+// The block shifted: the bits of a row are its own, wherever it stands and whatever stands beside it.
+struct Shifted {
+    struct Stage stage;
+    struct Array *state, *q, *out;
+};
+
+// The row of the block that a row of the shifted one is.
+static bool shifted_row(const struct Shifted *shifted, uint32_t row, uint32_t *whole)
+{
+    const struct LayerSize *size = shifted->stage.layer->size;
+    uint32_t sequence, position, behind = (size->rows + GROUP_ROWS - 1) / GROUP_ROWS * GROUP_ROWS;
+    if (!stage_row(&shifted->stage, row, &sequence, &position)) return false;
+    *whole = sequence == BLOCK_SEQUENCE ? position - size->first : behind + position - size->more_first;
+    return true;
+}
+
+static void shifted_make(const struct Stage *stage, struct Attention *a, struct Shifted *shifted)
+{
+    size_t bytes = (size_t)stage->layer->width * 4;
+    uint32_t whole;
+    shifted->stage = stage_shifted(stage);
+    shifted->state = stage_state(&shifted->stage, &a->t);
+    shifted->q = trial_array(&a->t, shifted->stage.rows * bytes);
+    shifted->out = trial_array(&a->t, shifted->stage.rows * bytes);
+    for (uint32_t r = 0; r < shifted->stage.rows && !a->t.status; r++)
+        if (shifted_row(shifted, r, &whole)) memcpy(shifted->q->before + r * bytes, a->q->before + whole * bytes, bytes);
+}
+
+static void shifted_measure(const struct Stage *stage, struct Measure *m, const struct Attention *a, const struct Shifted *shifted)
+{
+    size_t bytes = (size_t)stage->layer->width * (stage->kernels->project.halves ? 2 : 4);
+    uint32_t whole;
+    for (uint32_t r = 0; r < shifted->stage.rows; r++)
+        if (shifted_row(shifted, r, &whole)) measure_true(m, !memcmp(shifted->out->after + r * bytes, a->out->after + whole * bytes, bytes));
+}
+
+static void attend_block(const struct Stage *stage, struct Attention *a, uint32_t rows, const struct Array *state, const struct Array *q, const struct Array *out)
+{
+    const struct Kernels *kernels = stage->kernels;
+    struct AttendArgs args = attend_args(stage);
+    struct Grid grid = {stage->layer->size->heads, (rows + kernels->block_queries - 1) / kernels->block_queries, 1};
+    dispatch(&a->t.rec, kernels->attend, grid, BUFFERS(&state->slice, &q->slice, &a->k->slice, &a->v->slice, &out->slice), &args, sizeof args);
+}
+
 int selftest_attend_block(const struct Stage *stage)
 {
     const struct TestLayer *l = stage->layer;
-    const struct Kernels *kernels = stage->kernels;
     struct Attention a;
-    if (!attention_make(stage, (size_t)stage->rows * l->width * 4, &a)) trial_start(&a.t);
-    struct AttendArgs args = attend_args(stage);
-    struct Grid grid = {l->size->heads, (stage->rows + kernels->block_queries - 1) / kernels->block_queries, 1};
-    if (!a.t.status)
-        dispatch(&a.t.rec, kernels->attend, grid,
-                 BUFFERS(&a.state->slice, &a.q->slice, &a.k->slice, &a.v->slice, &a.out->slice), &args, sizeof args);
+    struct Shifted shifted = {0};
+    attention_make(stage, (size_t)stage->rows * l->width * 4, &a);
+    if (!a.t.status) shifted_make(stage, &a, &shifted);
+    trial_start(&a.t);
+    if (!a.t.status) {
+        attend_block(stage, &a, stage->rows, a.state, a.q, a.out);
+        attend_block(stage, &a, shifted.stage.rows, shifted.state, shifted.q, shifted.out);
+    }
     trial_finish(&a.t);
     struct Measure m = {0};
     if (!a.t.status) {
-        const struct Stage out = stage_with(stage, kernels->project.halves);
+        const struct Stage out = stage_with(stage, stage->kernels->project.halves);
+        shifted_measure(stage, &m, &a, &shifted);
         stage_measure(&out, &m, a.out, axis_heads(l, 1), a.want);
-        stage_report(stage, kernels->attend, m, ATTENTION_BOUND);
+        stage_report(stage, stage->kernels->attend, m, block_bound(stage));
     }
     return trial_end(&a.t);
+}
+
+// ------------------------------------------------------------------------------------- what must come out
+
+// A number of the last head that is none.
+struct Spoil {
+    enum { SPOIL_Q, SPOIL_K, SPOIL_V } what;
+    float number;
+};
+
+// Into the row of the cache, or for KV_Q8_0 as the scale of the number's block.
+static void spoil_cache(const struct TestLayer *l, uint8_t *cache, size_t row, uint32_t at, float number)
+{
+    uint32_t bits;
+    memcpy(&bits, &number, 4);
+    uint16_t upper = (uint16_t)(bits >> 16);
+    struct Strip strip = {row * l->head_dim + at, 1, 0, 1, 1, l->size->kv == KV_F16};
+    if (l->size->kv == KV_Q8_0) memcpy(cache_scale(l, cache, row, at / 32), &upper, 2);
+    else strip_fill(cache, strip, &(double){(double)number});
+}
+
+static bool all_finite(const float *numbers, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (!isfinite(numbers[i])) return false;
+    return true;
+}
+
+// The rows that see what is spoilt, at `spoilt`, hold what is no number; those before it do not, unless it is a value, which
+// a weight of 0 does not make one.
+static void measure_spoilt(const struct Stage *stage, struct Measure *m, const struct Array *out, const struct Spoil *spoil, uint32_t spoilt)
+{
+    const struct TestLayer *l = stage->layer;
+    uint32_t sequence, position, last = l->size->heads - 1;
+    for (uint32_t r = 0; r < stage->rows; r++) {
+        if (!stage_row(stage, r, &sequence, &position) || sequence != BLOCK_SEQUENCE) continue;
+        const float *row = (const float *)out->after + (size_t)r * l->width;
+        bool sees = spoil->what == SPOIL_Q ? position == spoilt : position >= spoilt;
+        measure_true(m, all_finite(row, last * l->head_dim));
+        if (sees) measure_true(m, !all_finite(row + last * l->head_dim, l->size->head_dim));
+        else if (spoil->what != SPOIL_V) measure_true(m, all_finite(row + last * l->head_dim, l->size->head_dim));
+    }
+}
+
+static int attend_spoilt(const struct Stage *stage, struct Measure *m, const struct Spoil *spoil)
+{
+    const struct TestLayer *l = stage->layer;
+    uint32_t spoilt = l->size->first + l->size->rows / 2, head = l->size->heads - 1, at = l->size->head_dim / 2;
+    struct Attention a;
+    if (!attention_make(stage, (size_t)stage->rows * l->width * 4, &a)) {
+        size_t row = cache_row(l, BLOCK_SEQUENCE, head, spoilt);
+        if (spoil->what != SPOIL_Q) spoil_cache(l, (spoil->what == SPOIL_K ? a.k : a.v)->before, row, at, spoil->number);
+        else ((float *)a.q->before)[(size_t)(l->size->rows / 2) * l->width + head * l->head_dim + at] = spoil->number;
+    }
+    trial_start(&a.t);
+    if (!a.t.status) attend_block(stage, &a, stage->rows, a.state, a.q, a.out);
+    trial_finish(&a.t);
+    if (!a.t.status) measure_spoilt(stage, m, a.out, spoil, spoilt);
+    return trial_end(&a.t);
+}
+
+// What is no number is never hidden.
+int selftest_attend_block_spoiled(const struct Stage *stage)
+{
+    static const struct Spoil spoils[] = {
+        {SPOIL_Q, NAN}, {SPOIL_Q, INFINITY}, {SPOIL_K, NAN}, {SPOIL_K, INFINITY}, {SPOIL_K, -INFINITY}, {SPOIL_V, NAN}, {SPOIL_V, INFINITY},
+    };
+    struct Measure m = {0};
+    for (size_t i = 0; i < sizeof spoils / sizeof *spoils; i++) {
+        int status = attend_spoilt(stage, &m, &spoils[i]);
+        if (status) return status;
+    }
+    stage_report(stage, stage->kernels->attend, m, 0.0);
+    return VKGPT_OK;
 }

@@ -200,6 +200,13 @@ void stage_place(struct Stage *stage, uint32_t sequence, uint32_t position)
     state->rows = state->context - position < stage->step_rows ? state->context - position : stage->step_rows;
 }
 
+static void add_groups(struct Stage *stage, uint32_t sequence, uint32_t first, uint32_t rows)
+{
+    for (uint32_t at = 0; at < rows && stage->group_count < MAX_GROUPS; at += GROUP_ROWS)
+        stage->groups[stage->group_count++] =
+            (struct Group){sequence, first + at, rows - at < GROUP_ROWS ? rows - at : GROUP_ROWS, 0};
+}
+
 struct Stage stage_make(struct Selftest *test, const struct TestLayer *layer, const struct Kernels *kernels,
                         uint32_t step_rows)
 {
@@ -211,24 +218,45 @@ struct Stage stage_make(struct Selftest *test, const struct TestLayer *layer, co
         .kernels = kernels,
         .prefill = prefill,
         .step_rows = step_rows,
-        .rows = prefill ? size->rows + SPARE_ROWS : SEQUENCES * step_rows,
+        .rows = SEQUENCES * step_rows,
     };
     for (uint32_t s = 0; s < SEQUENCES; s++) stage.state[s].context = size->context;
     stage_place(&stage, 0, size->span < size->context ? size->span : size->context - 1);
     stage_place(&stage, STOPPED, size->context / 3);
     stage_place(&stage, BLOCK_SEQUENCE, prefill ? size->first : size->context - 1);
     stage.state[STOPPED].stop = STOP_EOS;
-    if (prefill) stage.state[BLOCK_SEQUENCE].rows = size->rows;
+    if (!prefill) return stage;
+    add_groups(&stage, BLOCK_SEQUENCE, size->first, size->rows);
+    if (size->more) add_groups(&stage, MORE_SEQUENCE, size->more_first, size->more);
+    stage.rows = (stage.group_count - 1) * GROUP_ROWS + stage.groups[stage.group_count - 1].rows + SPARE_ROWS;
     return stage;
+}
+
+struct Stage stage_shifted(const struct Stage *stage)
+{
+    const struct LayerSize *size = stage->layer->size;
+    struct Stage other = *stage;
+    uint32_t by = size->rows > 1;
+    other.group_count = 0;
+    if (size->more > 1) add_groups(&other, MORE_SEQUENCE, size->more_first + 1, size->more - 1);
+    add_groups(&other, BLOCK_SEQUENCE, size->first + by, size->rows - by);
+    for (uint32_t g = other.group_count; g < MAX_GROUPS; g++) other.groups[g] = (struct Group){0};
+    other.rows = other.group_count * GROUP_ROWS;
+    return other;
 }
 
 bool stage_row(const struct Stage *stage, uint32_t row, uint32_t *sequence, uint32_t *position)
 {
-    *sequence = stage->prefill ? BLOCK_SEQUENCE : row / stage->step_rows;
-    uint32_t offset = stage->prefill ? row : row % stage->step_rows;
+    if (stage->prefill) {
+        const struct Group none = {0}, *group = row / GROUP_ROWS < stage->group_count ? &stage->groups[row / GROUP_ROWS] : &none;
+        *sequence = group->sequence;
+        *position = group->position + row % GROUP_ROWS;
+        return row % GROUP_ROWS < group->rows;
+    }
+    *sequence = row / stage->step_rows;
     const struct Sequence *state = &stage->state[*sequence];
-    *position = state->position + offset;
-    return !state->stop && offset < state->rows;
+    *position = state->position + row % stage->step_rows;
+    return !state->stop && row % stage->step_rows < state->rows;
 }
 
 struct Sequence *selftest_sequences(uint8_t *state) { return (struct Sequence *)(state + MAX_GROUPS * sizeof(struct Group)); }
@@ -246,13 +274,7 @@ struct Array *selftest_state(struct Trial *trial, const struct Sequence *sequenc
 struct Array *stage_state(const struct Stage *stage, struct Trial *trial)
 {
     struct Array *state = selftest_state(trial, stage->state, SEQUENCES);
-    if (trial->status || !stage->prefill) return state;
-    struct Group *groups = (struct Group *)state->before;
-    const struct Sequence *block = &stage->state[BLOCK_SEQUENCE];
-    for (uint32_t g = 0; g < MAX_GROUPS; g++) {
-        uint32_t at = g * GROUP_ROWS, rows = block->rows > at ? block->rows - at : 0;
-        groups[g] = (struct Group){BLOCK_SEQUENCE, block->position + at, rows < GROUP_ROWS ? rows : GROUP_ROWS, 0};
-    }
+    if (!trial->status && stage->prefill) memcpy(state->before, stage->groups, sizeof stage->groups);
     return state;
 }
 

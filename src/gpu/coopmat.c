@@ -10,6 +10,10 @@ static bool has_features(VkPhysicalDevice physical)
     VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &matrix};
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};
     vkGetPhysicalDeviceFeatures2(physical, &features);
+    VkPhysicalDeviceSubgroupProperties subgroups = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
+    VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &subgroups};
+    vkGetPhysicalDeviceProperties2(physical, &properties);
+    if (!(subgroups.supportedOperations & VK_SUBGROUP_FEATURE_VOTE_BIT)) return false;
     return matrix.cooperativeMatrix && v12.shaderFloat16 && v12.vulkanMemoryModel && v12.vulkanMemoryModelDeviceScope;
 }
 
@@ -33,33 +37,54 @@ struct MatrixShape coopmat_usable(bool size_control, bool full_subgroups, struct
 
 static bool is_side(uint32_t size) { return size && size <= LARGEST_SIDE && (size & (size - 1)) == 0; }
 
-static bool is_wanted(const VkCooperativeMatrixPropertiesKHR *p)
+static bool multiplies_halves(const VkCooperativeMatrixPropertiesKHR *p, VkComponentTypeKHR sums)
 {
     return p->AType == VK_COMPONENT_TYPE_FLOAT16_KHR && p->BType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
-           p->CType == VK_COMPONENT_TYPE_FLOAT32_KHR && p->ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
-           p->scope == VK_SCOPE_SUBGROUP_KHR && is_side(p->MSize) && is_side(p->NSize) && is_side(p->KSize);
+           p->CType == sums && p->ResultType == sums && p->scope == VK_SCOPE_SUBGROUP_KHR;
 }
 
-static struct MatrixShape largest(const VkCooperativeMatrixPropertiesKHR *list, uint32_t count)
+static struct MatrixShape shape_of(const VkCooperativeMatrixPropertiesKHR *p) { return (struct MatrixShape){p->MSize, p->NSize, p->KSize}; }
+
+static bool is_wanted(const VkCooperativeMatrixPropertiesKHR *p)
 {
-    struct MatrixShape best = {0};
-    for (uint32_t i = 0; i < count; i++)
-        if (is_wanted(&list[i]) && list[i].MSize * list[i].NSize * list[i].KSize > best.m * best.n * best.k)
-            best = (struct MatrixShape){list[i].MSize, list[i].NSize, list[i].KSize};
-    return best;
+    return multiplies_halves(p, VK_COMPONENT_TYPE_FLOAT32_KHR) && is_side(p->MSize) && is_side(p->NSize) && is_side(p->KSize);
+}
+
+// What a device multiplies, to be freed; NULL: nothing that the kernels can use.
+static VkCooperativeMatrixPropertiesKHR *list_properties(VkInstance instance, VkPhysicalDevice physical, uint32_t *count)
+{
+    PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR get =
+        (PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)vkGetInstanceProcAddr(instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
+    *count = 0;
+    if (!get || !has_features(physical) || get(physical, count, NULL) || !*count) return NULL;
+    VkCooperativeMatrixPropertiesKHR *list = calloc(*count, sizeof *list);
+    if (!list) return NULL;
+    for (uint32_t i = 0; i < *count; i++) list[i].sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR;
+    if (get(physical, count, list) >= 0) return list;
+    free(list);
+    return NULL;
 }
 
 struct MatrixShape coopmat_shape(VkInstance instance, VkPhysicalDevice physical)
 {
-    struct MatrixShape shape = {0};
-    PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR get =
-        (PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)vkGetInstanceProcAddr(instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
-    uint32_t count = 0;
-    if (!get || !has_features(physical) || get(physical, &count, NULL) || !count) return shape;
-    VkCooperativeMatrixPropertiesKHR *list = calloc(count, sizeof *list);
-    if (!list) return shape;
-    for (uint32_t i = 0; i < count; i++) list[i].sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR;
-    if (get(physical, &count, list) >= 0) shape = largest(list, count);
+    struct MatrixShape best = {0};
+    uint32_t count;
+    VkCooperativeMatrixPropertiesKHR *list = list_properties(instance, physical, &count);
+    for (uint32_t i = 0; list && i < count; i++)
+        if (is_wanted(&list[i]) && list[i].MSize * list[i].NSize * list[i].KSize > best.m * best.n * best.k) best = shape_of(&list[i]);
     free(list);
-    return shape;
+    return best;
+}
+
+bool coopmat_has_halves(VkInstance instance, VkPhysicalDevice physical, struct MatrixShape shape)
+{
+    bool has = false;
+    uint32_t count;
+    VkCooperativeMatrixPropertiesKHR *list = list_properties(instance, physical, &count);
+    for (uint32_t i = 0; list && i < count; i++) {
+        struct MatrixShape offered = shape_of(&list[i]);
+        has |= multiplies_halves(&list[i], VK_COMPONENT_TYPE_FLOAT16_KHR) && offered.m == shape.m && offered.n == shape.n;
+    }
+    free(list);
+    return has;
 }

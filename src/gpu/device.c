@@ -465,6 +465,7 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
     device->processors = processors_of(device->physical, has_extension(device->physical, VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME),
                                        has_extension(device->physical, VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME));
     bool matrix = device->matrix.m != 0;
+    device->matrix_halves = matrix && coopmat_has_halves(device->instance, device->physical, device->matrix);
     if (matrix) coopmat_ask(&v12, &matrices);
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};
     features.features.robustBufferAccess = environment_is_set("VKGPT_ROBUST");

@@ -47,6 +47,7 @@ struct vkgpt_device {
     bool uniform_flow;                // kernels ask for it: gpu/uniform_flow.h
     struct MatrixShape matrix;        // of the COOPMAT variants; all 0: they do not run here
     uint32_t processors;              // that run workgroups; 0: the driver does not say
+    bool matrix_halves;               // their sums may be halves as well
     float timestamp_period;           // nanoseconds; 0: no timestamps
     uint64_t timestamp_mask;          // of the bits that count
     atomic_uint validation_messages;  // warnings and errors of the validation layer so far
