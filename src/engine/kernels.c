@@ -307,7 +307,7 @@ static bool attend_by_matrices(const vkgpt_device *device, const struct Shape *s
         .size = COOPMAT_QUERIES / m.m * lanes, .kv = shape->kv, .head_dim = shape->head_dim, .subgroup = lanes, .matrix = m, .down = 1,
         .depth = (shape->head_dim + whole - 1) / whole * whole,
         .turned = device->info.vendor_id != VENDOR_NVIDIA, // which alone turns a matrix on its way out of shared memory
-        .lockstep = device->software,
+        .lockstep = device->lockstep,
     };
     if (c->size > device->info.max_workgroup || c->size / lanes > device->info.max_subgroups) return false;
     uint32_t least = max_u32(m.n, m.k);

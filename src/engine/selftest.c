@@ -48,6 +48,9 @@ static const struct Variant USUAL;    // of products of matrices: by the rows
 // sequences in a block, windows, heads that matrices divide and heads that they do not.
 #define BLOCK(...) {.dim = 8, .heads = 2, .inner = 8, .vocab = 2, .context = 600, .span = 64, .chunks = 1, .weights = WEIGHTS_F16, __VA_ARGS__}
 static const struct LayerSize BLOCKS[] = {
+    BLOCK(.head_dim = 8, .kv = KV_F16, .first = 37, .rows = 63),
+    BLOCK(.head_dim = 32, .kv = KV_F16, .rows = 63), // subgroups that see no key of a tile beside others that do
+    BLOCK(.head_dim = 32, .kv = KV_Q8_0, .first = 37, .rows = 63, .more_first = 1, .more = 40),
     BLOCK(.head_dim = 64, .kv = KV_F16, .rows = 1),
     BLOCK(.head_dim = 64, .kv = KV_F16, .rows = 15),
     BLOCK(.head_dim = 64, .kv = KV_F16, .rows = 16),

@@ -558,6 +558,7 @@ static void adopt(vkgpt_device *device, VkPhysicalDevice physical, const vkgpt_d
     vkGetPhysicalDeviceProperties(physical, &properties);
     device->timestamp_period = info->timestamps ? properties.limits.timestampPeriod : 0.0f;
     device->software = !strcmp(info->type, "software");
+    device->lockstep = device->software;
     device->lanes = device->software && info->subgroup_shuffle && !disabled("lanes");
 }
 

@@ -41,6 +41,7 @@ struct vkgpt_device {
     struct Queue compiling;           // those of them that are not yet compiled
     struct Tuning *tuning;            // the engine's choices (engine/tuning.h): one block, freed with the device
     bool software;                    // a CPU: chooses the kernels' variants
+    bool lockstep;                    // a CPU: the lanes of a subgroup run together, as one
     bool lanes;                       // software, with shuffles and a known subgroup size: the LANES variants
     bool size_control, full_subgroups;
     bool addresses;                   // buffers have addresses, for the persistent kernel
