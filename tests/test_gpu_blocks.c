@@ -267,6 +267,19 @@ static void test_cuts_without_lanes(void **state)
     all_agree("lanes,coopmat", 0);
 }
 
+// Products and attention by the device's own products of matrices, where it has them.
+static void test_cuts_by_matrices(void **state)
+{
+    (void)state;
+    vkgpt_error err;
+    vkgpt_device *device;
+    CHECK(vkgpt_device_open(NULL, &device, &err));
+    bool has = device->matrix.m != 0;
+    vkgpt_device_close(device);
+    if (!has) skip();
+    all_agree("lanes", 0);
+}
+
 static void test_cuts_of_a_small_device(void **state)
 {
     (void)state;
@@ -418,6 +431,7 @@ int main(void)
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_cuts),
         cmocka_unit_test(test_cuts_without_lanes),
+        cmocka_unit_test(test_cuts_by_matrices),
         cmocka_unit_test(test_cuts_of_a_small_device),
         cmocka_unit_test(test_two_at_once),
         cmocka_unit_test(test_interrupted_scores),
