@@ -301,10 +301,12 @@ static bool attend_by_matrices(const vkgpt_device *device, const struct Shape *s
     bool rounds = false;
     for (uint32_t format = 0; format < FORMATS; format++) rounds |= format != WEIGHTS_F32 && shape->formats[format];
     bool fits = m.m && m.m <= GROUP_ROWS && m.n >= 8 && m.k >= 8 && shape->head_dim <= COOPMAT_HEAD_DIM;
-    if (!rounds || !fits || device->lanes || !device->matrix_halves || !kernel_exists("attend_block_coopmat")) return false;
+    if (!rounds || !fits || device->lanes || !device->matrix_halves) return false;
+    if (!kernel_exists("attend_block_coopmat")) return false;
     uint32_t lanes = device->info.subgroup_size, whole = max_u32(16, max_u32(m.n, m.k));
     *c = (struct AttendMatrixConstants){
-        .size = COOPMAT_QUERIES / m.m * lanes, .kv = shape->kv, .head_dim = shape->head_dim, .subgroup = lanes, .matrix = m, .down = 1,
+        .size = COOPMAT_QUERIES / m.m * lanes, .kv = shape->kv, .head_dim = shape->head_dim,
+        .subgroup = lanes, .matrix = m, .down = 1,
         .depth = (shape->head_dim + whole - 1) / whole * whole,
         .turned = device->info.vendor_id != VENDOR_NVIDIA, // which alone turns a matrix on its way out of shared memory
         .lockstep = device->lockstep,

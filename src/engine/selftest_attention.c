@@ -414,20 +414,24 @@ static void shifted_make(const struct Stage *stage, struct Attention *a, struct 
         if (shifted_row(shifted, r, &whole)) memcpy(shifted->q->before + r * bytes, a->q->before + whole * bytes, bytes);
 }
 
-static void shifted_measure(const struct Stage *stage, struct Measure *m, const struct Attention *a, const struct Shifted *shifted)
+static void shifted_measure(const struct Stage *stage, struct Measure *m, const struct Attention *a,
+                            const struct Shifted *shifted)
 {
     size_t bytes = (size_t)stage->layer->width * (stage->kernels->project.halves ? 2 : 4);
     uint32_t whole;
     for (uint32_t r = 0; r < shifted->stage.rows; r++)
-        if (shifted_row(shifted, r, &whole)) measure_true(m, !memcmp(shifted->out->after + r * bytes, a->out->after + whole * bytes, bytes));
+        if (shifted_row(shifted, r, &whole))
+            measure_true(m, !memcmp(shifted->out->after + r * bytes, a->out->after + whole * bytes, bytes));
 }
 
-static void attend_block(const struct Stage *stage, struct Attention *a, uint32_t rows, const struct Array *state, const struct Array *q, const struct Array *out)
+static void attend_block(const struct Stage *stage, struct Attention *a, uint32_t rows, const struct Array *state,
+                         const struct Array *q, const struct Array *out)
 {
     const struct Kernels *kernels = stage->kernels;
     struct AttendArgs args = attend_args(stage);
     struct Grid grid = {stage->layer->size->heads, (rows + kernels->block_queries - 1) / kernels->block_queries, 1};
-    dispatch(&a->t.rec, kernels->attend, grid, BUFFERS(&state->slice, &q->slice, &a->k->slice, &a->v->slice, &out->slice), &args, sizeof args);
+    dispatch(&a->t.rec, kernels->attend, grid,
+             BUFFERS(&state->slice, &q->slice, &a->k->slice, &a->v->slice, &out->slice), &args, sizeof args);
 }
 
 int selftest_attend_block(const struct Stage *stage)
@@ -481,7 +485,8 @@ static bool all_finite(const float *numbers, uint32_t count)
 
 // The rows that see what is spoilt, at `spoilt`, hold what is no number; those before it do not, unless it is a value, which
 // a weight of 0 does not make one.
-static void measure_spoilt(const struct Stage *stage, struct Measure *m, const struct Array *out, const struct Spoil *spoil, uint32_t spoilt)
+static void measure_spoilt(const struct Stage *stage, struct Measure *m, const struct Array *out,
+                           const struct Spoil *spoil, uint32_t spoilt)
 {
     const struct TestLayer *l = stage->layer;
     uint32_t sequence, position, last = l->size->heads - 1;
@@ -516,7 +521,8 @@ static int attend_spoilt(const struct Stage *stage, struct Measure *m, const str
 int selftest_attend_block_spoiled(const struct Stage *stage)
 {
     static const struct Spoil spoils[] = {
-        {SPOIL_Q, NAN}, {SPOIL_Q, INFINITY}, {SPOIL_K, NAN}, {SPOIL_K, INFINITY}, {SPOIL_K, -INFINITY}, {SPOIL_V, NAN}, {SPOIL_V, INFINITY},
+        {SPOIL_Q, NAN},       {SPOIL_Q, INFINITY}, {SPOIL_K, NAN},      {SPOIL_K, INFINITY},
+        {SPOIL_K, -INFINITY}, {SPOIL_V, NAN},      {SPOIL_V, INFINITY},
     };
     struct Measure m = {0};
     for (size_t i = 0; i < sizeof spoils / sizeof *spoils; i++) {
