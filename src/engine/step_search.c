@@ -90,15 +90,12 @@ static int side_run(const struct Clock *clock, struct Side *side, double *second
     inbox_write(side->s, 0, NULL, side->s->admitted);
     int status = session_admit(side->s, &admit, err);
     if (!status) status = submit_and_wait(admit, err);
-    double start = os_seconds();
-    if (!status) status = submit_and_wait(side->rec, err);
+    if (!status) status = recording_time(side->rec, seconds, err);
     if (status) return status;
     if (persistent_gave_up(side->s)) {
         *seconds = 1e6; // no time at all would be better
         return VKGPT_OK;
     }
-    *seconds = recording_seconds(side->rec);
-    if (*seconds <= 0.0) *seconds = os_seconds() - start; // there are no timestamps
     for (uint32_t i = 0; i < 1u << clock->step_size; i++) // RING_EMPTY has the bit of RING_STOP
         if (side_tokens(side)[i] & RING_STOP)
             return fail(err, VKGPT_BAD_LOGITS, "%s: the steps that are timed stop", side->s->model->name);

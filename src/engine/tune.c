@@ -4,7 +4,6 @@
 // A variant is timed in a session of its own, since the sizes of some buffers depend on it. A recording goes over the
 // matrices of all layers, so that they come from where decode finds them, unless all of a kind fit into the device's
 // caches: what is measured of a small model is then the work and the launches, more than the memory.
-#include "base/os.h"
 #include "engine/session.h"
 #include "engine/small.h"
 #include "engine/step_search.h"
@@ -30,16 +29,6 @@ struct Tuner {
     vkgpt_error *err;
 };
 
-static int run(struct Recording *rec, double *seconds, vkgpt_error *err)
-{
-    double start = os_seconds();
-    int status = recording_submit(rec, err);
-    if (!status) status = recording_wait(rec, err);
-    *seconds = recording_seconds(rec); // 0: there are no timestamps
-    if (*seconds <= 0.0) *seconds = os_seconds() - start;
-    return status;
-}
-
 // Sequences that run, and numbers to work on: what lies in new memory may be slow (denormal) or anything.
 static int fill_session(struct vkgpt_session *s, vkgpt_error *err)
 {
@@ -49,16 +38,13 @@ static int fill_session(struct vkgpt_session *s, vkgpt_error *err)
         s->admitted[i] = (struct Sequence){.position = s->context / 2, .rows = 1, .remaining = 1, .context = s->context};
     inbox_write(s, 0, NULL, s->admitted);
     int status = session_admit(s, &admit, err);
-    if (!status) status = run(admit, &seconds, err);
+    if (!status) status = recording_time(admit, &seconds, err);
     if (!status) status = recording_begin(s->device, "tuning", 1, &rec, err);
     if (status) return status;
     recording_fill(&rec, &s->b.x, ONE);
     recording_fill(&rec, &s->b.h, ONE);
     recording_fill(&rec, &s->b.parts, ONE);
-    status = recording_end(&rec);
-    if (!status) status = run(&rec, &seconds, err);
-    recording_free(&rec);
-    return status;
+    return recording_run_once(&rec, err);
 }
 
 static int time_session(const struct Tuner *t, struct vkgpt_session *s, double *best)
@@ -74,7 +60,7 @@ static int time_session(const struct Tuner *t, struct vkgpt_session *s, double *
     status = recording_end(&rec);
     for (uint32_t i = 0; !status && i < 1 + RUNS; i++) { // the first one warms up
         double seconds;
-        status = run(&rec, &seconds, t->err);
+        status = recording_time(&rec, &seconds, t->err);
         seconds /= (double)t->passes * t->products;
         if (i && (seconds < *best || *best <= 0.0)) *best = seconds;
     }

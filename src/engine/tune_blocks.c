@@ -40,11 +40,14 @@ static bool has_fp32(const vkgpt_model *m)
     return fp32;
 }
 
+// Weights in fp32 ask for more than products of halves.
+static bool has_choices(const vkgpt_model *m) { return products_by_matrices(m->device) && !has_fp32(m); }
+
 // Calls `each` for every product of a layer and every block that has a choice; the head of a block is hardly ever made.
 static int each_key(const vkgpt_model *m, int (*each)(void *user, const struct ProductKey *key), void *user)
 {
     int status = VKGPT_OK;
-    if (!products_by_matrices(m->device) || has_fp32(m)) return status;
+    if (!has_choices(m)) return status;
     for (uint32_t rows = MOST_ROWS; rows >= GROUP_ROWS; rows /= 2)
         for (uint32_t product = 0; product < HEAD; product++)
             for (uint32_t format = 0; !status && format < FORMATS; format++) {
@@ -75,16 +78,6 @@ static int set_built_in(void *user, const struct ProductKey *key)
 
 // ------------------------------------------------------------------------------------------------ timing
 
-static int run(struct Recording *rec, double *seconds, vkgpt_error *err)
-{
-    double start = os_seconds();
-    int status = recording_submit(rec, err);
-    if (!status) status = recording_wait(rec, err);
-    *seconds = recording_seconds(rec); // 0: there are no timestamps
-    if (*seconds <= 0.0) *seconds = os_seconds() - start;
-    return status;
-}
-
 // A block of which every row runs, and numbers to work on: what lies in new memory may be slow (denormal) or anything.
 static int fill_session(const struct BlockTuner *t)
 {
@@ -97,7 +90,7 @@ static int fill_session(const struct BlockTuner *t)
         if (groups[g].position + GROUP_ROWS > s->context) groups[g] = (struct Group){0};
     inbox_write(s, 0, groups, NULL);
     int status = session_admit(s, &admit, t->err);
-    if (!status) status = run(admit, &seconds, t->err);
+    if (!status) status = recording_time(admit, &seconds, t->err);
     if (!status) status = recording_begin(s->device, "tuning", 1, &rec, t->err);
     if (status) return status;
     const struct Slice *const inputs[] = {&s->b.x, &s->b.n, &s->b.a, &s->b.h};
@@ -133,7 +126,7 @@ static int time_tile(struct BlockTuner *t, struct Variant tile, double *best)
     if (!status) status = record(t, k, &rec, &products);
     for (uint32_t i = 0; !status && i < 1 + RUNS; i++) {
         double seconds;
-        status = run(&rec, &seconds, t->err);
+        status = recording_time(&rec, &seconds, t->err);
         if (i && (seconds / products < *best || *best <= 0.0)) *best = seconds / products;
     }
     recording_free(&rec);
@@ -207,7 +200,7 @@ int tune_blocks(vkgpt_model *m, enum FoundBy by, double seconds, void (*on_resul
     struct Results results = {&t, on_result, user};
     const vkgpt_session_options options = {.context = m->config.context < MOST_ROWS ? m->config.context : MOST_ROWS};
     int status = each_key(m, set_built_in, &t);
-    if (status || seconds <= 0.0 || !products_by_matrices(m->device) || has_fp32(m)) return status;
+    if (status || seconds <= 0.0 || !has_choices(m)) return status;
     status = session_open(m, &options, &t.s, err);
     if (status) return status;
     status = fill_session(&t);

@@ -25,10 +25,8 @@ static int shortest(struct Recording *rec, double *seconds, vkgpt_error *err)
     int status = recording_end(rec);
     *seconds = 1e30;
     for (int run = 0; !status && (run < MIN_RUNS || os_seconds() - begin < MEASURE_SECONDS); run++) {
-        double start = os_seconds();
-        status = recording_submit(rec, err);
-        if (!status) status = recording_wait(rec, err);
-        double device = recording_seconds(rec), passed = device > 0.0 ? device : os_seconds() - start;
+        double passed;
+        status = recording_time(rec, &passed, err);
         if (passed < *seconds) *seconds = passed;
     }
     recording_free(rec);

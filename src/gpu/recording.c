@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/os.h"
+
 // Which query is what.
 enum { QUERY_BEGIN, QUERY_END, QUERY_DISPATCHES }; // from there on: before the first dispatch, and behind each
 
@@ -347,6 +349,16 @@ double recording_seconds(const struct Recording *rec)
     uint64_t ticks[2] = {0};
     if (!rec->queries || get_ticks(rec, QUERY_BEGIN, 2, ticks)) return 0.0;
     return ticks_seconds(rec->device, ticks[0], ticks[1]);
+}
+
+int recording_time(struct Recording *rec, double *seconds, vkgpt_error *err)
+{
+    double start = os_seconds();
+    int status = recording_submit(rec, err);
+    if (!status) status = recording_wait(rec, err);
+    *seconds = recording_seconds(rec);
+    if (*seconds <= 0.0) *seconds = os_seconds() - start;
+    return status;
 }
 
 int recording_profile(const struct Recording *rec, double *seconds, vkgpt_error *err)
