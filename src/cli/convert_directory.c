@@ -90,9 +90,9 @@ static int carry_file(const char *dir, const char *name, const char *stage, cons
     code = os_map(from, &file, err);
     if (code) return code;
     code = os_write(to, file.data, file.bytes, err);
-    if (os_map_check(&file, from, NULL)) code = os_map_check(&file, from, err);
+    int cut = os_map_check(&file, from, err); // in place of any other failure
     os_unmap(&file);
-    return code;
+    return cut ? cut : code;
 }
 
 static bool has_file(const char *dir, const char *name)

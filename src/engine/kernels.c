@@ -96,15 +96,18 @@ static struct Variant forced_tile(const vkgpt_device *device, const struct Produ
     return forced;
 }
 
-// What was measured, or else the built-in choice.
-static struct Variant variant_for(const struct Making *making, enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs)
+static struct ProductKey key_for(const struct Making *making, enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs)
 {
-    const struct ProductKey key = making->matrices
-        ? block_key(product, format, width, outputs, making->rows)
-        : (struct ProductKey){product, making->device->lanes, format, width, outputs, tokens_for(making), 0};
-    if (key.block && making->shape->tile.tile) return forced_tile(making->device, &key, making->shape->tile);
-    const struct Variant *tuned = tuning_find(making->device, &key);
-    return tuned ? *tuned : variant_built_in(making->device, &key);
+    if (making->matrices) return block_key(product, format, width, outputs, making->rows);
+    return (struct ProductKey){product, making->device->lanes, format, width, outputs, tokens_for(making), 0};
+}
+
+// What was measured, or else the built-in choice.
+static struct Variant variant_for(const struct Making *making, const struct ProductKey *key)
+{
+    if (key->block && making->shape->tile.tile) return forced_tile(making->device, key, making->shape->tile);
+    const struct Variant *tuned = tuning_find(making->device, key);
+    return tuned ? *tuned : variant_built_in(making->device, key);
 }
 
 bool products_by_matrices(const vkgpt_device *device)
@@ -180,8 +183,8 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
     };
     for (uint32_t format = 0; format < FORMATS; format++) {
         if (!making->shape->formats[format]) continue;
-        const struct Variant v = variant_for(making, kernel, format, width, outputs);
-        const struct ProductKey key = block_key(kernel, format, width, outputs, making->rows);
+        const struct ProductKey key = key_for(making, kernel, format, width, outputs);
+        const struct Variant v = variant_for(making, &key);
         const struct TileAsk ask = variant_ask(&key);
         c.weights = format, c.rows = v.rows, c.loads = v.loads, c.size = v.size;
         if (making->matrices) choose_tile(making->device, &ask, v, &c);
