@@ -18,9 +18,9 @@
 // A device that was lost, or did not finish in time, stays lost: each further call fails at once, and closing waits for
 // nothing. After VKGPT_OUT_OF_MEMORY the device goes on, for a smaller model.
 //
-// While a call reads a model's files they are mapped into memory, and a handler of SIGBUS of the library's is installed for
-// the whole process: a file that another program cuts meanwhile is VKGPT_BAD_FILE. A SIGBUS from anywhere else goes to the
-// handler that was there before, which is put back when the call ends.
+// While a call reads a model's files they are mapped into memory, and a handler of SIGBUS of the library's is installed
+// for the whole process: a file that another program cuts meanwhile is VKGPT_BAD_FILE. A SIGBUS from anywhere else goes
+// to the handler that was there before, which is put back when the call ends.
 
 #ifndef VKGPT_H
 #define VKGPT_H
@@ -59,23 +59,23 @@ typedef struct vkgpt_error {
 typedef struct vkgpt_device vkgpt_device;
 
 typedef struct vkgpt_device_info {
-    int index;               // what `--device` takes
+    int index; // what `--device` takes
     char name[256];
-    const char *type;        // "discrete GPU", "integrated GPU", "virtual GPU", "software", "other"
-    char driver[512];        // name and version, as the driver gives them
-    char api[32];            // "1.3.230"
+    const char *type; // "discrete GPU", "integrated GPU", "virtual GPU", "software", "other"
+    char driver[512]; // name and version, as the driver gives them
+    char api[32];     // "1.3.230"
     uint32_t vendor_id, device_id;
-    uint64_t memory_bytes;   // the largest device-local heap
-    uint64_t max_buffer_range, max_allocation;   // bytes: maxStorageBufferRange, maxMemoryAllocationSize
-    uint32_t offset_alignment;                   // bytes: minStorageBufferOffsetAlignment
-    uint32_t max_workgroup, shared_bytes;        // invocations; bytes of shared memory
+    uint64_t memory_bytes;                     // the largest device-local heap
+    uint64_t max_buffer_range, max_allocation; // bytes: maxStorageBufferRange, maxMemoryAllocationSize
+    uint32_t offset_alignment;                 // bytes: minStorageBufferOffsetAlignment
+    uint32_t max_workgroup, shared_bytes;      // invocations; bytes of shared memory
     uint32_t subgroup_size, subgroup_min, subgroup_max;
-    uint32_t max_subgroups;  // of a workgroup, where their size can be required; else 0
+    uint32_t max_subgroups; // of a workgroup, where their size can be required; else 0
     bool subgroup_shuffle, subgroup_size_control;
     bool f16, storage16, int8, storage8, coopmat, memory_budget, device_fault, timestamps;
-    bool unified;            // every heap is device-local: host and device share memory
+    bool unified; // every heap is device-local: host and device share memory
     bool usable;
-    char why_not[256];       // the first thing that is missing, when not usable
+    char why_not[256]; // the first thing that is missing, when not usable
 } vkgpt_device_info;
 
 // Lists every Vulkan device, usable or not, in the order that `vkgpt_device_open(NULL)` prefers: discrete,
@@ -112,8 +112,8 @@ typedef struct vkgpt_limits {
 } vkgpt_limits;
 
 // Measures them, in about half a second: the fastest of several runs, by timestamps where the device has them. The copy
-// is of 256 MiB on a GPU and of 64 MiB on a software driver, less where so much is not free, by vkCmdCopyBuffer and by a
-// kernel, whichever is faster. Errors: VKGPT_OUT_OF_MEMORY, VKGPT_DEVICE_LOST.
+// is of 256 MiB on a GPU and of 64 MiB on a software driver, less where so much is not free, by vkCmdCopyBuffer and by
+// a kernel, whichever is faster. Errors: VKGPT_OUT_OF_MEMORY, VKGPT_DEVICE_LOST.
 int vkgpt_device_limits(vkgpt_device *device, vkgpt_limits *limits, vkgpt_error *err);
 
 // ------------------------------------------------------------------------------------------- tokenizer
@@ -121,30 +121,31 @@ int vkgpt_device_limits(vkgpt_device *device, vkgpt_limits *limits, vkgpt_error 
 typedef struct vkgpt_tokenizer vkgpt_tokenizer;
 
 // Opens the tokenizer inside a GGUF file, or of a Hugging Face directory (tokenizer.json, or vocab.json and
-// merges.txt; with added_tokens.json and tokenizer_config.json where they are), or of OpenAI's release of GPT-1; also by
-// the path of one of those files. It need not be the model's directory: a trainer's checkpoint often has none of its own.
-// Needs no device. vocab_size is the model's, or 0 to take what config.json says: a special token that has no id gets
-// the next one where that lies below it. Tokens may have ids past the model's rows, as where a pad token was added and
-// the embedding was not resized: vkgpt_prompt and its like refuse those ids.
+// merges.txt; with added_tokens.json and tokenizer_config.json where they are), or of OpenAI's release of GPT-1; also
+// by the path of one of those files. It need not be the model's directory: a trainer's checkpoint often has none of its
+// own. Needs no device. vocab_size is the model's, or 0 to take what config.json says: a special token that has no id
+// gets the next one where that lies below it. Tokens may have ids past the model's rows, as where a pad token was added
+// and the embedding was not resized: vkgpt_prompt and its like refuse those ids.
 int vkgpt_tokenizer_open(const char *dir, uint32_t vocab_size, vkgpt_tokenizer **tok, vkgpt_error *err);
 void vkgpt_tokenizer_close(vkgpt_tokenizer *tok);
 
 // Encodes bytes, NUL and invalid UTF-8 included, as Hugging Face's tokenizer of the model's class does: byte-level
-// BPE for GPT-2, GPT-Neo, OPT and Galactica, words of lower case for GPT-1 (which drops what is no valid UTF-8), and what
-// else a tokenizer.json says: BPE, WordPiece, Unigram and WordLevel. A byte that is no UTF-8 is a character of its own,
-// in no class and no token but one of byte fallback. With `special`, special tokens such as <|endoftext|> in the text
-// become one id; without, they are text. Tokens before and behind the text are added only where the tokenizer's files
-// say so. Errors (VKGPT_BAD_MODEL): a text that needs unk_token where there is none. The caller frees *ids with free().
-int vkgpt_encode(const vkgpt_tokenizer *tok, const char *text, size_t bytes, bool special,
-                 uint32_t **ids, size_t *count, vkgpt_error *err);
+// BPE for GPT-2, GPT-Neo, OPT and Galactica, words of lower case for GPT-1 (which drops what is no valid UTF-8), and
+// what else a tokenizer.json says: BPE, WordPiece, Unigram and WordLevel. A byte that is no UTF-8 is a character of its
+// own, in no class and no token but one of byte fallback. With `special`, special tokens such as <|endoftext|> in the
+// text become one id; without, they are text. Tokens before and behind the text are added only where the tokenizer's
+// files say so. Errors (VKGPT_BAD_MODEL): a text that needs unk_token where there is none. The caller frees *ids with
+// free().
+int vkgpt_encode(const vkgpt_tokenizer *tok, const char *text, size_t bytes, bool special, uint32_t **ids,
+                 size_t *count, vkgpt_error *err);
 
 // How many of the last ids that vkgpt_encode gives the tokenizer's files put behind every text, such as [SEP]. A text
 // that is to go on leaves them out.
 size_t vkgpt_trailing_tokens(const vkgpt_tokenizer *tok);
 
-// The bytes of one token, without clean-up; *bytes is 0 for an id that has no token (padded tables). Where a tokenizer's
-// decoder looks at neighbours, it is what the token adds behind others.
-// The pointer lives as long as the tokenizer.
+// The bytes of one token, without clean-up; *bytes is 0 for an id that has no token (padded tables). Where a
+// tokenizer's decoder looks at neighbours, it is what the token adds behind others. The pointer lives as long as the
+// tokenizer.
 const char *vkgpt_token_bytes(const vkgpt_tokenizer *tok, uint32_t id, size_t *bytes);
 
 // The highest id that a token has, plus 1. It may be more or less than the model's vocab.
@@ -153,7 +154,8 @@ uint32_t vkgpt_token_count(const vkgpt_tokenizer *tok);
 // The text of ids, as the decode of Hugging Face's tokenizers gives it, special tokens included: in GPT-2's form and
 // GPT-1's the bytes of the tokens one after the other, else what the decoder makes of them all. Ids without a token add
 // nothing. The caller frees *text, which has a NUL behind it.
-int vkgpt_decode(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t count, char **text, size_t *bytes, vkgpt_error *err);
+int vkgpt_decode(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t count, char **text, size_t *bytes,
+                 vkgpt_error *err);
 
 // A sentence on what the tokenizer's files ask for and is not done (dropout), or NULL.
 const char *vkgpt_tokenizer_note(const vkgpt_tokenizer *tok);
@@ -171,36 +173,38 @@ typedef struct vkgpt_model_options {
     vkgpt_format weights; // of the matrices on the device; auto is F16. Norms and biases are always F32
     void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes); // while uploading, or NULL
     void *user;
-    bool hidden_only;     // for vkgpt_hidden alone: a checkpoint without the language model's head opens too
-    const char *lora;     // an adapter to merge, or NULL: the folder that PEFT saved its LoRA weights in (Hu et al. 2021)
-    const struct vkgpt_session_options *session; // of the session to come, or NULL: its kernels are compiled during the upload
+    bool hidden_only; // for vkgpt_hidden alone: a checkpoint without the language model's head opens too
+    const char *lora; // an adapter to merge, or NULL: the folder that PEFT saved its LoRA weights in (Hu et al. 2021)
+    // of the session to come, or NULL: its kernels are compiled during the upload
+    const struct vkgpt_session_options *session;
 } vkgpt_model_options;
 
 typedef struct vkgpt_model_info {
-    const char *name;            // the directory's last component, or the model's in Hugging Face's cache
-    const char *architecture;    // "gpt2", "openai-gpt", "gpt_neo", "opt"
-    const char *weights;         // "f16", "f32", "q8_0", "q4_0", "q4_k": of most matrices on the device
+    const char *name;         // the directory's last component, or the model's in Hugging Face's cache
+    const char *architecture; // "gpt2", "openai-gpt", "gpt_neo", "opt"
+    const char *weights;      // "f16", "f32", "q8_0", "q4_0", "q4_k": of most matrices on the device
     uint32_t layers, heads, dim, inner, context, vocab;
-    uint32_t hidden;             // width of a hidden state: dim, but that of the embedding in OPT-350M
-    uint64_t params;             // counted once when tied
-    uint64_t device_bytes;       // weights on the device
-    uint64_t step_bytes;         // weights that one decoded token reads
-    int64_t bos;                 // -1: none
+    uint32_t hidden;       // width of a hidden state: dim, but that of the embedding in OPT-350M
+    uint64_t params;       // counted once when tied
+    uint64_t device_bytes; // weights on the device
+    uint64_t step_bytes;   // weights that one decoded token reads
+    int64_t bos;           // -1: none
     uint32_t eos_count;
     uint32_t eos[16];
-    char note[384];              // what the user should hear about the load, or ""
+    char note[384]; // what the user should hear about the load, or ""
 } vkgpt_model_info;
 
-// Loads a checkpoint onto the device: a GGUF file of any name, or a directory with config.json, and model.safetensors or
-// pytorch_model.bin, sharded or not; also a file of such a directory, a model's folder in Hugging Face's cache, and a folder
-// that holds one model one level down, such as a trainer's output. The files are mapped, checked, and uploaded once.
+// Loads a checkpoint onto the device: a GGUF file of any name, or a directory with config.json, and model.safetensors
+// or pytorch_model.bin, sharded or not; also a file of such a directory, a model's folder in Hugging Face's cache, and
+// a folder that holds one model one level down, such as a trainer's output. The files are mapped, checked, and uploaded
+// once.
 //
 // An adapter's matrices are added to the model's in fp32, before they take the format that they have on the device, as
-// PEFT's merge_and_unload adds them: rank_pattern, alpha_pattern, use_rslora and trained biases are honoured. Its errors
-// (BAD_FILE, BAD_MODEL) name what is not merged: DoRA, modules_to_save, other types than LORA, tensors that the model has
-// not, shapes that disagree.
-int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_options *options,
-                     vkgpt_model **model, vkgpt_error *err);
+// PEFT's merge_and_unload adds them: rank_pattern, alpha_pattern, use_rslora and trained biases are honoured. Its
+// errors (BAD_FILE, BAD_MODEL) name what is not merged: DoRA, modules_to_save, other types than LORA, tensors that the
+// model has not, shapes that disagree.
+int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_options *options, vkgpt_model **model,
+                     vkgpt_error *err);
 void vkgpt_model_close(vkgpt_model *model);
 const vkgpt_model_info *vkgpt_model_describe(const vkgpt_model *model);
 
@@ -214,8 +218,9 @@ typedef struct vkgpt_session_options {
     uint32_t tokens_per_submission; // 1 to 32; 0: as many as fit into about 100 ms of device time
     uint32_t sequences;             // that run side by side, each with a cache of its own, up to 1024; 0: one
     uint32_t lookup;                // drafts a step, up to 31: see vkgpt_generate; 0: none
-    bool (*on_block)(void *user);   // or NULL: asked before each block of a prompt; false ends the call (VKGPT_INTERRUPTED)
-    void *user;                     // for on_block
+    // or NULL: asked before each block of a prompt; false ends the call (VKGPT_INTERRUPTED)
+    bool (*on_block)(void *user);
+    void *user; // for on_block
 } vkgpt_session_options;
 
 // Philox4x32-10 (Salmon et al. 2011) keyed by `seed` and counted by position draws the token, so the text
@@ -229,25 +234,25 @@ typedef struct vkgpt_sampling {
     float repeat_penalty;   // 1: off (Keskar et al. 2019, CTRL)
     uint32_t repeat_last_n; // tokens that the penalty looks back on
     uint64_t seed;
-    bool ignore_eos;        // keep going past the model's end tokens
+    bool ignore_eos; // keep going past the model's end tokens
 } vkgpt_sampling;
 
 // temperature 0.8, top_k 40, top_p 0.95, min_p 0.05, repeat_penalty 1 over 64 tokens, seed 0.
 #define VKGPT_SAMPLING_DEFAULT ((vkgpt_sampling){0.8f, 40, 0.95f, 0.05f, 1.0f, 64, 0, false})
 
 typedef enum vkgpt_stop {
-    VKGPT_STOP_LENGTH,    // as many tokens as asked for
-    VKGPT_STOP_EOS,       // an end token (which is not reported)
-    VKGPT_STOP_CONTEXT,   // the context is full
-    VKGPT_STOP_CALLBACK,  // the callback returned false
+    VKGPT_STOP_LENGTH,   // as many tokens as asked for
+    VKGPT_STOP_EOS,      // an end token (which is not reported)
+    VKGPT_STOP_CONTEXT,  // the context is full
+    VKGPT_STOP_CALLBACK, // the callback returned false
 } vkgpt_stop;
 
 // The first session of one sequence, of a model with matrices for which a GPU was never tuned, measures a few variants
 // of its kernels first, in 1.5 seconds at most, and keeps the best in the file that vkgpt_tune's results go to.
 // Software drivers are left out, and so is everything where the environment variable VKGPT_TUNING is set ("off", or a
-// file). The environment variable VKGPT_PERSISTENT ("off", or a number of workgroups, 0 for as many as stay resident) says
-// whether decode is one kernel, which else the tuning does; where it cannot be, it stays with dispatches, and a note says
-// so.
+// file). The environment variable VKGPT_PERSISTENT ("off", or a number of workgroups, 0 for as many as stay resident)
+// says whether decode is one kernel, which else the tuning does; where it cannot be, it stays with dispatches, and a
+// note says so.
 int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **session,
                        vkgpt_error *err);
 // What the user should hear about the opening, or "".
@@ -262,9 +267,9 @@ uint32_t vkgpt_session_position(const vkgpt_session *session);
 
 // Appends `count` tokens. All but the last are run through the model at once, in blocks (prefill); the last
 // one waits to be the input of the first decode step. A session of n positions takes n tokens in all. A block has up to
-// 2,048 tokens, as far as the device has memory for it and it takes no longer than about 100 ms of a GPU's time, and the
-// next one is submitted while one runs. After an error, on_block's among them, the session has all tokens, and those
-// whose blocks have run are not run again.
+// 2,048 tokens, as far as the device has memory for it and it takes no longer than about 100 ms of a GPU's time, and
+// the next one is submitted while one runs. After an error, on_block's among them, the session has all tokens, and
+// those whose blocks have run are not run again.
 int vkgpt_prompt(vkgpt_session *session, const uint32_t *ids, size_t count, vkgpt_error *err);
 
 // With `lookup`, a step also reads the tokens that followed the newest ones earlier in the text, as drafts, and keeps
@@ -276,12 +281,13 @@ int vkgpt_prompt(vkgpt_session *session, const uint32_t *ids, size_t count, vkgp
 int vkgpt_generate(vkgpt_session *session, const vkgpt_sampling *sampling, size_t max_tokens,
                    bool (*on_token)(void *user, uint32_t id), void *user, vkgpt_stop *stop, vkgpt_error *err);
 
-// Several sequences in one session, numbered from 0; the functions above work on sequence 0. Weights are read once a step
-// for all of them. A sequence gets the same tokens as it would get alone.
+// Several sequences in one session, numbered from 0; the functions above work on sequence 0. Weights are read once a
+// step for all of them. A sequence gets the same tokens as it would get alone.
 //
-// vkgpt_batch_prompt appends tokens, vkgpt_batch_prefill runs all that were appended (else the first vkgpt_batch_generate
-// does), vkgpt_batch_copy makes `count` sequences copies of one, and vkgpt_batch_generate goes on with every sequence that
-// has tokens: sampling is one per sequence, stops NULL or one per sequence. on_token returns false to stop a sequence.
+// vkgpt_batch_prompt appends tokens, vkgpt_batch_prefill runs all that were appended (else the first
+// vkgpt_batch_generate does), vkgpt_batch_copy makes `count` sequences copies of one, and vkgpt_batch_generate goes on
+// with every sequence that has tokens: sampling is one per sequence, stops NULL or one per sequence. on_token returns
+// false to stop a sequence.
 int vkgpt_batch_prompt(vkgpt_session *session, uint32_t sequence, const uint32_t *ids, size_t count, vkgpt_error *err);
 int vkgpt_batch_prefill(vkgpt_session *session, vkgpt_error *err);
 int vkgpt_batch_copy(vkgpt_session *session, uint32_t from, const uint32_t *to, size_t count, vkgpt_error *err);
@@ -327,15 +333,15 @@ int vkgpt_hidden(vkgpt_session *session, const uint32_t *ids, size_t count, cons
 // Counters since the session was opened, for benchmarks and for the test that a token costs the host nothing.
 typedef struct vkgpt_counters {
     uint64_t submissions, tokens_decoded, tokens_prefilled;
-    uint64_t steps;                  // decode steps of all sequences that tokens came from
-    uint64_t gave_up;                // 1: decode as one kernel ended early, and the session went back to dispatches
-    uint64_t dispatches_per_token;   // of the decode recording used last; 1 where it is one kernel
-    uint32_t tokens_per_submission;  // likewise
-    uint64_t recordings;             // command buffers recorded, ever, on this device
-    uint64_t descriptor_writes;      // vkUpdateDescriptorSets calls, ever, on this device
-    uint64_t device_allocations;     // vkAllocateMemory calls, ever, on this device
-    uint64_t host_allocations;       // calls that the engine made to malloc and its kin, ever, on this device
-    double device_seconds;           // device time of all submissions, from timestamps; 0 where there are none
+    uint64_t steps;                 // decode steps of all sequences that tokens came from
+    uint64_t gave_up;               // 1: decode as one kernel ended early, and the session went back to dispatches
+    uint64_t dispatches_per_token;  // of the decode recording used last; 1 where it is one kernel
+    uint32_t tokens_per_submission; // likewise
+    uint64_t recordings;            // command buffers recorded, ever, on this device
+    uint64_t descriptor_writes;     // vkUpdateDescriptorSets calls, ever, on this device
+    uint64_t device_allocations;    // vkAllocateMemory calls, ever, on this device
+    uint64_t host_allocations;      // calls that the engine made to malloc and its kin, ever, on this device
+    double device_seconds;          // device time of all submissions, from timestamps; 0 where there are none
 } vkgpt_counters;
 vkgpt_counters vkgpt_session_counters(const vkgpt_session *session);
 
@@ -351,9 +357,9 @@ typedef enum vkgpt_head_kind {
 } vkgpt_head_kind;
 
 typedef enum vkgpt_head_problem { // what the scores were trained to mean: problem_type, or what follows from num_labels
-    VKGPT_HEAD_ONE_OF,  // softmax over the labels
-    VKGPT_HEAD_EACH,    // a sigmoid for each label
-    VKGPT_HEAD_NUMBERS, // the scores are the answer
+    VKGPT_HEAD_ONE_OF,            // softmax over the labels
+    VKGPT_HEAD_EACH,              // a sigmoid for each label
+    VKGPT_HEAD_NUMBERS,           // the scores are the answer
 } vkgpt_head_problem;
 
 typedef struct vkgpt_head_info {
@@ -397,25 +403,25 @@ typedef struct vkgpt_profile_line {
     double flops_done;  // with those that fill up tiles: of rows, of outputs, of positions
 } vkgpt_profile_line;
 
-// Runs one decode step of the session's last token (rows 0), or the session's last `rows` tokens as one block of prefill
-// (fewer where a block has no room for so many), `repetitions` times with a timestamp around each dispatch, and hands
-// out the lines of the fastest run in the order of the forward pass. The step is greedy; the session stays where it is.
-// Timestamps cost time too, on a GPU a fifth of a small model's token: plain_seconds (or NULL) gets the time of the
-// fastest run without those between dispatches, and the sum of the lines less this is what profiling costs. Errors: a
-// device without timestamps (VKGPT_NO_DEVICE), a session with fewer tokens (VKGPT_BAD_ARGUMENT).
+// Runs one decode step of the session's last token (rows 0), or the session's last `rows` tokens as one block of
+// prefill (fewer where a block has no room for so many), `repetitions` times with a timestamp around each dispatch, and
+// hands out the lines of the fastest run in the order of the forward pass. The step is greedy; the session stays where
+// it is. Timestamps cost time too, on a GPU a fifth of a small model's token: plain_seconds (or NULL) gets the time of
+// the fastest run without those between dispatches, and the sum of the lines less this is what profiling costs. Errors:
+// a device without timestamps (VKGPT_NO_DEVICE), a session with fewer tokens (VKGPT_BAD_ARGUMENT).
 int vkgpt_profile(vkgpt_session *session, uint32_t rows, uint32_t repetitions,
                   void (*on_line)(void *user, const vkgpt_profile_line *line), void *user, double *plain_seconds,
                   vkgpt_error *err);
 
 // --------------------------------------------------------------------------------------------- tuning
 
-// How a product runs: what may differ without a bit of the result changing. Of decode, or, with `outputs`, of a prompt by
-// the device's own products of matrices.
+// How a product runs: what may differ without a bit of the result changing. Of decode, or, with `outputs`, of a prompt
+// by the device's own products of matrices.
 typedef struct vkgpt_variant {
-    uint32_t rows;  // of the matrix, per subgroup (GPUs) or lane (software drivers, where tuning leaves it)
-    uint32_t size;  // of a workgroup
-    uint32_t loads; // of 128 bits of the matrix that a lane has in flight, about (GPUs)
-    bool staged;    // its input is made inside of it; else by a dispatch of its own
+    uint32_t rows;    // of the matrix, per subgroup (GPUs) or lane (software drivers, where tuning leaves it)
+    uint32_t size;    // of a workgroup
+    uint32_t loads;   // of 128 bits of the matrix that a lane has in flight, about (GPUs)
+    bool staged;      // its input is made inside of it; else by a dispatch of its own
     uint32_t outputs; // that a workgroup makes, of `rows` rows of the prompt; 0: a product of decode
     bool split;       // workgroups share the width
 } vkgpt_variant;
@@ -424,18 +430,20 @@ typedef struct vkgpt_tuned {
     const char *kernel;      // "qkv", "project", "expand", "contract", "head"; "step": a whole step
     const char *weights;     // "f16", ...
     uint32_t outputs, width; // of the matrix, padded; of a step: the vocabulary and the model's width
-    uint32_t tokens;         // rows of x at once: 1, or 8 for steps of eight rows and more; 16, 32, ... 1024 of a prompt
-    uint32_t tried;          // variants, 2 at least: a product that has but one is not measured
+    uint32_t tokens; // rows of x at once: 1, or 8 for steps of eight rows and more; 16, 32, ... 1024 of a prompt
+    uint32_t tried;  // variants, 2 at least: a product that has but one is not measured
     vkgpt_variant built_in, best; // of a product
     const char *settings;         // of a step: what was taken, in words ("each product's best"), or ""; else NULL
     double built_in_seconds, best_seconds; // of one product, its own norm or merge included, or of one step
 } vkgpt_tuned;
 
 // Measures the variants of every product of the model's decode, of one row and of eight, over its own matrices, and the
-// tiles of a prompt's products where the device multiplies matrices itself, then whole steps of one sequence with the best ones and with the built-in ones in turn, and hands out each result. The
-// best variants serve every session that is opened on the device from then on; the built-in ones stay where they come
-// within 2 % of the fastest, those of one row also where the whole step is not 2 % quicker.
-int vkgpt_tune(vkgpt_model *model, void (*on_result)(void *user, const vkgpt_tuned *tuned), void *user, vkgpt_error *err);
+// tiles of a prompt's products where the device multiplies matrices itself, then whole steps of one sequence with the
+// best ones and with the built-in ones in turn, and hands out each result. The best variants serve every session that
+// is opened on the device from then on; the built-in ones stay where they come within 2 % of the fastest, those of one
+// row also where the whole step is not 2 % quicker.
+int vkgpt_tune(vkgpt_model *model, void (*on_result)(void *user, const vkgpt_tuned *tuned), void *user,
+               vkgpt_error *err);
 
 // Writes what was measured on a device, now and before, to a file; path NULL: where vkgpt_device_open's devices look
 // for it, the file that vkgpt_tuning_path names: in the user's cache folder, by device, driver and version of vkgpt, or
@@ -448,16 +456,16 @@ bool vkgpt_tuning_path(const vkgpt_device *device, char *path, size_t size); // 
 
 typedef struct vkgpt_selftest_result {
     const char *kernel;
-    char size[64];       // what it ran on
-    double error;        // largest error, relative to the scale of the reference
-    double bound;        // what passes; a NaN never does
+    char size[64]; // what it ran on
+    double error;  // largest error, relative to the scale of the reference
+    double bound;  // what passes; a NaN never does
     bool pass;
 } vkgpt_selftest_result;
 
 // Runs every kernel of the library on this device against the plain C reference and hands out each result.
 // *failures counts those that did not pass.
-int vkgpt_selftest(vkgpt_device *device, void (*on_result)(void *user, const vkgpt_selftest_result *result),
-                   void *user, size_t *failures, vkgpt_error *err);
+int vkgpt_selftest(vkgpt_device *device, void (*on_result)(void *user, const vkgpt_selftest_result *result), void *user,
+                   size_t *failures, vkgpt_error *err);
 
 #ifdef __cplusplus
 }

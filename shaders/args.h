@@ -69,7 +69,7 @@ struct Group {
     uint padding;
 };
 
-#define PREFILL_TILE 64  // rows of a block, and outputs, that one workgroup of a product makes on a GPU
+#define PREFILL_TILE 64 // rows of a block, and outputs, that one workgroup of a product makes on a GPU
 
 #define STEP_TILE 8       // rows of a decode step that one workgroup of a product makes, where there are several
 #define SPARE_SEQUENCES 7 // behind the last, stopped: what such a tile may cover besides
@@ -92,8 +92,8 @@ ARGS_FIT(EmbedArgs);
 // n = (x - mean) / sqrt(variance + eps) * gain + bias
 struct NormArgs {
     uint step_rows;
-    uint dim, stride;   // true width; padded width
-    uint gain, bias;    // in the layer's vectors
+    uint dim, stride; // true width; padded width
+    uint gain, bias;  // in the layer's vectors
     float eps;
 };
 ARGS_FIT(NormArgs);
@@ -101,22 +101,22 @@ ARGS_FIT(NormArgs);
 // y = W x + b, for qkv, project, expand, contract and head: W (count, width) is a chunk of the matrix's rows.
 struct ProductArgs {
     uint step_rows;
-    uint first, count;   // rows of W in this chunk: outputs first .. first + count - 1
-    uint x_stride;       // per row of the input
-    uint y_stride;       // per row of the output
-    uint bias;           // in the layer's vectors; NO_BIAS: none
+    uint first, count; // rows of W in this chunk: outputs first .. first + count - 1
+    uint x_stride;     // per row of the input
+    uint y_stride;     // per row of the output
+    uint bias;         // in the layer's vectors; NO_BIAS: none
     // the norm before it
     uint dim, norm_gain, norm_bias;
     float eps;
     // attention's shape
-    uint heads, head_dim;    // padded head_dim
-    uint context;            // positions in the cache
-    uint span;               // positions in one split of the cache
-    uint splits;             // that parts has room for
-    uint outputs;            // of the whole matrix, without padding: the vocabulary
-    uint groups;             // head: workgroups over all chunks
-    uint first_group;        // head: of this chunk
-    uint scales;             // word at which this chunk's scales begin
+    uint heads, head_dim; // padded head_dim
+    uint context;         // positions in the cache
+    uint span;            // positions in one split of the cache
+    uint splits;          // that parts has room for
+    uint outputs;         // of the whole matrix, without padding: the vocabulary
+    uint groups;          // head: workgroups over all chunks
+    uint first_group;     // head: of this chunk
+    uint scales;          // word at which this chunk's scales begin
 };
 ARGS_FIT(ProductArgs);
 #define NO_BIAS 0xffffffffu
@@ -126,8 +126,8 @@ struct CacheArgs {
     uint step_rows;
     uint heads, head_dim; // padded head_dim
     uint context;
-    uint stride;          // per row of q, k and v
-    uint scales;          // word of the cache at which its scales begin
+    uint stride; // per row of q, k and v
+    uint scales; // word of the cache at which its scales begin
 };
 ARGS_FIT(CacheArgs);
 
@@ -138,15 +138,15 @@ struct AttendArgs {
     uint context;
     uint span, splits;
     float scale;
-    uint q_stride;        // per row
-    uint window;          // a query at i sees the keys j with 0 <= i - j < window; 0: all
-    uint scales;          // KV_Q8_0: word of the cache at which its scales begin
+    uint q_stride; // per row
+    uint window;   // a query at i sees the keys j with 0 <= i - j < window; 0: all
+    uint scales;   // KV_Q8_0: word of the cache at which its scales begin
 };
 ARGS_FIT(AttendArgs);
 
 // The continuation of the last place where the newest tokens stood before, as drafts behind the next token.
 struct LookupArgs {
-    uint step_rows;    // one more than the drafts at most
+    uint step_rows; // one more than the drafts at most
     uint token_stride;
 };
 ARGS_FIT(LookupArgs);
@@ -156,7 +156,7 @@ struct BestArgs {
     uint step_rows;
     uint vocab;
     uint logits_stride;
-    uint groups;       // of a row
+    uint groups; // of a row
 };
 ARGS_FIT(BestArgs);
 
@@ -173,7 +173,7 @@ struct SampleArgs {
     uint step_rows;
     uint vocab;
     uint logits_stride;
-    uint groups;       // partial results per row that head or best left
+    uint groups; // partial results per row that head or best left
     uint token_stride;
 };
 ARGS_FIT(SampleArgs);
@@ -201,22 +201,23 @@ ARGS_FIT(CopyArgs);
 
 // What a dispatch of one of them would be.
 struct Phase {
-    uint kernel;       // PHASE_...
-    uint x, y, z;      // workgroups
-    uint buffers[16];  // the address of each buffer, low word first
-    uint args[32];     // its argument struct
+    uint kernel;      // PHASE_...
+    uint x, y, z;     // workgroups
+    uint buffers[16]; // the address of each buffer, low word first
+    uint args[32];    // its argument struct
 };
 #define PHASE_ARGS_AT 80 // bytes before args
 #define PHASE_BYTES 208
 #ifdef VKGPT_C
-static_assert(sizeof(struct Phase) == PHASE_BYTES && offsetof(struct Phase, args) == PHASE_ARGS_AT, "as the kernel reads it");
+static_assert(sizeof(struct Phase) == PHASE_BYTES && offsetof(struct Phase, args) == PHASE_ARGS_AT,
+              "as the kernel reads it");
 #endif
 
 struct PersistentArgs {
     uint steps, phases;
     uint sequences;
-    uint turns;       // that a workgroup waits for the others before it gives up
-    uint stays_away;  // tests: the meeting to which the first workgroup does not come; 0: none
+    uint turns;                     // that a workgroup waits for the others before it gives up
+    uint stays_away;                // tests: the meeting to which the first workgroup does not come; 0: none
     uint program_low, program_high; // address of the phases
 };
 ARGS_FIT(PersistentArgs);

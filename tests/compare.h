@@ -19,38 +19,44 @@ struct Difference {
     size_t at;
 };
 
-static inline void difference_take(struct Difference *d, size_t at, double got, double want) {
+static inline void difference_take(struct Difference *d, size_t at, double got, double want)
+{
     double off = isfinite(got) && isfinite(want) ? fabs(got - want) : INFINITY;
     if (off > d->most) *d = (struct Difference){off, got, want, at};
 }
 
-static inline struct Difference difference_f64(const double *got, const double *want, size_t count) {
+static inline struct Difference difference_f64(const double *got, const double *want, size_t count)
+{
     struct Difference d = {0};
     for (size_t i = 0; i < count; i++) difference_take(&d, i, got[i], want[i]);
     return d;
 }
 
-static inline struct Difference difference_f32(const float *got, const float *want, size_t count) {
+static inline struct Difference difference_f32(const float *got, const float *want, size_t count)
+{
     struct Difference d = {0};
     for (size_t i = 0; i < count; i++) difference_take(&d, i, (double)got[i], (double)want[i]);
     return d;
 }
 
 // what a device computed against what the reference says
-static inline struct Difference difference_mixed(const float *got, const double *want, size_t count) {
+static inline struct Difference difference_mixed(const float *got, const double *want, size_t count)
+{
     struct Difference d = {0};
     for (size_t i = 0; i < count; i++) difference_take(&d, i, (double)got[i], want[i]);
     return d;
 }
 
 // The largest magnitude, the scale that a relative bound is relative to.
-static inline double scale_f64(const double *x, size_t count) {
+static inline double scale_f64(const double *x, size_t count)
+{
     double most = 0;
     for (size_t i = 0; i < count; i++) most = fabs(x[i]) > most ? fabs(x[i]) : most;
     return most;
 }
 
-static inline double scale_f32(const float *x, size_t count) {
+static inline double scale_f32(const float *x, size_t count)
+{
     double most = 0;
     for (size_t i = 0; i < count; i++) most = fabs((double)x[i]) > most ? fabs((double)x[i]) : most;
     return most;
@@ -59,9 +65,9 @@ static inline double scale_f32(const float *x, size_t count) {
 // Fails the running test unless d.most <= bound; the words say what was compared.
 #define assert_within(d, bound, ...) assert_within_at(__FILE__, __LINE__, d, bound, __VA_ARGS__)
 
-__attribute__((format(printf, 5, 6)))
-static inline void assert_within_at(const char *file, int line, struct Difference d, double bound, const char *format,
-                                    ...) {
+__attribute__((format(printf, 5, 6))) static inline void
+assert_within_at(const char *file, int line, struct Difference d, double bound, const char *format, ...)
+{
     if (d.most <= bound) return; // false for a NaN bound, too
     va_list args;
     va_start(args, format);

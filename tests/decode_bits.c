@@ -33,8 +33,7 @@ static void read_logits(vkgpt_session *s, struct Decoded *d)
     CHECK(recording_end(&rec));
     CHECK(recording_submit(&rec, &err));
     CHECK(recording_wait(&rec, &err));
-    for (uint32_t i = 0; i < s->sequences; i++)
-        memcpy(d->logits[i], s->b.readback.host + i * row, sizeof d->logits[i]);
+    for (uint32_t i = 0; i < s->sequences; i++) memcpy(d->logits[i], s->b.readback.host + i * row, sizeof d->logits[i]);
     recording_free(&rec);
 }
 

@@ -13,7 +13,8 @@ struct Decoded {
     float logits[DECODED_SEQUENCES][DECODED_VOCAB];
 };
 
-// Prompts of so many tokens, another for each sequence, and what follows, sampled. Fails the test where something fails.
+// Prompts of so many tokens, another for each sequence, and what follows, sampled. Fails the test where something
+// fails.
 void decode_bits(vkgpt_session *session, uint32_t prompt, struct Decoded *decoded);
 
 #endif

@@ -11,26 +11,43 @@
 #define VKGPT_SOURCE_DIR "."
 #endif
 
-const char *fixture_name(size_t index) {
+const char *fixture_name(size_t index)
+{
     static const char *const names[] = {
-        "gelu-new-48", "gelu-erf-45-f16", "relu-45-bf16", "silu-160-shards", "quick-gelu-48-bin",
-        "swish-48-bin-shards", "deep-45-f16", "long-1100", "large-mean-160", "defaults-48", "smallest",
-        "synthetic-wide-1600", "synthetic-vocab-50257", "synthetic-deep-160", "synthetic-mean-1600",
+        "gelu-new-48",           "gelu-erf-45-f16",    "relu-45-bf16",
+        "silu-160-shards",       "quick-gelu-48-bin",  "swish-48-bin-shards",
+        "deep-45-f16",           "long-1100",          "large-mean-160",
+        "defaults-48",           "smallest",           "synthetic-wide-1600",
+        "synthetic-vocab-50257", "synthetic-deep-160", "synthetic-mean-1600",
     };
     return index < sizeof names / sizeof *names ? names[index] : NULL;
 }
 
-const char *fixture_family_name(size_t index) {
+const char *fixture_family_name(size_t index)
+{
     static const char *const names[] = {
-        "gpt1/gelu-48", "gpt1/relu-45-bin", "gpt1/silu-40-bf16", "gpt1/swish-45-head", "gpt1/openai-release",
-        "neo/alternating-48", "neo/window-1-45", "neo/local-45-bin", "neo/types-40-shards", "neo/long-300",
-        "opt/before-48", "opt/after-projected-45-bin", "opt/before-projected-40", "opt/plain-48",
-        "opt/plain-after-45", "opt/no-final-norm-45",
+        "gpt1/gelu-48",
+        "gpt1/relu-45-bin",
+        "gpt1/silu-40-bf16",
+        "gpt1/swish-45-head",
+        "gpt1/openai-release",
+        "neo/alternating-48",
+        "neo/window-1-45",
+        "neo/local-45-bin",
+        "neo/types-40-shards",
+        "neo/long-300",
+        "opt/before-48",
+        "opt/after-projected-45-bin",
+        "opt/before-projected-40",
+        "opt/plain-48",
+        "opt/plain-after-45",
+        "opt/no-final-norm-45",
     };
     return index < sizeof names / sizeof *names ? names[index] : NULL;
 }
 
-static uint64_t read_little(FILE *file, int bytes) {
+static uint64_t read_little(FILE *file, int bytes)
+{
     uint64_t value = 0;
     for (int i = 0; i < bytes; i++) {
         int byte = getc(file);
@@ -39,20 +56,23 @@ static uint64_t read_little(FILE *file, int bytes) {
     return value;
 }
 
-static double read_f64(FILE *file) {
+static double read_f64(FILE *file)
+{
     uint64_t word = read_little(file, 8);
     double value;
     memcpy(&value, &word, sizeof value);
     return value;
 }
 
-static uint32_t *read_u32s(FILE *file, size_t count) {
+static uint32_t *read_u32s(FILE *file, size_t count)
+{
     uint32_t *values = calloc(count + 1, sizeof *values);
     for (size_t i = 0; values && i < count; i++) values[i] = (uint32_t)read_little(file, 4);
     return values;
 }
 
-static float *read_f32s(FILE *file, size_t count) {
+static float *read_f32s(FILE *file, size_t count)
+{
     float *values = calloc(count + 1, sizeof *values);
     for (size_t i = 0; values && i < count; i++) {
         uint32_t word = (uint32_t)read_little(file, 4);
@@ -61,13 +81,15 @@ static float *read_f32s(FILE *file, size_t count) {
     return values;
 }
 
-static double *read_f64s(FILE *file, size_t count) {
+static double *read_f64s(FILE *file, size_t count)
+{
     double *values = calloc(count + 1, sizeof *values);
     for (size_t i = 0; values && i < count; i++) values[i] = read_f64(file);
     return values;
 }
 
-static bool read_windows(FILE *file, struct Fixture *f) {
+static bool read_windows(FILE *file, struct Fixture *f)
+{
     f->windows = calloc(f->window_count + 1, sizeof *f->windows);
     for (size_t i = 0; f->windows && i < f->window_count; i++) {
         f->windows[i].stride = (uint32_t)read_little(file, 4);
@@ -78,7 +100,8 @@ static bool read_windows(FILE *file, struct Fixture *f) {
 }
 
 // prompt and greedy in one array, cut at the context
-static bool join_ids(struct Fixture *f) {
+static bool join_ids(struct Fixture *f)
+{
     size_t count = f->prompt_count + f->greedy_count;
     f->ids = calloc(count + 1, sizeof *f->ids);
     if (!f->ids) return false;
@@ -89,13 +112,14 @@ static bool join_ids(struct Fixture *f) {
 }
 
 // The layout is in tools/fixtures_gpt2.py.
-static bool read_expected(FILE *file, struct Fixture *f) {
+static bool read_expected(FILE *file, struct Fixture *f)
+{
     char magic[8] = {0};
     if (fread(magic, 1, 8, file) != 8 || memcmp(magic, "VKGPTFX1", 8) != 0) return false;
     f->vocab = (uint32_t)read_little(file, 4);
     f->context = (uint32_t)read_little(file, 4);
     size_t *const counts[] = {&f->prompt_count, &f->greedy_count, &f->row_count,
-                              &f->text_count, &f->nll_count, &f->window_count};
+                              &f->text_count,   &f->nll_count,    &f->window_count};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         *counts[i] = (size_t)read_little(file, 4);
         if (*counts[i] > 1 << 20) return false;
@@ -114,7 +138,8 @@ static bool read_expected(FILE *file, struct Fixture *f) {
 }
 
 // A folder with synthetic.txt: lines of a name and a whole number.
-static int open_synthetic(FILE *file, struct Fixture *f, vkgpt_error *err) {
+static int open_synthetic(FILE *file, struct Fixture *f, vkgpt_error *err)
+{
     struct SyntheticModel m = {.activation = ACTIVATION_GELU_TANH};
     char key[32];
     unsigned value;
@@ -136,7 +161,8 @@ static int open_synthetic(FILE *file, struct Fixture *f, vkgpt_error *err) {
     return code;
 }
 
-int fixture_open(const char *name, struct Fixture *fixture, vkgpt_error *err) {
+int fixture_open(const char *name, struct Fixture *fixture, vkgpt_error *err)
+{
     *fixture = (struct Fixture){0};
     char path[1200];
     const char *family = strchr(name, '/') ? "" : "gpt2/";
@@ -158,7 +184,8 @@ int fixture_open(const char *name, struct Fixture *fixture, vkgpt_error *err) {
     return code;
 }
 
-void fixture_close(struct Fixture *f) {
+void fixture_close(struct Fixture *f)
+{
     if (f->temporary) synthetic_model_remove(f->dir);
     free(f->prompt), free(f->greedy), free(f->ids), free(f->rows), free(f->logits), free(f->text), free(f->nll);
     free(f->windows);

@@ -18,23 +18,23 @@ struct FixtureWindow {
 };
 
 struct Fixture {
-    char dir[1024];          // the checkpoint
+    char dir[1024]; // the checkpoint
     uint32_t vocab, context;
     uint32_t *prompt, *greedy;
     size_t prompt_count, greedy_count;
-    uint32_t *ids;           // prompt and greedy, as far as the context reaches: all of it in most fixtures
+    uint32_t *ids; // prompt and greedy, as far as the context reaches: all of it in most fixtures
     size_t id_count;
-    uint32_t *rows;          // ascending; row t is the logits behind ids[0 .. t]
+    uint32_t *rows; // ascending; row t is the logits behind ids[0 .. t]
     size_t row_count;
-    float *logits;           // (row_count, vocab)
-    double float32_error;    // largest |float32 - float64| of these logits, transformers in float32
-    uint32_t *text;          // another sequence, longer than the context in most fixtures
+    float *logits;        // (row_count, vocab)
+    double float32_error; // largest |float32 - float64| of these logits, transformers in float32
+    uint32_t *text;       // another sequence, longer than the context in most fixtures
     size_t text_count;
-    double *nll;             // of text[1], text[2], ... in nats, as far as one context reaches
+    double *nll; // of text[1], text[2], ... in nats, as far as one context reaches
     size_t nll_count;
     struct FixtureWindow *windows; // the whole text in windows of one context, `stride` apart
     size_t window_count;
-    bool temporary;          // dir is made by synthetic_model.h, and goes with fixture_close
+    bool temporary; // dir is made by synthetic_model.h, and goes with fixture_close
 };
 
 const char *fixture_name(size_t index);        // of GPT-2; NULL past the last

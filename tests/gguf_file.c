@@ -15,6 +15,7 @@
 static const struct {
     const char *name;
     int rows, columns; // rows 0: a vector
+    // clang-format off
 } tensors[] = {
     {"token_embd.weight", 11, 8}, {"position_embd.weight", 5, 8}, {"output_norm.weight", 0, 8},
     {"output_norm.bias", 0, 8},
@@ -25,11 +26,12 @@ static const struct {
     {b "ffn_down.bias", 0, 8}
     LAYER("blk.0."), LAYER("blk.1."),
 };
+// clang-format on
 
 #define TENSORS (sizeof tensors / sizeof *tensors)
 
-static const char *const tokens[] = {"a", "b", "c", "\304\240", "ab", "\304\240ab", "\304\212", "d", "[PAD8]", "<x y>",
-                                     "<|endoftext|>"};
+static const char *const tokens[] = {"a",        "b", "c",      "\304\240", "ab",           "\304\240ab",
+                                     "\304\212", "d", "[PAD8]", "<x y>",    "<|endoftext|>"};
 static const int types[] = {1, 1, 1, 1, 1, 1, 1, 1, 5, 4, 3};
 static const char *const merges[] = {"a b", "\xc4\xa0 ab"};
 
@@ -107,10 +109,7 @@ static void pad(struct Bytes *out, size_t alignment)
     while (out->count % alignment) bytes_number(out, 0, 1);
 }
 
-struct Bytes gguf_tiny(uint32_t version, uint32_t alignment)
-{
-    return gguf_tiny_pre(version, alignment, "gpt-2");
-}
+struct Bytes gguf_tiny(uint32_t version, uint32_t alignment) { return gguf_tiny_pre(version, alignment, "gpt-2"); }
 
 struct Bytes gguf_tiny_pre(uint32_t version, uint32_t alignment, const char *pre)
 {

@@ -9,7 +9,7 @@
 struct Bytes gguf_tiny(uint32_t version, uint32_t alignment);
 struct Bytes gguf_tiny_pre(uint32_t version, uint32_t alignment, const char *pre); // with another tokenizer.ggml.pre
 
-void gguf_add_text(struct Bytes *out, const char *text); // with its length before it
+void gguf_add_text(struct Bytes *out, const char *text);                   // with its length before it
 void gguf_add_integer(struct Bytes *out, const char *key, uint32_t value); // a key of type uint32
 
 // The place behind the first `text` in the file, which has to be there.

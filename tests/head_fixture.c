@@ -13,7 +13,8 @@
 const char *head_fixture_name(size_t index)
 {
     static const char *const names[] = {
-        "gpt1-labels", "gpt1-choice", "gpt2-labels", "gpt2-choice", "gpt2-number", "opt-each", "opt-labels", "neo-labels",
+        "gpt1-labels", "gpt1-choice", "gpt2-labels", "gpt2-choice",
+        "gpt2-number", "opt-each",    "opt-labels",  "neo-labels",
     };
     return index < sizeof names / sizeof *names ? names[index] : NULL;
 }

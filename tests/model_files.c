@@ -25,10 +25,7 @@ void bytes_add(struct Bytes *bytes, const void *data, size_t count)
     bytes->count += count;
 }
 
-void bytes_text(struct Bytes *bytes, const char *text)
-{
-    bytes_add(bytes, text, strlen(text));
-}
+void bytes_text(struct Bytes *bytes, const char *text) { bytes_add(bytes, text, strlen(text)); }
 
 void bytes_number(struct Bytes *bytes, uint64_t value, int count)
 {
@@ -106,6 +103,7 @@ const char tiny_config[] =
 static const struct {
     const char *name;
     int rows, columns; // rows 0: a vector
+    // clang-format off
 } tiny_tensors[] = {
     {"wte.weight", 11, 8}, {"wpe.weight", 5, 8}, {"ln_f.weight", 0, 8}, {"ln_f.bias", 0, 8},
 #define LAYER(h)                                                                                                       \
@@ -114,13 +112,11 @@ static const struct {
     {h "mlp.c_fc.weight", 8, 12}, {h "mlp.c_fc.bias", 0, 12}, {h "mlp.c_proj.weight", 12, 8}, {h "mlp.c_proj.bias", 0, 8}
     LAYER("h.0."), LAYER("h.1."),
 };
+// clang-format on
 
 #define TINY_COUNT (sizeof tiny_tensors / sizeof *tiny_tensors)
 
-static enum Dtype tiny_dtype(size_t i)
-{
-    return (enum Dtype[]){DTYPE_F32, DTYPE_F16, DTYPE_BF16}[i % 3];
-}
+static enum Dtype tiny_dtype(size_t i) { return (enum Dtype[]){DTYPE_F32, DTYPE_F16, DTYPE_BF16}[i % 3]; }
 
 float tiny_value(const char *name, int64_t row, int64_t column)
 {

@@ -99,7 +99,8 @@ void output_free(struct Output *output)
 void assert_status(const struct Output *output, int status)
 {
     if (output->status != status)
-        fail_msg("exit status %d, expected %d\nstdout: %s\nstderr: %s", output->status, status, output->out, output->err);
+        fail_msg("exit status %d, expected %d\nstdout: %s\nstderr: %s", output->status, status, output->out,
+                 output->err);
 }
 
 cJSON *output_json(struct Output output)

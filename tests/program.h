@@ -9,7 +9,7 @@
 struct Output {
     char *out, *err; // a NUL stands behind each
     size_t out_bytes, err_bytes;
-    int status;      // 128 + the signal's number when one ended it
+    int status; // 128 + the signal's number when one ended it
 };
 
 // The last argument is NULL. `input` NULL: stdin is empty.

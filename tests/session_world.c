@@ -8,8 +8,14 @@
 
 #include "compare.h"
 
-const struct SyntheticModel SMALL = {
-    .layers = 2, .heads = 3, .dim = 45, .context = CONTEXT, .vocab = VOCAB, .inner = 77, .seed = 11, .dtype = DTYPE_F32};
+const struct SyntheticModel SMALL = {.layers = 2,
+                                     .heads = 3,
+                                     .dim = 45,
+                                     .context = CONTEXT,
+                                     .vocab = VOCAB,
+                                     .inner = 77,
+                                     .seed = 11,
+                                     .dtype = DTYPE_F32};
 
 void check(int status, const vkgpt_error *err)
 {

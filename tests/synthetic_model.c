@@ -25,7 +25,8 @@ struct Specs {
 };
 
 static void spec_add(struct Specs *s, const char *name, uint32_t rows, uint32_t cols, float offset, int exponent,
-                     int bits) {
+                     int bits)
+{
     struct Spec *t = &s->spec[s->count++];
     *t = (struct Spec){.rows = rows, .cols = cols, .offset = offset, .exponent = exponent, .bits = bits};
     snprintf(t->name, sizeof t->name, "%s", name);
@@ -33,13 +34,15 @@ static void spec_add(struct Specs *s, const char *name, uint32_t rows, uint32_t 
 
 // Products with normed rows come out with a deviation between 2^boost / 2 and 2^boost.
 static void spec_matrix(struct Specs *s, const char *name, uint32_t rows, uint32_t cols, uint32_t fan_in, int boost,
-                        float offset) {
+                        float offset)
+{
     int e = 0;
     while (fan_in > 3u << 2 * e) e++; // uniform on [-1, 1) has a variance of 1/3
     spec_add(s, name, rows, cols, offset, boost - e, s->bits);
 }
 
-static void spec_norm(struct Specs *s, const char *name, uint32_t dim) {
+static void spec_norm(struct Specs *s, const char *name, uint32_t dim)
+{
     char full[64];
     snprintf(full, sizeof full, "%s.weight", name);
     spec_add(s, full, dim, 0, 1, -1, s->bits - 2); // 1 + u/2 takes two bits more than u
@@ -47,7 +50,8 @@ static void spec_norm(struct Specs *s, const char *name, uint32_t dim) {
     spec_add(s, full, dim, 0, 0, -2, s->bits);
 }
 
-static void spec_linear(struct Specs *s, const char *name, uint32_t in, uint32_t out, int boost) {
+static void spec_linear(struct Specs *s, const char *name, uint32_t in, uint32_t out, int boost)
+{
     char full[64];
     snprintf(full, sizeof full, "%s.weight", name);
     spec_matrix(s, full, in, out, in, boost, 0); // Conv1D: (in, out)
@@ -55,7 +59,8 @@ static void spec_linear(struct Specs *s, const char *name, uint32_t in, uint32_t
     spec_add(s, full, out, 0, 0, -2, s->bits);
 }
 
-static void spec_model(struct Specs *s, const struct SyntheticModel *m) {
+static void spec_model(struct Specs *s, const struct SyntheticModel *m)
+{
     const uint32_t dim = m->dim, inner = m->inner ? m->inner : 4 * dim;
     const char *const parts[] = {"ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"};
     const uint32_t sizes[][2] = {{dim, 0}, {dim, 3 * dim}, {dim, dim}, {dim, 0}, {dim, inner}, {inner, dim}};
@@ -67,27 +72,28 @@ static void spec_model(struct Specs *s, const struct SyntheticModel *m) {
         for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
             char name[48];
             snprintf(name, sizeof name, "transformer.h.%u.%s", layer, parts[i]);
-            if (sizes[i][1])
-                spec_linear(s, name, sizes[i][0], sizes[i][1], boosts[i]);
-            else
-                spec_norm(s, name, dim);
+            if (sizes[i][1]) spec_linear(s, name, sizes[i][0], sizes[i][1], boosts[i]);
+            else spec_norm(s, name, dim);
         }
     spec_norm(s, "transformer.ln_f", dim);
     if (m->separate_head) spec_matrix(s, "lm_head.weight", m->vocab, dim, dim, 2, 0);
 }
 
-static uint32_t mix(uint32_t x) { // Chris Wellons' lowbias32
+static uint32_t mix(uint32_t x)
+{ // Chris Wellons' lowbias32
     x = (x ^ x >> 16) * 0x7FEB352Du;
     x = (x ^ x >> 15) * 0x846CA68Bu;
     return x ^ x >> 16;
 }
 
-static float spec_value(const struct Spec *t, uint32_t base, uint32_t i, float step) {
+static float spec_value(const struct Spec *t, uint32_t base, uint32_t i, float step)
+{
     int32_t k = (int32_t)(mix(i ^ base) >> (32 - t->bits)) - (INT32_C(1) << (t->bits - 1));
     return (float)k * step + t->offset;
 }
 
-static size_t encode(enum Dtype dtype, float value, uint8_t *out) {
+static size_t encode(enum Dtype dtype, float value, uint8_t *out)
+{
     uint32_t word;
     memcpy(&word, &value, sizeof word);
     if (dtype == DTYPE_F32) {
@@ -99,7 +105,8 @@ static size_t encode(enum Dtype dtype, float value, uint8_t *out) {
     return 2;
 }
 
-static bool write_tensor(FILE *file, const struct Spec *t, uint32_t base, enum Dtype dtype) {
+static bool write_tensor(FILE *file, const struct Spec *t, uint32_t base, enum Dtype dtype)
+{
     const uint32_t count = t->rows * (t->cols ? t->cols : 1);
     const float step = ldexpf(1, t->exponent - t->bits + 1);
     uint8_t block[4096];
@@ -112,7 +119,8 @@ static bool write_tensor(FILE *file, const struct Spec *t, uint32_t base, enum D
     return true;
 }
 
-static bool write_header(FILE *file, const struct Specs *s, enum Dtype dtype) {
+static bool write_header(FILE *file, const struct Specs *s, enum Dtype dtype)
+{
     const char *name = dtype == DTYPE_F32 ? "F32" : dtype == DTYPE_F16 ? "F16" : "BF16";
     const uint64_t width = dtype == DTYPE_F32 ? 4 : 2;
     size_t room = s->count * 192 + 64, used = 0;
@@ -139,7 +147,8 @@ static bool write_header(FILE *file, const struct Specs *s, enum Dtype dtype) {
     return ok;
 }
 
-static bool write_config(FILE *file, const struct SyntheticModel *m) {
+static bool write_config(FILE *file, const struct SyntheticModel *m)
+{
     const char *const activations[] = {"gelu_new", "gelu", "relu", "silu", "quick_gelu"};
     uint32_t inner = m->inner ? m->inner : 4 * m->dim;
     return fprintf(file,
@@ -153,7 +162,8 @@ static bool write_config(FILE *file, const struct SyntheticModel *m) {
                    m->context, m->vocab, m->vocab - 1, m->vocab - 1) > 0;
 }
 
-static bool write_weights(FILE *file, const struct SyntheticModel *m) {
+static bool write_weights(FILE *file, const struct SyntheticModel *m)
+{
     struct Specs s = {.bits = m->dtype == DTYPE_F32 ? 24 : m->dtype == DTYPE_F16 ? 11 : 8};
     s.spec = calloc(12 * (size_t)m->layers + 5, sizeof *s.spec);
     if (!s.spec) return false;
@@ -166,7 +176,8 @@ static bool write_weights(FILE *file, const struct SyntheticModel *m) {
 }
 
 static int write_file(const char *dir, const char *name, const struct SyntheticModel *model,
-                      bool (*write)(FILE *, const struct SyntheticModel *), vkgpt_error *err) {
+                      bool (*write)(FILE *, const struct SyntheticModel *), vkgpt_error *err)
+{
     char path[1200];
     snprintf(path, sizeof path, "%s/%s", dir, name);
     FILE *file = fopen(path, "wb");
@@ -176,12 +187,14 @@ static int write_file(const char *dir, const char *name, const struct SyntheticM
     return ok ? VKGPT_OK : fail(err, VKGPT_BAD_FILE, "%s: no room for it", path);
 }
 
-int synthetic_model_write(const char *dir, const struct SyntheticModel *model, vkgpt_error *err) {
+int synthetic_model_write(const char *dir, const struct SyntheticModel *model, vkgpt_error *err)
+{
     int code = write_file(dir, "config.json", model, write_config, err);
     return code ? code : write_file(dir, "model.safetensors", model, write_weights, err);
 }
 
-int synthetic_model_temporary(const struct SyntheticModel *model, char *dir, size_t size, vkgpt_error *err) {
+int synthetic_model_temporary(const struct SyntheticModel *model, char *dir, size_t size, vkgpt_error *err)
+{
     const char *below = getenv("TMPDIR");
     int n = snprintf(dir, size, "%s/vkgpt-synthetic-XXXXXX", below && *below ? below : "/tmp");
     if (n < 0 || (size_t)n >= size || !mkdtemp(dir))
@@ -191,7 +204,8 @@ int synthetic_model_temporary(const struct SyntheticModel *model, char *dir, siz
     return code;
 }
 
-void synthetic_model_remove(const char *dir) {
+void synthetic_model_remove(const char *dir)
+{
     const char *const names[] = {"config.json", "model.safetensors"};
     char path[1200];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

@@ -7,12 +7,12 @@
 
 struct SyntheticModel {
     uint32_t layers, heads, dim, context, vocab;
-    uint32_t inner;             // 0: 4 dim
+    uint32_t inner; // 0: 4 dim
     uint32_t seed;
-    enum Dtype dtype;           // F32, F16 or BF16; the weights are exact in it
+    enum Dtype dtype; // F32, F16 or BF16; the weights are exact in it
     enum Activation activation;
     bool separate_head;
-    float mean;                 // added to the position table: rows of x have a large mean (F32 holds it best)
+    float mean; // added to the position table: rows of x have a large mean (F32 holds it best)
 };
 
 // Writes config.json and model.safetensors into a directory that is there.

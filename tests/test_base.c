@@ -61,7 +61,7 @@ static void test_map(void **state)
     (void)state;
     enum { COUNT = 20000 };
     struct Map map = {0};
-    char (*keys)[12] = calloc(COUNT, sizeof *keys);
+    char(*keys)[12] = calloc(COUNT, sizeof *keys);
     uint32_t value = 7;
     assert_non_null(keys);
     assert_false(map_find(&map, "x", 1, &value));
@@ -109,6 +109,7 @@ static void test_utf8(void **state)
     static const struct {
         const char *text;
         size_t bytes, length;
+        // clang-format off
     } cases[] = {
         {"a", 1, 1},                {"\0", 1, 1},               {"\x7f", 1, 1},
         {"\x80", 1, 0},             {"\xbf", 1, 0},             {"\xc0\x80", 2, 0},
@@ -119,6 +120,7 @@ static void test_utf8(void **state)
         {"\xf0\x90\x80\x80", 4, 4}, {"\xf4\x8f\xbf\xbf", 4, 4}, {"\xf4\x90\x80\x80", 4, 0},
         {"\xf0\x9f\x98", 3, 0},     {"\xf5\x80\x80\x80", 4, 0}, {"\xff", 1, 0},
     };
+    // clang-format on
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (utf8_length(cases[i].text, cases[i].bytes) != cases[i].length) fail_msg("case %zu", i);
 }
@@ -271,8 +273,9 @@ static void test_json_python(void **state)
     (void)state;
     vkgpt_error err;
     cJSON *json;
-    const char *text = "{\"a\": 1, \"n\": NaN, \"list\": [Infinity,-Infinity , \"NaN\", \"-Infinity \\\" NaN\"], \"a\": {\"x\": 1, \"\\u0078\": "
-                       "2, \"x\": 3}, \"\": \"\", \"b\": 5, \"a\": {\"x\": 4, \"x\": 6}}";
+    const char *text =
+        "{\"a\": 1, \"n\": NaN, \"list\": [Infinity,-Infinity , \"NaN\", \"-Infinity \\\" NaN\"], \"a\": {\"x\": 1, \"\\u0078\": "
+        "2, \"x\": 3}, \"\": \"\", \"b\": 5, \"a\": {\"x\": 4, \"x\": 6}}";
     if (read_python(text, &json, &err)) fail_msg("%s", err.text);
     assert_int_equal(cJSON_GetArraySize(json), 5);
     assert_true(isnan(cJSON_GetNumberValue(json_get(json, "n"))) && cJSON_IsNumber(json_get(json, "n")));
@@ -291,8 +294,14 @@ static void test_json_python(void **state)
     assert_int_equal(read_python("NaN", &json, &err), 0);
     cJSON_Delete(json);
 
-    static const char *const bad[] = {"{NaN: 1}", "{Infinity: 1, Infinity: 2}", "[nan]", "[NaNs]", "[1NaN]", "[-NaN]", "[+Infinity]", "[Infinit]",
-                                      "[Na", "[NaN", "NaN NaN", "[\"\xff\"]", "{\"\xff\": 1}", "{\"\xfe\": NaN}", "-Infinity,"};
+    static const char *const bad[] = {"{NaN: 1}",      "{Infinity: 1, Infinity: 2}",
+                                      "[nan]",         "[NaNs]",
+                                      "[1NaN]",        "[-NaN]",
+                                      "[+Infinity]",   "[Infinit]",
+                                      "[Na",           "[NaN",
+                                      "NaN NaN",       "[\"\xff\"]",
+                                      "{\"\xff\": 1}", "{\"\xfe\": NaN}",
+                                      "-Infinity,"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         int code = read_python(bad[i], &json, &err);
         if (!code) fail_msg("read %s", bad[i]);
@@ -307,7 +316,8 @@ static void test_json_python(void **state)
 static void test_json_fuzz(void **state)
 {
     (void)state;
-    const char *text = "{\"a\": [1, 2.5e3, \"x\\u00e9\\n\"], \"b\": {\"c\": null, \"d\": true}, \"e\": \"\xe4\xbd\xa0\"}";
+    const char *text =
+        "{\"a\": [1, 2.5e3, \"x\\u00e9\\n\"], \"b\": {\"c\": null, \"d\": true}, \"e\": \"\xe4\xbd\xa0\"}";
     uint64_t seed = 5;
     for (int i = 0; i < 20000; i++) {
         struct Bytes b = {0};
@@ -368,7 +378,8 @@ static void test_map_file(void **state)
     assert_null(m.data);
     assert_int_equal(m.bytes, 0);
     os_unmap(&m);
-    expect_sentence(os_map(in_dir(path, sizeof path, "none"), &m, &err), VKGPT_BAD_FILE, &err, "none", "No such file", NULL);
+    expect_sentence(os_map(in_dir(path, sizeof path, "none"), &m, &err), VKGPT_BAD_FILE, &err, "none", "No such file",
+                    NULL);
     expect_sentence(os_map(test_dir, &m, &err), VKGPT_BAD_FILE, &err, test_dir, "directory", NULL);
     expect_sentence(os_map("/dev/null", &m, &err), VKGPT_BAD_FILE, &err, "/dev/null", NULL);
 }
@@ -390,7 +401,8 @@ static void test_read_file(void **state)
     assert_null(data);
     expect_sentence(os_read(test_dir, 4, &data, &bytes, &err), VKGPT_BAD_FILE, &err, test_dir, "directory", NULL);
     expect_sentence(os_read_file(test_dir, 4, &data, &bytes, &err), VKGPT_BAD_FILE, &err, test_dir, "directory", NULL);
-    expect_sentence(os_read_file("/dev/null", 4, &data, &bytes, &err), VKGPT_BAD_FILE, &err, "/dev/null", "pipe or device", NULL);
+    expect_sentence(os_read_file("/dev/null", 4, &data, &bytes, &err), VKGPT_BAD_FILE, &err, "/dev/null",
+                    "pipe or device", NULL);
     assert_int_equal(os_read_file(path, 5, &data, &bytes, &err), 0);
     assert_int_equal(bytes, 5);
     free(data);
@@ -398,7 +410,8 @@ static void test_read_file(void **state)
     assert_int_equal(bytes, 0);
     assert_int_equal(data[0], 0);
     free(data);
-    expect_sentence(os_read("/dev/zero", 1000000, &data, &bytes, &err), VKGPT_BAD_FILE, &err, "/dev/zero", "1000000", NULL);
+    expect_sentence(os_read("/dev/zero", 1000000, &data, &bytes, &err), VKGPT_BAD_FILE, &err, "/dev/zero", "1000000",
+                    NULL);
 }
 
 static void expect_file(const char *name, const char *text)

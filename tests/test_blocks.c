@@ -197,7 +197,7 @@ static void test_q4_k_search(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_unpack),   cmocka_unit_test(test_pack),         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_unpack),   cmocka_unit_test(test_pack),        cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_extremes), cmocka_unit_test(test_q4_k_search),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

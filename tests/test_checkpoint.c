@@ -280,7 +280,8 @@ static void test_bad_shards(void **state)
     checkpoint_close(&c);
     char *own = text_replace(tiny_config, "{", "{\"tie_word_embeddings\": false, ");
     file_write(dir, "config.json", own, strlen(own));
-    expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_MODEL, &err, "index.json", "lm_head.weight is absent", NULL);
+    expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_MODEL, &err, "index.json", "lm_head.weight is absent",
+                    NULL);
     file_write(dir, "config.json", tiny_config, strlen(tiny_config));
     free(own);
     free(head);
@@ -291,8 +292,8 @@ static void test_bad_shards(void **state)
     struct Bytes index = file_read(dir, "model.safetensors.index.json");
     char *moved = text_replace((char *)index.data, "\"wpe.weight\":\"a.", "\"wpe.weight\":\"b.");
     file_write(dir, "model.safetensors.index.json", moved, strlen(moved));
-    expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_FILE, &err, "index.json", "wpe.weight",
-                    "b.safetensors", NULL);
+    expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_FILE, &err, "index.json", "wpe.weight", "b.safetensors",
+                    NULL);
     free(moved);
     bytes_free(&index);
 
@@ -346,7 +347,9 @@ static void test_bad_headers(void **state)
         {"[352,432]", "[999352,999432]", VKGPT_BAD_FILE, {"wpe.weight", "999432"}},
         {"[352,432]", "[350,430]", VKGPT_BAD_FILE, {"byte 350", "wte.weight", "352"}},
         {"[352,432]", "[0,80]", VKGPT_BAD_FILE, {"wpe.weight", "wte.weight"}},
-        {"\"wpe.weight\":{\"dtype\":\"F16\",\"shape\":[5,8],\"data_offsets\":[352,432]},", "", VKGPT_BAD_FILE,
+        {"\"wpe.weight\":{\"dtype\":\"F16\",\"shape\":[5,8],\"data_offsets\":[352,432]},",
+         "",
+         VKGPT_BAD_FILE,
          {"352", "432", "ln_f.weight"}},
         {"\"wpe.weight\":{", "\"wpe.weight\":7,\"x\":{", VKGPT_BAD_FILE, {"wpe.weight", "dtype"}},
         {"\"wpe.weight\":{", "\"a\\u001bb\":{", VKGPT_BAD_FILE, {"control character", "0x1b"}},
@@ -370,8 +373,8 @@ static void test_bad_headers(void **state)
         write_header("model.safetensors", text, bytes);
         int code = checkpoint_open(dir, &c, &err);
         if (!code) fail_msg("accepted: %s", bad[i].to);
-        expect_sentence(code, bad[i].code, &err, "model.safetensors", bad[i].words[0], bad[i].words[1],
-                        bad[i].words[2], NULL);
+        expect_sentence(code, bad[i].code, &err, "model.safetensors", bad[i].words[0], bad[i].words[1], bad[i].words[2],
+                        NULL);
         free(text);
     }
     free(header);
@@ -419,8 +422,8 @@ static void test_no_weights(void **state)
     static const char *const foreign[] = {"tf_model.h5", "flax_model.msgpack", "model.gguf"};
     struct Checkpoint c;
     vkgpt_error err;
-    expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_FILE, &err, dir, "model.safetensors",
-                    "pytorch_model.bin", NULL);
+    expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_FILE, &err, dir, "model.safetensors", "pytorch_model.bin",
+                    NULL);
     for (size_t i = 0; i < 3; i++) {
         char path[2 * DIR_BYTES];
         file_write(dir, foreign[i], "x", 1);
@@ -563,8 +566,12 @@ static void rows_check(enum Dtype dtype, bool in_out, int64_t rows, int64_t in, 
         double wide = value * (1 + (double)(random_next(&seed) % 1000) * 0x1p-40); // a float does not hold it
         memcpy(data + i * size, dtype == DTYPE_F64 ? (const void *)&wide : &bits, (size_t)size);
     }
-    struct Tensor tensor = {.name = "t", .dtype = dtype, .rank = 2, .shape = {shape[0], shape[1]},
-                            .stride = {stride_0, stride_1}, .data = data};
+    struct Tensor tensor = {.name = "t",
+                            .dtype = dtype,
+                            .rank = 2,
+                            .shape = {shape[0], shape[1]},
+                            .stride = {stride_0, stride_1},
+                            .data = data};
     struct Weight weight = {&tensor, in_out};
     float *floats = malloc((size_t)(rows * in) * sizeof *floats);
     uint16_t *halves = malloc((size_t)(rows * in) * sizeof *halves);
@@ -598,9 +605,9 @@ static void test_rows(void **state)
                 for (int in_out = 0; in_out < 2; in_out++) {
                     int64_t rows = sizes[r], in = sizes[i], height = in_out ? in : rows, width = in_out ? rows : in;
                     rows_check((enum Dtype)dtype, in_out, rows, in, width, 1);
-                    rows_check((enum Dtype)dtype, in_out, rows, in, width + 3, 1);  // part of a wider one
-                    rows_check((enum Dtype)dtype, in_out, rows, in, 1, height);     // transposed
-                    rows_check((enum Dtype)dtype, in_out, rows, in, 2 * width, 2);  // every other one
+                    rows_check((enum Dtype)dtype, in_out, rows, in, width + 3, 1); // part of a wider one
+                    rows_check((enum Dtype)dtype, in_out, rows, in, 1, height);    // transposed
+                    rows_check((enum Dtype)dtype, in_out, rows, in, 2 * width, 2); // every other one
                 }
 }
 
@@ -608,8 +615,8 @@ static void test_max_abs(void **state)
 {
     (void)state;
     const float values[] = {1, -7.5f, NAN, INFINITY, -INFINITY, 3};
-    struct Tensor tensor = {.dtype = DTYPE_F32, .rank = 1, .shape = {6}, .stride = {1},
-                            .data = (const uint8_t *)values};
+    struct Tensor tensor = {
+        .dtype = DTYPE_F32, .rank = 1, .shape = {6}, .stride = {1}, .data = (const uint8_t *)values};
     assert_true(weight_max_abs(&(struct Weight){&tensor, false}) == 7.5f);
 }
 
@@ -649,10 +656,22 @@ static void test_read_ahead(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_reads), TEST(test_prefix), TEST(test_ignored_tensors), TEST(test_f64), TEST(test_head), TEST(test_shards),
-        TEST(test_bad_shards), TEST(test_bad_headers), TEST(test_bad_files), TEST(test_no_weights),
-        TEST(test_config_contradicts), TEST(test_mutations), cmocka_unit_test(test_half), cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_max_abs), TEST(test_read_ahead),
+        TEST(test_reads),
+        TEST(test_prefix),
+        TEST(test_ignored_tensors),
+        TEST(test_f64),
+        TEST(test_head),
+        TEST(test_shards),
+        TEST(test_bad_shards),
+        TEST(test_bad_headers),
+        TEST(test_bad_files),
+        TEST(test_no_weights),
+        TEST(test_config_contradicts),
+        TEST(test_mutations),
+        cmocka_unit_test(test_half),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_max_abs),
+        TEST(test_read_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

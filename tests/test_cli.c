@@ -134,7 +134,8 @@ static void test_help(void **state)
 {
     (void)state;
     for (const struct Command *c = COMMANDS; c->name; c++) {
-        struct Output o = RUN(c->name, "--help"), by_help = RUN("help", c->name), wrong = RUN(c->name, "-h", "--no-such-flag");
+        struct Output o = RUN(c->name, "--help"), by_help = RUN("help", c->name),
+                      wrong = RUN(c->name, "-h", "--no-such-flag");
         assert_status(&o, 0);
         assert_non_null(strstr(o.out, "usage: vkgpt "));
         assert_non_null(strstr(o.out, "example:\n  vkgpt "));
@@ -232,7 +233,8 @@ static void test_text_sources(void **state)
     char path[64];
     file_make(path, sizeof path, "a line\n", 7);
     struct Output file = RUN("tokenize", "-m", TALES, "-f", path), piped = tokenize("a line\n", 7);
-    struct Output literal = RUN("tokenize", "-m", TALES, "-p", "a line\\n"), escaped = RUN("tokenize", "-m", TALES, "-e", "-p", "a line\\n");
+    struct Output literal = RUN("tokenize", "-m", TALES, "-p", "a line\\n"),
+                  escaped = RUN("tokenize", "-m", TALES, "-e", "-p", "a line\\n");
     assert_string_equal(file.out, piped.out);
     assert_string_equal(file.out, escaped.out);
     assert_string_not_equal(file.out, literal.out);
@@ -271,7 +273,8 @@ static void test_ids(void **state)
     char path[64];
     static const char mixed[] = "72,101\n 108\t,108,\r\n111 ";
     file_make(path, sizeof path, mixed, sizeof mixed - 1);
-    struct Output file = RUN("detokenize", "-m", TALES, "--ids-file", path), flag = RUN("detokenize", "-m", TALES, "--ids=72,101,108,108,111");
+    struct Output file = RUN("detokenize", "-m", TALES, "--ids-file", path),
+                  flag = RUN("detokenize", "-m", TALES, "--ids=72,101,108,108,111");
     assert_status(&file, 0);
     assert_status(&flag, 0);
     assert_true(flag.out_bytes >= 5);
@@ -281,7 +284,8 @@ static void test_ids(void **state)
 
     assert_sentence(RUN("detokenize", "-m", TALES, "--ids", "1,4096"), 1, "id 4096 is outside the vocabulary of 4096");
     assert_sentence(RUN("detokenize", "-m", TALES, "--ids", "-1"), 1, "id -1 is outside");
-    assert_sentence(RUN("detokenize", "-m", TALES, "--ids", "99999999999999999999999"), 1, "id 99999999999999999999999 is outside");
+    assert_sentence(RUN("detokenize", "-m", TALES, "--ids", "99999999999999999999999"), 1,
+                    "id 99999999999999999999999 is outside");
     assert_sentence(RUN("detokenize", "-m", TALES, "--ids", "1,two"), 2, "'two' is no token id");
     assert_sentence(RUN("detokenize", "-m", TALES, "--ids", "1;2"), 2, "'1;2' is no token id");
     assert_sentence(RUN("detokenize", "-m", TALES, "--ids", "1.5"), 2, "'1.5' is no token id");
@@ -326,7 +330,9 @@ static void with_manifest(const char *name, const char *library, const char *wan
     snprintf(old, sizeof old, "%s", getenv("VK_DRIVER_FILES"));
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    fprintf(file, "{\"file_format_version\": \"1.0.0\", \"ICD\": {\"library_path\": \"%s\", \"api_version\": \"1.3.0\"}}\n", library);
+    fprintf(file,
+            "{\"file_format_version\": \"1.0.0\", \"ICD\": {\"library_path\": \"%s\", \"api_version\": \"1.3.0\"}}\n",
+            library);
     fclose(file);
     setenv("VK_DRIVER_FILES", path, 1);
     setenv("VK_ICD_FILENAMES", path, 1);
@@ -347,7 +353,8 @@ static void with_manifest(const char *name, const char *library, const char *wan
 static void test_driver_that_does_not_load(void **state)
 {
     (void)state;
-    with_manifest("missing_icd.json", "libno_such_driver.so.1", "libno_such_driver.so.1: cannot open shared object file", false);
+    with_manifest("missing_icd.json", "libno_such_driver.so.1",
+                  "libno_such_driver.so.1: cannot open shared object file", false);
     with_manifest("nvidia_icd.json", "libGLX_nvidia_missing.so.0", "cannot open shared object file", true);
     with_manifest("libm_icd.json", "libm.so.6", "vk_icdGetInstanceProcAddr", false);
     assert_sentence(RUN("devices"), 1, "no Vulkan driver is installed");
@@ -359,20 +366,13 @@ int main(void)
     setenv("VK_DRIVER_FILES", MISSING, 1);
     setenv("VK_ICD_FILENAMES", MISSING, 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_command),
-        cmocka_unit_test(test_driver_that_does_not_load),
-        cmocka_unit_test(test_wrong_flags),
-        cmocka_unit_test(test_values_out_of_range),
-        cmocka_unit_test(test_help),
-        cmocka_unit_test(test_version),
-        cmocka_unit_test(test_manual),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_special_tokens),
-        cmocka_unit_test(test_text_sources),
-        cmocka_unit_test(test_tokenize_json),
-        cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_model_places),
-        cmocka_unit_test(test_no_driver),
+        cmocka_unit_test(test_no_command),     cmocka_unit_test(test_driver_that_does_not_load),
+        cmocka_unit_test(test_wrong_flags),    cmocka_unit_test(test_values_out_of_range),
+        cmocka_unit_test(test_help),           cmocka_unit_test(test_version),
+        cmocka_unit_test(test_manual),         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_special_tokens), cmocka_unit_test(test_text_sources),
+        cmocka_unit_test(test_tokenize_json),  cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_model_places),   cmocka_unit_test(test_no_driver),
     };
     return cmocka_run_group_tests_name("cli", tests, NULL, NULL);
 }

@@ -181,9 +181,10 @@ static void through_gguf(const char *from, const char *refusal)
 static void test_gpt2(void **state)
 {
     (void)state;
-    static const char *const refusals[] = { // in the order of fixture_name
-        NULL, "gelu (erf)", "relu", "silu", "quick_gelu", "silu", NULL, NULL, NULL, NULL, "has id ",
-        NULL, NULL, NULL, NULL,
+    static const char *const refusals[] = {
+        // in the order of fixture_name
+        NULL, "gelu (erf)", "relu",    "silu", "quick_gelu", "silu", NULL, NULL,
+        NULL, NULL,         "has id ", NULL,   NULL,         NULL,   NULL,
     };
     for (size_t i = 0; fixture_name(i); i++) {
         struct Fixture f;
@@ -266,6 +267,7 @@ static void write_weights(bool gpt1, uint32_t vocab)
     static const struct {
         const char *name, *of_gpt1; // "": none
         int rows, columns;          // rows 0: a vector; -1: the vocabulary
+        // clang-format off
     } tensors[] = {
         {"wte.weight", "tokens_embed.weight", -1, 2}, {"wpe.weight", "positions_embed.weight", 8, 2},
         {"ln_f.weight", "", 0, 2},                    {"ln_f.bias", "", 0, 2},
@@ -276,6 +278,7 @@ static void write_weights(bool gpt1, uint32_t vocab)
         {"h.0.mlp.c_fc.weight", NULL, 2, 8},          {"h.0.mlp.c_fc.bias", NULL, 0, 8},
         {"h.0.mlp.c_proj.weight", NULL, 8, 2},        {"h.0.mlp.c_proj.bias", NULL, 0, 2},
     };
+    // clang-format on
     struct Bytes header = {0}, file = {0};
     char entry[256];
     size_t at = 0;
@@ -403,10 +406,7 @@ static void test_shipped(void **state)
     }
 }
 
-static void no_note(const char *sentence)
-{
-    fail_msg("%s", sentence);
-}
+static void no_note(const char *sentence) { fail_msg("%s", sentence); }
 
 // The tokenizer of another directory, or of a GGUF file, beside a model that has none.
 static void test_tokenizer_elsewhere(void **state)
@@ -422,8 +422,8 @@ static void test_tokenizer_elsewhere(void **state)
     remove_model_file("merges.txt");
     if (checkpoint_open(model, &c, &err)) fail_msg("%s", err.text);
     for (int i = 0; i < 2; i++) {
-        const struct Conversion conversion = {.model = model, .output = out, .tokenizer = i ? gguf : elsewhere,
-                                              .checkpoint = &c, .note = no_note};
+        const struct Conversion conversion = {
+            .model = model, .output = out, .tokenizer = i ? gguf : elsewhere, .checkpoint = &c, .note = no_note};
         if (convert_to_directory(&conversion, &err)) fail_msg("%s", err.text);
         same_tokenizer(elsewhere, out);
         same_config(model, out);
@@ -599,9 +599,18 @@ static void test_failure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_gpt2),  TEST(test_families), TEST(test_heads),           TEST(test_tokenizers), TEST(test_shipped),
-        TEST(test_ends),  TEST(test_keeps),    TEST(test_unread_tokenizer), TEST(test_force),      TEST(test_failure),
-        TEST(test_gguf_without_tokenizer), TEST(test_tokenizer_elsewhere),
+        TEST(test_gpt2),
+        TEST(test_families),
+        TEST(test_heads),
+        TEST(test_tokenizers),
+        TEST(test_shipped),
+        TEST(test_ends),
+        TEST(test_keeps),
+        TEST(test_unread_tokenizer),
+        TEST(test_force),
+        TEST(test_failure),
+        TEST(test_gguf_without_tokenizer),
+        TEST(test_tokenizer_elsewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

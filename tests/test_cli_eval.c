@@ -32,6 +32,7 @@ static void test_bad_input(void **state)
 {
     (void)state;
     assert_sentence(RUN("eval"), 2, "eval needs --tasks");
+    // clang-format off
     assert_refused("", 1, "--tasks: is empty");
     assert_refused("sing:x", 1, "there is no task 'sing'; there are lambada, hellaswag, piqa, arc_easy, arc_challenge, winogrande, wikitext");
     assert_refused("lambada", 1, "lambada has no file; it is given as lambada:FILE");
@@ -40,13 +41,20 @@ static void test_bad_input(void **state)
     assert_refused("lambada:" FIXTURES, 1, "is a directory");
     assert_refused("lambada:" FIXTURES "/lambada.jsonl,lambada:" FIXTURES "/lambada.jsonl", 1, "lambada is given twice");
     assert_refused("lambada:" FIXTURES "/lambada.jsonl,hellaswag:" FIXTURES "/lambada.jsonl", 1, "lambada.jsonl:1: ");
+    // clang-format on
     assert_bad_file("lambada", "a.jsonl", "{\"text\": \"one two\"}\n{\"text\": \"one\n", "a.jsonl:2: ");
     assert_bad_file("lambada", "a.jsonl", "\n", "a.jsonl: has no items");
-    assert_bad_file("hellaswag", "a.jsonl", "{\"activity_label\": \"a\", \"ctx_a\": \"b\", \"ctx_b\": \"c\", \"endings\": [\"d\", \"e\"], \"label\": 2}\n", "a.jsonl:1: ");
+    assert_bad_file(
+        "hellaswag", "a.jsonl",
+        "{\"activity_label\": \"a\", \"ctx_a\": \"b\", \"ctx_b\": \"c\", \"endings\": [\"d\", \"e\"], \"label\": 2}\n",
+        "a.jsonl:1: ");
     assert_bad_file("wikitext", "a.txt", " \n\n", "a.txt: has no text");
-    assert_bad_file("wikitext", "a.jsonl", "{\"page\": \"x\"}\n{\"text\": \"x\"}\n", "a.jsonl:2: the field \"page\" is missing");
+    assert_bad_file("wikitext", "a.jsonl", "{\"page\": \"x\"}\n{\"text\": \"x\"}\n",
+                    "a.jsonl:2: the field \"page\" is missing");
     assert_bad_file("wikitext", "a.jsonl", "{\"page\": \"\"}\n", "a.jsonl:1: the field \"page\" is no text, or empty");
+    // clang-format off
     assert_refused("lambada:" FIXTURES "/lambada.jsonl", 1, "Vulkan");
+    // clang-format on
 }
 
 int main(void)

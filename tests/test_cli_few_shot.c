@@ -59,11 +59,13 @@ static void test_examples(void **state)
     (void)state;
     write_task(WORDS);
     char other[DIR_BYTES + 16];
-    static const char text[] = "{\"context\": \"green\", \"completion\": \" vert\"}\n{\"context\": \"red\", \"completion\": \" rouge\"}\n";
+    static const char text[] =
+        "{\"context\": \"green\", \"completion\": \" vert\"}\n{\"context\": \"red\", \"completion\": \" rouge\"}\n";
     file_write(test_dir, "other.jsonl", text, strlen(text));
     snprintf(other, sizeof other, "%s/other.jsonl", test_dir);
     shown(SHOW("--limit", "1", "--shots", "1", "--examples", other), "To French:\n\ngreen vert\n\nred");
-    assert_sentence(SHOW("--limit", "1", "--shots", "2", "--examples", other), 1, "has 1 examples for the item of line 1");
+    assert_sentence(SHOW("--limit", "1", "--shots", "2", "--examples", other), 1,
+                    "has 1 examples for the item of line 1");
     assert_sentence(SHOW("--limit", "1", "--shots", "3", "--examples", other), 1, "3 shots need 3");
 }
 
@@ -73,7 +75,8 @@ static void write_sums(void)
     struct Bytes text = {0};
     char line[128];
     for (int i = 0; i < 30; i++) {
-        snprintf(line, sizeof line, "{\"context\": \"\\nQ: %d and %d\\nA:\", \"completion\": \" %d\"}\n", 10 + i, 50 - i, 60);
+        snprintf(line, sizeof line, "{\"context\": \"\\nQ: %d and %d\\nA:\", \"completion\": \" %d\"}\n", 10 + i,
+                 50 - i, 60);
         bytes_text(&text, line);
     }
     bytes_add(&text, "", 1);
@@ -93,8 +96,10 @@ static void test_what_does_not_fit(void **state)
     const cJSON *prompts = cJSON_GetObjectItem(json, "prompts"), *prompt;
     assert_int_equal(cJSON_GetArraySize(prompts), 6);
     size_t dropped = 0;
-    cJSON_ArrayForEach(prompt, prompts) {
-        int shots = cJSON_GetObjectItem(prompt, "shots")->valueint, left = cJSON_GetObjectItem(prompt, "examples_dropped")->valueint;
+    cJSON_ArrayForEach(prompt, prompts)
+    {
+        int shots = cJSON_GetObjectItem(prompt, "shots")->valueint,
+            left = cJSON_GetObjectItem(prompt, "examples_dropped")->valueint;
         int tokens = cJSON_GetObjectItem(prompt, "tokens")->valueint;
         const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(prompt, "prompt"));
         int answers = 0;
@@ -136,15 +141,20 @@ static void test_what_just_fits(void **state)
     char context[16];
     int tokens = member_of_first(SHOW("--limit", "1", "--shots", "3", "-n", "4", "--json"), "tokens");
     snprintf(context, sizeof context, "%d", tokens + 3);
-    assert_int_equal(member_of_first(SHOW("--limit", "1", "--shots", "3", "-n", "4", "--json", "-c", context), "examples_dropped"), 0);
+    assert_int_equal(
+        member_of_first(SHOW("--limit", "1", "--shots", "3", "-n", "4", "--json", "-c", context), "examples_dropped"),
+        0);
     snprintf(context, sizeof context, "%d", tokens + 2);
-    assert_int_equal(member_of_first(SHOW("--limit", "1", "--shots", "3", "-n", "4", "--json", "-c", context), "examples_dropped"), 1);
+    assert_int_equal(
+        member_of_first(SHOW("--limit", "1", "--shots", "3", "-n", "4", "--json", "-c", context), "examples_dropped"),
+        1);
 }
 
 static void test_choices(void **state)
 {
     (void)state;
-    write_task("{\"sentence\": \"Ann met Eve; _ had a map.\", \"option1\": \"Ann\", \"option2\": \"Eve\", \"answer\": \"2\"}\n");
+    write_task(
+        "{\"sentence\": \"Ann met Eve; _ had a map.\", \"option1\": \"Ann\", \"option2\": \"Eve\", \"answer\": \"2\"}\n");
     struct Output o = SHOW("--json");
     assert_status(&o, 0);
     cJSON *json = cJSON_Parse(o.out);
@@ -196,8 +206,10 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_prompts), cmocka_unit_test(test_examples), cmocka_unit_test(test_what_does_not_fit), cmocka_unit_test(test_what_just_fits),
-        cmocka_unit_test(test_choices), cmocka_unit_test(test_list),     cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_prompts),           cmocka_unit_test(test_examples),
+        cmocka_unit_test(test_what_does_not_fit), cmocka_unit_test(test_what_just_fits),
+        cmocka_unit_test(test_choices),           cmocka_unit_test(test_list),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("cli_few_shot", tests, test_dir_setup, test_dir_teardown);
 }

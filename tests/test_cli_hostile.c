@@ -58,11 +58,14 @@ static void copy(const char *from, const char *to, const char *but)
 static void test_no_file(void **state)
 {
     (void)state;
-    static const char *const names[] = {"config.json", "model.safetensors", "tokenizer.json", "vocab.json", "merges.txt"};
+    static const char *const names[] = {"config.json", "model.safetensors", "tokenizer.json", "vocab.json",
+                                        "merges.txt"};
     char path[DIR_BYTES + 64];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        // clang-format off
         copy(FIXTURES "gelu-new-48", model, "");
         copy(VKGPT_SOURCE_DIR "/models/tales", model, "");
+        // clang-format on
         snprintf(path, sizeof path, "%s/%s", model, names[i]);
         if (!strcmp(names[i], "vocab.json") || !strcmp(names[i], "merges.txt")) {
             char json[DIR_BYTES + 64];
@@ -74,7 +77,8 @@ static void test_no_file(void **state)
             unlink(path);
             assert_int_equal(circle ? symlink(names[i], path) : mkfifo(path, 0600), 0);
             alarm(20);
-            struct Output o = tokens ? RUN("tokenize", "-m", model, "-p", "Once") : RUN("convert", "-m", model, "-o", out);
+            struct Output o =
+                tokens ? RUN("tokenize", "-m", model, "-p", "Once") : RUN("convert", "-m", model, "-o", out);
             alarm(0);
             if (!strstr(o.err, names[i])) fail_msg("%s: %s", names[i], o.err);
             assert_sentence(o, 1, circle ? "Too many levels of symbolic links" : "pipe or device");
@@ -87,18 +91,21 @@ static void test_no_file(void **state)
 // ------------------------------------------------------------------------------------------------ names that speak
 
 #define EVIL "\\u001b]0;owned\\u0007\\nvkgpt: all is well\\u009b2J\\u007f" // in JSON
-#define RAW "\x1b]0;owned\x07\nvkgpt: fine\xc2\x9b"                       // in a file of bytes
+#define RAW "\x1b]0;owned\x07\nvkgpt: fine\xc2\x9b"                        // in a file of bytes
 
-// Each line of stderr begins with the program's name and holds no control byte; there is one line, unless the run went well.
+// Each line of stderr begins with the program's name and holds no control byte; there is one line, unless the run went
+// well.
 static void expect_quiet(struct Output o, size_t i)
 {
     size_t lines = 0;
     for (const unsigned char *c = (const unsigned char *)o.err; *c; c++) {
         lines += *c == '\n';
-        if ((*c < ' ' && *c != '\n') || *c == 127 || (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)) fail_msg("case %zu: byte %02x in: %s", i, *c, o.err);
+        if ((*c < ' ' && *c != '\n') || *c == 127 || (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f))
+            fail_msg("case %zu: byte %02x in: %s", i, *c, o.err);
         if (*c == '\n' && c[1] && strncmp((const char *)c + 1, "vkgpt: ", 7)) fail_msg("case %zu: %s", i, o.err);
     }
-    if (o.status > 2 || (o.status && lines != 1) || strstr(o.err, "\nvkgpt: all is well")) fail_msg("case %zu, status %d: %s", i, o.status, o.err);
+    if (o.status > 2 || (o.status && lines != 1) || strstr(o.err, "\nvkgpt: all is well"))
+        fail_msg("case %zu, status %d: %s", i, o.status, o.err);
     output_free(&o);
 }
 
@@ -116,6 +123,7 @@ static void test_names(void **state)
     (void)state;
     static const struct {
         const char *name, *from, *to;
+        // clang-format off
     } cases[] = {
         {"config.json", "\"silu\"", "\"" EVIL "\""},
         {"config.json", "\"GPT2LMHeadModel\"", "\"" EVIL "\""},
@@ -138,15 +146,19 @@ static void test_names(void **state)
         {"tokenizer_config.json", NULL, "{\"tokenizer_class\": \"" EVIL "\"}"},
         {"generation_config.json", NULL, "{\"eos_token_id\": \"" EVIL "\"}"},
     };
+    // clang-format on
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        // clang-format off
         copy(FIXTURES "silu-160-shards", model, "");
         copy(VKGPT_SOURCE_DIR "/models/tales", model, "model.safetensors");
         copy(FIXTURES "silu-160-shards", model, "");
+        // clang-format on
         char *text = NULL;
         if (cases[i].from) {
             struct Bytes file = file_read(model, cases[i].name);
             bytes_add(&file, "", 1);
-            if (strstr((char *)file.data, cases[i].from)) text = text_replace((char *)file.data, cases[i].from, cases[i].to);
+            if (strstr((char *)file.data, cases[i].from))
+                text = text_replace((char *)file.data, cases[i].from, cases[i].to);
             else fail_msg("case %zu: no %s", i, cases[i].from);
             bytes_free(&file);
         }
@@ -200,7 +212,9 @@ static void test_folder(void **state)
     char folder[2 * DIR_BYTES];
     snprintf(folder, sizeof folder, "%s/checkpoint-7" RAW, model);
     assert_int_equal(mkdir(folder, 0700), 0);
+    // clang-format off
     copy(FIXTURES "gelu-new-48", folder, "");
+    // clang-format on
     expect_quiet(RUN("plan", "-m", model), 200);
     expect_quiet(RUN("plan", "-m", folder), 201);
     expect_quiet(RUN("tokenize", "-m", folder, "-p", "x"), 202);
@@ -249,7 +263,8 @@ static void expect_clean_end(const char *const *arguments, int number)
         int before = count_names(dir);
         bool caught = interrupt(arguments, dir, before, number, &status);
         if (caught) {
-            if (!WIFEXITED(status) || WEXITSTATUS(status) != 128 + number) fail_msg("%s, signal %d: status %x", arguments[1], number, status);
+            if (!WIFEXITED(status) || WEXITSTATUS(status) != 128 + number)
+                fail_msg("%s, signal %d: status %x", arguments[1], number, status);
             assert_int_equal(count_names(dir), before);
             return;
         }
@@ -267,15 +282,19 @@ static void test_signals(void **state)
     (void)state;
     vkgpt_error err;
     char file[2 * DIR_BYTES], big[2 * DIR_BYTES];
-    const struct SyntheticModel m = {.layers = 4, .heads = 4, .dim = 256, .context = 64, .vocab = 30000, .seed = 3, .dtype = DTYPE_F16};
+    const struct SyntheticModel m = {
+        .layers = 4, .heads = 4, .dim = 256, .context = 64, .vocab = 30000, .seed = 3, .dtype = DTYPE_F16};
     copy(VKGPT_SOURCE_DIR "/models/tales", model, "model.safetensors");
     if (synthetic_model_write(model, &m, &err)) fail_msg("%s", err.text);
     snprintf(file, sizeof file, "%s/out.gguf", test_dir);
     snprintf(big, sizeof big, "%s/big", test_dir);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        expect_clean_end((const char *const[]){"vkgpt", "convert", "-m", model, "-o", out, "--type", "f32", NULL}, numbers[i]);
-        expect_clean_end((const char *const[]){"vkgpt", "convert", "-m", model, "-o", file, "--type", "q4_k", NULL}, numbers[i]);
-        expect_clean_end((const char *const[]){"vkgpt", "make-model", "gpt2", "--layers", "1", "-o", out, NULL}, numbers[i]);
+        expect_clean_end((const char *const[]){"vkgpt", "convert", "-m", model, "-o", out, "--type", "f32", NULL},
+                         numbers[i]);
+        expect_clean_end((const char *const[]){"vkgpt", "convert", "-m", model, "-o", file, "--type", "q4_k", NULL},
+                         numbers[i]);
+        expect_clean_end((const char *const[]){"vkgpt", "make-model", "gpt2", "--layers", "1", "-o", out, NULL},
+                         numbers[i]);
     }
 }
 
@@ -300,18 +319,23 @@ static void test_full_disk(void **state)
 {
     (void)state;
     char file[2 * DIR_BYTES], gguf[2 * DIR_BYTES];
-    struct Output o = RUN("convert", "-m", VKGPT_SOURCE_DIR "/models/tales", "-o", (snprintf(gguf, sizeof gguf, "%s/in.gguf", test_dir), gguf));
+    struct Output o = RUN("convert", "-m", VKGPT_SOURCE_DIR "/models/tales", "-o",
+                          (snprintf(gguf, sizeof gguf, "%s/in.gguf", test_dir), gguf));
     assert_status(&o, 0);
     output_free(&o);
     snprintf(file, sizeof file, "%s/out.gguf", test_dir);
     int before = count_names(test_dir);
     const rlim_t sizes[] = {1024, 8192, 100000} /* the sentence needs some */;
     for (int i = 0; i < 3; i++) {
-        assert_sentence(limited(sizes[i], (const char *const[]){"convert", "-m", gguf, "-o", out, NULL}), 1, "cannot write");
+        assert_sentence(limited(sizes[i], (const char *const[]){"convert", "-m", gguf, "-o", out, NULL}), 1,
+                        "cannot write");
         assert_int_equal(count_names(test_dir), before);
-        assert_sentence(limited(sizes[i], (const char *const[]){"convert", "-m", gguf, "-o", file, NULL}), 1, "cannot write");
+        assert_sentence(limited(sizes[i], (const char *const[]){"convert", "-m", gguf, "-o", file, NULL}), 1,
+                        "cannot write");
         assert_int_equal(count_names(test_dir), before);
-        assert_sentence(limited(sizes[i], (const char *const[]){"make-model", "gpt2", "--layers", "1", "-o", out, NULL}), 1, "cannot write");
+        assert_sentence(
+            limited(sizes[i], (const char *const[]){"make-model", "gpt2", "--layers", "1", "-o", out, NULL}), 1,
+            "cannot write");
         assert_int_equal(count_names(test_dir), before);
     }
     unlink(gguf);

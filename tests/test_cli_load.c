@@ -35,6 +35,7 @@ static void write_weights(const char *folder)
 // ------------------------------------------------------------------------------------------------------ -m
 
 #define MOST 12
+// clang-format off
 static const char *const commands[][MOST] = { // all but the model
     {"generate", "-p", "a"}, {"generate", "--ids", "1"}, {"logits", "--ids", "1", "-o", "no.npy"}, {"logits", "-p", "a", "-o", "no.npy"},
     {"perplexity", "--ids", "1,2"}, {"quality", "--ids", "1,2"}, {"score", "-p", "a", "--continuation", "b"}, {"bench"}, {"tune", "--dry-run"},
@@ -42,6 +43,7 @@ static const char *const commands[][MOST] = { // all but the model
     {"few-shot", "--task", "two_digit_addition", "--limit", "1"}, {"few-shot", "--task", "two_digit_addition", "--limit", "1", "--show"},
     {"task", "question", "-p", "a"}, {"tokenize", "-p", "a"}, {"plan"},
 };
+// clang-format on
 
 static struct Output run_with(size_t command, const char *model)
 {
@@ -166,11 +168,9 @@ static void test_larger_tokenizer(void **state)
     assert_status(&o, 0);
     assert_string_equal(o.out, "ab[PAD]");
     output_free(&o);
-    assert_sentence(RUN("detokenize", "-m", test_path("m"), "--ids", "9"), 1,
-                    "id 9 is outside the vocabulary of 9");
+    assert_sentence(RUN("detokenize", "-m", test_path("m"), "--ids", "9"), 1, "id 9 is outside the vocabulary of 9");
     write_text("t", "tokenizer.json", padded_json); // a tokenizer alone
-    assert_sentence(RUN("detokenize", "-m", test_path("t"), "--ids", "9"), 1,
-                    "id 9 is outside the vocabulary of 9");
+    assert_sentence(RUN("detokenize", "-m", test_path("t"), "--ids", "9"), 1, "id 9 is outside the vocabulary of 9");
 }
 
 // ----------------------------------------------------------------------------------------------------- --lora
@@ -218,7 +218,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, test_dir_setup, test_dir_teardown)
-        TEST(test_every_command), TEST(test_one_level_down_is_said), TEST(test_tokenizer), TEST(test_larger_tokenizer), TEST(test_lora_flag), TEST(test_convert),
+        TEST(test_every_command), TEST(test_one_level_down_is_said),
+        TEST(test_tokenizer),     TEST(test_larger_tokenizer),
+        TEST(test_lora_flag),     TEST(test_convert),
     };
     return cmocka_run_group_tests_name("cli_load", tests, NULL, NULL);
 }

@@ -31,22 +31,26 @@ static void assert_says(struct Output o, const char *const *parts)
     output_free(&o);
 }
 
-#define SAYS(...) (const char *const[]){__VA_ARGS__, NULL}
+#define SAYS(...)                                                                                                      \
+    (const char *const[]) { __VA_ARGS__, NULL }
 
 static void test_papers(void **state)
 {
     (void)state;
     assert_says(RUN("plan", "gpt2"), SAYS("124,439,808", " 498 MB", " 249 MB"));
-    assert_says(RUN("plan", "-m", "gpt3-175b", "--price", "1.5"), SAYS("174,600,720,384", "698 GB", "3.14e+23", "355.7", "4.68e+06"));
+    assert_says(RUN("plan", "-m", "gpt3-175b", "--price", "1.5"),
+                SAYS("174,600,720,384", "698 GB", "3.14e+23", "355.7", "4.68e+06"));
     assert_says(RUN("plan", "gpt3-1.3b"), SAYS("24 heads of 128", "16 heads of 128", "256, as GPT-Neo"));
     assert_says(RUN("plan", "gpt3-13b"), SAYS("width of 5140", "12,850M"));
-    assert_says(RUN("plan", "gpt3-175b", "--explain"), SAYS("= 6 x parameters x tokens (GPT-3 paper, appendix D)", "= 2 x 96 layers x 1 sequence x 96 heads"));
+    assert_says(RUN("plan", "gpt3-175b", "--explain"),
+                SAYS("= 6 x parameters x tokens (GPT-3 paper, appendix D)", "= 2 x 96 layers x 1 sequence x 96 heads"));
 }
 
 static void test_json(void **state)
 {
     (void)state;
-    cJSON *json = output_json(RUN("plan", "gpt2-xl", "--weights", "f32", "--kv", "f32", "-c", "100", "--batch", "3", "--bandwidth", "1TB/s", "--json", "--explain"));
+    cJSON *json = output_json(RUN("plan", "gpt2-xl", "--weights", "f32", "--kv", "f32", "-c", "100", "--batch", "3",
+                                  "--bandwidth", "1TB/s", "--json", "--explain"));
     assert_string_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "model"), "name")->valuestring, "gpt2-xl");
     assert_string_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "model"), "weights")->valuestring, "f32");
     assert_true(number(json, "model", "parameters") == 1557611200);
@@ -55,7 +59,8 @@ static void test_json(void **state)
     assert_true(number(json, "heaps", "device") > 4.0 * 1557611200);
     assert_true(fabs(number(json, "inference", "least_ms") - number(json, "inference", "weights_read") * 1e-9) < 1e-9);
     const char *keys[] = {"memory.cache", "training.flops", "inference.least_ms"};
-    for (int i = 0; i < 3; i++) assert_true(cJSON_IsString(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "formulas"), keys[i])));
+    for (int i = 0; i < 3; i++)
+        assert_true(cJSON_IsString(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "formulas"), keys[i])));
     assert_null(cJSON_GetObjectItem(json, "fit"));
     cJSON_Delete(json);
 }
@@ -77,7 +82,8 @@ static void test_fit(void **state)
     assert_string_equal(cJSON_GetObjectItem(advice, "flags")->valuestring, "--devices 5");
     assert_true(cJSON_GetObjectItem(advice, "needed")->valuedouble <= 80.0 * (1 << 30));
     cJSON_Delete(json);
-    assert_says(RUN("plan", "gpt3-175b", "--device-memory", "80GiB"), SAYS("of 80.0 GiB (--device-memory): does not fit", "--devices 5"));
+    assert_says(RUN("plan", "gpt3-175b", "--device-memory", "80GiB"),
+                SAYS("of 80.0 GiB (--device-memory): does not fit", "--devices 5"));
     assert_says(RUN("plan", "gpt3-175b", "--device-memory", "80GiB", "--devices", "5"), SAYS(": fits (each device)"));
 }
 
@@ -87,14 +93,17 @@ static void test_units(void **state)
     static const struct {
         const char *text;
         double bytes;
-    } sizes[] = {{"1000000", 1e6}, {"80GiB", 80 * 0x1p30}, {"24GB", 24e9}, {"0.5TB", 5e11}, {"1.5KiB", 1536}, {"2e3B", 2000}, {"7MB/s", 7e6}};
+    } sizes[] = {{"1000000", 1e6}, {"80GiB", 80 * 0x1p30}, {"24GB", 24e9}, {"0.5TB", 5e11},
+                 {"1.5KiB", 1536}, {"2e3B", 2000},         {"7MB/s", 7e6}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         cJSON *json = output_json(RUN("plan", "gpt2", "--json", "--device-memory", sizes[i].text));
         assert_true(number(json, "fit", "device_memory") == sizes[i].bytes);
         cJSON_Delete(json);
     }
-    static const char *const wrong[] = {"", "GiB", "80G", "80gib", "80 GiB", "x", "nan", "8GiBs", "0x", " 8GB", "8GB/h"};
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_sentence(RUN("plan", "gpt2", "--device-memory", wrong[i]), 2, "takes bytes with a unit");
+    static const char *const wrong[] = {"",    "GiB",   "80G", "80gib", "80 GiB", "x",
+                                        "nan", "8GiBs", "0x",  " 8GB",  "8GB/h"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_sentence(RUN("plan", "gpt2", "--device-memory", wrong[i]), 2, "takes bytes with a unit");
     static const char *const range[] = {"0", "-1GiB", "0.1", "1e99GB", "inf"};
     for (size_t i = 0; i < sizeof range / sizeof *range; i++) {
         assert_sentence(RUN("plan", "gpt2", "--device-memory", range[i]), 2, "has to lie between");
@@ -142,7 +151,9 @@ static void test_directories(void **state)
     assert_sentence(RUN("plan", "-m", dir), 1, "n_layer is 16777216");
     file = fopen(path, "w");
     assert_non_null(file);
-    fputs("{\"model_type\": \"gpt2\", \"n_layer\": 4096, \"n_embd\": 1048576, \"n_head\": 1, \"n_inner\": 16777216, \"vocab_size\": 16777216}", file);
+    fputs(
+        "{\"model_type\": \"gpt2\", \"n_layer\": 4096, \"n_embd\": 1048576, \"n_head\": 1, \"n_inner\": 16777216, \"vocab_size\": 16777216}",
+        file);
     fclose(file);
     cJSON *vast = output_json(RUN("plan", "-m", dir, "--batch", "65536", "--json"));
     assert_true(number(vast, "model", "parameters") > 1e17);
@@ -152,13 +163,16 @@ static void test_directories(void **state)
     remove(path);
 
     snprintf(model, sizeof model, "%s/made", dir); // and what make-model writes is read back alike
-    assert_says(RUN("make-model", "gpt3-125m", "-o", model, "--layers", "3", "--dim", "48", "--heads", "3", "--dtype", "bf16", "--context", "99"),
+    assert_says(RUN("make-model", "gpt3-125m", "-o", model, "--layers", "3", "--dim", "48", "--heads", "3", "--dtype",
+                    "bf16", "--context", "99"),
                 SAYS("2,5", " parameters, 0.01 GB in bf16"));
     cJSON *made = output_json(RUN("plan", "-m", model, "--json"));
     assert_true(number(made, "model", "context") == 99);
-    assert_string_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(made, "model"), "architecture")->valuestring, "gpt_neo");
+    assert_string_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(made, "model"), "architecture")->valuestring,
+                        "gpt_neo");
     cJSON_Delete(made);
-    assert_says(RUN("make-model", "gpt2", "-o", model, "--layers", "1", "--dim", "8", "--heads", "1"), SAYS("parameters")); // over its own
+    assert_says(RUN("make-model", "gpt2", "-o", model, "--layers", "1", "--dim", "8", "--heads", "1"),
+                SAYS("parameters")); // over its own
     struct Output tokens = RUN("tokenize", "-m", model, "-p", "Once upon a time");
     assert_status(&tokens, 0);
     output_free(&tokens);

@@ -43,7 +43,14 @@ static void test_list(void **state)
     (void)state;
     struct Output o = RUN("task", "--list");
     assert_status(&o, 0);
-    static const char *const names[] = {"classify: ", "\ncloze: ", "\nquestion: ", "\nread: ", "\nsummarize: ", "\ntranslate: ", "    history      earlier", "(may be left out)"};
+    static const char *const names[] = {"classify: ",
+                                        "\ncloze: ",
+                                        "\nquestion: ",
+                                        "\nread: ",
+                                        "\nsummarize: ",
+                                        "\ntranslate: ",
+                                        "    history      earlier",
+                                        "(may be left out)"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (!strstr(o.out, names[i])) fail_msg("'%s' is not in %s", names[i], o.out);
     output_free(&o);
@@ -53,11 +60,13 @@ static void test_own_prompts(void **state)
 {
     (void)state;
     assert_shown(RUN("task", "summarize", "-p", "A text.\n\n", "--show"), "A text.\nTL;DR:");
-    assert_shown(RUN("task", "translate", "-p", "I see.", "--field", "pairs=a = b\nc = d", "--show"), "a = b\nc = d\nI see. =");
+    assert_shown(RUN("task", "translate", "-p", "I see.", "--field", "pairs=a = b\nc = d", "--show"),
+                 "a = b\nc = d\nI see. =");
     assert_shown(RUN("task", "question", "--field", "question=Who?", "--field", "examples=", "--show"), "Q: Who?\nA:");
     assert_shown(RUN("task", "read", "-p", "A cat.", "--field", "question=Who?", "--show"), "A cat.\n\nQ: Who?\nA:");
-    assert_shown(RUN("task", "read", "-p", "A cat.", "--field", "question=Who?", "--field", "history=Q: a\nA: b\n", "--show"),
-                 "A cat.\n\nQ: a\nA: b\nQ: Who?\nA:");
+    assert_shown(
+        RUN("task", "read", "-p", "A cat.", "--field", "question=Who?", "--field", "history=Q: a\nA: b\n", "--show"),
+        "A cat.\n\nQ: a\nA: b\nQ: Who?\nA:");
     struct Output o = RUN("task", "question", "-p", "Who?", "--show");
     assert_status(&o, 0);
     assert_non_null(strstr(o.out, "A: 1914\n\nQ: Who?\nA:"));
@@ -82,7 +91,10 @@ static void test_sources(void **state)
 static void test_template(void **state)
 {
     (void)state;
-    assert_shown(RUN("task", write_task("\xEF\xBB\xBF# said by nobody\r\nfield a : one\r\n\r\n{{a}}, {a}}\r\n{a}{a}\r\nend\r\n"), "-p", "x", "--show"), "{a}}, x}\nxx\nend");
+    assert_shown(
+        RUN("task", write_task("\xEF\xBB\xBF# said by nobody\r\nfield a : one\r\n\r\n{{a}}, {a}}\r\n{a}{a}\r\nend\r\n"),
+            "-p", "x", "--show"),
+        "{a}}, x}\nxx\nend");
     assert_shown(RUN("task", write_task("field a: one\ndefault a:\n\n{a}\n\n\nb{a}\n{a}{a}\n"), "--show"), "b\n");
     assert_shown(RUN("task", write_task("\nno field\n"), "--show"), "no field");
 }
@@ -122,7 +134,9 @@ static void test_bad_use(void **state)
 {
     (void)state;
     assert_sentence(RUN("task"), 2, "task needs the name of a task");
-    assert_sentence(RUN("task", "sing", "-p", "x"), 1, "there is no task 'sing'; there are classify, cloze, question, read, summarize, translate, and files of your own");
+    assert_sentence(
+        RUN("task", "sing", "-p", "x"), 1,
+        "there is no task 'sing'; there are classify, cloze, question, read, summarize, translate, and files of your own");
     assert_sentence(RUN("task", "./no-such", "-p", "x"), 1, "./no-such");
     assert_sentence(RUN("task", "read", "-p", "x"), 1, "field question of ");
     assert_sentence(RUN("task", "read", "-p", "x"), 1, "is not given: --field question=TEXT gives it (the question)");
@@ -144,12 +158,8 @@ int main(void)
     setenv("VK_DRIVER_FILES", "/no/such/place", 1);
     setenv("VK_ICD_FILENAMES", "/no/such/place", 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_list),
-        cmocka_unit_test(test_own_prompts),
-        cmocka_unit_test(test_sources),
-        cmocka_unit_test(test_template),
-        cmocka_unit_test(test_bad_files),
-        cmocka_unit_test(test_bad_use),
+        cmocka_unit_test(test_list),     cmocka_unit_test(test_own_prompts), cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_template), cmocka_unit_test(test_bad_files),   cmocka_unit_test(test_bad_use),
     };
     return cmocka_run_group_tests_name("cli_task", tests, test_dir_setup, test_dir_teardown);
 }

@@ -1,5 +1,5 @@
-// tokenize and detokenize with tokenizers that put tokens around a text, whose decoder looks at neighbours, and that ask
-// for dropout; and texts that go on.
+// tokenize and detokenize with tokenizers that put tokens around a text, whose decoder looks at neighbours, and that
+// ask for dropout; and texts that go on.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -47,10 +47,13 @@ static void test_dropout(void **state)
 {
     (void)state;
     write_text("tokenizer_config.json", "{\"tokenizer_class\": \"PreTrainedTokenizerFast\"}");
-    write_text("tokenizer.json", "{\"pre_tokenizer\": {\"type\": \"Metaspace\", \"replacement\": \"_\"}, \"decoder\": {\"type\": \"Metaspace\", "
-               "\"replacement\": \"_\"}, \"model\": {\"type\": \"BPE\", \"dropout\": 0.5, \"unk_token\": null, "
-               "\"vocab\": {\"a\": 0, \"_\": 1, \"_a\": 2}, \"merges\": [\"_ a\"]}}");
-    expect_output(RUN("tokenize", "-m", dir, "-p", "a a"), "2 2\n", "vkgpt: the tokenizer's dropout is for training and is not applied\n");
+    write_text(
+        "tokenizer.json",
+        "{\"pre_tokenizer\": {\"type\": \"Metaspace\", \"replacement\": \"_\"}, \"decoder\": {\"type\": \"Metaspace\", "
+        "\"replacement\": \"_\"}, \"model\": {\"type\": \"BPE\", \"dropout\": 0.5, \"unk_token\": null, "
+        "\"vocab\": {\"a\": 0, \"_\": 1, \"_a\": 2}, \"merges\": [\"_ a\"]}}");
+    expect_output(RUN("tokenize", "-m", dir, "-p", "a a"), "2 2\n",
+                  "vkgpt: the tokenizer's dropout is for training and is not applied\n");
     expect_output(RUN("detokenize", "-m", dir, "--ids", "2,2"), "a a", "");
 }
 
@@ -60,7 +63,8 @@ static void test_no_unk(void **state)
     (void)state;
     write_text("tokenizer.json", "{\"model\": {\"type\": \"WordLevel\", \"unk_token\": \"?\", \"vocab\": {\"a\": 0}}}");
     expect_output(RUN("tokenize", "-m", dir, "-p", "a"), "0\n", "");
-    assert_sentence(RUN("tokenize", "-m", dir, "-p", "b"), 1, "\"b\" is no token, and unk_token ? is not in the vocabulary");
+    assert_sentence(RUN("tokenize", "-m", dir, "-p", "b"), 1,
+                    "\"b\" is no token, and unk_token ? is not in the vocabulary");
 }
 
 int main(void)

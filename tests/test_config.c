@@ -72,11 +72,13 @@ static void test_activations(void **state)
     static const struct {
         const char *name;
         enum Activation is;
+        // clang-format off
     } known[] = {
         {"gelu_new", ACTIVATION_GELU_TANH}, {"gelu_fast", ACTIVATION_GELU_TANH},
         {"gelu_pytorch_tanh", ACTIVATION_GELU_TANH}, {"gelu", ACTIVATION_GELU_ERF}, {"relu", ACTIVATION_RELU},
         {"silu", ACTIVATION_SILU}, {"swish", ACTIVATION_SILU}, {"quick_gelu", ACTIVATION_QUICK_GELU},
     };
+    // clang-format on
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         char text[128];
         snprintf(text, sizeof text, "{\"activation_function\": \"%s\"}", known[i].name);
@@ -342,8 +344,9 @@ static void test_harmless(void **state)
 static void test_python_json(void **state)
 {
     (void)state;
-    struct Config c = good("{\"n_layer\": 0, \"n_head\": 4, \"n_layer\": 3, \"attn_pdrop\": NaN, \"embd_pdrop\": -Infinity,"
-                           " \"n_layer\": 5, \"task_specific_params\": {\"a\": Infinity, \"a\": 1}}");
+    struct Config c =
+        good("{\"n_layer\": 0, \"n_head\": 4, \"n_layer\": 3, \"attn_pdrop\": NaN, \"embd_pdrop\": -Infinity,"
+             " \"n_layer\": 5, \"task_specific_params\": {\"a\": Infinity, \"a\": 1}}");
     assert_int_equal(c.layers, 5);
     assert_int_equal(c.heads, 4);
     c = with_generation("{\"eos_token_id\": 9, \"temperature\": NaN, \"eos_token_id\": 7}");
@@ -391,9 +394,11 @@ static void test_mutations(void **state)
     (void)state;
     mutate("{\"model_type\": \"gpt2\", \"n_layer\": 12, \"n_head\": 12, \"n_embd\": 768, \"n_inner\": null,"
            " \"activation_function\": \"gelu_new\", \"layer_norm_epsilon\": 1e-05, \"eos_token_id\": [50256, 3],"
-           " \"pruned_heads\": {}, \"tie_word_embeddings\": true, \"architectures\": [\"GPT2LMHeadModel\"]}", 3000);
+           " \"pruned_heads\": {}, \"tie_word_embeddings\": true, \"architectures\": [\"GPT2LMHeadModel\"]}",
+           3000);
     mutate("{\"model_type\": \"gpt_neo\", \"num_layers\": 5, \"window_size\": 256, \"attention_types\":"
-           " [[[\"global\", \"local\"], 2], [[\"local\"], 1]]}", 1000);
+           " [[[\"global\", \"local\"], 2], [[\"local\"], 1]]}",
+           1000);
     mutate("{\"model_type\": \"gpt_neo\", \"num_layers\": 3, \"attention_layers\": [\"local\", \"global\", \"local\"]}",
            500);
 }
@@ -403,10 +408,11 @@ static void test_mutations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_defaults), TEST(test_sizes), TEST(test_activations), TEST(test_attention_scale), TEST(test_tokens),
-        TEST(test_family_defaults), TEST(test_classes), TEST(test_gpt1_functions), TEST(test_attention_kinds),
-        TEST(test_generation_config), TEST(test_refused), TEST(test_harmless), TEST(test_python_json),
-        TEST(test_files), TEST(test_mutations),
+        TEST(test_defaults),          TEST(test_sizes),          TEST(test_activations),
+        TEST(test_attention_scale),   TEST(test_tokens),         TEST(test_family_defaults),
+        TEST(test_classes),           TEST(test_gpt1_functions), TEST(test_attention_kinds),
+        TEST(test_generation_config), TEST(test_refused),        TEST(test_harmless),
+        TEST(test_python_json),       TEST(test_files),          TEST(test_mutations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

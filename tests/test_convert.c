@@ -113,7 +113,8 @@ static void compare(const struct Checkpoint *a, const struct Checkpoint *b, floa
 
 static void compare_tokenizers(const char *one, const char *other)
 {
-    static const char text[] = "Once upon a time, there's  a caf\xc3\xa9 at 12:30;\n\n\t<|endoftext|>\xe6\x97\xa5\xff the end ";
+    static const char text[] =
+        "Once upon a time, there's  a caf\xc3\xa9 at 12:30;\n\n\t<|endoftext|>\xe6\x97\xa5\xff the end ";
     vkgpt_tokenizer *a, *b;
     vkgpt_error err;
     if (vkgpt_tokenizer_open(one, 0, &a, &err) || vkgpt_tokenizer_open(other, 0, &b, &err)) fail_msg("%s", err.text);
@@ -352,7 +353,9 @@ static void test_cannot_say(void **state)
         char json[128];
         snprintf(json, sizeof json, "{%s}", bad[i].key);
         file_write(dir, "config.json", json, strlen(json));
-        if (i == 6) snprintf(json, sizeof json, "{%s, \"num_layers\": 2, \"attention_layers\": [\"global\", \"local\"]}", bad[i].key);
+        if (i == 6)
+            snprintf(json, sizeof json, "{%s, \"num_layers\": 2, \"attention_layers\": [\"global\", \"local\"]}",
+                     bad[i].key);
         file_write(dir, "config.json", json, strlen(json));
         if (config_read(dir, &config, &err)) fail_msg("%s", err.text);
         expect_sentence(gguf_can_say(dir, &config, &err), VKGPT_BAD_MODEL, &err, dir, bad[i].word, NULL);
@@ -368,7 +371,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_there_and_back), TEST(test_small_types), TEST(test_falls_back), TEST(test_range),
-        TEST(test_not_a_number),   TEST(test_cannot_say), TEST(test_strided),
+        TEST(test_not_a_number),   TEST(test_cannot_say),  TEST(test_strided),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,16 +26,16 @@ static const struct Token every_token = {"", 0, false};
 static const struct Merge every_merge = {0, 0, 0, 0};
 static const struct AddedToken every_added = {"", 0, "", 0, 0, false, false, false, false, false};
 static const struct SplitRule every_rule = {"", false};
-static const struct Vocab every_vocab = {0,   NULL,  0, 0,     {0},   {0},   NULL, 0,     0,   0,   NULL, 0,   0,
-                                         {0}, false, 0, false, false, {{0}}, 0,    false, {0}, 0,    {0},  0,   NULL,
-                                         0,   false, NULL};
+static const struct Vocab every_vocab = {0,     NULL, 0, 0,   {0},   {0},  NULL,  0,     0,     0,
+                                         NULL,  0,    0, {0}, false, 0,    false, false, {{0}}, 0,
+                                         false, {0},  0, {0}, 0,     NULL, 0,     false, NULL};
 static const struct Config every_config = {"",    0,     0,     0,     0,     0,     0,     0,     0, ACTIVATION_RELU,
                                            false, false, false, false, false, false, false, false, 0, 0,
                                            0,     {0},   0,     0,     {0}};
 
 #define ROWS 300 // of the token table
 #define EOT 256
-#define ABC 259  // "abc"
+#define ABC 259 // "abc"
 
 static char dir[DIR_BYTES], path[2 * DIR_BYTES];
 
@@ -82,6 +82,7 @@ static void rule(struct Vocab *v, const char *pattern, bool removed)
     if (vocab_add_rule(v, "test", pattern, removed, &err)) fail_msg("%s", err.text);
 }
 
+// clang-format off
 static void no_change(struct Vocab *v) { (void)v; }
 static void more_tokens(struct Vocab *v) { add(v, "xyz", 280); }
 static void token_past_rows(struct Vocab *v) { v->size = 400; add(v, "xyz", 350); }
@@ -129,6 +130,7 @@ static void suffix(struct Vocab *v)
 static void pipeline(struct Vocab *v) { v->pipeline = pipeline_open(); }
 static void dropout(struct Vocab *v) { v->dropout = 0.1; }
 static void blank_name(struct Vocab *v) { add(v, "[PAD290]", 281); } // as a row without a token might be called
+// clang-format on
 
 // Where GGUF or a tokenizer.json refuses it, a word of the sentence. `none`: a byte that has no token.
 static const struct Row {
@@ -330,11 +332,13 @@ static void test_edges(void **state)
         int64_t bos;
         uint32_t eos;
         const char *refusal;
+        // clang-format off
     } cases[] = {
         {-1, EOT, NULL},  {'\n', '\n', NULL}, {EOT, ABC, NULL}, {EOT, 257, NULL},
         {EOT, 290, NULL}, // a row without a token
         {EOT, 280, "eos_token_id is 280, \"xyz\""}, {280, EOT, "bos_token_id is 280, \"xyz\""},
     };
+    // clang-format on
     struct Checkpoint c;
     struct Vocab v, again;
     struct Config config;
@@ -401,7 +405,11 @@ static void test_foreign_ends(void **state)
 
 static void other_class(struct Config *c) { c->architecture = "opt"; }
 static void layers(struct Config *c) { c->layers = 1; }
-static void heads(struct Config *c) { c->heads = 4; c->head_dim = 2; }
+static void heads(struct Config *c)
+{
+    c->heads = 4;
+    c->head_dim = 2;
+}
 static void head_dim(struct Config *c) { c->head_dim = 3; }
 static void eps(struct Config *c) { c->eps = 3.1415927e-6f; }
 static void gelu_erf(struct Config *c) { c->activation = ACTIVATION_GELU_ERF; }
@@ -433,7 +441,11 @@ static void two_eos(struct Config *c) { ends(c, 2); }
 static void three_eos(struct Config *c) { ends(c, 3); }
 static void four_eos(struct Config *c) { ends(c, 4); }
 // sizes that only the tensors can change, which config.json is asked for alone
-static void dim(struct Config *c) { c->dim = c->embed_dim = 16; c->head_dim = 8; }
+static void dim(struct Config *c)
+{
+    c->dim = c->embed_dim = 16;
+    c->head_dim = 8;
+}
 static void inner(struct Config *c) { c->inner = 13; }
 static void context(struct Config *c) { c->context = 6; }
 static void vocab(struct Config *c) { c->vocab = 12; }
@@ -568,8 +580,8 @@ static void test_heads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_tokenizer),    TEST(test_normalized_counts), TEST(test_edges),
-        TEST(test_foreign_ends), TEST(test_config),            TEST(test_gpt1_config), TEST(test_heads),
+        TEST(test_tokenizer), TEST(test_normalized_counts), TEST(test_edges), TEST(test_foreign_ends),
+        TEST(test_config),    TEST(test_gpt1_config),       TEST(test_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@
 static const struct Family {
     const char *config, *prefixes[2];
     const char *tensors[32]; // "name shape"
+    // clang-format off
 } families[] = {
     {"{\"model_type\": \"openai-gpt\", \"n_layer\": 1, \"n_head\": 2, \"n_embd\": 8, \"n_positions\": 5,"
      " \"vocab_size\": 11}",
@@ -52,6 +53,7 @@ static const struct Family {
     {OPT ", \"enable_bias\": false, \"_remove_final_layer_norm\": true}", {"model.decoder.", "decoder."},
      {"embed_tokens.weight 11,8", "embed_positions.weight 7,8", OPT_MATRICES, OPT_NORMS}},
 };
+// clang-format on
 
 #define FAMILIES (sizeof families / sizeof *families)
 
@@ -181,8 +183,8 @@ static void test_unwanted_tensors_are_left_alone(void **state)
     checkpoint_close(&c);
 }
 
-static void expect_bad_tensor(const struct Family *f, size_t odd, const char *shape, const char *type,
-                              const char *word, const char *other)
+static void expect_bad_tensor(const struct Family *f, size_t odd, const char *shape, const char *type, const char *word,
+                              const char *other)
 {
     struct Checkpoint c;
     vkgpt_error err;
@@ -226,8 +228,10 @@ static void test_every_damage_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_every_tensor_is_found), TEST(test_tensors_are_what_their_names_say),
-        TEST(test_unwanted_tensors_are_left_alone), TEST(test_every_damage_is_named),
+        TEST(test_every_tensor_is_found),
+        TEST(test_tensors_are_what_their_names_say),
+        TEST(test_unwanted_tensors_are_left_alone),
+        TEST(test_every_damage_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -211,9 +211,9 @@ static void test_blocks(void **state)
 static void test_pre_names(void **state)
 {
     (void)state;
-    static const char *const names[] = {"phi-2", "mpt", "olmo", "jais", "trillion", "granite-docling", "gigachat",
-                                        "roberta-bpe", "jina-es", "jina-de", "jina-v1-en", "jina-v2-es", "jina-v2-de",
-                                        "jina-v2-code"};
+    static const char *const names[] = {"phi-2",           "mpt",        "olmo",        "jais",        "trillion",
+                                        "granite-docling", "gigachat",   "roberta-bpe", "jina-es",     "jina-de",
+                                        "jina-v1-en",      "jina-v2-es", "jina-v2-de",  "jina-v2-code"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct Bytes file = gguf_tiny_pre(3, 32, names[i]);
         vkgpt_tokenizer *tok;
@@ -253,6 +253,7 @@ static const struct {
     int count;
     vkgpt_code code;
     const char *words[2];
+    // clang-format off
 } BAD_VALUES[] = {
     {"GGUF", -4, 0x46554747 ^ 1, 4, VKGPT_BAD_FILE, {"46 47 55 46", "GGUF"}},
     {"GGUF", 0, 1, 4, VKGPT_BAD_FILE, {"version 1", "2 and 3"}},
@@ -334,6 +335,7 @@ static const struct {
     {"token_embd.weight", 12, 10, 8, VKGPT_BAD_MODEL, {"lists 11 tokens", "10 rows"}},
     {"token_embd.weight", 0, 1, 4, VKGPT_BAD_FILE, {"", NULL}},
 };
+// clang-format on
 
 static void test_bad_values(void **state)
 {
@@ -431,8 +433,8 @@ static void test_mutations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_reads), TEST(test_paths), TEST(test_tokenizer), TEST(test_pre_names), TEST(test_blocks), TEST(test_f64), TEST(test_bad_values),
-        TEST(test_bad_names), TEST(test_truncated), TEST(test_mutations),
+        TEST(test_reads), TEST(test_paths),      TEST(test_tokenizer), TEST(test_pre_names), TEST(test_blocks),
+        TEST(test_f64),   TEST(test_bad_values), TEST(test_bad_names), TEST(test_truncated), TEST(test_mutations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

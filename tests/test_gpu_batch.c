@@ -54,12 +54,14 @@ static vkgpt_session *open_session(const struct Subject *subject, uint32_t seque
 {
     vkgpt_error err;
     vkgpt_session *session;
-    const vkgpt_session_options options = {.kv = VKGPT_F32, .sequences = sequences, .lookup = lookup, .tokens_per_submission = 4, .context = 120};
+    const vkgpt_session_options options = {
+        .kv = VKGPT_F32, .sequences = sequences, .lookup = lookup, .tokens_per_submission = 4, .context = 120};
     CHECK(vkgpt_session_open(subject->model, &options, &session, &err));
     return session;
 }
 
-// A text that goes round in nine, so that there is something to look up; each sequence's begins elsewhere and has its own length.
+// A text that goes round in nine, so that there is something to look up; each sequence's begins elsewhere and has its
+// own length.
 static uint32_t prompt_of(const struct Subject *subject, uint32_t sequence, uint32_t *ids)
 {
     uint32_t count = 1 + 11 * ((sequence + 2) % SEQUENCES);
@@ -67,7 +69,8 @@ static uint32_t prompt_of(const struct Subject *subject, uint32_t sequence, uint
     return count;
 }
 
-static void alone(const struct Subject *subject, uint32_t sequence, uint32_t lookup, struct Tokens *tokens, vkgpt_counters *counters)
+static void alone(const struct Subject *subject, uint32_t sequence, uint32_t lookup, struct Tokens *tokens,
+                  vkgpt_counters *counters)
 {
     vkgpt_error err;
     vkgpt_stop stop;
@@ -88,7 +91,8 @@ static void same(const struct Tokens *got, uint32_t sequence, const struct Token
     assert_int_equal(got->count[sequence], count);
     for (size_t i = 0; i < count; i++)
         if (got->ids[sequence][i] != want->ids[0][i])
-            fail_msg("%s: token %zu of sequence %u is %u, should be %u", what, i, sequence, got->ids[sequence][i], want->ids[0][i]);
+            fail_msg("%s: token %zu of sequence %u is %u, should be %u", what, i, sequence, got->ids[sequence][i],
+                     want->ids[0][i]);
 }
 
 // ---------------------------------------------------------------------------------------------- batches
@@ -162,7 +166,8 @@ static void drafts_agree(const struct Subject *subject)
     }
 }
 
-// Two submissions, both done before the ring is read for the first one, as a fast device has them: generate's own steps.
+// Two submissions, both done before the ring is read for the first one, as a fast device has them: generate's own
+// steps.
 static uint64_t steps_at_once(const struct Subject *subject, uint32_t lookup, uint32_t tokens)
 {
     vkgpt_error err;
@@ -207,8 +212,14 @@ static void cuts_agree(const struct Subject *subject)
 
 // ------------------------------------------------------------------------------------------- the subjects
 
-static const struct SyntheticModel SMALL = {
-    .layers = SMALL_LAYERS, .heads = 3, .dim = 45, .context = 150, .vocab = 307, .inner = 77, .seed = 11, .dtype = DTYPE_F32};
+static const struct SyntheticModel SMALL = {.layers = SMALL_LAYERS,
+                                            .heads = 3,
+                                            .dim = 45,
+                                            .context = 150,
+                                            .vocab = 307,
+                                            .inner = 77,
+                                            .seed = 11,
+                                            .dtype = DTYPE_F32};
 
 static void small_model(vkgpt_device *device, const char *dir, vkgpt_format format)
 {
@@ -240,8 +251,10 @@ static void bad_arguments(vkgpt_device *device, const char *dir)
     uint32_t id = 1, to[] = {1, 7};
     struct Subject subject = {.vocab = SMALL.vocab};
     CHECK(vkgpt_model_open(device, dir, NULL, &subject.model, &err));
-    assert_int_equal(vkgpt_session_open(subject.model, &(vkgpt_session_options){.sequences = 1025}, &session, &err), VKGPT_BAD_ARGUMENT);
-    assert_int_equal(vkgpt_session_open(subject.model, &(vkgpt_session_options){.lookup = 32}, &session, &err), VKGPT_BAD_ARGUMENT);
+    assert_int_equal(vkgpt_session_open(subject.model, &(vkgpt_session_options){.sequences = 1025}, &session, &err),
+                     VKGPT_BAD_ARGUMENT);
+    assert_int_equal(vkgpt_session_open(subject.model, &(vkgpt_session_options){.lookup = 32}, &session, &err),
+                     VKGPT_BAD_ARGUMENT);
     session = open_session(&subject, 2, 0);
     vkgpt_sampling sampling[2] = {VKGPT_SAMPLING_DEFAULT, VKGPT_SAMPLING_DEFAULT};
     assert_int_equal(vkgpt_batch_generate(session, sampling, 4, keep, NULL, NULL, &err), VKGPT_BAD_ARGUMENT);
@@ -286,7 +299,8 @@ static void test_steps(void **state)
     CHECK(vkgpt_device_open(NULL, &device, &err));
     CHECK(synthetic_model_temporary(&SMALL, dir, sizeof dir, &err));
     CHECK(vkgpt_model_open(device, dir, NULL, &subject.model, &err));
-    for (uint32_t tokens = 5; tokens <= 8; tokens += tokens == 6 ? 2 : 1) assert_int_equal(steps_at_once(&subject, 0, tokens), tokens);
+    for (uint32_t tokens = 5; tokens <= 8; tokens += tokens == 6 ? 2 : 1)
+        assert_int_equal(steps_at_once(&subject, 0, tokens), tokens);
     assert_int_equal(steps_at_once(&subject, 4, 40), 8);
     cuts_agree(&subject);
     vkgpt_model_close(subject.model);
@@ -309,6 +323,7 @@ static void test_batches_without_lanes(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_steps), cmocka_unit_test(test_batches), cmocka_unit_test(test_batches_without_lanes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_steps), cmocka_unit_test(test_batches),
+                                       cmocka_unit_test(test_batches_without_lanes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
-// Blocks of prefill: however a prompt is cut into them, its keys and values are the same bits; how large they are; that two
-// are under way at once; and where the session stands when one does not come to its end. The kernels that the driver
-// wants, the GPUs', and those that 32 KiB of shared memory leave.
+// Blocks of prefill: however a prompt is cut into them, its keys and values are the same bits; how large they are; that
+// two are under way at once; and where the session stands when one does not come to its end. The kernels that the
+// driver wants, the GPUs', and those that 32 KiB of shared memory leave.
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +17,14 @@
 #define LAYERS 2
 #define HEADS 2
 
-static const struct SyntheticModel SMALL = {
-    .layers = LAYERS, .heads = HEADS, .dim = 64, .context = CONTEXT, .vocab = VOCAB, .inner = 768, .seed = 5, .dtype = DTYPE_F16};
+static const struct SyntheticModel SMALL = {.layers = LAYERS,
+                                            .heads = HEADS,
+                                            .dim = 64,
+                                            .context = CONTEXT,
+                                            .vocab = VOCAB,
+                                            .inner = 768,
+                                            .seed = 5,
+                                            .dtype = DTYPE_F16};
 
 struct Cache {
     uint16_t *halves; // (LAYERS, K and V, HEADS, count, head_dim)
@@ -32,9 +38,9 @@ struct World {
     vkgpt_session *session; // of one sequence
     uint32_t ids[CONTEXT];  // every prompt is a beginning of it
     struct Cache want;      // of all of it
-    bool blocks_end;  // on_block
-    uint32_t blocks;  // that it was asked about
-    uint32_t most;    // that it allows
+    bool blocks_end;        // on_block
+    uint32_t blocks;        // that it was asked about
+    uint32_t most;          // that it allows
 };
 
 static void check(int status, const vkgpt_error *err)
@@ -123,7 +129,8 @@ static void copy_heads(vkgpt_session *s, const struct Slice *cache, uint32_t seq
     CHECK(recording_begin(s->device, "reading the cache", 1, &rec, &err));
     recording_copy(&rec, cache, sequence * bytes, &s->b.readback, 0, bytes);
     CHECK(recording_run_once(&rec, &err));
-    for (uint32_t h = 0; h < HEADS; h++) memcpy(to + h * count * (row / 2), s->b.readback.host + h * s->context * row, count * row);
+    for (uint32_t h = 0; h < HEADS; h++)
+        memcpy(to + h * count * (row / 2), s->b.readback.host + h * s->context * row, count * row);
 }
 
 // All that is in the cache of a sequence.
@@ -166,7 +173,9 @@ static void same_bits(const struct World *w, struct Cache got, struct Cache want
     for (size_t head = 0; head < 2 * LAYERS * HEADS; head++)
         for (size_t i = 0; i < (size_t)got.count * size; i++) {
             uint16_t is = got.halves[head * got.count * size + i], should = want.halves[head * want.count * size + i];
-            if (is != should) fail_msg("%s: number %zu at position %zu is %04x, should be %04x", what, i % size, i / size, is, should);
+            if (is != should)
+                fail_msg("%s: number %zu at position %zu is %04x, should be %04x", what, i % size, i / size, is,
+                         should);
         }
 }
 
@@ -214,7 +223,8 @@ static void rewinds_agree(struct World *w)
 static void lengths_agree(struct World *w)
 {
     static const uint32_t lengths[] = {1, 2, 16, 17, 18, 129};
-    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) check_cache(w, run_prompt(w, 2048, PIECES(lengths[i])), "of another length");
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        check_cache(w, run_prompt(w, 2048, PIECES(lengths[i])), "of another length");
     struct Cache full = run_prompt(w, 2048, PIECES(CONTEXT));
     assert_int_equal(full.next, w->want.next);
     check_cache(w, full, "as long as the context");
@@ -397,8 +407,10 @@ static void test_room(void **state)
     (void)state;
     struct World w;
     open_world(&w, "", 0);
-    static const uint32_t sizes[][4] = { // context, sequences, rows, of a software driver
-        {1, 1, 32, 32}, {33, 1, 64, 64}, {77, 1, 128, 128}, {150, 1, 256, 256}, {600, 1, 640, 512}, {1024, 1, 1024, 512}, {2100, 1, 2048, 512}, {20, 9, 384, 384}, {1500, 40, 2048, 512}};
+    static const uint32_t sizes[][4] = {// context, sequences, rows, of a software driver
+                                        {1, 1, 32, 32},       {33, 1, 64, 64},    {77, 1, 128, 128},
+                                        {150, 1, 256, 256},   {600, 1, 640, 512}, {1024, 1, 1024, 512},
+                                        {2100, 1, 2048, 512}, {20, 9, 384, 384},  {1500, 40, 2048, 512}};
     struct vkgpt_session s = {.model = w.model, .device = w.device, .step_rows = 1};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int software = 0; software < 2; software++) {
@@ -406,7 +418,8 @@ static void test_room(void **state)
             w.device->software = software;
             session_sizes(&s);
             assert_int_equal(s.block_rows, sizes[i][2 + software]);
-            assert_true(s.rows >= s.block_rows && s.logit_rows <= s.block_rows && block_rows(&s, BLOCK_SIZES - 1) == s.block_rows);
+            assert_true(s.rows >= s.block_rows && s.logit_rows <= s.block_rows &&
+                        block_rows(&s, BLOCK_SIZES - 1) == s.block_rows);
         }
     w.device->software = false;
     const vkgpt_device_info info = w.device->info;
@@ -425,7 +438,10 @@ static void test_room(void **state)
 int main(void)
 {
     // blocks follow each other without a wait: the layer has to look for hazards across submissions
-    setenv("VK_LAYER_ENABLES", "VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT:VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT", 1);
+    setenv(
+        "VK_LAYER_ENABLES",
+        "VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT:VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT",
+        1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_room),
         cmocka_unit_test(test_sizes),

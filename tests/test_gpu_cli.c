@@ -89,7 +89,8 @@ static void test_greedy_repeats(void **state)
 static void test_seeds(void **state)
 {
     (void)state;
-    assert_same(GENERATE("-p", PROMPT, "-n", "24", "-s", "7"), GENERATE("-p", PROMPT, "-n", "24", "-s", "7", "--submit", "3"));
+    assert_same(GENERATE("-p", PROMPT, "-n", "24", "-s", "7"),
+                GENERATE("-p", PROMPT, "-n", "24", "-s", "7", "--submit", "3"));
     assert_different(GENERATE("-p", PROMPT, "-n", "24", "-s", "7"), GENERATE("-p", PROMPT, "-n", "24", "-s", "8"));
     assert_different(GENERATE("-p", PROMPT, "-n", "24"), GENERATE("-p", PROMPT, "-n", "24")); // a new seed each time
 }
@@ -178,7 +179,8 @@ static void test_empty_prompt(void **state)
 static void test_interrupt(void **state)
 {
     (void)state;
-    struct Output o = program_interrupt((const char *const[]){"generate", "-m", TALES, "-p", PROMPT, "--echo", "--ignore-eos", "-n", "-1", "-v", NULL});
+    struct Output o = program_interrupt(
+        (const char *const[]){"generate", "-m", TALES, "-p", PROMPT, "--echo", "--ignore-eos", "-n", "-1", "-v", NULL});
     if (o.status != 0) { // a fast device may have been done before
         assert_status(&o, 130);
         assert_non_null(strstr(o.err, "stop: interrupt"));
@@ -239,7 +241,8 @@ static void test_logits(void **state)
     for (size_t i = 0; i < 5 * all.columns; i++) assert_true(isfinite(all.data[i]));
     assert_memory_equal(last.data, all.data + 4 * all.columns, all.columns * sizeof *all.data);
 
-    cJSON *json = output_json(GENERATE("--ids", "71,72,500,33,1000", "--temp", "0", "-n", "1", "--ignore-eos", "--json"));
+    cJSON *json =
+        output_json(GENERATE("--ids", "71,72,500,33,1000", "--temp", "0", "-n", "1", "--ignore-eos", "--json"));
     assert_int_equal(cJSON_GetArrayItem(json_member(json, "ids"), 0)->valueint, argmax(last.data, last.columns));
     cJSON_Delete(json);
     free(all.data);
@@ -291,7 +294,8 @@ static void test_perplexity(void **state)
     assert_int_equal((int)number_of(json, "tokens"), 5);
     cJSON_Delete(json);
     assert_sentence(RUN("perplexity", "-m", TALES, "--ids", "71"), 1, "2 at least");
-    assert_sentence(RUN("perplexity", "-m", TALES, "--ids", "71,72", "-c", "16", "--stride", "17"), 1, "above the context of 16");
+    assert_sentence(RUN("perplexity", "-m", TALES, "--ids", "71,72", "-c", "16", "--stride", "17"), 1,
+                    "above the context of 16");
 }
 
 // Windows of 4 over 7 tokens, moving on by 2: 0-4, 2-6, 4-7 (Hugging Face's definition).
@@ -299,7 +303,8 @@ static void test_perplexity_windows(void **state)
 {
     (void)state;
     static const size_t ids[] = {71, 72, 500, 33, 1000, 9, 250};
-    struct Matrix first = logits("71,72,500,33", NULL), second = logits("500,33,1000,9", NULL), third = logits("1000,9,250", NULL);
+    struct Matrix first = logits("71,72,500,33", NULL), second = logits("500,33,1000,9", NULL),
+                  third = logits("1000,9,250", NULL);
     double nll = 0;
     for (size_t t = 1; t < 4; t++) nll += row_nll(first.data + (t - 1) * first.columns, first.columns, ids[t]);
     for (size_t t = 4; t < 6; t++) nll += row_nll(second.data + (t - 3) * second.columns, second.columns, ids[t]);
@@ -313,11 +318,13 @@ static void test_perplexity_windows(void **state)
     nll = 0;
     for (size_t t = 1; t < 4; t++) nll += row_nll(first.data + (t - 1) * first.columns, first.columns, ids[t]);
     for (size_t t = 5; t < 7; t++) nll += row_nll(third.data + (t - 5) * third.columns, third.columns, ids[t]);
-    json = output_json(RUN("perplexity", "-m", TALES, "--ids", "71,72,500,33,1000,9,250", "-c", "4", "--stride", "4", "--json"));
+    json = output_json(
+        RUN("perplexity", "-m", TALES, "--ids", "71,72,500,33,1000,9,250", "-c", "4", "--stride", "4", "--json"));
     assert_float_equal(number_of(json, "nll"), nll / 5, 1e-4);
     assert_int_equal((int)number_of(json, "counted"), 5);
     cJSON_Delete(json);
-    json = output_json(RUN("perplexity", "-m", TALES, "--ids", "71,72,500,33,1000", "-c", "4", "--stride", "4", "--json")); // one is left over
+    json = output_json(RUN("perplexity", "-m", TALES, "--ids", "71,72,500,33,1000", "-c", "4", "--stride", "4",
+                           "--json")); // one is left over
     assert_int_equal((int)number_of(json, "counted"), 3);
     cJSON_Delete(json);
     free(first.data);
@@ -362,7 +369,8 @@ static void test_plan(void **state)
     cJSON_Delete(plan);
     output_free(&o);
 
-    struct Output usual = RUN("plan", "gpt2", "--json"), given = RUN("plan", "gpt2", "--device", "0", "--device-memory", "100MiB");
+    struct Output usual = RUN("plan", "gpt2", "--json"),
+                  given = RUN("plan", "gpt2", "--device", "0", "--device-memory", "100MiB");
     assert_status(&usual, 0);
     assert_null(strstr(usual.out, "\"fit\""));
     assert_status(&given, 0);
@@ -397,7 +405,8 @@ static void test_bench(void **state)
     assert_true(number_of(row, "dispatches_per_token") > 0);
     cJSON_Delete(json);
     assert_sentence(RUN("bench", "-m", TALES, "-d", "100000", "-o", "json"), 1, "-d 100000");
-    assert_sentence(RUN("bench", "-m", TALES, "-d", "0,256", "-o", "json"), 1, "-d 256 leaves no room in a context of 256");
+    assert_sentence(RUN("bench", "-m", TALES, "-d", "0,256", "-o", "json"), 1,
+                    "-d 256 leaves no room in a context of 256");
     assert_sentence(RUN("bench", "-m", TALES, "-d", "0,200", "-p", "0", "-n", "4,57", "-o", "json"), 1,
                     "-n 57 does not fit: the context has room for 56 tokens after a depth of 200");
 }
@@ -407,7 +416,8 @@ static void test_bench_lists(void **state)
 {
     (void)state;
     static const char *const tests[] = {"pp3", "tg1", "tg2", "pp3 @ d5", "tg1 @ d5", "tg2 @ d5"};
-    cJSON *json = output_json(RUN("bench", "-m", TALES, "-p", "3,0", "-n", "1", "-n", "2", "-d", "0,5", "-r", "1", "-o", "json"));
+    cJSON *json =
+        output_json(RUN("bench", "-m", TALES, "-p", "3,0", "-n", "1", "-n", "2", "-d", "0,5", "-r", "1", "-o", "json"));
     assert_int_equal(cJSON_GetArraySize(json), 6);
     for (int i = 0; i < 6; i++) {
         const cJSON *row = cJSON_GetArrayItem(json, i);
@@ -422,8 +432,10 @@ static void test_bench_lists(void **state)
             continue;
         }
         double weights = number_of(row, "gb_per_s") / number_of(row, "avg_ts"), copy = number_of(row, "copy_gb_per_s");
-        double cache = 2 * 6 * 256 * 2 * (number_of(row, "depth") + (number_of(row, "tokens") + 1) / 2) * 1e-9; // K and V in f16
-        double floor = (weights + cache) / copy + number_of(row, "dispatch_us") * 1e-6 * number_of(row, "dispatches_per_token");
+        double cache =
+            2 * 6 * 256 * 2 * (number_of(row, "depth") + (number_of(row, "tokens") + 1) / 2) * 1e-9; // K and V in f16
+        double floor =
+            (weights + cache) / copy + number_of(row, "dispatch_us") * 1e-6 * number_of(row, "dispatches_per_token");
         double limit = number_of(row, "limit_tokens_per_s");
         assert_float_equal(limit * floor, 1, 1e-6);
         assert_float_equal(number_of(row, "share_of_limit") * limit / number_of(row, "avg_ts"), 1, 1e-6);
@@ -438,20 +450,24 @@ static void test_bench_profile(void **state)
     (void)state;
     cJSON *json = output_json(RUN("bench", "-m", TALES, "-p", "4", "-n", "3", "-r", "1", "--profile", "-o", "json"));
     for (int i = 0; i < 2; i++) {
-        const cJSON *profile = json_member(cJSON_GetArrayItem(json, i), "profile"), *kernels = json_member(profile, "kernels"), *kernel;
+        const cJSON *profile = json_member(cJSON_GetArrayItem(json, i), "profile"),
+                    *kernels = json_member(profile, "kernels"), *kernel;
         double share = 0, us = 0;
-        cJSON_ArrayForEach(kernel, kernels) {
+        cJSON_ArrayForEach(kernel, kernels)
+        {
             share += number_of(kernel, "share_of_time");
             us += number_of(kernel, "us_per_token");
         }
         assert_int_equal((int)number_of(profile, "rows"), i ? 1 : 4);
         assert_true(number_of(profile, "flops") > 1e6);
-        assert_float_equal(number_of(profile, "flops_done") / number_of(profile, "flops") - 1, number_of(profile, "padding"), 1e-9);
+        assert_float_equal(number_of(profile, "flops_done") / number_of(profile, "flops") - 1,
+                           number_of(profile, "padding"), 1e-9);
         assert_int_equal((int)number_of(profile, "position"), i ? 1 : 3);
         assert_true(cJSON_GetArraySize(kernels) >= 6);
         assert_float_equal(share, 1, 1e-6);
         assert_float_equal(us / number_of(profile, "us_per_token"), 1, 1e-6);
-        double plain = number_of(profile, "us_per_token_unprofiled"), rows = number_of(profile, "rows"), dispatches = number_of(profile, "dispatches");
+        double plain = number_of(profile, "us_per_token_unprofiled"), rows = number_of(profile, "rows"),
+               dispatches = number_of(profile, "dispatches");
         double cost = us > plain ? (us - plain) * rows / dispatches : 0;
         assert_true(plain > 0);
         assert_float_equal(number_of(profile, "us_per_dispatch_of_profiling"), cost, 1e-3 + 1e-6 * us);

@@ -71,7 +71,8 @@ static void test_prompts(void **state)
 {
     (void)state;
     assert_int_equal(write_prompts("The king\nOnce upon a time\r\n\nA bird sang\\n\nThe end"), 0);
-    cJSON *json = output_json(GENERATE("--prompts", prompts_path, "-e", "-n", "6", "--seed", "9", "--parallel", "2", "--json"));
+    cJSON *json =
+        output_json(GENERATE("--prompts", prompts_path, "-e", "-n", "6", "--seed", "9", "--parallel", "2", "--json"));
     assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(json, "completions")), 5);
     same_text(json, 1, GENERATE("-p", "Once upon a time", "-n", "6", "--seed", "9", "--json"));
     same_text(json, 2, GENERATE("-p", "", "-n", "6", "--seed", "9", "--json"));
@@ -94,7 +95,8 @@ static void test_drafts_change_nothing(void **state)
 {
     (void)state;
     cJSON *json = output_json(GENERATE("-p", "a cat, a dog, a cat, a dog, a", "-n", "12", "--temp", "0", "--json"));
-    struct Output drafted = GENERATE("-p", "a cat, a dog, a cat, a dog, a", "-n", "12", "--temp", "0", "--lookup", "4", "--json");
+    struct Output drafted =
+        GENERATE("-p", "a cat, a dog, a cat, a dog, a", "-n", "12", "--temp", "0", "--lookup", "4", "--json");
     cJSON *other = output_json(drafted);
     assert_string_equal(text_of(json), text_of(other));
     assert_true(steps_of(json) >= 12); // a token each, and what flew behind the last

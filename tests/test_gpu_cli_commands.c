@@ -1,5 +1,5 @@
-// Every command runs from its arguments to its output, on a small model: the loop goes over the program's own table, and
-// a command without a row here fails. What the numbers are is for the other tests.
+// Every command runs from its arguments to its output, on a small model: the loop goes over the program's own table,
+// and a command without a row here fails. What the numbers are is for the other tests.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -25,6 +25,7 @@ static const struct Row {
     const char *out;                    // stands on stdout; NULL: nothing has to
     const char *written;                // the file that the command writes
     const char *program;                // that runs it, where it takes too long for this one
+    // clang-format off
 } ROWS[] = {
     {"generate", {TALES, "-p", "Once", "-n", "2", "--temp", "0", "--json"}, .out = "\"ids\":"},
     {"task", {"question", TALES, "-p", "Who?", "-n", "2", "--json"}, .out = "\"task\":"},
@@ -48,6 +49,7 @@ static const struct Row {
     {"plan", {"gpt2", "--json"}, .out = "\"weights_read\":"},
     {"make-model", {"gpt2", TALES, "-o", "@small", "--layers", "1", "--dim", "8", "--heads", "2"}, .written = "small/model.safetensors"},
 };
+// clang-format on
 
 static const struct Row *row_of(const char *name)
 {
@@ -101,7 +103,8 @@ static void test_convert_runs(void **state)
     assert_status(&o, 0);
     output_free(&o);
     struct Output whole = RUN("generate", TALES, "-p", "Once upon a", "-n", "8", "--temp", "0");
-    struct Output written = RUN("generate", "-m", test_path("tales.gguf"), "-p", "Once upon a", "-n", "8", "--temp", "0");
+    struct Output written =
+        RUN("generate", "-m", test_path("tales.gguf"), "-p", "Once upon a", "-n", "8", "--temp", "0");
     assert_status(&whole, 0);
     assert_status(&written, 0);
     assert_true(whole.out_bytes > 0);
@@ -114,7 +117,8 @@ static void test_convert_runs(void **state)
 static void test_quality(void **state)
 {
     (void)state;
-    cJSON *json = output_json(RUN("quality", TALES, "-c", "16", "--ids", "5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22", "--json"));
+    cJSON *json = output_json(
+        RUN("quality", TALES, "-c", "16", "--ids", "5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22", "--json"));
     static const char *const NAMES[] = {"f32", "f16", "q8_0", "q4_0", "q4_k"};
     const cJSON *formats = json_member(json, "formats");
     assert_int_equal(json_member(json, "counted")->valueint, 16); // 15 of the first window, 1 of the second

@@ -16,7 +16,9 @@
 #define FIXTURES VKGPT_SOURCE_DIR "/tests/fixtures/eval"
 #define LAMBADA "lambada:" FIXTURES "/lambada.jsonl"
 #define SHORT "hellaswag:" FIXTURES "/hellaswag.jsonl,winogrande:" FIXTURES "/winogrande.jsonl"
-#define EVAL(...) RUN("eval", "-m", VKGPT_SOURCE_DIR "/models/tales", "--weights", "f32", "--kv", "f32", "-c", "64", "--json", "--tasks", __VA_ARGS__)
+#define EVAL(...)                                                                                                      \
+    RUN("eval", "-m", VKGPT_SOURCE_DIR "/models/tales", "--weights", "f32", "--kv", "f32", "-c", "64", "--json",       \
+        "--tasks", __VA_ARGS__)
 
 static char record[DIR_BYTES + 16];
 
@@ -36,7 +38,8 @@ static char *read_text(const char *dir, const char *name)
 
 static void assert_close(const char *what, double value, double expected, double tolerance)
 {
-    if (!(fabs(value - expected) <= tolerance * fmax(1, fabs(expected)))) fail_msg("%s is %.9g, expected %.9g", what, value, expected);
+    if (!(fabs(value - expected) <= tolerance * fmax(1, fabs(expected))))
+        fail_msg("%s is %.9g, expected %.9g", what, value, expected);
 }
 
 static double result_of(const cJSON *json, const char *task, const char *measure)
@@ -53,8 +56,10 @@ static void check_results(const cJSON *expected, const cJSON *json)
 {
     const cJSON *task, *measure;
     size_t checked = 0;
-    cJSON_ArrayForEach(task, expected) {
-        cJSON_ArrayForEach(measure, task) {
+    cJSON_ArrayForEach(task, expected)
+    {
+        cJSON_ArrayForEach(measure, task)
+        {
             if (!cJSON_IsNumber(measure)) continue;
             assert_close(measure->string, result_of(json, task->string, measure->string), measure->valuedouble, 1e-3);
             checked++;
@@ -67,10 +72,12 @@ static void check_item(const cJSON *expected, const cJSON *line)
 {
     const cJSON *task = cJSON_GetObjectItem(expected, cJSON_GetStringValue(cJSON_GetObjectItem(line, "task")));
     const cJSON *item = cJSON_GetObjectItem(line, "item");
-    const cJSON *logprobs = cJSON_GetArrayItem(cJSON_GetObjectItem(task, "logprobs"), item->valueint), *found = cJSON_GetObjectItem(line, "logprobs");
+    const cJSON *logprobs = cJSON_GetArrayItem(cJSON_GetObjectItem(task, "logprobs"), item->valueint),
+                *found = cJSON_GetObjectItem(line, "logprobs");
     assert_int_equal(cJSON_GetArraySize(logprobs), cJSON_GetArraySize(found));
     for (int i = 0; i < cJSON_GetArraySize(found); i++)
-        assert_close(task->string, cJSON_GetArrayItem(found, i)->valuedouble, cJSON_GetArrayItem(logprobs, i)->valuedouble, 1e-4);
+        assert_close(task->string, cJSON_GetArrayItem(found, i)->valuedouble,
+                     cJSON_GetArrayItem(logprobs, i)->valuedouble, 1e-4);
 }
 
 static void test_expected(void **state)
@@ -79,7 +86,9 @@ static void test_expected(void **state)
     char *text = read_text(FIXTURES, "expected.json");
     cJSON *expected = cJSON_Parse(text);
     assert_non_null(expected);
-    cJSON *json = output_json(EVAL(LAMBADA "," SHORT ",piqa:" FIXTURES "/piqa.jsonl,arc_easy:" FIXTURES "/arc.jsonl,wikitext:" FIXTURES "/wikitext.txt", "--resume", record));
+    cJSON *json = output_json(EVAL(LAMBADA "," SHORT ",piqa:" FIXTURES "/piqa.jsonl,arc_easy:" FIXTURES
+                                           "/arc.jsonl,wikitext:" FIXTURES "/wikitext.txt",
+                                   "--resume", record));
     check_results(expected, json);
     cJSON_Delete(json);
     free(text);
@@ -101,10 +110,12 @@ static void test_expected(void **state)
 static void test_pages_and_limit(void **state)
 {
     (void)state;
-    cJSON *text = output_json(EVAL("wikitext:" FIXTURES "/wikitext.txt", "--limit", "1")), *json = output_json(EVAL("wikitext:" FIXTURES "/wikitext.jsonl", "--limit", "1"));
+    cJSON *text = output_json(EVAL("wikitext:" FIXTURES "/wikitext.txt", "--limit", "1")),
+          *json = output_json(EVAL("wikitext:" FIXTURES "/wikitext.jsonl", "--limit", "1"));
     assert_true(result_of(text, "wikitext", "word_perplexity") == result_of(json, "wikitext", "word_perplexity"));
     assert_true(result_of(json, "wikitext", "items") == 1);
-    const cJSON *error = cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "results"), "wikitext"), "word_perplexity_stderr");
+    const cJSON *error = cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "results"), "wikitext"),
+                                             "word_perplexity_stderr");
     assert_true(cJSON_IsNull(error)); // of a single page there is none
     cJSON_Delete(text);
     cJSON_Delete(json);
@@ -112,10 +123,7 @@ static void test_pages_and_limit(void **state)
 
 // ----------------------------------------------------------------------------------------- runs that go on
 
-static void write_record(const char *text, size_t bytes)
-{
-    file_write(test_dir, "record", text, bytes);
-}
+static void write_record(const char *text, size_t bytes) { file_write(test_dir, "record", text, bytes); }
 
 static size_t lines_with(const char *text, const char *part)
 {
@@ -139,7 +147,8 @@ static void test_resume(void **state)
     assert_int_equal(lines_with(after, "\"format\":"), 1);
     assert_int_equal(strncmp(before, after, bytes), 0); // what was there stays
     static const char *const measures[] = {"acc", "acc_stderr", "perplexity", "perplexity_stderr", "truncated"};
-    for (int i = 0; i < 5; i++) assert_true(result_of(whole, "lambada", measures[i]) == result_of(resumed, "lambada", measures[i]));
+    for (int i = 0; i < 5; i++)
+        assert_true(result_of(whole, "lambada", measures[i]) == result_of(resumed, "lambada", measures[i]));
     cJSON_Delete(resumed);
 
     // what the record says is not worked out again, and other tasks may join it

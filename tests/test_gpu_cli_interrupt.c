@@ -67,7 +67,8 @@ static void test_any_time(void **state)
         assert_int_equal(kill(child, number), 0);
         assert_int_equal(waitpid(child, &status, 0), child);
         if (os_seconds() - sent > 1.0) fail_msg("%s: %.2f s to the end", commands[i / 3][1], os_seconds() - sent);
-        if (!WIFEXITED(status) || WEXITSTATUS(status) != 128 + number) fail_msg("%s, signal %d: status %x", commands[i / 3][1], number, status);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 128 + number)
+            fail_msg("%s, signal %d: status %x", commands[i / 3][1], number, status);
     }
 }
 

@@ -1,5 +1,5 @@
-// Models as people have them, run on a device: without a tokenizer or with one that is not supported, with more tokens than
-// rows, under another name, and with an adapter.
+// Models as people have them, run on a device: without a tokenizer or with one that is not supported, with more tokens
+// than rows, under another name, and with an adapter.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -102,8 +102,8 @@ static void test_tokenizer_from_elsewhere(void **state)
     assert_status(&wanted, 0);
     static const char *const models[] = {"none", "unknown"}, *const tokenizers[] = {"t", "t/tokenizer.json", "own"};
     for (size_t i = 0; i < 3; i++) {
-        struct Output o = RUN("generate", "-m", test_path(models[i % 2]), "--tokenizer", test_path(tokenizers[i]),
-                              "-p", "ab##a", "-n", "6", "--temp", "0");
+        struct Output o = RUN("generate", "-m", test_path(models[i % 2]), "--tokenizer", test_path(tokenizers[i]), "-p",
+                              "ab##a", "-n", "6", "--temp", "0");
         assert_status(&o, 0);
         assert_string_equal(o.out, wanted.out);
         output_free(&o);
@@ -115,14 +115,18 @@ static void test_tokenizer_from_elsewhere(void **state)
 static void test_heads(void **state)
 {
     (void)state;
+    // clang-format off
     copy(HEAD_FIXTURES "/gpt1-labels", "config.json", "head");
     copy(HEAD_FIXTURES "/gpt1-labels", "model.safetensors", "head");
+    // clang-format on
     file_write(test_dir, "head/tokenizer.json", unknown_json, strlen(unknown_json));
     const char *m = test_path("head");
     succeed(RUN("classify", "-m", m, "--ids", "5,6,7"), "so no token of its own stands around the ids");
     assert_sentence(RUN("classify", "-m", m, "--ids", "5,6", "--start", "_start_", "--extract", "_classify_"), 1,
                     "to look '_start_' up in (");
+    // clang-format off
     succeed(RUN("classify", "-m", m, "--ids", "5,6,7", "--tokenizer", HEAD_FIXTURES "/gpt1-labels"), NULL);
+    // clang-format on
 }
 
 // ------------------------------------------------------------------------------------------------- adapters
@@ -139,8 +143,21 @@ static double distance(const char *member, const char *lora, const char *weights
     for (size_t i = 0; i < count; i++)
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%u", i ? "," : "", ids[i]);
     head_numbers(cJSON_GetArrayItem(json_member(json, member), 1), want);
-    const char *arguments[] = {"logits", "-m", LORA, "--ids", list, "--last", "-o", test_path("x.npy"), "--weights", weights, "--kv", "f32",
-                               lora ? "--lora" : NULL, lora, NULL};
+    const char *arguments[] = {"logits",
+                               "-m",
+                               LORA,
+                               "--ids",
+                               list,
+                               "--last",
+                               "-o",
+                               test_path("x.npy"),
+                               "--weights",
+                               weights,
+                               "--kv",
+                               "f32",
+                               lora ? "--lora" : NULL,
+                               lora,
+                               NULL};
     succeed(program_run(NULL, 0, arguments), lora ? "8 matrices have the LoRA weights of adapter" : NULL);
     struct Bytes npy = file_read(test_dir, "x.npy");
     assert_true(npy.count > VOCAB * sizeof(float));
@@ -174,7 +191,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, test_dir_setup, test_dir_teardown)
-        TEST(test_larger_tokenizer), TEST(test_ids_need_no_tokenizer), TEST(test_tokenizer_from_elsewhere), TEST(test_heads), TEST(test_lora),
+        TEST(test_larger_tokenizer),
+        TEST(test_ids_need_no_tokenizer),
+        TEST(test_tokenizer_from_elsewhere),
+        TEST(test_heads),
+        TEST(test_lora),
     };
     return cmocka_run_group_tests_name("cli_load", tests, NULL, NULL);
 }

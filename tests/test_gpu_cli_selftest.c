@@ -43,7 +43,8 @@ static void test_selftest(void **state)
     assert_int_equal(cJSON_GetNumberValue(json_member(json, "failures")), 0);
     assert_true(cJSON_GetArraySize(json_member(json, "results")) > 0);
     assert_int_equal(cJSON_GetArraySize(json_member(json, "bench")), 2);
-    assert_true(cJSON_GetNumberValue(json_member(json_member(json_member(json, "device"), "limits"), "subgroup_size")) > 0);
+    assert_true(cJSON_GetNumberValue(json_member(json_member(json_member(json, "device"), "limits"), "subgroup_size")) >
+                0);
     cJSON_Delete(json);
 }
 

@@ -36,7 +36,8 @@ static void test_settings(void **state)
 {
     (void)state;
     cJSON *task = output_json(TASK("summarize", "-p", TEXT, "-n", "24", "-s", "3"));
-    cJSON *same = output_json(RUN("generate", "-m", TALES, "--json", "-p", TEXT "\nTL;DR:", "-n", "24", "-s", "3", "--temp", "1", "--top-k", "2", "--top-p", "1", "--min-p", "0"));
+    cJSON *same = output_json(RUN("generate", "-m", TALES, "--json", "-p", TEXT "\nTL;DR:", "-n", "24", "-s", "3",
+                                  "--temp", "1", "--top-k", "2", "--top-p", "1", "--min-p", "0"));
     assert_same_ids(task, same, "prompt_ids");
     assert_same_ids(task, same, "ids");
     assert_string_equal(text_of(task, "task"), "summarize");
@@ -83,13 +84,15 @@ static void test_ends(void **state)
 // Each answer's score is what `vkgpt score` says of the same context and continuation.
 static void check_answers(const cJSON *task, const cJSON *score, int count)
 {
-    const cJSON *answers = cJSON_GetObjectItem(task, "answers"), *continuations = cJSON_GetObjectItem(score, "continuations");
+    const cJSON *answers = cJSON_GetObjectItem(task, "answers"),
+                *continuations = cJSON_GetObjectItem(score, "continuations");
     assert_int_equal(cJSON_GetArraySize(answers), count);
     assert_int_equal(cJSON_GetArraySize(continuations), count);
     int best = 0;
     for (int i = 0; i < count; i++) {
         const cJSON *answer = cJSON_GetArrayItem(answers, i), *other = cJSON_GetArrayItem(continuations, i);
-        double logprob = cJSON_GetObjectItem(answer, "logprob")->valuedouble, value = cJSON_GetObjectItem(answer, "score")->valuedouble;
+        double logprob = cJSON_GetObjectItem(answer, "logprob")->valuedouble,
+               value = cJSON_GetObjectItem(answer, "score")->valuedouble;
         assert_true(fabs(logprob - cJSON_GetObjectItem(other, "logprob")->valuedouble) < 1e-4);
         assert_true(fabs(value - cJSON_GetObjectItem(other, "score")->valuedouble) < 1e-4);
         assert_string_equal(text_of(answer, "continuation"), text_of(other, "text"));
@@ -102,9 +105,10 @@ static void check_answers(const cJSON *task, const cJSON *score, int count)
 static void test_classify(void **state)
 {
     (void)state;
-    cJSON *task = output_json(TASK("classify", "-p", TEXT, "--field", "labels=sad , very happy", "--normalize", "tokens"));
-    cJSON *score = output_json(RUN("score", "-m", TALES, "--json", "-p", TEXT "\nQ: Is this positive or negative?\nA:", "--continuation", " sad",
-                             "--continuation", " very happy", "--normalize", "tokens"));
+    cJSON *task =
+        output_json(TASK("classify", "-p", TEXT, "--field", "labels=sad , very happy", "--normalize", "tokens"));
+    cJSON *score = output_json(RUN("score", "-m", TALES, "--json", "-p", TEXT "\nQ: Is this positive or negative?\nA:",
+                                   "--continuation", " sad", "--continuation", " very happy", "--normalize", "tokens"));
     check_answers(task, score, 2);
     cJSON_Delete(task);
     cJSON_Delete(score);
@@ -114,8 +118,9 @@ static void test_cloze(void **state)
 {
     (void)state;
     cJSON *task = output_json(TASK("cloze", "-p", "The ___ lived in the forest.", "--field", "words=hill|a, b|fox"));
-    cJSON *score = output_json(RUN("score", "-m", TALES, "--json", "-p", "The ", "--continuation", "hill lived in the forest.", "--continuation",
-                             "a, b lived in the forest.", "--continuation", "fox lived in the forest."));
+    cJSON *score =
+        output_json(RUN("score", "-m", TALES, "--json", "-p", "The ", "--continuation", "hill lived in the forest.",
+                        "--continuation", "a, b lived in the forest.", "--continuation", "fox lived in the forest."));
     check_answers(task, score, 3);
     assert_string_equal(text_of(task, "answer"), "fox");
     cJSON_Delete(task);
@@ -129,8 +134,10 @@ static void test_cloze(void **state)
 static void test_no_room(void **state)
 {
     (void)state;
-    assert_sentence(RUN("task", "summarize", "-m", TALES, "-c", "16", "-p", TEXT), 1, " tokens with its fields, the context has room for 16");
-    assert_sentence(RUN("task", "classify", "-m", TALES, "-c", "16", "-p", TEXT), 1, " tokens, 17 at most fit into the context");
+    assert_sentence(RUN("task", "summarize", "-m", TALES, "-c", "16", "-p", TEXT), 1,
+                    " tokens with its fields, the context has room for 16");
+    assert_sentence(RUN("task", "classify", "-m", TALES, "-c", "16", "-p", TEXT), 1,
+                    " tokens, 17 at most fit into the context");
     struct Output o = RUN("task", "summarize", "-m", TALES, "-c", "40", "-p", TEXT);
     assert_status(&o, 0);
     assert_non_null(strstr(o.err, " of 100 new ones\n"));
@@ -141,10 +148,8 @@ static void test_no_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_settings),
-        cmocka_unit_test_setup_teardown(test_ends, test_dir_setup, test_dir_teardown),
-        cmocka_unit_test(test_classify),
-        cmocka_unit_test(test_cloze),
+        cmocka_unit_test(test_settings), cmocka_unit_test_setup_teardown(test_ends, test_dir_setup, test_dir_teardown),
+        cmocka_unit_test(test_classify), cmocka_unit_test(test_cloze),
         cmocka_unit_test(test_no_room),
     };
     return cmocka_run_group_tests_name("gpu_cli_task", tests, NULL, NULL);

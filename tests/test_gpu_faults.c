@@ -82,8 +82,9 @@ static void expect_no_objects(void)
 // Functions whose failure may cost time, a figure or a kernel that nobody waits for, and not the answer.
 static bool is_optional(const char *call)
 {
-    static const char *const optional[] = {"vkDeviceWaitIdle", "vkGetPipelineCacheData", "vkGetQueryPoolResults",
-                                           "vkCreatePipelineCache", "vkCreateShaderModule", "vkCreateComputePipelines"};
+    static const char *const optional[] = {"vkDeviceWaitIdle",      "vkGetPipelineCacheData",
+                                           "vkGetQueryPoolResults", "vkCreatePipelineCache",
+                                           "vkCreateShaderModule",  "vkCreateComputePipelines"};
     for (size_t i = 0; i < sizeof optional / sizeof *optional; i++)
         if (!strcmp(call, optional[i])) return true;
     return false;
@@ -106,7 +107,8 @@ static double play(unsigned call, uint64_t n, VkResult result, const struct Toke
     const char *name = faults_call(call);
     expect_no_objects();
     if (!status) { // the fault did not come, or nothing hangs on it
-        if (faults_time() > 0.0 && !is_optional(name)) fail_msg("%s %llu: %d is lost", name, (unsigned long long)n, result);
+        if (faults_time() > 0.0 && !is_optional(name))
+            fail_msg("%s %llu: %d is lost", name, (unsigned long long)n, result);
         assert_memory_equal(&tokens, right, sizeof tokens);
         return 0.0;
     }
@@ -181,8 +183,9 @@ static unsigned call_named(const char *name)
 static void test_smaller_model(void **state)
 {
     (void)state;
-    static const char *const calls[] = {"vkAllocateMemory", "vkMapMemory", "vkCreateComputePipelines", "vkCreateShaderModule",
-                                        "vkQueueSubmit", "vkWaitSemaphores", "vkAllocateCommandBuffers"};
+    static const char *const calls[] = {"vkAllocateMemory",        "vkMapMemory",   "vkCreateComputePipelines",
+                                        "vkCreateShaderModule",    "vkQueueSubmit", "vkWaitSemaphores",
+                                        "vkAllocateCommandBuffers"};
     struct Tokens right, tokens;
     vkgpt_error err;
     vkgpt_device *device;
@@ -246,9 +249,9 @@ static void test_cut_file(void **state)
 static void test_program(void **state)
 {
     (void)state;
-    static const char *const faults[] = {"vkQueueSubmit 1 -4", "vkQueueSubmit 3 -2", "vkWaitSemaphores 2 -4",
-                                         "vkAllocateMemory 2 -2", "vkCreateDevice 1 -3", "vkCreateInstance 1 -1",
-                                         "vkEnumeratePhysicalDevices 1 -1"};
+    static const char *const faults[] = {
+        "vkQueueSubmit 1 -4",  "vkQueueSubmit 3 -2",    "vkWaitSemaphores 2 -4",          "vkAllocateMemory 2 -2",
+        "vkCreateDevice 1 -3", "vkCreateInstance 1 -1", "vkEnumeratePhysicalDevices 1 -1"};
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
         setenv("VKGPT_FAULT", faults[i], 1);
         double start = os_seconds();
@@ -282,11 +285,8 @@ int main(void)
     setenv("VK_ADD_LAYER_PATH", VKGPT_FAULTS_DIR, 1);
     setenv("VK_INSTANCE_LAYERS", FAULTS_LAYER, 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lost_device),
-        cmocka_unit_test(test_smaller_model),
-        cmocka_unit_test(test_cut_file),
-        cmocka_unit_test(test_each_call),
-        cmocka_unit_test(test_program),
+        cmocka_unit_test(test_lost_device), cmocka_unit_test(test_smaller_model), cmocka_unit_test(test_cut_file),
+        cmocka_unit_test(test_each_call),   cmocka_unit_test(test_program),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

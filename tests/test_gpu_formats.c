@@ -89,7 +89,10 @@ static void formats_agree(vkgpt_device *device)
         vkgpt_format format;
         const char *name;
         double bound, size; // of the fp32 model's
-    } cases[] = {{VKGPT_F16, "f16", device->matrix.m ? 5e-6 : 1e-6, 0.51}, {VKGPT_Q8_0, "q8_0", 2e-3, 0.29}, {VKGPT_Q4_0, "q4_0", 0.5, 0.19}, {VKGPT_Q4_K, "q4_k", 0.3, 0.20}};
+    } cases[] = {{VKGPT_F16, "f16", device->matrix.m ? 5e-6 : 1e-6, 0.51},
+                 {VKGPT_Q8_0, "q8_0", 2e-3, 0.29},
+                 {VKGPT_Q4_0, "q4_0", 0.5, 0.19},
+                 {VKGPT_Q4_K, "q4_k", 0.3, 0.20}};
     uint64_t full, bytes;
     float *want = logits_of(device, VKGPT_F32, VKGPT_F32, &full);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -123,7 +126,8 @@ static void generate(vkgpt_model *model, uint32_t per_submission, struct Tokens 
     vkgpt_sampling sampling = VKGPT_SAMPLING_DEFAULT;
     uint32_t prompt[] = {token(1), token(2), token(3)};
     *tokens = (struct Tokens){.count = 0};
-    check(vkgpt_session_open(model, &(vkgpt_session_options){.tokens_per_submission = per_submission}, &session, &err), &err);
+    check(vkgpt_session_open(model, &(vkgpt_session_options){.tokens_per_submission = per_submission}, &session, &err),
+          &err);
     check(vkgpt_prompt(session, prompt, 3, &err), &err);
     check(vkgpt_generate(session, &sampling, 24, keep_token, tokens, &stop, &err), &err);
     vkgpt_session_close(session);
@@ -168,13 +172,15 @@ static void caches_agree(vkgpt_device *device)
     vkgpt_error err;
     vkgpt_session *session;
     uint64_t bytes;
-    float *want = logits_of(device, VKGPT_F16, VKGPT_F32, &bytes), *got = logits_of(device, VKGPT_F16, VKGPT_Q8_0, &bytes);
+    float *want = logits_of(device, VKGPT_F16, VKGPT_F32, &bytes),
+          *got = logits_of(device, VKGPT_F16, VKGPT_Q8_0, &bytes);
     at_most(divergence(want, got), 2e-3, "a cache in q8_0", "divergence from f32");
     assert_memory_not_equal(want, got, TOKENS * VOCAB * sizeof *want);
     free(want);
     free(got);
     vkgpt_model *model = open_model(device, MODEL, VKGPT_Q8_0);
-    assert_int_equal(vkgpt_session_open(model, &(vkgpt_session_options){.kv = VKGPT_Q4_0}, &session, &err), VKGPT_BAD_ARGUMENT);
+    assert_int_equal(vkgpt_session_open(model, &(vkgpt_session_options){.kv = VKGPT_Q4_0}, &session, &err),
+                     VKGPT_BAD_ARGUMENT);
     assert_non_null(strstr(err.text, "f32, f16 or q8_0"));
     vkgpt_model_close(model);
 }
@@ -221,11 +227,13 @@ static void test_matrices_of_the_device(void **state)
     bool with, without;
     (void)state;
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
-        float *got = logits_without("lanes", formats[i], &with), *want = logits_without("lanes,coopmat", formats[i], &without);
+        float *got = logits_without("lanes", formats[i], &with),
+              *want = logits_without("lanes,coopmat", formats[i], &without);
         assert_false(without);
         struct Difference error = difference_f32(got, want, TOKENS * VOCAB);
         if (with && formats[i] != VKGPT_F32) {
-            assert_within(error, formats[i] == VKGPT_F16 ? 2e-2 : 4e-2, "logits by matrices, format %d", (int)formats[i]);
+            assert_within(error, formats[i] == VKGPT_F16 ? 2e-2 : 4e-2, "logits by matrices, format %d",
+                          (int)formats[i]);
             assert_true(error.most > 0);
         } else {
             assert_memory_equal(got, want, TOKENS * VOCAB * sizeof *got);

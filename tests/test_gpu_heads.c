@@ -42,7 +42,8 @@ static struct Opened open_fixture(const char *name, bool hidden_only)
     char dir[512];
     struct Opened o = {.name = name, .expected = head_fixture_expected(name)};
     head_fixture_dir(name, dir, sizeof dir);
-    CHECK(vkgpt_model_open(device, dir, &(vkgpt_model_options){.weights = VKGPT_F32, .hidden_only = hidden_only}, &o.model, &err));
+    CHECK(vkgpt_model_open(device, dir, &(vkgpt_model_options){.weights = VKGPT_F32, .hidden_only = hidden_only},
+                           &o.model, &err));
     CHECK(vkgpt_session_open(o.model, &(vkgpt_session_options){.kv = VKGPT_F32}, &o.session, &err));
     CHECK(vkgpt_head_open(dir, &o.head, &err));
     o.info = vkgpt_head_describe(o.head);
@@ -83,7 +84,8 @@ static void read_sequence(const struct Opened *o, int i, float *hidden)
     for (uint32_t d = 0; d < o->info->hidden; d++) hidden[d] += state[d];
 }
 
-static void scores_equal(const struct Opened *o, const double *got, size_t count, const cJSON *want_of, const char *task)
+static void scores_equal(const struct Opened *o, const double *got, size_t count, const cJSON *want_of,
+                         const char *task)
 {
     double want[HEAD_MAX_NUMBERS];
     size_t best = 0;
@@ -99,7 +101,8 @@ static size_t labels_agree(const struct Opened *o, const char *task)
     vkgpt_error err;
     size_t cases = 0;
     const cJSON *one;
-    cJSON_ArrayForEach(one, cJSON_GetObjectItem(o->expected, task)) {
+    cJSON_ArrayForEach(one, cJSON_GetObjectItem(o->expected, task))
+    {
         double scores[HEAD_MAX_NUMBERS];
         float hidden[HEAD_MAX_NUMBERS] = {0};
         const cJSON *place;
@@ -116,11 +119,13 @@ static size_t choices_agree(const struct Opened *o)
     vkgpt_error err;
     size_t cases = 0;
     const cJSON *one;
-    cJSON_ArrayForEach(one, cJSON_GetObjectItem(o->expected, "choose")) {
+    cJSON_ArrayForEach(one, cJSON_GetObjectItem(o->expected, "choose"))
+    {
         double scores[HEAD_MAX_NUMBERS];
         size_t count = 0;
         const cJSON *place;
-        cJSON_ArrayForEach(place, json_member(one, "sequences")) {
+        cJSON_ArrayForEach(place, json_member(one, "sequences"))
+        {
             float hidden[HEAD_MAX_NUMBERS] = {0};
             read_sequence(o, place->valueint, hidden);
             CHECK(vkgpt_head_scores(o->head, hidden, &scores[count++], &err));
@@ -149,7 +154,8 @@ static void rows_agree(const struct Opened *o)
     uint32_t ids[HEAD_MAX_IDS];
     size_t few[HEAD_MAX_NUMBERS], all[HEAD_MAX_IDS], picked = 0;
     const cJSON *sequences = json_member(o->expected, "sequences"), *rows = json_member(o->expected, "rows"), *row;
-    size_t count = head_ids(json_member(cJSON_GetArrayItem(sequences, cJSON_GetArraySize(sequences) - 1), "ids"), ids), dim = o->info->hidden;
+    size_t count = head_ids(json_member(cJSON_GetArrayItem(sequences, cJSON_GetArraySize(sequences) - 1), "ids"), ids),
+           dim = o->info->hidden;
     for (size_t i = 0; i < count; i++) all[i] = i;
     cJSON_ArrayForEach(row, rows) few[picked++] = (size_t)head_int(row, "row");
 
@@ -159,7 +165,8 @@ static void rows_agree(const struct Opened *o)
     CHECK(vkgpt_session_rewind(o->session, 0, &err));
     CHECK(vkgpt_hidden(o->session, ids, count, all, count, every, &err));
     for (size_t i = 0; i < picked; i++) {
-        hidden_equals(o, some + i * dim, json_member(cJSON_GetArrayItem(rows, (int)i), "hidden"), "hidden state of token", (int)few[i]);
+        hidden_equals(o, some + i * dim, json_member(cJSON_GetArrayItem(rows, (int)i), "hidden"),
+                      "hidden state of token", (int)few[i]);
         assert_memory_equal(some + i * dim, every + few[i] * dim, dim * sizeof *some); // the bits depend on no block
     }
 
@@ -181,7 +188,8 @@ static void test_fixtures(void **state)
     for (size_t i = 0; head_fixture_name(i); i++) {
         struct Opened o = open_fixture(head_fixture_name(i), true);
         labels_equal(&o);
-        if (o.info->kind == VKGPT_HEAD_LABELS) assert_int_equal(labels_agree(&o, "classify") + labels_agree(&o, "similar"), 7);
+        if (o.info->kind == VKGPT_HEAD_LABELS)
+            assert_int_equal(labels_agree(&o, "classify") + labels_agree(&o, "similar"), 7);
         if (o.info->scores == 1) assert_int_equal(choices_agree(&o), 2);
         rows_agree(&o);
         close_fixture(&o);
@@ -227,8 +235,10 @@ static void test_refusals(void **state)
     const uint32_t ids[81] = {5, 6, 7};
     float hidden[2 * HEAD_MAX_NUMBERS];
     REFUSED(vkgpt_hidden(o.session, ids, 3, &(size_t){3}, 1, hidden, &err), "token 3 is asked for: 3 are given");
-    REFUSED(vkgpt_hidden(o.session, ids, 3, (const size_t[]){1, 1}, 2, hidden, &err), "token 1 is asked for behind that of token 1");
-    REFUSED(vkgpt_hidden(o.session, ids, 81, &(size_t){80}, 1, hidden, &err), "0 tokens and 81 more: the context has room for 80");
+    REFUSED(vkgpt_hidden(o.session, ids, 3, (const size_t[]){1, 1}, 2, hidden, &err),
+            "token 1 is asked for behind that of token 1");
+    REFUSED(vkgpt_hidden(o.session, ids, 81, &(size_t){80}, 1, hidden, &err),
+            "0 tokens and 81 more: the context has room for 80");
     REFUSED(vkgpt_hidden(o.session, &(uint32_t){341}, 1, &(size_t){0}, 1, hidden, &err), "token id 341");
     assert_int_equal(vkgpt_session_position(o.session), 0);
     CHECK(vkgpt_hidden(o.session, ids, 0, NULL, 0, hidden, &err));
@@ -257,8 +267,8 @@ static void test_device_closes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fixtures), cmocka_unit_test(test_beside_logits),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_device_closes), // the last
+        cmocka_unit_test(test_fixtures), cmocka_unit_test(test_beside_logits), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_device_closes), // the last
     };
     return cmocka_run_group_tests_name("gpu_heads", tests, open_device, NULL);
 }

@@ -47,7 +47,8 @@ static void check_scores(const cJSON *rows, const cJSON *text)
     const cJSON *want = json_member(text, "scores");
     assert_int_equal(cJSON_GetArraySize(rows), cJSON_GetArraySize(want));
     for (int i = 0; i < cJSON_GetArraySize(want); i++)
-        assert_near(json_member(cJSON_GetArrayItem(rows, i), "score")->valuedouble, cJSON_GetArrayItem(want, i)->valuedouble, "a score");
+        assert_near(json_member(cJSON_GetArrayItem(rows, i), "score")->valuedouble,
+                    cJSON_GetArrayItem(want, i)->valuedouble, "a score");
 }
 
 static void check_labels(const cJSON *json, const cJSON *text, const cJSON *labels)
@@ -56,7 +57,8 @@ static void check_labels(const cJSON *json, const cJSON *text, const cJSON *labe
     assert_ids(json_member(json, "sequences"), json_member(text, "ids"));
     check_scores(rows, text);
     for (int i = 0; i < cJSON_GetArraySize(rows); i++)
-        assert_string_equal(json_member(cJSON_GetArrayItem(rows, i), "label")->valuestring, cJSON_GetArrayItem(labels, i)->valuestring);
+        assert_string_equal(json_member(cJSON_GetArrayItem(rows, i), "label")->valuestring,
+                            cJSON_GetArrayItem(labels, i)->valuestring);
     assert_string_equal(json_member(json, "label")->valuestring, json_member(best, "label")->valuestring);
 }
 
@@ -67,7 +69,8 @@ static void check_answers(const cJSON *json, const cJSON *text)
     double sum = 0;
     check_scores(rows, text);
     assert_int_equal(head_int(json, "best"), head_int(text, "best"));
-    cJSON_ArrayForEach(row, rows) {
+    cJSON_ArrayForEach(row, rows)
+    {
         assert_ids(json_member(row, "ids"), cJSON_GetArrayItem(json_member(text, "ids"), i++));
         sum += json_member(row, "probability")->valuedouble;
     }
@@ -83,7 +86,8 @@ static void test_fixtures(void **state)
         head_fixture_dir(head_fixture_name(i), dir, sizeof dir);
         cJSON *expected = head_fixture_expected(head_fixture_name(i));
         const cJSON *text;
-        cJSON_ArrayForEach(text, cJSON_GetObjectItem(expected, "text")) {
+        cJSON_ArrayForEach(text, cJSON_GetObjectItem(expected, "text"))
+        {
             cJSON *json = run_text(dir, text);
             if (cJSON_GetObjectItem(json, "answers")) check_answers(json, text);
             else check_labels(json, text, json_member(expected, "labels"));
@@ -105,7 +109,10 @@ static cJSON *classify(const char *dir, const char *ids)
     return rows;
 }
 
-static double of(const cJSON *rows, int i, const char *name) { return json_member(cJSON_GetArrayItem(rows, i), name)->valuedouble; }
+static double of(const cJSON *rows, int i, const char *name)
+{
+    return json_member(cJSON_GetArrayItem(rows, i), name)->valuedouble;
+}
 
 static void test_probabilities(void **state)
 {
@@ -158,15 +165,19 @@ static void test_escapes(void **state)
 static void test_refusals(void **state)
 {
     (void)state;
+    // clang-format off
     assert_sentence(RUN("classify", "-m", LABELS, "-p", "a", "--start", "no token"), 1, "--start: 'no token' is no token of");
     assert_sentence(RUN("classify", "-m", HEAD_FIXTURES "/neo-labels", "--ids", "1", "--extract", "x"), 1, "there is no tokenizer in");
     assert_sentence(RUN("classify", "-m", HEAD_FIXTURES "/neo-labels", "-p", "a"), 1, "tokenizer");
     assert_sentence(RUN("classify", "-m", LABELS, "-p", ""), 1, "-p: the text is empty, and no token stands around it");
     assert_sentence(RUN("classify", "-m", LABELS, "--ids", "1,2,3", "-c", "2"), 1, "--ids: the sequence has 3 tokens, the context has room for 2");
+    // clang-format on
     // the head decides which command
+    // clang-format off
     assert_sentence(RUN("classify", "-m", HEAD_FIXTURES "/gpt2-choice", "-p", "a"), 1, "its head is a multiple_choice_head, and classify needs one with labels");
     assert_sentence(RUN("choose", "-m", LABELS, "-p", "a", "--answer", "b", "--answer", "c"), 1, "its head gives 2 scores, and choose needs one that gives 1");
     assert_sentence(RUN("classify", "-m", VKGPT_SOURCE_DIR "/models/tales", "-p", "a"), 1, "the checkpoint has no head for tasks: neither score.weight");
+    // clang-format on
 }
 
 // The other commands run these checkpoints too, unless the file has no head of the language model.
@@ -177,14 +188,16 @@ static void test_ordinary_commands(void **state)
     cJSON *json = output_json(o);
     assert_int_equal(cJSON_GetArraySize(json_member(json, "ids")), 3);
     cJSON_Delete(json);
+    // clang-format off
     assert_sentence(RUN("generate", "-m", HEAD_FIXTURES "/neo-labels", "--ids", "1"), 1, "tensor lm_head.weight is absent, and tie_word_embeddings is false");
+    // clang-format on
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fixtures), cmocka_unit_test(test_probabilities), cmocka_unit_test(test_table),
-        cmocka_unit_test(test_escapes), cmocka_unit_test(test_refusals), cmocka_unit_test(test_ordinary_commands),
+        cmocka_unit_test(test_escapes),  cmocka_unit_test(test_refusals),      cmocka_unit_test(test_ordinary_commands),
     };
     return cmocka_run_group_tests_name("gpu_heads_cli", tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 // The selftest under the validation layer: every kernel of the library on this device, as it would be used, with robust
-// access (a stray index is caught by neither driver nor layer, but reads zeros), and with the features switched off that
-// choose the software drivers' variants.
+// access (a stray index is caught by neither driver nor layer, but reads zeros), and with the features switched off
+// that choose the software drivers' variants.
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +35,8 @@ static void on_result(void *user, const vkgpt_selftest_result *r)
 static void every_kernel_was_seen(const vkgpt_device *device, const struct Seen *seen)
 {
     for (size_t i = 0; i < SPIRV_COUNT; i++)
-        if (!seen->kernels[i] && strcmp(SPIRV_TABLE[i].name, "persistent") && (device->lanes || !strstr(SPIRV_TABLE[i].name, "lanes")) &&
+        if (!seen->kernels[i] && strcmp(SPIRV_TABLE[i].name, "persistent") &&
+            (device->lanes || !strstr(SPIRV_TABLE[i].name, "lanes")) &&
             (device->matrix.m || !strstr(SPIRV_TABLE[i].name, "coopmat")))
             fail_msg("kernel %s was not tested", SPIRV_TABLE[i].name);
 }

@@ -1,7 +1,7 @@
 // The whole model on a device against Hugging Face transformers: logits of every fixture, greedy continuations,
 // negative log likelihoods. Runs twice: as the device would be used, and with its optional features switched off (on a
-// software driver, the kernels that GPUs run, and weights through the staging ring). With names of fixtures as arguments it runs
-// those only, once.
+// software driver, the kernels that GPUs run, and weights through the staging ring). With names of fixtures as
+// arguments it runs those only, once.
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +56,8 @@ static bool compare_rows(void *user, const float *logits, size_t first, size_t r
     r->seen += rows;
     for (; r->next < f->row_count && f->rows[r->next] < first + rows; r->next++) {
         const float *got = logits + (f->rows[r->next] - first) * f->vocab, *want = f->logits + r->next * f->vocab;
-        assert_within(difference_f32(got, want, f->vocab), r->bound, "%s: logits behind token %u", r->name, f->rows[r->next]);
+        assert_within(difference_f32(got, want, f->vocab), r->bound, "%s: logits behind token %u", r->name,
+                      f->rows[r->next]);
     }
     return true;
 }
@@ -103,12 +104,16 @@ static void greedy_equals(struct Opened *o, const char *name, uint32_t per_submi
     greedy.ignore_eos = true;
     vkgpt_session *session;
     vkgpt_stop stop;
-    check(vkgpt_session_open(o->model, &(vkgpt_session_options){.kv = VKGPT_F32, .tokens_per_submission = per_submission}, &session, &err), &err);
+    check(vkgpt_session_open(o->model,
+                             &(vkgpt_session_options){.kv = VKGPT_F32, .tokens_per_submission = per_submission},
+                             &session, &err),
+          &err);
     check(vkgpt_prompt(session, f->prompt, f->prompt_count, &err), &err);
     check(vkgpt_generate(session, &greedy, f->greedy_count, keep_token, &tokens, &stop, &err), &err);
     assert_int_equal(tokens.count, f->greedy_count);
     for (size_t i = 0; i < tokens.count; i++)
-        if (tokens.ids[i] != f->greedy[i]) fail_msg("%s: greedy token %zu is %u, should be %u", name, i, tokens.ids[i], f->greedy[i]);
+        if (tokens.ids[i] != f->greedy[i])
+            fail_msg("%s: greedy token %zu is %u, should be %u", name, i, tokens.ids[i], f->greedy[i]);
     vkgpt_session_close(session);
 }
 
@@ -172,7 +177,8 @@ static void test_fixtures_without_options(void **state)
 {
     (void)state;
     const char *driver = getenv("VK_DRIVER_FILES");
-    if (driver && strstr(driver, "swiftshader")) skip(); // minutes; test_gpu_kernels has every one of these kernels there
+    if (driver && strstr(driver, "swiftshader"))
+        skip(); // minutes; test_gpu_kernels has every one of these kernels there
     all_fixtures("lanes,shuffle,unified,subgroup_size_control,timestamps,f16");
 }
 
@@ -181,6 +187,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest some[] = {cmocka_unit_test(test_given)};
     given = argv + 1;
     if (argc > 1) return cmocka_run_group_tests(some, NULL, NULL);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_fixtures), cmocka_unit_test(test_fixtures_without_options)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_fixtures),
+                                       cmocka_unit_test(test_fixtures_without_options)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-// Decode as one kernel against decode as dispatches: the same bits, on SwiftShader with two workgroups. On lavapipe, whose
-// loops end after 65,535 turns, the trial finds that the workgroups cannot meet.
+// Decode as one kernel against decode as dispatches: the same bits, on SwiftShader with two workgroups. On lavapipe,
+// whose loops end after 65,535 turns, the trial finds that the workgroups cannot meet.
 #define _POSIX_C_SOURCE 200809L // setenv
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +14,14 @@
 #define GROUPS 2
 #define TRIES 20 // two workgroups need two of the driver's threads at once, which a busy machine may not give them
 
-static const struct SyntheticModel SMALL = {.layers = 2, .heads = 4, .dim = 64, .context = 128, .vocab = DECODED_VOCAB,
-    .seed = 5, .dtype = DTYPE_F32, .activation = ACTIVATION_GELU_TANH};
+static const struct SyntheticModel SMALL = {.layers = 2,
+                                            .heads = 4,
+                                            .dim = 64,
+                                            .context = 128,
+                                            .vocab = DECODED_VOCAB,
+                                            .seed = 5,
+                                            .dtype = DTYPE_F32,
+                                            .activation = ACTIVATION_GELU_TANH};
 
 static char model_dir[256];
 static vkgpt_device *device;
@@ -39,14 +45,16 @@ static vkgpt_model *open_model(const char *dir, vkgpt_format weights)
 }
 
 // With groups 0 the session keeps to dispatches.
-static vkgpt_session *open_session(vkgpt_model *model, vkgpt_session_options options, uint32_t groups, uint32_t stays_away)
+static vkgpt_session *open_session(vkgpt_model *model, vkgpt_session_options options, uint32_t groups,
+                                   uint32_t stays_away)
 {
     vkgpt_error err;
     vkgpt_session *s;
     CHECK(vkgpt_session_open(model, &options, &s, &err));
     assert_int_equal(s->persistent.groups, 0);
     s->persistent.stays_away = stays_away;
-    for (int i = 0; groups && !s->persistent.groups && i < (meets() ? TRIES : 1); i++) CHECK(persistent_open(s, groups, &err));
+    for (int i = 0; groups && !s->persistent.groups && i < (meets() ? TRIES : 1); i++)
+        CHECK(persistent_open(s, groups, &err));
     assert_int_equal(s->persistent.groups, meets() ? groups : 0);
     return s;
 }
@@ -135,8 +143,8 @@ static void test_classes(void **state)
 
 // --------------------------------------------------------------------------------- a meeting that fails
 
-// The first workgroup stays away from a meeting in the middle of the second token: the kernel ends, and the session goes
-// on with dispatches. The same tokens come out, none is lost, none comes twice.
+// The first workgroup stays away from a meeting in the middle of the second token: the kernel ends, and the session
+// goes on with dispatches. The same tokens come out, none is lost, none comes twice.
 static void test_gives_up(void **state)
 {
     (void)state;

@@ -23,7 +23,8 @@ static void check(int code, const vkgpt_error *err)
 static void assert_near(const char *what, uint64_t planned, uint64_t held, double within)
 {
     double off = (double)planned / (double)held - 1;
-    if (!(off >= -within && off <= within)) fail_msg("%s: %llu bytes planned, %llu held", what, (unsigned long long)planned, (unsigned long long)held);
+    if (!(off >= -within && off <= within))
+        fail_msg("%s: %llu bytes planned, %llu held", what, (unsigned long long)planned, (unsigned long long)held);
 }
 
 static uint64_t used(const struct Pool *pool)
@@ -34,7 +35,8 @@ static uint64_t used(const struct Pool *pool)
 }
 
 // Without limits a plan is for a GPU of 8 GiB, whose blocks of prefill are larger than a software driver's.
-static void session_agrees(vkgpt_model *model, const struct MemoryPlan *plan, const struct MemoryAsk *ask, double within)
+static void session_agrees(vkgpt_model *model, const struct MemoryPlan *plan, const struct MemoryAsk *ask,
+                           double within)
 {
     vkgpt_device *device = model->device;
     const bool software = device->software;
@@ -49,9 +51,11 @@ static void session_agrees(vkgpt_model *model, const struct MemoryPlan *plan, co
     assert_int_equal(plan->rows, s->rows);
     assert_near("session", plan->session_blocks, pool_bytes(&s->device_pool), within);
     assert_near("all", plan->device, pool_bytes(&model->pool) + pool_bytes(&s->device_pool), within);
-    assert_near("the session's parts", plan->cache + plan->activations + plan->logits + plan->state, used(&s->device_pool), within);
+    assert_near("the session's parts", plan->cache + plan->activations + plan->logits + plan->state,
+                used(&s->device_pool), within);
     // a few KiB each: there the alignment of a slice counts, which without limits is taken to be 64
-    assert_near("upload", plan->upload, pool_bytes(&s->upload_pool), within + 256.0 / (double)pool_bytes(&s->upload_pool));
+    assert_near("upload", plan->upload, pool_bytes(&s->upload_pool),
+                within + 256.0 / (double)pool_bytes(&s->upload_pool));
     assert_near("read back", plan->read, pool_bytes(&s->read_pool), within + 256.0 / (double)pool_bytes(&s->read_pool));
     vkgpt_session_close(s);
 }
@@ -100,11 +104,13 @@ static void test_default_model(void **state)
     (void)state;
     vkgpt_device *device;
     device_open(&device);
-    for (int weights = PLAN_AUTO; weights < PLAN_FORMATS; weights++) model_agrees(device, TALES, (enum PlanFormat)weights);
+    for (int weights = PLAN_AUTO; weights < PLAN_FORMATS; weights++)
+        model_agrees(device, TALES, (enum PlanFormat)weights);
     device_close(device);
 }
 
-static void made_model_agrees(vkgpt_device *device, const char *preset, const struct PresetSizes *sizes, enum PlanFormat weights)
+static void made_model_agrees(vkgpt_device *device, const char *preset, const struct PresetSizes *sizes,
+                              enum PlanFormat weights)
 {
     static const char *const files[] = {"config.json", "model.safetensors", "vocab.json", "merges.txt"};
     vkgpt_error err;
@@ -113,7 +119,8 @@ static void made_model_agrees(vkgpt_device *device, const char *preset, const st
     assert_non_null(mkdtemp(dir));
     preset_config(preset_find(preset), &config);
     check(preset_resize(&config, sizes, &err), &err);
-    const struct PresetOutput output = {.dir = dir, .tokenizer = TALES, .preset = preset, .dtype = DTYPE_F16, .shards = 1};
+    const struct PresetOutput output = {
+        .dir = dir, .tokenizer = TALES, .preset = preset, .dtype = DTYPE_F16, .shards = 1};
     check(preset_write(&config, &output, &err), &err);
     model_agrees(device, dir, weights);
     for (int i = 0; i < 4; i++) {
@@ -131,9 +138,11 @@ static void test_made_models(void **state)
     // more than one block of weights, and tables in chunks where a buffer ends at 128 MiB
     made_model_agrees(device, "gpt2", &(struct PresetSizes){.layers = 5}, PLAN_F32);
     // sizes that are padded, and a split cache
-    made_model_agrees(device, "gpt3-125m", &(struct PresetSizes){.layers = 3, .dim = 45, .heads = 3, .inner = 77, .vocab = 307}, PLAN_F16);
+    made_model_agrees(device, "gpt3-125m",
+                      &(struct PresetSizes){.layers = 3, .dim = 45, .heads = 3, .inner = 77, .vocab = 307}, PLAN_F16);
     // rows of 96 take a wider format than the one that is asked for, those of 256 do not
-    made_model_agrees(device, "gpt2", &(struct PresetSizes){.layers = 3, .dim = 96, .heads = 3, .inner = 256, .vocab = 307}, PLAN_Q4_K);
+    made_model_agrees(device, "gpt2",
+                      &(struct PresetSizes){.layers = 3, .dim = 96, .heads = 3, .inner = 256, .vocab = 307}, PLAN_Q4_K);
     device_close(device);
 }
 
@@ -148,9 +157,12 @@ static void test_offer(void **state)
     check(memory_offer(NULL, &offer, &err), &err);
     const vkgpt_device_info *info = vkgpt_device_describe(device);
     assert_string_equal(offer.info.name, info->name);
-    assert_true(offer.info.max_buffer_range == info->max_buffer_range && offer.info.max_allocation == info->max_allocation);
+    assert_true(offer.info.max_buffer_range == info->max_buffer_range &&
+                offer.info.max_allocation == info->max_allocation);
     assert_near("available", offer.bytes, memory_available(device), 0.25); // others use the machine's memory too
-    assert_string_equal(offer.source, device->software ? "free memory of the host" : info->memory_budget ? "left of the driver's budget" : "the device's heap");
+    assert_string_equal(offer.source, device->software      ? "free memory of the host"
+                                      : info->memory_budget ? "left of the driver's budget"
+                                                            : "the device's heap");
     device->software = false;
     device->info.memory_budget = false;
     assert_int_equal(memory_source(device), MEMORY_OF_HEAP);
@@ -164,6 +176,7 @@ static void test_offer(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_offer), cmocka_unit_test(test_default_model), cmocka_unit_test(test_made_models)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_offer), cmocka_unit_test(test_default_model),
+                                       cmocka_unit_test(test_made_models)};
     return cmocka_run_group_tests_name("gpu_plan", tests, NULL, NULL);
 }

@@ -201,7 +201,8 @@ static void test_projections(void **state)
     struct Opened o;
     vkgpt_error err;
     open_fixture(&o, "opt/before-projected-40");
-    assert_int_equal(vkgpt_profile(o.session, 0, 1, keep_line, NULL, NULL, &err), VKGPT_BAD_ARGUMENT); // not a token yet
+    assert_int_equal(vkgpt_profile(o.session, 0, 1, keep_line, NULL, NULL, &err),
+                     VKGPT_BAD_ARGUMENT); // not a token yet
     check_step(&o, 20);
     struct Lines lines = profile(&o, 0);
     assert_true(line_of(&lines, "project_in")->bytes > 0);
@@ -209,8 +210,8 @@ static void test_projections(void **state)
     close_fixture(&o);
 }
 
-// What a block computes in whole tiles, beside what it needs: a tile at most of a few tokens, little from 128 on. Two layers
-// of a model whose sides are whole tiles; of the last one a block makes k and v alone.
+// What a block computes in whole tiles, beside what it needs: a tile at most of a few tokens, little from 128 on. Two
+// layers of a model whose sides are whole tiles; of the last one a block makes k and v alone.
 static void padding(const char *disable, const char *dir, const uint32_t *counts, size_t n)
 {
     vkgpt_error err;
@@ -232,7 +233,8 @@ static void padding(const char *disable, const char *dir, const uint32_t *counts
         struct Lines lines = profile_runs(&o, counts[i], 1);
         assert_int_equal(line_of(&lines, "expand")->rows, counts[i]);
         assert_within(difference_f64(&lines.flops, &least, 1), 1e-9 * least, "FLOPs of %u tokens", counts[i]);
-        assert_true(lines.flops_done >= lines.flops && line_of(&lines, "attend")->flops_done > line_of(&lines, "attend")->flops);
+        assert_true(lines.flops_done >= lines.flops &&
+                    line_of(&lines, "attend")->flops_done > line_of(&lines, "attend")->flops);
         assert_true(lines.flops_done < lines.flops * (counts[i] < 128 ? 70 : 1.12));
         assert_true(line_of(&lines, "qkv")->flops == 2 * qkv && line_of(&lines, "norm")->flops == 0);
     }
@@ -247,8 +249,14 @@ static void test_padding(void **state)
     (void)state;
     vkgpt_error err;
     char dir[256];
-    static const struct SyntheticModel model = {
-        .layers = 2, .heads = 2, .dim = 128, .context = 1024, .vocab = 307, .inner = 512, .seed = 3, .dtype = DTYPE_F16};
+    static const struct SyntheticModel model = {.layers = 2,
+                                                .heads = 2,
+                                                .dim = 128,
+                                                .context = 1024,
+                                                .vocab = 307,
+                                                .inner = 512,
+                                                .seed = 3,
+                                                .dtype = DTYPE_F16};
     CHECK(synthetic_model_temporary(&model, dir, sizeof dir, &err));
     padding("", dir, (const uint32_t[]){1, 17, 64, 128, 512, 1000, 1024}, 7);
     padding("lanes", dir, (const uint32_t[]){1, 17, 64, 128, 1000}, 5); // which takes long
@@ -275,11 +283,8 @@ static void test_no_timestamps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_windows),
-        cmocka_unit_test(test_projections),
-        cmocka_unit_test(test_padding),
-        cmocka_unit_test(test_no_timestamps),
+        cmocka_unit_test(test_limits),  cmocka_unit_test(test_windows),       cmocka_unit_test(test_projections),
+        cmocka_unit_test(test_padding), cmocka_unit_test(test_no_timestamps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,8 +17,14 @@
 
 #include "compare.h"
 
-static const struct SyntheticModel SMALL = {.layers = 2, .heads = 4, .dim = 64, .context = 128, .vocab = DECODED_VOCAB,
-    .seed = 5, .dtype = DTYPE_F32, .activation = ACTIVATION_GELU_TANH};
+static const struct SyntheticModel SMALL = {.layers = 2,
+                                            .heads = 4,
+                                            .dim = 64,
+                                            .context = 128,
+                                            .vocab = DECODED_VOCAB,
+                                            .seed = 5,
+                                            .dtype = DTYPE_F32,
+                                            .activation = ACTIVATION_GELU_TANH};
 
 static char model_dir[256];
 
@@ -81,15 +87,9 @@ static double more_is_quicker(const struct Settings *s)
 static struct Settings usual; // for the next one
 
 // Each change brings 1 %, as long as it is the first one.
-static double hardly_quicker(const struct Settings *s)
-{
-    return settings_differ(s, &usual) ? 0.99e-3 : 1e-3;
-}
+static double hardly_quicker(const struct Settings *s) { return settings_differ(s, &usual) ? 0.99e-3 : 1e-3; }
 
-static double slower(const struct Settings *s)
-{
-    return 1.0 / more_is_quicker(s);
-}
+static double slower(const struct Settings *s) { return 1.0 / more_is_quicker(s); }
 
 static double persistent_is_quicker(const struct Settings *s)
 {
@@ -103,8 +103,7 @@ static double persistent_is_slower(const struct Settings *s)
 
 static struct StepSearch search_of(vkgpt_model *model, double (*pretend)(const struct Settings *), double budget)
 {
-    struct StepSearch search = {
-        .model = model, .by = FOUND_QUICK, .rounds = 1, .budget = budget, .pretend = pretend};
+    struct StepSearch search = {.model = model, .by = FOUND_QUICK, .rounds = 1, .budget = budget, .pretend = pretend};
     settings_kept(model, &search.best);
     return search;
 }
@@ -334,7 +333,7 @@ static void test_once(void **state)
     char note[384];
     cache_home("once");
     double added = 1e9;
-    first_token(NULL, note); // compiles
+    first_token(NULL, note);                                                 // compiles
     for (int attempt = 0; attempt < 3 && added > QUICK_SECONDS; attempt++) { // other programs may be in the way
         double plain = first_token(NULL, note);
         assert_string_equal(note, ""); // software drivers are left out
@@ -576,8 +575,8 @@ int main(int argc, char **argv)
         return 0;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_search),        cmocka_unit_test(test_switches),   cmocka_unit_test(test_once),
-        cmocka_unit_test(test_left_out),      cmocka_unit_test(test_every_byte), cmocka_unit_test(test_no_place),
+        cmocka_unit_test(test_search),        cmocka_unit_test(test_switches),      cmocka_unit_test(test_once),
+        cmocka_unit_test(test_left_out),      cmocka_unit_test(test_every_byte),    cmocka_unit_test(test_no_place),
         cmocka_unit_test(test_foreign_files), cmocka_unit_test(test_two_processes),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -21,8 +21,14 @@ struct World {
     vkgpt_scored want[MANY];
 };
 
-static const struct SyntheticModel SMALL = {
-    .layers = 2, .heads = 3, .dim = 45, .context = CONTEXT, .vocab = VOCAB, .inner = 77, .seed = 11, .dtype = DTYPE_F32};
+static const struct SyntheticModel SMALL = {.layers = 2,
+                                            .heads = 3,
+                                            .dim = 45,
+                                            .context = CONTEXT,
+                                            .vocab = VOCAB,
+                                            .inner = 77,
+                                            .seed = 11,
+                                            .dtype = DTYPE_F32};
 
 static void check(int status, const vkgpt_error *err)
 {
@@ -49,7 +55,8 @@ static bool add_rows(void *user, const float *logits, size_t first, size_t rows)
         double total = 0; // the logits of so small a model overflow nothing
         for (size_t i = 0; i < VOCAB; i++) total += exp((double)logits[i]);
         sum->logprob += (double)logits[target] - log(total);
-        for (uint32_t i = 0; i < VOCAB; i++) sum->greedy = sum->greedy && (i < target ? logits[i] < logits[target] : logits[i] <= logits[target]);
+        for (uint32_t i = 0; i < VOCAB; i++)
+            sum->greedy = sum->greedy && (i < target ? logits[i] < logits[target] : logits[i] <= logits[target]);
         sum->counted++;
     }
     return true;
@@ -94,7 +101,8 @@ static void make_continuations(struct World *w)
         size_t context = context_of(i), count = context + length_of(i);
         w->ids[i] = malloc(count * sizeof *w->ids[i]);
         assert_non_null(w->ids[i]);
-        for (size_t j = 0; j < count; j++) w->ids[i][j] = (uint32_t)((j * 97 + 13 + i / 8 * 31 + (j >= context ? i * 5 : 0)) % VOCAB);
+        for (size_t j = 0; j < count; j++)
+            w->ids[i][j] = (uint32_t)((j * 97 + 13 + i / 8 * 31 + (j >= context ? i * 5 : 0)) % VOCAB);
         w->continuations[i] = (vkgpt_continuation){w->ids[i], count, context};
     }
     w->continuations[12] = w->continuations[11];
@@ -256,8 +264,12 @@ static int close_world(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_by_one),  cmocka_unit_test(test_all_at_once), cmocka_unit_test(test_any_order),
-        cmocka_unit_test(test_used_session), cmocka_unit_test(test_none),       cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_one_by_one),
+        cmocka_unit_test(test_all_at_once),
+        cmocka_unit_test(test_any_order),
+        cmocka_unit_test(test_used_session),
+        cmocka_unit_test(test_none),
+        cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_nothing_is_left_behind),
     };
     return cmocka_run_group_tests(tests, open_world, close_world);

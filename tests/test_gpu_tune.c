@@ -15,9 +15,14 @@
 
 #define PROMPT 70 // tokens: two splits of the cache
 
-static const struct SyntheticModel SMALL = {
-    .layers = 2, .heads = 4, .dim = 64, .context = 128, .vocab = DECODED_VOCAB,
-    .seed = 5, .dtype = DTYPE_F32, .activation = ACTIVATION_GELU_TANH};
+static const struct SyntheticModel SMALL = {.layers = 2,
+                                            .heads = 4,
+                                            .dim = 64,
+                                            .context = 128,
+                                            .vocab = DECODED_VOCAB,
+                                            .seed = 5,
+                                            .dtype = DTYPE_F32,
+                                            .activation = ACTIVATION_GELU_TANH};
 
 static void check(int status, const vkgpt_error *err)
 {
@@ -47,7 +52,8 @@ static void close_device(vkgpt_device *device)
 static const struct Matrix *matrix_of(const vkgpt_model *m, enum ProductKernel product)
 {
     const struct Layer *l = &m->layers[0];
-    const struct Matrix *const matrices[] = {[QKV] = &l->c_attn, [PROJECT] = &l->c_proj, [EXPAND] = &l->c_fc, [CONTRACT] = &l->c_out, [HEAD] = m->head};
+    const struct Matrix *const matrices[] = {
+        [QKV] = &l->c_attn, [PROJECT] = &l->c_proj, [EXPAND] = &l->c_fc, [CONTRACT] = &l->c_out, [HEAD] = m->head};
     return matrices[product];
 }
 
@@ -62,7 +68,8 @@ static struct ProductKey key_of(const vkgpt_model *m, enum ProductKernel product
 // The products are as the choices say, which is the point of all this.
 static void check_products(const vkgpt_session *s)
 {
-    const struct Product *const products[] = {&s->decode.qkv, &s->decode.project, &s->decode.expand, &s->decode.contract, &s->decode.head};
+    const struct Product *const products[] = {&s->decode.qkv, &s->decode.project, &s->decode.expand,
+                                              &s->decode.contract, &s->decode.head};
     for (uint32_t p = 0; p < PRODUCT_KERNELS; p++) {
         const struct ProductKey key = key_of(s->model, p, s->sequences);
         const struct Variant *v = tuning_find(s->device, &key);
@@ -95,7 +102,8 @@ static uint32_t few_loads(struct Variant variants[MAX_VARIANTS], uint32_t count)
 }
 
 // The variant of a round, of one product: its lists begin anew when they are through. Returns how long the list is.
-static uint32_t set_variant(vkgpt_model *model, enum ProductKernel product, uint32_t sequences, uint32_t round, char *text, size_t size)
+static uint32_t set_variant(vkgpt_model *model, enum ProductKernel product, uint32_t sequences, uint32_t round,
+                            char *text, size_t size)
 {
     vkgpt_error err;
     struct Variant variants[MAX_VARIANTS];
@@ -205,11 +213,13 @@ static const char *read_text(vkgpt_device *device, const void *data, size_t byte
     return read_again(device, path);
 }
 
-static void ignored(vkgpt_device *device, const struct ProductKey *key, const void *data, size_t bytes, const char *part)
+static void ignored(vkgpt_device *device, const struct ProductKey *key, const void *data, size_t bytes,
+                    const char *part)
 {
     const char *note = read_text(device, data, bytes);
     if (!note) fail_msg("nothing is said of what should say '%s'", part);
-    if (strncmp(note, "the tuning file is ignored: ", 28) || !strstr(note, part) || strchr(note, '\n')) fail_msg("'%s' lacks '%s'", note, part);
+    if (strncmp(note, "the tuning file is ignored: ", 28) || !strstr(note, part) || strchr(note, '\n'))
+        fail_msg("'%s' lacks '%s'", note, part);
     assert_null(tuning_note(device)); // it is said once
     assert_null(tuning_find(device, key));
 }
@@ -217,23 +227,43 @@ static void ignored(vkgpt_device *device, const struct ProductKey *key, const vo
 static void ignored_lines(vkgpt_device *device, const struct ProductKey *key, const char *good)
 {
     static const char *const lines[] = {
-        "contract gpu f16 64 256 1 4 128 12 0", "contract gpu f16 64 256 1 4 128 12 0 quick 0",
-        "contract gpu f16 64 256 1 4 128 12 0 slow", "contract gpu f16 64 256 1 4 128 0 quick",
-        "contract gpu f16 64 256 1 3 128 12 0 quick", "contract gpu f16 64 256 1 16 128 12 0 quick",
-        "contract gpu f16 64 256 1 4 96 12 0 quick", "contract gpu f16 64 256 1 4 128 12 1 quick",
-        "contract gpu f16 64 256 1 4 128 12 2 quick", "contract gpu f16 64 256 1 4 128 13 0 quick",
-        "contract gpu f16 64 256 3 2 128 12 0 quick", "contract gpu f16 64 256 0 2 128 12 0 quick",
-        "contract gpu f16 0 256 1 4 128 12 0 quick", "contract gpu f16 64 99999999999999999999 1 4 128 12 0 quick",
-        "contract gpu f16 -64 256 1 4 128 12 0 quick", "contract gpu f15 64 256 1 4 128 12 0 quick",
-        "contract cpu f16 64 256 1 4 128 12 0 quick", "embed gpu f16 64 256 1 4 128 12 0 quick",
-        "qkv gpu f16 64 192 1 4 512 12 1 quick", "qkv lanes f16 64 192 1 4 64 12 1 quick", "qkv", " ", "contract gpu f16 64 256 1 4x 128 12 0 quick",
-        "expand gpu f16 64 256 8 8 128 12 0 quick", "expand gpu f16 64 256 8 2 128 24 0 quick",
+        "contract gpu f16 64 256 1 4 128 12 0",
+        "contract gpu f16 64 256 1 4 128 12 0 quick 0",
+        "contract gpu f16 64 256 1 4 128 12 0 slow",
+        "contract gpu f16 64 256 1 4 128 0 quick",
+        "contract gpu f16 64 256 1 3 128 12 0 quick",
+        "contract gpu f16 64 256 1 16 128 12 0 quick",
+        "contract gpu f16 64 256 1 4 96 12 0 quick",
+        "contract gpu f16 64 256 1 4 128 12 1 quick",
+        "contract gpu f16 64 256 1 4 128 12 2 quick",
+        "contract gpu f16 64 256 1 4 128 13 0 quick",
+        "contract gpu f16 64 256 3 2 128 12 0 quick",
+        "contract gpu f16 64 256 0 2 128 12 0 quick",
+        "contract gpu f16 0 256 1 4 128 12 0 quick",
+        "contract gpu f16 64 99999999999999999999 1 4 128 12 0 quick",
+        "contract gpu f16 -64 256 1 4 128 12 0 quick",
+        "contract gpu f15 64 256 1 4 128 12 0 quick",
+        "contract cpu f16 64 256 1 4 128 12 0 quick",
+        "embed gpu f16 64 256 1 4 128 12 0 quick",
+        "qkv gpu f16 64 192 1 4 512 12 1 quick",
+        "qkv lanes f16 64 192 1 4 64 12 1 quick",
+        "qkv",
+        " ",
+        "contract gpu f16 64 256 1 4x 128 12 0 quick",
+        "expand gpu f16 64 256 8 8 128 12 0 quick",
+        "expand gpu f16 64 256 8 2 128 24 0 quick",
         "contract gpu f16 64 256 1 4 128 12 0 quick                                                          ",
-        "step", "step ", "step persistent", "step unknown gpu f16 2 64 256 304 quick",
+        "step",
+        "step ",
+        "step persistent",
+        "step unknown gpu f16 2 64 256 304 quick",
         "step  gpu f16 2 64 256 304 quick",
-        "step persistent gpu f16 2 64 256 304", "step persistent gpu f16 2 64 256 304 quick 1",
-        "step persistent gpu f16 2 64 256 quick", "step persistent gpu f15 2 64 256 304 quick",
-        "step persistent cpu f16 2 64 256 304 quick", "step persistent gpu f16 2 64 256 304 12",
+        "step persistent gpu f16 2 64 256 304",
+        "step persistent gpu f16 2 64 256 304 quick 1",
+        "step persistent gpu f16 2 64 256 quick",
+        "step persistent gpu f15 2 64 256 304 quick",
+        "step persistent cpu f16 2 64 256 304 quick",
+        "step persistent gpu f16 2 64 256 304 12",
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         char text[2048];
@@ -287,19 +317,31 @@ static void test_tiles(void **state)
 {
     (void)state;
     static const char *const lines[] = {
-        "tile", "tile ", "tile contract gpu f16 3072 768 128 64 64 128 split", "tile contract gpu f16 3072 768 128 64 64 128 split quick 1",
-        "tile contract gpu f16 3072 768 128 64 64 128 half quick",   "tile contract gpu f16 3072 768 128 64 64 64 split quick",
-        "tile contract gpu f16 3072 768 128 48 64 128 split quick",  "tile contract gpu f16 3072 768 120 64 64 128 split quick",
-        "tile contract gpu f16 3072 768 8 16 64 128 split quick",    "tile contract gpu f16 3072 768 4096 64 64 128 whole quick",
-        "tile contract gpu f16 3072 768 0 16 64 128 whole quick",    "tile contract gpu f16 3072 768 16 128 64 128 split quick",
-        "tile expand gpu f16 768 3072 128 64 64 128 split quick",    "tile contract lanes f16 3072 768 128 64 64 128 split quick",
-        "tile contract gpu f16 256 768 128 64 64 128 split quick",   "tile contract gpu f16 3072 768 2048 16 64 128 split quick",
-        "tile contract gpu f16 3072 768 1024 128 128 256 whole quick", "tile contract gpu f16 0 768 128 64 64 128 whole quick",
-        "tile embed gpu f16 3072 768 128 64 64 128 whole quick",     "tile contract gpu f16 3072 768 -1 64 64 128 whole quick",
+        "tile",
+        "tile ",
+        "tile contract gpu f16 3072 768 128 64 64 128 split",
+        "tile contract gpu f16 3072 768 128 64 64 128 split quick 1",
+        "tile contract gpu f16 3072 768 128 64 64 128 half quick",
+        "tile contract gpu f16 3072 768 128 64 64 64 split quick",
+        "tile contract gpu f16 3072 768 128 48 64 128 split quick",
+        "tile contract gpu f16 3072 768 120 64 64 128 split quick",
+        "tile contract gpu f16 3072 768 8 16 64 128 split quick",
+        "tile contract gpu f16 3072 768 4096 64 64 128 whole quick",
+        "tile contract gpu f16 3072 768 0 16 64 128 whole quick",
+        "tile contract gpu f16 3072 768 16 128 64 128 split quick",
+        "tile expand gpu f16 768 3072 128 64 64 128 split quick",
+        "tile contract lanes f16 3072 768 128 64 64 128 split quick",
+        "tile contract gpu f16 256 768 128 64 64 128 split quick",
+        "tile contract gpu f16 3072 768 2048 16 64 128 split quick",
+        "tile contract gpu f16 3072 768 1024 128 128 256 whole quick",
+        "tile contract gpu f16 0 768 128 64 64 128 whole quick",
+        "tile embed gpu f16 3072 768 128 64 64 128 whole quick",
+        "tile contract gpu f16 3072 768 -1 64 64 128 whole quick",
     };
     vkgpt_device *device = open_device("", "off");
     device->matrix = (struct MatrixShape){8, 8, 8};
-    device->processors = 132, device->info.subgroup_size = 8, device->info.shared_bytes = 49152, device->info.max_workgroup = 1024;
+    device->processors = 132, device->info.subgroup_size = 8, device->info.shared_bytes = 49152,
+    device->info.max_workgroup = 1024;
     const struct ProductKey key = block_key(CONTRACT, WEIGHTS_F16, 3072, 768, 100);
     assert_int_equal(key.block, 128);
     struct Variant variants[MAX_VARIANTS];
@@ -400,9 +442,12 @@ static void test_tune(void **state)
         assert_true(seen < r.count);
         const vkgpt_tuned *t = &r.tuned[seen++];
         assert_non_null(v);
-        const struct Variant best = {.rows = t->best.rows, .size = t->best.size, .loads = t->best.loads, .staged = t->best.staged};
-        const struct Variant told = {
-            .rows = t->built_in.rows, .size = t->built_in.size, .loads = t->built_in.loads, .staged = t->built_in.staged};
+        const struct Variant best = {
+            .rows = t->best.rows, .size = t->best.size, .loads = t->best.loads, .staged = t->best.staged};
+        const struct Variant told = {.rows = t->built_in.rows,
+                                     .size = t->built_in.size,
+                                     .loads = t->built_in.loads,
+                                     .staged = t->built_in.staged};
         assert_true(variant_same(*v, key.tokens == 1 && r.took_built_in ? usual : best));
         assert_true(tuning_is_thorough(device, &key));
         assert_true(variant_same(usual, told));
@@ -441,8 +486,12 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files), cmocka_unit_test(test_tiles), cmocka_unit_test(test_mutations), cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_bits_without_lanes), cmocka_unit_test(test_tune),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_tiles),
+        cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_bits_without_lanes),
+        cmocka_unit_test(test_tune),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -13,12 +13,21 @@
 #include <cjson/cJSON.h>
 #include <cmocka.h>
 
-static const struct SyntheticModel SMALL = {
-    .layers = 2, .heads = 4, .dim = 64, .context = 64, .vocab = 300, .seed = 5, .dtype = DTYPE_F32, .activation = ACTIVATION_GELU_TANH};
+static const struct SyntheticModel SMALL = {.layers = 2,
+                                            .heads = 4,
+                                            .dim = 64,
+                                            .context = 64,
+                                            .vocab = 300,
+                                            .seed = 5,
+                                            .dtype = DTYPE_F32,
+                                            .activation = ACTIVATION_GELU_TANH};
 
 static char model_dir[256];
 
-static void in_dir(char path[2 * DIR_BYTES], const char *name) { snprintf(path, 2 * DIR_BYTES, "%s/%s", test_dir, name); }
+static void in_dir(char path[2 * DIR_BYTES], const char *name)
+{
+    snprintf(path, 2 * DIR_BYTES, "%s/%s", test_dir, name);
+}
 
 #define SCORE(...) RUN("perplexity", "-m", model_dir, "--ids", "1,2,3,4", __VA_ARGS__)
 
@@ -36,7 +45,8 @@ static void test_tune(void **state)
     const cJSON *results = cJSON_GetObjectItemCaseSensitive(json, "results"), *first = cJSON_GetArrayItem(results, 0);
     assert_true(cJSON_GetArraySize(results) >= 2); // project and contract have variants everywhere
     assert_non_null(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(first, "kernel")));
-    assert_true(cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(first, "best"), "seconds")->valuedouble > 0);
+    assert_true(
+        cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(first, "best"), "seconds")->valuedouble > 0);
     const cJSON *best = json_member(first, "best");
     assert_true(json_member(best, "loads")->valuedouble > 0);
     const cJSON *step = cJSON_GetObjectItemCaseSensitive(json, "step"); // only where a product has a better one

@@ -119,7 +119,8 @@ static void test_labels_refused(void **state)
 {
     (void)state;
     take("gpt2-labels");
-    refuse_change(MAP, "\"id2label\": {\"0\": \"a\", \"1\": \"b\", \"2\": \"c\"},", "tensor score.weight is (2, 24), the config says (3, 24)");
+    refuse_change(MAP, "\"id2label\": {\"0\": \"a\", \"1\": \"b\", \"2\": \"c\"},",
+                  "tensor score.weight is (2, 24), the config says (3, 24)");
     refuse_change(MAP, "\"num_labels\": 5,", "tensor score.weight is (2, 24), the config says (5, 24)");
     refuse_change(MAP, "\"id2label\": {\"0\": \"a\", \"2\": \"b\"},", "a key of id2label is \"2\", not one of 0 to 1");
     refuse_change(MAP, "\"id2label\": {\"0\": \"a\", \"01\": \"b\"},", "a key of id2label is \"01\", not one of");
@@ -132,14 +133,19 @@ static void test_labels_refused(void **state)
     refuse_change(NO_PROBLEM, "\"problem_type\": \"poetry\"", "problem_type is \"poetry\", not one of");
     char *two = config;
     config = text_replace(two, MAP, "\"num_labels\": 1,");
-    refuse_change(NO_PROBLEM, "\"problem_type\": \"single_label_classification\"", "problem_type is \"single_label_classification\", and there is one label only");
+    refuse_change(NO_PROBLEM, "\"problem_type\": \"single_label_classification\"",
+                  "problem_type is \"single_label_classification\", and there is one label only");
     free(config);
     config = two;
     refuse_change("\"pad_token_id\": 0", "\"pad_token_id\": \"<pad>\"", "pad_token_id is \"<pad>\", not a token id");
-    refuse_change("GPT2ForSequenceClassification", "GPT2ForTokenClassification", "the first of architectures is \"GPT2ForTokenClassification\", whose head is not supported");
+    refuse_change("GPT2ForSequenceClassification", "GPT2ForTokenClassification",
+                  "the first of architectures is \"GPT2ForTokenClassification\", whose head is not supported");
     change_weights("\"score.weight\"", "\"store.weight\"");
-    refuse_change("x", "x", "the first of architectures is \"GPT2ForSequenceClassification\", and the checkpoint has no tensor score.weight");
-    refuse_change("GPT2ForSequenceClassification", "GPT2LMHeadModel", "the checkpoint has no head for tasks: neither score.weight");
+    refuse_change(
+        "x", "x",
+        "the first of architectures is \"GPT2ForSequenceClassification\", and the checkpoint has no tensor score.weight");
+    refuse_change("GPT2ForSequenceClassification", "GPT2LMHeadModel",
+                  "the checkpoint has no head for tasks: neither score.weight");
 }
 
 // ---------------------------------------------------------------------------------------- multiple choice
@@ -154,13 +160,17 @@ static void test_choice(void **state)
     assert_null(vkgpt_head_describe(head)->labels);
     vkgpt_head_close(head);
     refuse_change("\"cls_index\"", "\"mean\"", "summary_type is \"mean\", only \"cls_index\" is supported");
-    refuse_change("\"summary_use_proj\": true", "\"summary_use_proj\": false", "summary_use_proj is false, which leaves a hidden state and no score");
-    refuse_change("\"summary_proj_to_labels\": true", "\"summary_proj_to_labels\": false", "summary_proj_to_labels is false, which leaves a vector");
+    refuse_change("\"summary_use_proj\": true", "\"summary_use_proj\": false",
+                  "summary_use_proj is false, which leaves a hidden state and no score");
+    refuse_change("\"summary_proj_to_labels\": true", "\"summary_proj_to_labels\": false",
+                  "summary_proj_to_labels is false, which leaves a vector");
     refuse_change("\"tanh\"", "\"gelu\"", "summary_activation is \"gelu\", only \"tanh\" and null are supported");
     change_weights("multiple_choice_head.summary.bias", "multiple_choice_head.summary.bios");
     refuse_change("x", "x", "tensor multiple_choice_head.summary.bias is absent");
     change_weights("multiple_choice_head.summary.weight", "multiple_choice_head.summary.height");
-    refuse_change("x", "x", "the first of architectures is \"OpenAIGPTDoubleHeadsModel\", and the checkpoint has no tensor multiple_choice_head.summary.weight");
+    refuse_change(
+        "x", "x",
+        "the first of architectures is \"OpenAIGPTDoubleHeadsModel\", and the checkpoint has no tensor multiple_choice_head.summary.weight");
     refuse_change("\"summary_use_proj\": true", "\"summary_use_proj\": false", "summary_use_proj is false");
 }
 
@@ -228,7 +238,8 @@ static void test_scores_not_finite(void **state)
     assert_int_equal(vkgpt_head_scores(head, hidden, scores, &err), 0);
     assert_true(scores[0] == 0 && scores[1] == 0); // no bias
     hidden[3] = NAN;
-    expect_sentence(vkgpt_head_scores(head, hidden, scores, &err), VKGPT_BAD_LOGITS, &err, "score 0 of the head is", NULL);
+    expect_sentence(vkgpt_head_scores(head, hidden, scores, &err), VKGPT_BAD_LOGITS, &err, "score 0 of the head is",
+                    NULL);
     vkgpt_head_close(head);
 }
 
@@ -239,9 +250,10 @@ static void test_no_head(void **state)
     (void)state;
     vkgpt_error err;
     vkgpt_head *head;
-    expect_sentence(vkgpt_head_open(VKGPT_SOURCE_DIR "/tests/fixtures/gpt1/openai-release", &head, &err), VKGPT_BAD_MODEL, &err,
-                    "no config.json there, so no head for tasks either", NULL);
-    expect_sentence(vkgpt_head_open(VKGPT_SOURCE_DIR "/no/such", &head, &err), VKGPT_BAD_FILE, &err, "no such model directory", NULL);
+    expect_sentence(vkgpt_head_open(VKGPT_SOURCE_DIR "/tests/fixtures/gpt1/openai-release", &head, &err),
+                    VKGPT_BAD_MODEL, &err, "no config.json there, so no head for tasks either", NULL);
+    expect_sentence(vkgpt_head_open(VKGPT_SOURCE_DIR "/no/such", &head, &err), VKGPT_BAD_FILE, &err,
+                    "no such model directory", NULL);
     expect_sentence(vkgpt_head_open(NULL, &head, &err), VKGPT_BAD_ARGUMENT, &err, "no directory", NULL);
     vkgpt_head_close(NULL);
 }
@@ -253,7 +265,8 @@ static void test_headless(void **state)
     vkgpt_error err;
     struct Checkpoint checkpoint;
     take("neo-labels");
-    expect_sentence(checkpoint_open(test_dir, &checkpoint, &err), VKGPT_BAD_MODEL, &err, "lm_head.weight is absent, and tie_word_embeddings is false", NULL);
+    expect_sentence(checkpoint_open(test_dir, &checkpoint, &err), VKGPT_BAD_MODEL, &err,
+                    "lm_head.weight is absent, and tie_word_embeddings is false", NULL);
     if (checkpoint_open_headless(test_dir, &checkpoint, &err)) fail_msg("%s", err.text);
     assert_true(checkpoint.config.tied_head);
     assert_ptr_equal(checkpoint.head.tensor, checkpoint.wte.tensor);
@@ -264,7 +277,8 @@ static void test_headless(void **state)
     checkpoint_close(&checkpoint);
     // without tying, a head is no token table
     change_weights("transformer.tokens_embed.weight", "transformer.tokens_embod.weight");
-    expect_sentence(checkpoint_open_headless(test_dir, &checkpoint, &err), VKGPT_BAD_MODEL, &err, "tokens_embed.weight is absent", NULL);
+    expect_sentence(checkpoint_open_headless(test_dir, &checkpoint, &err), VKGPT_BAD_MODEL, &err,
+                    "tokens_embed.weight is absent", NULL);
 }
 
 static void test_damaged_config(void **state)
@@ -300,9 +314,11 @@ static int drop_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_labels),   cmocka_unit_test(test_labels_refused),    cmocka_unit_test(test_choice), cmocka_unit_test(test_activation),
-        cmocka_unit_test(test_position), cmocka_unit_test(test_scores_not_finite), cmocka_unit_test(test_no_head),
-        cmocka_unit_test(test_headless), cmocka_unit_test(test_damaged_config),
+        cmocka_unit_test(test_labels),         cmocka_unit_test(test_labels_refused),
+        cmocka_unit_test(test_choice),         cmocka_unit_test(test_activation),
+        cmocka_unit_test(test_position),       cmocka_unit_test(test_scores_not_finite),
+        cmocka_unit_test(test_no_head),        cmocka_unit_test(test_headless),
+        cmocka_unit_test(test_damaged_config),
     };
     return cmocka_run_group_tests_name("heads", tests, test_dir_setup, drop_all);
 }

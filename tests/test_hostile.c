@@ -53,7 +53,7 @@ static void test_chosen_keys(void **state)
 {
     (void)state;
     enum { COUNT = 4000, EACH = 8 };
-    char (*keys)[EACH + 1] = calloc(COUNT, sizeof *keys);
+    char(*keys)[EACH + 1] = calloc(COUNT, sizeof *keys);
     assert_non_null(keys);
     uint32_t found = 0;
     for (uint64_t n = 0; found < COUNT; n++) {
@@ -98,7 +98,8 @@ static void test_no_file(void **state)
     alarm(5);
     for (int i = 0; i < 3; i++) {
         expect_sentence(os_map(paths[i], &m, &err), VKGPT_BAD_FILE, &err, paths[i], "pipe or device", NULL);
-        expect_sentence(os_read_file(paths[i], 100, &data, &bytes, &err), VKGPT_BAD_FILE, &err, paths[i], "pipe or device", NULL);
+        expect_sentence(os_read_file(paths[i], 100, &data, &bytes, &err), VKGPT_BAD_FILE, &err, paths[i],
+                        "pipe or device", NULL);
         assert_null(data);
     }
     alarm(0);
@@ -147,7 +148,8 @@ static void test_cut(void **state)
     assert_int_equal(os_map_check(&m, path, &err), 0);
     assert_int_equal(truncate(path, (off_t)page() + 5), 0);
     parallel_rows(PAGES, 1, sum_rows, &m);
-    assert_true(m.data[0] == 'x' && m.data[page() + 4] == 'x' && m.data[2 * page()] == 0 && m.data[PAGES * page() - 1] == 0);
+    assert_true(m.data[0] == 'x' && m.data[page() + 4] == 'x' && m.data[2 * page()] == 0 &&
+                m.data[PAGES * page() - 1] == 0);
     expect_sentence(os_map_check(&m, path, &err), VKGPT_BAD_FILE, &err, path, "cut", NULL);
     expect_sentence(os_map_check(&other, path, &err), VKGPT_BAD_FILE, &err, path, "cut", NULL); // by its size
     unlink(path);
@@ -159,7 +161,7 @@ static void test_cut(void **state)
 
     assert_int_equal(os_map(pages_write(path, 100), &m, &err), 0); // a guard that was used before
     assert_int_equal(os_map_check(&m, path, &err), 0);
-    assert_int_equal(truncate(path, 99), 0);                       // raises nothing
+    assert_int_equal(truncate(path, 99), 0); // raises nothing
     expect_sentence(os_map_check(&m, path, &err), VKGPT_BAD_FILE, &err, path, "100 bytes", "cut", NULL);
     os_unmap(&m);
     unlink(path);
@@ -167,10 +169,7 @@ static void test_cut(void **state)
 
 static sigjmp_buf jump;
 
-static void on_other(int number)
-{
-    siglongjmp(jump, number);
-}
+static void on_other(int number) { siglongjmp(jump, number); }
 
 // A mapping of somebody else's goes to the handler of that one.
 static void test_cut_of_others(void **state)
@@ -203,11 +202,8 @@ static void test_cut_of_others(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_siphash),
-        cmocka_unit_test(test_chosen_keys),
-        cmocka_unit_test(test_no_file),
-        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_cut_of_others),
+        cmocka_unit_test(test_siphash), cmocka_unit_test(test_chosen_keys),   cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_cut),     cmocka_unit_test(test_cut_of_others),
     };
     return cmocka_run_group_tests(tests, test_dir_setup, test_dir_teardown);
 }

@@ -1,5 +1,5 @@
-// What a model's path means: every kind of folder and file that people name, what is found there, and the sentence for what
-// is something else.
+// What a model's path means: every kind of folder and file that people name, what is found there, and the sentence for
+// what is something else.
 #define _POSIX_C_SOURCE 200809L // setenv
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,10 @@
 #include <cmocka.h> // last: its fail is a macro, ours a function
 
 #define SAFETENSORS "\x02\0\0\0\0\0\0\0{}"
-#define ONE_FILE(name, text) {name, text, sizeof text - 1}
+#define ONE_FILE(name, text)                                                                                           \
+    {                                                                                                                  \
+        name, text, sizeof text - 1                                                                                    \
+    }
 
 struct File {
     const char *name; // in a folder, which is made
@@ -91,6 +94,7 @@ static void test_contents(void **state)
         struct File file;
         enum Content content;
         const char *word;
+        // clang-format off
     } cases[] = {
         {ONE_FILE("x", ""), CONTENT_UNKNOWN, NULL},
         {ONE_FILE("x", "G"), CONTENT_UNKNOWN, NULL},
@@ -122,6 +126,7 @@ static void test_contents(void **state)
         {ONE_FILE("x", "\x81\xa6params\x81\xa1h\x81\xa1x\x81\xa1y"), CONTENT_FOREIGN, "Flax"},
         {ONE_FILE("x", "........................................\x57\xfb\x80\x8b\x24\x75\x47\xdb"), CONTENT_FOREIGN, "TensorFlow"},
     };
+    // clang-format on
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vkgpt_error err;
         write_files(&cases[i].file, 1);
@@ -282,10 +287,12 @@ static void test_hub_folder(void **state)
     expect_refused("empty", NEED_WEIGHTS, VKGPT_BAD_FILE, "without any snapshot", NULL);
 
     char name[64];
+    // clang-format off
     static const char *const names[][2] = {
         {"/x/" HUB "/snapshots/abc", "gpt2"}, {HUB "/snapshots/abc/", "gpt2"}, {"/x/" HUB, "gpt2"}, {"models--gpt2/snapshots/abc", "gpt2"},
         {"/x/models/gpt2/", "gpt2"}, {"x.gguf", "x.gguf"}, {"/snapshots/abc", "abc"}, {"/", "/"},
     };
+    // clang-format on
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         model_name(names[i][0], name, sizeof name);
         if (i == 7 ? name[0] && name[0] != '/' : strcmp(name, names[i][1]))
@@ -353,10 +360,7 @@ static const struct {
     {{ONE_FILE("d/gpt2_124M.bin", "\xc6\xd7\x34\x01\x03\0\0\0")}, VKGPT_BAD_FILE, "gpt2_124M.bin", "llm.c"},
     {{ONE_FILE("d/ggml-model-q4_0.bin", "tjgg")}, VKGPT_BAD_FILE, "ggml-model-q4_0.bin", "before GGUF"},
     {{ONE_FILE("d/gpt2_124M.bin", "x")}, VKGPT_BAD_MODEL, "gpt2_124M.bin", "no name that is read"},
-    {{ONE_FILE("d/tf_model.h5", "x"), ONE_FILE("d/config.json", "{}")},
-     VKGPT_BAD_MODEL,
-     "tf_model.h5",
-     "from_tf=True"},
+    {{ONE_FILE("d/tf_model.h5", "x"), ONE_FILE("d/config.json", "{}")}, VKGPT_BAD_MODEL, "tf_model.h5", "from_tf=True"},
     {{ONE_FILE("d/flax_model.msgpack", "x"), ONE_FILE("d/config.json", "{}")},
      VKGPT_BAD_MODEL,
      "flax_model.msgpack",
@@ -366,12 +370,8 @@ static const struct {
      "rust_model.ot",
      "rust-bert"},
     {{ONE_FILE("d/model.onnx", "x"), ONE_FILE("d/config.json", "{}")}, VKGPT_BAD_MODEL, "model.onnx", "ONNX"},
-    {{ONE_FILE("d/model.gguf", "x"), ONE_FILE("d/config.json", "{}")},
-     VKGPT_BAD_MODEL,
-     "model.gguf",
-     "give its path"},
-    {{ONE_FILE("d/config.json", "{}"),
-      ONE_FILE("d/model.safetensors", "version https://git-lfs.github.com/spec/v1\n")},
+    {{ONE_FILE("d/model.gguf", "x"), ONE_FILE("d/config.json", "{}")}, VKGPT_BAD_MODEL, "model.gguf", "give its path"},
+    {{ONE_FILE("d/config.json", "{}"), ONE_FILE("d/model.safetensors", "version https://git-lfs.github.com/spec/v1\n")},
      VKGPT_BAD_FILE,
      "model.safetensors",
      "git lfs pull"},
@@ -459,8 +459,8 @@ static void test_tokenizers(void **state)
     expect_found("u/vocab.txt", NEED_TOKENIZER, "u", NULL);
     expect_refused("v/words.txt", NEED_TOKENIZER, VKGPT_BAD_FILE, "is not read under this name", NULL);
     write_model("m");
-    expect_refused("m", NEED_TOKENIZER, VKGPT_BAD_FILE, "none of tokenizer.json, vocab.json, vocab.txt and spiece.model",
-                   "--tokenizer DIR|FILE");
+    expect_refused("m", NEED_TOKENIZER, VKGPT_BAD_FILE,
+                   "none of tokenizer.json, vocab.json, vocab.txt and spiece.model", "--tokenizer DIR|FILE");
 }
 
 static void test_missing(void **state)
@@ -468,7 +468,8 @@ static void test_missing(void **state)
     (void)state;
     struct Located at;
     vkgpt_error err;
-    static const char *const names[] = {"gpt2", "openai-community/gpt2", "a_b.c-1/D"}, *const paths[] = {"/no/such/dir", "./gpt2", "a/b/c", "x.gguf", "", "a/", "a b"};
+    static const char *const names[] = {"gpt2", "openai-community/gpt2", "a_b.c-1/D"},
+                             *const paths[] = {"/no/such/dir", "./gpt2", "a/b/c", "x.gguf", "", "a/", "a b"};
     setenv("HF_HUB_CACHE", test_dir, 1);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         expect_sentence(model_locate(names[i], NEED_WEIGHTS, &at, &err), VKGPT_BAD_FILE, &err, names[i],
@@ -494,8 +495,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, test_dir_setup, test_dir_teardown)
-        TEST(test_contents), TEST(test_directory), TEST(test_gguf_of_any_name), TEST(test_split_gguf), TEST(test_other_names), TEST(test_links), TEST(test_hub_folder),
-        TEST(test_one_level_down), TEST(test_foreign_folders), TEST(test_classes), TEST(test_files), TEST(test_tokenizers), TEST(test_missing),
+        TEST(test_contents),   TEST(test_directory),      TEST(test_gguf_of_any_name),
+        TEST(test_split_gguf), TEST(test_other_names),    TEST(test_links),
+        TEST(test_hub_folder), TEST(test_one_level_down), TEST(test_foreign_folders),
+        TEST(test_classes),    TEST(test_files),          TEST(test_tokenizers),
+        TEST(test_missing),
     };
     return cmocka_run_group_tests_name("locate", tests, NULL, NULL);
 }

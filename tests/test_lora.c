@@ -1,5 +1,5 @@
-// Adapters: what a checkpoint computes once they are merged, against PEFT's own merge_and_unload (tests/fixtures/lora, made
-// by tools/fixtures_lora.py), and every adapter that is refused.
+// Adapters: what a checkpoint computes once they are merged, against PEFT's own merge_and_unload (tests/fixtures/lora,
+// made by tools/fixtures_lora.py), and every adapter that is refused.
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,8 @@
 
 // ------------------------------------------------------------------------------------------------ fixtures
 
-static const char *const names[] = {"gpt2-patterns", "gpt2-rslora", "gpt2-tables", "gpt2-head", "gpt1", "opt", "opt-bias", "neo"};
+static const char *const names[] = {"gpt2-patterns", "gpt2-rslora", "gpt2-tables", "gpt2-head",
+                                    "gpt1",          "opt",         "opt-bias",    "neo"};
 #define NAMES (sizeof names / sizeof *names)
 
 static char base[512], adapter[512];
@@ -122,14 +123,11 @@ static void test_gguf(void **state)
 #define C_ATTN "base_model.model.transformer.h.0.attn.c_attn"
 
 struct Part {
-    const char *name; // NULL: no more
+    const char *name;  // NULL: no more
     int rows, columns; // columns 0: a vector
 };
 
-static void write_config(const char *json)
-{
-    file_write(test_dir, "adapter_config.json", json, strlen(json));
-}
+static void write_config(const char *json) { file_write(test_dir, "adapter_config.json", json, strlen(json)); }
 
 // Tensors of F32, all of this value.
 static void write_parts(const struct Part *parts, float value)
@@ -200,6 +198,7 @@ static void test_by_hand(void **state)
     static const struct {
         const char *from, *to;
         double scale; // 2 columns of 0.5 x 0.5, times it
+        // clang-format off
     } cases[] = {
         {"\"r\": 2", "\"r\": 2", 3.0 / 2},
         {"\"use_rslora\": false", "\"use_rslora\": true", 2.1213203435596424},
@@ -211,6 +210,7 @@ static void test_by_hand(void **state)
         {"\"r\": 2", "\"r\": 2, \"fan_in_fan_out\": true", 3.0 / 2},
         {"\"r\": 2", "\"r\": 2, \"init_lora_weights\": \"gaussian\", \"loftq_config\": {}, \"modules_to_save\": []", 3.0 / 2},
     };
+    // clang-format on
     write_tiny();
     write_parts(good, 0.5f);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
@@ -282,6 +282,7 @@ static void test_refused_tensors(void **state)
     static const struct {
         struct Part parts[4];
         const char *word, *other;
+        // clang-format off
     } cases[] = {
         {{{C_ATTN ".lora_A.weight", 2, 9}, {C_ATTN ".lora_B.weight", 24, 2}}, "c_attn.lora_A.weight is (2, 9)", "makes it (2, 8)"},
         {{{C_ATTN ".lora_A.weight", 2, 8}, {C_ATTN ".lora_B.weight", 8, 2}}, "c_attn.lora_B.weight is (8, 2)", "makes it (24, 2)"},
@@ -307,6 +308,7 @@ static void test_refused_tensors(void **state)
         {{{NULL, 0, 0}}, "holds no LoRA weights", NULL},
         {{{C_ATTN ".bias", 24, 0}}, "holds no LoRA weights", NULL},
     };
+    // clang-format on
     write_tiny();
     write_config(good_config);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -364,7 +366,8 @@ static void test_whole_tensors(void **state)
     checkpoint_close(&c);
 }
 
-// Without its head, a model that does not tie has nothing that an adapter's lm_head is for: least of all the token table.
+// Without its head, a model that does not tie has nothing that an adapter's lm_head is for: least of all the token
+// table.
 static void test_headless(void **state)
 {
     (void)state;
@@ -422,8 +425,16 @@ static void test_names(void **state)
     struct Checkpoint c;
     write_tiny();
     open_base(base, &c);
-    static const char *const none[] = {"h.2.ln_1.weight", "h.0.ln_1", "h.0.", "h.x.ln_1.weight", "wte", "", "transformer.lm_head.weight", "blk.0.attn_norm.weight",
-                                       "h.99999999999.ln_1.weight", "h.-1.ln_1.weight"};
+    static const char *const none[] = {"h.2.ln_1.weight",
+                                       "h.0.ln_1",
+                                       "h.0.",
+                                       "h.x.ln_1.weight",
+                                       "wte",
+                                       "",
+                                       "transformer.lm_head.weight",
+                                       "blk.0.attn_norm.weight",
+                                       "h.99999999999.ln_1.weight",
+                                       "h.-1.ln_1.weight"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         if (checkpoint_find(&c, none[i])) fail_msg("'%s' is found", none[i]);
     assert_ptr_equal(checkpoint_find(&c, "transformer.h.1.mlp.c_proj.bias"), &c.layers[1].c_out_bias);
@@ -438,8 +449,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, test_dir_setup, test_dir_teardown)
-        TEST(test_fixtures), TEST(test_gguf), TEST(test_by_hand), TEST(test_refused_settings), TEST(test_refused_tensors), TEST(test_refused_files),
-        TEST(test_whole_tensors), TEST(test_headless), TEST(test_mutations), TEST(test_names),
+        TEST(test_fixtures),        TEST(test_gguf),          TEST(test_by_hand),       TEST(test_refused_settings),
+        TEST(test_refused_tensors), TEST(test_refused_files), TEST(test_whole_tensors), TEST(test_headless),
+        TEST(test_mutations),       TEST(test_names),
     };
     return cmocka_run_group_tests_name("lora", tests, NULL, NULL);
 }

@@ -43,10 +43,7 @@ static void write_good_piece(int index, int first, int count)
     write_piece(index, header, first, count);
 }
 
-static void write_shapes(const char *text)
-{
-    file_write(dir, "params_shapes.json", text, strlen(text));
-}
+static void write_shapes(const char *text) { file_write(dir, "params_shapes.json", text, strlen(text)); }
 
 // The numbers 0, 1, 2, ... in ten pieces that end at these.
 static void write_pieces(const int ends[10])
@@ -146,6 +143,7 @@ static void test_bad_shapes(void **state)
         const char *text;
         vkgpt_code code;
         const char *words[2];
+        // clang-format off
     } bad[] = {
         {"{}", VKGPT_BAD_MODEL, {"0 shapes", "12 for each layer"}},
         {"[]", VKGPT_BAD_MODEL, {"0 shapes", NULL}},
@@ -174,6 +172,7 @@ static void test_bad_shapes(void **state)
         {TABLES "[1, 12, 36], [36], [1, 12, 12], [12], [12], [12], [1, 48, 12], [48], [1, 12, 48], [12], [12], [12]]",
          VKGPT_BAD_MODEL, {"h.0.mlp.c_fc.weight is (48, 12)", "(12, 48)"}},
     };
+    // clang-format on
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         write_shapes(bad[i].text);
         expect_bad(bad[i].code, "params_shapes.json", bad[i].words[0], bad[i].words[1]);

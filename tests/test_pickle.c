@@ -1,5 +1,8 @@
 // pytorch_model.bin: files that PyTorch itself wrote (tools/fixtures_torch.py), pickles and archives made by hand to
 // be wrong in one thing each, and some thousand damaged at random.
+
+// The pickles stand as one text each, however many literals they are of.
+// clang-format off
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

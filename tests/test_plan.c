@@ -55,9 +55,11 @@ static void test_papers(void **state)
     static const struct {
         const char *name;
         double flops, within;
-    } trained[] = {{"gpt3-125m", 2.25e20, 0.01e20}, {"gpt3-350m", 6.41e20, 0.01e20}, {"gpt3-760m", 1.37e21, 0.01e21}, {"gpt3-1.3b", 2.38e21, 0.02e21},
-                   {"gpt3-2.7b", 4.77e21, 0.01e21}, {"gpt3-6.7b", 1.20e22, 0.01e22}, {"gpt3-13b", 2.31e22, 0.01e22}};
-    for (size_t i = 0; i < sizeof trained / sizeof *trained; i++) assert_about(arithmetic(trained[i].name).training_flops, trained[i].flops, trained[i].within);
+    } trained[] = {{"gpt3-125m", 2.25e20, 0.01e20}, {"gpt3-350m", 6.41e20, 0.01e20}, {"gpt3-760m", 1.37e21, 0.01e21},
+                   {"gpt3-1.3b", 2.38e21, 0.02e21}, {"gpt3-2.7b", 4.77e21, 0.01e21}, {"gpt3-6.7b", 1.20e22, 0.01e22},
+                   {"gpt3-13b", 2.31e22, 0.01e22}};
+    for (size_t i = 0; i < sizeof trained / sizeof *trained; i++)
+        assert_about(arithmetic(trained[i].name).training_flops, trained[i].flops, trained[i].within);
 }
 
 static struct MemoryPlan plan_of(const struct MemoryAsk *ask)
@@ -83,7 +85,8 @@ static void test_parts(void **state)
     assert_int_equal(plan.step, plan.layers + plan.vectors + 50264 * 768 * 2);
     assert_int_equal(plan.step_cache, plan.cache);
     assert_int_equal(plan.device, plan.weight_blocks + plan.session_blocks);
-    assert_true(plan.device >= plan.layers + plan.tables + plan.vectors + plan.cache + plan.activations + plan.logits + plan.state);
+    assert_true(plan.device >=
+                plan.layers + plan.tables + plan.vectors + plan.cache + plan.activations + plan.logits + plan.state);
     assert_int_equal(plan.staging, 32 << 20);
 
     ask.batch = 5, ask.kv = PLAN_F32, ask.context = 100;
@@ -134,7 +137,8 @@ static void test_advice(void **state)
     const char *const wanted[] = {"-c ", "--batch ", "--kv q8_0", "--weights q8_0", "--devices 2"};
     assert_int_equal(count, 5);
     for (uint32_t i = 0; i < count; i++) {
-        if (strncmp(advice[i].flags, wanted[i], strlen(wanted[i])) != 0) fail_msg("%s, not %s", advice[i].flags, wanted[i]);
+        if (strncmp(advice[i].flags, wanted[i], strlen(wanted[i])) != 0)
+            fail_msg("%s, not %s", advice[i].flags, wanted[i]);
         assert_true(advice[i].device <= bytes);
     }
     ask.context = (uint32_t)atoi(advice[0].flags + 3); // the largest that fits, and no larger one
@@ -174,7 +178,8 @@ static void test_bad_asks(void **state)
 static double largest_part(const struct Config *c, double rows, uint32_t cut)
 {
     double dim = c->dim, width = (double)c->heads * c->head_dim, part = 0, most = 0;
-    const double layer[] = {6 * dim * width, 4 * width * c->context, 2 * dim * width, 2 * dim * c->inner, 2 * dim * c->inner};
+    const double layer[] = {6 * dim * width, 4 * width * c->context, 2 * dim * width, 2 * dim * c->inner,
+                            2 * dim * c->inner};
     for (uint32_t i = 0; i < c->layers * LAYER_DISPATCHES; i++) {
         if (cut && i % cut == 0) part = 0;
         part += rows * layer[i % LAYER_DISPATCHES];
@@ -200,7 +205,8 @@ static void test_first_submissions(void **state)
         }
     }
     struct Config small = config_of("gpt2"), xl = config_of("gpt2-xl");
-    assert_int_equal(cut_for(64 * row_flops(&small, 1024, false), FIRST_FLOPS, 60), 0); // the smallest block in one piece
+    assert_int_equal(cut_for(64 * row_flops(&small, 1024, false), FIRST_FLOPS, 60),
+                     0); // the smallest block in one piece
     assert_true(cut_for(64 * row_flops(&xl, 1024, false), FIRST_FLOPS, 240) > 0);
     assert_int_equal(cut_for(1e15, 0, 240), 0); // a software driver
     assert_int_equal(cut_for(1e15, FIRST_FLOPS, 240), 1);
@@ -222,8 +228,11 @@ int main(void)
         cmocka_unit_test(test_papers),
         cmocka_unit_test(test_first_submissions),
         cmocka_unit_test(test_matrices_want_subgroups),
-        cmocka_unit_test(test_parts),  cmocka_unit_test(test_local_layers_read_less),
-        cmocka_unit_test(test_small_formats), cmocka_unit_test(test_advice), cmocka_unit_test(test_bad_asks),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_local_layers_read_less),
+        cmocka_unit_test(test_small_formats),
+        cmocka_unit_test(test_advice),
+        cmocka_unit_test(test_bad_asks),
     };
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
 }

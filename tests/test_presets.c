@@ -30,21 +30,25 @@ static void test_sizes_of_the_papers(void **state)
     static const struct {
         const char *name;
         double millions, within; // GPT-2's as the files have them; GPT-3's of table D.1
+        // clang-format off
     } papers[] = {
         {"gpt2", 124.439808, 1e-9},      {"gpt2-medium", 354.823168, 1e-9}, {"gpt2-large", 774.030080, 1e-9}, {"gpt2-xl", 1557.611200, 1e-9},
         {"gpt3-125m", 125, 0.5},         {"gpt3-350m", 356, 0.5},           {"gpt3-760m", 760, 0.5},          {"gpt3-1.3b", 1320, 5},
         {"gpt3-2.7b", 2650, 5},          {"gpt3-6.7b", 6660, 5},            {"gpt3-13b", 12850, 5},           {"gpt3-175b", 174600, 5},
     };
+    // clang-format on
     size_t count = 0;
     while (PRESETS[count].name) count++;
     assert_int_equal(count, sizeof papers / sizeof *papers);
     for (size_t i = 0; i < count; i++) {
         struct Config config = config_of(papers[i].name);
         double millions = (double)config_params(&config) * 1e-6;
-        if (!(fabs(millions - papers[i].millions) <= papers[i].within)) fail_msg("%s: %f M parameters", papers[i].name, millions);
+        if (!(fabs(millions - papers[i].millions) <= papers[i].within))
+            fail_msg("%s: %f M parameters", papers[i].name, millions);
         assert_int_equal(config.dim % config.heads, 0);
         assert_int_equal(config.context, i < 4 ? 1024 : 2048);
-        for (uint32_t l = 0; l < config.layers; l++) assert_int_equal(config_window(&config, l), i >= 4 && l % 2 ? 256 : 0);
+        for (uint32_t l = 0; l < config.layers; l++)
+            assert_int_equal(config_window(&config, l), i >= 4 && l % 2 ? 256 : 0);
     }
     assert_null(preset_find("gpt4"));
 }
@@ -54,7 +58,8 @@ static void test_resize(void **state)
     (void)state;
     vkgpt_error err;
     struct Config config = config_of("gpt3-125m");
-    assert_int_equal(preset_resize(&config, &(struct PresetSizes){.layers = 5, .dim = 96, .heads = 6, .vocab = 11}, &err), 0);
+    assert_int_equal(
+        preset_resize(&config, &(struct PresetSizes){.layers = 5, .dim = 96, .heads = 6, .vocab = 11}, &err), 0);
     assert_int_equal(config.inner, 384);
     assert_int_equal(config.head_dim, 16);
     assert_int_equal(config_window(&config, 3), 256);
@@ -73,7 +78,9 @@ static void test_numbers(void **state)
     const struct RandomTensor tensor = {"transformer.h.0.ln_1.weight", 100000, 0, 1, 0.25};
     random_fill(&tensor, 7, DTYPE_F32, 0, 100000, (uint8_t *)values);
     double sum = 0, squares = 0, largest = 0;
-    for (size_t i = 0; i < 100000; i++) sum += values[i] - 1.0, squares += (values[i] - 1.0) * (values[i] - 1.0), largest = fmax(largest, fabs(values[i] - 1.0));
+    for (size_t i = 0; i < 100000; i++)
+        sum += values[i] - 1.0, squares += (values[i] - 1.0) * (values[i] - 1.0),
+            largest = fmax(largest, fabs(values[i] - 1.0));
     assert_true(fabs(sum / 100000) < 0.004);
     assert_true(fabs(sqrt(squares / 100000) - 0.25) < 0.003);
     assert_true(largest > 0.7 && largest < 0.87);
@@ -102,7 +109,10 @@ static struct Place place_make(void)
     return place;
 }
 
-static void place_file(char path[160], const struct Place *place, const char *name) { snprintf(path, 160, "%s/%s", place->model, name); }
+static void place_file(char path[160], const struct Place *place, const char *name)
+{
+    snprintf(path, 160, "%s/%s", place->model, name);
+}
 
 // The directory holds these files and, as removing it shows, no others.
 static void place_remove(const struct Place *place, const char *const *files)
@@ -121,7 +131,8 @@ static const struct PresetSizes small = {.layers = 3, .heads = 2, .dim = 48, .in
 
 static struct PresetOutput output_of(const struct Place *place, const char *preset)
 {
-    return (struct PresetOutput){.dir = place->model, .tokenizer = TALES, .preset = preset, .dtype = DTYPE_F32, .seed = 3, .shards = 1};
+    return (struct PresetOutput){
+        .dir = place->model, .tokenizer = TALES, .preset = preset, .dtype = DTYPE_F32, .seed = 3, .shards = 1};
 }
 
 static int write_small(const char *preset, const struct PresetOutput *output, vkgpt_error *err)
@@ -171,8 +182,14 @@ static void opens(const char *preset, enum Dtype dtype, uint32_t shards)
     vkgpt_tokenizer *tokenizer;
     if (vkgpt_tokenizer_open(place.model, 0, &tokenizer, &err)) fail_msg("%s", err.text);
     vkgpt_tokenizer_close(tokenizer);
-    static const char *const three[] = {"config.json", "model.safetensors.index.json", "vocab.json", "merges.txt", "model-00001-of-00003.safetensors",
-                                        "model-00002-of-00003.safetensors", "model-00003-of-00003.safetensors", NULL};
+    static const char *const three[] = {"config.json",
+                                        "model.safetensors.index.json",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "model-00001-of-00003.safetensors",
+                                        "model-00002-of-00003.safetensors",
+                                        "model-00003-of-00003.safetensors",
+                                        NULL};
     place_remove(&place, shards == 1 ? one_file : three);
 }
 

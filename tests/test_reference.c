@@ -8,9 +8,11 @@
 #include "fixture.h"
 #include "synthetic_model.h"
 
-static void philox_known_answers(void **state) {
+static void philox_known_answers(void **state)
+{
     (void)state;
     // Random123, tests/kat_vectors, "philox4x32 10"
+    // clang-format off
     static const struct { uint32_t counter[4], key[2], out[4]; } known[] = {
         {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
         {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff},
@@ -18,6 +20,7 @@ static void philox_known_answers(void **state) {
         {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0},
          {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
     };
+    // clang-format on
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         uint32_t out[4];
         reference_philox(known[i].key, known[i].counter, out);
@@ -25,7 +28,8 @@ static void philox_known_answers(void **state) {
     }
 }
 
-static void norm_of_known_rows(void **state) {
+static void norm_of_known_rows(void **state)
+{
     (void)state;
     const double row[4] = {1000, 1001, 1002, 1003}; // mean 1001.5, variance 1.25
     const float gain[4] = {1, 2, 1, 1}, bias[4] = {0, 0, 0.5f, 0};
@@ -41,7 +45,8 @@ static void norm_of_known_rows(void **state) {
     assert_within(difference_f64(x, plain, 4), 1e-12, "norm in place, without gain and bias");
 }
 
-static void matmul_of_odd_sizes(void **state) {
+static void matmul_of_odd_sizes(void **state)
+{
     (void)state;
     const float w[2 * 5] = {1, 2, 3, 4, 5, -1, 0, 0, 0, 2}, bias[2] = {0.5f, -0.5f};
     const double x[3 * 5] = {1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0};
@@ -53,9 +58,11 @@ static void matmul_of_odd_sizes(void **state) {
     assert_true(y[0] == 15 && y[1] == 1);
 }
 
-static void activations(void **state) {
+static void activations(void **state)
+{
     (void)state;
     // torch 2.15 in float64
+    // clang-format off
     static const struct { enum Activation kind; double x, y; } known[] = {
         {ACTIVATION_GELU_TANH, 1, 0.8411919906082768},   {ACTIVATION_GELU_TANH, -2, -0.04540230591222494},
         {ACTIVATION_GELU_ERF, 1, 0.841344746068543},    {ACTIVATION_GELU_ERF, -2, -0.04550026389635842},
@@ -63,6 +70,7 @@ static void activations(void **state) {
         {ACTIVATION_SILU, 1, 0.7310585786300049},        {ACTIVATION_SILU, -2, -0.2384058440442351},
         {ACTIVATION_QUICK_GELU, 1, 0.8457957659328212},  {ACTIVATION_QUICK_GELU, -2, -0.06434137685579186},
     };
+    // clang-format on
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         double y = reference_activation(known[i].kind, known[i].x);
         assert_within(difference_f64(&y, &known[i].y, 1), 1e-12, "activation %d of %g", known[i].kind, known[i].x);
@@ -73,7 +81,8 @@ static void activations(void **state) {
 }
 
 // A query against a cache gives what the same row gives among all rows; scores are scaled, and softmax is safe.
-static void attend_rows_and_steps(void **state) {
+static void attend_rows_and_steps(void **state)
+{
     (void)state;
     enum { T = 7, HEADS = 3, SIZE = 5, DIM = HEADS * SIZE };
     double q[T * DIM], k[T * DIM], v[T * DIM], all[T * DIM], step[DIM];
@@ -123,7 +132,8 @@ struct Case {
     struct Checkpoint checkpoint;
 };
 
-static int case_open(void **state) { // *state: a name, then a struct Case
+static int case_open(void **state)
+{ // *state: a name, then a struct Case
     struct Case *c = calloc(1, sizeof *c);
     if (!c) return -1;
     vkgpt_error err = {0};
@@ -135,7 +145,8 @@ static int case_open(void **state) { // *state: a name, then a struct Case
     return code;
 }
 
-static int case_close(void **state) {
+static int case_close(void **state)
+{
     struct Case *c = *state;
     checkpoint_close(&c->checkpoint);
     fixture_close(&c->fixture);
@@ -143,7 +154,8 @@ static int case_close(void **state) {
     return 0;
 }
 
-static double *run(const struct Checkpoint *checkpoint, const uint32_t *ids, size_t count) {
+static double *run(const struct Checkpoint *checkpoint, const uint32_t *ids, size_t count)
+{
     vkgpt_error err = {0};
     double *logits = calloc(count * checkpoint->config.vocab, sizeof *logits);
     assert_non_null(logits);
@@ -151,14 +163,16 @@ static double *run(const struct Checkpoint *checkpoint, const uint32_t *ids, siz
     return logits;
 }
 
-static size_t argmax(const double *x, size_t count) {
+static size_t argmax(const double *x, size_t count)
+{
     size_t best = 0;
     for (size_t i = 1; i < count; i++)
         if (x[i] > x[best]) best = i;
     return best;
 }
 
-static void check_logits(const char *name, const struct Fixture *f, const struct Checkpoint *checkpoint) {
+static void check_logits(const char *name, const struct Fixture *f, const struct Checkpoint *checkpoint)
+{
     const size_t V = f->vocab;
     double *logits = run(checkpoint, f->ids, f->id_count);
     assert_true(f->row_count > 0 && f->greedy_count > 0);
@@ -175,7 +189,8 @@ static void check_logits(const char *name, const struct Fixture *f, const struct
 
 // Perplexity in strided windows, as transformers' documentation defines it: each window scores what none before did.
 static void check_windows(const char *name, const struct Fixture *f, const struct Checkpoint *checkpoint,
-                          struct FixtureWindow window) {
+                          struct FixtureWindow window)
+{
     double total = 0;
     size_t scored = 0, previous = 0;
     for (size_t begin = 0; previous < f->text_count; begin += window.stride) {
@@ -191,7 +206,8 @@ static void check_windows(const char *name, const struct Fixture *f, const struc
     assert_within(difference_f64(&mean, &window.nll, 1), 1e-9 * window.nll, "%s: nll, stride %u", name, window.stride);
 }
 
-static void check_nll(const char *name, const struct Fixture *f, const struct Checkpoint *checkpoint) {
+static void check_nll(const char *name, const struct Fixture *f, const struct Checkpoint *checkpoint)
+{
     if (f->nll_count == 0) return;
     double *logits = run(checkpoint, f->text, f->nll_count + 1);
     for (size_t t = 0; t < f->nll_count; t++) {
@@ -202,7 +218,8 @@ static void check_nll(const char *name, const struct Fixture *f, const struct Ch
     for (size_t i = 0; i < f->window_count; i++) check_windows(name, f, checkpoint, f->windows[i]);
 }
 
-static void forward_is_transformers(void **state) {
+static void forward_is_transformers(void **state)
+{
     const struct Case *c = *state;
     assert_int_equal(c->checkpoint.config.vocab, c->fixture.vocab);
     assert_int_equal(c->checkpoint.config.context, c->fixture.context);
@@ -210,7 +227,8 @@ static void forward_is_transformers(void **state) {
     check_nll(c->name, &c->fixture, &c->checkpoint);
 }
 
-static void forward_refuses_what_does_not_fit(void **state) {
+static void forward_refuses_what_does_not_fit(void **state)
+{
     const struct Case *c = *state;
     vkgpt_error err = {0};
     uint32_t ids[38] = {0};
@@ -224,7 +242,8 @@ static void forward_refuses_what_does_not_fit(void **state) {
 }
 
 // The writer of synthetic models, in the shapes and formats that no fixture has.
-static void synthetic_models_open(void **state) {
+static void synthetic_models_open(void **state)
+{
     (void)state;
     for (int kind = 0; kind < 3; kind++) {
         struct SyntheticModel m = {.layers = 2, .heads = 3, .dim = 45, .inner = 77, .context = 37, .vocab = 307};
@@ -248,7 +267,8 @@ static void synthetic_models_open(void **state) {
     }
 }
 
-int main(void) {
+int main(void)
+{
     enum { MOST = 64 };
     struct CMUnitTest tests[MOST] = {
         cmocka_unit_test(philox_known_answers),
@@ -265,8 +285,8 @@ int main(void) {
     for (size_t list = 0; list < 2; list++)
         for (size_t i = 0; lists[list](i) && count < MOST; i++) {
             const char *name = lists[list](i);
-            tests[count++] = (struct CMUnitTest){name, forward_is_transformers, case_open, case_close,
-                                                 (void *)(uintptr_t)name};
+            tests[count++] =
+                (struct CMUnitTest){name, forward_is_transformers, case_open, case_close, (void *)(uintptr_t)name};
         }
     return _cmocka_run_group_tests("reference", tests, count, NULL, NULL);
 }

@@ -19,7 +19,7 @@ static void samples(struct ReferenceSampling sampling, const double *weights)
 }
 
 // in the order of struct ReferenceSampling
-#define SAMPLING(temperature, top_p, min_p, penalty, top_k) \
+#define SAMPLING(temperature, top_p, min_p, penalty, top_k)                                                            \
     ((struct ReferenceSampling){temperature, top_p, min_p, penalty, top_k, NULL, 0})
 #define E exp(1.0)
 
@@ -118,12 +118,18 @@ static void test_draw(void **state)
     float logits[MANY];
     uint64_t seed = 0;
     for (size_t i = 0; i < 5 * 4 * 3 * 3 * 7; i++) {
-        struct ReferenceSampling s = {(float)temperatures[i % 5], (float)top_ps[i / 5 % 4], (float)min_ps[i / 20 % 3],
-                                      penalties[i / 60 % 3], top_ks[i / 180], recent, 6};
+        struct ReferenceSampling s = {(float)temperatures[i % 5],
+                                      (float)top_ps[i / 5 % 4],
+                                      (float)min_ps[i / 20 % 3],
+                                      penalties[i / 60 % 3],
+                                      top_ks[i / 180],
+                                      recent,
+                                      6};
         fill_logits(logits, 2, i % 2 ? -60 : 0.5, i % 3 == 0);
         for (int n = 0; n < 4; n++, seed++)
-            assert_within(difference_f64((double[]){draw_error(s, logits, seed)}, (double[]){0}, 1), SLACK, "T %g, k %zu, p %g, min-p %g, penalty %g, seed %u",
-                          s.temperature, s.top_k, s.top_p, s.min_p, s.repeat_penalty, (unsigned)seed);
+            assert_within(difference_f64((double[]){draw_error(s, logits, seed)}, (double[]){0}, 1), SLACK,
+                          "T %g, k %zu, p %g, min-p %g, penalty %g, seed %u", s.temperature, s.top_k, s.top_p, s.min_p,
+                          s.repeat_penalty, (unsigned)seed);
     }
 }
 
@@ -149,10 +155,8 @@ static void test_draw_frequencies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_draw),
+        cmocka_unit_test(test_limits),           cmocka_unit_test(test_order),
+        cmocka_unit_test(test_random),           cmocka_unit_test(test_draw),
         cmocka_unit_test(test_draw_frequencies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

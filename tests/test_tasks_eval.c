@@ -56,11 +56,13 @@ static void assert_words(const char *text, size_t words)
 static void test_words(void **state)
 {
     (void)state;
+    // clang-format off
     assert_words("one two", 2);
     assert_words("", 1);
     assert_words(" one \n\n two ", 4); // the empty pieces at both ends count
     assert_words("a\xC2\xA0" "b\xE3\x80\x80" "c\xE2\x80\x8B" "d", 3); // no-break and wide spaces part words, a zero-width one does not
     assert_words("\xFF \xC2", 2);
+    // clang-format on
 }
 
 static void test_no_pages(void **state)
@@ -104,9 +106,11 @@ static void test_fingerprint(void **state)
     memcpy(second, first, sizeof second);
     assert_int_equal(fingerprint_add(NEED_ADAPTER, NULL, second, &err), 0); // no adapter
     assert_string_equal(first, second);
-    assert_int_equal(fingerprint_add(NEED_ADAPTER, VKGPT_SOURCE_DIR "/tests/fixtures/lora/gpt1/adapter", second, &err), 0);
+    assert_int_equal(fingerprint_add(NEED_ADAPTER, VKGPT_SOURCE_DIR "/tests/fixtures/lora/gpt1/adapter", second, &err),
+                     0);
     assert_string_not_equal(first, second);
-    assert_int_equal(fingerprint_add(NEED_ADAPTER, VKGPT_SOURCE_DIR "/tests/fixtures/lora/neo/adapter", first, &err), 0);
+    assert_int_equal(fingerprint_add(NEED_ADAPTER, VKGPT_SOURCE_DIR "/tests/fixtures/lora/neo/adapter", first, &err),
+                     0);
     assert_string_not_equal(first, second);
     assert_int_not_equal(fingerprint_add(NEED_ADAPTER, "/no/such/place", first, &err), 0);
 }
@@ -115,10 +119,7 @@ static void test_fingerprint(void **state)
 
 static char record[DIR_BYTES + 16];
 
-static void write_record(const char *text, size_t bytes)
-{
-    file_write(test_dir, "record", text, bytes);
-}
+static void write_record(const char *text, size_t bytes) { file_write(test_dir, "record", text, bytes); }
 
 // What opening the record says. The record is closed again.
 static int open_record(const struct EvalSubject *subject, vkgpt_error *err)
@@ -166,8 +167,10 @@ static char *good_record(const char *dir)
 {
     char model[FINGERPRINT_BYTES], file[FINGERPRINT_BYTES];
     uint64_t bytes;
+    // clang-format off
     assert_int_equal(fingerprint_model(dir, model, NULL), 0);
     assert_int_equal(fingerprint_file(FIXTURES "/hellaswag.jsonl", file, &bytes, NULL), 0);
+    // clang-format on
     char *half = text_replace(RECORD, "HASH", model), *whole = text_replace(half, "FILE", file);
     free(half);
     return whole;
@@ -177,7 +180,8 @@ static void test_foreign_records(void **state)
 {
     (void)state;
     const vkgpt_model_info model = {.name = "renamed", .weights = "f32"};
-    struct EvalSubject subject = {.dir = VKGPT_SOURCE_DIR "/models/tales", .model = &model, .kv = VKGPT_F32, .context = 64};
+    struct EvalSubject subject = {
+        .dir = VKGPT_SOURCE_DIR "/models/tales", .model = &model, .kv = VKGPT_F32, .context = 64};
     vkgpt_error err;
     snprintf(record, sizeof record, "%s/record", test_dir);
     char *good = good_record(subject.dir);

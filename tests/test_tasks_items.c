@@ -21,7 +21,10 @@
 
 static char path[DIR_BYTES + 32];
 
-static struct Buffer view(const char *text) { return (struct Buffer){.data = (char *)(uintptr_t)text, .bytes = strlen(text)}; }
+static struct Buffer view(const char *text)
+{
+    return (struct Buffer){.data = (char *)(uintptr_t)text, .bytes = strlen(text)};
+}
 
 static int read_text(struct Items *items, const char *text, enum ItemForm form, vkgpt_error *err)
 {
@@ -40,7 +43,8 @@ static struct Items items_of(const char *text)
 
 // ---------------------------------------------------------------------------------------------------- forms
 
-static void check_item(const struct Item *item, const char *context, const char *completion, size_t choices, size_t gold)
+static void check_item(const struct Item *item, const char *context, const char *completion, size_t choices,
+                       size_t gold)
 {
     assert_string_equal(item->context, context);
     assert_string_equal(item->completion, completion);
@@ -49,7 +53,8 @@ static void check_item(const struct Item *item, const char *context, const char 
     if (choices) assert_string_equal(item->choices[gold].text, completion);
 }
 
-static void check_one(const char *line, enum ItemForm form, const char *context, const char *completion, size_t choices, size_t gold)
+static void check_one(const char *line, enum ItemForm form, const char *context, const char *completion, size_t choices,
+                      size_t gold)
 {
     struct Items items = items_of(line), forced;
     vkgpt_error err;
@@ -65,8 +70,9 @@ static void check_one(const char *line, enum ItemForm form, const char *context,
 static void test_paper(void **state)
 {
     (void)state;
-    struct Items items = items_of("{\"context\": \"\\n\\nQ: What is 98 plus 45?\\n\\nA:\", \"completion\": \" 143\"}\r\n\n"
-                                  "  {\"completion\": \" \\uac00\", \"context\": \"x =\", \"description\": \"D\", \"id\": 3}");
+    struct Items items =
+        items_of("{\"context\": \"\\n\\nQ: What is 98 plus 45?\\n\\nA:\", \"completion\": \" 143\"}\r\n\n"
+                 "  {\"completion\": \" \\uac00\", \"context\": \"x =\", \"description\": \"D\", \"id\": 3}");
     assert_int_equal(items.count, 2);
     check_item(&items.items[0], "\n\nQ: What is 98 plus 45?\n\nA:", " 143", 0, 0);
     check_item(&items.items[1], "x =", " \xea\xb0\x80", 0, 0);
@@ -76,48 +82,58 @@ static void test_paper(void **state)
     assert_int_equal(items.items[1].line, 3);
     assert_null(items.items[0].choices);
     items_free(&items);
-    check_one("{\"context\": \"c\", \"completion\": \" b\", \"choices\": [\" a\", \" b\", \" c\"]}", ITEM_PAPER, "c", " b", 3, 1);
+    check_one("{\"context\": \"c\", \"completion\": \" b\", \"choices\": [\" a\", \" b\", \" c\"]}", ITEM_PAPER, "c",
+              " b", 3, 1);
 }
 
 static void test_lambada(void **state)
 {
     (void)state;
-    check_one("{\"text\": \"She  said \\\"hi\\\" to John's dog.\"}", ITEM_LAMBADA, "She  said \"hi\" to John's", " dog.", 0, 0);
+    check_one("{\"text\": \"She  said \\\"hi\\\" to John's dog.\"}", ITEM_LAMBADA, "She  said \"hi\" to John's",
+              " dog.", 0, 0);
 }
 
 // The expected texts are what the harness's own process_docs makes of these.
 static void test_hellaswag(void **state)
 {
     (void)state;
-    check_one("{\"ind\": 24, \"activity_label\": \"Roof shingle removal\", \"ctx_a\": \"A man sits on a roof.\", \"ctx_b\": \"he\", \"ctx\": \"other\","
-              " \"endings\": [\"is up.\", \" [step] one [title] two  \\n[a\\nb] [c] \", \"c\", \"d\"], \"label\": \"1\"}",
-              ITEM_HELLASWAG, "Roof shingle removal: A man sits on a roof. He", "  one. two \n[a\nb] ", 4, 1);
-    check_one("{\"activity_label\": \"Family Life\", \"ctx_a\": \"[header] How to  be [title] calm   now [x[y] z] [open\", \"ctx_b\":"
-              " \"\\u00e9COLE Is [substeps] Big \", \"endings\": [\"a\", \"b\"], \"label\": 0}",
-              ITEM_HELLASWAG, "Family Life: How to be. calm  now z] big", " a", 2, 0);
+    check_one(
+        "{\"ind\": 24, \"activity_label\": \"Roof shingle removal\", \"ctx_a\": \"A man sits on a roof.\", \"ctx_b\": \"he\", \"ctx\": \"other\","
+        " \"endings\": [\"is up.\", \" [step] one [title] two  \\n[a\\nb] [c] \", \"c\", \"d\"], \"label\": \"1\"}",
+        ITEM_HELLASWAG, "Roof shingle removal: A man sits on a roof. He", "  one. two \n[a\nb] ", 4, 1);
+    check_one(
+        "{\"activity_label\": \"Family Life\", \"ctx_a\": \"[header] How to  be [title] calm   now [x[y] z] [open\", \"ctx_b\":"
+        " \"\\u00e9COLE Is [substeps] Big \", \"endings\": [\"a\", \"b\"], \"label\": 0}",
+        ITEM_HELLASWAG, "Family Life: How to be. calm  now z] big", " a", 2, 0);
+    // clang-format off
     check_one("{\"ctx\": \"Plain  text\", \"endings\": [\"a\", \"b\"], \"label\": 1}", ITEM_HELLASWAG, "Plain text", " b", 2, 1);
     check_one("{\"ctx_a\": \"A\", \"ctx_b\": \"\\u00e9COLE Is Big\", \"endings\": [\"a\", \"b\"], \"label\": 1}", ITEM_HELLASWAG, "A \xc3\x89" "cole is big", " b", 2, 1);
+    // clang-format on
 }
 
 static void test_piqa(void **state)
 {
     (void)state;
-    check_one("{\"goal\": \"Open a jar\", \"sol1\": \"turn\", \"sol2\": \"sing\", \"label\": 1}", ITEM_PIQA, "Question: Open a jar\nAnswer:", " sing", 2, 1);
+    check_one("{\"goal\": \"Open a jar\", \"sol1\": \"turn\", \"sol2\": \"sing\", \"label\": 1}", ITEM_PIQA,
+              "Question: Open a jar\nAnswer:", " sing", 2, 1);
 }
 
 static void test_arc(void **state)
 {
     (void)state;
-    check_one("{\"id\": \"x\", \"question\": \"Why?\", \"choices\": {\"text\": [\"so\", \"no\", \"ho\"], \"label\": [\"A\", \"B\", \"C\"]}, \"answerKey\": \"C\"}",
-              ITEM_ARC, "Question: Why?\nAnswer:", " ho", 3, 2);
-    check_one("{\"question\": {\"stem\": \"Why?\", \"choices\": [{\"text\": \"so\", \"label\": \"1\"}, {\"text\": \"no\", \"label\": \"2\"}]}, \"answerKey\": \"2\"}",
-              ITEM_ARC, "Question: Why?\nAnswer:", " no", 2, 1);
+    check_one(
+        "{\"id\": \"x\", \"question\": \"Why?\", \"choices\": {\"text\": [\"so\", \"no\", \"ho\"], \"label\": [\"A\", \"B\", \"C\"]}, \"answerKey\": \"C\"}",
+        ITEM_ARC, "Question: Why?\nAnswer:", " ho", 3, 2);
+    check_one(
+        "{\"question\": {\"stem\": \"Why?\", \"choices\": [{\"text\": \"so\", \"label\": \"1\"}, {\"text\": \"no\", \"label\": \"2\"}]}, \"answerKey\": \"2\"}",
+        ITEM_ARC, "Question: Why?\nAnswer:", " no", 2, 1);
 }
 
 static void test_winogrande(void **state)
 {
     (void)state;
-    struct Items items = items_of("{\"sentence\": \"Ann met Eve; _ had a map. \", \"option1\": \"Ann\", \"option2\": \"Eve\", \"answer\": \"2\"}");
+    struct Items items = items_of(
+        "{\"sentence\": \"Ann met Eve; _ had a map. \", \"option1\": \"Ann\", \"option2\": \"Eve\", \"answer\": \"2\"}");
     assert_int_equal(items.form, ITEM_WINOGRANDE);
     check_item(&items.items[0], "Ann met Eve; Eve", " had a map.", 2, 1);
     assert_string_equal(item_context(&items.items[0], 0), "Ann met Eve; Ann");
@@ -153,11 +169,15 @@ static void test_refusals(void **state)
     refused("{\"context\": 3, \"completion\": \" d\"}", ITEM_AUTO, ":1: ", "\"context\" is no text");
     refused("{\"context\": \"c\", \"completion\": \"\"}", ITEM_AUTO, ":1: ", "the answer is empty");
     refused("{\"context\": \"c\", \"completion\": \" \\u3000\\n\"}", ITEM_AUTO, ":1: ", "the answer is empty");
-    refused("{\"context\": \"c\", \"completion\": \" d\", \"choices\": [\" a\", \" b\"]}", ITEM_AUTO, ":1: ", "none of the 2 choices");
+    refused("{\"context\": \"c\", \"completion\": \" d\", \"choices\": [\" a\", \" b\"]}", ITEM_AUTO,
+            ":1: ", "none of the 2 choices");
     refused("{\"context\": \"c\", \"completion\": \" d\", \"choices\": [\" d\"]}", ITEM_AUTO, ":1: ", "1 entries");
-    refused("{\"context\": \"c\", \"completion\": \" d\", \"choices\": [\" d\", 3]}", ITEM_AUTO, ":1: ", "answer 2 is no text");
-    refused("{\"context\": \"c\", \"completion\": \" d\", \"choices\": [\" d\", \" \"]}", ITEM_AUTO, ":1: ", "answer 2 of 2 is empty");
-    refused(GOOD "{\"context\": \"c\", \"completion\": \" d\", \"choices\": [\" d\", \" e\"]}", ITEM_AUTO, ":2: ", "has 2 answers to choose from");
+    refused("{\"context\": \"c\", \"completion\": \" d\", \"choices\": [\" d\", 3]}", ITEM_AUTO,
+            ":1: ", "answer 2 is no text");
+    refused("{\"context\": \"c\", \"completion\": \" d\", \"choices\": [\" d\", \" \"]}", ITEM_AUTO,
+            ":1: ", "answer 2 of 2 is empty");
+    refused(GOOD "{\"context\": \"c\", \"completion\": \" d\", \"choices\": [\" d\", \" e\"]}", ITEM_AUTO,
+            ":2: ", "has 2 answers to choose from");
     refused("{\"prompt\": \"c\"}", ITEM_AUTO, ":1: ", "of no form that is known");
     refused("{\"text\": \"word\"}", ITEM_AUTO, ":1: ", "no words before its last");
     refused("{\"text\": \"two \"}", ITEM_AUTO, ":1: ", "the answer is empty");
@@ -166,17 +186,27 @@ static void test_refusals(void **state)
     refused("{\"ctx\": \"c\", \"endings\": [\"a\", \"b\"], \"label\": \"2\"}", ITEM_AUTO, ":1: ", "from 0 to 1");
     refused("{\"ctx\": \"c\", \"endings\": [\"a\", \"b\"], \"label\": 0.5}", ITEM_AUTO, ":1: ", "from 0 to 1");
     refused("{\"ctx\": \"c\", \"endings\": \"a\", \"label\": 0}", ITEM_AUTO, ":1: ", "\"endings\" is no list");
-    refused("{\"ctx\": \"c\", \"endings\": [\"a\", \"[b]\"], \"label\": 0}", ITEM_AUTO, ":1: ", "answer 2 of 2 is empty");
+    refused("{\"ctx\": \"c\", \"endings\": [\"a\", \"[b]\"], \"label\": 0}", ITEM_AUTO,
+            ":1: ", "answer 2 of 2 is empty");
     refused("{\"endings\": [\"a\", \"b\"], \"label\": 0}", ITEM_AUTO, ":1: ", "\"ctx\" is missing");
     refused("{\"goal\": \"c\", \"sol1\": \"a\", \"label\": 0}", ITEM_AUTO, ":1: ", "\"sol2\" is missing");
-    refused("{\"question\": \"q\", \"choices\": {\"text\": [\"a\", \"b\"], \"label\": [\"A\", \"B\", \"C\"]}, \"answerKey\": \"A\"}", ITEM_AUTO, ":1: ", "2 texts and 3 labels");
-    refused("{\"question\": \"q\", \"choices\": {\"text\": [\"a\", \"b\"], \"label\": [\"A\", \"B\"]}, \"answerKey\": \"C\"}", ITEM_AUTO, ":1: ", "labels no choice");
+    refused(
+        "{\"question\": \"q\", \"choices\": {\"text\": [\"a\", \"b\"], \"label\": [\"A\", \"B\", \"C\"]}, \"answerKey\": \"A\"}",
+        ITEM_AUTO, ":1: ", "2 texts and 3 labels");
+    refused(
+        "{\"question\": \"q\", \"choices\": {\"text\": [\"a\", \"b\"], \"label\": [\"A\", \"B\"]}, \"answerKey\": \"C\"}",
+        ITEM_AUTO, ":1: ", "labels no choice");
     refused("{\"question\": \"q\", \"answerKey\": \"C\"}", ITEM_AUTO, ":1: ", "\"choices\" is missing");
-    refused("{\"question\": {\"stem\": \"q\", \"choices\": [{\"text\": \"a\"}, 3]}, \"answerKey\": \"A\"}", ITEM_AUTO, ":1: ", "\"label\" is missing");
-    refused("{\"sentence\": \"no gap\", \"option1\": \"a\", \"option2\": \"b\", \"answer\": \"1\"}", ITEM_AUTO, ":1: ", "has no _");
-    refused("{\"sentence\": \"ends in _ \", \"option1\": \"a\", \"option2\": \"b\", \"answer\": \"1\"}", ITEM_AUTO, ":1: ", "is empty");
-    refused("{\"sentence\": \"a _ b\", \"option1\": \"a\", \"option2\": \"b\", \"answer\": \"\"}", ITEM_AUTO, ":1: ", "from 1 to 2");
-    refused("{\"sentence\": \"a _ b\", \"option1\": \"\", \"option2\": \"b\", \"answer\": 1}", ITEM_AUTO, ":1: ", "\"option1\" is empty");
+    refused("{\"question\": {\"stem\": \"q\", \"choices\": [{\"text\": \"a\"}, 3]}, \"answerKey\": \"A\"}", ITEM_AUTO,
+            ":1: ", "\"label\" is missing");
+    refused("{\"sentence\": \"no gap\", \"option1\": \"a\", \"option2\": \"b\", \"answer\": \"1\"}", ITEM_AUTO,
+            ":1: ", "has no _");
+    refused("{\"sentence\": \"ends in _ \", \"option1\": \"a\", \"option2\": \"b\", \"answer\": \"1\"}", ITEM_AUTO,
+            ":1: ", "is empty");
+    refused("{\"sentence\": \"a _ b\", \"option1\": \"a\", \"option2\": \"b\", \"answer\": \"\"}", ITEM_AUTO,
+            ":1: ", "from 1 to 2");
+    refused("{\"sentence\": \"a _ b\", \"option1\": \"\", \"option2\": \"b\", \"answer\": 1}", ITEM_AUTO,
+            ":1: ", "\"option1\" is empty");
 }
 
 static void test_no_file(void **state)
@@ -275,7 +305,8 @@ static void test_bombs(void **state)
     static char blanks[1 << 20];
     memset(blanks, ' ', sizeof blanks);
     struct Bytes large = packed(blanks, sizeof blanks, JSONL_MAX_BYTES / sizeof blanks + 1);
-    expect_sentence(read_packed(&items, &large, large.count, &err), VKGPT_BAD_FILE, &err, path, "unpacks to more than", NULL);
+    expect_sentence(read_packed(&items, &large, large.count, &err), VKGPT_BAD_FILE, &err, path, "unpacks to more than",
+                    NULL);
     items_free(&items);
     bytes_free(&large);
     memset(blanks, '[', sizeof blanks);
@@ -292,7 +323,8 @@ static struct Items numbered(size_t count)
     struct Bytes text = {0};
     char line[128];
     for (size_t i = 0; i < count; i++) {
-        snprintf(line, sizeof line, "{\"context\": \"\\n%zu =\", \"completion\": \" %zu\", \"description\": \"D:\"}\n", i, i * 10);
+        snprintf(line, sizeof line, "{\"context\": \"\\n%zu =\", \"completion\": \" %zu\", \"description\": \"D:\"}\n",
+                 i, i * 10);
         bytes_text(&text, line);
     }
     bytes_add(&text, "", 1);
@@ -408,6 +440,7 @@ static void check_answer(const char *answer, const char *right, bool exact, doub
 static void test_answers(void **state)
 {
     (void)state;
+    // clang-format off
     check_answer(" 143", "143\n", true, 1);
     check_answer("a\t b\xe3\x80\x80" "c", "a b c", true, 1);
     check_answer("Paris", "paris", false, 0);
@@ -421,6 +454,7 @@ static void test_answers(void **state)
     check_answer("the red apple", "the apple", false, 0.8);
     check_answer("b a a", "a c", false, 0.4);
     check_answer("a b", "b a", false, 1);
+    // clang-format on
 }
 
 static void test_blanks(void **state)
@@ -429,10 +463,12 @@ static void test_blanks(void **state)
     static const struct {
         const char *text;
         size_t start, end;
+        // clang-format off
     } cases[] = {
         {"", 0, 0}, {"a", 0, 0}, {" a", 1, 0}, {"a \n", 0, 2}, {"  \t", 3, 3}, {"\xc2\xa0" "a\xe3\x80\x80", 2, 3}, {"\xe2\x80\xa8\x1f", 4, 4},
         {"\x80", 0, 0}, {"\x80 ", 0, 1}, {"\xe3\x80", 0, 0}, {"a\xc2\x85", 0, 2}, {"\xe2\x80\x8b", 0, 0}, {"\xea\xb0\x80 ", 0, 1},
     };
+    // clang-format on
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_int_equal(blanks_at_start(cases[i].text, strlen(cases[i].text)), cases[i].start);
         assert_int_equal(blanks_at_end(cases[i].text, strlen(cases[i].text)), cases[i].end);
@@ -471,7 +507,8 @@ static void test_intervals(void **state)
 
 // ------------------------------------------------------------------------------------------------------- pairs
 
-static void check_pair(const struct PairRules *rules, const char *context, const char *continuation, const char *whole, size_t context_tokens)
+static void check_pair(const struct PairRules *rules, const char *context, const char *continuation, const char *whole,
+                       size_t context_tokens)
 {
     vkgpt_error err;
     struct Pair pair;
@@ -497,15 +534,17 @@ static void test_pairs(void **state)
     vkgpt_model_info model = {.name = "m", .bos = -1, .eos_count = 1, .eos = {2}};
     struct PairRules rules = {tok, &model, false};
     check_pair(&rules, "Once upon a", " time", "Once upon a time", 3);
-    check_pair(&rules, "Once upon a ", "time", "Once upon a time", 3);    // the blank goes over
+    check_pair(&rules, "Once upon a ", "time", "Once upon a time", 3); // the blank goes over
     check_pair(&rules, "Once upon a \n", "time", "Once upon a \ntime", 3);
     check_pair(&rules, "", " time", " time", 1);
-    check_pair(&rules, " ", "time", " time", 1);                          // blanks alone: no token is left of it
+    check_pair(&rules, " ", "time", " time", 1); // blanks alone: no token is left of it
     struct Buffer onc = view("Onc"), e = view("e"), nothing = {.data = NULL, .bytes = 0};
-    expect_sentence(pair_encode(&rules, &onc, &e, "it", &pair, &err), VKGPT_BAD_ARGUMENT, &err, "it: has no token of its own", NULL);
+    expect_sentence(pair_encode(&rules, &onc, &e, "it", &pair, &err), VKGPT_BAD_ARGUMENT, &err,
+                    "it: has no token of its own", NULL);
     pair_free(&pair);
     model.eos_count = 0;
-    expect_sentence(pair_encode(&rules, &nothing, &e, "it", &pair, &err), VKGPT_BAD_ARGUMENT, &err, "it: its context is empty", "m has no bos", NULL);
+    expect_sentence(pair_encode(&rules, &nothing, &e, "it", &pair, &err), VKGPT_BAD_ARGUMENT, &err,
+                    "it: its context is empty", "m has no bos", NULL);
     pair_free(&pair);
     vkgpt_tokenizer_close(tok);
 }
@@ -513,11 +552,12 @@ static void test_pairs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paper),     cmocka_unit_test(test_lambada), cmocka_unit_test(test_hellaswag), cmocka_unit_test(test_piqa),
-        cmocka_unit_test(test_arc),       cmocka_unit_test(test_winogrande), cmocka_unit_test(test_refusals), cmocka_unit_test(test_no_file),
-        cmocka_unit_test(test_mutations), cmocka_unit_test(test_gzip),    cmocka_unit_test(test_bombs),     cmocka_unit_test(test_draws),
-        cmocka_unit_test(test_twins),     cmocka_unit_test(test_prompts), cmocka_unit_test(test_answers),   cmocka_unit_test(test_blanks),
-        cmocka_unit_test(test_intervals), cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_paper),    cmocka_unit_test(test_lambada),   cmocka_unit_test(test_hellaswag),
+        cmocka_unit_test(test_piqa),     cmocka_unit_test(test_arc),       cmocka_unit_test(test_winogrande),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_no_file),   cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_gzip),     cmocka_unit_test(test_bombs),     cmocka_unit_test(test_draws),
+        cmocka_unit_test(test_twins),    cmocka_unit_test(test_prompts),   cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_blanks),   cmocka_unit_test(test_intervals), cmocka_unit_test(test_pairs),
     };
     return cmocka_run_group_tests_name("tasks_items", tests, test_dir_setup, test_dir_teardown);
 }

@@ -55,7 +55,9 @@ static void test_made_by_the_script(void **state)
 {
     (void)state;
     if (system("python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null") != 0) skip();
+    // clang-format off
     assert_int_equal(system("python3 " MAKE_TASKS " --check"), 0);
+    // clang-format on
 }
 
 static int by_context(const void *a, const void *b)
@@ -79,7 +81,8 @@ static void check_file(const struct Items *items)
     }
     qsort(sorted, items->count, sizeof *sorted, by_context);
     for (size_t i = 1; i < items->count; i++)
-        if (by_context(&sorted[i - 1], &sorted[i]) == 0) fail_msg("%s: %s is there twice", items->path, sorted[i]->context);
+        if (by_context(&sorted[i - 1], &sorted[i]) == 0)
+            fail_msg("%s: %s is there twice", items->path, sorted[i]->context);
     free(sorted);
 }
 
@@ -112,7 +115,9 @@ static struct Sum read_sum(const struct Item *item)
     struct Sum s = {.three = strchr(item->context, '(') != NULL};
     char first, tail[8];
     if (s.three) {
-        assert_int_equal(sscanf(item->context, "\n\nQ: What is (%ld %c %ld) %c %ld?\n\n%7s", &s.a, &first, &s.b, &s.second, &s.c, tail), 6);
+        assert_int_equal(sscanf(item->context, "\n\nQ: What is (%ld %c %ld) %c %ld?\n\n%7s", &s.a, &first, &s.b,
+                                &s.second, &s.c, tail),
+                         6);
         s.first[0] = first;
     } else {
         assert_int_equal(sscanf(item->context, "\n\nQ: What is %ld %7s %ld?\n\n%7s", &s.a, s.first, &s.b, tail), 4);
@@ -125,7 +130,10 @@ static struct Sum read_sum(const struct Item *item)
     return s;
 }
 
-static long operate(long a, char sign, long b) { return sign == '*' || sign == 't' ? a * b : sign == '-' || sign == 'm' ? a - b : a + b; }
+static long operate(long a, char sign, long b)
+{
+    return sign == '*' || sign == 't' ? a * b : sign == '-' || sign == 'm' ? a - b : a + b;
+}
 
 // Of a file of sums: how large its numbers are on average, and how many of its answers are below zero.
 struct Shape {
@@ -157,11 +165,13 @@ static void test_arithmetic(void **state)
     static const struct {
         const char *name;
         long limit;
+        // clang-format off
     } tasks[] = {
         {"two_digit_addition", 100},      {"two_digit_subtraction", 100},    {"three_digit_addition", 1000},       {"three_digit_subtraction", 1000},
         {"four_digit_addition", 10000},   {"four_digit_subtraction", 10000}, {"five_digit_addition", 100000},      {"five_digit_subtraction", 100000},
         {"two_digit_multiplication", 100}, {"single_digit_three_ops", 10},
     };
+    // clang-format on
     for (size_t i = 0; i < sizeof tasks / sizeof tasks[0]; i++) {
         struct Items items = shipped(tasks[i].name), paper;
         struct Shape own = check_sums(&items);
@@ -193,17 +203,25 @@ static bool same_letters(const char *a, const char *b, size_t count)
 static bool is_cycled(const char *scrambled, const char *word, size_t length)
 {
     for (size_t at = 1; at < length; at++)
-        if (memcmp(scrambled, word + at, length - at) == 0 && memcmp(scrambled + length - at, word, at) == 0) return true;
+        if (memcmp(scrambled, word + at, length - at) == 0 && memcmp(scrambled + length - at, word, at) == 0)
+            return true;
     return false;
 }
 
 static bool is_anagram(const char *scrambled, const char *word, size_t length, size_t kept)
 {
-    return memcmp(scrambled, word, kept) == 0 && memcmp(scrambled + length - kept, word + length - kept, kept) == 0 && same_letters(scrambled, word, length);
+    return memcmp(scrambled, word, kept) == 0 && memcmp(scrambled + length - kept, word + length - kept, kept) == 0 &&
+           same_letters(scrambled, word, length);
 }
 
-static bool is_anagram_1(const char *scrambled, const char *word, size_t length) { return is_anagram(scrambled, word, length, 1); }
-static bool is_anagram_2(const char *scrambled, const char *word, size_t length) { return is_anagram(scrambled, word, length, 2); }
+static bool is_anagram_1(const char *scrambled, const char *word, size_t length)
+{
+    return is_anagram(scrambled, word, length, 1);
+}
+static bool is_anagram_2(const char *scrambled, const char *word, size_t length)
+{
+    return is_anagram(scrambled, word, length, 2);
+}
 
 static bool is_inserted(const char *scrambled, const char *word, size_t length)
 {
@@ -243,10 +261,12 @@ static void test_unscrambling(void **state)
         const char *name;
         size_t shortest;
         bool (*is)(const char *scrambled, const char *word, size_t length);
+        // clang-format off
     } tasks[] = {
         {"cycle_letters_in_word", 6, is_cycled},      {"mid_word_1_anagrams", 5, is_anagram_1}, {"mid_word_2_anagrams", 6, is_anagram_2},
         {"random_insertion_in_word", 6, is_inserted}, {"reversed_words", 6, is_reversed},
     };
+    // clang-format on
     for (size_t i = 0; i < sizeof tasks / sizeof tasks[0]; i++) {
         struct Items items = shipped(tasks[i].name), paper;
         assert_true(items.count > 1500);
@@ -266,7 +286,8 @@ static void test_unscrambling(void **state)
 static void test_translation(void **state)
 {
     (void)state;
-    static const char *const pairs[][2] = {{"english_to_korean", "korean_to_english"}, {"english_to_french", "french_to_english"}};
+    static const char *const pairs[][2] = {{"english_to_korean", "korean_to_english"},
+                                           {"english_to_french", "french_to_english"}};
     for (size_t p = 0; p < 2; p++) {
         struct Items there = shipped(pairs[p][0]);
         struct Items back = shipped(pairs[p][1]);
@@ -308,8 +329,9 @@ static void test_red_apples(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_made_by_the_script), cmocka_unit_test(test_files),       cmocka_unit_test(test_arithmetic),
-        cmocka_unit_test(test_unscrambling),       cmocka_unit_test(test_translation), cmocka_unit_test(test_red_apples),
+        cmocka_unit_test(test_made_by_the_script), cmocka_unit_test(test_files),
+        cmocka_unit_test(test_arithmetic),         cmocka_unit_test(test_unscrambling),
+        cmocka_unit_test(test_translation),        cmocka_unit_test(test_red_apples),
     };
     return cmocka_run_group_tests_name("tasks_shipped", tests, NULL, NULL);
 }

@@ -100,7 +100,7 @@ static void test_stops(void **state)
     assert_stops((const char *const[]){"aab"}, 1, "aaaab", "aa", true);
     assert_stops((const char *const[]){"abab!"}, 1, "abababab!x", "abab", true);
     assert_stops((const char *const[]){"\n\n", "User:"}, 2, "hi\nUser: x", "hi\n", true);
-    assert_stops((const char *const[]){"abcd", "b"}, 2, "abcd", "a", true); // the first to be complete
+    assert_stops((const char *const[]){"abcd", "b"}, 2, "abcd", "a", true);  // the first to be complete
     assert_stops((const char *const[]){"bc", "abc"}, 2, "xabcd", "x", true); // of two, the longer
     assert_stops(NULL, 0, "free", "free", false);
 }
@@ -145,11 +145,14 @@ static void test_keep(void **state)
     (void)state;
     assert_kept(KEEP_SENTENCES, 2, "One. Two! Three? ", "One. Two!", true);
     assert_kept(KEEP_SENTENCES, 1, "It is 3.14 \"or so.\" No", "It is 3.14 \"or so.\"", true);
-    assert_kept(KEEP_SENTENCES, 1, "He said (\xE2\x80\x9Cyes!\xE2\x80\x9D) and", "He said (\xE2\x80\x9Cyes!\xE2\x80\x9D)", true);
+    assert_kept(KEEP_SENTENCES, 1, "He said (\xE2\x80\x9Cyes!\xE2\x80\x9D) and",
+                "He said (\xE2\x80\x9Cyes!\xE2\x80\x9D)", true);
     assert_kept(KEEP_SENTENCES, 1, "Well...\nYes", "Well...", true);
     assert_kept(KEEP_SENTENCES, 1, "No end.", "No end.", false);
-    assert_kept(KEEP_SENTENCES, 1, "caf\xC3\xA9.\xE2\x80\x94no", "caf\xC3\xA9.\xE2\x80\x94no", false); // a dash closes nothing
-    assert_kept(KEEP_SENTENCES, 2, "\xE4\xB8\x80\xE3\x80\x82\xE4\xBA\x8C\xEF\xBC\x81\xE4\xB8\x89", "\xE4\xB8\x80\xE3\x80\x82\xE4\xBA\x8C\xEF\xBC\x81", true);
+    assert_kept(KEEP_SENTENCES, 1, "caf\xC3\xA9.\xE2\x80\x94no", "caf\xC3\xA9.\xE2\x80\x94no",
+                false); // a dash closes nothing
+    assert_kept(KEEP_SENTENCES, 2, "\xE4\xB8\x80\xE3\x80\x82\xE4\xBA\x8C\xEF\xBC\x81\xE4\xB8\x89",
+                "\xE4\xB8\x80\xE3\x80\x82\xE4\xBA\x8C\xEF\xBC\x81", true);
     assert_kept(KEEP_WORDS, 1, "don't, he", "don't", true);
     assert_kept(KEEP_WORDS, 2, "\"one two three", "\"one two", true);
     assert_kept(KEEP_WORDS, 1, "word", "word", false);

@@ -1,5 +1,5 @@
-// The tiles of prefill's products by matrices: how many workgroups a block takes, that segments do not depend on its rows,
-// and what is multiplied for rows and outputs that are not there.
+// The tiles of prefill's products by matrices: how many workgroups a block takes, that segments do not depend on its
+// rows, and what is multiplied for rows and outputs that are not there.
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -9,26 +9,32 @@
 #include <cmocka.h> // last: it has a macro called fail
 
 // As an H100 is.
-static const vkgpt_device H100 = {
-    .info = {.subgroup_size = 32, .max_workgroup = 1024, .shared_bytes = 49152}, .matrix = {16, 16, 16}, .processors = 132};
+static const vkgpt_device H100 = {.info = {.subgroup_size = 32, .max_workgroup = 1024, .shared_bytes = 49152},
+                                  .matrix = {16, 16, 16},
+                                  .processors = 132};
 
-static uint32_t groups_of(const vkgpt_device *device, const struct TileAsk *ask) { return tile_groups(device, ask, tile_for(device, ask)); }
+static uint32_t groups_of(const vkgpt_device *device, const struct TileAsk *ask)
+{
+    return tile_groups(device, ask, tile_for(device, ask));
+}
 
 // Workgroups of contract and project of GPT-2 124M and XL.
 static void test_groups(void **state)
 {
     (void)state;
+    // clang-format off
     static const struct { uint32_t outputs, width, segments, rows, groups; } cases[] = {
         {768, 3072, 4, 16, 48},  {768, 3072, 4, 64, 96},   {768, 3072, 4, 128, 96},  {768, 3072, 4, 512, 96},  {768, 3072, 4, 1024, 96},
         {768, 768, 3, 16, 36},   {768, 768, 3, 64, 144},   {768, 768, 3, 128, 144},  {768, 768, 3, 512, 144},  {768, 768, 3, 1024, 96},
         {1600, 6400, 1, 16, 25}, {1600, 6400, 1, 64, 100}, {1600, 6400, 1, 128, 100}, {1600, 6400, 1, 512, 100}, {1600, 6400, 1, 1024, 104},
     };
+    // clang-format on
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct TileAsk ask = {cases[i].rows, cases[i].width, cases[i].outputs, true};
         uint32_t segments = tile_segments(&H100, &ask), groups = groups_of(&H100, &ask);
         if (segments != cases[i].segments || groups != cases[i].groups)
-            fail_msg("%u rows of %u x %u: %u segments and %u workgroups, should be %u and %u", ask.rows, ask.outputs, ask.width, segments, groups,
-                     cases[i].segments, cases[i].groups);
+            fail_msg("%u rows of %u x %u: %u segments and %u workgroups, should be %u and %u", ask.rows, ask.outputs,
+                     ask.width, segments, groups, cases[i].segments, cases[i].groups);
     }
 }
 
@@ -43,7 +49,8 @@ static void test_segments(void **state)
                 device.processors = processors;
                 struct TileAsk ask = {16, width, outputs, true};
                 uint32_t segment = tile_segment(&device, &ask), segments = tile_segments(&device, &ask);
-                assert_true(segments >= 1 && segments <= MOST_SEGMENTS && (segments - 1) * segment < width && segments * segment >= width);
+                assert_true(segments >= 1 && segments <= MOST_SEGMENTS && (segments - 1) * segment < width &&
+                            segments * segment >= width);
                 assert_true(segments == 1 || segment % SEGMENT_STEP == 0);
                 ask.rows = 2048;
                 assert_int_equal(tile_segment(&device, &ask), segment);
@@ -62,9 +69,11 @@ static void test_sums(void **state)
                 const struct TileAsk ask = {rows, 4096, outputs, true};
                 assert_true(tile_get(&H100, n, &tile) && SEGMENT_STEP % (tile.depth * tile.buffered) == 0);
                 if (!tile_splits(&H100, &ask, &tile)) continue;
-                uint64_t tiles = (uint64_t)((rows + tile.rows - 1) / tile.rows) * ((outputs + tile.outputs - 1) / tile.outputs);
+                uint64_t tiles =
+                    (uint64_t)((rows + tile.rows - 1) / tile.rows) * ((outputs + tile.outputs - 1) / tile.outputs);
                 assert_true(tiles <= SPLIT_TILES);
-                assert_true(tiles * tile.rows * tile.outputs * tile_segments(&H100, &ask) * 4 <= tile_sum_bytes(rows, outputs));
+                assert_true(tiles * tile.rows * tile.outputs * tile_segments(&H100, &ask) * 4 <=
+                            tile_sum_bytes(rows, outputs));
             }
 }
 
@@ -78,19 +87,21 @@ static void test_padding(void **state)
         for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
             struct Config c;
             preset_config(preset_find(names[n]), &c);
-            const uint32_t width = c.heads * c.head_dim, matrices[][2] = {{3 * width, c.dim}, {c.dim, width}, {c.inner, c.dim}, {c.dim, c.inner}};
+            const uint32_t width = c.heads * c.head_dim,
+                           matrices[][2] = {{3 * width, c.dim}, {c.dim, width}, {c.inner, c.dim}, {c.dim, c.inner}};
             struct Work all = {0};
             for (size_t i = 0; i < 4; i++) {
                 struct Work one = product_work(rows[r], matrices[i][0], matrices[i][1], H100.matrix.m, H100.matrix.n);
                 all.needed += one.needed, all.done += one.done;
             }
-            if (!(all.done / all.needed <= 1.12)) fail_msg("%s, %u tokens: %.3f times what is needed", names[n], rows[r], all.done / all.needed);
+            if (!(all.done / all.needed <= 1.12))
+                fail_msg("%s, %u tokens: %.3f times what is needed", names[n], rows[r], all.done / all.needed);
         }
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_groups), cmocka_unit_test(test_segments), cmocka_unit_test(test_sums), cmocka_unit_test(test_padding)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_groups), cmocka_unit_test(test_segments),
+                                       cmocka_unit_test(test_sums), cmocka_unit_test(test_padding)};
     return cmocka_run_group_tests_name("tiles", tests, NULL, NULL);
 }

@@ -115,10 +115,10 @@ static void test_invalid_pieces(void **state)
     assert_int_equal(splitter_open(&splitter, &vocab, &err), 0);
     check_pieces(&splitter, "a|\xff\xfe|b");
     check_pieces(&splitter, "a| \xff|b");
-    check_pieces(&splitter, "a| | \xff| b");          // the last blank goes with what follows
+    check_pieces(&splitter, "a| | \xff| b"); // the last blank goes with what follows
     check_pieces(&splitter, "1|\xff|2");
-    check_pieces(&splitter, "!\xff?|a");              // joined with punctuation
-    check_pieces(&splitter, "\xff'|s");               // the apostrophe belongs to the run before it
+    check_pieces(&splitter, "!\xff?|a"); // joined with punctuation
+    check_pieces(&splitter, "\xff'|s");  // the apostrophe belongs to the run before it
     check_pieces(&splitter, "a|'s|\xff");
     check_pieces(&splitter, "\xff|\xc2\xa0|\xff");    // U+00A0 is a blank, and no space that is taken along
     check_pieces(&splitter, "a|\xc3");                // cut at the end
@@ -130,9 +130,9 @@ static void test_invalid_pieces(void **state)
     check_pieces(&splitter, "a|\xed\xa0\x80|b");      // a surrogate
     check_pieces(&splitter, "a|\xf4\x90\x80\x80|b");  // past U+10FFFF
     check_pieces(&splitter, "a|\xf0\x9f\x98|b");
-    check_pieces(&splitter, "\xf0\x9f\x98\x80\xff");  // an emoji is such a neighbour too
-    check_pieces(&splitter, "\xe1\xa0\x8e|a");        // U+180E: no blank
-    check_pieces(&splitter, "a| |\xe2\x80\xa8|b");    // U+2028 is one; \s+(?!\S) leaves it, being the last
+    check_pieces(&splitter, "\xf0\x9f\x98\x80\xff"); // an emoji is such a neighbour too
+    check_pieces(&splitter, "\xe1\xa0\x8e|a");       // U+180E: no blank
+    check_pieces(&splitter, "a| |\xe2\x80\xa8|b");   // U+2028 is one; \s+(?!\S) leaves it, being the last
     splitter_close(&splitter);
 }
 
@@ -142,6 +142,7 @@ static void test_invalid_nfkc(void **state)
     (void)state;
     static const struct {
         const char *text, *wanted;
+        // clang-format off
     } cases[] = {
         {"", ""},
         {"e\xcc\x81", "\xc3\xa9"},
@@ -152,6 +153,7 @@ static void test_invalid_nfkc(void **state)
         {"\xef\xb7\xba", "\xd8\xb5\xd9\x84\xd9\x89 \xd8\xa7\xd9\x84\xd9\x84\xd9\x87 \xd8\xb9\xd9\x84\xd9\x8a\xd9\x87 "
                          "\xd9\x88\xd8\xb3\xd9\x84\xd9\x85"}, // the longest there is
     };
+    // clang-format on
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *out;
         size_t bytes;
@@ -217,8 +219,9 @@ static void test_bytes_are_tokens(void **state)
 static void test_round_trip(void **state)
 {
     (void)state;
-    static const char *const parts[] = {"<|endoftext|>", " ", "\n", "girl", "'ll", "\xc3\xa9", "\xe4\xbd\xa0", "\xff",
-                                        "\xe4\xbd", "\xf0\x9f\x98\x80", "12", "  ", "\xe3\x80\x80", "\xc2\x85", "."};
+    static const char *const parts[] = {
+        "<|endoftext|>",    " ",  "\n", "girl",         "'ll",      "\xc3\xa9", "\xe4\xbd\xa0", "\xff", "\xe4\xbd",
+        "\xf0\x9f\x98\x80", "12", "  ", "\xe3\x80\x80", "\xc2\x85", "."};
     vkgpt_tokenizer *tok = open_good(TALES);
     uint64_t seed = 11;
     for (int round = 0; round < 3000; round++) {
@@ -243,8 +246,9 @@ static void test_round_trip(void **state)
 // Long runs of one class; quadratic time, a match limit or a deep stack would show.
 static void check_long_texts(const char *folder)
 {
-    static const char *const units[] = {"a", " ", "\n", "!", "7", "\xff", "\xe4\xbd\xa0", "ab c", "'s", "<|endoftext|>",
-                                        "<|endoftext|", "\xc2\x85", " \xff"};
+    static const char *const units[] = {
+        "a",        " ",    "\n", "!", "7", "\xff", "\xe4\xbd\xa0", "ab c", "'s", "<|endoftext|>", "<|endoftext|",
+        "\xc2\x85", " \xff"};
     enum { BYTES = 1000000 };
     vkgpt_tokenizer *tok = open_good(folder);
     for (size_t u = 0; u < sizeof units / sizeof *units; u++) {
@@ -253,7 +257,8 @@ static void check_long_texts(const char *folder)
         bytes_text(&b, "x");
         size_t count;
         uint32_t *ids = encode(tok, (const char *)b.data, b.count, true, &count);
-        if (!decodes_to(tok, ids, count, (const char *)b.data, b.count)) fail_msg("1 MB of \"%s\" does not come back", units[u]);
+        if (!decodes_to(tok, ids, count, (const char *)b.data, b.count))
+            fail_msg("1 MB of \"%s\" does not come back", units[u]);
         free(ids);
         bytes_free(&b);
     }
@@ -263,14 +268,17 @@ static void check_long_texts(const char *folder)
 static void test_long_texts(void **state)
 {
     (void)state;
+    // clang-format off
     check_long_texts(TALES);
     check_long_texts(FIXTURES "/sorted"); // its merges make "aaaa" of "a"
     check_long_texts(FIXTURES "/galactica");
+    // clang-format on
 }
 
 // ---------------------------------------------------------------------------------------------- bad files
 
-static const char small_vocab[] = "{\"a\": 0, \"b\": 1, \"ab\": 2, \"#\": 3, \"##\": 4, \"<|endoftext|>\": 5, \"\xc4\xa0\": 6}";
+static const char small_vocab[] =
+    "{\"a\": 0, \"b\": 1, \"ab\": 2, \"#\": 3, \"##\": 4, \"<|endoftext|>\": 5, \"\xc4\xa0\": 6}";
 static const char small_merges[] = "#version: 0.2\na b\n# #\n";
 static const char small_json[] =
     "{\"added_tokens\": [{\"id\": 5, \"content\": \"<|endoftext|>\", \"special\": true}], \"normalizer\": null, "
@@ -305,7 +313,9 @@ static void test_small_is_good(void **state)
     expect_ids("ab##", "2 3 3");
     write_text("merges.txt", "\xEF\xBB\xBF#version: 0.2\r\na b\r\n"); // a byte order mark
     expect_ids("ab##", "2 3 3");
+    // clang-format off
     write_text("merges.txt", "\xEF\xBB\xBF" "a b\n");
+    // clang-format on
     expect_ids("ab##", "2 3 3");
     char marked[sizeof small_vocab + 3];
     snprintf(marked, sizeof marked, "\xEF\xBB\xBF%s", small_vocab);
@@ -337,13 +347,18 @@ static void test_missing_files(void **state)
     (void)state;
     vkgpt_error err;
     vkgpt_tokenizer *tok;
+    // clang-format off
     expect_sentence(vkgpt_tokenizer_open("/nowhere/at all", 0, &tok, &err), VKGPT_BAD_FILE, &err, "/nowhere/at all", NULL);
     expect_sentence(vkgpt_tokenizer_open(TALES "/README.md", 0, &tok, &err), VKGPT_BAD_FILE, &err, "README.md", "directory", NULL);
+    // clang-format on
+    // clang-format off
     assert_int_equal(vkgpt_tokenizer_open(TALES "/vocab.json", 0, &tok, &err), 0); // a file of it stands for the directory
+    // clang-format on
     vkgpt_tokenizer_close(tok);
     assert_int_not_equal(vkgpt_tokenizer_open(NULL, 0, &tok, &err), 0);
     assert_int_not_equal(vkgpt_tokenizer_open("/nowhere", 0, &tok, NULL), 0);
-    expect_sentence(vkgpt_tokenizer_open(dir, (1u << 24) + 1, &tok, &err), VKGPT_BAD_ARGUMENT, &err, "16777217", "16777216", NULL);
+    expect_sentence(vkgpt_tokenizer_open(dir, (1u << 24) + 1, &tok, &err), VKGPT_BAD_ARGUMENT, &err, "16777217",
+                    "16777216", NULL);
     assert_int_equal(vkgpt_tokenizer_open(dir, 7, &tok, &err), 0);
     assert_int_equal(vkgpt_token_count(tok), 7);
     vkgpt_tokenizer_close(tok);
@@ -365,7 +380,8 @@ static void test_bad_vocab(void **state)
     refuse_change(name, small_vocab, "\"b\": 1", "\"b\": 0", VKGPT_BAD_MODEL, "\"a\" and \"b\" both have id 0");
     refuse_change(name, small_vocab, "\"b\": 1", "\"a\": 1", VKGPT_BAD_FILE, "\"a\" is there twice");
     refuse_change(name, small_vocab, "\"b\": 1", "\"\\u0061\": 1", VKGPT_BAD_FILE, "\"a\" is there twice");
-    refuse_change(name, small_vocab, "\"b\": 1", "\"b\": 16777216", VKGPT_BAD_MODEL, "\"b\" has id 16777216, ids go from 0 to 16777215");
+    refuse_change(name, small_vocab, "\"b\": 1", "\"b\": 16777216", VKGPT_BAD_MODEL,
+                  "\"b\" has id 16777216, ids go from 0 to 16777215");
     refuse_change(name, small_vocab, "\"b\": 1", "\"b\": -1", VKGPT_BAD_MODEL, "whole number");
     refuse_change(name, small_vocab, "\"b\": 1", "\"b\": 1.5", VKGPT_BAD_MODEL, "whole number");
     refuse_change(name, small_vocab, "\"b\": 1", "\"b\": \"1\"", VKGPT_BAD_MODEL, "\"b\"");
@@ -396,7 +412,8 @@ static void test_bad_merges(void **state)
 static void test_bad_added(void **state)
 {
     (void)state;
-    refuse_file("added_tokens.json", "{\"<p>\": 16777216}", VKGPT_BAD_MODEL, "\"<p>\" has id 16777216, ids go from 0 to 16777215");
+    refuse_file("added_tokens.json", "{\"<p>\": 16777216}", VKGPT_BAD_MODEL,
+                "\"<p>\" has id 16777216, ids go from 0 to 16777215");
     refuse_file("added_tokens.json", "{\"<p>\": 0}", VKGPT_BAD_MODEL, "\"a\" and \"<p>\" both have id 0");
     refuse_file("added_tokens.json", "{\"b\": 7}", VKGPT_BAD_MODEL, "id 7 here and 1 in the vocabulary");
     refuse_file("added_tokens.json", "{\"<p>\": \"7\"}", VKGPT_BAD_MODEL, "whole number");
@@ -404,12 +421,14 @@ static void test_bad_added(void **state)
     const char *name = "tokenizer_config.json";
     refuse_file(name, "{\"added_tokens_decoder\": {\"x\": {\"content\": \"<p>\"}}}", VKGPT_BAD_FILE, "\"x\"");
     refuse_file(name, "{\"added_tokens_decoder\": {\"7x\": {\"content\": \"<p>\"}}}", VKGPT_BAD_FILE, "\"7x\"");
-    refuse_file(name, "{\"added_tokens_decoder\": {\"16777216\": {\"content\": \"<p>\"}}}", VKGPT_BAD_MODEL, "has id 16777216");
+    refuse_file(name, "{\"added_tokens_decoder\": {\"16777216\": {\"content\": \"<p>\"}}}", VKGPT_BAD_MODEL,
+                "has id 16777216");
     refuse_file(name, "{\"added_tokens_decoder\": {\"9999999999\": {\"content\": \"<p>\"}}}", VKGPT_BAD_MODEL, "<p>");
     refuse_file(name, "{\"added_tokens_decoder\": {\"99999999999\": {\"content\": \"<p>\"}}}", VKGPT_BAD_FILE, "no id");
     refuse_file(name, "{\"added_tokens_decoder\": {\"7\": {}}}", VKGPT_BAD_FILE, "content");
     refuse_file(name, "{\"added_tokens_decoder\": {\"7\": \"<p>\"}}", VKGPT_BAD_FILE, "content");
-    refuse_file(name, "{\"added_tokens_decoder\": {\"7\": {\"content\": \"<p>\", \"lstrip\": 1}}}", VKGPT_BAD_FILE, "lstrip");
+    refuse_file(name, "{\"added_tokens_decoder\": {\"7\": {\"content\": \"<p>\", \"lstrip\": 1}}}", VKGPT_BAD_FILE,
+                "lstrip");
     refuse_file(name, "{\"added_tokens_decoder\": []}", VKGPT_BAD_FILE, "added_tokens_decoder");
     refuse_file(name, "{\"add_bos_token\": \"yes\"}", VKGPT_BAD_FILE, "add_bos_token");
     refuse_file(name, "{\"add_prefix_space\": 1}", VKGPT_BAD_FILE, "add_prefix_space");
@@ -481,41 +500,56 @@ static void test_bad_json(void **state)
     refuse_change(name, small_json, "\"b\": 1", "\"b\": 0", VKGPT_BAD_MODEL, "both have id 0");
     refuse_change(name, small_json, "\"id\": 5", "\"id\": 7", VKGPT_BAD_MODEL, "id 7 here and 5");
     refuse_change(name, small_json, "\"id\": 5", "\"id\": 5.5", VKGPT_BAD_FILE, "\"id\"");
-    refuse_change(name, small_json, "\"normalizer\": null", "\"normalizer\": {\"type\": \"Upper\"}", VKGPT_BAD_MODEL, "normalizer {\"type\":\"Upper\"}");
+    refuse_change(name, small_json, "\"normalizer\": null", "\"normalizer\": {\"type\": \"Upper\"}", VKGPT_BAD_MODEL,
+                  "normalizer {\"type\":\"Upper\"}");
     refuse_change(name, small_json, "\"ByteLevel\"", "\"UnicodeScripts\"", VKGPT_BAD_MODEL, "pre_tokenizer");
     refuse_change(name, small_json, "\"add_prefix_space\": false", "\"use_regex\": 1", VKGPT_BAD_FILE, "use_regex");
-    refuse_change(name, small_json, "\"post_processor\": null", "\"post_processor\": {\"type\": \"RobertaProcessing\"}", VKGPT_BAD_FILE, "cls");
-    refuse_change(name, small_json, "\"post_processor\": null", "\"post_processor\": {\"type\": \"BothProcessing\"}", VKGPT_BAD_MODEL, "post_processor");
-    refuse_change(name, small_json, "\"post_processor\": null", "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
-                  "[{\"Sequence\": {\"id\": \"A\"}}, {\"SpecialToken\": {\"id\": \"<|endoftext|>\"}}]}", VKGPT_BAD_FILE, "post_processor");
-    refuse_change(name, small_json, "\"post_processor\": null", "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
-                  "[{\"SpecialToken\": {\"id\": \"x\"}}], \"special_tokens\": {\"x\": {\"ids\": [7]}}}", VKGPT_BAD_MODEL, "token 7");
-    refuse_change(name, small_json, "\"post_processor\": null", "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
-                  "[{\"SpecialToken\": {\"id\": \"x\"}}]}", VKGPT_BAD_FILE, "post_processor");
+    refuse_change(name, small_json, "\"post_processor\": null", "\"post_processor\": {\"type\": \"RobertaProcessing\"}",
+                  VKGPT_BAD_FILE, "cls");
+    refuse_change(name, small_json, "\"post_processor\": null", "\"post_processor\": {\"type\": \"BothProcessing\"}",
+                  VKGPT_BAD_MODEL, "post_processor");
+    refuse_change(name, small_json, "\"post_processor\": null",
+                  "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
+                  "[{\"Sequence\": {\"id\": \"A\"}}, {\"SpecialToken\": {\"id\": \"<|endoftext|>\"}}]}",
+                  VKGPT_BAD_FILE, "post_processor");
+    refuse_change(name, small_json, "\"post_processor\": null",
+                  "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
+                  "[{\"SpecialToken\": {\"id\": \"x\"}}], \"special_tokens\": {\"x\": {\"ids\": [7]}}}",
+                  VKGPT_BAD_MODEL, "token 7");
+    refuse_change(name, small_json, "\"post_processor\": null",
+                  "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
+                  "[{\"SpecialToken\": {\"id\": \"x\"}}]}",
+                  VKGPT_BAD_FILE, "post_processor");
     refuse_change(name, small_json, "\"BPE\"", "\"BPE\", \"dropout\": \"x\"", VKGPT_BAD_FILE, "model.dropout");
     refuse_change(name, small_json, "\"BPE\"", "\"BPE\", \"byte_fallback\": 1", VKGPT_BAD_FILE, "byte_fallback");
     refuse_change(name, small_json, "\"BPE\"", "\"BPE\", \"ignore_merges\": 1", VKGPT_BAD_FILE, "ignore_merges");
-    refuse_change(name, small_json, "\"BPE\"", "\"BPE\", \"byte_fallback\": true, \"end_of_word_suffix\": \"</w>\"", VKGPT_BAD_MODEL, "end_of_word_suffix");
+    refuse_change(name, small_json, "\"BPE\"", "\"BPE\", \"byte_fallback\": true, \"end_of_word_suffix\": \"</w>\"",
+                  VKGPT_BAD_MODEL, "end_of_word_suffix");
     refuse_change(name, small_json, "\"BPE\"", "\"BPE\", \"unk_token\": 3", VKGPT_BAD_FILE, "unk_token");
-    expect_changed(name, small_json, "\"add_prefix_space\": false", "\"use_regex\": false, \"add_prefix_space\": false", "2 4");
+    expect_changed(name, small_json, "\"add_prefix_space\": false", "\"use_regex\": false, \"add_prefix_space\": false",
+                   "2 4");
     expect_changed(name, small_json, "\"pre_tokenizer\"", "\"pre_tokeniser\"", "2 4");
     expect_changed(name, small_json, "\"BPE\"", "\"BPE\", \"dropout\": 0.1", "2 4"); // which is not applied
-    refuse_change(name, small_json, "\"added_tokens\": [", "\"added_tokens\": 3, \"x\": [", VKGPT_BAD_FILE, "added_tokens");
+    refuse_change(name, small_json, "\"added_tokens\": [", "\"added_tokens\": 3, \"x\": [", VKGPT_BAD_FILE,
+                  "added_tokens");
 }
 
-// An added token that the model has not takes the next id, as in Hugging Face's tokenizers 0.22; a file that says another
-// one was changed by hand.
+// An added token that the model has not takes the next id, as in Hugging Face's tokenizers 0.22; a file that says
+// another one was changed by hand.
 static void test_next_ids(void **state)
 {
     (void)state;
     const char *name = "tokenizer.json";
-    static const char added[] = "\"added_tokens\": [{\"id\": 7, \"content\": \"<p>\"}, {\"id\": 8, \"content\": \"<q>\"}, ";
+    static const char added[] =
+        "\"added_tokens\": [{\"id\": 7, \"content\": \"<p>\"}, {\"id\": 8, \"content\": \"<q>\"}, ";
     write_text("config.json", "{\"vocab_size\": 20}");
     char *two = text_replace(small_json, "\"added_tokens\": [", added);
     write_text(name, two);
     expect_ids("<q><p><|endoftext|>", "8 7 5");
-    refuse_change(name, two, "\"id\": 7", "\"id\": 9", VKGPT_BAD_MODEL, "\"<p>\" has id 9, and Hugging Face's tokenizers would give it 7");
-    refuse_change(name, two, "\"id\": 8", "\"id\": 9", VKGPT_BAD_MODEL, "\"<q>\" has id 9, and Hugging Face's tokenizers would give it 8");
+    refuse_change(name, two, "\"id\": 7", "\"id\": 9", VKGPT_BAD_MODEL,
+                  "\"<p>\" has id 9, and Hugging Face's tokenizers would give it 7");
+    refuse_change(name, two, "\"id\": 8", "\"id\": 9", VKGPT_BAD_MODEL,
+                  "\"<q>\" has id 9, and Hugging Face's tokenizers would give it 8");
     refuse_change(name, two, "\"id\": 8", "\"id\": 6", VKGPT_BAD_MODEL, "both have id 6");
     free(two);
 }
@@ -528,11 +562,14 @@ static void test_rules(void **state)
 {
     (void)state;
     const char *name = "tokenizer.json";
-    char *json = text_replace(small_json, BYTE_LEVEL, "{\"type\": \"Sequence\", \"pretokenizers\": [" RULE ", " BYTE_LEVEL "]}");
+    char *json =
+        text_replace(small_json, BYTE_LEVEL, "{\"type\": \"Sequence\", \"pretokenizers\": [" RULE ", " BYTE_LEVEL "]}");
     write_text(name, json);
     expect_ids("ab##", "0 1 3 3"); // ab, b# and #: no merge takes them
-    char *two = text_replace(json, RULE, "{\"type\": \"Split\", \"pattern\": {\"String\": \"##\"}, \"behavior\": \"Isolated\", \"invert\": false}, "
-                                         "{\"type\": \"Split\", \"pattern\": {\"String\": \"#\"}, \"behavior\": \"Isolated\", \"invert\": false}");
+    char *two = text_replace(
+        json, RULE,
+        "{\"type\": \"Split\", \"pattern\": {\"String\": \"##\"}, \"behavior\": \"Isolated\", \"invert\": false}, "
+        "{\"type\": \"Split\", \"pattern\": {\"String\": \"#\"}, \"behavior\": \"Isolated\", \"invert\": false}");
     write_text(name, two);
     expect_ids("ab##", "2 3 3"); // what one rule isolates, the next cuts
     free(two);
@@ -542,12 +579,14 @@ static void test_rules(void **state)
     refuse_change(name, json, "\"Isolated\"", "\"MergedWithBoth\"", VKGPT_BAD_FILE, "behavior");
     refuse_change(name, json, "\"invert\": false", "\"invert\": 1", VKGPT_BAD_FILE, "invert");
     refuse_change(name, json, "\"Split\"", "\"UnicodeScripts\"", VKGPT_BAD_MODEL, "UnicodeScripts");
-    refuse_change(name, json, RULE, "{\"type\": \"Digits\", \"individual_digits\": 1}", VKGPT_BAD_FILE, "individual_digits");
+    refuse_change(name, json, RULE, "{\"type\": \"Digits\", \"individual_digits\": 1}", VKGPT_BAD_FILE,
+                  "individual_digits");
     expect_changed(name, json, "\"Isolated\"", "\"MergedWithNext\"", "0 1 4");
     expect_changed(name, json, "\"invert\": false", "\"invert\": true", "0 1 3 3");
     expect_changed(name, json, "\"String\": \"b#\"", "\"Regex\": \"b\"", "0 1 4");
     expect_changed(name, json, "\"String\": \"b#\"", "\"String\": \"\"", "0 1 3 3");
-    expect_changed(name, json, RULE, RULE "," RULE "," RULE "," RULE "," RULE "," RULE "," RULE "," RULE "," RULE, "0 1 3 3");
+    expect_changed(name, json, RULE, RULE "," RULE "," RULE "," RULE "," RULE "," RULE "," RULE "," RULE "," RULE,
+                   "0 1 3 3");
     expect_changed(name, json, ", " BYTE_LEVEL, "", "0 1 3 3"); // over characters
     expect_changed(name, json, RULE ", " BYTE_LEVEL, "", "2 4");
     refuse_file("tokenizer_config.json", "{\"add_prefix_space\": true}", VKGPT_BAD_MODEL, "add_prefix_space");
@@ -557,15 +596,18 @@ static void test_rules(void **state)
     json = text_replace(small_json, "\"normalizer\": null", "\"normalizer\": {\"type\": \"NFKC\"}");
     write_text(name, json);
     expect_ids("\xef\xbd\x81\xef\xbd\x82#", "2 3");
-    write_text("tokenizer_config.json", "{\"added_tokens_decoder\": {\"7\": {\"content\": \"ba\", \"special\": false}}}");
+    write_text("tokenizer_config.json",
+               "{\"added_tokens_decoder\": {\"7\": {\"content\": \"ba\", \"special\": false}}}");
     expect_ids("a\xef\xbd\x82\xef\xbd\x81", "0 7"); // found in what NFKC makes
     remove_file("tokenizer_config.json");
-    refuse_file("tokenizer_config.json", "{\"added_tokens_decoder\": {\"7\": {\"content\": \"\xef\xbd\x81\"}}}", VKGPT_BAD_MODEL, "NFKC");
+    refuse_file("tokenizer_config.json", "{\"added_tokens_decoder\": {\"7\": {\"content\": \"\xef\xbd\x81\"}}}",
+                VKGPT_BAD_MODEL, "NFKC");
     free(json);
 }
 
 static const char digits_json[] =
-    "{\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": false}, " BYTE_LEVEL "]}, "
+    "{\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": false}, " BYTE_LEVEL
+    "]}, "
     "\"model\": {\"vocab\": {\"a\": 0, \"7\": 1, \"77\": 2, \".\": 3, \"..\": 4, \".7\": 5}, \"merges\": [\"7 7\", \". 7\", \". .\"]}}";
 
 // Runs of digits as one and each alone, and literal text with a character that patterns have a use for.
@@ -585,8 +627,9 @@ static void test_digits(void **state)
     expect_ids("a77..", "0 2 3 3");
     free(dots);
     free(json);
-    static const char arabic[] = "\"vocab\": {\"\xc3\x99\": 0, \"\xc2\xa3\": 1, \"\xc3\x99\xc2\xa3\": 2, \"\xc3\x99\xc2\xa3\xc3\x99\xc2\xa3\": 3}, "
-                                 "\"merges\": [\"\xc3\x99 \xc2\xa3\", \"\xc3\x99\xc2\xa3 \xc3\x99\xc2\xa3\"]}}";
+    static const char arabic[] =
+        "\"vocab\": {\"\xc3\x99\": 0, \"\xc2\xa3\": 1, \"\xc3\x99\xc2\xa3\": 2, \"\xc3\x99\xc2\xa3\xc3\x99\xc2\xa3\": 3}, "
+        "\"merges\": [\"\xc3\x99 \xc2\xa3\", \"\xc3\x99\xc2\xa3 \xc3\x99\xc2\xa3\"]}}";
     char *head = text_replace(digits_json, "\"vocab\"", "\n");
     *strchr(head, '\n') = '\0';
     size_t bytes = strlen(head) + sizeof arabic;
@@ -611,8 +654,11 @@ static void test_fuzz(void **state)
     write_text("vocab.json", small_vocab);
     fuzz_file("merges.txt", small_merges, text, 1500);
     write_text("merges.txt", small_merges);
-    fuzz_file("tokenizer_config.json", "{\"added_tokens_decoder\": {\"7\": {\"content\": \"<p>\", \"lstrip\": true, \"special\": false}}, "
-              "\"add_bos_token\": true, \"bos_token\": {\"content\": \"<|endoftext|>\"}, \"additional_special_tokens\": [\"##\"]}", text, 1500);
+    fuzz_file(
+        "tokenizer_config.json",
+        "{\"added_tokens_decoder\": {\"7\": {\"content\": \"<p>\", \"lstrip\": true, \"special\": false}}, "
+        "\"add_bos_token\": true, \"bos_token\": {\"content\": \"<|endoftext|>\"}, \"additional_special_tokens\": [\"##\"]}",
+        text, 1500);
     remove_file("tokenizer_config.json");
     fuzz_file("tokenizer.json", small_json, text, 4000);
 }

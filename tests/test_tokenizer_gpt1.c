@@ -34,9 +34,11 @@ static void test_added_tokens(void **state)
 static void test_decoding(void **state)
 {
     (void)state;
+    // clang-format off
     check_fixture("gpt1_decoded", FIXTURES "/gpt1", 150, CHECK_DECODED);
     check_fixture("gpt1_decoded", FIXTURES "/gpt1_json", 150, CHECK_DECODED);
     check_fixture("gpt1_decoded", FIXTURES "/gpt1_original", 150, CHECK_DECODED);
+    // clang-format on
 }
 
 // ------------------------------------------------------------------------------------------------ words
@@ -72,6 +74,7 @@ static void check_words(const char *text, size_t bytes, const char *wanted)
 static void test_words(void **state)
 {
     (void)state;
+    // clang-format off
     CHECK_WORDS("", "");
     CHECK_WORDS(" \t\n\r\xe3\x80\x80\xe2\x80\xa8\xe2\x80\xa9", "");
     CHECK_WORDS("Hello, World!", "hello|,|world|!");
@@ -100,17 +103,20 @@ static void test_words(void **state)
     CHECK_WORDS("x\xe3\x80\xae\xcc\x81\xe1\xad\x84", "x\xe1\xad\x84\xe3\x80\xae");       // past a mark that goes
     CHECK_WORDS("x\xe3\x80\xae\xe0\xa4\x81\xe1\xad\x84", "x\xe3\x80\xae\xe1\xad\x84");   // not past one of class 0
     CHECK_WORDS("\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x92\xbb", "\xf0\x9f\x91\xa9\xf0\x9f\x92\xbb");
+    // clang-format on
 }
 
 // Such a byte belongs to no word and ends none.
 static void test_invalid_bytes(void **state)
 {
     (void)state;
+    // clang-format off
     CHECK_WORDS("a\xff" "b", "ab");
     CHECK_WORDS("\xff", "");
     CHECK_WORDS("\x80\xbf x\xc3", "x");
     CHECK_WORDS("\xe4\xb8" "a\xe4\xb8\xad\xe4", "a|\xe4\xb8\xad");
     CHECK_WORDS("\xc0\xaf\xed\xa0\x80\xf4\x90\x80\x80\xf0\x9f\x98", "");
+    // clang-format on
     vkgpt_tokenizer *tok = open_good(FIXTURES "/gpt1");
     size_t count;
     uint32_t *ids = encode(tok, "\xff<unk>\xfe<un\xffk>", 13, true, &count);
@@ -144,8 +150,21 @@ static void test_stopping(void **state)
 static void test_again(void **state)
 {
     (void)state;
-    static const char *const parts[] = {"the", "<unk>", " ", ".", "\xc3\x89", "\xe4\xb8\xad", "\xff", "\xe3\x80\xae", "\xcc\x81",
-                                        "\xed\x95\x9c", "THE", "\xce\xa3", "\xe1\xad\x84", "'", "12"};
+    static const char *const parts[] = {"the",
+                                        "<unk>",
+                                        " ",
+                                        ".",
+                                        "\xc3\x89",
+                                        "\xe4\xb8\xad",
+                                        "\xff",
+                                        "\xe3\x80\xae",
+                                        "\xcc\x81",
+                                        "\xed\x95\x9c",
+                                        "THE",
+                                        "\xce\xa3",
+                                        "\xe1\xad\x84",
+                                        "'",
+                                        "12"};
     vkgpt_tokenizer *tok = open_good(FIXTURES "/gpt1");
     uint64_t seed = 5;
     int known = 0;
@@ -167,7 +186,8 @@ static void test_again(void **state)
         }
         uint32_t *same = encode(tok, (const char *)decoded.data, decoded.count, true, &again);
         known += !unknown;
-        if (!unknown && (again != count || memcmp(ids, same, count * sizeof *ids) != 0)) fail_msg("round %d does not come back", round);
+        if (!unknown && (again != count || memcmp(ids, same, count * sizeof *ids) != 0))
+            fail_msg("round %d does not come back", round);
         free(ids);
         free(same);
         free(text);
@@ -182,8 +202,10 @@ static void test_again(void **state)
 static void test_long_texts(void **state)
 {
     (void)state;
-    static const char *const units[] = {"b", "a", "the", "\xcc\x81", "\xcc\x81\xcc\xa3", "\xe3\x80\xae\xe1\xad\x84", "!", " ", "\xff",
-                                        "\xe4\xb8\xad", "\xed\x95\x9c", "<unk>", "<unk", "\xc8\xba", "\xc4\xb0", "THE end. "};
+    static const char *const units[] = {
+        "b",    "a",        "the",      "\xcc\x81",     "\xcc\x81\xcc\xa3", "\xe3\x80\xae\xe1\xad\x84",
+        "!",    " ",        "\xff",     "\xe4\xb8\xad", "\xed\x95\x9c",     "<unk>",
+        "<unk", "\xc8\xba", "\xc4\xb0", "THE end. "};
     enum { BYTES = 1000000 };
     vkgpt_tokenizer *tok = open_good(FIXTURES "/gpt1");
     for (size_t u = 0; u < sizeof units / sizeof *units; u++) {
@@ -201,7 +223,8 @@ static void test_long_texts(void **state)
 
 // ---------------------------------------------------------------------------------------------- bad files
 
-static const char small_vocab[] = "{\"<unk>\": 0, \"a\": 1, \"b\": 2, \"a</w>\": 3, \"b</w>\": 4, \"ab</w>\": 5, \"aa\": 6, \"</w></w>\": 7}";
+static const char small_vocab[] =
+    "{\"<unk>\": 0, \"a\": 1, \"b\": 2, \"a</w>\": 3, \"b</w>\": 4, \"ab</w>\": 5, \"aa\": 6, \"</w></w>\": 7}";
 static const char small_merges[] = "#version: 0.2\na b</w>\na a\n";
 static const char small_json[] =
     "{\"added_tokens\": [{\"id\": 0, \"content\": \"<unk>\", \"special\": true}], \"normalizer\": {\"type\": \"BertNormalizer\", "
@@ -242,7 +265,9 @@ static void test_small_is_good(void **state)
     expect_ids(small_text, small_ids);
     write_text("config.json", "{\"tokenizer_class\": \"OpenAIGPTTokenizer\", \"model_type\": \"gpt2\"}");
     expect_ids(small_text, small_ids);
-    write_text("tokenizer_config.json", "{\"tokenizer_class\": \"OpenAIGPTTokenizerFast\", \"add_bos_token\": true, \"add_prefix_space\": true}");
+    write_text(
+        "tokenizer_config.json",
+        "{\"tokenizer_class\": \"OpenAIGPTTokenizerFast\", \"add_bos_token\": true, \"add_prefix_space\": true}");
     write_text("config.json", "{}");
     expect_ids(small_text, small_ids);
     if (vkgpt_tokenizer_open(dir, 9, &tok, &err)) fail_msg("%s", err.text);
@@ -269,16 +294,19 @@ static void test_bad_files(void **state)
 {
     (void)state;
     write_text("config.json", "{\"model_type\": \"openai-gpt\", \"vocab_size\": 8}"); // with no row left for <unk>
-    refuse_change("vocab.json", small_vocab, "<unk>", "<ukn>", VKGPT_BAD_MODEL, "unk_token \"<unk>\" is not in the vocabulary");
+    refuse_change("vocab.json", small_vocab, "<unk>", "<ukn>", VKGPT_BAD_MODEL,
+                  "unk_token \"<unk>\" is not in the vocabulary");
     write_text("config.json", "{\"model_type\": \"openai-gpt\", \"vocab_size\": 9}");
     refuse_change("vocab.json", small_vocab, "\"b\": 2", "\"b\": 1", VKGPT_BAD_MODEL, "\"a\" and \"b\" both have id 1");
-    refuse_change("vocab.json", small_vocab, "\"b\": 2", "\"b\": 16777216", VKGPT_BAD_MODEL, "\"b\" has id 16777216, ids go from 0 to 16777215");
+    refuse_change("vocab.json", small_vocab, "\"b\": 2", "\"b\": 16777216", VKGPT_BAD_MODEL,
+                  "\"b\" has id 16777216, ids go from 0 to 16777215");
     refuse_change("vocab.json", small_vocab, "\"aa\"", "\"a\xff\"", VKGPT_BAD_FILE, "UTF-8");
     refuse_change("merges.txt", small_merges, "a a", "a b", VKGPT_BAD_MODEL, "what they make");
     refuse_change("merges.txt", small_merges, "a a", "z a", VKGPT_BAD_MODEL, "the first");
     refuse_change("merges.txt", small_merges, "a a", "a", VKGPT_BAD_FILE, "line 3");
     const char *name = "tokenizer_config.json";
-    refuse_file(name, "{\"added_tokens_decoder\": {\"8\": {\"content\": \"_start_\", \"single_word\": true}}}", VKGPT_BAD_MODEL, "_start_");
+    refuse_file(name, "{\"added_tokens_decoder\": {\"8\": {\"content\": \"_start_\", \"single_word\": true}}}",
+                VKGPT_BAD_MODEL, "_start_");
     refuse_file(name, "{\"tokenizer_class\": \"OpenAIGPT\"}", VKGPT_BAD_MODEL, "OpenAIGPT");
     remove_file("vocab.json");
     expect_refusal(VKGPT_BAD_FILE, dir, "none of tokenizer.json, vocab.json, vocab.txt and spiece.model");
@@ -310,17 +338,21 @@ static void test_bad_json(void **state)
     expect_ids("ab", "5");
     refuse_change(name, json, "\"BertNormalizer\"", "\"Lowercase\"", VKGPT_BAD_MODEL, "normalizer");
     refuse_change(name, json, "\"clean_text\": true", "\"clean_text\": false", VKGPT_BAD_MODEL, "\"clean_text\":false");
-    refuse_change(name, json, "\"handle_chinese_chars\": true", "\"handle_chinese_chars\": false", VKGPT_BAD_MODEL, "normalizer");
+    refuse_change(name, json, "\"handle_chinese_chars\": true", "\"handle_chinese_chars\": false", VKGPT_BAD_MODEL,
+                  "normalizer");
     refuse_change(name, json, "\"strip_accents\": null", "\"strip_accents\": false", VKGPT_BAD_MODEL, "normalizer");
     refuse_change(name, json, "\"lowercase\": true", "\"lowercase\": false", VKGPT_BAD_MODEL, "normalizer");
     refuse_change(name, json, "\"normalizer\"", "\"normaliser\"", VKGPT_BAD_MODEL, "normalizer null");
     refuse_change(name, json, "\"BertPreTokenizer\"", "\"ByteLevel\"", VKGPT_BAD_MODEL, "pre_tokenizer");
-    refuse_change(name, json, "\"end_of_word_suffix\": \"</w>\"", "\"end_of_word_suffix\": \"\"", VKGPT_BAD_MODEL, "end_of_word_suffix \"\"");
-    refuse_change(name, json, "\"end_of_word_suffix\": \"</w>\"", "\"end_of_word_suffix\": null", VKGPT_BAD_MODEL, "end_of_word_suffix null");
-    refuse_change(name, json, "\"continuing_subword_prefix\": \"\"", "\"continuing_subword_prefix\": \"##\"", VKGPT_BAD_MODEL, "##");
+    refuse_change(name, json, "\"end_of_word_suffix\": \"</w>\"", "\"end_of_word_suffix\": \"\"", VKGPT_BAD_MODEL,
+                  "end_of_word_suffix \"\"");
+    refuse_change(name, json, "\"end_of_word_suffix\": \"</w>\"", "\"end_of_word_suffix\": null", VKGPT_BAD_MODEL,
+                  "end_of_word_suffix null");
+    refuse_change(name, json, "\"continuing_subword_prefix\": \"\"", "\"continuing_subword_prefix\": \"##\"",
+                  VKGPT_BAD_MODEL, "##");
     refuse_change(name, json, "\"<unk>\": 0", "\"<ukn>\": 0", VKGPT_BAD_MODEL, "both have id 0");
     write_text("config.json", "{\"vocab_size\": 9}"); // no GPT-1 by its class
-    expect_ids("ab", "5"); // and as tokenizer.json says
+    expect_ids("ab", "5");                            // and as tokenizer.json says
 }
 
 static void test_fuzz(void **state)

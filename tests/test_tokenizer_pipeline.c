@@ -157,12 +157,16 @@ static void test_damaged_spiece(void **state)
 
 // -------------------------------------------------------------------------------------------------------- files
 
-#define MODEL_WORDS "\"model\": {\"type\": \"WordLevel\", \"unk_token\": \"?\", \"vocab\": {\"?\": 0, \"a\": 1, \"b\": 2, \"ab\": 3}}"
-#define MODEL_PIECES "\"model\": {\"type\": \"WordPiece\", \"unk_token\": \"?\", \"continuing_subword_prefix\": \"##\", " \
-                     "\"max_input_chars_per_word\": 100, \"vocab\": {\"?\": 0, \"a\": 1, \"##a\": 2, \"b\": 3, \"##b\": 4, \"\xc3\xa9\": 5}}"
-#define MODEL_SCORES "\"model\": {\"type\": \"Unigram\", \"unk_id\": 0, \"vocab\": [[\"?\", 0], [\"a\", -1], [\"b\", -1.5], [\"ab\", -2]]}"
-#define MODEL_BYTES "\"model\": {\"type\": \"BPE\", \"byte_fallback\": true, \"unk_token\": \"?\", \"vocab\": {\"?\": 0, \"a\": 1, " \
-                    "\"b\": 2, \"ab\": 3, \"<0xFF>\": 4, \"<0xC3>\": 5, \"<0xA9>\": 6}, \"merges\": [\"a b\"]}"
+#define MODEL_WORDS                                                                                                    \
+    "\"model\": {\"type\": \"WordLevel\", \"unk_token\": \"?\", \"vocab\": {\"?\": 0, \"a\": 1, \"b\": 2, \"ab\": 3}}"
+#define MODEL_PIECES                                                                                                   \
+    "\"model\": {\"type\": \"WordPiece\", \"unk_token\": \"?\", \"continuing_subword_prefix\": \"##\", "               \
+    "\"max_input_chars_per_word\": 100, \"vocab\": {\"?\": 0, \"a\": 1, \"##a\": 2, \"b\": 3, \"##b\": 4, \"\xc3\xa9\": 5}}"
+#define MODEL_SCORES                                                                                                   \
+    "\"model\": {\"type\": \"Unigram\", \"unk_id\": 0, \"vocab\": [[\"?\", 0], [\"a\", -1], [\"b\", -1.5], [\"ab\", -2]]}"
+#define MODEL_BYTES                                                                                                    \
+    "\"model\": {\"type\": \"BPE\", \"byte_fallback\": true, \"unk_token\": \"?\", \"vocab\": {\"?\": 0, \"a\": 1, "   \
+    "\"b\": 2, \"ab\": 3, \"<0xFF>\": 4, \"<0xC3>\": 5, \"<0xA9>\": 6}, \"merges\": [\"a b\"]}"
 
 static void write_json(const char *stages, const char *model)
 {
@@ -191,6 +195,7 @@ static void refuse(const char *stages, const char *model, vkgpt_code code, const
 static void test_invalid_bytes(void **state)
 {
     (void)state;
+    // clang-format off
     expect(WHITESPACE, MODEL_WORDS, "a \xff b", "1 0 2");
     expect(WHITESPACE, MODEL_WORDS, "a\xff" "b", "1 0 2"); // in no class \w, so a piece of its own
     expect(PRE("{\"type\": \"WhitespaceSplit\"}"), MODEL_WORDS, "a \xc3 ab", "1 0 3");
@@ -201,6 +206,7 @@ static void test_invalid_bytes(void **state)
     expect("", MODEL_SCORES, "a\xff\xfe" "ab\xc3", "1 0 3 0"); // one unk for a run
     expect("", MODEL_BYTES, "a\xff" "ab\xc3\xa9\xfe", "1 4 3 5 6 0");
     expect("\"decoder\": null", MODEL_BYTES, "", "");
+    // clang-format on
 }
 
 // Neither time nor stack may grow with the square of a text.
@@ -210,8 +216,9 @@ static void test_long_texts(void **state)
     static const char *const stages[] = {
         "", WHITESPACE, PRE("{\"type\": \"Metaspace\", \"replacement\": \"\xe2\x96\x81\", \"split\": false}"),
         PRE("{\"type\": \"Split\", \"pattern\": {\"Regex\": \"(a|b)+c?|\\\\s\"}, \"behavior\": \"Isolated\", \"invert\": false}"),
-        NORMALIZER("{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFKD\"}, {\"type\": \"BertNormalizer\"}, {\"type\": \"Strip\", "
-                   "\"strip_left\": true, \"strip_right\": true}, {\"type\": \"Replace\", \"pattern\": {\"String\": \"  \"}, \"content\": \"\"}]}")};
+        NORMALIZER(
+            "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFKD\"}, {\"type\": \"BertNormalizer\"}, {\"type\": \"Strip\", "
+            "\"strip_left\": true, \"strip_right\": true}, {\"type\": \"Replace\", \"pattern\": {\"String\": \"  \"}, \"content\": \"\"}]}")};
     static const char *const models[] = {MODEL_WORDS, MODEL_PIECES, MODEL_SCORES, MODEL_BYTES};
     static const char *const units[] = {"a", " ", "ab ", "\xcc\x81\xcc\xa3", "\xff", "\xed\x95\x9c"};
     for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
@@ -232,7 +239,8 @@ static void test_long_texts(void **state)
 static void test_edges_and_notes(void **state)
 {
     (void)state;
-    write_json("\"post_processor\": {\"type\": \"BertProcessing\", \"cls\": [\"a\", 1], \"sep\": [\"b\", 2]}", MODEL_WORDS);
+    write_json("\"post_processor\": {\"type\": \"BertProcessing\", \"cls\": [\"a\", 1], \"sep\": [\"b\", 2]}",
+               MODEL_WORDS);
     expect_ids("ab", "1 3 2");
     expect_ids("", "1 2");
     vkgpt_tokenizer *tok = open_good(dir);
@@ -258,7 +266,8 @@ static void expect_no_ids(const char *model, const char *text, const char *words
     vkgpt_error err;
     write_json("", model);
     vkgpt_tokenizer *tok = open_good(dir);
-    expect_sentence(vkgpt_encode(tok, text, strlen(text), true, &ids, &count, &err), VKGPT_BAD_MODEL, &err, words, NULL);
+    expect_sentence(vkgpt_encode(tok, text, strlen(text), true, &ids, &count, &err), VKGPT_BAD_MODEL, &err, words,
+                    NULL);
     assert_null(ids);
     vkgpt_tokenizer_close(tok);
 }
@@ -267,44 +276,66 @@ static void expect_no_ids(const char *model, const char *text, const char *words
 static void test_no_unk(void **state)
 {
     (void)state;
-    expect_no_ids("\"model\": {\"type\": \"WordLevel\", \"unk_token\": \"!\", \"vocab\": {\"a\": 0}}", "b", "\"b\" is no token, and unk_token !");
-    expect_no_ids("\"model\": {\"type\": \"WordPiece\", \"unk_token\": \"!\", \"vocab\": {\"a\": 0}}", "ab", "\"ab\" is no token");
-    expect_no_ids("\"model\": {\"type\": \"Unigram\", \"unk_id\": null, \"vocab\": [[\"a\", -1]]}", "ab", "\"b\" is no token");
-    expect_no_ids("\"model\": {\"type\": \"BPE\", \"unk_token\": \"!\", \"vocab\": {\"a\": 0}, \"merges\": []}", "ab", "unk_token !");
+    expect_no_ids("\"model\": {\"type\": \"WordLevel\", \"unk_token\": \"!\", \"vocab\": {\"a\": 0}}", "b",
+                  "\"b\" is no token, and unk_token !");
+    expect_no_ids("\"model\": {\"type\": \"WordPiece\", \"unk_token\": \"!\", \"vocab\": {\"a\": 0}}", "ab",
+                  "\"ab\" is no token");
+    expect_no_ids("\"model\": {\"type\": \"Unigram\", \"unk_id\": null, \"vocab\": [[\"a\", -1]]}", "ab",
+                  "\"b\" is no token");
+    expect_no_ids("\"model\": {\"type\": \"BPE\", \"unk_token\": \"!\", \"vocab\": {\"a\": 0}, \"merges\": []}", "ab",
+                  "unk_token !");
     expect("", "\"model\": {\"type\": \"BPE\", \"unk_token\": null, \"vocab\": {\"a\": 0}, \"merges\": []}", "ab", "0");
     // an unknown character scores 10 less than the worst token: -9, not 2 - 19
-    expect("", "\"model\": {\"type\": \"Unigram\", \"unk_id\": 0, \"vocab\": [[\"?\", 0], [\"a\", 2], [\"ax\", -9]]}", "ax", "2");
+    expect("", "\"model\": {\"type\": \"Unigram\", \"unk_id\": 0, \"vocab\": [[\"?\", 0], [\"a\", 2], [\"ax\", -9]]}",
+           "ax", "2");
 }
 
-#define SPLIT(pattern) PRE("{\"type\": \"Split\", \"pattern\": {\"Regex\": \"" pattern "\"}, \"behavior\": \"Isolated\", \"invert\": false}")
+#define SPLIT(pattern)                                                                                                 \
+    PRE("{\"type\": \"Split\", \"pattern\": {\"Regex\": \"" pattern                                                    \
+        "\"}, \"behavior\": \"Isolated\", \"invert\": false}")
 
 static void test_refusals(void **state)
 {
     (void)state;
-    refuse(NORMALIZER("{\"type\": \"Uppercase\"}"), MODEL_WORDS, VKGPT_BAD_MODEL, "normalizer {\"type\":\"Uppercase\"}");
-    refuse(NORMALIZER("{\"type\": \"Sequence\", \"normalizers\": 3}"), MODEL_WORDS, VKGPT_BAD_FILE, "normalizers is not a list");
+    refuse(NORMALIZER("{\"type\": \"Uppercase\"}"), MODEL_WORDS, VKGPT_BAD_MODEL,
+           "normalizer {\"type\":\"Uppercase\"}");
+    refuse(NORMALIZER("{\"type\": \"Sequence\", \"normalizers\": 3}"), MODEL_WORDS, VKGPT_BAD_FILE,
+           "normalizers is not a list");
     refuse(NORMALIZER("{\"type\": \"Prepend\"}"), MODEL_WORDS, VKGPT_BAD_FILE, "prepend is not a string");
-    refuse(NORMALIZER("{\"type\": \"Replace\", \"content\": \"\", \"pattern\": 3}"), MODEL_WORDS, VKGPT_BAD_FILE, "pattern");
-    refuse(NORMALIZER("{\"type\": \"Precompiled\", \"precompiled_charsmap\": \"AAAA\"}"), MODEL_WORDS, VKGPT_BAD_FILE, "precompiled_charsmap has 3 bytes");
-    refuse(NORMALIZER("{\"type\": \"Precompiled\", \"precompiled_charsmap\": \"AAEAAAAA\"}"), MODEL_WORDS, VKGPT_BAD_FILE, "its trie 256");
-    refuse(NORMALIZER("{\"type\": \"Precompiled\", \"precompiled_charsmap\": \"A*\"}"), MODEL_WORDS, VKGPT_BAD_FILE, "no base64");
+    refuse(NORMALIZER("{\"type\": \"Replace\", \"content\": \"\", \"pattern\": 3}"), MODEL_WORDS, VKGPT_BAD_FILE,
+           "pattern");
+    refuse(NORMALIZER("{\"type\": \"Precompiled\", \"precompiled_charsmap\": \"AAAA\"}"), MODEL_WORDS, VKGPT_BAD_FILE,
+           "precompiled_charsmap has 3 bytes");
+    refuse(NORMALIZER("{\"type\": \"Precompiled\", \"precompiled_charsmap\": \"AAEAAAAA\"}"), MODEL_WORDS,
+           VKGPT_BAD_FILE, "its trie 256");
+    refuse(NORMALIZER("{\"type\": \"Precompiled\", \"precompiled_charsmap\": \"A*\"}"), MODEL_WORDS, VKGPT_BAD_FILE,
+           "no base64");
     refuse(PRE("{\"type\": \"UnicodeScripts\"}"), MODEL_WORDS, VKGPT_BAD_MODEL, "UnicodeScripts");
     refuse(SPLIT("(a"), MODEL_WORDS, VKGPT_BAD_MODEL, "PCRE2 does not take the pattern (a");
     refuse(SPLIT("[a-z&&[^b]]"), MODEL_WORDS, VKGPT_BAD_MODEL, "an intersection of classes");
     refuse(SPLIT("[[:alpha:]]"), MODEL_WORDS, VKGPT_BAD_MODEL, "a class by name");
-    refuse(PRE("{\"type\": \"Split\", \"pattern\": {\"String\": \"a\"}, \"behavior\": \"Kept\"}"), MODEL_WORDS, VKGPT_BAD_FILE, "behavior is not Removed");
-    refuse(PRE("{\"type\": \"Metaspace\", \"replacement\": \"ab\"}"), MODEL_WORDS, VKGPT_BAD_FILE, "replacement is not one character");
-    refuse(PRE("{\"type\": \"Metaspace\", \"replacement\": \"a\", \"prepend_scheme\": \"last\"}"), MODEL_WORDS, VKGPT_BAD_FILE, "prepend_scheme");
+    refuse(PRE("{\"type\": \"Split\", \"pattern\": {\"String\": \"a\"}, \"behavior\": \"Kept\"}"), MODEL_WORDS,
+           VKGPT_BAD_FILE, "behavior is not Removed");
+    refuse(PRE("{\"type\": \"Metaspace\", \"replacement\": \"ab\"}"), MODEL_WORDS, VKGPT_BAD_FILE,
+           "replacement is not one character");
+    refuse(PRE("{\"type\": \"Metaspace\", \"replacement\": \"a\", \"prepend_scheme\": \"last\"}"), MODEL_WORDS,
+           VKGPT_BAD_FILE, "prepend_scheme");
     refuse("\"decoder\": {\"type\": \"CTC\"}", MODEL_WORDS, VKGPT_BAD_MODEL, "decoder {\"type\":\"CTC\"}");
     refuse("", "\"model\": {\"type\": \"Bytes\"}", VKGPT_BAD_MODEL, "model.type \"Bytes\"");
     refuse("", "\"model\": {\"type\": \"WordLevel\", \"vocab\": []}", VKGPT_BAD_FILE, "model.vocab");
     refuse("", "\"model\": {\"type\": \"Unigram\", \"vocab\": {}}", VKGPT_BAD_FILE, "model.vocab");
     refuse("", "\"model\": {\"type\": \"Unigram\", \"vocab\": [[\"a\"]]}", VKGPT_BAD_FILE, "model.vocab[0]");
     refuse("", "\"model\": {\"type\": \"Unigram\", \"unk_id\": 1, \"vocab\": [[\"a\", 0]]}", VKGPT_BAD_MODEL, "unk_id");
-    refuse("", "\"model\": {\"type\": \"BPE\", \"dropout\": 2, \"byte_fallback\": true, \"vocab\": {\"a\": 0}, \"merges\": []}", VKGPT_BAD_FILE, "dropout");
-    refuse("\"post_processor\": {\"type\": \"BertProcessing\", \"cls\": [\"a\", 9], \"sep\": [\"b\", 2]}", MODEL_WORDS, VKGPT_BAD_MODEL, "token 9");
-    refuse("\"post_processor\": {\"type\": \"Sequence\", \"processors\": [{\"type\": \"BertProcessing\", \"cls\": [\"a\", 1], \"sep\": [\"b\", 2]}, "
-           "{\"type\": \"BertProcessing\", \"cls\": [\"a\", 1], \"sep\": [\"b\", 2]}]}", MODEL_WORDS, VKGPT_BAD_MODEL, "a second post_processor");
+    refuse(
+        "",
+        "\"model\": {\"type\": \"BPE\", \"dropout\": 2, \"byte_fallback\": true, \"vocab\": {\"a\": 0}, \"merges\": []}",
+        VKGPT_BAD_FILE, "dropout");
+    refuse("\"post_processor\": {\"type\": \"BertProcessing\", \"cls\": [\"a\", 9], \"sep\": [\"b\", 2]}", MODEL_WORDS,
+           VKGPT_BAD_MODEL, "token 9");
+    refuse(
+        "\"post_processor\": {\"type\": \"Sequence\", \"processors\": [{\"type\": \"BertProcessing\", \"cls\": [\"a\", 1], \"sep\": [\"b\", 2]}, "
+        "{\"type\": \"BertProcessing\", \"cls\": [\"a\", 1], \"sep\": [\"b\", 2]}]}",
+        MODEL_WORDS, VKGPT_BAD_MODEL, "a second post_processor");
 }
 
 // Damaged files give ids, or a sentence: when they are opened or, where unk_token is gone, with a text.

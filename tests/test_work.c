@@ -20,7 +20,8 @@ static void test_products(void **state)
     same(product_work(128, 768, 768, 64, 64), 2.0 * 128 * 768 * 768, 2.0 * 128 * 768 * 768);
     same(product_work(1, 768, 768, 64, 64), 2.0 * 768 * 768, 64 * 2.0 * 768 * 768);
     same(product_work(65, 72, 16, 64, 64), 2.0 * 65 * 72 * 16, 2.0 * 128 * 128 * 16);
-    same(product_work(2048, 200704, 49152, 128, 256), 2.0 * 2048 * 200704 * 49152, 2.0 * 2048 * 200704 * 49152); // past 32 bits
+    same(product_work(2048, 200704, 49152, 128, 256), 2.0 * 2048 * 200704 * 49152,
+         2.0 * 2048 * 200704 * 49152); // past 32 bits
 }
 
 static void test_attention(void **state)
@@ -65,7 +66,8 @@ static void test_padding(void **state)
         preset_config(preset_find(names[n]), &c);
         for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
             struct Work work = model_work(&c, rows[r], tiles);
-            if (!(work.done / work.needed <= 1.12)) fail_msg("%s, %u tokens: %.3f times what is needed", names[n], rows[r], work.done / work.needed);
+            if (!(work.done / work.needed <= 1.12))
+                fail_msg("%s, %u tokens: %.3f times what is needed", names[n], rows[r], work.done / work.needed);
         }
         assert_true(model_work(&c, 17, tiles).done / model_work(&c, 17, tiles).needed > 3); // in tiles of 64 rows
     }
@@ -73,6 +75,7 @@ static void test_padding(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_products), cmocka_unit_test(test_attention), cmocka_unit_test(test_padding)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_products), cmocka_unit_test(test_attention),
+                                       cmocka_unit_test(test_padding)};
     return cmocka_run_group_tests_name("work", tests, NULL, NULL);
 }

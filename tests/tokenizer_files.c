@@ -41,7 +41,7 @@ bool decodes_to(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t count, c
 
 // --------------------------------------------------------------------------------------------- fixtures
 
-struct Expected { // one line of a fixture
+struct Expected {          // one line of a fixture
     bool special, decoded; // `decoded`: the text is what the ids decode to
     char *text;
     size_t bytes;
@@ -49,10 +49,7 @@ struct Expected { // one line of a fixture
     size_t count;
 };
 
-static unsigned hex_digit(char c)
-{
-    return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
-}
+static unsigned hex_digit(char c) { return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10); }
 
 // "special|plain|decode HEX|- ID ID ..."
 static struct Expected parse_line(char *line)
@@ -145,10 +142,7 @@ void check_fixture(const char *name, const char *folder, size_t lines, enum Fixt
 
 char dir[DIR_BYTES];
 
-void write_text(const char *name, const char *text)
-{
-    file_write(dir, name, text, strlen(text));
-}
+void write_text(const char *name, const char *text) { file_write(dir, name, text, strlen(text)); }
 
 void remove_file(const char *name)
 {
@@ -220,5 +214,6 @@ void fuzz_file(const char *name, const char *file, const char *text, int rounds)
         vkgpt_tokenizer_close(tok);
         opened++;
     }
-    if (opened == 0 || opened == rounds) fail_msg("%s: %d of %d opened: the damage tests nothing", name, opened, rounds);
+    if (opened == 0 || opened == rounds)
+        fail_msg("%s: %d of %d opened: the damage tests nothing", name, opened, rounds);
 }

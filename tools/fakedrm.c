@@ -1,7 +1,7 @@
 // A DRM render node that is not there, for Mesa's driver ANV to compile on: answers what ANV asks of libdrm and of the
-// kernel's i915 interface, gives it ordinary memory, and runs nothing. FAKE_INTEL is the PCI id in hex (56a0: Arc A770);
-// where it is not set there is no device. A shared library, linked to or in LD_PRELOAD, so that its functions come before
-// those of libdrm and of the C library. Written for Mesa 22.3; later versions ask for more.
+// kernel's i915 interface, gives it ordinary memory, and runs nothing. FAKE_INTEL is the PCI id in hex (56a0: Arc
+// A770); where it is not set there is no device. A shared library, linked to or in LD_PRELOAD, so that its functions
+// come before those of libdrm and of the C library. Written for Mesa 22.3; later versions ask for more.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -131,7 +131,9 @@ static int parameter(int which)
     }
 }
 
-struct Topology { uint32_t slices, subslices, eus; };
+struct Topology {
+    uint32_t slices, subslices, eus;
+};
 
 static struct Topology topology(void)
 {

@@ -2,7 +2,7 @@
 
 BUILD_PACKAGES="gcc libc6-dev make cmake libvulkan-dev libvulkan-volk-dev glslang-tools spirv-tools
     libpcre2-dev libutf8proc-dev libcjson-dev zlib1g-dev libcmocka-dev"
-COMPILER_PACKAGES="clang" # beside gcc
+COMPILER_PACKAGES="clang clang-format-14" # beside gcc
 TEST_PACKAGES="mesa-vulkan-drivers chromium-common vulkan-validationlayers libdrm-dev python3"
 
 say() { printf '%s\n' "$*" >&2; }

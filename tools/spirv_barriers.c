@@ -1,7 +1,7 @@
 // spirv_barriers IN OUT: of a module under Vulkan's memory model, takes off the accesses to shared memory that each of
-// them makes what it stores available to the other lanes, or sees what they have stored. The barriers do that (the kernels
-// ask for it: shaders/coopmat.glsl), and compilers wait after each such access, AMD's for each matrix that is loaded.
-// glslang marks every access to shared memory so, and GLSL has no way to say otherwise.
+// them makes what it stores available to the other lanes, or sees what they have stored. The barriers do that (the
+// kernels ask for it: shaders/coopmat.glsl), and compilers wait after each such access, AMD's for each matrix that is
+// loaded. glslang marks every access to shared memory so, and GLSL has no way to say otherwise.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +9,9 @@
 
 enum { TYPE_POINTER = 32, VARIABLE = 59, LOAD = 61, STORE = 62, ACCESS_CHAIN = 65, IN_BOUNDS_ACCESS_CHAIN = 66 };
 enum { MATRIX_LOAD = 4457, MATRIX_STORE = 4458 };
-enum { WORKGROUP = 4 };                                                 // a storage class
-enum { ALIGNED = 2, MAKE_AVAILABLE = 8, MAKE_VISIBLE = 16 };            // memory operands
-enum { HEADER = 5 };                                                    // words of a module before its instructions
+enum { WORKGROUP = 4 };                                      // a storage class
+enum { ALIGNED = 2, MAKE_AVAILABLE = 8, MAKE_VISIBLE = 16 }; // memory operands
+enum { HEADER = 5 };                                         // words of a module before its instructions
 
 // The word of an instruction that has its memory operands, and the one that has the pointer; 0: it has none.
 static uint32_t operands_at(const uint32_t *in, uint32_t words, uint32_t *pointer)

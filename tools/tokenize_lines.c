@@ -1,5 +1,5 @@
-// tokenize_lines DIR: encodes and decodes many texts with one tokenizer, for tests against another implementation. Lines
-// of stdin and what is printed for each:
+// tokenize_lines DIR: encodes and decodes many texts with one tokenizer, for tests against another implementation.
+// Lines of stdin and what is printed for each:
 //     special HEX|-    the ids of the text, special tokens taken (plain: as text)
 //     decode ID ID ... the text of the ids in hex, or -
 // A text that is refused gives "error" and the sentence.
@@ -9,10 +9,7 @@
 
 #include "vkgpt.h"
 
-static unsigned hex_digit(char c)
-{
-    return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
-}
+static unsigned hex_digit(char c) { return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10); }
 
 static void print_encoded(const vkgpt_tokenizer *tok, const char *hex, bool special)
 {

@@ -31,12 +31,12 @@ struct Statistic {
 struct Vendor {
     const char *name;
     uint32_t id;
-    const char *chooses;          // the environment variable that names the device for the driver
-    const char *devices[3];       // its values, NULL at the end
-    uint32_t subgroup_sizes[3];   // to compare, 0 at the end; none: what the engine takes
-    uint32_t prefill_spills;      // and fills, each, that a kernel of prefill may have
+    const char *chooses;                         // the environment variable that names the device for the driver
+    const char *devices[3];                      // its values, NULL at the end
+    uint32_t subgroup_sizes[3];                  // to compare, 0 at the end; none: what the engine takes
+    uint32_t prefill_spills;                     // and fills, each, that a kernel of prefill may have
     struct Statistic statistics[MAX_STATISTICS]; // as many as have a name or a title
-    const char *assembly;         // the representation that is the code
+    const char *assembly;                        // the representation that is the code
 };
 
 static const struct Vendor VENDORS[] = {
@@ -46,9 +46,16 @@ static const struct Vendor VENDORS[] = {
         .chooses = "RADV_FORCE_FAMILY",
         .devices = {"navi21", "gfx1100"},
         .subgroup_sizes = {32, 64},
-        .statistics = {{.name = "VGPRs"}, {.name = "SGPRs"}, {.name = "Spilled VGPRs", .spill = true},
-                       {.name = "Spilled SGPRs", .spill = true}, {.name = "Scratch size", .spill = true}, {.name = "LDS size"},
-                       {.name = "Subgroups per SIMD"}, {.name = "Instructions"}, {.name = "Latency"}, {.name = "Inverse Throughput"}},
+        .statistics = {{.name = "VGPRs"},
+                       {.name = "SGPRs"},
+                       {.name = "Spilled VGPRs", .spill = true},
+                       {.name = "Spilled SGPRs", .spill = true},
+                       {.name = "Scratch size", .spill = true},
+                       {.name = "LDS size"},
+                       {.name = "Subgroups per SIMD"},
+                       {.name = "Instructions"},
+                       {.name = "Latency"},
+                       {.name = "Inverse Throughput"}},
         .assembly = "Assembly",
     },
     {
@@ -57,9 +64,12 @@ static const struct Vendor VENDORS[] = {
         .chooses = "FAKE_INTEL",
         .devices = {"56a0", "9a49"}, // Arc A770, Tiger Lake
         .prefill_spills = 8,
-        .statistics = {{.title = "SIMD"}, {.name = "Instruction Count", .title = "Instructions"},
-                       {.name = "Cycle Count", .title = "Cycles"}, {.name = "Spill Count", .title = "Spills", .spill = true},
-                       {.name = "Fill Count", .title = "Fills", .spill = true}, {.name = "SEND Count", .title = "Sends"},
+        .statistics = {{.title = "SIMD"},
+                       {.name = "Instruction Count", .title = "Instructions"},
+                       {.name = "Cycle Count", .title = "Cycles"},
+                       {.name = "Spill Count", .title = "Spills", .spill = true},
+                       {.name = "Fill Count", .title = "Fills", .spill = true},
+                       {.name = "SEND Count", .title = "Sends"},
                        {.name = "Loop Count", .title = "Loops"}},
         .assembly = "GEN Assembly",
     },
@@ -79,7 +89,7 @@ struct Tool {
     const char *assembly; // the kernel to disassemble, or NULL
     struct Row *rows;     // of one family and size
     uint32_t row_count, row_capacity;
-    uint32_t offenders;   // rows with spills
+    uint32_t offenders; // rows with spills
     vkgpt_error err;
 };
 
@@ -127,8 +137,9 @@ static int find_device(const struct Vendor *vendor, vkgpt_device *device, vkgpt_
         if (!strcmp(properties.deviceName, device->info.name)) device->physical = found[i];
     }
     if (device->physical) return VKGPT_OK;
-    return fail(err, VKGPT_NO_DEVICE, "no usable device for %s: VK_DRIVER_FILES has to name Mesa's driver, and %s is \"%s\"",
-                vendor->name, vendor->chooses, getenv(vendor->chooses));
+    return fail(err, VKGPT_NO_DEVICE,
+                "no usable device for %s: VK_DRIVER_FILES has to name Mesa's driver, and %s is \"%s\"", vendor->name,
+                vendor->chooses, getenv(vendor->chooses));
 }
 
 // With what the engine would switch on that makes a difference to the compiler, and the statistics.
@@ -148,7 +159,8 @@ static int open_logical(vkgpt_device *device, vkgpt_error *err)
     device->matrix_halves = coopmat_has_halves(device->instance, device->physical, device->matrix);
     bool matrix = device->matrix.m != 0; // a newer Mesa than 22.3, from navi31 on
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices;
-    VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &statistics};
+    VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+                                            .pNext = &statistics};
     if (matrix) coopmat_ask(&v12, &matrices);
     float priority = 1.0f;
     VkDeviceQueueCreateInfo queue = {
@@ -224,7 +236,8 @@ static int read_statistics(struct Tool *tool, vkgpt_device *device, VkPipeline p
     VkPipelineExecutableInfoKHR info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline};
     VkPipelineExecutableStatisticKHR found[64];
     uint32_t count = LENGTH(found);
-    for (uint32_t i = 0; i < count; i++) found[i] = (VkPipelineExecutableStatisticKHR){.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR};
+    for (uint32_t i = 0; i < count; i++)
+        found[i] = (VkPipelineExecutableStatisticKHR){.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR};
     VkResult result = device->vk.vkGetPipelineExecutableStatisticsKHR(device->handle, &info, &count, found);
     if (result) return vk_fail(err, result, "reading a pipeline's statistics");
     for (uint32_t s = 0; s < tool->statistics; s++) {
@@ -244,11 +257,14 @@ static int print_assembly(const struct Tool *tool, vkgpt_device *device, VkPipel
     VkPipelineExecutableInfoKHR info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline};
     Text texts[8];
     uint32_t count = LENGTH(texts);
-    for (uint32_t i = 0; i < count; i++) texts[i] = (Text){.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INTERNAL_REPRESENTATION_KHR};
-    VkResult result = device->vk.vkGetPipelineExecutableInternalRepresentationsKHR(device->handle, &info, &count, texts);
+    for (uint32_t i = 0; i < count; i++)
+        texts[i] = (Text){.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INTERNAL_REPRESENTATION_KHR};
+    VkResult result =
+        device->vk.vkGetPipelineExecutableInternalRepresentationsKHR(device->handle, &info, &count, texts);
     for (uint32_t i = 0; !result && i < count; i++)
         if (!(texts[i].pData = calloc(1, texts[i].dataSize + 1))) result = VK_ERROR_OUT_OF_HOST_MEMORY;
-    if (!result) result = device->vk.vkGetPipelineExecutableInternalRepresentationsKHR(device->handle, &info, &count, texts);
+    if (!result)
+        result = device->vk.vkGetPipelineExecutableInternalRepresentationsKHR(device->handle, &info, &count, texts);
     for (uint32_t i = 0; i < count; i++) {
         if (!result && !strcmp(texts[i].name, tool->vendor->assembly)) printf("%s\n", (const char *)texts[i].pData);
         free(texts[i].pData);
@@ -292,7 +308,8 @@ static void row_name(const struct Tool *tool, const struct Row *row, char text[R
     for (uint32_t s = 0; s < SETS; s++) set_text(tool, s, row->sets[s], sets[s], sizeof sets[s]);
     char nth[16] = "";
     if (row->nth) snprintf(nth, sizeof nth, " (%u)", row->nth + 1);
-    snprintf(text, ROW_NAME, "%s%s | %s | %s | %s | %s", row->kernel, nth, sets[STEPS], sets[MODELS], sets[WEIGHTS], sets[KV]);
+    snprintf(text, ROW_NAME, "%s%s | %s | %s | %s | %s", row->kernel, nth, sets[STEPS], sets[MODELS], sets[WEIGHTS],
+             sets[KV]);
 }
 
 static int add_row(struct Tool *tool, vkgpt_device *device, const struct Pipeline *pipeline, struct Row row)
@@ -381,7 +398,8 @@ static int compile_all(struct Tool *tool, vkgpt_device *device)
     for (uint32_t model = 0; model < tool->model_count; model++)
         for (uint32_t weights = 0; weights < FORMATS; weights++)
             for (uint32_t kv = 0; kv < LENGTH(KV_FORMATS) && !status; kv++)
-                if (weights == WEIGHTS_F16 || KV_FORMATS[kv] == KV_F16) status = compile_session(tool, device, model, weights, kv);
+                if (weights == WEIGHTS_F16 || KV_FORMATS[kv] == KV_F16)
+                    status = compile_session(tool, device, model, weights, kv);
     return status;
 }
 
@@ -525,7 +543,8 @@ static bool take_model(struct Tool *tool, const char *name)
 
 static bool take_arguments(struct Tool *tool, int argc, char **argv)
 {
-    static const char *const usual[] = {"gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"}, *const quick[] = {"gpt2", "gpt2-xl"};
+    static const char *const usual[] = {"gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"}, *const quick[] = {"gpt2",
+                                                                                                           "gpt2-xl"};
     if (argc < 2 || !take_vendor(tool, argv[1])) return false;
     tool->quick = argc > 2 && !strcmp(argv[2], "--quick");
     int next = 2 + tool->quick;
@@ -533,7 +552,8 @@ static bool take_arguments(struct Tool *tool, int argc, char **argv)
     for (; next < argc; next++)
         if (!take_model(tool, argv[next])) return false;
     if (tool->model_count) return true;
-    for (uint32_t i = 0; i < (tool->quick ? LENGTH(quick) : LENGTH(usual)); i++) take_model(tool, (tool->quick ? quick : usual)[i]);
+    for (uint32_t i = 0; i < (tool->quick ? LENGTH(quick) : LENGTH(usual)); i++)
+        take_model(tool, (tool->quick ? quick : usual)[i]);
     return true;
 }
 

@@ -5,8 +5,7 @@
 #include "vkgpt.h"
 
 // Fills err (which may be NULL) and returns code, which is never VKGPT_OK.
-__attribute__((format(printf, 3, 4), cold))
-int fail(vkgpt_error *err, vkgpt_code code, const char *format, ...);
+__attribute__((format(printf, 3, 4), cold)) int fail(vkgpt_error *err, vkgpt_code code, const char *format, ...);
 
 // What fail() does to its sentences, for those that are no errors: names in files may hold anything, and what moves a
 // terminal's cursor, or ends the sentence, becomes a question mark.

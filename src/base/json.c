@@ -113,10 +113,7 @@ static int check_tree(const char *what, cJSON *item, bool python, vkgpt_error *e
     return code;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
+static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
 // The text is that of `marked` where that is not NULL.
 static int parse(const char *what, const char *text, size_t bytes, char *marked, cJSON **json, vkgpt_error *err)
@@ -135,8 +132,7 @@ static int parse(const char *what, const char *text, size_t bytes, char *marked,
     if (end < text + bytes)
         code = fail(err, VKGPT_BAD_FILE, "%s: more text after the JSON value, from byte %zu of %zu on", what,
                     (size_t)(end - text), bytes);
-    else
-        code = check_tree(what, tree, marked != NULL, err);
+    else code = check_tree(what, tree, marked != NULL, err);
     if (code) {
         cJSON_Delete(tree);
         return code;

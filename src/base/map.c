@@ -41,7 +41,8 @@ static uint64_t hash_bytes(const struct Map *map, const char *key, size_t bytes)
 {
     const unsigned char *at = (const unsigned char *)key;
     uint64_t k0 = map->secret[0], k1 = map->secret[1], length = (uint64_t)bytes << 56;
-    uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u};
+    uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u,
+                     k1 ^ 0x7465646279746573u};
     for (; bytes >= 8; at += 8, bytes -= 8) sip_word(v, little(at, 8));
     sip_word(v, length | little(at, bytes));
     v[2] ^= 0xff;
@@ -66,7 +67,8 @@ static bool grow(struct Map *map)
 {
     size_t capacity = map->capacity ? map->capacity * 2 : 16;
     if (capacity > SIZE_MAX / sizeof(struct MapEntry)) return false;
-    struct Map wider = {calloc(capacity, sizeof(struct MapEntry)), capacity, map->count, {map->secret[0], map->secret[1]}};
+    struct Map wider = {
+        calloc(capacity, sizeof(struct MapEntry)), capacity, map->count, {map->secret[0], map->secret[1]}};
     if (!wider.entries) return false;
     for (size_t i = 0; i < map->capacity; i++) {
         const struct MapEntry *e = &map->entries[i];

@@ -1,5 +1,5 @@
-// A hash table from byte strings to 32-bit values. Keys are not copied: they must outlive the map. Each table hashes with
-// a secret of its own, so that nobody can write a file whose keys all meet in one place.
+// A hash table from byte strings to 32-bit values. Keys are not copied: they must outlive the map. Each table hashes
+// with a secret of its own, so that nobody can write a file whose keys all meet in one place.
 #ifndef VKGPT_BASE_MAP_H
 #define VKGPT_BASE_MAP_H
 

@@ -61,7 +61,8 @@ static int read_all(int fd, const char *path, size_t limit, size_t hint, char **
         if (n < 0 && errno == EINTR) continue;
         int code = 0;
         if (n < 0) code = os_fail_errno(err, path, "read");
-        else if ((size_t)n > limit - used) code = fail(err, VKGPT_BAD_FILE, "%s: is larger than %zu bytes", path, limit);
+        else if ((size_t)n > limit - used)
+            code = fail(err, VKGPT_BAD_FILE, "%s: is larger than %zu bytes", path, limit);
         if (code) {
             free(buffer);
             return code;
@@ -85,8 +86,7 @@ static int read_whole(const char *path, bool only_files, size_t limit, char **da
     if (code) return code;
     if (S_ISREG(st.st_mode) && (uintmax_t)st.st_size > limit)
         code = fail(err, VKGPT_BAD_FILE, "%s: is %jd bytes, %zu at most are read", path, (intmax_t)st.st_size, limit);
-    else
-        code = read_all(fd, path, limit, S_ISREG(st.st_mode) ? (size_t)st.st_size + 1 : 65536, data, bytes, err);
+    else code = read_all(fd, path, limit, S_ISREG(st.st_mode) ? (size_t)st.st_size + 1 : 65536, data, bytes, err);
     close(fd);
     return code;
 }
@@ -167,10 +167,7 @@ bool os_next(const char *dir, const char *suffix, char *name, size_t size)
     return *best;
 }
 
-static bool fits(int written, size_t size)
-{
-    return written >= 0 && (size_t)written < size;
-}
+static bool fits(int written, size_t size) { return written >= 0 && (size_t)written < size; }
 
 bool os_cache_dir(char *path, size_t size)
 {
@@ -237,10 +234,7 @@ void os_random(void *bytes, size_t count)
     }
 }
 
-bool os_is_terminal(int fd)
-{
-    return isatty(fd) == 1;
-}
+bool os_is_terminal(int fd) { return isatty(fd) == 1; }
 
 unsigned os_terminal_width(int fd)
 {
@@ -254,15 +248,9 @@ static const int endings[] = {SIGINT, SIGTERM, SIGHUP};
 
 static volatile sig_atomic_t interrupted; // by which signal; a handler reaches nothing but a global
 
-static void on_interrupt(int number)
-{
-    interrupted = number;
-}
+static void on_interrupt(int number) { interrupted = number; }
 
-static void on_end(int number)
-{
-    _exit(128 + number);
-}
+static void on_end(int number) { _exit(128 + number); }
 
 void os_ending_signals(sigset_t *set)
 {
@@ -279,22 +267,13 @@ static void handle_endings(void (*handler)(int), int flags)
         if (sigaction(endings[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN) sigaction(endings[i], &action, NULL);
 }
 
-void os_end_on_signals(void)
-{
-    handle_endings(on_end, 0);
-}
+void os_end_on_signals(void) { handle_endings(on_end, 0); }
 
 void os_catch_interrupt(void)
 {
     handle_endings(on_interrupt, (int)SA_RESETHAND | SA_RESTART); // the second one meets the default: the end
 }
 
-bool os_interrupted(void)
-{
-    return interrupted != 0;
-}
+bool os_interrupted(void) { return interrupted != 0; }
 
-int os_signal(void)
-{
-    return interrupted ? interrupted : SIGINT;
-}
+int os_signal(void) { return interrupted ? interrupted : SIGINT; }

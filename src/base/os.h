@@ -12,16 +12,17 @@ struct Mapping {
 };
 
 // Errors (VKGPT_BAD_FILE): missing, unreadable, a directory, pipe or device, also behind a link; VKGPT_OUT_OF_MEMORY.
-// From the first os_map to the last os_unmap a handler of SIGBUS of the library's is installed, for the whole process: what
-// another program cuts off a mapped file reads as zeros. Any other SIGBUS goes to the handler that was there before.
+// From the first os_map to the last os_unmap a handler of SIGBUS of the library's is installed, for the whole process:
+// what another program cuts off a mapped file reads as zeros. Any other SIGBUS goes to the handler that was there
+// before.
 int os_map(const char *path, struct Mapping *mapping, vkgpt_error *err);
 // To be asked before what was read is believed. Errors (VKGPT_BAD_FILE): the file is shorter than when it was mapped.
 int os_map_check(const struct Mapping *mapping, const char *path, vkgpt_error *err);
 void os_unmap(struct Mapping *mapping);
 // Asks for a part of a mapping to be read from the disk while the caller does something else. A hint: nothing fails.
 void os_read_ahead(const uint8_t *data, size_t bytes);
-// Reads a small file whole into malloc'ed memory, one NUL byte added behind it. Errors (VKGPT_BAD_FILE): as of os_map, and
-// more than `limit` bytes.
+// Reads a small file whole into malloc'ed memory, one NUL byte added behind it. Errors (VKGPT_BAD_FILE): as of os_map,
+// and more than `limit` bytes.
 int os_read_file(const char *path, size_t limit, char **data, size_t *bytes, vkgpt_error *err);
 // The same for what the user names and no stranger sends, which may be a pipe or device: it is waited for.
 int os_read(const char *path, size_t limit, char **data, size_t *bytes, vkgpt_error *err);
@@ -43,16 +44,16 @@ int os_save_end(struct Saving *saving, bool keep, vkgpt_error *err);
 // Brings a file that was written beside its place to the disk, and gives it its name. `from` stays where that fails.
 int os_replace(const char *from, const char *to, vkgpt_error *err);
 
-bool os_exists(const char *path);      // a file or directory, or something that cannot be looked at
+bool os_exists(const char *path); // a file or directory, or something that cannot be looked at
 bool os_is_dir(const char *path);
-bool os_is_link(const char *path);     // a symbolic one, also to what is not there
-int os_make_dirs(const char *path);    // like mkdir -p; 0 on success
+bool os_is_link(const char *path);  // a symbolic one, also to what is not there
+int os_make_dirs(const char *path); // like mkdir -p; 0 on success
 // How many names in a directory end in `suffix`; the first by alphabet that fits goes into `name`.
 size_t os_find(const char *dir, const char *suffix, char *name, size_t size);
 // The name in a directory that ends in `suffix` and follows `name` by alphabet, put in its place; an empty `name`
 // asks for the first one. False when there is none.
 bool os_next(const char *dir, const char *suffix, char *name, size_t size);
-double os_seconds(void);               // a monotonic clock
+double os_seconds(void); // a monotonic clock
 unsigned os_cores(void);
 // Bytes of physical memory not in use, or 0 when unknown.
 uint64_t os_free_memory(void);
@@ -63,10 +64,10 @@ bool os_program_dir(char *path, size_t size);
 // Bytes that nobody can foretell, or, where the system has none to give, that differ from run to run.
 void os_random(void *bytes, size_t count);
 bool os_is_terminal(int fd);
-unsigned os_terminal_width(int fd);    // columns, 80 when unknown
-// The signals that ask a program to end (SIGINT, SIGTERM, SIGHUP; one that is ignored stays so). From os_end_on_signals on
-// each ends the process at once, with status 128 + its number; from os_catch_interrupt on the first one only sets a flag,
-// and the second one ends the process.
+unsigned os_terminal_width(int fd); // columns, 80 when unknown
+// The signals that ask a program to end (SIGINT, SIGTERM, SIGHUP; one that is ignored stays so). From os_end_on_signals
+// on each ends the process at once, with status 128 + its number; from os_catch_interrupt on the first one only sets a
+// flag, and the second one ends the process.
 void os_end_on_signals(void);
 void os_catch_interrupt(void);
 bool os_interrupted(void);

@@ -9,8 +9,8 @@
 
 // The sentence of errno.
 int os_fail_errno(vkgpt_error *err, const char *path, const char *doing);
-// Opens for reading and tells what it is. Errors: missing, unreadable, a directory; with only_files also a pipe or device,
-// without waiting for anybody.
+// Opens for reading and tells what it is. Errors: missing, unreadable, a directory; with only_files also a pipe or
+// device, without waiting for anybody.
 int os_open(const char *path, bool only_files, int *fd, struct stat *st, vkgpt_error *err);
 // SIGINT, SIGTERM and SIGHUP: what asks a program to end.
 void os_ending_signals(sigset_t *set);

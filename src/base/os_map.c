@@ -1,6 +1,6 @@
-// Files in memory. Where a file is cut while it is mapped, touching what is gone raises SIGBUS, in whichever thread. While
-// any file is mapped, a handler of ours puts pages of zeros there and notes it: the reader goes on, comes to its end, and
-// asks os_map_check before it believes what it read. Other SIGBUS go to the handler that was there before.
+// Files in memory. Where a file is cut while it is mapped, touching what is gone raises SIGBUS, in whichever thread.
+// While any file is mapped, a handler of ours puts pages of zeros there and notes it: the reader goes on, comes to its
+// end, and asks os_map_check before it believes what it read. Other SIGBUS go to the handler that was there before.
 #define _GNU_SOURCE // MAP_ANONYMOUS
 #include <errno.h>
 #include <fcntl.h>
@@ -45,8 +45,9 @@ static void on_bus(int number, siginfo_t *info, void *context)
     struct MapGuard *g = atomic_load(&guards);
     while (g && !(at >= atomic_load(&g->begin) && at < atomic_load(&g->end))) g = g->next;
     uintptr_t from = at / page * page;
-    void *zeros = g ? mmap((void *)from, atomic_load(&g->end) - from, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
-                    : MAP_FAILED;
+    void *zeros =
+        g ? mmap((void *)from, atomic_load(&g->end) - from, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+          : MAP_FAILED;
     errno = error;
     if (zeros == MAP_FAILED) pass_on(number, info, context);
     else atomic_store(&g->cut, true);

@@ -1,5 +1,5 @@
-// Files that a reader sees whole or not at all: written beside the place, brought to the disk, then renamed. There is one
-// way to do that, and everything that is saved goes it.
+// Files that a reader sees whole or not at all: written beside the place, brought to the disk, then renamed. There is
+// one way to do that, and everything that is saved goes it.
 #define _GNU_SOURCE // realpath, O_NOFOLLOW
 #include <errno.h>
 #include <fcntl.h>
@@ -43,10 +43,7 @@ static void sync_directory(const char *path)
 }
 
 // Some file systems, and what is no disk, know no fsync; whatever else it says is a failed write.
-static bool sync_file(int fd)
-{
-    return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS;
-}
+static bool sync_file(int fd) { return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS; }
 
 int os_replace(const char *from, const char *to, vkgpt_error *err)
 {
@@ -93,7 +90,8 @@ int os_save_write(struct Saving *saving, const void *data, size_t bytes, vkgpt_e
     const char *from = data;
     for (size_t done = 0, some; done < bytes; done += some) {
         some = bytes - done < PIECE ? bytes - done : PIECE;
-        if (os_interrupted()) return fail(err, VKGPT_INTERRUPTED, "%s: interrupted, nothing is written", saving->target);
+        if (os_interrupted())
+            return fail(err, VKGPT_INTERRUPTED, "%s: interrupted, nothing is written", saving->target);
         if (!write_all(saving->fd, from + done, some)) return os_fail_errno(err, saving->target, "write");
     }
     return 0;

@@ -10,7 +10,8 @@ static cJSON *json_answer(const struct Answer *answer)
     cJSON *json = cJSON_CreateObject();
     cJSON_AddItemToObject(json, "text", json_bytes(answer->text, strlen(answer->text)));
     cJSON_AddItemToObject(json, "continuation", json_bytes(answer->continuation.data, answer->continuation.bytes));
-    cJSON_AddItemToObject(json, "ids", json_ids(answer->pair.ids + answer->pair.context, answer->pair.count - answer->pair.context));
+    cJSON_AddItemToObject(json, "ids",
+                          json_ids(answer->pair.ids + answer->pair.context, answer->pair.count - answer->pair.context));
     cJSON_AddNumberToObject(json, "logprob", answer->logprob);
     cJSON_AddNumberToObject(json, "score", answer->score);
     return json;
@@ -23,7 +24,8 @@ int answers_print(const struct Answers *answers, const struct Run *run, bool as_
         cJSON_Delete(json);
         printf("%s\n", best);
         int status = finish_output(EXIT_OK);
-        for (size_t i = 0; i < answers->count; i++) fprintf(stderr, "%12.4f  %s\n", answers->list[i].score, answers->list[i].text);
+        for (size_t i = 0; i < answers->count; i++)
+            fprintf(stderr, "%12.4f  %s\n", answers->list[i].score, answers->list[i].text);
         return status;
     }
     cJSON *list = cJSON_CreateArray();

@@ -27,26 +27,30 @@ uint32_t *bench_ids(size_t count, uint32_t vocab)
 static int generate(struct Run *run, size_t tokens, vkgpt_error *err)
 {
     vkgpt_sampling greedy[MAX_PARALLEL];
-    for (size_t i = 0; i < MAX_PARALLEL; i++) greedy[i] = (vkgpt_sampling){.top_p = 1, .repeat_penalty = 1, .ignore_eos = true};
+    for (size_t i = 0; i < MAX_PARALLEL; i++)
+        greedy[i] = (vkgpt_sampling){.top_p = 1, .repeat_penalty = 1, .ignore_eos = true};
     return vkgpt_batch_generate(run->session, greedy, tokens, NULL, NULL, NULL, err);
 }
 
 static int prompt(struct Run *run, const struct BenchTest *test, const uint32_t *ids, size_t tokens, vkgpt_error *err)
 {
     int code = 0;
-    for (uint32_t i = 0; !code && i < test->sequences; i++) code = vkgpt_batch_prompt(run->session, i, ids, tokens, err);
+    for (uint32_t i = 0; !code && i < test->sequences; i++)
+        code = vkgpt_batch_prompt(run->session, i, ids, tokens, err);
     return code ? code : vkgpt_batch_prefill(run->session, err);
 }
 
 static int rewind_to(struct Run *run, const struct BenchTest *test, size_t tokens, vkgpt_error *err)
 {
     int code = 0;
-    for (uint32_t i = 0; !code && i < test->sequences; i++) code = vkgpt_batch_rewind(run->session, i, (uint32_t)tokens, err);
+    for (uint32_t i = 0; !code && i < test->sequences; i++)
+        code = vkgpt_batch_rewind(run->session, i, (uint32_t)tokens, err);
     return code;
 }
 
 // One run, on a cache that holds `depth` tokens. Generation starts after a token that is not timed.
-static int time_once(struct Run *run, const struct BenchTest *test, const uint32_t *ids, double *seconds, vkgpt_error *err)
+static int time_once(struct Run *run, const struct BenchTest *test, const uint32_t *ids, double *seconds,
+                     vkgpt_error *err)
 {
     int code = rewind_to(run, test, test->depth, err);
     if (!code && test->generates) code = prompt(run, test, ids, 1, err);
@@ -80,16 +84,19 @@ int bench_fill(struct Run *run, const struct BenchTest *test, size_t tokens, con
 }
 
 // Tokens/s at most: the mean of what the test's tokens read, at the speed of a copy, and the dispatches.
-static double limit_of(const struct Run *run, const struct BenchTest *test, const vkgpt_limits *limits, double dispatches)
+static double limit_of(const struct Run *run, const struct BenchTest *test, const vkgpt_limits *limits,
+                       double dispatches)
 {
     double bytes = 0, weights = (double)run_model(run)->step_bytes; // which all sequences share
     for (size_t i = 0; i < test->tokens; i++)
-        bytes += weights + test->sequences * ((double)vkgpt_step_bytes(run->session, (uint32_t)(test->depth + i)) - weights);
-    return test->sequences / (bytes / (double)test->tokens / limits->copy_bytes_per_s + dispatches * limits->dispatch_seconds);
+        bytes +=
+            weights + test->sequences * ((double)vkgpt_step_bytes(run->session, (uint32_t)(test->depth + i)) - weights);
+    return test->sequences /
+           (bytes / (double)test->tokens / limits->copy_bytes_per_s + dispatches * limits->dispatch_seconds);
 }
 
-static void describe_generation(struct Run *run, const struct BenchTest *test, const vkgpt_counters *before, double seconds,
-                                struct BenchResult *r)
+static void describe_generation(struct Run *run, const struct BenchTest *test, const vkgpt_counters *before,
+                                double seconds, struct BenchResult *r)
 {
     vkgpt_counters after = vkgpt_session_counters(run->session);
     r->gigabytes = r->mean / test->sequences * (double)run_model(run)->step_bytes * 1e-9;
@@ -132,15 +139,19 @@ struct Plan {
 };
 
 // A size that was given has to fit; one that was not becomes what fits, and the test's name says which.
-static int add_tests(struct Plan *plan, bool generates, const struct IntList *given, size_t usual, size_t depth, vkgpt_error *err)
+static int add_tests(struct Plan *plan, bool generates, const struct IntList *given, size_t usual, size_t depth,
+                     vkgpt_error *err)
 {
     size_t room = plan->context - depth;
     for (size_t i = 0; i < (given->count ? given->count : 1); i++) {
         size_t tokens = given->count ? (size_t)given->values[i] : usual < room ? usual : room;
         if (tokens > room)
-            return fail(err, VKGPT_BAD_ARGUMENT, "%s %zu does not fit: the context has room for %zu tokens after a depth of %zu",
+            return fail(err, VKGPT_BAD_ARGUMENT,
+                        "%s %zu does not fit: the context has room for %zu tokens after a depth of %zu",
                         generates ? "-n" : "-p", tokens, room, depth);
-        if (tokens) plan->tests[plan->count++] = (struct BenchTest){generates, tokens, depth, plan->repetitions, plan->sequences};
+        if (tokens)
+            plan->tests[plan->count++] =
+                (struct BenchTest){generates, tokens, depth, plan->repetitions, plan->sequences};
     }
     return 0;
 }
@@ -151,8 +162,9 @@ static int make_plan(const struct Options *o, uint32_t model_context, struct Pla
     static const struct IntList zero = {{0}, 1};
     const struct IntList *depths = o->bench_depth.count ? &o->bench_depth : &zero;
     size_t sizes = o->bench_prompt.count + o->bench_predict.count + 2;
-    *plan = (struct Plan){.context = o->context ? (size_t)o->context : model_context, .repetitions = (size_t)o->repetitions,
-                           .sequences = o->parallel ? (uint32_t)o->parallel : 1};
+    *plan = (struct Plan){.context = o->context ? (size_t)o->context : model_context,
+                          .repetitions = (size_t)o->repetitions,
+                          .sequences = o->parallel ? (uint32_t)o->parallel : 1};
     plan->tests = allocate(sizes * depths->count * sizeof *plan->tests);
     int code = 0;
     for (size_t i = 0; !code && i < depths->count; i++) {
@@ -219,8 +231,10 @@ static bool is_none(const struct IntList *list)
 
 int bench_main(const struct Options *options)
 {
-    if (is_none(&options->bench_prompt) && is_none(&options->bench_predict)) return wrong_usage("-p 0 -n 0 leaves nothing to measure");
-    if (options->profile && options->bench_format == BENCH_CSV) return wrong_usage("--profile is printed as md or json, not as csv");
+    if (is_none(&options->bench_prompt) && is_none(&options->bench_predict))
+        return wrong_usage("-p 0 -n 0 leaves nothing to measure");
+    if (options->profile && options->bench_format == BENCH_CSV)
+        return wrong_usage("--profile is printed as md or json, not as csv");
     struct Run run;
     vkgpt_error err;
     int code = run_open(&run, options, false, &err);

@@ -8,21 +8,21 @@
 #include "cli/run.h"
 
 struct BenchTest {
-    bool generates;      // tg: `tokens` are generated; else pp: a prompt of `tokens`, and one token after it
+    bool generates;       // tg: `tokens` are generated; else pp: a prompt of `tokens`, and one token after it
     size_t tokens, depth; // depth: tokens in the cache before
     size_t repetitions;
     uint32_t sequences; // side by side, each of so many tokens
 };
 
 struct BenchResult {
-    char name[64];         // llama-bench's: "pp512", "tg128 @ d1024"; of several sequences "tg128 x 8"
+    char name[64];          // llama-bench's: "pp512", "tg128 @ d1024"; of several sequences "tg128 x 8"
     double mean, deviation; // tokens/s, of all sequences
-    vkgpt_limits limits;   // of the device
+    vkgpt_limits limits;    // of the device
     // of generation only
-    double gigabytes;      // of weights read, per second
+    double gigabytes;               // of weights read, per second
     double dispatches, submissions; // per token
-    double limit;          // tokens/s that the limits allow
-    double busy;           // device time over wall time; 0: the device has no timestamps
+    double limit;                   // tokens/s that the limits allow
+    double busy;                    // device time over wall time; 0: the device has no timestamps
 };
 
 // Runs one test, after one run that is not counted.
@@ -62,7 +62,8 @@ struct BenchOutput {
 };
 
 void bench_print_begin(struct BenchOutput *out);
-void bench_print(struct BenchOutput *out, const struct Run *run, const struct BenchTest *test, const struct BenchResult *result);
+void bench_print(struct BenchOutput *out, const struct Run *run, const struct BenchTest *test,
+                 const struct BenchResult *result);
 // The profile of test `index`, after all results.
 void bench_print_profile(struct BenchOutput *out, size_t index, const struct BenchProfile *profile);
 void bench_print_end(struct BenchOutput *out, bool whole); // what is not whole gets no JSON

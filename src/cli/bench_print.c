@@ -48,8 +48,9 @@ cJSON *bench_json(const struct Run *run, const struct BenchTest *test, const str
 
 static void print_csv_header(void)
 {
-    printf("model,weights,size,params,backend,device,test,avg_ts,stddev_ts,gb_per_s,dispatches_per_token,submissions_per_token,"
-           "tokens,depth,copy_gb_per_s,dispatch_us,limit_tokens_per_s,share_of_limit,busy_share\n");
+    printf(
+        "model,weights,size,params,backend,device,test,avg_ts,stddev_ts,gb_per_s,dispatches_per_token,submissions_per_token,"
+        "tokens,depth,copy_gb_per_s,dispatch_us,limit_tokens_per_s,share_of_limit,busy_share\n");
 }
 
 // A text field of CSV (RFC 4180): in quotes, its own quotes twice.
@@ -75,7 +76,8 @@ static void print_csv(const struct Run *run, const struct BenchTest *test, const
     printf("%.6g,%.6g,", r->mean, r->deviation);
     if (test->generates) printf("%.6g,%.0f,%.6g,", r->gigabytes, r->dispatches, r->submissions);
     else printf(",,,");
-    printf("%zu,%zu,%.6g,%.6g,", test->tokens, test->depth, r->limits.copy_bytes_per_s * 1e-9, r->limits.dispatch_seconds * 1e6);
+    printf("%zu,%zu,%.6g,%.6g,", test->tokens, test->depth, r->limits.copy_bytes_per_s * 1e-9,
+           r->limits.dispatch_seconds * 1e6);
     if (test->generates) printf("%.6g,%.6g,", r->limit, r->mean / r->limit);
     else printf(",,");
     if (r->busy > 0) printf("%.6g", r->busy);
@@ -86,17 +88,20 @@ static void print_csv(const struct Run *run, const struct BenchTest *test, const
 
 static void print_md_header(void)
 {
-    printf("| model | size | params | backend | device | test | t/s | GB/s | dispatches/token | submissions/token | limit t/s | of limit |\n"
-           "| --- | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
+    printf(
+        "| model | size | params | backend | device | test | t/s | GB/s | dispatches/token | submissions/token | limit t/s | of limit |\n"
+        "| --- | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
 }
 
 static void print_md(const struct Run *run, const struct BenchTest *test, const struct BenchResult *r)
 {
     const vkgpt_model_info *model = run_model(run);
     printf("| %s %s | %.2f MiB | %.2f M | Vulkan | %s | %s | %.2f ± %.2f ", model->name, model->weights,
-           (double)model->device_bytes / MIB, (double)model->params * 1e-6, run_device(run)->name, r->name, r->mean, r->deviation);
+           (double)model->device_bytes / MIB, (double)model->params * 1e-6, run_device(run)->name, r->name, r->mean,
+           r->deviation);
     if (test->generates)
-        printf("| %.2f | %.0f | %.3f | %.2f | %.1f %% |\n", r->gigabytes, r->dispatches, r->submissions, r->limit, 100 * r->mean / r->limit);
+        printf("| %.2f | %.0f | %.3f | %.2f | %.1f %% |\n", r->gigabytes, r->dispatches, r->submissions, r->limit,
+               100 * r->mean / r->limit);
     else printf("| | | | | |\n");
 }
 
@@ -116,7 +121,8 @@ void bench_print_begin(struct BenchOutput *out)
     fflush(stdout);
 }
 
-void bench_print(struct BenchOutput *out, const struct Run *run, const struct BenchTest *test, const struct BenchResult *result)
+void bench_print(struct BenchOutput *out, const struct Run *run, const struct BenchTest *test,
+                 const struct BenchResult *result)
 {
     if (out->format == BENCH_MD) print_md(run, test, result);
     else if (out->format == BENCH_CSV) print_csv(run, test, result);
@@ -127,7 +133,9 @@ void bench_print(struct BenchOutput *out, const struct Run *run, const struct Be
 void bench_print_profile(struct BenchOutput *out, size_t index, const struct BenchProfile *profile)
 {
     if (out->format == BENCH_MD) bench_profile_md(profile, &out->limits);
-    else cJSON_AddItemToObject(cJSON_GetArrayItem(out->rows, (int)index), "profile", bench_profile_json(profile, &out->limits));
+    else
+        cJSON_AddItemToObject(cJSON_GetArrayItem(out->rows, (int)index), "profile",
+                              bench_profile_json(profile, &out->limits));
     fflush(stdout);
 }
 

@@ -17,8 +17,11 @@ static void name_profile(const struct BenchTest *test, struct BenchProfile *prof
 {
     char name[48];
     bench_name(test, name, sizeof name);
-    if (test->generates) snprintf(profile->name, sizeof profile->name, "%s: one token at position %u", name, profile->position);
-    else snprintf(profile->name, sizeof profile->name, "%s: a block of %u tokens up to position %u", name, profile->lines[0].rows, profile->position);
+    if (test->generates)
+        snprintf(profile->name, sizeof profile->name, "%s: one token at position %u", name, profile->position);
+    else
+        snprintf(profile->name, sizeof profile->name, "%s: a block of %u tokens up to position %u", name,
+                 profile->lines[0].rows, profile->position);
 }
 
 int bench_profile(struct Run *run, const struct BenchTest *test, struct BenchProfile *profile, vkgpt_error *err)
@@ -27,8 +30,9 @@ int bench_profile(struct Run *run, const struct BenchTest *test, struct BenchPro
     uint32_t rows = test->generates ? 0 : (uint32_t)test->tokens, *ids = bench_ids(tokens, run_model(run)->vocab);
     *profile = (struct BenchProfile){.position = (uint32_t)tokens - 1};
     int code = bench_fill(run, test, tokens, ids, err);
-    if (!code) code = vkgpt_profile(run->session, rows, (uint32_t)test->repetitions, keep_line, profile,
-                                    &profile->plain_seconds, err);
+    if (!code)
+        code = vkgpt_profile(run->session, rows, (uint32_t)test->repetitions, keep_line, profile,
+                             &profile->plain_seconds, err);
     if (!code) name_profile(test, profile);
     free(ids);
     return code;
@@ -56,7 +60,10 @@ static vkgpt_profile_line sum_of(const struct BenchProfile *profile)
 // Of the FLOPs that a block needs, what its tiles do besides.
 static double padding_of(const vkgpt_profile_line *line) { return line->flops_done / line->flops - 1; }
 
-static double rate_of(const vkgpt_profile_line *line) { return line->seconds > 0 ? (double)line->bytes / line->seconds : 0; }
+static double rate_of(const vkgpt_profile_line *line)
+{
+    return line->seconds > 0 ? (double)line->bytes / line->seconds : 0;
+}
 
 // Of the timestamps; what the clock cannot tell from nothing is nothing.
 static double cost_of(const struct BenchProfile *profile, const vkgpt_profile_line *sum)
@@ -71,17 +78,21 @@ static void print_line(const vkgpt_profile_line *line, const vkgpt_profile_line 
     printf("| %s | %s | %u | %.2f | %.1f %% ", line->step, line->kernel, line->calls, line->seconds / line->rows * 1e6,
            100 * line->seconds / sum->seconds);
     if (line->bytes)
-        printf("| %.2f | %.2f | %.1f %% ", (double)line->bytes * 1e-6, rate_of(line) * 1e-9, 100 * rate_of(line) / limits->copy_bytes_per_s);
+        printf("| %.2f | %.2f | %.1f %% ", (double)line->bytes * 1e-6, rate_of(line) * 1e-9,
+               100 * rate_of(line) / limits->copy_bytes_per_s);
     else printf("| | | ");
-    if (line->flops > 0) printf("| %.4g | %.4g | %.1f %% |\n", line->flops * 1e-9, line->flops_done * 1e-9, 100 * padding_of(line));
+    if (line->flops > 0)
+        printf("| %.4g | %.4g | %.1f %% |\n", line->flops * 1e-9, line->flops_done * 1e-9, 100 * padding_of(line));
     else printf("| | | |\n");
 }
 
 void bench_profile_md(const struct BenchProfile *profile, const vkgpt_limits *limits)
 {
     vkgpt_profile_line sum = sum_of(profile);
-    printf("\n%s\n\n| step | kernel | dispatches | µs/token | of the time | MB read | GB/s | of a copy | GFLOP needed | done | padding |\n"
-           "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n", profile->name);
+    printf(
+        "\n%s\n\n| step | kernel | dispatches | µs/token | of the time | MB read | GB/s | of a copy | GFLOP needed | done | padding |\n"
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+        profile->name);
     for (size_t i = 0; i < profile->count; i++) print_line(&profile->lines[i], &sum, limits);
     print_line(&sum, &sum, limits);
     double cost = cost_of(profile, &sum) * 1e6;
@@ -126,6 +137,7 @@ cJSON *bench_profile_json(const struct BenchProfile *profile, const vkgpt_limits
     cJSON_AddNumberToObject(json, "us_per_dispatch_of_profiling", cost_of(profile, &sum) / sum.calls * 1e6);
     add_work(json, &sum);
     cJSON *kernels = cJSON_AddArrayToObject(json, "kernels");
-    for (size_t i = 0; i < profile->count; i++) cJSON_AddItemToArray(kernels, line_json(&profile->lines[i], &sum, limits));
+    for (size_t i = 0; i < profile->count; i++)
+        cJSON_AddItemToArray(kernels, line_json(&profile->lines[i], &sum, limits));
     return json;
 }

@@ -7,7 +7,8 @@
 #include "cli/head_print.h"
 #include "cli/input.h"
 
-static int score_answers(struct HeadRun *h, const struct Text *context, struct Row *rows, size_t count, vkgpt_error *err)
+static int score_answers(struct HeadRun *h, const struct Text *context, struct Row *rows, size_t count,
+                         vkgpt_error *err)
 {
     float *hidden = allocate(h->info->hidden * sizeof *hidden);
     int code = 0;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+// clang-format off
 const struct Command COMMANDS[] = {
     {"generate", GENERATE, "write on from a prompt",
      "[-p TEXT | -f FILE | --ids 1,2,3 | --ids-file FILE] [-n N] [flags]; with none of them the prompt comes from stdin",
@@ -60,6 +61,7 @@ const struct Command COMMANDS[] = {
      "vkgpt make-model gpt2 -o gpt2-random", make_model_main},
     {0},
 };
+// clang-format on
 _Static_assert(sizeof COMMANDS / sizeof COMMANDS[0] == COMMAND_COUNT + 1, "each command has a row");
 
 const struct Command *commands_find(const char *name)

@@ -59,7 +59,9 @@ static void print_bash(FILE *out)
     for (const struct Command *command = COMMANDS; command->name; command++) fprintf(out, " %s", command->name);
     fprintf(out, "' -- \"$word\"))\n        return\n    fi\n    case ${COMP_WORDS[1]} in\n");
     for (const struct Command *command = COMMANDS; command->name; command++) bash_command(out, command);
-    fprintf(out, "    esac\n    COMPREPLY=($(compgen -W \"$flags\" -- \"$word\"))\n}\ncomplete -o filenames -F _vkgpt vkgpt\n");
+    fprintf(
+        out,
+        "    esac\n    COMPREPLY=($(compgen -W \"$flags\" -- \"$word\"))\n}\ncomplete -o filenames -F _vkgpt vkgpt\n");
 }
 
 // ------------------------------------------------------------------------------------------------- zsh
@@ -92,7 +94,8 @@ static void zsh_action(FILE *out, const struct Flag *flag)
 static void zsh_flag(FILE *out, const struct Flag *flag)
 {
     for (int i = 0; i < FLAG_MAX_NAMES && flag->names[i]; i++) {
-        bool again = flag->kind == FLAG_STOP || flag->kind == FLAG_FIELD || flag->kind == FLAG_CONTINUATION || flag->kind == FLAG_ANSWER || flag->kind == FLAG_LIST;
+        bool again = flag->kind == FLAG_STOP || flag->kind == FLAG_FIELD || flag->kind == FLAG_CONTINUATION ||
+                     flag->kind == FLAG_ANSWER || flag->kind == FLAG_LIST;
         fprintf(out, " \\\n            '%s%s[", again ? "*" : "", flag->names[i]);
         zsh_text(out, flag->help);
         fprintf(out, "]");
@@ -103,7 +106,8 @@ static void zsh_flag(FILE *out, const struct Flag *flag)
 
 static void print_zsh(FILE *out)
 {
-    fprintf(out, "#compdef vkgpt\n_vkgpt() {\n    if ((CURRENT == 2)); then\n        local -a commands=('help:the manual'");
+    fprintf(out,
+            "#compdef vkgpt\n_vkgpt() {\n    if ((CURRENT == 2)); then\n        local -a commands=('help:the manual'");
     for (const struct Command *command = COMMANDS; command->name; command++) {
         fprintf(out, " '%s:", command->name);
         zsh_text(out, command->summary);

@@ -20,10 +20,7 @@
 // In the order of --type's choices.
 enum ConvertType { TYPE_DEFAULT, TYPE_F32, TYPE_F16, TYPE_Q8_0, TYPE_Q4_0, TYPE_Q4_K };
 
-static void on_note(const char *sentence)
-{
-    fprintf(stderr, "vkgpt: %s\n", sentence);
-}
+static void on_note(const char *sentence) { fprintf(stderr, "vkgpt: %s\n", sentence); }
 
 // ------------------------------------------------------------------------------------------------------- to GGUF
 

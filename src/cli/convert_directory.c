@@ -43,10 +43,7 @@ static const struct Carried {
 
 // ----------------------------------------------------------------------------------------------- what is there
 
-static bool starts_with(const char *text, const char *start)
-{
-    return strncmp(text, start, strlen(start)) == 0;
-}
+static bool starts_with(const char *text, const char *start) { return strncmp(text, start, strlen(start)) == 0; }
 
 // Files that a reader of the directory could take for a part of the model, by their names.
 static bool is_model_file(const char *name)

@@ -2,7 +2,10 @@
 
 #include "cli/print_json.h"
 
-#define FEATURE(name_, member) {name_, offsetof(vkgpt_device_info, member)}
+#define FEATURE(name_, member)                                                                                         \
+    {                                                                                                                  \
+        name_, offsetof(vkgpt_device_info, member)                                                                     \
+    }
 
 const struct DeviceFeature DEVICE_FEATURES[] = {
     FEATURE("f16", f16),

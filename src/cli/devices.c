@@ -38,8 +38,8 @@ static void print_device(const vkgpt_device_info *d)
     printf("   type       %s\n", d->type);
     printf("   driver     %s, Vulkan %s\n", d->driver, d->api);
     printf("   memory     %.0f MiB\n", (double)d->memory_bytes / MIB);
-    printf("   limits     buffer range %.0f MiB, allocation %.0f MiB, offset alignment %u\n", (double)d->max_buffer_range / MIB,
-           (double)d->max_allocation / MIB, d->offset_alignment);
+    printf("   limits     buffer range %.0f MiB, allocation %.0f MiB, offset alignment %u\n",
+           (double)d->max_buffer_range / MIB, (double)d->max_allocation / MIB, d->offset_alignment);
     printf("   workgroup  %u invocations, %.0f KiB shared\n", d->max_workgroup, d->shared_bytes / KIB);
     printf("   subgroup   %u (%u to %u)\n", d->subgroup_size, d->subgroup_min, d->subgroup_max);
     printf("   features  ");

@@ -64,15 +64,15 @@ static void say_cut(const struct Eval *e)
     for (size_t t = 0; t < e->count; t++) {
         size_t cut = 0;
         for (size_t i = 0; i < e->tasks[t].count; i++) cut += e->tasks[t].items[i].cut > 0;
-        if (cut) fprintf(stderr, "vkgpt: %s: %zu of %zu items are longer than the context; they lost their beginning, as in lm-evaluation-harness\n",
-                         e->tasks[t].name, cut, e->tasks[t].count);
+        if (cut)
+            fprintf(
+                stderr,
+                "vkgpt: %s: %zu of %zu items are longer than the context; they lost their beginning, as in lm-evaluation-harness\n",
+                e->tasks[t].name, cut, e->tasks[t].count);
     }
 }
 
-static cJSON *json_number(double value)
-{
-    return isfinite(value) ? cJSON_CreateNumber(value) : cJSON_CreateNull();
-}
+static cJSON *json_number(double value) { return isfinite(value) ? cJSON_CreateNumber(value) : cJSON_CreateNull(); }
 
 static cJSON *json_task(const struct EvalTask *task)
 {
@@ -130,8 +130,12 @@ static int interrupted(const struct Eval *e)
         done += items_done(&e->tasks[t]);
         total += e->tasks[t].count;
     }
-    if (e->options->resume) fprintf(stderr, "vkgpt: interrupted after %zu of %zu items; the same command goes on from there\n", done, total);
-    else fprintf(stderr, "vkgpt: interrupted after %zu of %zu items; with --resume FILE they would not be lost\n", done, total);
+    if (e->options->resume)
+        fprintf(stderr, "vkgpt: interrupted after %zu of %zu items; the same command goes on from there\n", done,
+                total);
+    else
+        fprintf(stderr, "vkgpt: interrupted after %zu of %zu items; with --resume FILE they would not be lost\n", done,
+                total);
     return EXIT_INTERRUPTED;
 }
 

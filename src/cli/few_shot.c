@@ -64,10 +64,13 @@ static const char *find_task(const char *name, char *path, size_t size)
 static int choose_measure(struct FewShotCommand *f, const struct Options *options)
 {
     bool choices = f->items.items[0].choice_count != 0;
-    f->curve.measure = options->measure ? (enum Measure)(options->measure - 1) : choices ? MEASURE_CHOICE : MEASURE_EXACT;
+    f->curve.measure = options->measure ? (enum Measure)(options->measure - 1)
+                       : choices        ? MEASURE_CHOICE
+                                        : MEASURE_EXACT;
     f->curve.chosen = measure_is_of(f->curve.measure, true);
     if (choices || !f->curve.chosen) return EXIT_OK;
-    return wrong_usage("--measure is %s: %s has no answers to choose from, exact and f1 measure written ones", measure_name(f->curve.measure), f->items.path);
+    return wrong_usage("--measure is %s: %s has no answers to choose from, exact and f1 measure written ones",
+                       measure_name(f->curve.measure), f->items.path);
 }
 
 static int read_items(struct FewShotCommand *f, const struct Options *options)
@@ -79,8 +82,8 @@ static int read_items(struct FewShotCommand *f, const struct Options *options)
     const struct Items *examples = options->examples ? &f->examples : &f->items;
     size_t most = f->curve.points[f->curve.count - 1].shots, others = options->examples ? 0 : 1;
     if (!code && examples->count < most + others)
-        code = fail(&err, VKGPT_BAD_FILE, "%s: has %zu items, %zu shots need %zu%s", examples->path, examples->count, most, most + others,
-                    others ? ", the query and its examples" : "");
+        code = fail(&err, VKGPT_BAD_FILE, "%s: has %zu items, %zu shots need %zu%s", examples->path, examples->count,
+                    most, most + others, others ? ", the query and its examples" : "");
     if (code) return failed(&err);
     shots_open(&f->shots, &f->items, examples, (uint64_t)options->draw_seed);
     f->shots.description = read_text(options, options->description, &f->description);
@@ -99,7 +102,8 @@ static int list_task(const char *path, const char *name, vkgpt_error *err)
     if (!code) {
         const struct Item *item = &items.items[0];
         printf("%-28s %5zu items, such as ", name, items.count);
-        for (const char *c = item->context + blanks_at_start(item->context, strlen(item->context)); *c; c++) putchar(*c == '\n' ? ' ' : *c);
+        for (const char *c = item->context + blanks_at_start(item->context, strlen(item->context)); *c; c++)
+            putchar(*c == '\n' ? ' ' : *c);
         printf("%s\n", item->completion);
     }
     items_free(&items);
@@ -108,21 +112,26 @@ static int list_task(const char *path, const char *name, vkgpt_error *err)
 
 // ------------------------------------------------------------------------------------------- the prompts
 
-int few_shot_rules(struct FewShotCommand *f, const vkgpt_tokenizer *tok, const vkgpt_model_info *model, struct QueryRules *rules,
-                   vkgpt_error *err)
+int few_shot_rules(struct FewShotCommand *f, const vkgpt_tokenizer *tok, const vkgpt_model_info *model,
+                   struct QueryRules *rules, vkgpt_error *err)
 {
     const struct Options *options = f->options;
-    *rules = (struct QueryRules){.tokens = {tok, model, !options->no_special}, .shots = &f->shots, .chosen = f->curve.chosen};
+    *rules = (struct QueryRules){
+        .tokens = {tok, model, !options->no_special}, .shots = &f->shots, .chosen = f->curve.chosen};
     rules->positions = options->context ? (size_t)options->context : model->context;
     rules->answer_tokens = (size_t)options->answer_tokens;
-    return rules->answer_tokens || rules->chosen ? 0 : few_shot_answer_tokens(&f->items, &rules->tokens, &rules->answer_tokens, err);
+    return rules->answer_tokens || rules->chosen
+               ? 0
+               : few_shot_answer_tokens(&f->items, &rules->tokens, &rules->answer_tokens, err);
 }
 
 void few_shot_say_cut(const struct FewShotCommand *f, const struct Point *point, size_t positions)
 {
     if (!point->cut) return;
-    fprintf(stderr, "vkgpt: %s: at %zu shots %zu of %zu prompts did not fit the context of %zu tokens: %zu examples were left out of them\n", f->items.path,
-            point->shots, point->cut, point->items, positions, point->dropped);
+    fprintf(
+        stderr,
+        "vkgpt: %s: at %zu shots %zu of %zu prompts did not fit the context of %zu tokens: %zu examples were left out of them\n",
+        f->items.path, point->shots, point->cut, point->items, positions, point->dropped);
 }
 
 // ------------------------------------------------------------------------------------------------ the run
@@ -235,10 +244,14 @@ static int run_all(struct FewShotCommand *f)
 int few_shot_main(const struct Options *options)
 {
     if (options->list) return list_data(TASKS, SUFFIX, list_task);
-    if (!options->task_file) return wrong_usage("few-shot needs the task's examples: --task FILE.jsonl, or the name of one that --list shows");
+    if (!options->task_file)
+        return wrong_usage(
+            "few-shot needs the task's examples: --task FILE.jsonl, or the name of one that --list shows");
     struct FewShotCommand f = {.options = options};
     const char *shots = options->shots ? options->shots : "0";
-    if (!read_shots(shots, &f)) return wrong_usage("--shots is '%s', it has to be up to %d whole numbers from 0 to %d with commas between them", shots, CURVE_MAX, MAX_SHOTS);
+    if (!read_shots(shots, &f))
+        return wrong_usage("--shots is '%s', it has to be up to %d whole numbers from 0 to %d with commas between them",
+                           shots, CURVE_MAX, MAX_SHOTS);
     int status = read_items(&f, options);
     if (!status) status = options->show ? few_shot_show(&f) : run_all(&f);
     shots_close(&f.shots);

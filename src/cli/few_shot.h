@@ -7,21 +7,21 @@
 
 struct FewShotCommand {
     const struct Options *options;
-    char path[4096 + 256];      // of a task that comes with the program
+    char path[4096 + 256]; // of a task that comes with the program
     struct Items items, examples;
     struct Shots shots;
     struct Buffer description, separator, answer_context; // that flags gave
-    size_t limit;               // items that are run
-    struct Curve curve;         // at first only its shots are set
+    size_t limit;                                         // items that are run
+    struct Curve curve;                                   // at first only its shots are set
     bool interrupted;
-    double start;               // seconds, when the run began
-    size_t done;                // items, over all shots
-    size_t positions;           // of the session
+    double start;     // seconds, when the run began
+    size_t done;      // items, over all shots
+    size_t positions; // of the session
 };
 
 // `model` has to outlive the rules.
-int few_shot_rules(struct FewShotCommand *f, const vkgpt_tokenizer *tok, const vkgpt_model_info *model, struct QueryRules *rules,
-                   vkgpt_error *err);
+int few_shot_rules(struct FewShotCommand *f, const vkgpt_tokenizer *tok, const vkgpt_model_info *model,
+                   struct QueryRules *rules, vkgpt_error *err);
 // Says on stderr how many prompts of a point were cut, if any.
 void few_shot_say_cut(const struct FewShotCommand *f, const struct Point *point, size_t positions);
 

@@ -22,5 +22,6 @@ void few_shot_print(const struct Curve *curve)
         print_estimates(curve, &curve->points[i]);
         printf("\n");
     }
-    printf("in parentheses: 95 %% confidence, Wilson's score interval%s\n", curve->chosen ? "" : "; of F1 the normal one");
+    printf("in parentheses: 95 %% confidence, Wilson's score interval%s\n",
+           curve->chosen ? "" : "; of F1 the normal one");
 }

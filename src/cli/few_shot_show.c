@@ -82,7 +82,11 @@ static int show_all(struct FewShotCommand *f, const struct QueryRules *rules, cJ
 // What the queries need to know of the model.
 static vkgpt_model_info describe(const struct Config *config, const char *dir)
 {
-    vkgpt_model_info info = {.name = dir, .context = config->context, .vocab = config->vocab, .bos = config->bos, .eos_count = config->eos_count};
+    vkgpt_model_info info = {.name = dir,
+                             .context = config->context,
+                             .vocab = config->vocab,
+                             .bos = config->bos,
+                             .eos_count = config->eos_count};
     memcpy(info.eos, config->eos, config->eos_count * sizeof info.eos[0]);
     return info;
 }
@@ -99,7 +103,8 @@ int few_shot_show(struct FewShotCommand *f)
     if (!code) code = open_tokenizer(options, dir, &tok, &err);
     if (!code) code = read_config(dir, &config, &err);
     if (!code && options->context > config.context)
-        code = fail(&err, VKGPT_BAD_ARGUMENT, "a context of %lld tokens: %s has %u positions", (long long)options->context, dir, config.context);
+        code = fail(&err, VKGPT_BAD_ARGUMENT, "a context of %lld tokens: %s has %u positions",
+                    (long long)options->context, dir, config.context);
     vkgpt_model_info model = describe(&config, dir);
     if (!code) code = few_shot_rules(f, tok, &model, &rules, &err);
     cJSON *json = options->json ? cJSON_CreateObject() : NULL;

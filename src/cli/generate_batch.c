@@ -64,7 +64,8 @@ static int read_lines(struct Batch *b, vkgpt_error *err)
         at += length + 1;
     }
     free(data);
-    if (!b->input_count) return fail(err, VKGPT_BAD_FILE, "%s: holds no line, and a prompt is wanted on each", b->options->prompts);
+    if (!b->input_count)
+        return fail(err, VKGPT_BAD_FILE, "%s: holds no line, and a prompt is wanted on each", b->options->prompts);
     for (size_t i = 0; i < b->input_count; i++) b->inputs[i].name = b->names[i];
     return 0;
 }
@@ -80,7 +81,8 @@ static int encode(struct Batch *b, vkgpt_error *err)
         if (!code) code = input_never_empty(input, model, err);
         if (code) return code;
         if (input->count > context)
-            return fail(err, VKGPT_BAD_ARGUMENT, "%s: %zu tokens: the context has room for %zu", input->name, input->count, context);
+            return fail(err, VKGPT_BAD_ARGUMENT, "%s: %zu tokens: the context has room for %zu", input->name,
+                        input->count, context);
     }
     return 0;
 }
@@ -125,7 +127,8 @@ static int run_some(struct Batch *b, uint32_t count, uint32_t sequences, vkgpt_e
     size_t most = b->options->predict < 0 ? SIZE_MAX : (size_t)b->options->predict;
     double start = os_seconds();
     int code = 0;
-    for (uint32_t i = count; !code && i < sequences; i++) code = vkgpt_batch_rewind(b->run.session, i, 0, err); // take no part
+    for (uint32_t i = count; !code && i < sequences; i++)
+        code = vkgpt_batch_rewind(b->run.session, i, 0, err); // take no part
     if (!code) code = give_prompts(b, count, err);
     b->prefill += os_seconds() - start;
     for (uint32_t i = 0; i < sequences; i++) sampling[i] = b->first[i < count ? i : 0].sampling;
@@ -140,8 +143,10 @@ static int run_some(struct Batch *b, uint32_t count, uint32_t sequences, vkgpt_e
 
 static const char *stop_name(const struct Text *t)
 {
-    static const char *const names[] = {
-        [VKGPT_STOP_LENGTH] = "length", [VKGPT_STOP_EOS] = "eos", [VKGPT_STOP_CONTEXT] = "context", [VKGPT_STOP_CALLBACK] = "interrupt"};
+    static const char *const names[] = {[VKGPT_STOP_LENGTH] = "length",
+                                        [VKGPT_STOP_EOS] = "eos",
+                                        [VKGPT_STOP_CONTEXT] = "context",
+                                        [VKGPT_STOP_CALLBACK] = "interrupt"};
     return t->stopped ? "stop" : names[t->stop];
 }
 
@@ -196,9 +201,10 @@ static int report(struct Batch *b)
         status = json_print(json);
     }
     status = finish_output(status);
-    fprintf(stderr, "load    %8.3f s\nprefill %8.3f s  %6.0f tokens  %9.1f tokens/s\n", b->run.load_seconds, b->prefill, prefilled,
-            rate(prefilled, b->prefill));
-    fprintf(stderr, "decode  %8.3f s  %6zu tokens  %9.1f tokens/s\n", b->decode, b->decoded, rate((double)b->decoded, b->decode));
+    fprintf(stderr, "load    %8.3f s\nprefill %8.3f s  %6.0f tokens  %9.1f tokens/s\n", b->run.load_seconds, b->prefill,
+            prefilled, rate(prefilled, b->prefill));
+    fprintf(stderr, "decode  %8.3f s  %6zu tokens  %9.1f tokens/s\n", b->decode, b->decoded,
+            rate((double)b->decoded, b->decode));
     run_lookup(&b->run, b->options);
     if (b->options->verbose) run_counters(&b->run);
     return status == EXIT_OK && os_interrupted() ? EXIT_INTERRUPTED : status;
@@ -230,7 +236,8 @@ static void make_texts(struct Batch *b, const struct Generation *g)
     b->count = b->options->prompts ? b->input_count : (size_t)b->options->parallel;
     b->texts = allocate(b->count * sizeof *b->texts);
     for (size_t i = 0; i < b->count; i++) {
-        b->texts[i] = (struct Text){.input = &b->inputs[b->options->prompts ? i : 0], .sampling = g->sampling, .stops = g->stops};
+        b->texts[i] =
+            (struct Text){.input = &b->inputs[b->options->prompts ? i : 0], .sampling = g->sampling, .stops = g->stops};
         if (!b->options->prompts) b->texts[i].sampling.seed += i;
     }
 }

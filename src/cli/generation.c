@@ -114,15 +114,13 @@ static const char *stop_name(const struct Generation *g)
     }
 }
 
-static double rate(size_t tokens, double seconds)
-{
-    return seconds > 0 ? (double)tokens / seconds : 0;
-}
+static double rate(size_t tokens, double seconds) { return seconds > 0 ? (double)tokens / seconds : 0; }
 
 static void print_timings(const struct Generation *g, const struct Run *run)
 {
     fprintf(stderr, "%sload    %8.3f s\n", g->options->json ? "" : "\n", run->load_seconds);
-    fprintf(stderr, "prefill %8.3f s  %6zu tokens  %9.1f tokens/s\n", g->prefill, g->prefilled, rate(g->prefilled, g->prefill));
+    fprintf(stderr, "prefill %8.3f s  %6zu tokens  %9.1f tokens/s\n", g->prefill, g->prefilled,
+            rate(g->prefilled, g->prefill));
     fprintf(stderr, "decode  %8.3f s  %6zu tokens  %9.1f tokens/s\n", g->decode, g->count, rate(g->count, g->decode));
     run_lookup(run, g->options);
     fprintf(stderr, "stop: %s, seed: %" PRIu64 "\n", stop_name(g), g->sampling.seed);
@@ -210,7 +208,7 @@ static int run_prompt(struct Generation *g, struct Run *run, const struct Input 
     double start = os_seconds();
     int code = vkgpt_prompt(run->session, input->ids, input->count, err);
     if (code == VKGPT_INTERRUPTED) code = 0; // no error: os_interrupted says so
-    if (!code) echo_prompt(g, input); // a prompt that does not fit leaves nothing on stdout
+    if (!code) echo_prompt(g, input);        // a prompt that does not fit leaves nothing on stdout
     g->begin = os_seconds();
     g->prefill = g->begin - start;
     g->prefilled = vkgpt_session_counters(run->session).tokens_prefilled;
@@ -221,7 +219,8 @@ int generation_run(struct Generation *g, struct Run *run, const struct Input *in
 {
     const struct Options *options = g->options;
     g->tokenizer = run->tokenizer;
-    if (!g->tokenizer && !options->json) fprintf(stderr, "vkgpt: %s: so the new ids are printed, not text\n", run->no_tokenizer);
+    if (!g->tokenizer && !options->json)
+        fprintf(stderr, "vkgpt: %s: so the new ids are printed, not text\n", run->no_tokenizer);
     os_catch_interrupt(); // not before: loading can simply be ended
     int code = run_prompt(g, run, input, err);
     if (code) return code;

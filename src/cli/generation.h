@@ -17,10 +17,10 @@ struct Generation {
     struct Buffer *stop_texts;
     struct Stops stops;
     struct Keep keep;
-    bool trim;                // leave out the white space that the text begins with
-    struct Buffer text;       // the new bytes, before anything is made of those that are no UTF-8
+    bool trim;          // leave out the white space that the text begins with
+    struct Buffer text; // the new bytes, before anything is made of those that are no UTF-8
     struct Utf8 utf8;
-    struct Buffer screen;     // whole characters that wait to be written
+    struct Buffer screen; // whole characters that wait to be written
     uint32_t *ids;
     size_t count, capacity;
     size_t prefilled; // tokens of the prompt without its last, which the first step takes
@@ -38,7 +38,8 @@ void generation_add_stop(struct Generation *generation, const char *text, size_t
 int generation_run(struct Generation *generation, struct Run *run, const struct Input *input, vkgpt_error *err);
 // The last of the output: with --json the object, to which the members of `more` (which it frees; may be NULL) are
 // added in front. Timings go to stderr. Returns the exit status.
-int generation_report(const struct Generation *generation, const struct Run *run, const struct Input *input, cJSON *more);
+int generation_report(const struct Generation *generation, const struct Run *run, const struct Input *input,
+                      cJSON *more);
 void generation_end(struct Generation *generation);
 
 #endif

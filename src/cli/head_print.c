@@ -84,20 +84,23 @@ static cJSON *rows_json(const struct Row *rows, size_t count, const char *what)
     return json;
 }
 
-static int print_labels_json(const struct Row *rows, size_t count, const struct Tokens *sequences, size_t sequence_count)
+static int print_labels_json(const struct Row *rows, size_t count, const struct Tokens *sequences,
+                             size_t sequence_count)
 {
     cJSON *json = cJSON_CreateObject(), *ids = cJSON_CreateArray();
     const struct Text *best = &rows[rows_best(rows, count)].text;
     cJSON_AddItemToObject(json, "label", json_bytes(best->data, best->bytes));
     cJSON_AddItemToObject(json, "labels", rows_json(rows, count, "label"));
-    for (size_t i = 0; i < sequence_count; i++) cJSON_AddItemToArray(ids, json_ids(sequences[i].ids, sequences[i].count));
+    for (size_t i = 0; i < sequence_count; i++)
+        cJSON_AddItemToArray(ids, json_ids(sequences[i].ids, sequences[i].count));
     cJSON_AddItemToObject(json, "sequences", ids);
     return json_print(json);
 }
 
 // ---------------------------------------------------------------------------------------- what is printed
 
-int print_labels(const struct HeadRun *h, const double *scores, const struct Tokens *sequences, size_t count, bool as_json)
+int print_labels(const struct HeadRun *h, const double *scores, const struct Tokens *sequences, size_t count,
+                 bool as_json)
 {
     const vkgpt_head_info *info = h->info;
     struct Row *rows = allocate(info->scores * sizeof *rows);
@@ -106,7 +109,8 @@ int print_labels(const struct HeadRun *h, const double *scores, const struct Tok
         rows[i] = (struct Row){{info->labels[i], strlen(info->labels[i]), NULL}, scores[i], each, {0}};
     }
     if (info->problem == VKGPT_HEAD_ONE_OF) rows_softmax(rows, info->scores);
-    int status = as_json ? print_labels_json(rows, info->scores, sequences, count) : print_table(rows, info->scores, "label");
+    int status =
+        as_json ? print_labels_json(rows, info->scores, sequences, count) : print_table(rows, info->scores, "label");
     free(rows);
     return status;
 }

@@ -6,10 +6,10 @@
 #include "cli/head_run.h"
 
 struct Row {
-    struct Text text;    // the label or the answer
+    struct Text text; // the label or the answer
     double score;
-    double probability;  // NaN: the score says it all
-    struct Tokens ids;   // of an answer's sequence
+    double probability; // NaN: the score says it all
+    struct Tokens ids;  // of an answer's sequence
 };
 
 // Fills the probabilities from the scores.
@@ -17,7 +17,8 @@ void rows_softmax(struct Row *rows, size_t count);
 size_t rows_best(const struct Row *rows, size_t count); // the first of the highest scores
 
 // Prints the labels of the head with these scores, and in JSON the sequences too. Returns the exit status.
-int print_labels(const struct HeadRun *h, const double *scores, const struct Tokens *sequences, size_t count, bool as_json);
+int print_labels(const struct HeadRun *h, const double *scores, const struct Tokens *sequences, size_t count,
+                 bool as_json);
 int print_answers(const struct Row *rows, size_t count, bool as_json);
 
 #endif

@@ -26,17 +26,21 @@ static int find_token(const struct HeadRun *h, const char *text, int64_t *id, vk
 }
 
 // What the flag names; "" is none. Without the flag, `usual` where the tokenizer has it.
-static int special_token(const struct HeadRun *h, const char *flag, const char *given, const char *usual, int64_t *id, vkgpt_error *err)
+static int special_token(const struct HeadRun *h, const char *flag, const char *given, const char *usual, int64_t *id,
+                         vkgpt_error *err)
 {
     *id = -1;
     if (given && !*given) return 0;
-    if (!h->run.tokenizer) return given ? fail(err, VKGPT_BAD_ARGUMENT, "%s: there is no tokenizer in %s to look '%s' up in (%s)", flag, h->run.dir, given, h->run.no_tokenizer) : 0;
+    if (!h->run.tokenizer)
+        return given ? fail(err, VKGPT_BAD_ARGUMENT, "%s: there is no tokenizer in %s to look '%s' up in (%s)", flag,
+                            h->run.dir, given, h->run.no_tokenizer)
+                     : 0;
     int code = find_token(h, given ? given : usual, id, err);
     if (!code && given && *id < 0)
         return fail(err, VKGPT_BAD_ARGUMENT, "%s: '%s' is no token of %s", flag, given, h->run.dir);
     if (!code && *id >= (int64_t)run_model(&h->run)->vocab)
-        return fail(err, VKGPT_BAD_MODEL, "%s: token %s has the id %lld, the model has ids below %u", h->run.dir, given ? given : usual, (long long)*id,
-                    run_model(&h->run)->vocab);
+        return fail(err, VKGPT_BAD_MODEL, "%s: token %s has the id %lld, the model has ids below %u", h->run.dir,
+                    given ? given : usual, (long long)*id, run_model(&h->run)->vocab);
     return code;
 }
 
@@ -44,7 +48,8 @@ static int special_token(const struct HeadRun *h, const char *flag, const char *
 static void tell_unread(const struct HeadRun *h, const struct Options *options)
 {
     struct Located at;
-    if (h->run.tokenizer || (options->start && options->extract) || model_locate(h->run.dir, NEED_TOKENIZER, &at, NULL)) return;
+    if (h->run.tokenizer || (options->start && options->extract) || model_locate(h->run.dir, NEED_TOKENIZER, &at, NULL))
+        return;
     fprintf(stderr, "vkgpt: %s: so no token of its own stands around the ids\n", h->run.no_tokenizer);
 }
 
@@ -93,21 +98,26 @@ static int add_text(const struct HeadRun *h, const struct Text *text, struct Tok
 static int check_sequence(const struct HeadRun *h, const char *name, struct Tokens *tokens, int code, vkgpt_error *err)
 {
     uint32_t context = h->context;
-    if (!code && !tokens->count) code = fail(err, VKGPT_BAD_ARGUMENT, "%s: the text is empty, and no token stands around it", name);
+    if (!code && !tokens->count)
+        code = fail(err, VKGPT_BAD_ARGUMENT, "%s: the text is empty, and no token stands around it", name);
     if (!code && tokens->count > context)
-        code = fail(err, VKGPT_BAD_ARGUMENT, "%s: the sequence has %zu tokens, the context has room for %u", name, tokens->count, context);
+        code = fail(err, VKGPT_BAD_ARGUMENT, "%s: the sequence has %zu tokens, the context has room for %u", name,
+                    tokens->count, context);
     if (!code) return 0;
     free(tokens->ids);
     *tokens = (struct Tokens){0};
     return code;
 }
 
-int head_run_sequence(struct HeadRun *h, const struct Text *first, const struct Text *second, struct Tokens *tokens, vkgpt_error *err)
+int head_run_sequence(struct HeadRun *h, const struct Text *first, const struct Text *second, struct Tokens *tokens,
+                      vkgpt_error *err)
 {
     *tokens = (struct Tokens){0};
     if (second && h->delimiter < 0 && h->tail_count)
-        return fail(err, VKGPT_BAD_ARGUMENT, "%s: the tokenizer puts tokens behind a text, and what stands between two is to be said by --delimiter",
-                    second->name);
+        return fail(
+            err, VKGPT_BAD_ARGUMENT,
+            "%s: the tokenizer puts tokens behind a text, and what stands between two is to be said by --delimiter",
+            second->name);
     add_ids(tokens, h->lead.ids, h->lead.count);
     add_token(tokens, h->start);
     int code = add_text(h, first, tokens, err);
@@ -121,7 +131,8 @@ int head_run_sequence(struct HeadRun *h, const struct Text *first, const struct 
     return check_sequence(h, second ? second->name : first->name, tokens, code, err);
 }
 
-int head_run_ids(struct HeadRun *h, const uint32_t *ids, size_t count, const char *name, struct Tokens *tokens, vkgpt_error *err)
+int head_run_ids(struct HeadRun *h, const uint32_t *ids, size_t count, const char *name, struct Tokens *tokens,
+                 vkgpt_error *err)
 {
     *tokens = (struct Tokens){0};
     add_token(tokens, h->start);
@@ -151,18 +162,22 @@ struct Text head_text(const struct Options *options, const char *text, const cha
 
 // ------------------------------------------------------------------------------------------------ open, close
 
-static int check_kind(const struct HeadRun *h, const char *dir, const char *command, vkgpt_head_kind kind, vkgpt_error *err)
+static int check_kind(const struct HeadRun *h, const char *dir, const char *command, vkgpt_head_kind kind,
+                      vkgpt_error *err)
 {
     const vkgpt_head_info *info = h->info;
     if (kind == VKGPT_HEAD_LABELS && info->kind != kind)
-        return fail(err, VKGPT_BAD_MODEL, "%s: its head is a multiple_choice_head, and %s needs one with labels (score.weight)", dir, command);
+        return fail(err, VKGPT_BAD_MODEL,
+                    "%s: its head is a multiple_choice_head, and %s needs one with labels (score.weight)", dir,
+                    command);
     if (kind == VKGPT_HEAD_CHOICE && info->scores != 1)
-        return fail(err, VKGPT_BAD_MODEL, "%s: its head gives %u scores, and %s needs one that gives 1", dir, info->scores, command);
+        return fail(err, VKGPT_BAD_MODEL, "%s: its head gives %u scores, and %s needs one that gives 1", dir,
+                    info->scores, command);
     return 0;
 }
 
-int head_run_open(struct HeadRun *h, const struct Options *options, const char *command, vkgpt_head_kind kind, bool needs_text,
-                  vkgpt_error *err)
+int head_run_open(struct HeadRun *h, const struct Options *options, const char *command, vkgpt_head_kind kind,
+                  bool needs_text, vkgpt_error *err)
 {
     char dir[sizeof h->run.dir];
     *h = (struct HeadRun){.start = -1, .delimiter = -1, .extract = -1, .special = !options->no_special};

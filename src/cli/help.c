@@ -13,7 +13,10 @@ static const char *const ENVIRONMENT[][2] = {
     {"VKGPT_VALIDATE", "1: run under the Vulkan validation layer; any message from it is a failure"},
 };
 static const char *const STATUSES[][2] = {
-    {"0", "success"}, {"1", "failure, with one sentence on stderr"}, {"2", "wrong usage"}, {"130", "ended by Ctrl-C"},
+    {"0", "success"},
+    {"1", "failure, with one sentence on stderr"},
+    {"2", "wrong usage"},
+    {"130", "ended by Ctrl-C"},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -39,7 +42,8 @@ static void flag_names(char *text, size_t size, const struct Flag *flag)
 
 void help_command(FILE *out, const struct Command *command)
 {
-    fprintf(out, "vkgpt %s: %s\n\nusage: vkgpt %s %s\n\n", command->name, command->summary, command->name, command->usage);
+    fprintf(out, "vkgpt %s: %s\n\nusage: vkgpt %s %s\n\n", command->name, command->summary, command->name,
+            command->usage);
     for (const struct Flag *flag = FLAGS; flag->names[0]; flag++) {
         if (!(flag->commands & command->bit)) continue;
         char names[128];

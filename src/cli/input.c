@@ -42,10 +42,7 @@ static int read_file(struct Buffer *text, const char *path)
 
 // ------------------------------------------------------------------------------------------------- ids
 
-static bool separates(char c)
-{
-    return c == ',' || isspace((unsigned char)c);
-}
+static bool separates(char c) { return c == ',' || isspace((unsigned char)c); }
 
 // The next number, or the end (*at == bytes). False when something else stands there.
 // Numbers past 64 bits saturate: they are out of range anyway.
@@ -82,11 +79,12 @@ static int walk_ids(const struct Input *input, uint32_t vocab, uint32_t *ids, si
         while (start + length < text->bytes && !separates(text->data[start + length])) length++;
         int shown = length < 40 ? (int)length : 40;
         if (!good)
-            return fail(err, VKGPT_BAD_FILE, "%s: '%.*s' is no token id; ids are whole numbers, separated by commas or white space",
+            return fail(err, VKGPT_BAD_FILE,
+                        "%s: '%.*s' is no token id; ids are whole numbers, separated by commas or white space",
                         input->name, shown, text->data + start);
         if (ids && (id < 0 || id >= (int64_t)vocab))
-            return fail(err, VKGPT_BAD_ARGUMENT, "%s: id %.*s is outside the vocabulary of %u tokens", input->name, shown,
-                        text->data + start, vocab);
+            return fail(err, VKGPT_BAD_ARGUMENT, "%s: id %.*s is outside the vocabulary of %u tokens", input->name,
+                        shown, text->data + start, vocab);
         if (ids) ids[*count] = (uint32_t)id;
         ++*count;
     }
@@ -106,7 +104,8 @@ static int encode_ids(struct Input *input, uint32_t vocab, vkgpt_error *err)
 
 static int wrong_sources(const struct Options *options, bool use_stdin)
 {
-    int given = (options->prompt != NULL) + (options->file != NULL) + (options->ids != NULL) + (options->ids_file != NULL);
+    int given =
+        (options->prompt != NULL) + (options->file != NULL) + (options->ids != NULL) + (options->ids_file != NULL);
     if (given > 1) return wrong_usage("the text is given twice: use one of -p, -f, --ids and --ids-file");
     if (given == 0 && !use_stdin) return wrong_usage("no text is given: use one of the flags for it, such as -f FILE");
     return 0;
@@ -150,8 +149,8 @@ static int check_rows(const struct Input *input, const vkgpt_tokenizer *tok, uin
     for (size_t i = 0; i < input->count; i++) {
         if (input->ids[i] < vocab) continue;
         const char *token = vkgpt_token_bytes(tok, input->ids[i], &bytes);
-        return fail(err, VKGPT_BAD_ARGUMENT, "%s: token '%.*s' has the id %u, and the model has ids below %u", input->name,
-                    bytes < 40 ? (int)bytes : 40, token, input->ids[i], vocab);
+        return fail(err, VKGPT_BAD_ARGUMENT, "%s: token '%.*s' has the id %u, and the model has ids below %u",
+                    input->name, bytes < 40 ? (int)bytes : 40, token, input->ids[i], vocab);
     }
     return 0;
 }

@@ -6,10 +6,10 @@
 #include "tasks/buffer.h"
 
 struct Input {
-    struct Buffer text;  // bytes, or ids as they were written
+    struct Buffer text; // bytes, or ids as they were written
     bool is_ids;
-    const char *name;    // what sentences call it: "--ids", or the file
-    uint32_t *ids;       // after input_encode
+    const char *name; // what sentences call it: "--ids", or the file
+    uint32_t *ids;    // after input_encode
     size_t count;
 };
 
@@ -17,8 +17,8 @@ struct Input {
 // sentence printed.
 int input_read(struct Input *input, const struct Options *options, bool use_stdin);
 
-// Text that goes on to ids, or the ids given, checked against the rows of the model; text with `vocab` 0 is not. `tok` may be NULL when
-// the input is ids.
+// Text that goes on to ids, or the ids given, checked against the rows of the model; text with `vocab` 0 is not. `tok`
+// may be NULL when the input is ids.
 int input_encode(struct Input *input, const vkgpt_tokenizer *tok, uint32_t vocab, bool special, vkgpt_error *err);
 // Says on stderr what the tokenizer's files ask for and is not done. `tok` may be NULL.
 void tokenizer_notes(const vkgpt_tokenizer *tok);

@@ -21,7 +21,8 @@ static bool on_rows(void *user, const float *logits, size_t first, size_t rows)
     return true;
 }
 
-static int write_logits(const struct Run *run, const struct Input *input, const struct Options *options, vkgpt_error *err)
+static int write_logits(const struct Run *run, const struct Input *input, const struct Options *options,
+                        vkgpt_error *err)
 {
     size_t columns = run_model(run)->vocab, rows = options->last ? 1 : input->count;
     if (input->count > run_model(run)->context) // before memory is taken for it

@@ -29,7 +29,8 @@ static int help_main(int argc, char **argv)
     } else if (strcmp(argv[0], "--man") == 0 && argc == 1) {
         help_man(stdout);
     } else if (strcmp(argv[0], "--completions") == 0 && argc == 2) {
-        if (!completion_print(stdout, argv[1])) return wrong_usage("--completions is '%s', it has to be one of bash|zsh|fish", argv[1]);
+        if (!completion_print(stdout, argv[1]))
+            return wrong_usage("--completions is '%s', it has to be one of bash|zsh|fish", argv[1]);
     } else if (argc == 1 && commands_find(argv[0])) {
         help_command(stdout, commands_find(argv[0]));
     } else {

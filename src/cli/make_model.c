@@ -92,6 +92,7 @@ int make_model_main(const struct Options *options)
     uint64_t params = config_params(&config);
     printf("%s: ", options->output);
     print_grouped(params);
-    printf(" parameters, %.2f GB in %s\n", (double)params * (options->dtype == 1 ? 4 : 2) * 1e-9, names[options->dtype]);
+    printf(" parameters, %.2f GB in %s\n", (double)params * (options->dtype == 1 ? 4 : 2) * 1e-9,
+           names[options->dtype]);
     return finish_output(EXIT_OK);
 }

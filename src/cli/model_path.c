@@ -45,7 +45,8 @@ static int find_given(const char *given, char *path, size_t size, const char **f
     const char *environment = getenv("VKGPT_MODEL");
     *found = given ? given : environment && *environment ? environment : path;
     if (*found != path || data_path(DEFAULT_MODEL, path, size)) return 0;
-    return fail(err, VKGPT_BAD_FILE, "no model: give its directory with -m DIR (the one that comes with vkgpt should be at %s)", path);
+    return fail(err, VKGPT_BAD_FILE,
+                "no model: give its directory with -m DIR (the one that comes with vkgpt should be at %s)", path);
 }
 
 int model_path_for(enum Need need, const char *given, char *path, size_t size, vkgpt_error *err)
@@ -55,7 +56,9 @@ int model_path_for(enum Need need, const char *given, char *path, size_t size, v
     int code = find_given(given, path, size, &found, err);
     if (!code) code = model_locate(found, need, &at, err);
     if (code) return code;
-    if (strlen(at.path) >= size) return fail(err, VKGPT_BAD_FILE, "the model's path is %zu bytes long, %zu at most are read", strlen(at.path), size - 1);
+    if (strlen(at.path) >= size)
+        return fail(err, VKGPT_BAD_FILE, "the model's path is %zu bytes long, %zu at most are read", strlen(at.path),
+                    size - 1);
     memcpy(path, at.path, strlen(at.path) + 1);
     if (at.note[0]) fprintf(stderr, "vkgpt: %s\n", at.note);
     return 0;

@@ -10,8 +10,8 @@
 // where it should be.
 bool data_path(const char *what, char *path, size_t size);
 
-// Calls `list` for each file with this suffix that comes with the program in `what`, by its path and its name without the
-// suffix, and returns the program's exit status: a failure of it has been told.
+// Calls `list` for each file with this suffix that comes with the program in `what`, by its path and its name without
+// the suffix, and returns the program's exit status: a failure of it has been told.
 int list_data(const char *what, const char *suffix, int (*list)(const char *path, const char *name, vkgpt_error *err));
 
 // The directory or GGUF file that is meant (model/locate.h), and on stderr which folder, where it is not the one given.

@@ -21,6 +21,7 @@
 #define UP_TO(low_, high_) .low = (low_), .high = (high_)
 #define WITHIN(least_, most_) .least = (least_), .most = (most_)
 
+// clang-format off
 const struct Flag FLAGS[] = {
     {TASK, FLAG_WORD, {"TASK"}, NULL, AT(task), .help = "the name of one that comes with vkgpt, or a file of your own: my.task, ./mine"},
     {TASK, FLAG_SWITCH, {"--list"}, NULL, AT(list), .help = "the tasks that come with vkgpt, and their fields; needs no device"},
@@ -191,6 +192,7 @@ const struct Flag FLAGS[] = {
     {ALL_COMMANDS, FLAG_SWITCH, {"-h", "--help"}, NULL, AT(help), .help = "this text"},
     {0},
 };
+// clang-format on
 _Static_assert(sizeof FLAGS / sizeof FLAGS[0] <= MAX_FLAGS, "Options.given has a place for each flag");
 
 struct Options options_default(void)
@@ -223,8 +225,7 @@ struct Parse {
     size_t size;
 };
 
-__attribute__((format(printf, 2, 3)))
-static bool wrong(struct Parse *parse, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static bool wrong(struct Parse *parse, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -233,12 +234,10 @@ static bool wrong(struct Parse *parse, const char *format, ...)
     return false;
 }
 
-static bool starts_number(const char *text)
-{
-    return *text && !isspace((unsigned char)*text);
-}
+static bool starts_number(const char *text) { return *text && !isspace((unsigned char)*text); }
 
-static bool read_integer(struct Parse *parse, const struct Flag *flag, const char *name, const char *text, int64_t *value)
+static bool read_integer(struct Parse *parse, const struct Flag *flag, const char *name, const char *text,
+                         int64_t *value)
 {
     char *end;
     errno = 0;
@@ -252,12 +251,14 @@ static bool read_integer(struct Parse *parse, const struct Flag *flag, const cha
 }
 
 // 0,128,512: each is read as a number of its own.
-static bool read_list(struct Parse *parse, const struct Flag *flag, const char *name, const char *text, struct IntList *list)
+static bool read_list(struct Parse *parse, const struct Flag *flag, const char *name, const char *text,
+                      struct IntList *list)
 {
     for (;;) {
         char number[32];
         size_t length = strcspn(text, ",");
-        if (length >= sizeof number) return wrong(parse, "%s takes whole numbers with commas between them, not '%.64s'", name, text);
+        if (length >= sizeof number)
+            return wrong(parse, "%s takes whole numbers with commas between them, not '%.64s'", name, text);
         snprintf(number, sizeof number, "%.*s", (int)length, text);
         if (list->count == MAX_LIST) return wrong(parse, "%s takes %d values at most", name, MAX_LIST);
         if (!read_integer(parse, flag, name, number, &list->values[list->count])) return false;
@@ -285,8 +286,8 @@ static bool read_bytes(struct Parse *parse, const struct Flag *flag, const char 
         const char *name;
         double bytes;
     } units[] = {
-        {"", 1},        {"B", 1},         {"KB", 1e3},       {"MB", 1e6},           {"GB", 1e9},          {"TB", 1e12},
-        {"PB", 1e15},   {"KiB", 1 << 10}, {"MiB", 1 << 20},  {"GiB", 1 << 30},      {"TiB", 0x1p40},      {"PiB", 0x1p50},
+        {"", 1},      {"B", 1},         {"KB", 1e3},      {"MB", 1e6},      {"GB", 1e9},     {"TB", 1e12},
+        {"PB", 1e15}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 0x1p40}, {"PiB", 0x1p50},
     };
     char *end;
     double number = strtod(text, &end);
@@ -317,7 +318,8 @@ static bool read_choice(struct Parse *parse, const struct Flag *flag, const char
     return wrong(parse, "%s is '%s', it has to be one of %s", name, text, flag->value);
 }
 
-static bool add_text(struct Parse *parse, const char **texts, size_t *count, size_t most, const char *name, const char *text)
+static bool add_text(struct Parse *parse, const char **texts, size_t *count, size_t most, const char *name,
+                     const char *text)
 {
     if (!*text) return wrong(parse, "%s needs a text that is not empty", name);
     if (*count == most) return wrong(parse, "%s can be given %zu times at most", name, most);
@@ -331,7 +333,8 @@ static bool add_field(struct Parse *parse, struct Options *options, const char *
     return add_text(parse, options->fields, &options->field_count, MAX_FIELDS, name, text);
 }
 
-static bool set_value(struct Parse *parse, struct Options *options, const struct Flag *flag, const char *name, const char *text)
+static bool set_value(struct Parse *parse, struct Options *options, const struct Flag *flag, const char *name,
+                      const char *text)
 {
     void *member = (char *)options + flag->offset;
     switch (flag->kind) {
@@ -413,7 +416,8 @@ bool options_parse(enum CommandBit command, int argc, char **argv, struct Option
     return true;
 }
 
-bool options_preset(enum CommandBit command, struct Options *options, const char *name, const char *value, char *sentence, size_t size)
+bool options_preset(enum CommandBit command, struct Options *options, const char *name, const char *value,
+                    char *sentence, size_t size)
 {
     struct Parse parse = {sentence, size};
     char spelled[32];

@@ -5,15 +5,19 @@
 #include "vkgpt.h"
 
 // Every command, once; commands.c has a row for each.
+// clang-format off
 #define COMMAND_LIST(X) \
     X(GENERATE) X(TASK) X(EVAL) X(SCORE) X(FEW_SHOT) X(LOGITS) X(PERPLEXITY) X(QUALITY) X(CLASSIFY) X(ENTAIL) \
     X(SIMILAR) X(CHOOSE) X(TOKENIZE) X(DETOKENIZE) X(DEVICES) X(BENCH) X(TUNE) X(SELFTEST) X(CONVERT) X(PLAN) \
     X(MAKE_MODEL)
+// clang-format on
 
+// clang-format off
 #define COMMAND_PLACE(name) name##_PLACE,
 #define COMMAND_BIT(name) name = 1 << name##_PLACE,
 enum CommandPlace { COMMAND_LIST(COMMAND_PLACE) COMMAND_COUNT };
 enum CommandBit { COMMAND_LIST(COMMAND_BIT) ALL_COMMANDS = (1 << COMMAND_COUNT) - 1 };
+// clang-format on
 
 #define MAX_STOPS 64
 #define MAX_PARALLEL 64
@@ -68,7 +72,7 @@ struct Options {
     const char *report;
     int convert_type; // enum ConvertType
     bool force;       // convert
-    bool dry_run; // tune
+    bool dry_run;     // tune
     // classify, entail, similar, choose
     const char *premise, *hypothesis, *first, *second;
     const char *start, *delimiter, *extract; // special tokens; "": none
@@ -81,37 +85,37 @@ struct Options {
     bool profile;
     // plan and make-model
     const char *preset;
-    int plan_weights, plan_kv;                                      // enum PlanFormat
+    int plan_weights, plan_kv; // enum PlanFormat
     int64_t batch, devices;
-    double device_memory, bandwidth, train_tokens, flops, price;    // bytes, bytes/s; 0: not given
+    double device_memory, bandwidth, train_tokens, flops, price; // bytes, bytes/s; 0: not given
     bool explain;
-    int64_t layers, heads, dim, inner, positions, vocab;            // 0: the preset's
+    int64_t layers, heads, dim, inner, positions, vocab; // 0: the preset's
     int64_t model_seed, shards;
-    int dtype;                                                      // the place in f16|f32|bf16
-    bool given[MAX_FLAGS];                                          // by the command line; as the table FLAGS
+    int dtype;             // the place in f16|f32|bf16
+    bool given[MAX_FLAGS]; // by the command line; as the table FLAGS
 };
 
 enum FlagKind {
-    FLAG_SWITCH, // bool
-    FLAG_TEXT,   // const char *
-    FLAG_FILE,   // likewise; completes to files
-    FLAG_DIR,    // likewise; completes to directories
-    FLAG_INT,    // int64_t in [low, high]
-    FLAG_LIST,   // struct IntList of such: values between commas, and of every time that it is given
-    FLAG_REAL,   // double in [least, most]
-    FLAG_BYTES,  // likewise, of bytes or bytes/s: 80GiB, 900GB/s
-    FLAG_CHOICE, // int: the place in `value`, "a|b|c"
-    FLAG_WORD,   // const char *: a value that stands alone; names[0] is what --help calls it
-    FLAG_STOP,   // one more of Options.stops
-    FLAG_ANSWER, // one more of Options.answers
-    FLAG_FIELD,  // one more of Options.fields
+    FLAG_SWITCH,       // bool
+    FLAG_TEXT,         // const char *
+    FLAG_FILE,         // likewise; completes to files
+    FLAG_DIR,          // likewise; completes to directories
+    FLAG_INT,          // int64_t in [low, high]
+    FLAG_LIST,         // struct IntList of such: values between commas, and of every time that it is given
+    FLAG_REAL,         // double in [least, most]
+    FLAG_BYTES,        // likewise, of bytes or bytes/s: 80GiB, 900GB/s
+    FLAG_CHOICE,       // int: the place in `value`, "a|b|c"
+    FLAG_WORD,         // const char *: a value that stands alone; names[0] is what --help calls it
+    FLAG_STOP,         // one more of Options.stops
+    FLAG_ANSWER,       // one more of Options.answers
+    FLAG_FIELD,        // one more of Options.fields
     FLAG_CONTINUATION, // one more of Options.continuations
 };
 
 #define FLAG_MAX_NAMES 4
 
 struct Flag {
-    unsigned commands;                 // CommandBits that take it
+    unsigned commands; // CommandBits that take it
     enum FlagKind kind;
     const char *names[FLAG_MAX_NAMES]; // ours, then llama.cpp's other spellings
     const char *value;                 // what --help calls the value; the choices of FLAG_CHOICE
@@ -127,8 +131,8 @@ extern const struct Flag FLAGS[]; // ends with no names
 struct Options options_default(void);
 
 // Reads the flags of one command from argv[0 .. argc). On false, `sentence` says what is wrong.
-bool options_parse(enum CommandBit command, int argc, char **argv, struct Options *options,
-                   char *sentence, size_t size);
+bool options_parse(enum CommandBit command, int argc, char **argv, struct Options *options, char *sentence,
+                   size_t size);
 
 // Sets a flag, named without its hyphens, where the command line did not: a task's own default.
 bool options_preset(enum CommandBit command, struct Options *options, const char *name, const char *value,

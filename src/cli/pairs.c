@@ -35,7 +35,8 @@ static int pair_main(const struct Options *options, const char *command, struct 
     int code = head_run_open(&h, options, command, VKGPT_HEAD_LABELS, true, &err);
     if (!code) code = run_pair(&h, pair, scores = allocate(h.info->scores * sizeof *scores), &err);
     if (!code && options->verbose) run_counters(&h.run);
-    int status = code ? failed(&err) : finish_output(print_labels(&h, scores, pair->sequences, pair->count, options->json));
+    int status =
+        code ? failed(&err) : finish_output(print_labels(&h, scores, pair->sequences, pair->count, options->json));
     free(scores);
     for (size_t i = 0; i < 2; i++) {
         free(pair->sequences[i].ids);
@@ -47,7 +48,8 @@ static int pair_main(const struct Options *options, const char *command, struct 
 
 int entail_main(const struct Options *options)
 {
-    if (!options->premise || !options->hypothesis) return wrong_usage("entail needs --premise TEXT and --hypothesis TEXT");
+    if (!options->premise || !options->hypothesis)
+        return wrong_usage("entail needs --premise TEXT and --hypothesis TEXT");
     struct Pair pair = {.count = 1};
     pair.texts[0] = head_text(options, options->premise, "--premise", &pair.kept[0]);
     pair.texts[1] = head_text(options, options->hypothesis, "--hypothesis", &pair.kept[1]);
@@ -56,7 +58,8 @@ int entail_main(const struct Options *options)
 
 int similar_main(const struct Options *options)
 {
-    if (!options->first || !options->second) return wrong_usage("similar needs two texts, or --first TEXT and --second TEXT");
+    if (!options->first || !options->second)
+        return wrong_usage("similar needs two texts, or --first TEXT and --second TEXT");
     struct Pair pair = {.count = 2};
     pair.texts[0] = head_text(options, options->first, "--first", &pair.kept[0]);
     pair.texts[1] = head_text(options, options->second, "--second", &pair.kept[1]);

@@ -15,7 +15,7 @@ struct Likelihood {
     const uint32_t *window; // ids of the window
     size_t skip;            // targets [1, skip) of the window were counted before
     size_t vocab;
-    double sum;             // nats
+    double sum; // nats
     size_t counted;
 };
 
@@ -46,10 +46,12 @@ static void show_progress(size_t done, size_t total, double start)
 {
     double seconds = os_seconds() - start;
     if (os_is_terminal(2) && seconds > 1)
-        fprintf(stderr, "\r%zu of %zu tokens, %.0f s left \033[K", done, total, seconds * (double)(total - done) / (double)done);
+        fprintf(stderr, "\r%zu of %zu tokens, %.0f s left \033[K", done, total,
+                seconds * (double)(total - done) / (double)done);
 }
 
-static int run_windows(struct Run *run, const struct Input *input, size_t context, size_t stride, struct Likelihood *l, vkgpt_error *err)
+static int run_windows(struct Run *run, const struct Input *input, size_t context, size_t stride, struct Likelihood *l,
+                       vkgpt_error *err)
 {
     double start = os_seconds();
     size_t counted_to = 0;
@@ -68,19 +70,24 @@ static int run_windows(struct Run *run, const struct Input *input, size_t contex
     return code;
 }
 
-static int windows_of(const struct Options *options, uint32_t model_context, size_t *context, size_t *stride, vkgpt_error *err)
+static int windows_of(const struct Options *options, uint32_t model_context, size_t *context, size_t *stride,
+                      vkgpt_error *err)
 {
     *context = options->context ? (size_t)options->context : model_context;
-    if (*context < 2) return fail(err, VKGPT_BAD_ARGUMENT, "a context of %zu is too short to predict a token from the one before it", *context);
+    if (*context < 2)
+        return fail(err, VKGPT_BAD_ARGUMENT, "a context of %zu is too short to predict a token from the one before it",
+                    *context);
     *stride = options->stride ? (size_t)options->stride : *context / 2;
     if (*stride > *context)
-        return fail(err, VKGPT_BAD_ARGUMENT,
-                    "--stride is %zu, it must not be above the context of %zu: tokens between windows would not be read",
-                    *stride, *context);
+        return fail(
+            err, VKGPT_BAD_ARGUMENT,
+            "--stride is %zu, it must not be above the context of %zu: tokens between windows would not be read",
+            *stride, *context);
     return 0;
 }
 
-static int measure(struct Run *run, struct Input *input, const struct Options *options, struct Likelihood *l, vkgpt_error *err)
+static int measure(struct Run *run, struct Input *input, const struct Options *options, struct Likelihood *l,
+                   vkgpt_error *err)
 {
     const vkgpt_model_info *model = run_model(run);
     int code = input_encode(input, run->tokenizer, model->vocab, !options->no_special, err);
@@ -92,7 +99,8 @@ static int measure(struct Run *run, struct Input *input, const struct Options *o
     if (code) return code;
     l->vocab = model->vocab;
     code = run_windows(run, input, context, stride, l, err);
-    if (!code && !isfinite(l->sum)) code = fail(err, VKGPT_BAD_LOGITS, "%s: the logits give no finite likelihood", input->name);
+    if (!code && !isfinite(l->sum))
+        code = fail(err, VKGPT_BAD_LOGITS, "%s: the logits give no finite likelihood", input->name);
     return code;
 }
 

@@ -27,7 +27,8 @@ struct Planned {
 static bool has_only_config(const char *path)
 {
     char file[PATH_BYTES], name[256];
-    return !path_join(file, path, "config.json", NULL) && os_exists(file) && !checkpoint_weights_in(path, name, sizeof name);
+    return !path_join(file, path, "config.json", NULL) && os_exists(file) &&
+           !checkpoint_weights_in(path, name, sizeof name);
 }
 
 static int read_config(const char *path, struct Config *config, vkgpt_error *err)
@@ -63,19 +64,20 @@ static int find_model(const struct Options *options, struct Planned *p, vkgpt_er
 
 // --------------------------------------------------------------------------------------------------- the lines
 
-#define ADD(section, key, label, unit, number, ...) report_add(r, section, key, label, unit, (double)(number), __VA_ARGS__)
+#define ADD(section, key, label, unit, number, ...)                                                                    \
+    report_add(r, section, key, label, unit, (double)(number), __VA_ARGS__)
 
 static void add_model(struct Report *r, const struct Planned *p)
 {
     const struct Config *c = &p->config;
     report_model(r, p->name, c->architecture, PLAN_FORMAT_NAMES[p->ask.weights], PLAN_FORMAT_NAMES[p->ask.kv]);
-    report_note(r, "%s: %s, %u layers, %u heads of %u, width %u, inner %u, context %u, vocabulary %u", p->name, c->architecture,
-                c->layers, c->heads, c->head_dim, c->dim, c->inner, c->context, c->vocab);
+    report_note(r, "%s: %s, %u layers, %u heads of %u, width %u, inner %u, context %u, vocabulary %u", p->name,
+                c->architecture, c->layers, c->heads, c->head_dim, c->dim, c->inner, c->context, c->vocab);
     if (p->preset && p->preset->departs) report_note(r, "%s", p->preset->departs);
     if (p->preset && p->preset->banded) report_note(r, "%s", PRESET_GPT3_NOTE);
     if (p->ask.limits)
-        report_note(r, "for %s: at most %" PRIu64 " bytes in one buffer, %" PRIu64 " in one allocation", p->offer.info.name, p->offer.info.max_buffer_range,
-                    p->offer.info.max_allocation);
+        report_note(r, "for %s: at most %" PRIu64 " bytes in one buffer, %" PRIu64 " in one allocation",
+                    p->offer.info.name, p->offer.info.max_buffer_range, p->offer.info.max_allocation);
     ADD("model", "layers", NULL, UNIT_COUNT, c->layers, " ");
     ADD("model", "heads", NULL, UNIT_COUNT, c->heads, " ");
     ADD("model", "dim", NULL, UNIT_COUNT, c->dim, " ");
@@ -83,8 +85,9 @@ static void add_model(struct Report *r, const struct Planned *p)
     ADD("model", "context", NULL, UNIT_COUNT, c->context, " ");
     ADD("model", "vocab", NULL, UNIT_COUNT, c->vocab, " ");
     ADD("model", "parameters", "parameters", UNIT_COUNT, p->arithmetic.params,
-        "tables (%u + %u) x %u, %u layers of 4 x %u^2 + 2 x %u x %u and their norms and biases, the final norm; the head %s", c->vocab,
-        c->position_offset + c->context, c->dim, c->layers, c->dim, c->dim, c->inner, c->tied_head ? "is the token table" : "is a table more");
+        "tables (%u + %u) x %u, %u layers of 4 x %u^2 + 2 x %u x %u and their norms and biases, the final norm; the head %s",
+        c->vocab, c->position_offset + c->context, c->dim, c->layers, c->dim, c->dim, c->inner,
+        c->tied_head ? "is the token table" : "is a table more");
 }
 
 static void add_disk(struct Report *r, const struct Planned *p)
@@ -92,9 +95,12 @@ static void add_disk(struct Report *r, const struct Planned *p)
     const struct Arithmetic *a = &p->arithmetic;
     ADD("disk", "f32", "f32", UNIT_BYTES, a->disk_f32, "4 bytes x parameters");
     ADD("disk", "f16", "f16", UNIT_BYTES, a->disk_f16, "2 bytes x parameters");
-    ADD("disk", "q8_0", "q8_0", UNIT_BYTES, a->disk_q8_0, "GGUF: 34 bytes for 32 weights of matrices, 4 for a norm's or bias's");
-    ADD("disk", "q4_0", "q4_0", UNIT_BYTES, a->disk_q4_0, "GGUF: 18 bytes for 32 weights of matrices, 4 for a norm's or bias's");
-    ADD("disk", "q4_k", "q4_k", UNIT_BYTES, a->disk_q4_k, "GGUF: 144 bytes for 256 weights of matrices, 4 for a norm's or bias's");
+    ADD("disk", "q8_0", "q8_0", UNIT_BYTES, a->disk_q8_0,
+        "GGUF: 34 bytes for 32 weights of matrices, 4 for a norm's or bias's");
+    ADD("disk", "q4_0", "q4_0", UNIT_BYTES, a->disk_q4_0,
+        "GGUF: 18 bytes for 32 weights of matrices, 4 for a norm's or bias's");
+    ADD("disk", "q4_k", "q4_k", UNIT_BYTES, a->disk_q4_k,
+        "GGUF: 144 bytes for 256 weights of matrices, 4 for a norm's or bias's");
 }
 
 static void add_memory(struct Report *r, const struct Planned *p)
@@ -104,24 +110,31 @@ static void add_memory(struct Report *r, const struct Planned *p)
     const struct Config *c = k->config;
     const char *weights = PLAN_FORMAT_NAMES[k->weights], *kv = PLAN_FORMAT_NAMES[k->kv];
     uint32_t layers = (c->layers + k->devices - 1) / k->devices;
-    ADD("memory", "tables", "tables", UNIT_BYTES, m->tables, "token table%s, %u positions%s: q8_0 or wider, rows padded to 8",
+    ADD("memory", "tables", "tables", UNIT_BYTES, m->tables,
+        "token table%s, %u positions%s: q8_0 or wider, rows padded to 8",
         c->tied_head ? ", which is the head" : " and head", c->context, c->embed_dim == c->dim ? "" : ", projections");
-    ADD("memory", "layers", "layers", UNIT_BYTES, m->layers, "%u layers x (4 x %u^2 + 2 x %u x %u) in %s, or wider where rows are no whole blocks",
-        layers, c->dim, c->dim, c->inner, weights);
-    ADD("memory", "vectors", "norms and biases", UNIT_BYTES, m->vectors, "4 bytes x (%u layers x (9 x %u + %u) + 2 x %u), padded", layers, c->dim,
-        c->inner, c->dim);
-    ADD("memory", "cache", "KV cache", UNIT_BYTES, m->cache, "2 x %u layers x %u sequence%s x %u heads x %u positions x %u in %s", layers, k->batch,
+    ADD("memory", "layers", "layers", UNIT_BYTES, m->layers,
+        "%u layers x (4 x %u^2 + 2 x %u x %u) in %s, or wider where rows are no whole blocks", layers, c->dim, c->dim,
+        c->inner, weights);
+    ADD("memory", "vectors", "norms and biases", UNIT_BYTES, m->vectors,
+        "4 bytes x (%u layers x (9 x %u + %u) + 2 x %u), padded", layers, c->dim, c->inner, c->dim);
+    ADD("memory", "cache", "KV cache", UNIT_BYTES, m->cache,
+        "2 x %u layers x %u sequence%s x %u heads x %u positions x %u in %s", layers, k->batch,
         k->batch == 1 ? "" : "s", c->heads, k->context, c->head_dim, kv);
-    ADD("memory", "activations", "activations", UNIT_BYTES, m->activations, "4 bytes x %u rows of prefill x (4 x %u + %u)", m->rows, c->dim, c->inner);
-    ADD("memory", "logits", "logits", UNIT_BYTES, m->logits, "4 bytes x vocabulary x the rows that fit into 16 MiB, a row a sequence at least");
+    ADD("memory", "activations", "activations", UNIT_BYTES, m->activations,
+        "4 bytes x %u rows of prefill x (4 x %u + %u)", m->rows, c->dim, c->inner);
+    ADD("memory", "logits", "logits", UNIT_BYTES, m->logits,
+        "4 bytes x vocabulary x the rows that fit into 16 MiB, a row a sequence at least");
     ADD("memory", "state", "state", UNIT_BYTES, m->state, "tokens, sampling, and what the splits of attention leave");
     ADD("memory", "rounding", "rounding", UNIT_BYTES,
         m->device - m->tables - m->layers - m->vectors - m->cache - m->activations - m->logits - m->state,
         "what blocks of 256 MiB for weights and of 32 MiB for the rest leave free");
-    ADD("heaps", "device", "device", UNIT_BYTES, m->device, "all of the above%s", k->devices > 1 ? ", on each device" : "");
+    ADD("heaps", "device", "device", UNIT_BYTES, m->device, "all of the above%s",
+        k->devices > 1 ? ", on each device" : "");
     ADD("heaps", "upload", "upload", UNIT_BYTES, m->upload, "what the host writes: state and tokens");
     ADD("heaps", "read", "read back", UNIT_BYTES, m->read, "what the host reads: tokens and a block of logits");
-    ADD("heaps", "staging", "staging", UNIT_BYTES, m->staging, "two pieces of 16 MiB while weights are loaded, where the device has its own memory");
+    ADD("heaps", "staging", "staging", UNIT_BYTES, m->staging,
+        "two pieces of 16 MiB while weights are loaded, where the device has its own memory");
 }
 
 static void add_arithmetic(struct Report *r, const struct Planned *p, const struct Options *o)
@@ -130,18 +143,24 @@ static void add_arithmetic(struct Report *r, const struct Planned *p, const stru
     const struct MemoryPlan *m = &p->memory;
     double empty = (double)m->step / o->bandwidth * 1e3, full = (double)(m->step + m->step_cache) / o->bandwidth * 1e3;
     ADD("training", "tokens", "tokens", UNIT_FLOPS, o->train_tokens, "--tokens");
-    ADD("training", "flops", "FLOPs", UNIT_FLOPS, a->training_flops, "6 x parameters x tokens (GPT-3 paper, appendix D)");
+    ADD("training", "flops", "FLOPs", UNIT_FLOPS, a->training_flops,
+        "6 x parameters x tokens (GPT-3 paper, appendix D)");
     ADD("training", "rate", "FLOP/s", UNIT_FLOPS, o->flops, "--flops, of one device; 28e12 is a V100");
     ADD("training", "years", "years", UNIT_YEARS, a->years, "FLOPs / FLOP/s / (365.25 x 86400), on one device");
     ADD("training", "device_hours", "device hours", UNIT_FLOPS, a->hours, "FLOPs / FLOP/s / 3600");
     if (o->price > 0) ADD("training", "cost", "cost", UNIT_FLOPS, a->cost, "device hours x %g", o->price);
-    ADD("inference", "forward_flops", "FLOPs per token", UNIT_FLOPS, a->forward_flops, "2 x parameters (GPT-3 paper, appendix D)");
+    ADD("inference", "forward_flops", "FLOPs per token", UNIT_FLOPS, a->forward_flops,
+        "2 x parameters (GPT-3 paper, appendix D)");
     ADD("inference", "attention_flops", "and attention", UNIT_FLOPS, a->attention_flops,
         "4 x width x positions seen, of all layers, at the last position");
-    ADD("inference", "weights_read", "weights read", UNIT_BYTES, m->step, "a step reads all layers and the head once, for all sequences");
-    ADD("inference", "cache_read", "cache read", UNIT_BYTES, m->step_cache, "K and V of the positions seen, at the end of the context");
-    ADD("inference", "least_ms", "ms per token", UNIT_MS, empty, "at least: weights read / %g GB/s", o->bandwidth * 1e-9);
-    ADD("inference", "least_ms_full", "with a full cache", UNIT_MS, full, "at least: (weights read + cache read) / %g GB/s", o->bandwidth * 1e-9);
+    ADD("inference", "weights_read", "weights read", UNIT_BYTES, m->step,
+        "a step reads all layers and the head once, for all sequences");
+    ADD("inference", "cache_read", "cache read", UNIT_BYTES, m->step_cache,
+        "K and V of the positions seen, at the end of the context");
+    ADD("inference", "least_ms", "ms per token", UNIT_MS, empty, "at least: weights read / %g GB/s",
+        o->bandwidth * 1e-9);
+    ADD("inference", "least_ms_full", "with a full cache", UNIT_MS, full,
+        "at least: (weights read + cache read) / %g GB/s", o->bandwidth * 1e-9);
 }
 
 static void add_fit(struct Report *r, const struct Planned *p)
@@ -151,7 +170,8 @@ static void add_fit(struct Report *r, const struct Planned *p)
     struct MemoryAdvice advice[MAX_ADVICE];
     bool fits = p->memory.device <= offer->bytes;
     uint32_t count = fits ? 0 : memory_advise(&p->ask, offer->bytes, advice);
-    report_fit(r, &(struct ReportFit){fits, offer->bytes, p->memory.device, p->ask.devices, offer->source, offer->formula});
+    report_fit(
+        r, &(struct ReportFit){fits, offer->bytes, p->memory.device, p->ask.devices, offer->source, offer->formula});
     for (uint32_t i = 0; i < count; i++) report_advice(r, advice[i].flags, advice[i].device);
 }
 

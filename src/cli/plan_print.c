@@ -26,8 +26,8 @@ void report_note(struct Report *r, const char *format, ...)
     r->note_count++;
 }
 
-void report_add(struct Report *r, const char *section, const char *key, const char *label, enum Unit unit, double number,
-                const char *formula, ...)
+void report_add(struct Report *r, const char *section, const char *key, const char *label, enum Unit unit,
+                double number, const char *formula, ...)
 {
     if (r->line_count == REPORT_LINES) return;
     struct ReportLine *line = &r->lines[r->line_count++];
@@ -86,7 +86,8 @@ static const char *value_text(const struct ReportLine *line, char text[64])
     switch (line->unit) {
     case UNIT_COUNT: grouped_text(line->number, text); break;
     case UNIT_BYTES:
-        snprintf(text, 64, "%10.30s  %10.30s", decimal_text(line->number, decimal), line->number ? binary_text(line->number, binary) : "");
+        snprintf(text, 64, "%10.30s  %10.30s", decimal_text(line->number, decimal),
+                 line->number ? binary_text(line->number, binary) : "");
         break;
     case UNIT_YEARS: snprintf(text, 64, line->number >= 0.1 ? "%.1f" : "%.2g", line->number); break;
     case UNIT_MS: snprintf(text, 64, "%.3g", line->number); break;
@@ -100,12 +101,14 @@ static void print_fit(const struct Report *r)
     char needed[32], memory[32];
     const struct ReportFit *fit = &r->fit;
     if (!fit->source) return;
-    printf("\n%s of %s (%s): %s%s\n", binary_text((double)fit->needed, needed), binary_text((double)fit->memory, memory), fit->source,
-           fit->fits ? "fits" : "does not fit", fit->devices > 1 ? " (each device)" : "");
+    printf("\n%s of %s (%s): %s%s\n", binary_text((double)fit->needed, needed),
+           binary_text((double)fit->memory, memory), fit->source, fit->fits ? "fits" : "does not fit",
+           fit->devices > 1 ? " (each device)" : "");
     if (r->explain && fit->formula != fit->source) printf("  = %s\n", fit->formula);
     for (size_t i = 0; i < r->advice_count; i++)
         printf("  %-32s makes it %s\n", r->advice[i].flags, binary_text((double)r->advice[i].bytes, needed));
-    if (!fit->fits && !r->advice_count) printf("  no smaller context, narrower format or number of devices makes it fit\n");
+    if (!fit->fits && !r->advice_count)
+        printf("  no smaller context, narrower format or number of devices makes it fit\n");
     for (size_t i = 0; i < r->advice_count; i++)
         if (strncmp(r->advice[i].flags, "--devices", 9) == 0) printf("  (vkgpt runs on one device so far)\n");
 }
@@ -161,7 +164,8 @@ int report_json(const struct Report *r)
     cJSON_AddStringToObject(model, "weights", r->weights);
     cJSON_AddStringToObject(model, "kv", r->kv);
     cJSON *notes = cJSON_AddArrayToObject(json, "notes");
-    for (size_t i = 1; i < r->note_count; i++) cJSON_AddItemToArray(notes, json_bytes(r->notes[i], strlen(r->notes[i])));
+    for (size_t i = 1; i < r->note_count; i++)
+        cJSON_AddItemToArray(notes, json_bytes(r->notes[i], strlen(r->notes[i])));
     for (size_t i = 0; i < r->line_count; i++) {
         const struct ReportLine *line = &r->lines[i];
         cJSON *section = section_of(json, line->section);

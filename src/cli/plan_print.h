@@ -40,10 +40,11 @@ struct Report {
     struct ReportFit fit; // source NULL: was not asked for
 };
 
-void report_model(struct Report *report, const char *name, const char *architecture, const char *weights, const char *kv);
+void report_model(struct Report *report, const char *name, const char *architecture, const char *weights,
+                  const char *kv);
 void report_note(struct Report *report, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void report_add(struct Report *report, const char *section, const char *key, const char *label, enum Unit unit, double number,
-                const char *formula, ...) __attribute__((format(printf, 7, 8)));
+void report_add(struct Report *report, const char *section, const char *key, const char *label, enum Unit unit,
+                double number, const char *formula, ...) __attribute__((format(printf, 7, 8)));
 void report_fit(struct Report *report, const struct ReportFit *fit);
 void report_advice(struct Report *report, const char *flags, uint64_t bytes);
 

@@ -1,4 +1,5 @@
-// A bar on stderr while weights are uploaded or a long evaluation runs, on a terminal, once it has taken more than a second.
+// A bar on stderr while weights are uploaded or a long evaluation runs, on a terminal, once it has taken more than a
+// second.
 #ifndef VKGPT_CLI_PROGRESS_H
 #define VKGPT_CLI_PROGRESS_H
 

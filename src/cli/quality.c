@@ -125,7 +125,8 @@ static int measure(struct Quality *q, struct Input *input, const struct Options 
     const vkgpt_model_info *model = run_model(&q->run);
     size_t context = options->context ? (size_t)options->context : model->context;
     int code = input_encode(input, q->run.tokenizer, model->vocab, !options->no_special, err);
-    if (!code && input->count < 2) code = fail(err, VKGPT_BAD_ARGUMENT, "%s: %zu tokens, quality needs 2 at least", input->name, input->count);
+    if (!code && input->count < 2)
+        code = fail(err, VKGPT_BAD_ARGUMENT, "%s: %zu tokens, quality needs 2 at least", input->name, input->count);
     if (!code) code = open_formats(q, options, err);
     if (code) return code;
     q->vocab = model->vocab;

@@ -59,7 +59,8 @@ static void describe(const struct Run *run)
 {
     const vkgpt_device_info *device = run_device(run);
     const vkgpt_model_info *model = run_model(run);
-    fprintf(stderr, "device   %d: %s, %s, %s, Vulkan %s\n", device->index, device->name, device->type, device->driver, device->api);
+    fprintf(stderr, "device   %d: %s, %s, %s, Vulkan %s\n", device->index, device->name, device->type, device->driver,
+            device->api);
     fprintf(stderr, "model    %s: %s, %u layers, width %u, %u heads, context %u, vocabulary %u, %.2f M parameters\n",
             run->dir, model->architecture, model->layers, model->dim, model->heads, model->context, model->vocab,
             (double)model->params * 1e-6);
@@ -112,7 +113,9 @@ int run_open_hidden(struct Run *run, const struct Options *options, bool needs_t
 static void tell_gave_up(const struct Run *run)
 {
     if (!run->session || !vkgpt_session_counters(run->session).gave_up) return;
-    fprintf(stderr, "vkgpt: decode as one kernel ended early on this device, and went on with dispatches (VKGPT_PERSISTENT=off avoids it)\n");
+    fprintf(
+        stderr,
+        "vkgpt: decode as one kernel ended early on this device, and went on with dispatches (VKGPT_PERSISTENT=off avoids it)\n");
 }
 
 void run_close(struct Run *run)
@@ -125,15 +128,9 @@ void run_close(struct Run *run)
     *run = (struct Run){0};
 }
 
-const vkgpt_device_info *run_device(const struct Run *run)
-{
-    return vkgpt_device_describe(run->device);
-}
+const vkgpt_device_info *run_device(const struct Run *run) { return vkgpt_device_describe(run->device); }
 
-const vkgpt_model_info *run_model(const struct Run *run)
-{
-    return vkgpt_model_describe(run->model);
-}
+const vkgpt_model_info *run_model(const struct Run *run) { return vkgpt_model_describe(run->model); }
 
 void run_lookup(const struct Run *run, const struct Options *options)
 {
@@ -147,7 +144,8 @@ void run_counters(const struct Run *run)
 {
     vkgpt_counters c = vkgpt_session_counters(run->session);
     fprintf(stderr, "counters %llu submissions of up to %u tokens, %llu dispatches per token, %.3f s of device time\n",
-            (unsigned long long)c.submissions, c.tokens_per_submission, (unsigned long long)c.dispatches_per_token, c.device_seconds);
+            (unsigned long long)c.submissions, c.tokens_per_submission, (unsigned long long)c.dispatches_per_token,
+            c.device_seconds);
     fprintf(stderr, "         %llu recordings, %llu descriptor writes, %llu device and %llu host allocations\n",
             (unsigned long long)c.recordings, (unsigned long long)c.descriptor_writes,
             (unsigned long long)c.device_allocations, (unsigned long long)c.host_allocations);

@@ -10,7 +10,7 @@ struct Run {
     vkgpt_device *device;
     vkgpt_model *model;
     vkgpt_session *session;
-    vkgpt_tokenizer *tokenizer; // NULL: there is none, or none that can be read
+    vkgpt_tokenizer *tokenizer;                       // NULL: there is none, or none that can be read
     char no_tokenizer[sizeof((vkgpt_error){0}.text)]; // and why not
     double load_seconds;
 };

@@ -46,7 +46,8 @@ static void free_scores(struct Scores *s)
 
 static double normalized(const struct Scores *s, size_t i)
 {
-    return pair_normalized(&s->pairs[i], (enum Normalize)s->options->normalize, s->scored[i].logprob, s->texts[i].bytes);
+    return pair_normalized(&s->pairs[i], (enum Normalize)s->options->normalize, s->scored[i].logprob,
+                           s->texts[i].bytes);
 }
 
 static int encode(struct Scores *s, const struct Run *run, const struct Input *context, vkgpt_error *err)
@@ -84,7 +85,8 @@ static int cut(struct Scores *s, const struct Run *run, vkgpt_error *err)
 static int score(struct Scores *s, const struct Run *run, vkgpt_error *err)
 {
     vkgpt_continuation *continuations = allocate(s->count * sizeof *continuations);
-    for (size_t i = 0; i < s->count; i++) continuations[i] = (vkgpt_continuation){s->pairs[i].ids, s->pairs[i].count, s->pairs[i].context};
+    for (size_t i = 0; i < s->count; i++)
+        continuations[i] = (vkgpt_continuation){s->pairs[i].ids, s->pairs[i].count, s->pairs[i].context};
     int code = vkgpt_score(run->session, continuations, s->count, s->scored, err);
     free(continuations);
     for (size_t i = 1; !code && i < s->count; i++)
@@ -142,7 +144,8 @@ static int print_json(const struct Scores *s, const struct Run *run)
 
 int score_main(const struct Options *options)
 {
-    if (!options->continuation_count) return wrong_usage("score needs something to score: --continuation TEXT, once or several times");
+    if (!options->continuation_count)
+        return wrong_usage("score needs something to score: --continuation TEXT, once or several times");
     struct Input context;
     int status = input_read(&context, options, true);
     if (status) return status;

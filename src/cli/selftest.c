@@ -25,7 +25,8 @@ static void on_result(void *user, const vkgpt_selftest_result *r)
 static int short_bench(struct Run *run, cJSON *rows, vkgpt_error *err)
 {
     size_t context = run_model(run)->context;
-    const struct BenchTest tests[] = {{false, context < 64 ? context : 64, 0, 3, 1}, {true, context < 32 ? context : 32, 0, 3, 1}};
+    const struct BenchTest tests[] = {{false, context < 64 ? context : 64, 0, 3, 1},
+                                      {true, context < 32 ? context : 32, 0, 3, 1}};
     vkgpt_limits limits;
     int code = vkgpt_device_limits(run->device, &limits, err);
     for (size_t i = 0; !code && i < 2; i++) {

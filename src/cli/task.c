@@ -40,11 +40,14 @@ static int find_task(const char *name, char *path, size_t size, vkgpt_error *err
     if (!is_path && !data_path(TASKS, dir, sizeof dir))
         return fail(err, VKGPT_BAD_FILE, "the tasks that come with vkgpt should be in %s, which is not there", dir);
     int n = is_path ? snprintf(path, size, "%s", name) : snprintf(path, size, "%s/%s" SUFFIX, dir, name);
-    if (n < 0 || (size_t)n >= size) return fail(err, VKGPT_BAD_FILE, "the task's name is %zu bytes long, that is too much", length);
+    if (n < 0 || (size_t)n >= size)
+        return fail(err, VKGPT_BAD_FILE, "the task's name is %zu bytes long, that is too much", length);
     if (is_path || os_exists(path)) return 0;
     struct Buffer names = {0};
     task_names(dir, &names);
+    // clang-format off
     fail(err, VKGPT_BAD_FILE, "there is no task '%s'; there are %s, and files of your own (%s" SUFFIX ", ./%s)", name, names.data, name, name);
+    // clang-format on
     buffer_free(&names);
     return VKGPT_BAD_FILE;
 }
@@ -72,7 +75,8 @@ static void print_task(const char *name, const struct Task *task)
 {
     printf("%s: %s\n", name, task->about ? task->about : "");
     for (size_t i = 0; i < task->field_count; i++)
-        printf("    %-12s %s%s\n", task->fields[i].name, task->fields[i].about, task->fields[i].optional ? " (may be left out)" : "");
+        printf("    %-12s %s%s\n", task->fields[i].name, task->fields[i].about,
+               task->fields[i].optional ? " (may be left out)" : "");
 }
 
 static int list_task(const char *path, const char *name, vkgpt_error *err)
@@ -103,7 +107,8 @@ static int read_field(struct Job *job, const char *pair, vkgpt_error *err)
     const char *text = strchr(pair, '=') + 1;
     size_t length = (size_t)(text - pair) - 1, at = task_field(task, pair, length);
     if (at == task->field_count)
-        return fail(err, VKGPT_BAD_ARGUMENT, "--field %.*s: %s has no such field", length < 40 ? (int)length : 40, pair, task->path);
+        return fail(err, VKGPT_BAD_ARGUMENT, "--field %.*s: %s has no such field", length < 40 ? (int)length : 40, pair,
+                    task->path);
     if (job->given[at]) return fail(err, VKGPT_BAD_ARGUMENT, "field %s is given twice", task->fields[at].name);
     job->given[at] = true;
     if (*text != '@') {
@@ -126,7 +131,8 @@ static int read_first(struct Job *job)
     const struct Options *options = &job->options;
     bool flag = options->prompt || options->file;
     if (flag && !job->task.field_count) return wrong_usage("%s has no field that -p or -f could fill", job->task.path);
-    if (flag && job->given[0]) return wrong_usage("field %s is given twice: by --field and by -p or -f", job->task.fields[0].name);
+    if (flag && job->given[0])
+        return wrong_usage("field %s is given twice: by --field and by -p or -f", job->task.fields[0].name);
     if (!job->task.field_count || job->given[0] || (!flag && job->task.fields[0].optional)) return 0;
     struct Input input;
     int status = input_read(&input, options, true);
@@ -145,12 +151,15 @@ static int finish_fields(struct Job *job, vkgpt_error *err)
         const struct TaskField *field = &job->task.fields[i];
         struct Buffer *value = &job->values[i];
         if (!job->given[i] && !field->optional)
-            return fail(err, VKGPT_BAD_ARGUMENT, "field %s of %s is not given: --field %s=TEXT gives it (%s)", field->name, job->task.path, field->name, field->about);
+            return fail(err, VKGPT_BAD_ARGUMENT, "field %s of %s is not given: --field %s=TEXT gives it (%s)",
+                        field->name, job->task.path, field->name, field->about);
         if (!job->given[i]) buffer_add(value, field->fallback.data, field->fallback.bytes);
         size_t end = value->bytes;
         while (job->given[i] && end && strchr("\r\n", value->data[end - 1])) end--;
         buffer_cut(value, end);
-        if (!field->optional && !value->bytes) return fail(err, VKGPT_BAD_ARGUMENT, "field %s of %s is empty (%s)", field->name, job->task.path, field->about);
+        if (!field->optional && !value->bytes)
+            return fail(err, VKGPT_BAD_ARGUMENT, "field %s of %s is empty (%s)", field->name, job->task.path,
+                        field->about);
     }
     return 0;
 }
@@ -175,10 +184,13 @@ static int encode_prompt(struct Job *job, struct Run *run, vkgpt_error *err)
     int code = input_encode(&job->input, run->tokenizer, model->vocab, !options->no_special, err);
     if (!code) code = input_never_empty(&job->input, model, err);
     if (!code && job->input.count > room)
-        return fail(err, VKGPT_BAD_ARGUMENT, "%s: the prompt is %zu tokens with its fields, the context has room for %zu", job->task.path, job->input.count, room);
+        return fail(err, VKGPT_BAD_ARGUMENT,
+                    "%s: the prompt is %zu tokens with its fields, the context has room for %zu", job->task.path,
+                    job->input.count, room);
     size_t left = code ? 0 : room + 1 - job->input.count;
     if (!code && options->predict > 0 && (size_t)options->predict > left)
-        fprintf(stderr, "vkgpt: a prompt of %zu tokens leaves room for %zu of %lld new ones\n", job->input.count, left, (long long)options->predict);
+        fprintf(stderr, "vkgpt: a prompt of %zu tokens leaves room for %zu of %lld new ones\n", job->input.count, left,
+                (long long)options->predict);
     return code;
 }
 
@@ -198,7 +210,8 @@ static int write_answer(struct Job *job)
     generation_begin(&generation, &job->options);
     generation.keep = job->task.keep;
     generation.trim = true;
-    for (size_t i = 0; i < job->task.stop_count; i++) generation_add_stop(&generation, job->task.stops[i].data, job->task.stops[i].bytes);
+    for (size_t i = 0; i < job->task.stop_count; i++)
+        generation_add_stop(&generation, job->task.stops[i].data, job->task.stops[i].bytes);
     int code = run_open(&run, &job->options, true, &err);
     if (!code) code = encode_prompt(job, &run, &err);
     if (!code) code = generation_run(&generation, &run, &job->input, &err);
@@ -213,7 +226,8 @@ static int score_answers(struct Job *job, const struct Run *run, vkgpt_error *er
     const struct Options *options = &job->options;
     const struct PairRules rules = {run->tokenizer, run_model(run), !options->no_special};
     size_t positions = options->context ? (size_t)options->context : run_model(run)->context;
-    return answers_score(&job->answers, &job->task, run->session, positions, &rules, (enum Normalize)options->normalize, err);
+    return answers_score(&job->answers, &job->task, run->session, positions, &rules, (enum Normalize)options->normalize,
+                         err);
 }
 
 static int choose_answer(struct Job *job)
@@ -240,7 +254,8 @@ static int fill(struct Job *job, vkgpt_error *err)
     int code = task_cut_gap(task, &job->input.text, &behind, err);
     if (!code) code = answers_read(&job->answers, task, &list, &job->input.text, &behind, err);
     if (!code && !job->answers.count && task->gap.bytes) // a word that is written brings its own space
-        buffer_cut(&job->input.text, job->input.text.bytes - blanks_at_end(job->input.text.data, job->input.text.bytes));
+        buffer_cut(&job->input.text,
+                   job->input.text.bytes - blanks_at_end(job->input.text.data, job->input.text.bytes));
     buffer_free(&behind);
     buffer_free(&list);
     return code;
@@ -272,7 +287,8 @@ static int run_task(struct Job *job)
 int task_main(const struct Options *options)
 {
     if (options->list) return list_data(TASKS, SUFFIX, list_task);
-    if (!options->task) return wrong_usage("task needs the name of a task, or a file; --list shows those that come with vkgpt");
+    if (!options->task)
+        return wrong_usage("task needs the name of a task, or a file; --list shows those that come with vkgpt");
     struct Job job = {.options = *options};
     char path[4096];
     vkgpt_error err;

@@ -12,7 +12,8 @@
 #include "model/path.h"
 
 // `dir` is where the tokens come from; --tokenizer needs no model beside it.
-static int find_tokenizer(const struct Options *options, char *dir, size_t size, vkgpt_tokenizer **tok, vkgpt_error *err)
+static int find_tokenizer(const struct Options *options, char *dir, size_t size, vkgpt_tokenizer **tok,
+                          vkgpt_error *err)
 {
     *tok = NULL;
     int code = model_path_for(NEED_TOKENIZER, options->tokenizer ? options->tokenizer : options->model, dir, size, err);
@@ -53,9 +54,12 @@ int tokenize_main(const struct Options *options)
     vkgpt_tokenizer *tok;
     char dir[4096];
     int code = find_tokenizer(options, dir, sizeof dir, &tok, &err);
-    if (!code) code = vkgpt_encode(tok, input.text.data, input.text.bytes, !options->no_special, &input.ids, &input.count, &err);
+    if (!code)
+        code =
+            vkgpt_encode(tok, input.text.data, input.text.bytes, !options->no_special, &input.ids, &input.count, &err);
     if (!code) tokenizer_notes(tok);
-    if (options->verbose && !code) fprintf(stderr, "model    %s\ntokens   %zu for %zu bytes\n", dir, input.count, input.text.bytes);
+    if (options->verbose && !code)
+        fprintf(stderr, "model    %s\ntokens   %zu for %zu bytes\n", dir, input.count, input.text.bytes);
     status = code ? failed(&err) : finish_output(print_ids(options, tok, &input));
     vkgpt_tokenizer_close(tok);
     input_free(&input);

@@ -1,4 +1,5 @@
-// vkgpt tune: which variant of each product of decode and of a prompt is the quickest on this device, for the sizes of a model.
+// vkgpt tune: which variant of each product of decode and of a prompt is the quickest on this device, for the sizes of
+// a model.
 #include <stdio.h>
 
 #include "cli/cli.h"
@@ -92,7 +93,8 @@ static int tune_open(struct Tune *tune, const struct Options *options, vkgpt_err
 {
     char dir[4096];
     struct Progress progress;
-    const vkgpt_model_options model = {.weights = (vkgpt_format)options->weights, .progress = progress_bytes, .user = &progress};
+    const vkgpt_model_options model = {
+        .weights = (vkgpt_format)options->weights, .progress = progress_bytes, .user = &progress};
     int code = model_path(options->model, dir, sizeof dir, err);
     if (!code) code = vkgpt_device_open(options->device, &tune->device, err);
     if (code) return code;
@@ -114,7 +116,8 @@ static int tune_save(struct Tune *tune, const struct Options *options, vkgpt_err
     if (options->dry_run) return 0;
     if (options->output) snprintf(path, sizeof path, "%s", options->output);
     int code = vkgpt_tuning_save(tune->device, options->output, err);
-    if (!code && (options->output || vkgpt_tuning_path(tune->device, path, sizeof path))) fprintf(stderr, "kept in %s\n", path);
+    if (!code && (options->output || vkgpt_tuning_path(tune->device, path, sizeof path)))
+        fprintf(stderr, "kept in %s\n", path);
     return code;
 }
 

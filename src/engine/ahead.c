@@ -34,6 +34,7 @@ void kernels_ahead(const struct vkgpt_model *m, const bool formats[FORMATS], con
     struct Shape shape = kernels_shape(m, session_kv(o));
     struct Kernels unused;
     for (uint32_t f = 0; f < FORMATS; f++) shape.formats[f] = formats[f];
-    for (uint32_t size = 0; size < BLOCK_SIZES; size++) kernels_for_prefill(m->device, &shape, GROUP_ROWS << size, &unused, NULL);
+    for (uint32_t size = 0; size < BLOCK_SIZES; size++)
+        kernels_for_prefill(m->device, &shape, GROUP_ROWS << size, &unused, NULL);
     if (!m->hidden_only) kernels_for_decode(m->device, &shape, session_step_rows(o), &unused, NULL);
 }

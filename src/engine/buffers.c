@@ -6,14 +6,15 @@
 
 #define MIN_SPAN 64
 #define MAX_SPAN 256
-#define TILE_ROWS 32         // that a product may read at once
-#define LARGE_TILE_ROWS 128  // that the widest tile of a block has
-#define PROCESSOR_ROWS 512   // of a block at most on a software driver: more do not stay in a processor's caches
-#define MEMORY_SHARE 128     // of a device's memory; one part is for the activations of larger blocks at most
+#define TILE_ROWS 32        // that a product may read at once
+#define LARGE_TILE_ROWS 128 // that the widest tile of a block has
+#define PROCESSOR_ROWS 512  // of a block at most on a software driver: more do not stay in a processor's caches
+#define MEMORY_SHARE 128    // of a device's memory; one part is for the activations of larger blocks at most
 
 uint64_t session_cache_bytes(const struct vkgpt_session *s)
 {
-    uint64_t bytes = (uint64_t)s->sequences * s->model->config.heads * s->context * cache_row_bytes(s->kv, s->model->head_dim);
+    uint64_t bytes =
+        (uint64_t)s->sequences * s->model->config.heads * s->context * cache_row_bytes(s->kv, s->model->head_dim);
     return (bytes + 15) / 16 * 16; // read in words of 128 bits
 }
 
@@ -26,10 +27,13 @@ uint32_t session_wants(struct vkgpt_session *s, struct Want wants[SESSION_WANTS]
 {
     const struct vkgpt_model *m = s->model;
     struct Buffers *b = &s->b;
-    uint64_t rows = s->rows, steps = (uint64_t)s->sequences * s->step_rows, tokens = (uint64_t)s->sequences * (s->context + 1) * 4;
+    uint64_t rows = s->rows, steps = (uint64_t)s->sequences * s->step_rows,
+             tokens = (uint64_t)s->sequences * (s->context + 1) * 4;
     uint64_t state = session_state_bytes(s);
     bool matrices = s->device->info.coopmat; // a plan knows no more of a device
-    uint64_t logit_bytes = (uint64_t)s->logit_rows * m->vocab * 4, logit_rows = s->logit_rows > steps ? s->logit_rows : steps;
+    uint64_t logit_bytes = (uint64_t)s->logit_rows * m->vocab * 4,
+             logit_rows = s->logit_rows > steps ? s->logit_rows : steps;
+    // clang-format off
     const struct Want all[] = {
         {MEMORY_DEVICE, &b->state, state, "the state"},
         {MEMORY_DEVICE, &b->tokens, tokens, "the tokens"},
@@ -51,6 +55,7 @@ uint32_t session_wants(struct vkgpt_session *s, struct Want wants[SESSION_WANTS]
         {MEMORY_READ, &b->readback, logit_bytes, "logits"},
         {MEMORY_READ, &b->scores, s->logit_rows * sizeof(struct RowScore), "scores"},
     };
+    // clang-format on
     _Static_assert(sizeof all / sizeof *all == SESSION_WANTS, "session_wants fills what its callers make room for");
     memcpy(wants, all, sizeof all);
     return SESSION_WANTS;
@@ -87,14 +92,16 @@ int session_make_buffers(struct vkgpt_session *s, vkgpt_error *err)
     uint64_t cache = 2 * (uint64_t)s->model->config.layers * memory_aligned(s->device, session_cache_bytes(s));
     uint64_t available = memory_available(s->device);
     if (cache > available)
-        return fail(err, VKGPT_OUT_OF_MEMORY, "the KV cache of %u positions needs %llu bytes of device memory, %s has %llu (use -c or --kv q8_0)",
+        return fail(err, VKGPT_OUT_OF_MEMORY,
+                    "the KV cache of %u positions needs %llu bytes of device memory, %s has %llu (use -c or --kv q8_0)",
                     s->context, (unsigned long long)cache, s->device->info.name, (unsigned long long)available);
     s->device_pool = (struct Pool){.kind = MEMORY_DEVICE, .block_bytes = SESSION_BLOCK};
     s->upload_pool = (struct Pool){.kind = MEMORY_UPLOAD, .block_bytes = HOST_BLOCK};
     s->read_pool = (struct Pool){.kind = MEMORY_READ, .block_bytes = HOST_BLOCK};
     struct Want wants[SESSION_WANTS];
     int status = VKGPT_OK;
-    for (uint32_t i = 0, count = session_wants(s, wants); !status && i < count; i++) status = make_slice(s, &wants[i], err);
+    for (uint32_t i = 0, count = session_wants(s, wants); !status && i < count; i++)
+        status = make_slice(s, &wants[i], err);
     return status ? status : make_cache(s, err);
 }
 
@@ -113,8 +120,8 @@ uint32_t session_most_rows(const struct vkgpt_session *s)
     uint64_t q = (uint64_t)m->width * (s->kv == KV_Q8_0 ? 3 : 1), widest = q > m->inner ? q : m->inner;
     uint64_t all = 2 * m->dim + q + m->width + m->inner + (m->projected ? m->embed_dim : 0);
     uint32_t rows = s->device->software ? PROCESSOR_ROWS : MAX_GROUPS * GROUP_ROWS;
-    while (rows > PROCESSOR_ROWS &&
-           (rows * all * 4 > s->device->info.memory_bytes / MEMORY_SHARE || rows * widest * 4 > memory_max_slice(s->device)))
+    while (rows > PROCESSOR_ROWS && (rows * all * 4 > s->device->info.memory_bytes / MEMORY_SHARE ||
+                                     rows * widest * 4 > memory_max_slice(s->device)))
         rows /= 2;
     return rows;
 }

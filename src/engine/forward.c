@@ -8,7 +8,8 @@ static uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 uint32_t product_groups(const struct Product *product, const struct Matrix *matrix)
 {
     uint32_t groups = 0;
-    for (uint32_t i = 0; i < matrix->chunk_count; i++) groups += ceil_div(matrix->chunks[i].count, product->group_outputs[matrix->format]);
+    for (uint32_t i = 0; i < matrix->chunk_count; i++)
+        groups += ceil_div(matrix->chunks[i].count, product->group_outputs[matrix->format]);
     return groups;
 }
 
@@ -18,14 +19,16 @@ uint32_t forward_max_sets(const struct vkgpt_session *s)
                     s->model->project_out.chunk_count;
     for (uint32_t l = 0; l < s->model->config.layers; l++) {
         const struct Layer *layer = &s->model->layers[l];
-        sets += 6 + layer->c_attn.chunk_count + layer->c_proj.chunk_count + layer->c_fc.chunk_count + layer->c_out.chunk_count;
+        sets += 6 + layer->c_attn.chunk_count + layer->c_proj.chunk_count + layer->c_fc.chunk_count +
+                layer->c_out.chunk_count;
     }
     return sets;
 }
 
-// y = W x + b, once per chunk of W. bindings holds state, W, vectors, x, y and what the kernel writes besides: those whose
-// width may be cut into segments have their sums.
-static void product(struct Recording *rec, const struct Product *p, const struct Matrix *w, uint32_t rows, struct Bindings bindings, struct ProductArgs args)
+// y = W x + b, once per chunk of W. bindings holds state, W, vectors, x, y and what the kernel writes besides: those
+// whose width may be cut into segments have their sums.
+static void product(struct Recording *rec, const struct Product *p, const struct Matrix *w, uint32_t rows,
+                    struct Bindings bindings, struct ProductArgs args)
 {
     for (uint32_t i = 0; i < w->chunk_count; i++) {
         const struct Chunk *chunk = &w->chunks[i];
@@ -34,9 +37,11 @@ static void product(struct Recording *rec, const struct Product *p, const struct
         args.count = chunk->count;
         args.scales = chunk->scales;
         uint32_t groups = ceil_div(chunk->count, p->group_outputs[w->format]);
-        dispatch(rec, p->pipelines[w->format], grid(groups, ceil_div(rows, p->group_rows[w->format]), p->segments[w->format]), bindings,
-                 &args, sizeof args);
-        recording_note_work(rec, product_work(rows, chunk->count, w->in, p->whole_rows[w->format], p->whole_outputs[w->format]));
+        dispatch(rec, p->pipelines[w->format],
+                 grid(groups, ceil_div(rows, p->group_rows[w->format]), p->segments[w->format]), bindings, &args,
+                 sizeof args);
+        recording_note_work(
+            rec, product_work(rows, chunk->count, w->in, p->whole_rows[w->format], p->whole_outputs[w->format]));
         args.first_group += groups;
     }
 }
@@ -46,7 +51,8 @@ static void norm(struct vkgpt_session *s, struct Recording *rec, const struct Pi
 {
     const struct vkgpt_model *m = s->model;
     dispatch(rec, pipeline, grid(1, rows, 1), BUFFERS(&s->b.state, vectors, &s->b.x, out),
-             ARGS(NormArgs, .step_rows = s->step_rows, .dim = m->config.dim, .stride = m->dim, .gain = gain, .bias = bias, .eps = m->config.eps));
+             ARGS(NormArgs, .step_rows = s->step_rows, .dim = m->config.dim, .stride = m->dim, .gain = gain,
+                  .bias = bias, .eps = m->config.eps));
 }
 
 // The input of a product that wants norm(x): x where its kernel makes the norm itself, else n, made here.
@@ -84,8 +90,8 @@ static void embed_parts(struct vkgpt_session *s, struct Recording *rec, const st
         const struct Chunk *chunk = &m->wte.chunks[i];
         dispatch(rec, k->embed[m->wte.format], grid(1, rows, 1),
                  BUFFERS(&s->b.state, &s->b.tokens, &chunk->slice, &m->wpe.chunks[0].slice, out),
-                 ARGS(EmbedArgs, .step_rows = s->step_rows, .dim = dim, .parts = parts, .first = chunk->first, .count = chunk->count,
-                      .vocab = m->config.vocab, .token_stride = s->context + 1,
+                 ARGS(EmbedArgs, .step_rows = s->step_rows, .dim = dim, .parts = parts, .first = chunk->first,
+                      .count = chunk->count, .vocab = m->config.vocab, .token_stride = s->context + 1,
                       .position_offset = m->config.position_offset, .scales = chunk->scales));
     }
 }
@@ -102,12 +108,14 @@ static void embed(struct vkgpt_session *s, struct Recording *rec, const struct K
     embed_parts(s, rec, k, rows, EMBED_TOKEN, m->embed_dim, &s->b.e);
     struct ProductArgs args = common_args(s);
     args.x_stride = m->embed_dim, args.y_stride = m->dim, args.bias = NO_BIAS;
-    product(rec, &k->project_in, &m->project_in, rows, BUFFERS(&s->b.state, NULL, &m->ln_f, &s->b.e, &s->b.x, &s->b.arrived, &s->b.sums), args);
+    product(rec, &k->project_in, &m->project_in, rows,
+            BUFFERS(&s->b.state, NULL, &m->ln_f, &s->b.e, &s->b.x, &s->b.arrived, &s->b.sums), args);
 }
 
 // What the head reads: ln_f(x), or, where the embedding has its own width, project_out(ln_f(x)); or x itself where the
 // head makes the norm.
-static const struct Slice *head_input(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows)
+static const struct Slice *head_input(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k,
+                                      uint32_t rows)
 {
     const struct vkgpt_model *m = s->model;
     const struct Product *first = m->projected ? &k->project_out : &k->head;
@@ -130,7 +138,8 @@ static void head(struct vkgpt_session *s, struct Recording *rec, const struct Ke
     args.norm_gain = 0, args.norm_bias = m->dim, args.bias = NO_BIAS;
     args.x_stride = m->embed_dim, args.y_stride = m->vocab;
     args.outputs = m->config.vocab, args.groups = k->head_groups;
-    product(rec, &k->head, m->head, rows, BUFFERS(&s->b.state, NULL, &m->ln_f, in, &s->b.logits, &s->b.head_parts), args);
+    product(rec, &k->head, m->head, rows, BUFFERS(&s->b.state, NULL, &m->ln_f, in, &s->b.logits, &s->b.head_parts),
+            args);
 }
 
 // Word of a layer's K, or V, at which the scales of its rows begin.
@@ -151,7 +160,8 @@ static void qkv(struct vkgpt_session *s, struct Recording *rec, const struct Ker
     args.x_stride = m->dim, args.y_stride = q_stride(s), args.bias = m->at.c_attn;
     args.norm_gain = m->at.ln_1_gain, args.norm_bias = m->at.ln_1_bias;
     const struct Slice *in = &s->b.x;
-    if (!m->config.post_norm) in = normed(s, rec, k, &k->qkv, &layer->c_attn, rows, &layer->vectors, m->at.ln_1_gain, m->at.ln_1_bias);
+    if (!m->config.post_norm)
+        in = normed(s, rec, k, &k->qkv, &layer->c_attn, rows, &layer->vectors, m->at.ln_1_gain, m->at.ln_1_bias);
     product(rec, &k->qkv, &layer->c_attn, rows,
             BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.q, &s->b.k[l], &s->b.v[l]), args);
 }
@@ -169,7 +179,8 @@ static void cache(struct vkgpt_session *s, struct Recording *rec, const struct K
 }
 
 // the queries against the cache, into `a` or, in decode, into parts that `project` merges
-static void attend(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l, uint32_t splits)
+static void attend(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l,
+                   uint32_t splits)
 {
     const struct vkgpt_model *m = s->model;
     bool decode = !k->block_queries;
@@ -177,13 +188,14 @@ static void attend(struct vkgpt_session *s, struct Recording *rec, const struct 
     uint32_t heads = m->config.heads;
     struct Grid cover = decode ? grid(heads, rows, splits) : grid(heads, ceil_div(rows, k->block_queries), 1);
     dispatch(rec, k->attend, cover, BUFFERS(&s->b.state, &s->b.q, &s->b.k[l], &s->b.v[l], out),
-             ARGS(AttendArgs, .step_rows = s->step_rows, .heads = heads, .head_dim = m->head_dim, .context = s->context, .span = s->decode.span,
-                  .splits = s->splits, .scale = config_attention_scale(&m->config, l), .q_stride = q_stride(s),
-                  .window = config_window(&m->config, l), .scales = cache_scales(s)));
+             ARGS(AttendArgs, .step_rows = s->step_rows, .heads = heads, .head_dim = m->head_dim, .context = s->context,
+                  .span = s->decode.span, .splits = s->splits, .scale = config_attention_scale(&m->config, l),
+                  .q_stride = q_stride(s), .window = config_window(&m->config, l), .scales = cache_scales(s)));
 }
 
 // What project reads: `a`, or the parts where its kernel merges them itself, which else happens here.
-static const struct Slice *merged(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, const struct Matrix *w, uint32_t rows)
+static const struct Slice *merged(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k,
+                                  const struct Matrix *w, uint32_t rows)
 {
     bool decode = !k->block_queries;
     if (!decode) return &s->b.a;
@@ -202,18 +214,21 @@ static void project(struct vkgpt_session *s, struct Recording *rec, const struct
     const struct Slice *in = merged(s, rec, k, &layer->c_proj, rows);
     struct ProductArgs args = common_args(s);
     args.x_stride = m->width, args.y_stride = m->dim, args.bias = m->at.c_proj;
-    product(rec, &k->project, &layer->c_proj, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.x, &s->b.arrived, &s->b.sums), args);
+    product(rec, &k->project, &layer->c_proj, rows,
+            BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.x, &s->b.arrived, &s->b.sums), args);
 }
 
 // attention: x += project(attend(qkv(norm(x)))), or x = norm(x + project(attend(qkv(x))))
-static void attention(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l, uint32_t splits)
+static void attention(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
+                      uint32_t l, uint32_t splits)
 {
     const struct vkgpt_model *m = s->model;
     qkv(s, rec, k, rows, l);
     cache(s, rec, k, rows, l);
     attend(s, rec, k, rows, l, splits);
     project(s, rec, k, rows, l);
-    if (m->config.post_norm) norm(s, rec, k->norm, rows, &m->layers[l].vectors, m->at.ln_1_gain, m->at.ln_1_bias, &s->b.x);
+    if (m->config.post_norm)
+        norm(s, rec, k->norm, rows, &m->layers[l].vectors, m->at.ln_1_gain, m->at.ln_1_bias, &s->b.x);
 }
 
 // h = activation(W x), of x or of its norm
@@ -225,7 +240,8 @@ static void expand(struct vkgpt_session *s, struct Recording *rec, const struct 
     args.x_stride = m->dim, args.y_stride = m->inner, args.bias = m->at.c_fc;
     args.norm_gain = m->at.ln_2_gain, args.norm_bias = m->at.ln_2_bias;
     const struct Slice *in = &s->b.x;
-    if (!m->config.post_norm) in = normed(s, rec, k, &k->expand, &layer->c_fc, rows, &layer->vectors, m->at.ln_2_gain, m->at.ln_2_bias);
+    if (!m->config.post_norm)
+        in = normed(s, rec, k, &k->expand, &layer->c_fc, rows, &layer->vectors, m->at.ln_2_gain, m->at.ln_2_bias);
     product(rec, &k->expand, &layer->c_fc, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.h), args);
 }
 
@@ -236,16 +252,19 @@ static void contract(struct vkgpt_session *s, struct Recording *rec, const struc
     const struct Layer *layer = &m->layers[l];
     struct ProductArgs args = common_args(s);
     args.x_stride = m->inner, args.y_stride = m->dim, args.bias = m->at.c_out;
-    product(rec, &k->contract, &layer->c_out, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, &s->b.h, &s->b.x, &s->b.arrived, &s->b.sums), args);
+    product(rec, &k->contract, &layer->c_out, rows,
+            BUFFERS(&s->b.state, NULL, &layer->vectors, &s->b.h, &s->b.x, &s->b.arrived, &s->b.sums), args);
 }
 
 // feed forward: x += contract(activation(expand(norm(x)))), or x = norm(x + contract(activation(expand(x))))
-static void feed_forward(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l)
+static void feed_forward(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
+                         uint32_t l)
 {
     const struct vkgpt_model *m = s->model;
     expand(s, rec, k, rows, l);
     contract(s, rec, k, rows, l);
-    if (m->config.post_norm) norm(s, rec, k->norm, rows, &m->layers[l].vectors, m->at.ln_2_gain, m->at.ln_2_bias, &s->b.x);
+    if (m->config.post_norm)
+        norm(s, rec, k->norm, rows, &m->layers[l].vectors, m->at.ln_2_gain, m->at.ln_2_bias, &s->b.x);
 }
 
 static void sample(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows)
@@ -253,10 +272,12 @@ static void sample(struct vkgpt_session *s, struct Recording *rec, const struct 
     const struct vkgpt_model *m = s->model;
     if (rows > 1)
         dispatch(rec, k->best, grid(k->head_groups, rows, 1), BUFFERS(&s->b.state, &s->b.logits, &s->b.head_parts),
-                 ARGS(BestArgs, .step_rows = s->step_rows, .vocab = m->config.vocab, .logits_stride = m->vocab, .groups = k->head_groups));
-    dispatch(rec, k->sample, grid(s->sequences, 1, 1), BUFFERS(&s->b.state, &s->b.tokens, &s->b.logits, &s->b.head_parts, &s->b.ring),
-             ARGS(SampleArgs, .step_rows = s->step_rows, .vocab = m->config.vocab, .logits_stride = m->vocab, .groups = k->head_groups,
-                  .token_stride = s->context + 1));
+                 ARGS(BestArgs, .step_rows = s->step_rows, .vocab = m->config.vocab, .logits_stride = m->vocab,
+                      .groups = k->head_groups));
+    dispatch(rec, k->sample, grid(s->sequences, 1, 1),
+             BUFFERS(&s->b.state, &s->b.tokens, &s->b.logits, &s->b.head_parts, &s->b.ring),
+             ARGS(SampleArgs, .step_rows = s->step_rows, .vocab = m->config.vocab, .logits_stride = m->vocab,
+                  .groups = k->head_groups, .token_stride = s->context + 1));
 }
 
 void forward_step(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t splits)
@@ -274,7 +295,8 @@ void forward_step(struct vkgpt_session *s, struct Recording *rec, const struct K
     sample(s, rec, k, rows);
 }
 
-void forward_block(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, enum Leaves leaves)
+void forward_block(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
+                   enum Leaves leaves)
 {
     uint32_t whole = s->model->config.layers - (leaves == LEAVES_CACHE);
     if (k->splits) recording_fill(rec, &s->b.arrived, 0);
@@ -297,14 +319,17 @@ void forward_score(struct vkgpt_session *s, struct Recording *rec, const struct 
              ARGS(ScoreArgs, .vocab = m->config.vocab, .logits_stride = m->vocab, .token_stride = s->context + 1));
 }
 
-const struct Slice *forward_hidden(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows)
+const struct Slice *forward_hidden(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k,
+                                   uint32_t rows)
 {
     return head_input(s, rec, k, rows); // prefill's head makes no norm
 }
 
-void forward_product(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, enum ProductKernel which, uint32_t l)
+void forward_product(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
+                     enum ProductKernel which, uint32_t l)
 {
-    static void (*const products[])(struct vkgpt_session *, struct Recording *, const struct Kernels *, uint32_t, uint32_t) = {
+    static void (*const products[])(struct vkgpt_session *, struct Recording *, const struct Kernels *, uint32_t,
+                                    uint32_t) = {
         [QKV] = qkv, [PROJECT] = project, [EXPAND] = expand, [CONTRACT] = contract};
     if (which == HEAD) head(s, rec, k, rows);
     else products[which](s, rec, k, rows, l);

@@ -1,5 +1,5 @@
-// Generation: decode steps of all sequences that run, several to a submission and two submissions queued, while the host
-// reads the ring.
+// Generation: decode steps of all sequences that run, several to a submission and two submissions queued, while the
+// host reads the ring.
 #include <string.h>
 
 #include "base/os.h"
@@ -30,10 +30,15 @@ struct Run {
 
 static int check_sampling(const vkgpt_sampling *p, vkgpt_error *err)
 {
-    if (!(p->temperature >= 0.0f && p->temperature <= 1e6f)) return fail(err, VKGPT_BAD_ARGUMENT, "a temperature of %g: 0 or more is needed", (double)p->temperature);
-    if (!(p->top_p >= 0.0f && p->top_p <= 1.0f)) return fail(err, VKGPT_BAD_ARGUMENT, "a top-p of %g: 0 to 1 is needed", (double)p->top_p);
-    if (!(p->min_p >= 0.0f && p->min_p <= 1.0f)) return fail(err, VKGPT_BAD_ARGUMENT, "a min-p of %g: 0 to 1 is needed", (double)p->min_p);
-    if (!(p->repeat_penalty > 0.0f && p->repeat_penalty <= 1e6f)) return fail(err, VKGPT_BAD_ARGUMENT, "a repeat penalty of %g: more than 0 is needed", (double)p->repeat_penalty);
+    if (!(p->temperature >= 0.0f && p->temperature <= 1e6f))
+        return fail(err, VKGPT_BAD_ARGUMENT, "a temperature of %g: 0 or more is needed", (double)p->temperature);
+    if (!(p->top_p >= 0.0f && p->top_p <= 1.0f))
+        return fail(err, VKGPT_BAD_ARGUMENT, "a top-p of %g: 0 to 1 is needed", (double)p->top_p);
+    if (!(p->min_p >= 0.0f && p->min_p <= 1.0f))
+        return fail(err, VKGPT_BAD_ARGUMENT, "a min-p of %g: 0 to 1 is needed", (double)p->min_p);
+    if (!(p->repeat_penalty > 0.0f && p->repeat_penalty <= 1e6f))
+        return fail(err, VKGPT_BAD_ARGUMENT, "a repeat penalty of %g: more than 0 is needed",
+                    (double)p->repeat_penalty);
     return VKGPT_OK;
 }
 
@@ -108,7 +113,8 @@ static int submit_steps(struct Run *run)
     struct vkgpt_session *s = run->s;
     uint32_t step_size = choose_steps(run), steps = 1u << step_size, split_size = 0;
     // the last row of the last step at most: the first step's first row stands at position - 1
-    uint32_t splits = min_u32((furthest(run) - 2 + (run->steps + steps) * s->step_rows) / s->decode.span + 1, s->splits);
+    uint32_t splits =
+        min_u32((furthest(run) - 2 + (run->steps + steps) * s->step_rows) / s->decode.span + 1, s->splits);
     while (1u << split_size < splits) split_size++;
     struct Recording *rec;
     int status = session_record(s, step_size, split_size, run->turn, &rec, run->err);
@@ -161,7 +167,8 @@ static int read_slot(struct Run *run, uint32_t at, uint32_t sequence)
         if (id & RING_STOP) {
             slot_stop(slot, VKGPT_STOP_EOS);
             if ((id & ~RING_STOP) == STOP_BAD_LOGITS)
-                return fail(run->err, VKGPT_BAD_LOGITS, "%s: the logits behind token %u hold a NaN or an infinity", s->model->name, slot->position - 1);
+                return fail(run->err, VKGPT_BAD_LOGITS, "%s: the logits behind token %u hold a NaN or an infinity",
+                            s->model->name, slot->position - 1);
             break;
         }
         slot->ids[slot->position++] = id;
@@ -216,7 +223,7 @@ static int run_steps(struct Run *run)
         if (!status) status = finish_oldest(run);
     }
     for (uint32_t i = 0; i < s->sequences; i++) s->slots[i].runs = false;
-    while (run->count) { // what was queued behind a stop still runs
+    while (run->count) {             // what was queued behind a stop still runs
         if (status) run->err = NULL; // the first failure is what is said
         int drained = finish_oldest(run);
         if (!status) status = drained;
@@ -230,7 +237,8 @@ static int run_steps(struct Run *run)
 static int admit(struct vkgpt_session *s, const vkgpt_sampling *sampling, vkgpt_error *err)
 {
     struct Sequence *sequences = s->admitted;
-    for (uint32_t i = 0; i < s->sequences; i++) sequences[i] = sequence_of(s, &s->slots[i], &sampling[s->slots[i].runs ? i : 0]);
+    for (uint32_t i = 0; i < s->sequences; i++)
+        sequences[i] = sequence_of(s, &s->slots[i], &sampling[s->slots[i].runs ? i : 0]);
     inbox_write(s, 0, NULL, sequences);
     struct Recording *rec;
     int status = session_admit(s, &rec, err);
@@ -255,7 +263,8 @@ static int generate(struct vkgpt_session *s, const vkgpt_sampling *sampling, uin
 }
 
 int vkgpt_batch_generate(vkgpt_session *s, const vkgpt_sampling *sampling, size_t max_tokens,
-                         bool (*on_token)(void *user, uint32_t sequence, uint32_t id), void *user, vkgpt_stop *stops, vkgpt_error *err)
+                         bool (*on_token)(void *user, uint32_t sequence, uint32_t id), void *user, vkgpt_stop *stops,
+                         vkgpt_error *err)
 {
     uint32_t started = 0;
     for (uint32_t i = 0; i < s->sequences; i++) started += s->slots[i].position != 0;
@@ -278,8 +287,8 @@ static bool pass_on(void *user, uint32_t sequence, uint32_t id)
     return stream->on_token(stream->user, id);
 }
 
-int vkgpt_generate(vkgpt_session *s, const vkgpt_sampling *sampling, size_t max_tokens, bool (*on_token)(void *user, uint32_t id), void *user,
-                   vkgpt_stop *stop, vkgpt_error *err)
+int vkgpt_generate(vkgpt_session *s, const vkgpt_sampling *sampling, size_t max_tokens,
+                   bool (*on_token)(void *user, uint32_t id), void *user, vkgpt_stop *stop, vkgpt_error *err)
 {
     struct Stream stream = {on_token, user};
     vkgpt_sampling p = sampling ? *sampling : VKGPT_SAMPLING_DEFAULT;

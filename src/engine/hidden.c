@@ -6,16 +6,19 @@
 static int make_buffer(struct vkgpt_session *s, vkgpt_error *err)
 {
     if (s->b.hidden.buffer) return VKGPT_OK;
-    return pool_slice(s->device, &s->read_pool, (VkDeviceSize)HIDDEN_ROWS * s->model->embed_dim * 4, "hidden states", &s->b.hidden, err);
+    return pool_slice(s->device, &s->read_pool, (VkDeviceSize)HIDDEN_ROWS * s->model->embed_dim * 4, "hidden states",
+                      &s->b.hidden, err);
 }
 
 static int check_rows(const size_t *rows, size_t row_count, size_t count, vkgpt_error *err)
 {
     for (size_t r = 0; r < row_count; r++) {
         if (rows[r] >= count)
-            return fail(err, VKGPT_BAD_ARGUMENT, "the hidden state of token %zu is asked for: %zu are given", rows[r], count);
+            return fail(err, VKGPT_BAD_ARGUMENT, "the hidden state of token %zu is asked for: %zu are given", rows[r],
+                        count);
         if (r && rows[r] <= rows[r - 1])
-            return fail(err, VKGPT_BAD_ARGUMENT, "the hidden state of token %zu is asked for behind that of token %zu", rows[r], rows[r - 1]);
+            return fail(err, VKGPT_BAD_ARGUMENT, "the hidden state of token %zu is asked for behind that of token %zu",
+                        rows[r], rows[r - 1]);
     }
     return VKGPT_OK;
 }
@@ -27,7 +30,8 @@ static int take_row(const struct vkgpt_session *s, uint32_t row, size_t token, f
     uint32_t dim = s->model->config.embed_dim;
     for (uint32_t i = 0; i < dim; i++)
         if (!(hidden[i] - hidden[i] == 0.0f)) // NaN, and infinity less itself
-            return fail(err, VKGPT_BAD_LOGITS, "%s: the hidden state of token %zu holds %g", s->model->name, token, (double)hidden[i]);
+            return fail(err, VKGPT_BAD_LOGITS, "%s: the hidden state of token %zu holds %g", s->model->name, token,
+                        (double)hidden[i]);
     memcpy(out, hidden, dim * sizeof *out);
     return VKGPT_OK;
 }
@@ -45,8 +49,8 @@ static int prefill_to(struct vkgpt_session *s, uint32_t end, vkgpt_error *err)
 
 // One block that ends with the last wanted row that it has room for, and begins with what is not in the cache: a token
 // that waits from an earlier call too. Returns how many wanted rows it held in *taken.
-static int run_rows(struct vkgpt_session *s, uint32_t start, const size_t *rows, size_t row_count, float *hidden, size_t *taken,
-                    vkgpt_error *err)
+static int run_rows(struct vkgpt_session *s, uint32_t start, const size_t *rows, size_t row_count, float *hidden,
+                    size_t *taken, vkgpt_error *err)
 {
     const struct Slot *slot = &s->slots[0];
     uint32_t end = start + (uint32_t)rows[0] + 1;
@@ -57,7 +61,8 @@ static int run_rows(struct vkgpt_session *s, uint32_t start, const size_t *rows,
     if (!status) status = session_hidden_block(s, &rec, err);
     if (status) return status;
     uint32_t first = slot->cached;
-    for (*taken = 1; *taken < row_count && start + rows[*taken] < first + HIDDEN_ROWS; ++*taken) end = start + (uint32_t)rows[*taken] + 1;
+    for (*taken = 1; *taken < row_count && start + rows[*taken] < first + HIDDEN_ROWS; ++*taken)
+        end = start + (uint32_t)rows[*taken] + 1;
     block_add(&block, 0, slot->cached, end, HIDDEN_ROWS / GROUP_ROWS);
     status = block_run(s, rec, &block, err);
     for (size_t r = 0; !status && r < *taken; r++)
@@ -65,7 +70,8 @@ static int run_rows(struct vkgpt_session *s, uint32_t start, const size_t *rows,
     return status;
 }
 
-int vkgpt_hidden(vkgpt_session *s, const uint32_t *ids, size_t count, const size_t *rows, size_t row_count, float *hidden, vkgpt_error *err)
+int vkgpt_hidden(vkgpt_session *s, const uint32_t *ids, size_t count, const size_t *rows, size_t row_count,
+                 float *hidden, vkgpt_error *err)
 {
     uint32_t start = s->slots[0].position;
     int status = check_rows(rows, row_count, count, err);

@@ -9,10 +9,10 @@
 // The specialization constants of the product kernels, by constant_id (shaders/common.glsl, product.glsl).
 struct ProductConstants {
     uint32_t size, weights, kv, width, rows, staged, subgroup, tokens, activation;
-    struct MatrixShape matrix; // COOPMAT alone has these
-    uint32_t loads, early, most_held; // decode on a GPU alone has these
+    struct MatrixShape matrix;                                                      // COOPMAT alone has these
+    uint32_t loads, early, most_held;                                               // decode on a GPU alone has these
     uint32_t halves_in, halves_out, tile_rows, tile_outputs, depth, down, buffered; // COOPMAT; norm: halves_out
-    uint32_t segment, split; // COOPMAT
+    uint32_t segment, split;                                                        // COOPMAT
 };
 
 struct AttendConstants { // attend: span, ahead; attend_block: queries, shares
@@ -28,14 +28,14 @@ struct AttendMatrixConstants {
 
 #define COUNT(type) (sizeof(type) / sizeof(uint32_t))
 
-static const uint32_t ROW_KERNEL_SIZE = 128;  // embed, norm, merge, attend
+static const uint32_t ROW_KERNEL_SIZE = 128; // embed, norm, merge, attend
 static const uint32_t BEST_SIZE = 32;
-static const uint32_t SCAN_SIZE = 256; // lookup, score
+static const uint32_t SCAN_SIZE = 256;                             // lookup, score
 static const uint32_t SAMPLE_SIZE = 1024, SAMPLE_LANES_SIZE = 128; // at most; on a software driver
 static const uint32_t CACHE_SIZE = 32;
 static const uint32_t COOPMAT_QUERIES = 64;   // rows of a block in a workgroup of attend_block_coopmat
 static const uint32_t COOPMAT_HEAD_DIM = 128; // at most: a subgroup holds a sum for every element of its heads
-static const uint32_t SAMPLE_SHARED = 8704; // bytes of shared memory that sample wants besides 8 per lane
+static const uint32_t SAMPLE_SHARED = 8704;   // bytes of shared memory that sample wants besides 8 per lane
 
 // Whether a product makes its own input, merged attention or a norm, in shared memory. On a software driver a wide norm
 // does not pay: a dispatch more costs 0.1 ms, but the products of 124M compile in a fifth of the time without it (50
@@ -74,12 +74,14 @@ static uint32_t step_tokens(const vkgpt_device *device, uint32_t rows)
     return tokens;
 }
 
-struct ProductKey product_key(const vkgpt_device *device, enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs, uint32_t rows)
+struct ProductKey product_key(const vkgpt_device *device, enum ProductKernel product, uint32_t format, uint32_t width,
+                              uint32_t outputs, uint32_t rows)
 {
     return (struct ProductKey){product, device->lanes, format, width, outputs, step_tokens(device, rows), 0};
 }
 
-struct ProductKey block_key(enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs, uint32_t rows)
+struct ProductKey block_key(enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs,
+                            uint32_t rows)
 {
     uint32_t block = GROUP_ROWS;
     while (block < rows) block *= 2;
@@ -96,7 +98,8 @@ static struct Variant forced_tile(const vkgpt_device *device, const struct Produ
     return forced;
 }
 
-static struct ProductKey key_for(const struct Making *making, enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs)
+static struct ProductKey key_for(const struct Making *making, enum ProductKernel product, uint32_t format,
+                                 uint32_t width, uint32_t outputs)
 {
     if (making->matrices) return block_key(product, format, width, outputs, making->rows);
     return (struct ProductKey){product, making->device->lanes, format, width, outputs, tokens_for(making), 0};
@@ -112,11 +115,12 @@ static struct Variant variant_for(const struct Making *making, const struct Prod
 
 bool products_by_matrices(const vkgpt_device *device)
 {
-    return !device->lanes && tiles_exist(device) && kernel_exists("qkv_prefill_coopmat"); // all of them or none: Shaders.cmake
+    return !device->lanes && tiles_exist(device) &&
+           kernel_exists("qkv_prefill_coopmat"); // all of them or none: Shaders.cmake
 }
 
-// Whether a block's products are made of the device's own products of matrices. They round what they multiply to halves:
-// weights in fp32 ask for more, and what one product leaves in halves the next one reads.
+// Whether a block's products are made of the device's own products of matrices. They round what they multiply to
+// halves: weights in fp32 ask for more, and what one product leaves in halves the next one reads.
 static bool by_matrices(const vkgpt_device *device, const struct Shape *shape)
 {
     return !shape->formats[WEIGHTS_F32] && products_by_matrices(device);
@@ -124,6 +128,7 @@ static bool by_matrices(const vkgpt_device *device, const struct Shape *shape)
 
 static const char *product_name(const struct Making *making, enum ProductKernel kernel)
 {
+    // clang-format off
     static const char *const names[][6] = {
         [QKV] = {"qkv", "qkv_lanes", "qkv_batch_lanes", "qkv_prefill", "qkv_prefill_lanes", "qkv_prefill_coopmat"},
         [PROJECT] = {"project", "project_lanes"},
@@ -131,6 +136,7 @@ static const char *product_name(const struct Making *making, enum ProductKernel 
         [CONTRACT] = {"contract", "contract_lanes", "contract_batch_lanes", "contract_prefill", "contract_prefill_lanes", "contract_prefill_coopmat"},
         [HEAD] = {"head", "head_lanes", "head_batch_lanes", "head_prefill", "head_prefill_lanes", "head_prefill_coopmat"},
     };
+    // clang-format on
     static const int variants[][2] = {[DECODE] = {0, 1}, [BATCH] = {0, 2}, [PREFILL] = {3, 4}}; // on a GPU, with lanes
     if (kernel == PROJECT && making->mode != DECODE) kernel = CONTRACT; // what attend left is merged by then
     return names[kernel][making->matrices ? 5 : variants[making->mode][making->device->lanes]];
@@ -143,7 +149,8 @@ static bool stages_norm(const struct Making *making)
 }
 
 // The tile of a product of matrices.
-static void choose_tile(const vkgpt_device *device, const struct TileAsk *ask, struct Variant v, struct ProductConstants *c)
+static void choose_tile(const vkgpt_device *device, const struct TileAsk *ask, struct Variant v,
+                        struct ProductConstants *c)
 {
     struct Tile tile;
     tile_get(device, v.tile - 1, &tile);
@@ -154,8 +161,8 @@ static void choose_tile(const vkgpt_device *device, const struct TileAsk *ask, s
 }
 
 // What a workgroup makes, for one format.
-static void note_groups(const struct Making *making, const struct TileAsk *ask, struct Variant v, const struct ProductConstants *c,
-                        struct Product *product)
+static void note_groups(const struct Making *making, const struct TileAsk *ask, struct Variant v,
+                        const struct ProductConstants *c, struct Product *product)
 {
     bool tiles = !making->device->lanes && making->mode == PREFILL, matrices = making->matrices;
     uint32_t f = c->weights;
@@ -166,8 +173,8 @@ static void note_groups(const struct Making *making, const struct TileAsk *ask, 
     product->segments[f] = matrices && v.split ? tile_segments(making->device, ask) : 1;
 }
 
-static int product_get(const struct Making *making, enum ProductKernel kernel, uint32_t width, uint32_t outputs, bool may_stage,
-                       uint32_t activation, struct Product *product, vkgpt_error *err)
+static int product_get(const struct Making *making, enum ProductKernel kernel, uint32_t width, uint32_t outputs,
+                       bool may_stage, uint32_t activation, struct Product *product, vkgpt_error *err)
 {
     bool lanes = making->device->lanes, decode = making->mode == DECODE;
     struct ProductConstants c = {
@@ -188,9 +195,11 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         const struct TileAsk ask = variant_ask(&key);
         c.weights = format, c.rows = v.rows, c.loads = v.loads, c.size = v.size;
         if (making->matrices) choose_tile(making->device, &ask, v, &c);
-        c.staged = product->staged[format] = may_stage && v.staged && can_stage(making->device, width, v.size, kernel != PROJECT);
+        c.staged = product->staged[format] =
+            may_stage && v.staged && can_stage(making->device, width, v.size, kernel != PROJECT);
         note_groups(making, &ask, v, &c, product);
-        int status = pipeline_get(making->device, product_name(making, kernel), (uint32_t *)&c, COUNT(c), &product->pipelines[format], err);
+        int status = pipeline_get(making->device, product_name(making, kernel), (uint32_t *)&c, COUNT(c),
+                                  &product->pipelines[format], err);
         if (status) return status;
     }
     return VKGPT_OK;
@@ -198,11 +207,13 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
 
 uint32_t activation_constant(enum Activation activation)
 {
+    // clang-format off
     static const uint32_t constants[] = {
         [ACTIVATION_GELU_TANH] = ACTIVATE_GELU_TANH, [ACTIVATION_GELU_ERF] = ACTIVATE_GELU_ERF,
         [ACTIVATION_RELU] = ACTIVATE_RELU,           [ACTIVATION_SILU] = ACTIVATE_SILU,
         [ACTIVATION_QUICK_GELU] = ACTIVATE_QUICK_GELU,
     };
+    // clang-format on
     return constants[activation];
 }
 
@@ -227,17 +238,20 @@ static int products_get(const struct Making *making, struct Kernels *k, vkgpt_er
     if (!status) status = product_get(making, HEAD, head_width, s->vocab, norm_in_head, act, &k->head, err);
     if (status || !projected) return status;
     status = product_get(making, CONTRACT, s->embed_dim, s->dim, false, act, &k->project_in, err);
-    return status ? status : product_get(making, EXPAND, s->dim, s->embed_dim, !s->no_final_norm, ACTIVATE_NONE, &k->project_out, err);
+    return status ? status
+                  : product_get(making, EXPAND, s->dim, s->embed_dim, !s->no_final_norm, ACTIVATE_NONE, &k->project_out,
+                                err);
 }
 
-static int simple_get(vkgpt_device *device, const char *kernel, uint32_t size, uint32_t format, const struct Pipeline **pipeline, vkgpt_error *err)
+static int simple_get(vkgpt_device *device, const char *kernel, uint32_t size, uint32_t format,
+                      const struct Pipeline **pipeline, vkgpt_error *err)
 {
     uint32_t constants[2] = {size, format};
     return pipeline_get(device, kernel, constants, 2, pipeline, err);
 }
 
-// One workgroup chooses the next token of a sequence: it is as large as the device allows, with the subgroups that it is
-// asked for.
+// One workgroup chooses the next token of a sequence: it is as large as the device allows, with the subgroups that it
+// is asked for.
 static uint32_t sample_size(const vkgpt_device *device)
 {
     uint32_t size = device->lanes ? SAMPLE_LANES_SIZE : SAMPLE_SIZE, most = device->info.max_workgroup;
@@ -251,7 +265,8 @@ static uint32_t sample_size(const vkgpt_device *device)
 // software driver waits for none, and compiles the code for each: sample takes nearly twice as long to compile with 8.
 uint32_t loads_ahead(const vkgpt_device *device) { return device->lanes ? 1 : built_in_loads(device) * 2 / 3; }
 
-// By Intel's compiler for an Arc A770: with 4 loads ahead, as its attend has, the sampler spills 5 registers, with 2 none.
+// By Intel's compiler for an Arc A770: with 4 loads ahead, as its attend has, the sampler spills 5 registers, with 2
+// none.
 static uint32_t sample_ahead(const vkgpt_device *device)
 {
     uint32_t loads = loads_ahead(device);
@@ -264,15 +279,18 @@ static int sample_get(vkgpt_device *device, struct Kernels *k, vkgpt_error *err)
     return pipeline_get(device, "sample", constants, 4, &k->sample, err);
 }
 
-static int embed_get(vkgpt_device *device, const struct Shape *shape, const char *kernel, struct Kernels *k, vkgpt_error *err)
+static int embed_get(vkgpt_device *device, const struct Shape *shape, const char *kernel, struct Kernels *k,
+                     vkgpt_error *err)
 {
     int status = VKGPT_OK;
     for (uint32_t format = 0; !status && format < FORMATS; format++)
-        if (shape->formats[format]) status = simple_get(device, kernel, ROW_KERNEL_SIZE, format, &k->embed[format], err);
+        if (shape->formats[format])
+            status = simple_get(device, kernel, ROW_KERNEL_SIZE, format, &k->embed[format], err);
     return status;
 }
 
-static int cache_get(vkgpt_device *device, const struct Shape *shape, const char *kernel, struct Kernels *k, vkgpt_error *err)
+static int cache_get(vkgpt_device *device, const struct Shape *shape, const char *kernel, struct Kernels *k,
+                     vkgpt_error *err)
 {
     k->cache_lanes = CACHE_SIZE;
     return shape->kv == KV_Q8_0 ? simple_get(device, kernel, CACHE_SIZE, 0, &k->cache, err) : VKGPT_OK;
@@ -280,7 +298,10 @@ static int cache_get(vkgpt_device *device, const struct Shape *shape, const char
 
 static int attend_get(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
 {
-    struct AttendConstants c = {.size = ROW_KERNEL_SIZE, .kv = shape->kv, .head_dim = shape->head_dim, .span_or_queries = shape->span,
+    struct AttendConstants c = {.size = ROW_KERNEL_SIZE,
+                                .kv = shape->kv,
+                                .head_dim = shape->head_dim,
+                                .span_or_queries = shape->span,
                                 .ahead_or_shares = loads_ahead(device)};
     k->span = shape->span;
     return pipeline_get(device, "attend", (uint32_t *)&c, COUNT(c), &k->attend, err);
@@ -288,7 +309,8 @@ static int attend_get(vkgpt_device *device, const struct Shape *shape, struct Ke
 
 static uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
-// Bytes of shared memory that attend_block_coopmat takes: tiles of keys and values, what subgroups hand round, the bases.
+// Bytes of shared memory that attend_block_coopmat takes: tiles of keys and values, what subgroups hand round, the
+// bases.
 static uint32_t attend_shared(const struct AttendMatrixConstants *c)
 {
     uint32_t row = c->depth / 8 + 1, column = c->tile / 8 + 1;
@@ -308,22 +330,28 @@ static bool attend_by_matrices(const vkgpt_device *device, const struct Shape *s
     if (!kernel_exists("attend_block_coopmat")) return false;
     uint32_t lanes = device->info.subgroup_size, whole = max_u32(16, max_u32(m.n, m.k));
     *c = (struct AttendMatrixConstants){
-        .size = COOPMAT_QUERIES / m.m * lanes, .kv = shape->kv, .head_dim = shape->head_dim,
-        .subgroup = lanes, .matrix = m, .down = 1,
+        .size = COOPMAT_QUERIES / m.m * lanes,
+        .kv = shape->kv,
+        .head_dim = shape->head_dim,
+        .subgroup = lanes,
+        .matrix = m,
+        .down = 1,
         .depth = (shape->head_dim + whole - 1) / whole * whole,
         .turned = device->info.vendor_id != VENDOR_NVIDIA, // which alone turns a matrix on its way out of shared memory
         .lockstep = device->lockstep,
     };
     if (c->size > device->info.max_workgroup || c->size / lanes > device->info.max_subgroups) return false;
     uint32_t least = max_u32(m.n, m.k);
-    for (c->tile = max_u32(least, (c->depth > 96 ? 2 : 4) * m.n); c->tile >= least; c->tile /= 2) { // as registers allow
+    for (c->tile = max_u32(least, (c->depth > 96 ? 2 : 4) * m.n); c->tile >= least;
+         c->tile /= 2) { // as registers allow
         c->scratch = max_u32(m.m * (c->tile / 8 + 1), max_u32(m.m * m.n / 4, m.m * m.k / 8));
         if (attend_shared(c) <= device->info.shared_bytes) return true;
     }
     return false;
 }
 
-static int attend_block_get(vkgpt_device *device, const struct Shape *shape, bool halves, struct Kernels *k, vkgpt_error *err)
+static int attend_block_get(vkgpt_device *device, const struct Shape *shape, bool halves, struct Kernels *k,
+                            vkgpt_error *err)
 {
     struct AttendMatrixConstants m;
     if (attend_by_matrices(device, shape, &m)) {
@@ -339,10 +367,14 @@ static int attend_block_get(vkgpt_device *device, const struct Shape *shape, boo
         k->block_keys = 4 * lanes; // KEYS of attend_block_lanes
         return pipeline_get(device, "attend_block_lanes", (uint32_t *)&c, COUNT(c), &k->attend, err);
     }
-    struct AttendConstants c = {.size = ROW_KERNEL_SIZE, .kv = shape->kv, .head_dim = shape->head_dim, .span_or_queries = 16,
+    struct AttendConstants c = {.size = ROW_KERNEL_SIZE,
+                                .kv = shape->kv,
+                                .head_dim = shape->head_dim,
+                                .span_or_queries = 16,
                                 .halves_out = halves};
     uint32_t per_query = shape->head_dim * 4 + c.size * 4 + 12;
-    while (c.span_or_queries > 1 && c.span_or_queries * per_query + c.size * 8 > device->info.shared_bytes) c.span_or_queries /= 2;
+    while (c.span_or_queries > 1 && c.span_or_queries * per_query + c.size * 8 > device->info.shared_bytes)
+        c.span_or_queries /= 2;
     uint32_t groups = c.size / (shape->head_dim / 8);
     c.ahead_or_shares = (c.span_or_queries + groups - 1) / groups;
     k->block_queries = c.span_or_queries;
@@ -355,24 +387,29 @@ static int check_shape(const vkgpt_device *device, const struct Shape *shape, vk
     uint32_t most = 8 * ROW_KERNEL_SIZE, fits = (device->info.shared_bytes - 8192) / 8;
     if (fits < most) most = fits;
     if (shape->head_dim > most)
-        return fail(err, VKGPT_BAD_MODEL, "heads of %u elements: %s runs %u at most", shape->head_dim, device->info.name, most);
+        return fail(err, VKGPT_BAD_MODEL, "heads of %u elements: %s runs %u at most", shape->head_dim,
+                    device->info.name, most);
     return VKGPT_OK;
 }
 
 static bool all_staged(const struct Kernels *k)
 {
     for (uint32_t format = 0; format < FORMATS; format++)
-        if (k->qkv.pipelines[format] && !(k->qkv.staged[format] && k->expand.staged[format] && k->head.staged[format])) return false;
+        if (k->qkv.pipelines[format] && !(k->qkv.staged[format] && k->expand.staged[format] && k->head.staged[format]))
+            return false;
     return true;
 }
 
 // In decode on a GPU every subgroup adds up the whole row, so that the workgroup's size is free (norm_subgroup.glsl).
-static int norm_get(const struct Making *making, uint32_t size, bool halves, const struct Pipeline **pipeline, vkgpt_error *err)
+static int norm_get(const struct Making *making, uint32_t size, bool halves, const struct Pipeline **pipeline,
+                    vkgpt_error *err)
 {
     const char *kernel = making->mode == PREFILL ? "norm_prefill" : making->device->lanes ? "norm_lanes" : "norm";
-    const struct ProductConstants c = {
-        .size = size, .width = making->shape->dim, .subgroup = making->device->info.subgroup_size,
-        .most_held = built_in_held(making->device), .halves_out = halves};
+    const struct ProductConstants c = {.size = size,
+                                       .width = making->shape->dim,
+                                       .subgroup = making->device->info.subgroup_size,
+                                       .most_held = built_in_held(making->device),
+                                       .halves_out = halves};
     return pipeline_get(making->device, kernel, (const uint32_t *)&c, COUNT(c), pipeline, err);
 }
 
@@ -400,9 +437,11 @@ int kernel_for_blocks(vkgpt_device *device, const struct Shape *shape, struct Ke
     return attend_block_get(device, shape, false, k, err);
 }
 
-int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *k, vkgpt_error *err)
+int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *k,
+                       vkgpt_error *err)
 {
-    struct Making making = {.device = device, .shape = shape, .mode = rows == 1 ? DECODE : BATCH, .tokens = step_tokens(device, rows)};
+    struct Making making = {
+        .device = device, .shape = shape, .mode = rows == 1 ? DECODE : BATCH, .tokens = step_tokens(device, rows)};
     *k = (struct Kernels){0};
     int status = tuning_open(device, err);
     if (!status) status = check_shape(device, shape, err);
@@ -418,7 +457,8 @@ int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t
     return status;
 }
 
-int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *k, vkgpt_error *err)
+int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *k,
+                        vkgpt_error *err)
 {
     const struct Making making = {
         .device = device, .shape = shape, .mode = PREFILL, .rows = rows, .matrices = by_matrices(device, shape)};

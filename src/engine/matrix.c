@@ -18,7 +18,10 @@ static uint64_t row_bytes(uint32_t in, uint32_t format)
     return small_format(format) ? small_quant_bytes(format, in) : (uint64_t)in * element_bytes(format);
 }
 
-static uint64_t row_scale_bytes(uint32_t in, uint32_t format) { return small_format(format) ? small_scale_bytes(format, in) : 0; }
+static uint64_t row_scale_bytes(uint32_t in, uint32_t format)
+{
+    return small_format(format) ? small_scale_bytes(format, in) : 0;
+}
 
 uint64_t matrix_bytes(uint32_t out, uint32_t in, uint32_t format)
 {
@@ -35,15 +38,18 @@ uint32_t matrix_format_for(uint32_t format, uint32_t in)
 
 bool matrix_keeps_blocks(const struct Weight *weight, uint32_t format)
 {
-    return small_format(format) && weight->tensor->dtype == DTYPE_BLOCKS && weight->tensor->block == small_blocks(format);
+    return small_format(format) && weight->tensor->dtype == DTYPE_BLOCKS &&
+           weight->tensor->block == small_blocks(format);
 }
 
-static int make_chunks(vkgpt_device *device, struct Pool *pool, struct Matrix *matrix, const char *name, vkgpt_error *err)
+static int make_chunks(vkgpt_device *device, struct Pool *pool, struct Matrix *matrix, const char *name,
+                       vkgpt_error *err)
 {
     uint64_t pitch = matrix_bytes(1, matrix->in, matrix->format);
     uint64_t most = memory_max_slice(device) / pitch / PAD * PAD; // rows
-    if (!most) return fail(err, VKGPT_OUT_OF_MEMORY, "%s: rows of %llu bytes do not fit into a buffer of %s", name,
-                           (unsigned long long)pitch, device->info.name);
+    if (!most)
+        return fail(err, VKGPT_OUT_OF_MEMORY, "%s: rows of %llu bytes do not fit into a buffer of %s", name,
+                    (unsigned long long)pitch, device->info.name);
     matrix->chunk_count = (uint32_t)((matrix->out + most - 1) / most);
     matrix->chunks = device_alloc(device, matrix->chunk_count, sizeof *matrix->chunks);
     if (!matrix->chunks) return fail_memory(err, name, matrix->chunk_count * sizeof *matrix->chunks);
@@ -184,8 +190,8 @@ static int upload_scales(struct Upload *upload, const struct Chunk *chunk, VkDev
     return upload_commit(upload, &chunk->slice, at, bytes, err);
 }
 
-static int upload_chunk(struct Upload *upload, const struct RowSource *source, const struct Chunk *chunk, uint32_t piece_rows,
-                        uint8_t *scales, struct Progress *progress, vkgpt_error *err)
+static int upload_chunk(struct Upload *upload, const struct RowSource *source, const struct Chunk *chunk,
+                        uint32_t piece_rows, uint8_t *scales, struct Progress *progress, vkgpt_error *err)
 {
     uint32_t in = axis_padded(source->in);
     uint64_t pitch = row_bytes(in, source->format), scale_pitch = row_scale_bytes(in, source->format);
@@ -196,7 +202,8 @@ static int upload_chunk(struct Upload *upload, const struct RowSource *source, c
         if (status) return status;
         parallel_rows(rows, STEP, fill_piece, &piece);
         status = upload_commit(upload, &chunk->slice, done * pitch, rows * pitch, err);
-        if (!status && scale_pitch) status = upload_scales(upload, chunk, done * scale_pitch, rows * scale_pitch, scales, err);
+        if (!status && scale_pitch)
+            status = upload_scales(upload, chunk, done * scale_pitch, rows * scale_pitch, scales, err);
         if (status) return status;
         done += rows;
         progress->done += rows * (pitch + scale_pitch);
@@ -215,12 +222,14 @@ int matrix_upload(struct Upload *upload, struct Pool *pool, struct Stack stack, 
     // whole steps, for a worker to take, and the scales of any two rows whole words
     uint32_t piece_rows = (uint32_t)(UPLOAD_PIECE_BYTES / pitch), bulk = piece_rows < STEP ? PAD : STEP;
     piece_rows = piece_rows / bulk * bulk;
-    if (!piece_rows) return fail(err, VKGPT_OUT_OF_MEMORY, "%s: rows of %llu bytes do not fit into the staging ring",
-                                 name, (unsigned long long)pitch);
+    if (!piece_rows)
+        return fail(err, VKGPT_OUT_OF_MEMORY, "%s: rows of %llu bytes do not fit into the staging ring", name,
+                    (unsigned long long)pitch);
     struct RowSource source = {.stack = stack, .out = out, .in = in, .format = format, .raw = in.size == in.padded};
     for (uint32_t i = 0; i < stack.count; i++) source.raw = source.raw && matrix_keeps_blocks(stack.weights[i], format);
     if (in.size != in.padded || small_format(format)) source.room_bytes = (size_t)STEP * matrix->in * 4;
-    uint64_t rooms = 3ull * parallel_workers() * source.room_bytes, scale_bytes = piece_rows * row_scale_bytes(matrix->in, format);
+    uint64_t rooms = 3ull * parallel_workers() * source.room_bytes,
+             scale_bytes = piece_rows * row_scale_bytes(matrix->in, format);
     uint8_t *memory = device_alloc(upload->device, rooms + scale_bytes + 1, 1);
     if (!memory) return fail_memory(err, name, rooms + scale_bytes);
     source.rooms = memory;

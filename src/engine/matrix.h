@@ -1,6 +1,7 @@
 // A matrix on the device: (out, in), both padded to 8 with zeros, cut into chunks of rows where one buffer may not
-// hold it whole. The padding is an upload-time matter: no kernel has a tail along a row. In a small format a chunk holds
-// the quants of all its rows and then their scales, as weights.glsl says; a row there is a whole number of blocks.
+// hold it whole. The padding is an upload-time matter: no kernel has a tail along a row. In a small format a chunk
+// holds the quants of all its rows and then their scales, as weights.glsl says; a row there is a whole number of
+// blocks.
 #ifndef VKGPT_ENGINE_MATRIX_H
 #define VKGPT_ENGINE_MATRIX_H
 
@@ -49,7 +50,8 @@ struct Stack {
     uint32_t count;
 };
 
-// Makes the chunks and uploads the weights, on all cores, in a format that fits. Errors: VKGPT_OUT_OF_MEMORY, VKGPT_DEVICE_LOST.
+// Makes the chunks and uploads the weights, on all cores, in a format that fits. Errors: VKGPT_OUT_OF_MEMORY,
+// VKGPT_DEVICE_LOST.
 int matrix_upload(struct Upload *upload, struct Pool *pool, struct Stack stack, struct Axis out, struct Axis in,
                   uint32_t format, struct Progress *progress, struct Matrix *matrix, vkgpt_error *err);
 void matrix_free(struct Matrix *matrix);

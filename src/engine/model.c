@@ -46,7 +46,7 @@ struct Loader {
     uint32_t widened_in;       // such a row
     uint32_t repacked;         // matrices whose blocks in the file no kernel reads, or not here
     enum BlockFormat repacked_from;
-    const uint8_t *ahead;      // of the file that was asked for last
+    const uint8_t *ahead; // of the file that was asked for last
     vkgpt_error *err;
 };
 
@@ -88,7 +88,8 @@ static void find_largest(void *user, uint32_t worker, uint32_t first, uint32_t c
     struct Largest *largest = user;
     struct Tensor rows = *largest->weight->tensor;
     const struct BlockInfo *blocks = &BLOCK_INFO[rows.block];
-    if (rows.dtype == DTYPE_BLOCKS) rows.data += (size_t)first * ((size_t)rows.shape[1] / blocks->weights * blocks->bytes);
+    if (rows.dtype == DTYPE_BLOCKS)
+        rows.data += (size_t)first * ((size_t)rows.shape[1] / blocks->weights * blocks->bytes);
     else rows.data += first * rows.stride[0] * (int64_t)dtype_bytes(rows.dtype);
     rows.shape[0] = count;
     float found = weight_max_abs(&(struct Weight){.tensor = &rows});
@@ -107,12 +108,14 @@ static float largest_magnitude(const struct Weight *weight)
 // The scales are halves too, so the small formats end where fp16 does.
 static int check_half(struct Loader *load, const struct Weight *weight, uint32_t *format)
 {
-    if (*format == WEIGHTS_F32 || weight->tensor->dtype == DTYPE_F16 || matrix_keeps_blocks(weight, *format)) return VKGPT_OK;
+    if (*format == WEIGHTS_F32 || weight->tensor->dtype == DTYPE_F16 || matrix_keeps_blocks(weight, *format))
+        return VKGPT_OK;
     float largest = largest_magnitude(weight);
     if (!(largest > HALF_MAX)) return VKGPT_OK;
     if (load->asked == VKGPT_F16)
-        return fail(load->err, VKGPT_BAD_MODEL, "%s: tensor %s holds %g, fp16 ends at 65504 (use --weights auto or f32)",
-                    weight->tensor->file, weight->tensor->name, (double)largest);
+        return fail(load->err, VKGPT_BAD_MODEL,
+                    "%s: tensor %s holds %g, fp16 ends at 65504 (use --weights auto or f32)", weight->tensor->file,
+                    weight->tensor->name, (double)largest);
     *format = WEIGHTS_F32;
     load->kept_wide++;
     return VKGPT_OK;
@@ -127,7 +130,8 @@ static int load_stack(struct Loader *load, struct Stack stack, struct Axis out, 
     uint32_t wanted = wanted_format(load, stack.weights[0], is_table);
     uint32_t row = in.groups * in.padded, format = matrix_format_for(wanted, row);
     int status = VKGPT_OK;
-    for (uint32_t i = 0; i < stack.count; i++) table_read_ahead(&load->checkpoint->table, stack.weights[i]->tensor, &load->ahead);
+    for (uint32_t i = 0; i < stack.count; i++)
+        table_read_ahead(&load->checkpoint->table, stack.weights[i]->tensor, &load->ahead);
     if (tensor->dtype == DTYPE_BLOCKS && !matrix_keeps_blocks(stack.weights[0], format))
         load->repacked++, load->repacked_from = tensor->block;
     if (format != wanted) load->widened[format]++, load->widened_in = row;
@@ -158,7 +162,9 @@ static int load_qkv(struct Loader *load, const struct LayerWeights *w, struct La
     bool apart = !w->c_attn.tensor;
     struct Stack stack = apart ? (struct Stack){{&w->q, &w->k, &w->v}, 3} : (struct Stack){{&w->c_attn}, 1};
     int status = load_stack(load, stack, all, one(c->dim), false, &layer->c_attn);
-    if (!apart) return status ? status : vector_upload(&load->upload, &layer->vectors, at, &w->c_attn_bias, all, 0.0f, load->err);
+    if (!apart)
+        return status ? status
+                      : vector_upload(&load->upload, &layer->vectors, at, &w->c_attn_bias, all, 0.0f, load->err);
     const struct Weight *biases[] = {&w->q_bias, &w->k_bias, &w->v_bias};
     for (uint32_t i = 0; !status && i < 3; i++)
         status = vector_upload(&load->upload, &layer->vectors, at + i * m->width, biases[i], part, 0.0f, load->err);
@@ -173,7 +179,8 @@ static int load_norm(struct Loader *load, const struct Slice *slice, uint32_t ga
     return status ? status : vector_upload(&load->upload, slice, bias_at, bias, dim, 0.0f, load->err);
 }
 
-static int load_bias(struct Loader *load, const struct Slice *slice, uint32_t at, const struct Weight *bias, uint32_t size)
+static int load_bias(struct Loader *load, const struct Slice *slice, uint32_t at, const struct Weight *bias,
+                     uint32_t size)
 {
     return vector_upload(&load->upload, slice, at, bias, one(size), 0.0f, load->err);
 }
@@ -188,7 +195,8 @@ static int load_layer(struct Loader *load, uint32_t l)
     struct Axis dim = one(c->dim), inner = one(c->inner);
     struct Axis heads = {c->heads, c->head_dim, m->head_dim};
 
-    int status = pool_slice(m->device, &m->pool, (VkDeviceSize)at->count * 4, "norms and biases", &layer->vectors, load->err);
+    int status =
+        pool_slice(m->device, &m->pool, (VkDeviceSize)at->count * 4, "norms and biases", &layer->vectors, load->err);
     if (!status) status = load_qkv(load, w, layer);
     if (!status) status = load_matrix(load, &w->c_proj, dim, heads, &layer->c_proj);
     if (!status) status = load_matrix(load, &w->c_fc, inner, dim, &layer->c_fc);
@@ -209,25 +217,28 @@ static int load_all(struct Loader *load)
     struct Axis dim = one(c->dim), embed_dim = one(c->embed_dim), vocab = one(c->vocab);
     struct Axis positions = one(c->position_offset + c->context);
     int status = load_table(load, &ck->wte, vocab, embed_dim, &m->wte);
-    if (!status) status = matrix_upload(&load->upload, &m->pool, (struct Stack){{&ck->wpe}, 1}, positions, dim,
-                                        position_format(m->wte.format), &load->progress, &m->wpe, load->err);
+    if (!status)
+        status = matrix_upload(&load->upload, &m->pool, (struct Stack){{&ck->wpe}, 1}, positions, dim,
+                               position_format(m->wte.format), &load->progress, &m->wpe, load->err);
     if (!status && m->projected) status = load_matrix(load, &ck->project_in, dim, embed_dim, &m->project_in);
     if (!status && m->projected) status = load_matrix(load, &ck->project_out, embed_dim, dim, &m->project_out);
     if (!status && m->wpe.chunk_count > 1)
-        status = fail(load->err, VKGPT_OUT_OF_MEMORY, "%s: %u positions of width %u do not fit into one buffer of %s", m->name, c->context, c->dim,
-                      m->device->info.name);
+        status = fail(load->err, VKGPT_OUT_OF_MEMORY, "%s: %u positions of width %u do not fit into one buffer of %s",
+                      m->name, c->context, c->dim, m->device->info.name);
     m->head = &m->wte;
     if (!status && !c->tied_head) {
         status = load_table(load, &ck->head, vocab, embed_dim, &m->own_head);
         m->head = &m->own_head;
     }
-    if (!status) status = pool_slice(m->device, &m->pool, (VkDeviceSize)m->dim * 8, "the final norm", &m->ln_f, load->err);
+    if (!status)
+        status = pool_slice(m->device, &m->pool, (VkDeviceSize)m->dim * 8, "the final norm", &m->ln_f, load->err);
     if (!status) status = load_norm(load, &m->ln_f, 0, &ck->ln_f_gain, m->dim, &ck->ln_f_bias);
     for (uint32_t l = 0; !status && l < c->layers; l++) status = load_layer(load, l);
     return status;
 }
 
-// The kernels of the session that is to come, for the formats that the matrices will be in unless their values forbid it.
+// The kernels of the session that is to come, for the formats that the matrices will be in unless their values forbid
+// it.
 static void compile_ahead(const struct Loader *load)
 {
     const struct vkgpt_model *m = load->model;
@@ -264,14 +275,17 @@ static struct Bytes count_bytes(const struct Loader *load)
     const struct vkgpt_model *m = load->model;
     const struct Checkpoint *ck = load->checkpoint;
     uint32_t table = wanted_format(load, &ck->wte, true);
+    // clang-format off
     struct Bytes b = {
         .table = fitted_bytes(m->vocab, m->embed_dim, table),
         .positions = matrix_bytes(padded(m->config.position_offset + m->config.context), m->dim, position_format(table)),
         .vectors = ((uint64_t)m->at.count * m->config.layers + 2 * m->dim) * 4,
     };
+    // clang-format on
     for (uint32_t l = 0; l < m->config.layers; l++) {
         const struct LayerWeights *w = &ck->layers[l];
-        b.layers += fitted_bytes(3 * m->width, m->dim, wanted_format(load, w->c_attn.tensor ? &w->c_attn : &w->q, false));
+        b.layers +=
+            fitted_bytes(3 * m->width, m->dim, wanted_format(load, w->c_attn.tensor ? &w->c_attn : &w->q, false));
         b.layers += fitted_bytes(m->dim, m->width, wanted_format(load, &w->c_proj, false));
         b.layers += fitted_bytes(m->inner, m->dim, wanted_format(load, &w->c_fc, false));
         b.layers += fitted_bytes(m->dim, m->inner, wanted_format(load, &w->c_out, false));
@@ -294,9 +308,11 @@ static int make_room(struct Loader *load)
     load->progress.total = matrices;
     m->info.step_bytes = b.layers + vectors + b.table;
     if (matrices + vectors > available)
-        return fail(load->err, VKGPT_OUT_OF_MEMORY, "%s: the weights need %llu bytes of device memory, %s has %llu%s", m->name,
-                    (unsigned long long)(matrices + vectors), m->device->info.name, (unsigned long long)available,
-                    load->asked == VKGPT_Q4_K || load->asked == VKGPT_Q4_0 ? "" : " (--weights q8_0 or q4_k makes them smaller)");
+        return fail(
+            load->err, VKGPT_OUT_OF_MEMORY, "%s: the weights need %llu bytes of device memory, %s has %llu%s", m->name,
+            (unsigned long long)(matrices + vectors), m->device->info.name, (unsigned long long)available,
+            load->asked == VKGPT_Q4_K || load->asked == VKGPT_Q4_0 ? ""
+                                                                   : " (--weights q8_0 or q4_k makes them smaller)");
     m->pool = (struct Pool){.kind = MEMORY_DEVICE, .block_bytes = bytes < WEIGHT_BLOCK ? bytes : WEIGHT_BLOCK};
     return VKGPT_OK;
 }
@@ -322,8 +338,8 @@ static void describe_formats(struct Loader *load)
              BLOCK_INFO[load->repacked_from].name);
     for (uint32_t f = 0; f < FORMATS; f++)
         if (load->widened[f])
-            note(info, "%u matrices are %s: rows of %u weights are no whole blocks of %s", load->widened[f], small_name(f),
-                 load->widened_in, info->weights);
+            note(info, "%u matrices are %s: rows of %u weights are no whole blocks of %s", load->widened[f],
+                 small_name(f), load->widened_in, info->weights);
     if (load->kept_wide) note(info, "%u matrices hold values past 65504 and stay in fp32", load->kept_wide);
 }
 
@@ -342,7 +358,8 @@ static void describe(struct Loader *load)
     memcpy(info->eos, c->eos, c->eos_count * sizeof c->eos[0]);
     info->device_bytes = pool_bytes(&m->pool);
     if (load->checkpoint->note[0]) note(info, "%s", load->checkpoint->note);
-    if (load->merged->weights) note(info, "%u matrices have the LoRA weights of %.100s", load->merged->weights, load->merged->name);
+    if (load->merged->weights)
+        note(info, "%u matrices have the LoRA weights of %.100s", load->merged->weights, load->merged->name);
     describe_formats(load);
     const char *untuned = tuning_note(m->device);
     if (untuned) note(info, "%s", untuned);
@@ -382,7 +399,8 @@ static int load_model(struct Loader *load)
     return status;
 }
 
-int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_options *options, vkgpt_model **opened, vkgpt_error *err)
+int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_options *options, vkgpt_model **opened,
+                     vkgpt_error *err)
 {
     *opened = NULL;
     if (options && (unsigned)options->weights > VKGPT_Q4_K)

@@ -5,11 +5,11 @@
 #include "engine/matrix.h"
 
 struct Layer {
-    struct Matrix c_attn;  // (3 heads head_dim, dim)
-    struct Matrix c_proj;  // (dim, heads head_dim)
-    struct Matrix c_fc;    // (inner, dim)
-    struct Matrix c_out;   // (dim, inner)
-    struct Slice vectors;  // norms and biases, at the offsets below
+    struct Matrix c_attn; // (3 heads head_dim, dim)
+    struct Matrix c_proj; // (dim, heads head_dim)
+    struct Matrix c_fc;   // (inner, dim)
+    struct Matrix c_out;  // (dim, inner)
+    struct Slice vectors; // norms and biases, at the offsets below
 };
 
 // Where each vector of a layer stands in its slice, in floats; the same for all layers.
@@ -26,12 +26,12 @@ struct vkgpt_model {
     struct Pool pool;
     struct Matrix wte, wpe, own_head;
     struct Matrix project_in, project_out; // (dim, embed_dim), (embed_dim, dim), where the embedding has its own width
-    const struct Matrix *head; // wte when tied
+    const struct Matrix *head;             // wte when tied
     struct Layer *layers;
     struct VectorOffsets at;
-    struct Slice ln_f;         // gain, then bias
-    bool projected;            // the embedding has its own width
-    bool hidden_only;          // head is not to be run
+    struct Slice ln_f; // gain, then bias
+    bool projected;    // the embedding has its own width
+    bool hidden_only;  // head is not to be run
     vkgpt_model_info info;
 };
 

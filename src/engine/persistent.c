@@ -7,11 +7,11 @@
 #include "engine/session.h"
 
 #define MOST_GROUPS 1024
-#define GPU_TURNS (1u << 18)      // of a wait: about a fifth of a second
+#define GPU_TURNS (1u << 18) // of a wait: about a fifth of a second
 #define SOFTWARE_TURNS (1u << 26)
 #define TRIAL_GPU_TURNS (1u << 12)
-#define TEAM 128                  // lanes that attend together: the workgroup of attend, for the same bits
-#define MOST_LANES 512            // of a workgroup
+#define TEAM 128       // lanes that attend together: the workgroup of attend, for the same bits
+#define MOST_LANES 512 // of a workgroup
 
 // By constant_id: shaders/persistent.comp.
 struct PersistentConstants {
@@ -31,7 +31,10 @@ static uint32_t tokens_of(uint32_t rows)
     return tokens;
 }
 
-static uint32_t lanes_of(const vkgpt_device *device) { return device->info.max_workgroup < MOST_LANES ? 256 : MOST_LANES; }
+static uint32_t lanes_of(const vkgpt_device *device)
+{
+    return device->info.max_workgroup < MOST_LANES ? 256 : MOST_LANES;
+}
 
 // ------------------------------------------------------------------------------------- what it can do
 
@@ -47,8 +50,10 @@ static bool layers_alike(const struct vkgpt_model *m)
     const struct Layer *first = &m->layers[0];
     for (uint32_t l = 0; l < m->config.layers; l++) {
         const struct Layer *layer = &m->layers[l];
-        const struct Matrix *pairs[][2] = {{&layer->c_attn, &first->c_attn}, {&layer->c_proj, &first->c_proj},
-                                           {&layer->c_fc, &first->c_fc}, {&layer->c_out, &first->c_out}};
+        const struct Matrix *pairs[][2] = {{&layer->c_attn, &first->c_attn},
+                                           {&layer->c_proj, &first->c_proj},
+                                           {&layer->c_fc, &first->c_fc},
+                                           {&layer->c_out, &first->c_out}};
         for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
             if (pairs[i][0]->chunk_count != 1 || pairs[i][0]->format != pairs[i][1]->format) return false;
     }
@@ -71,11 +76,13 @@ static bool fits_model(const struct vkgpt_session *s, char *why, size_t size)
     const struct vkgpt_model *m = s->model;
     const vkgpt_device *device = s->device;
     if (!device->addresses) return refuse(why, size, "the device's buffers have no addresses");
-    if (device->info.max_workgroup < 256 || TEAM % device->info.subgroup_size) return refuse(why, size, "its workgroups are too small");
+    if (device->info.max_workgroup < 256 || TEAM % device->info.subgroup_size)
+        return refuse(why, size, "its workgroups are too small");
     if (!built_in_persistent(device)) return refuse(why, size, "its lanes have too few registers");
     if (m->hidden_only) return refuse(why, size, "the model has no head");
     if (m->projected) return refuse(why, size, "the embedding has a width of its own");
-    if (m->wte.chunk_count != 1 || m->head->chunk_count != 1 || !layers_alike(m)) return refuse(why, size, "its matrices are in pieces, or of different formats");
+    if (m->wte.chunk_count != 1 || m->head->chunk_count != 1 || !layers_alike(m))
+        return refuse(why, size, "its matrices are in pieces, or of different formats");
     if (shared_bytes(s) > device->info.shared_bytes) return refuse(why, size, "its rows do not fit into shared memory");
     return true;
 }
@@ -100,8 +107,8 @@ bool persistent_possible(const vkgpt_model *m)
 // A matrix with few outputs is dealt out in small pieces, so that most subgroups have one.
 static uint32_t rows_for(uint32_t outputs) { return outputs <= 4096 ? 2 : 4; }
 
-int persistent_pipeline(vkgpt_device *device, const struct Shape *shape, const struct ProductFormats *formats, uint32_t rows,
-                        const struct Pipeline **pipeline, vkgpt_error *err)
+int persistent_pipeline(vkgpt_device *device, const struct Shape *shape, const struct ProductFormats *formats,
+                        uint32_t rows, const struct Pipeline **pipeline, vkgpt_error *err)
 {
     const struct PersistentConstants c = {
         .size = lanes_of(device),
@@ -131,12 +138,13 @@ int persistent_pipeline(vkgpt_device *device, const struct Shape *shape, const s
     return pipeline_get(device, "persistent", (const uint32_t *)&c, sizeof c / sizeof(uint32_t), pipeline, err);
 }
 
-static int compile(const struct vkgpt_model *m, uint32_t kv, uint32_t rows, const struct Pipeline **pipeline, vkgpt_error *err)
+static int compile(const struct vkgpt_model *m, uint32_t kv, uint32_t rows, const struct Pipeline **pipeline,
+                   vkgpt_error *err)
 {
     const struct Layer *layer = &m->layers[0];
     const struct Shape shape = kernels_shape(m, kv);
     const struct ProductFormats formats = {layer->c_attn.format, layer->c_proj.format, layer->c_fc.format,
-                                           layer->c_out.format, m->head->format, m->wte.format};
+                                           layer->c_out.format,  m->head->format,      m->wte.format};
     return persistent_pipeline(m->device, &shape, &formats, rows, pipeline, err);
 }
 
@@ -149,6 +157,7 @@ void persistent_ahead(const vkgpt_model *m, uint32_t kv)
 // ---------------------------------------------------------------------------------------- the program
 
 // In the place of pipelines: which phase a dispatch becomes.
+// clang-format off
 static const struct Pipeline STAND_INS[] = {
     [PHASE_EMBED] = {.kernel = "embed", .phase = PHASE_EMBED},          [PHASE_QKV] = {.kernel = "qkv", .phase = PHASE_QKV},
     [PHASE_ATTEND] = {.kernel = "attend", .phase = PHASE_ATTEND},       [PHASE_PROJECT] = {.kernel = "project", .phase = PHASE_PROJECT},
@@ -157,13 +166,15 @@ static const struct Pipeline STAND_INS[] = {
     [PHASE_NORM] = {.kernel = "norm", .phase = PHASE_NORM},             [PHASE_MERGE] = {.kernel = "merge", .phase = PHASE_MERGE},
     [PHASE_BEST] = {.kernel = "best", .phase = PHASE_BEST},
 };
+// clang-format on
 
 static struct Product stand_in_product(uint32_t phase, uint32_t rows)
 {
     struct Product product = {0};
     for (uint32_t format = 0; format < FORMATS; format++) {
         product.pipelines[format] = &STAND_INS[phase];
-        product.group_outputs[format] = product.whole_outputs[format] = UINT32_MAX / 2; // the kernel deals them out itself
+        product.group_outputs[format] = product.whole_outputs[format] =
+            UINT32_MAX / 2; // the kernel deals them out itself
         product.group_rows[format] = product.whole_rows[format] = PERSISTENT_ROWS;
         product.segments[format] = 1;
         product.staged[format] = rows == 1;
@@ -239,22 +250,25 @@ static void record(struct vkgpt_session *s, struct Recording *rec, uint32_t grou
     args.program_high = (uint32_t)(p->program.address >> 32);
     recording_fill(rec, &arrived, 0);
     dispatch(rec, p->pipeline, (struct Grid){groups, 1, 1},
-             BUFFERS(&s->b.state, p->program.buffer ? &p->program : &p->meeting, &p->meeting, &p->outcome), &args, sizeof args);
+             BUFFERS(&s->b.state, p->program.buffer ? &p->program : &p->meeting, &p->meeting, &p->outcome), &args,
+             sizeof args);
 }
 
-int persistent_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t turn, struct Recording **rec, vkgpt_error *err)
+int persistent_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t turn, struct Recording **rec,
+                     vkgpt_error *err)
 {
     const struct Persistent *p = &s->persistent;
     struct Recording *steps = *rec = &s->persistent_steps[step_size][turn];
     if (steps->commands) return VKGPT_OK;
     int status = recording_begin(s->device, "decode, as one kernel", 1, steps, err);
     if (status) return status;
-    record(s, steps, p->groups, (struct PersistentArgs){
-        .steps = 1u << step_size,
-        .phases = p->phases,
-        .turns = s->device->software ? SOFTWARE_TURNS : GPU_TURNS,
-        .stays_away = p->stays_away,
-    });
+    record(s, steps, p->groups,
+           (struct PersistentArgs){
+               .steps = 1u << step_size,
+               .phases = p->phases,
+               .turns = s->device->software ? SOFTWARE_TURNS : GPU_TURNS,
+               .stays_away = p->stays_away,
+           });
     return recording_end(steps);
 }
 

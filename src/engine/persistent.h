@@ -15,24 +15,24 @@ struct Persistent {
     struct Slice meeting; // workgroups that have arrived; whether one gave up
     struct Slice outcome; // likewise, which the host reads
     uint32_t phases;
-    uint32_t groups;      // workgroups; 0: steps are dispatches
-    bool gave_up;         // a submission ended early, and the session went back to dispatches
-    uint32_t stays_away;  // for tests: shaders/args.h
+    uint32_t groups;     // workgroups; 0: steps are dispatches
+    bool gave_up;        // a submission ended early, and the session went back to dispatches
+    uint32_t stays_away; // for tests: shaders/args.h
 };
 
 struct ProductFormats { // WEIGHTS_...
     uint32_t qkv, project, expand, contract, head, embed;
 };
 
-// Asks for the kernel of a session of one sequence, to be compiled beside whatever comes before it, where such a session
-// may have it.
+// Asks for the kernel of a session of one sequence, to be compiled beside whatever comes before it, where such a
+// session may have it.
 void persistent_ahead(const vkgpt_model *model, uint32_t kv);
 // Whether a session of one sequence may have it, as far as the model and the device say.
 bool persistent_possible(const vkgpt_model *model);
 
 // The kernel for steps of so many rows.
-int persistent_pipeline(vkgpt_device *device, const struct Shape *shape, const struct ProductFormats *formats, uint32_t rows,
-                        const struct Pipeline **pipeline, vkgpt_error *err);
+int persistent_pipeline(vkgpt_device *device, const struct Shape *shape, const struct ProductFormats *formats,
+                        uint32_t rows, const struct Pipeline **pipeline, vkgpt_error *err);
 
 // Whether this session's steps can be made so, trial apart: one sentence in `why` where they cannot.
 bool persistent_fits(const struct vkgpt_session *s, char *why, size_t size);
@@ -41,9 +41,10 @@ bool persistent_fits(const struct vkgpt_session *s, char *why, size_t size);
 // meet, the session stays with dispatches.
 int persistent_open(struct vkgpt_session *s, uint32_t groups, vkgpt_error *err);
 // The recording of so many steps. `turn` is which of those in flight.
-int persistent_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t turn, struct Recording **rec, vkgpt_error *err);
-// After a submission of steps as one kernel: whether the workgroups of one failed to meet. Then that one ended early, those
-// behind it did nothing, and the session has gone back to dispatches, from the last token that was made.
+int persistent_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t turn, struct Recording **rec,
+                     vkgpt_error *err);
+// After a submission of steps as one kernel: whether the workgroups of one failed to meet. Then that one ended early,
+// those behind it did nothing, and the session has gone back to dispatches, from the last token that was made.
 bool persistent_gave_up(struct vkgpt_session *s);
 
 #endif

@@ -17,7 +17,7 @@ const char *const PLAN_FORMAT_NAMES[PLAN_FORMATS] = {"f16", "f32", "f16", "q8_0"
 // --------------------------------------------------------------------------------------- pools without memory
 
 struct DryPool {
-    uint64_t block_bytes, *left; // of each block
+    uint64_t block_bytes, *left;    // of each block
     uint32_t count, capacity, full; // full: of the first blocks, without a byte to spare
     uint64_t total;
     bool failed; // no host memory
@@ -62,7 +62,10 @@ static void dry_slices(const vkgpt_device *device, struct DryPool *pool, uint64_
     }
 }
 
-static void dry_slice(const vkgpt_device *device, struct DryPool *pool, uint64_t bytes) { dry_slices(device, pool, bytes, 1); }
+static void dry_slice(const vkgpt_device *device, struct DryPool *pool, uint64_t bytes)
+{
+    dry_slices(device, pool, bytes, 1);
+}
 
 // --------------------------------------------------------------------------------------------------- weights
 
@@ -73,7 +76,10 @@ struct DryModel {
     struct DryPool pool;
 };
 
-static uint64_t dry_bytes(uint32_t out, uint32_t in, uint32_t wanted) { return matrix_bytes(out, in, matrix_format_for(wanted, in)); }
+static uint64_t dry_bytes(uint32_t out, uint32_t in, uint32_t wanted)
+{
+    return matrix_bytes(out, in, matrix_format_for(wanted, in));
+}
 
 // As matrix.c's chunks.
 static void dry_matrix(struct DryModel *dry, uint32_t out, uint32_t in, uint32_t wanted)
@@ -84,7 +90,10 @@ static void dry_matrix(struct DryModel *dry, uint32_t out, uint32_t in, uint32_t
     if (out % most) dry_slice(&dry->device, &dry->pool, out % most * pitch);
 }
 
-static uint32_t position_rows(const struct vkgpt_model *m) { return padded(m->config.position_offset + m->config.context); }
+static uint32_t position_rows(const struct vkgpt_model *m)
+{
+    return padded(m->config.position_offset + m->config.context);
+}
 
 static uint64_t layer_bytes(const struct DryModel *dry)
 {
@@ -101,7 +110,10 @@ static uint64_t table_bytes(const struct DryModel *dry)
     return token + dry_bytes(position_rows(m), m->dim, dry->position_format) + (m->projected ? projections : 0);
 }
 
-static uint64_t vector_bytes(const struct vkgpt_model *m) { return ((uint64_t)m->at.count * m->config.layers + 2 * m->dim) * 4; }
+static uint64_t vector_bytes(const struct vkgpt_model *m)
+{
+    return ((uint64_t)m->at.count * m->config.layers + 2 * m->dim) * 4;
+}
 
 // In the order in which model.c uploads them.
 static void dry_weights(struct DryModel *dry)
@@ -128,7 +140,7 @@ static void dry_weights(struct DryModel *dry)
 static void choose_formats(struct DryModel *dry, enum PlanFormat asked)
 {
     static const uint32_t formats[PLAN_FORMATS] = {
-        [PLAN_AUTO] = WEIGHTS_F16, [PLAN_F32] = WEIGHTS_F32, [PLAN_F16] = WEIGHTS_F16,
+        [PLAN_AUTO] = WEIGHTS_F16,  [PLAN_F32] = WEIGHTS_F32,   [PLAN_F16] = WEIGHTS_F16,
         [PLAN_Q8_0] = WEIGHTS_Q8_0, [PLAN_Q4_0] = WEIGHTS_Q4_0, [PLAN_Q4_K] = WEIGHTS_Q4_K,
     };
     dry->format = formats[asked];
@@ -150,7 +162,8 @@ static void dry_session(struct DrySession *dry, struct MemoryPlan *plan)
     uint32_t count = session_wants(s, wants);
     for (uint32_t i = 0; i < count; i++) {
         const struct Slice *slice = wants[i].slice;
-        bool is_row = slice == &s->b.x || slice == &s->b.n || slice == &s->b.q || slice == &s->b.a || slice == &s->b.h || slice == &s->b.e;
+        bool is_row = slice == &s->b.x || slice == &s->b.n || slice == &s->b.q || slice == &s->b.a ||
+                      slice == &s->b.h || slice == &s->b.e;
         uint64_t *part = is_row ? &plan->activations : slice == &s->b.logits ? &plan->logits : &plan->state;
         if (wants[i].kind == MEMORY_DEVICE) *part += wants[i].bytes;
         dry_slice(s->device, &dry->pools[wants[i].kind], wants[i].bytes);
@@ -169,9 +182,11 @@ struct Dry {
 
 static void make_dry(struct Dry *dry, const struct MemoryAsk *ask)
 {
-    static const vkgpt_device_info usual = {
-        .type = "discrete GPU", .memory_bytes = UINT64_C(8) << 30,
-        .max_buffer_range = UINT64_C(4) << 30, .max_allocation = UINT64_C(4) << 30, .offset_alignment = 64};
+    static const vkgpt_device_info usual = {.type = "discrete GPU",
+                                            .memory_bytes = UINT64_C(8) << 30,
+                                            .max_buffer_range = UINT64_C(4) << 30,
+                                            .max_allocation = UINT64_C(4) << 30,
+                                            .offset_alignment = 64};
     struct Config share = *ask->config;
     share.layers = (share.layers + ask->devices - 1) / ask->devices;
     dry->m.device.info = ask->limits ? *ask->limits : usual;
@@ -195,7 +210,8 @@ static void plan_weights(struct DryModel *dry, struct MemoryPlan *plan)
     plan->tables = table_bytes(dry);
     plan->layers = layer_bytes(dry) * layers;
     plan->vectors = vector_bytes(&dry->model);
-    uint64_t room = plan->tables + plan->layers + plan->vectors + (5ull * layers + 10) * memory_aligned(&dry->device, 1);
+    uint64_t room =
+        plan->tables + plan->layers + plan->vectors + (5ull * layers + 10) * memory_aligned(&dry->device, 1);
     dry->pool.block_bytes = room < WEIGHT_BLOCK ? room : WEIGHT_BLOCK;
     dry_weights(dry);
     plan->weight_blocks = dry->pool.total;
@@ -239,9 +255,11 @@ int memory_plan(const struct MemoryAsk *ask, struct MemoryPlan *plan, vkgpt_erro
     const struct Config *c = ask->config;
     *plan = (struct MemoryPlan){0};
     if (!ask->context || ask->context > c->context)
-        return fail(err, VKGPT_BAD_ARGUMENT, "a context of %" PRIu32 " tokens: the model has %" PRIu32 " positions", ask->context, c->context);
+        return fail(err, VKGPT_BAD_ARGUMENT, "a context of %" PRIu32 " tokens: the model has %" PRIu32 " positions",
+                    ask->context, c->context);
     if (!ask->devices || ask->devices > c->layers)
-        return fail(err, VKGPT_BAD_ARGUMENT, "%" PRIu32 " devices: the model has %" PRIu32 " layers to cut over them", ask->devices, c->layers);
+        return fail(err, VKGPT_BAD_ARGUMENT, "%" PRIu32 " devices: the model has %" PRIu32 " layers to cut over them",
+                    ask->devices, c->layers);
     if (!ask->batch) return fail(err, VKGPT_BAD_ARGUMENT, "a batch of no sequence");
     struct Dry *dry = calloc(1, sizeof *dry);
     if (!dry) return fail_memory(err, "the plan", sizeof *dry);
@@ -253,11 +271,13 @@ int memory_plan(const struct MemoryAsk *ask, struct MemoryPlan *plan, vkgpt_erro
 
 int memory_offer(const char *which, struct MemoryOffer *offer, vkgpt_error *err)
 {
+    // clang-format off
     static const char *const sources[][2] = {
         [MEMORY_OF_HOST] = {"free memory of the host", "the host's memory not in use: it is what a software driver has"},
         [MEMORY_OF_BUDGET] = {"left of the driver's budget", "the device-local heap's budget less its usage (VK_EXT_memory_budget)"},
         [MEMORY_OF_HEAP] = {"the device's heap", "the size of the largest device-local heap: the driver tells no budget"},
     };
+    // clang-format on
     vkgpt_device *device;
     int status = vkgpt_device_open(which, &device, err);
     if (status) return status;
@@ -283,8 +303,8 @@ static bool fits(const struct MemoryAsk *ask, uint64_t bytes, uint64_t *device)
     return plan.device <= bytes;
 }
 
-__attribute__((format(printf, 3, 4)))
-static bool advise(struct Advising *a, const struct MemoryAsk *ask, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static bool advise(struct Advising *a, const struct MemoryAsk *ask,
+                                                         const char *format, ...)
 {
     uint64_t device;
     if (a->count == MAX_ADVICE || !fits(ask, a->bytes, &device)) return false;
@@ -322,7 +342,8 @@ static void advise_less(struct Advising *a, const struct MemoryAsk *ask)
 
 // Narrower formats, the widest that fits: of the cache, of the weights, of both.
 static const enum PlanFormat narrower[] = {PLAN_F16, PLAN_Q8_0, PLAN_Q4_K, PLAN_Q4_0};
-static const uint32_t bits[PLAN_FORMATS] = {[PLAN_AUTO] = 160, [PLAN_F32] = 320, [PLAN_F16] = 160, [PLAN_Q8_0] = 85, [PLAN_Q4_K] = 50, [PLAN_Q4_0] = 45};
+static const uint32_t bits[PLAN_FORMATS] = {
+    [PLAN_AUTO] = 160, [PLAN_F32] = 320, [PLAN_F16] = 160, [PLAN_Q8_0] = 85, [PLAN_Q4_K] = 50, [PLAN_Q4_0] = 45};
 
 static void advise_formats(struct Advising *a, const struct MemoryAsk *ask)
 {
@@ -335,14 +356,16 @@ static void advise_formats(struct Advising *a, const struct MemoryAsk *ask)
     bool found = false;
     for (size_t i = 0; !found && i < 4; i++) {
         other.weights = narrower[i];
-        found = bits[other.weights] < bits[ask->weights] && advise(a, &other, "--weights %s", PLAN_FORMAT_NAMES[other.weights]);
+        found = bits[other.weights] < bits[ask->weights] &&
+                advise(a, &other, "--weights %s", PLAN_FORMAT_NAMES[other.weights]);
     }
     if (a->count) return;
     other.kv = bits[ask->kv] > bits[PLAN_Q8_0] ? PLAN_Q8_0 : ask->kv;
     for (size_t i = 0; !found && i < 4; i++) {
         other.weights = narrower[i];
         if (bits[other.weights] > bits[ask->weights]) continue;
-        found = advise(a, &other, "--weights %s --kv %s", PLAN_FORMAT_NAMES[other.weights], PLAN_FORMAT_NAMES[other.kv]);
+        found =
+            advise(a, &other, "--weights %s --kv %s", PLAN_FORMAT_NAMES[other.weights], PLAN_FORMAT_NAMES[other.kv]);
     }
 }
 

@@ -17,10 +17,11 @@ struct MemoryAsk {
     uint32_t context;        // positions of the cache
     uint32_t batch;          // sequences
     uint32_t devices;        // that the layers are cut over, evenly; each is reckoned with the tables
-    const vkgpt_device_info *limits; // alignment, largest buffer and allocation, memory; NULL: those of a usual GPU of 8 GiB
+    // alignment, largest buffer and allocation, memory; NULL: those of a usual GPU of 8 GiB
+    const vkgpt_device_info *limits;
 };
 
-struct MemoryPlan { // bytes, of one device
+struct MemoryPlan {       // bytes, of one device
     uint64_t tables;      // wte, wpe, a head of its own, projections of the embedding
     uint64_t layers;      // their matrices
     uint64_t vectors;     // norms and biases
@@ -28,14 +29,14 @@ struct MemoryPlan { // bytes, of one device
     uint64_t activations; // of a block of prefill
     uint32_t rows;        // of activations
     uint64_t logits;
-    uint64_t state;       // tokens, sampling, splits of attention
+    uint64_t state;                         // tokens, sampling, splits of attention
     uint64_t weight_blocks, session_blocks; // what the pools allocate for those
-    uint64_t device;      // both: of the heap of the device
-    uint64_t upload;      // of the heap that the host writes, while a session is open
-    uint64_t read;        // of the heap that the host reads
-    uint64_t staging;     // of the heap that the host writes, while weights are loaded
-    uint64_t step;        // weights that one step reads, of all devices
-    uint64_t step_cache;  // cache that a step reads at the end of the context, of all sequences and devices
+    uint64_t device;                        // both: of the heap of the device
+    uint64_t upload;                        // of the heap that the host writes, while a session is open
+    uint64_t read;                          // of the heap that the host reads
+    uint64_t staging;                       // of the heap that the host writes, while weights are loaded
+    uint64_t step;                          // weights that one step reads, of all devices
+    uint64_t step_cache; // cache that a step reads at the end of the context, of all sequences and devices
 };
 
 // What a device has for a plan: its limits, and the bytes that memory_available gives a load.

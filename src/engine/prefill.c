@@ -27,10 +27,12 @@ int session_append(struct vkgpt_session *s, uint32_t sequence, const uint32_t *i
     if (status) return status;
     struct Slot *slot = &s->slots[sequence];
     if (count > s->context || slot->position + count > s->context)
-        return fail(err, VKGPT_BAD_ARGUMENT, "%u tokens and %zu more: the context has room for %u", slot->position, count, s->context);
+        return fail(err, VKGPT_BAD_ARGUMENT, "%u tokens and %zu more: the context has room for %u", slot->position,
+                    count, s->context);
     for (size_t i = 0; i < count; i++)
         if (ids[i] >= s->model->config.vocab)
-            return fail(err, VKGPT_BAD_ARGUMENT, "token id %u: %s has ids below %u", ids[i], s->model->name, s->model->config.vocab);
+            return fail(err, VKGPT_BAD_ARGUMENT, "token id %u: %s has ids below %u", ids[i], s->model->name,
+                        s->model->config.vocab);
     if (count) memcpy(slot->ids + slot->position, ids, count * sizeof *ids);
     slot->position += (uint32_t)count;
     return VKGPT_OK;
@@ -79,7 +81,8 @@ static int flight_end(struct vkgpt_session *s, const struct Flight *f, vkgpt_err
     const struct BlockRows *block = &f->block;
     int status = recording_wait(f->rec, err);
     if (status) return status;
-    for (uint32_t g = 0; g < block->count; g++) s->slots[block->groups[g].sequence].cached = block->groups[g].position + block->groups[g].rows;
+    for (uint32_t g = 0; g < block->count; g++)
+        s->slots[block->groups[g].sequence].cached = block->groups[g].position + block->groups[g].rows;
     double seconds = recording_seconds(f->rec);
     s->counters.device_seconds += seconds;
     s->counters.tokens_prefilled += block->rows;
@@ -107,8 +110,8 @@ struct Flights {
 
 static uint32_t groups_of(uint32_t rows) { return (rows + GROUP_ROWS - 1) / GROUP_ROWS; }
 
-// The smallest block that has room for all rows, or the largest that is short enough. Workgroups of rows that do not run
-// end at once, so that a block with room to spare costs no more than their launch.
+// The smallest block that has room for all rows, or the largest that is short enough. Workgroups of rows that do not
+// run end at once, so that a block with room to spare costs no more than their launch.
 static uint32_t choose_block(const struct vkgpt_session *s, uint64_t rows)
 {
     uint32_t size = 0;
@@ -120,7 +123,10 @@ static uint32_t choose_block(const struct vkgpt_session *s, uint64_t rows)
     return size;
 }
 
-static uint32_t goal_of(const struct Slot *slot, bool whole) { return whole || !slot->position ? slot->position : slot->position - 1; }
+static uint32_t goal_of(const struct Slot *slot, bool whole)
+{
+    return whole || !slot->position ? slot->position : slot->position - 1;
+}
 
 // Rows that are still to be submitted, in whole groups.
 static uint64_t rows_left(const struct Flights *f)
@@ -137,7 +143,8 @@ static uint64_t rows_left(const struct Flights *f)
 static int submit_next(struct Flights *f, uint64_t rows)
 {
     struct vkgpt_session *s = f->s;
-    uint32_t size = choose_block(s, rows), turn = (f->oldest + f->count) % IN_FLIGHT, most = block_rows(s, size) / GROUP_ROWS;
+    uint32_t size = choose_block(s, rows), turn = (f->oldest + f->count) % IN_FLIGHT,
+             most = block_rows(s, size) / GROUP_ROWS;
     struct Flight *next = &f->flying[turn];
     *next = (struct Flight){0};
     for (uint32_t i = 0; i < s->sequences; i++)
@@ -192,14 +199,16 @@ int vkgpt_prompt(vkgpt_session *s, const uint32_t *ids, size_t count, vkgpt_erro
 
 // --------------------------------------------------------------------------------------------- logits
 
-static int check_logits(const struct vkgpt_session *s, const float *logits, uint32_t first, uint32_t rows, vkgpt_error *err)
+static int check_logits(const struct vkgpt_session *s, const float *logits, uint32_t first, uint32_t rows,
+                        vkgpt_error *err)
 {
     uint32_t vocab = s->model->config.vocab;
     for (uint32_t r = 0; r < rows; r++)
         for (uint32_t i = 0; i < vocab; i++)
-            if (!(logits[(size_t)r * vocab + i] - logits[(size_t)r * vocab + i] == 0.0f)) // NaN, and infinity less itself
-                return fail(err, VKGPT_BAD_LOGITS, "%s: the logits of token %u hold %g for id %u", s->model->name, first + r,
-                            (double)logits[(size_t)r * vocab + i], i);
+            if (!(logits[(size_t)r * vocab + i] - logits[(size_t)r * vocab + i] ==
+                  0.0f)) // NaN, and infinity less itself
+                return fail(err, VKGPT_BAD_LOGITS, "%s: the logits of token %u hold %g for id %u", s->model->name,
+                            first + r, (double)logits[(size_t)r * vocab + i], i);
     return VKGPT_OK;
 }
 
@@ -208,12 +217,14 @@ static float *pack_rows(struct vkgpt_session *s, uint32_t rows)
 {
     float *logits = (float *)s->b.readback.host;
     uint32_t vocab = s->model->config.vocab, stride = s->model->vocab;
-    for (uint32_t r = 1; r < rows && stride != vocab; r++) memmove(logits + (size_t)r * vocab, logits + (size_t)r * stride, (size_t)vocab * 4);
+    for (uint32_t r = 1; r < rows && stride != vocab; r++)
+        memmove(logits + (size_t)r * vocab, logits + (size_t)r * stride, (size_t)vocab * 4);
     return logits;
 }
 
-int vkgpt_logits(vkgpt_session *s, const uint32_t *ids, size_t count, bool (*on_rows)(void *user, const float *logits, size_t first, size_t rows),
-                 void *user, vkgpt_error *err)
+int vkgpt_logits(vkgpt_session *s, const uint32_t *ids, size_t count,
+                 bool (*on_rows)(void *user, const float *logits, size_t first, size_t rows), void *user,
+                 vkgpt_error *err)
 {
     struct Slot *slot = &s->slots[0];
     uint32_t start = slot->position;

@@ -13,7 +13,7 @@ struct Profile {
     const struct Kernels *kernels;
     struct Recording rec, plain; // plain: without the timestamps between dispatches
     double plain_seconds;        // of the fastest run
-    double *seconds, *fastest; // of each dispatch: of a run, and of the fastest so far
+    double *seconds, *fastest;   // of each dispatch: of a run, and of the fastest so far
     vkgpt_profile_line *lines;
     uint32_t line_count;
     vkgpt_error *err;
@@ -36,7 +36,10 @@ uint64_t vkgpt_step_bytes(const vkgpt_session *s, uint32_t position)
     return bytes;
 }
 
-static bool is_slice(const struct Slice *a, const struct Slice *b) { return a->buffer == b->buffer && a->offset == b->offset; }
+static bool is_slice(const struct Slice *a, const struct Slice *b)
+{
+    return a->buffer == b->buffer && a->offset == b->offset;
+}
 
 static bool binds(const struct Mark *mark, const struct Slice *slice)
 {
@@ -53,7 +56,10 @@ static uint64_t bound_bytes(const struct Mark *mark, const struct Matrix *w)
     return 0;
 }
 
-static bool is_kernel(const struct Mark *mark, const char *name) { return !strncmp(mark->pipeline->kernel, name, strlen(name)); }
+static bool is_kernel(const struct Mark *mark, const char *name)
+{
+    return !strncmp(mark->pipeline->kernel, name, strlen(name));
+}
 
 // A kernel without weights or cache: its file's name, for all its variants.
 static const char *plain_step(const struct Mark *mark)
@@ -64,7 +70,8 @@ static const char *plain_step(const struct Mark *mark)
     return mark->pipeline->kernel;
 }
 
-// A product is known by its matrix: one kernel may serve several. embed reads a row of a table that may be the head too.
+// A product is known by its matrix: one kernel may serve several. embed reads a row of a table that may be the head
+// too.
 static const char *product_step(const struct vkgpt_model *m, const struct Mark *mark, uint64_t *bytes)
 {
     if (is_kernel(mark, "embed")) return NULL;
@@ -87,7 +94,8 @@ static struct Work attend_work(const struct Profile *p, uint32_t layer)
     const vkgpt_session *s = p->s;
     const struct Kernels *k = p->kernels;
     uint32_t rows = p->rows ? p->rows : 1, queries = p->rows ? k->block_queries : 1, keys = p->rows ? k->block_keys : 1;
-    return attention_work(s->slots[0].position - rows, rows, s->model->width, config_window(&s->model->config, layer), queries, keys);
+    return attention_work(s->slots[0].position - rows, rows, s->model->width, config_window(&s->model->config, layer),
+                          queries, keys);
 }
 
 static const char *step_of(const struct Profile *p, const struct Mark *mark, uint64_t *bytes, struct Work *work)
@@ -141,9 +149,11 @@ static void set_state(struct Profile *p)
     struct Group groups[MAX_GROUPS] = {{0}};
     uint32_t position = s->slots[0].position - (p->rows ? p->rows : 1);
     for (uint32_t at = 0; at < p->rows; at += GROUP_ROWS)
-        groups[at / GROUP_ROWS] = (struct Group){.position = position + at, .rows = p->rows - at < GROUP_ROWS ? p->rows - at : GROUP_ROWS};
+        groups[at / GROUP_ROWS] =
+            (struct Group){.position = position + at, .rows = p->rows - at < GROUP_ROWS ? p->rows - at : GROUP_ROWS};
     for (uint32_t i = 0; i < s->sequences; i++) s->admitted[i] = (struct Sequence){.stop = STOP_FULL};
-    s->admitted[0] = (struct Sequence){.position = position, .rows = 1, .remaining = 1, .context = s->context, .top_p = 1.0f, .repeat_penalty = 1.0f};
+    s->admitted[0] = (struct Sequence){
+        .position = position, .rows = 1, .remaining = 1, .context = s->context, .top_p = 1.0f, .repeat_penalty = 1.0f};
     inbox_write(s, 0, groups, s->admitted);
 }
 
@@ -211,13 +221,15 @@ static uint32_t fitting_rows(const vkgpt_session *s, uint32_t rows)
     return rows;
 }
 
-int vkgpt_profile(vkgpt_session *s, uint32_t rows, uint32_t repetitions, void (*on_line)(void *user, const vkgpt_profile_line *line),
-                  void *user, double *plain_seconds, vkgpt_error *err)
+int vkgpt_profile(vkgpt_session *s, uint32_t rows, uint32_t repetitions,
+                  void (*on_line)(void *user, const vkgpt_profile_line *line), void *user, double *plain_seconds,
+                  vkgpt_error *err)
 {
     uint32_t tokens = rows ? rows : 1;
     uint32_t position = s->slots[0].position;
     if (position < tokens || position > s->context)
-        return fail(err, VKGPT_BAD_ARGUMENT, "a profile of %u tokens: the session has %u of %u", tokens, position, s->context);
+        return fail(err, VKGPT_BAD_ARGUMENT, "a profile of %u tokens: the session has %u of %u", tokens, position,
+                    s->context);
     if (!repetitions) return fail(err, VKGPT_BAD_ARGUMENT, "a profile of no repetition");
     struct Profile p = {.s = s, .err = err};
     int status = vkgpt_prompt(s, NULL, 0, err); // brings the cache up to the last token

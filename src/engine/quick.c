@@ -22,7 +22,8 @@ static double forced_seconds(void)
 static bool wanted(const vkgpt_model *m)
 {
     if (tuning_is_asked() || m->hidden_only) return false;
-    return (!m->device->software || forced_seconds() > 0.0) && (settings_incomplete(m) || settings_form_unknown(m) || blocks_untuned(m));
+    return (!m->device->software || forced_seconds() > 0.0) &&
+           (settings_incomplete(m) || settings_form_unknown(m) || blocks_untuned(m));
 }
 
 static void write_note(const struct StepSearch *search, char *note, size_t size)
@@ -33,8 +34,9 @@ static void write_note(const struct StepSearch *search, char *note, size_t size)
         snprintf(note, size, "%s is tuned for %s, %s, in %.1f s: a step takes %.0f us, built in %.0f us (%s)", device,
                  m->name, m->info.weights, search->seconds, search->after * 1e6, search->before * 1e6, search->taken);
     else if (search->tried)
-        snprintf(note, size, "%s is tuned for %s, %s, in %.1f s: none of %u changes is quicker than the built-in choices",
-                 device, m->name, m->info.weights, search->seconds, search->tried);
+        snprintf(note, size,
+                 "%s is tuned for %s, %s, in %.1f s: none of %u changes is quicker than the built-in choices", device,
+                 m->name, m->info.weights, search->seconds, search->tried);
     else
         snprintf(note, size, "%s is too slow to be tuned in %.1f s: vkgpt tune takes more time", device,
                  search->budget + RESERVE);
@@ -43,9 +45,11 @@ static void write_note(const struct StepSearch *search, char *note, size_t size)
 void quick_tuning(vkgpt_model *m, vkgpt_format kv, char *note, size_t size)
 {
     double budget = forced_seconds();
-    struct StepSearch search = {
-        .model = m, .kv = kv, .by = FOUND_QUICK, .rounds = ROUNDS,
-        .budget = (budget > 0.0 ? budget : QUICK_SECONDS) - RESERVE};
+    struct StepSearch search = {.model = m,
+                                .kv = kv,
+                                .by = FOUND_QUICK,
+                                .rounds = ROUNDS,
+                                .budget = (budget > 0.0 ? budget : QUICK_SECONDS) - RESERVE};
     vkgpt_error err;
     *note = 0;
     if (tuning_open(m->device, NULL) || !wanted(m)) return;

@@ -26,7 +26,8 @@ int session_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *
     return recording_end(&s->admit);
 }
 
-int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn, struct Recording **rec, vkgpt_error *err)
+int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn,
+                  struct Recording **rec, vkgpt_error *err)
 {
     struct Recording *steps = *rec = &s->steps[step_size][split_size][turn];
     if (steps->commands) return VKGPT_OK;
@@ -42,13 +43,15 @@ int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_si
     return recording_end(steps);
 }
 
-int session_record(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn, struct Recording **rec, vkgpt_error *err)
+int session_record(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn,
+                   struct Recording **rec, vkgpt_error *err)
 {
     if (s->persistent.groups) return persistent_steps(s, step_size, turn, rec, err);
     return session_steps(s, step_size, split_size, turn, rec, err);
 }
 
-static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, uint32_t turn, enum Leaves leaves, vkgpt_error *err)
+static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, uint32_t turn,
+                        enum Leaves leaves, vkgpt_error *err)
 {
     if (rec->commands) return VKGPT_OK;
     const struct Kernels *k;
@@ -58,9 +61,12 @@ static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t
     recording_cut(rec, block_cut(s, rows, leaves == LEAVES_LOGITS || leaves == LEAVES_SCORES));
     session_copy_inbox(s, rec, turn);
     forward_block(s, rec, k, rows, leaves);
-    if (leaves == LEAVES_LOGITS) recording_copy(rec, &s->b.logits, 0, &s->b.readback, 0, (VkDeviceSize)rows * s->model->vocab * 4);
+    if (leaves == LEAVES_LOGITS)
+        recording_copy(rec, &s->b.logits, 0, &s->b.readback, 0, (VkDeviceSize)rows * s->model->vocab * 4);
     if (leaves == LEAVES_SCORES) forward_score(s, rec, k, rows);
-    if (leaves == LEAVES_HIDDEN) recording_copy(rec, forward_hidden(s, rec, k, rows), 0, &s->b.hidden, 0, (VkDeviceSize)rows * s->model->embed_dim * 4);
+    if (leaves == LEAVES_HIDDEN)
+        recording_copy(rec, forward_hidden(s, rec, k, rows), 0, &s->b.hidden, 0,
+                       (VkDeviceSize)rows * s->model->embed_dim * 4);
     return recording_end(rec);
 }
 
@@ -97,7 +103,8 @@ void session_free_recordings(struct vkgpt_session *s)
     recording_free(&s->score_block);
     recording_free(&s->hidden_block);
     for (uint32_t i = 0; i < BLOCK_SIZES * IN_FLIGHT; i++) recording_free(&s->blocks[i / IN_FLIGHT][i % IN_FLIGHT]);
-    for (uint32_t i = 0; i < STEP_SIZES * IN_FLIGHT; i++) recording_free(&s->persistent_steps[i / IN_FLIGHT][i % IN_FLIGHT]);
+    for (uint32_t i = 0; i < STEP_SIZES * IN_FLIGHT; i++)
+        recording_free(&s->persistent_steps[i / IN_FLIGHT][i % IN_FLIGHT]);
     struct Recording *steps = &s->steps[0][0][0];
     for (uint32_t i = 0; i < STEP_SIZES * SPLIT_SIZES * IN_FLIGHT; i++) recording_free(&steps[i]);
 }

@@ -7,7 +7,8 @@
 #include "base/error.h"
 
 void reference_norm(size_t rows, size_t dim, const double *x, const float *gain, const float *bias, double eps,
-                    double *out) {
+                    double *out)
+{
     for (size_t t = 0; t < rows; t++, x += dim, out += dim) {
         double mean = 0, variance = 0;
         for (size_t i = 0; i < dim; i++) mean += x[i];
@@ -21,7 +22,8 @@ void reference_norm(size_t rows, size_t dim, const double *x, const float *gain,
 }
 
 // Four partial sums: a quarter of the waiting for additions, and as good an order as any.
-static double dot(size_t n, const double *x, const float *w) {
+static double dot(size_t n, const double *x, const float *w)
+{
     double sum[4] = {0};
     size_t i = 0;
     for (; i + 4 <= n; i += 4)
@@ -32,18 +34,21 @@ static double dot(size_t n, const double *x, const float *w) {
 
 // y may be a slice of wider rows: `stride` apart
 static void matmul_into(size_t rows, size_t in, size_t out_dim, const double *x, const float *w, const float *bias,
-                        double *y, size_t stride) {
+                        double *y, size_t stride)
+{
     for (size_t o = 0; o < out_dim; o++) // a row of w stays in the processor's cache for all rows of x
         for (size_t t = 0; t < rows; t++)
             y[t * stride + o] = dot(in, x + t * in, w + o * in) + (bias ? (double)bias[o] : 0);
 }
 
 void reference_matmul(size_t rows, size_t in, size_t out_dim, const double *x, const float *w, const float *bias,
-                      double *y) {
+                      double *y)
+{
     matmul_into(rows, in, out_dim, x, w, bias, y, out_dim);
 }
 
-double reference_activation(enum Activation activation, double x) {
+double reference_activation(enum Activation activation, double x)
+{
     const double pi = 3.14159265358979323846;
     switch (activation) {
     case ACTIVATION_GELU_TANH: return 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x)));
@@ -55,7 +60,8 @@ double reference_activation(enum Activation activation, double x) {
     return NAN;
 }
 
-static double score(size_t head_dim, const double *q, const double *k, double scale) {
+static double score(size_t head_dim, const double *q, const double *k, double scale)
+{
     double sum = 0;
     for (size_t i = 0; i < head_dim; i++) sum += q[i] * k[i];
     return sum * scale;
@@ -64,7 +70,8 @@ static double score(size_t head_dim, const double *q, const double *k, double sc
 // One query of one head against n positions, whose keys and values are `stride` apart. The scores are computed
 // twice, for their maximum and for the weights, so that none has to be kept.
 static void attend_one(size_t n, size_t head_dim, size_t stride, const double *q, const double *K, const double *V,
-                       double scale, double *out) {
+                       double scale, double *out)
+{
     double most = -INFINITY, total = 0;
     for (size_t s = 0; s < n; s++) {
         double z = score(head_dim, q, K + s * stride, scale);
@@ -80,7 +87,8 @@ static void attend_one(size_t n, size_t head_dim, size_t stride, const double *q
 }
 
 void reference_attend(size_t rows, size_t first, size_t heads, size_t head_dim, const double *q, const double *K,
-                      const double *V, double scale, bool causal, double *out) {
+                      const double *V, double scale, bool causal, double *out)
+{
     size_t dim = heads * head_dim;
     if (causal) {
         reference_attend_window(rows, first, heads, head_dim, q, K, V, scale, 0, out);
@@ -93,8 +101,9 @@ void reference_attend(size_t rows, size_t first, size_t heads, size_t head_dim, 
         }
 }
 
-void reference_attend_window(size_t rows, size_t first, size_t heads, size_t head_dim, const double *q,
-                             const double *K, const double *V, double scale, size_t window, double *out) {
+void reference_attend_window(size_t rows, size_t first, size_t heads, size_t head_dim, const double *q, const double *K,
+                             const double *V, double scale, size_t window, double *out)
+{
     size_t dim = heads * head_dim;
     for (size_t t = 0; t < rows; t++)
         for (size_t h = 0; h < heads; h++) {
@@ -104,7 +113,8 @@ void reference_attend_window(size_t rows, size_t first, size_t heads, size_t hea
         }
 }
 
-void reference_philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4]) {
+void reference_philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4])
+{
     uint32_t k0 = key[0], k1 = key[1];
     uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
     for (int round = 0; round < 10; round++) {
@@ -117,7 +127,8 @@ void reference_philox(const uint32_t key[2], const uint32_t counter[4], uint32_t
     out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
 }
 
-double reference_nll(const double *logits, size_t vocab, uint32_t id) {
+double reference_nll(const double *logits, size_t vocab, uint32_t id)
+{
     double most = -INFINITY, total = 0;
     for (size_t i = 0; i < vocab; i++)
         if (!(logits[i] <= most)) most = logits[i];
@@ -139,7 +150,8 @@ struct Scratch {
     float *gain, *bias;
 };
 
-static bool scratch_open(struct Scratch *s, const struct Config *c, size_t T) {
+static bool scratch_open(struct Scratch *s, const struct Config *c, size_t T)
+{
     size_t widest = c->inner > c->dim ? c->inner : c->dim;
     if (widest < c->embed_dim) widest = c->embed_dim;
     s->x = calloc(T * c->dim, sizeof *s->x);
@@ -156,37 +168,43 @@ static bool scratch_open(struct Scratch *s, const struct Config *c, size_t T) {
     return s->x && s->e && s->n && s->q && s->k && s->v && s->a && s->f && s->w && s->gain && s->bias;
 }
 
-static void scratch_close(struct Scratch *s) {
+static void scratch_close(struct Scratch *s)
+{
     free(s->x), free(s->e), free(s->n), free(s->q), free(s->k), free(s->v), free(s->a), free(s->f);
     free(s->w), free(s->gain), free(s->bias);
 }
 
 // A vector of the checkpoint into `room`, or NULL when the model has none.
-static const float *vector(const struct Weight *weight, int64_t first, int64_t count, float *room) {
+static const float *vector(const struct Weight *weight, int64_t first, int64_t count, float *room)
+{
     if (!weight->tensor) return NULL;
     weight_row(weight, 0, first, count, room);
     return room;
 }
 
 static void norm(struct Scratch *s, size_t T, const struct Config *c, const struct Weight *gain,
-                 const struct Weight *bias, const double *x, double *out) {
+                 const struct Weight *bias, const double *x, double *out)
+{
     const float *g = vector(gain, 0, c->dim, s->gain), *b = vector(bias, 0, c->dim, s->bias);
     reference_norm(T, c->dim, x, g, b, (double)c->eps, out);
 }
 
 // y (T, out_dim) = x (T, in) times rows [first, first + out_dim) of the weight, plus bias
 static void linear(struct Scratch *s, size_t T, const struct Weight *weight, const struct Weight *bias, int64_t first,
-                   int64_t in, int64_t out_dim, const double *x, double *y) {
+                   int64_t in, int64_t out_dim, const double *x, double *y)
+{
     weight_rows(weight, first, out_dim, in, s->w);
     reference_matmul(T, (size_t)in, (size_t)out_dim, x, s->w, vector(bias, first, out_dim, s->bias), y);
 }
 
-static void add(size_t n, double *x, const double *y) {
+static void add(size_t n, double *x, const double *y)
+{
     for (size_t i = 0; i < n; i++) x[i] += y[i];
 }
 
 // In double, where config_attention_scale gives the float that the device gets.
-static double attention_scale(const struct Config *c, uint32_t layer) {
+static double attention_scale(const struct Config *c, uint32_t layer)
+{
     double scale = 1;
     if (c->scale_attention) scale /= sqrt(c->head_dim);
     if (c->scale_by_inverse_layer) scale /= layer + 1.0;
@@ -197,7 +215,8 @@ static const struct Weight none = {0};
 
 // Row ids[t] (ids NULL: row t) + offset of a table, into row t of out (T, dim).
 static void look_up(size_t T, const struct Weight *table, const uint32_t *ids, int64_t offset, size_t dim, float *room,
-                    double *out) {
+                    double *out)
+{
     for (size_t t = 0; t < T; t++) {
         weight_row(table, (ids ? (int64_t)ids[t] : (int64_t)t) + offset, 0, (int64_t)dim, room);
         for (size_t i = 0; i < dim; i++) out[t * dim + i] = (double)room[i];
@@ -205,7 +224,8 @@ static void look_up(size_t T, const struct Weight *table, const uint32_t *ids, i
 }
 
 // x = wte[token] + wpe[position], the tokens projected where the table has another width
-static void embed(const struct Checkpoint *checkpoint, struct Scratch *s, const uint32_t *ids, size_t T) {
+static void embed(const struct Checkpoint *checkpoint, struct Scratch *s, const uint32_t *ids, size_t T)
+{
     const struct Config *c = &checkpoint->config;
     look_up(T, &checkpoint->wte, ids, 0, c->embed_dim, s->gain, s->e);
     look_up(T, &checkpoint->wpe, NULL, c->position_offset, c->dim, s->gain, s->x);
@@ -215,20 +235,20 @@ static void embed(const struct Checkpoint *checkpoint, struct Scratch *s, const 
 }
 
 // q, k and v of x, by one matrix or by three
-static void qkv(struct Scratch *s, size_t T, const struct Config *c, const struct LayerWeights *l, const double *x) {
+static void qkv(struct Scratch *s, size_t T, const struct Config *c, const struct LayerWeights *l, const double *x)
+{
     const struct Weight *w[3] = {&l->q, &l->k, &l->v}, *b[3] = {&l->q_bias, &l->k_bias, &l->v_bias};
     double *y[3] = {s->q, s->k, s->v};
     for (int i = 0; i < 3; i++) {
-        if (l->c_attn.tensor)
-            linear(s, T, &l->c_attn, &l->c_attn_bias, i * (int64_t)c->dim, c->dim, c->dim, x, y[i]);
-        else
-            linear(s, T, w[i], b[i], 0, c->dim, c->dim, x, y[i]);
+        if (l->c_attn.tensor) linear(s, T, &l->c_attn, &l->c_attn_bias, i * (int64_t)c->dim, c->dim, c->dim, x, y[i]);
+        else linear(s, T, w[i], b[i], 0, c->dim, c->dim, x, y[i]);
     }
 }
 
 // a = project(attend(qkv(x)))
-static void attention(struct Scratch *s, size_t T, const struct Config *c, const struct LayerWeights *l,
-                      uint32_t layer, const double *x, double *a) {
+static void attention(struct Scratch *s, size_t T, const struct Config *c, const struct LayerWeights *l, uint32_t layer,
+                      const double *x, double *a)
+{
     qkv(s, T, c, l, x);
     reference_attend_window(T, 0, c->heads, c->head_dim, s->q, s->k, s->v, attention_scale(c, layer),
                             config_window(c, layer), s->a);
@@ -237,14 +257,16 @@ static void attention(struct Scratch *s, size_t T, const struct Config *c, const
 
 // m = contract(activation(expand(x)))
 static void feed_forward(struct Scratch *s, size_t T, const struct Config *c, const struct LayerWeights *l,
-                         const double *x, double *m) {
+                         const double *x, double *m)
+{
     linear(s, T, &l->c_fc, &l->c_fc_bias, 0, c->dim, c->inner, x, s->f);
     for (size_t i = 0; i < T * c->inner; i++) s->f[i] = reference_activation(c->activation, s->f[i]);
     linear(s, T, &l->c_out, &l->c_out_bias, 0, c->inner, c->dim, s->f, m);
 }
 
 // x (T, embed_dim) becomes what the head gets.
-static void forward(const struct Checkpoint *checkpoint, struct Scratch *s, const uint32_t *ids, size_t T, double *x) {
+static void forward(const struct Checkpoint *checkpoint, struct Scratch *s, const uint32_t *ids, size_t T, double *x)
+{
     const struct Config *c = &checkpoint->config;
     const size_t n = T * c->dim;
     embed(checkpoint, s, ids, T);
@@ -271,13 +293,12 @@ static void forward(const struct Checkpoint *checkpoint, struct Scratch *s, cons
         }
     }
     if (c->final_norm) norm(s, T, c, &checkpoint->ln_f_gain, &checkpoint->ln_f_bias, s->x, s->x);
-    if (checkpoint->project_out.tensor)
-        linear(s, T, &checkpoint->project_out, &none, 0, c->dim, c->embed_dim, s->x, x);
-    else
-        memcpy(x, s->x, n * sizeof *x);
+    if (checkpoint->project_out.tensor) linear(s, T, &checkpoint->project_out, &none, 0, c->dim, c->embed_dim, s->x, x);
+    else memcpy(x, s->x, n * sizeof *x);
 }
 
-static int check_ids(const struct Config *c, const uint32_t *ids, size_t count, vkgpt_error *err) {
+static int check_ids(const struct Config *c, const uint32_t *ids, size_t count, vkgpt_error *err)
+{
     if (count == 0 || count > c->context)
         return fail(err, VKGPT_BAD_ARGUMENT, "%zu tokens, the model takes 1 to %u", count, c->context);
     for (size_t t = 0; t < count; t++)
@@ -287,20 +308,19 @@ static int check_ids(const struct Config *c, const uint32_t *ids, size_t count, 
 }
 
 int reference_hidden(const struct Checkpoint *checkpoint, const uint32_t *ids, size_t count, double *x,
-                     vkgpt_error *err) {
+                     vkgpt_error *err)
+{
     int code = check_ids(&checkpoint->config, ids, count, err);
     if (code) return code;
     struct Scratch s = {0};
-    if (scratch_open(&s, &checkpoint->config, count))
-        forward(checkpoint, &s, ids, count, x);
-    else
-        code = fail_memory(err, "the reference's activations", count * checkpoint->config.dim * sizeof(double));
+    if (scratch_open(&s, &checkpoint->config, count)) forward(checkpoint, &s, ids, count, x);
+    else code = fail_memory(err, "the reference's activations", count * checkpoint->config.dim * sizeof(double));
     scratch_close(&s);
     return code;
 }
 
-int reference_head(const struct Checkpoint *checkpoint, size_t rows, const double *x, double *logits,
-                   vkgpt_error *err) {
+int reference_head(const struct Checkpoint *checkpoint, size_t rows, const double *x, double *logits, vkgpt_error *err)
+{
     enum { BLOCK = 256 }; // rows of the table at a time: as floats it may be larger than all else
     const size_t dim = checkpoint->config.embed_dim, vocab = checkpoint->config.vocab;
     float *w = malloc(BLOCK * dim * sizeof *w);
@@ -315,7 +335,8 @@ int reference_head(const struct Checkpoint *checkpoint, size_t rows, const doubl
 }
 
 int reference_forward(const struct Checkpoint *checkpoint, const uint32_t *ids, size_t count, double *logits,
-                      vkgpt_error *err) {
+                      vkgpt_error *err)
+{
     int code = check_ids(&checkpoint->config, ids, count, err);
     if (code) return code;
     const size_t bytes = count * checkpoint->config.embed_dim * sizeof(double);

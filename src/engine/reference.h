@@ -27,8 +27,8 @@ void reference_attend(size_t rows, size_t first, size_t heads, size_t head_dim, 
                       const double *V, double scale, bool causal, double *out);
 
 // Causal, and no further back than the last `window` positions, itself included; 0: no limit.
-void reference_attend_window(size_t rows, size_t first, size_t heads, size_t head_dim, const double *q,
-                             const double *K, const double *V, double scale, size_t window, double *out);
+void reference_attend_window(size_t rows, size_t first, size_t heads, size_t head_dim, const double *q, const double *K,
+                             const double *V, double scale, size_t window, double *out);
 
 // Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): four random words from a
 // key and a counter, bit for bit as Random123.
@@ -43,8 +43,7 @@ double reference_nll(const double *logits, size_t vocab, uint32_t id);
 int reference_hidden(const struct Checkpoint *checkpoint, const uint32_t *ids, size_t count, double *x,
                      vkgpt_error *err);
 // logits (rows, vocab) of rows of x (rows, embed_dim).
-int reference_head(const struct Checkpoint *checkpoint, size_t rows, const double *x, double *logits,
-                   vkgpt_error *err);
+int reference_head(const struct Checkpoint *checkpoint, size_t rows, const double *x, double *logits, vkgpt_error *err);
 // Both: logits (count, vocab). For large vocabularies the two steps let the caller pick rows.
 int reference_forward(const struct Checkpoint *checkpoint, const uint32_t *ids, size_t count, double *logits,
                       vkgpt_error *err);

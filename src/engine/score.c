@@ -10,13 +10,15 @@ static int check(const struct vkgpt_session *s, const vkgpt_continuation *c, siz
 {
     uint32_t vocab = s->model->config.vocab;
     if (!c->context || c->context >= c->count)
-        return fail(err, VKGPT_BAD_ARGUMENT, "continuation %zu: %zu of its %zu tokens are context, 1 to %zu can be", at, c->context, c->count,
-                    c->count ? c->count - 1 : 0);
+        return fail(err, VKGPT_BAD_ARGUMENT, "continuation %zu: %zu of its %zu tokens are context, 1 to %zu can be", at,
+                    c->context, c->count, c->count ? c->count - 1 : 0);
     if (c->count - 1 > s->context)
-        return fail(err, VKGPT_BAD_ARGUMENT, "continuation %zu: %zu tokens with its context, %u at most fit", at, c->count, s->context + 1);
+        return fail(err, VKGPT_BAD_ARGUMENT, "continuation %zu: %zu tokens with its context, %u at most fit", at,
+                    c->count, s->context + 1);
     for (size_t i = 0; i < c->count; i++)
         if (c->ids[i] >= vocab)
-            return fail(err, VKGPT_BAD_ARGUMENT, "continuation %zu: token id %u: %s has ids below %u", at, c->ids[i], s->model->name, vocab);
+            return fail(err, VKGPT_BAD_ARGUMENT, "continuation %zu: token id %u: %s has ids below %u", at, c->ids[i],
+                        s->model->name, vocab);
     return VKGPT_OK;
 }
 
@@ -71,7 +73,8 @@ static int add_score(const struct Window *w, const struct Group *group, const st
     vkgpt_scored *scored = &w->scored[group->sequence];
     for (uint32_t r = 0; r < group->rows; r++) {
         if (rows[r].likeliest == SCORE_BAD)
-            return fail(w->err, VKGPT_BAD_LOGITS, "%s: the logits behind token %u hold a NaN or an infinity", w->s->model->name, group->position + r);
+            return fail(w->err, VKGPT_BAD_LOGITS, "%s: the logits behind token %u hold a NaN or an infinity",
+                        w->s->model->name, group->position + r);
         scored->logprob += (double)rows[r].logprob;
         scored->greedy = scored->greedy && rows[r].likeliest == c->ids[group->position + r + 1];
     }
@@ -91,20 +94,24 @@ static int read_continuations(const struct Window *w)
     int status = session_score_block(s, &rec, w->err);
     while (!status) {
         struct BlockRows block = {.count = 0};
-        for (uint32_t i = 0; i < w->count; i++) block_add(&block, i, s->slots[i].cached, s->slots[i].position, s->logit_rows / GROUP_ROWS);
+        for (uint32_t i = 0; i < w->count; i++)
+            block_add(&block, i, s->slots[i].cached, s->slots[i].position, s->logit_rows / GROUP_ROWS);
         if (!block.count) break;
         status = block_run(s, rec, &block, w->err);
         const struct RowScore *rows = (const struct RowScore *)s->b.scores.host;
-        for (uint32_t g = 0; !status && g < block.count; g++) status = add_score(w, &block.groups[g], rows + g * GROUP_ROWS);
+        for (uint32_t g = 0; !status && g < block.count; g++)
+            status = add_score(w, &block.groups[g], rows + g * GROUP_ROWS);
     }
     return status;
 }
 
-static int score_all(struct vkgpt_session *s, const vkgpt_continuation *c, size_t count, struct Copy *copies, vkgpt_scored *scored, vkgpt_error *err)
+static int score_all(struct vkgpt_session *s, const vkgpt_continuation *c, size_t count, struct Copy *copies,
+                     vkgpt_scored *scored, vkgpt_error *err)
 {
     int status = VKGPT_OK;
     for (size_t i = 0; !status && i < count; i += s->sequences) {
-        struct Window w = {s, c + i, scored + i, count - i < s->sequences ? (uint32_t)(count - i) : s->sequences, copies, err};
+        struct Window w = {s,      c + i, scored + i, count - i < s->sequences ? (uint32_t)(count - i) : s->sequences,
+                           copies, err};
         status = read_contexts(&w);
         if (!status) status = read_continuations(&w);
     }

@@ -11,6 +11,7 @@
 // Widths that divide nothing and widths of GPT-2; heads of 1 to 128; blocks that start and end beside the boundaries
 // of tiles and splits; matrices in one piece and in several. Neighbours that agree in formats, activation and padded
 // widths share their pipelines: software drivers take half a second to compile some of them.
+// clang-format off
 static const struct LayerSize SIZES[] = {
     {.dim = 1, .heads = 1, .head_dim = 1, .inner = 1, .vocab = 2, .context = 3, .span = 64, .rows = 1, .first = 1,
      .chunks = 1, .weights = WEIGHTS_F16, .kv = KV_F16, .foreign = true},
@@ -40,13 +41,18 @@ static const struct LayerSize SIZES[] = {
     {.dim = 768, .heads = 4, .head_dim = 64, .inner = 800, .vocab = 308, .context = 70, .span = 64, .rows = 17,
      .first = 15, .chunks = 2, .weights = WEIGHTS_Q4_K, .kv = KV_F32, .mean = 1e5, .foreign = true},
 };
-static const struct Variant USUAL;    // of products of matrices: by the rows
-#define MANY_PROCESSORS 2048 // of a device that splits all that it can
+// clang-format on
+static const struct Variant USUAL; // of products of matrices: by the rows
+#define MANY_PROCESSORS 2048       // of a device that splits all that it can
 #define SIZE_COUNT (sizeof SIZES / sizeof *SIZES)
 
 // For attend_block by matrices: prompts that end beside the edges of matrices, groups and tiles, those that go on, two
 // sequences in a block, windows, heads that matrices divide and heads that they do not.
-#define BLOCK(...) {.dim = 8, .heads = 2, .inner = 8, .vocab = 2, .context = 600, .span = 64, .chunks = 1, .weights = WEIGHTS_F16, __VA_ARGS__}
+#define BLOCK(...)                                                                                                     \
+    {                                                                                                                  \
+        .dim = 8, .heads = 2, .inner = 8, .vocab = 2, .context = 600, .span = 64, .chunks = 1, .weights = WEIGHTS_F16, \
+        __VA_ARGS__                                                                                                    \
+    }
 static const struct LayerSize BLOCKS[] = {
     BLOCK(.head_dim = 8, .kv = KV_F16, .first = 37, .rows = 63),
     BLOCK(.head_dim = 32, .kv = KV_F16, .rows = 63), // subgroups that see no key of a tile beside others that do
@@ -115,7 +121,8 @@ static int run_tests(const struct Stage *stage, KernelTest *const *tests)
 }
 
 // The kernels for a layer as they would be chosen with this much shared memory. `tile` is Shape's.
-static int kernels_for(struct Selftest *test, const struct TestLayer *layer, uint32_t step_rows, struct Variant tile, struct Kernels *kernels)
+static int kernels_for(struct Selftest *test, const struct TestLayer *layer, uint32_t step_rows, struct Variant tile,
+                       struct Kernels *kernels)
 {
     vkgpt_device *device = test->device;
     struct Shape shape = shape_of(layer);
@@ -123,8 +130,9 @@ static int kernels_for(struct Selftest *test, const struct TestLayer *layer, uin
     uint32_t shared = device->info.shared_bytes, least = 8192 + 8 * layer->head_dim, processors = device->processors;
     if (layer->size->small_shared) device->info.shared_bytes = least;
     if (tile.tile) device->processors = MANY_PROCESSORS;
-    int status = !step_rows ? kernels_for_prefill(device, &shape, layer->size->rows, kernels, test->err)
-                            : kernels_for_decode(device, &shape, step_rows == 1 ? 1 : SEQUENCES * step_rows, kernels, test->err);
+    int status =
+        !step_rows ? kernels_for_prefill(device, &shape, layer->size->rows, kernels, test->err)
+                   : kernels_for_decode(device, &shape, step_rows == 1 ? 1 : SEQUENCES * step_rows, kernels, test->err);
     device->info.shared_bytes = shared, device->processors = processors;
     return status;
 }
@@ -132,8 +140,18 @@ static int kernels_for(struct Selftest *test, const struct TestLayer *layer, uin
 static int decode_tests(struct Selftest *test, const struct TestLayer *layer, uint32_t step_rows)
 {
     static KernelTest *const tests[] = {
-        selftest_embed,   selftest_norm,   selftest_qkv,      selftest_cache, selftest_attend,            selftest_merge,
-        selftest_project, selftest_expand, selftest_contract, selftest_head,  selftest_project_embedding, NULL,
+        selftest_embed,
+        selftest_norm,
+        selftest_qkv,
+        selftest_cache,
+        selftest_attend,
+        selftest_merge,
+        selftest_project,
+        selftest_expand,
+        selftest_contract,
+        selftest_head,
+        selftest_project_embedding,
+        NULL,
     };
     struct Kernels kernels;
     int status = kernels_for(test, layer, step_rows, USUAL, &kernels);
@@ -143,7 +161,8 @@ static int decode_tests(struct Selftest *test, const struct TestLayer *layer, ui
     return status || step_rows == 1 ? status : selftest_best(&stage);
 }
 
-// Products of matrices in one tile. Those with segments are the only ones to which it makes a difference that it is split.
+// Products of matrices in one tile. Those with segments are the only ones to which it makes a difference that it is
+// split.
 static int tile_test(struct Selftest *test, const struct TestLayer *layer, struct Variant tile)
 {
     static KernelTest *const all[] = {selftest_qkv, selftest_project, selftest_expand, selftest_contract, NULL};
@@ -161,7 +180,8 @@ static int tile_tests(struct Selftest *test, const struct TestLayer *layer)
     int status = VKGPT_OK;
     for (uint32_t n = 0; n < 2 * TILES && !status; n++) {
         struct Tile tile;
-        if (tile_get(test->device, n / 2, &tile)) status = tile_test(test, layer, (struct Variant){.tile = n / 2 + 1, .split = n % 2});
+        if (tile_get(test->device, n / 2, &tile))
+            status = tile_test(test, layer, (struct Variant){.tile = n / 2 + 1, .split = n % 2});
     }
     return status;
 }
@@ -169,9 +189,9 @@ static int tile_tests(struct Selftest *test, const struct TestLayer *layer)
 static int prefill_tests(struct Selftest *test, const struct TestLayer *layer)
 {
     static KernelTest *const tests[] = {
-        selftest_cache,   selftest_attend_block, selftest_embed,    selftest_norm, selftest_qkv,
-        selftest_project, selftest_expand,       selftest_contract, selftest_head, selftest_project_embedding,
-        selftest_score,   NULL,
+        selftest_cache, selftest_attend_block,      selftest_embed,  selftest_norm,
+        selftest_qkv,   selftest_project,           selftest_expand, selftest_contract,
+        selftest_head,  selftest_project_embedding, selftest_score,  NULL,
     };
     // the only ones to which shared memory and post_norm make a difference
     static KernelTest *const few[] = {selftest_cache, selftest_attend_block, selftest_norm, NULL};
@@ -298,7 +318,8 @@ static int copy_test(struct Selftest *test, const struct Pipeline *copy, uint32_
     for (uint32_t i = 0; !t.status && i < bytes; i++) from->before[i] = (uint8_t)trial_hash(171, i);
     trial_start(&t);
     if (!t.status)
-        dispatch(&t.rec, copy, (struct Grid){count / group + 1, 1, 1}, BUFFERS(&from->slice, &to->slice), ARGS(CopyArgs, count));
+        dispatch(&t.rec, copy, (struct Grid){count / group + 1, 1, 1}, BUFFERS(&from->slice, &to->slice),
+                 ARGS(CopyArgs, count));
     trial_finish(&t);
     if (t.status) return trial_end(&t);
     measure_untouched(&m, from);

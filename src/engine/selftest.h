@@ -31,10 +31,10 @@ __attribute__((format(printf, 5, 6))) void selftest_report(struct Selftest *test
 struct LayerSize {
     uint32_t dim, heads, head_dim, inner, vocab;
     uint32_t context, span;
-    uint32_t rows, first; // prefill: tokens of the block, and the position of its first
+    uint32_t rows, first;      // prefill: tokens of the block, and the position of its first
     uint32_t more, more_first; // and in the groups behind it those of another sequence
-    uint32_t chunks;      // that a matrix is cut into, about
-    uint32_t weights, kv; // formats
+    uint32_t chunks;           // that a matrix is cut into, about
+    uint32_t weights, kv;      // formats
     enum Activation activation;
     double mean;        // of the rows that a norm gets
     float scale;        // of attention; 0: 1 / sqrt(head_dim)
@@ -67,8 +67,8 @@ struct TestLayer {
 
 int test_layer_open(struct Selftest *test, const struct LayerSize *size, struct TestLayer *layer);
 void test_layer_close(struct Selftest *test, struct TestLayer *layer);
-// Uploads values (out, in), padded along both axes, in about `chunks` chunks. `held` (out, in) gets what they are on the
-// device, which a small format rounds; it may be `values` or NULL.
+// Uploads values (out, in), padded along both axes, in about `chunks` chunks. `held` (out, in) gets what they are on
+// the device, which a small format rounds; it may be `values` or NULL.
 int test_matrix_upload(struct Selftest *test, struct Pool *pool, const float *values, struct Axis out, struct Axis in,
                        uint32_t format, uint32_t chunks, struct Matrix *matrix, float *held);
 // A padded row in a small format, as weights.glsl reads it, into zeroed memory; the row becomes what it is there.
@@ -93,7 +93,8 @@ struct Stage stage_make(struct Selftest *test, const struct TestLayer *layer, co
                         uint32_t step_rows);
 // The same with arrays of halves, or of floats.
 struct Stage stage_with(const struct Stage *stage, bool halves);
-// Prefill: the same block from the second row of each sequence on, if there is one, and the sequences the other way round.
+// Prefill: the same block from the second row of each sequence on, if there is one, and the sequences the other way
+// round.
 struct Stage stage_shifted(const struct Stage *stage);
 // Puts a sequence somewhere, with as many rows of a step as the context has room for.
 void stage_place(struct Stage *stage, uint32_t sequence, uint32_t position);

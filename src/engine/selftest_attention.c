@@ -37,7 +37,10 @@ static size_t cache_bytes(const struct TestLayer *l)
     return (bytes + 15) / 16 * 16;
 }
 
-static uint32_t cache_scales(const struct TestLayer *l) { return (uint32_t)(cache_row(l, SEQUENCES, 0, 0) * l->head_dim / 4); }
+static uint32_t cache_scales(const struct TestLayer *l)
+{
+    return (uint32_t)(cache_row(l, SEQUENCES, 0, 0) * l->head_dim / 4);
+}
 
 static uint8_t *cache_scale(const struct TestLayer *l, uint8_t *cache, size_t row, uint32_t block)
 {
@@ -70,7 +73,8 @@ static void cache_put(const struct TestLayer *l, uint8_t *cache, size_t row, dou
         double held = scale_held(scale);
         memcpy(cache_scale(l, cache, row, first / 32), &scale, 2);
         for (uint32_t i = first; i < first + 32 && i < l->head_dim; i++) {
-            double quant = i < l->size->head_dim && held > 0.0 ? fmin(fmax(rint(numbers[i] / held), -127.0), 127.0) : 0.0;
+            double quant =
+                i < l->size->head_dim && held > 0.0 ? fmin(fmax(rint(numbers[i] / held), -127.0), 127.0) : 0.0;
             cache[row * l->head_dim + i] = (uint8_t)(int8_t)quant;
             if (i < l->size->head_dim) numbers[i] = held * quant;
         }
@@ -78,7 +82,8 @@ static void cache_put(const struct TestLayer *l, uint8_t *cache, size_t row, dou
 }
 
 // A row of KV_Q8_0 against the numbers that it stands for, relative to the largest; then takes it out.
-static void measure_cache_row(const struct TestLayer *l, struct Measure *m, struct Array *cache, size_t row, const double *want)
+static void measure_cache_row(const struct TestLayer *l, struct Measure *m, struct Array *cache, size_t row,
+                              const double *want)
 {
     double most = 1e-30;
     for (uint32_t i = 0; i < l->size->head_dim; i++) most = fmax(most, fabs(want[i]));
@@ -93,7 +98,8 @@ static void measure_cache_row(const struct TestLayer *l, struct Measure *m, stru
     memcpy(cache->after + at, cache->before + at, bytes);
 }
 
-static void measure_cache(const struct Stage *stage, struct Measure *m, struct Array *k, struct Array *v, const double *qkv)
+static void measure_cache(const struct Stage *stage, struct Measure *m, struct Array *k, struct Array *v,
+                          const double *qkv)
 {
     const struct TestLayer *l = stage->layer;
     uint32_t sequence, position, heads = l->size->heads, size = l->size->head_dim;
@@ -179,7 +185,8 @@ static void fill_cache(const struct TestLayer *l, struct Array *array, double *n
         for (uint32_t i = 0; i < width; i++)
             row[i] = (double)(float)(factor * cache_number(l, seed + sequence, p * width + i));
         if (l->size->kv == KV_Q8_0) {
-            for (uint32_t h = 0; h < heads; h++) cache_put(l, array->before, cache_row(l, sequence, h, p), row + h * size);
+            for (uint32_t h = 0; h < heads; h++)
+                cache_put(l, array->before, cache_row(l, sequence, h, p), row + h * size);
             continue;
         }
         struct Strip strip = {((size_t)sequence * heads * l->size->context + p) * l->head_dim,
@@ -215,7 +222,8 @@ static void fill_all(const struct Stage *stage, struct Attention *a)
         return;
     }
     for (uint32_t s = 0; s < SEQUENCES; s++)
-        if (!stage->state[s].stop) fill_sequence(stage, a, s, s * stage->step_rows, stage->state[s].position, stage->state[s].rows);
+        if (!stage->state[s].stop)
+            fill_sequence(stage, a, s, s * stage->step_rows, stage->state[s].position, stage->state[s].rows);
 }
 
 static int attention_make(const struct Stage *stage, size_t out_bytes, struct Attention *a)
@@ -261,8 +269,8 @@ static size_t part_at(const struct TestLayer *l, uint32_t row, uint32_t head, ui
 }
 
 // One head of one row, its splits merged into one softmax: values (head_dim padded).
-static void merge_parts(const struct TestLayer *l, const float *parts, uint32_t row, uint32_t head,
-                        uint32_t splits, double *values)
+static void merge_parts(const struct TestLayer *l, const float *parts, uint32_t row, uint32_t head, uint32_t splits,
+                        double *values)
 {
     double most = -INFINITY, sum = 0.0;
     for (uint32_t s = 0; s < splits; s++) most = fmax(most, (double)parts[part_at(l, row, head, s) + l->head_dim]);
@@ -291,8 +299,7 @@ static void measure_attend(const struct Stage *stage, struct Measure *m, struct 
             merge_parts(l, (const float *)a->out->after, r, h, splits, merged);
             for (uint32_t d = 0; d < l->head_dim; d++)
                 measure_number(m, fabs(merged[d] - (d < size ? want[d] : 0.0))); // the values are near 1
-            size_t at = part_at(l, r, h, 0) * 4,
-                   bytes = (part_at(l, r, h, splits) - part_at(l, r, h, 0)) * 4;
+            size_t at = part_at(l, r, h, 0) * 4, bytes = (part_at(l, r, h, splits) - part_at(l, r, h, 0)) * 4;
             memcpy(a->out->after + at, a->out->before + at, bytes);
         }
     }
@@ -411,7 +418,8 @@ static void shifted_make(const struct Stage *stage, struct Attention *a, struct 
     shifted->q = trial_array(&a->t, shifted->stage.rows * bytes);
     shifted->out = trial_array(&a->t, shifted->stage.rows * bytes);
     for (uint32_t r = 0; r < shifted->stage.rows && !a->t.status; r++)
-        if (shifted_row(shifted, r, &whole)) memcpy(shifted->q->before + r * bytes, a->q->before + whole * bytes, bytes);
+        if (shifted_row(shifted, r, &whole))
+            memcpy(shifted->q->before + r * bytes, a->q->before + whole * bytes, bytes);
 }
 
 static void shifted_measure(const struct Stage *stage, struct Measure *m, const struct Attention *a,
@@ -483,8 +491,8 @@ static bool all_finite(const float *numbers, uint32_t count)
     return true;
 }
 
-// The rows that see what is spoilt, at `spoilt`, hold what is no number; those before it do not, unless it is a value, which
-// a weight of 0 does not make one.
+// The rows that see what is spoilt, at `spoilt`, hold what is no number; those before it do not, unless it is a value,
+// which a weight of 0 does not make one.
 static void measure_spoilt(const struct Stage *stage, struct Measure *m, const struct Array *out,
                            const struct Spoil *spoil, uint32_t spoilt)
 {
@@ -507,7 +515,8 @@ static int attend_spoilt(const struct Stage *stage, struct Measure *m, const str
     struct Attention a;
     if (!attention_make(stage, (size_t)stage->rows * l->width * 4, &a)) {
         size_t row = cache_row(l, BLOCK_SEQUENCE, head, spoilt);
-        if (spoil->what != SPOIL_Q) spoil_cache(l, (spoil->what == SPOIL_K ? a.k : a.v)->before, row, at, spoil->number);
+        if (spoil->what != SPOIL_Q)
+            spoil_cache(l, (spoil->what == SPOIL_K ? a.k : a.v)->before, row, at, spoil->number);
         else ((float *)a.q->before)[(size_t)(l->size->rows / 2) * l->width + head * l->head_dim + at] = spoil->number;
     }
     trial_start(&a.t);

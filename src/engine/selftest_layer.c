@@ -25,7 +25,8 @@ struct Image {
     size_t pitch, scale_pitch;
 };
 
-// Row `first` of the chunk's values (width) as it lies on the device, padded with zeros; they become what they are there.
+// Row `first` of the chunk's values (width) as it lies on the device, padded with zeros; they become what they are
+// there.
 static void image_row(struct Image *image, const struct Chunk *chunk, uint32_t at, float *held, const float *values,
                       struct Axis in, uint32_t format)
 {
@@ -36,8 +37,7 @@ static void image_row(struct Image *image, const struct Chunk *chunk, uint32_t a
     if (small_format(format))
         selftest_small_row(format, image->row, whole(in), bytes,
                            image->bytes + (size_t)chunk->scales * 4 + at * image->scale_pitch);
-    else
-        strip_fill(bytes, (struct Strip){0, 1, whole(in), whole(in), whole(in), format == WEIGHTS_F16}, image->row);
+    else strip_fill(bytes, (struct Strip){0, 1, whole(in), whole(in), whole(in), format == WEIGHTS_F16}, image->row);
     for (uint32_t i = 0; held && i < in.groups * in.size; i++)
         held[i] = (float)image->row[i / in.size * in.padded + i % in.size];
 }
@@ -168,8 +168,10 @@ int test_layer_open(struct Selftest *test, const struct LayerSize *size, struct 
     uint32_t position_format = size->weights == WEIGHTS_F32 ? WEIGHTS_F32 : WEIGHTS_F16;
     int status = make_table(test, l, &l->wte);
     if (!status) status = make_matrix(test, l, positions, dim, position_format, 1, 2, &l->wpe);
-    if (!status && size->embed_dim) status = make_matrix(test, l, dim, embed, size->weights, size->chunks, 7, &l->project_in);
-    if (!status && size->embed_dim) status = make_matrix(test, l, embed, dim, size->weights, size->chunks, 8, &l->project_out);
+    if (!status && size->embed_dim)
+        status = make_matrix(test, l, dim, embed, size->weights, size->chunks, 7, &l->project_in);
+    if (!status && size->embed_dim)
+        status = make_matrix(test, l, embed, dim, size->weights, size->chunks, 8, &l->project_out);
     if (!status) status = make_matrix(test, l, axis_heads(l, 3), dim, size->weights, size->chunks, 3, &l->c_attn);
     if (!status) status = make_matrix(test, l, dim, axis_heads(l, 1), size->weights, size->chunks, 4, &l->c_proj);
     if (!status) status = make_matrix(test, l, inner, dim, size->weights, size->chunks, 5, &l->c_fc);
@@ -248,7 +250,8 @@ struct Stage stage_shifted(const struct Stage *stage)
 bool stage_row(const struct Stage *stage, uint32_t row, uint32_t *sequence, uint32_t *position)
 {
     if (stage->prefill) {
-        const struct Group none = {0}, *group = row / GROUP_ROWS < stage->group_count ? &stage->groups[row / GROUP_ROWS] : &none;
+        const struct Group none = {0},
+                           *group = row / GROUP_ROWS < stage->group_count ? &stage->groups[row / GROUP_ROWS] : &none;
         *sequence = group->sequence;
         *position = group->position + row % GROUP_ROWS;
         return row % GROUP_ROWS < group->rows;
@@ -259,11 +262,15 @@ bool stage_row(const struct Stage *stage, uint32_t row, uint32_t *sequence, uint
     return !state->stop && row % stage->step_rows < state->rows;
 }
 
-struct Sequence *selftest_sequences(uint8_t *state) { return (struct Sequence *)(state + MAX_GROUPS * sizeof(struct Group)); }
+struct Sequence *selftest_sequences(uint8_t *state)
+{
+    return (struct Sequence *)(state + MAX_GROUPS * sizeof(struct Group));
+}
 
 struct Array *selftest_state(struct Trial *trial, const struct Sequence *sequences, uint32_t count)
 {
-    struct Array *state = trial_array(trial, MAX_GROUPS * sizeof(struct Group) + (count + SPARE_SEQUENCES) * sizeof(struct Sequence));
+    struct Array *state =
+        trial_array(trial, MAX_GROUPS * sizeof(struct Group) + (count + SPARE_SEQUENCES) * sizeof(struct Sequence));
     if (trial->status) return state;
     if (sequences) memcpy(selftest_sequences(state->before), sequences, count * sizeof *sequences);
     for (uint32_t i = count; i < count + SPARE_SEQUENCES; i++) selftest_sequences(state->before)[i].stop = STOP_FULL;
@@ -346,8 +353,7 @@ void stage_report(const struct Stage *stage, const struct Pipeline *pipeline, st
     char block[32] = "";
     if (stage->step_rows > 1) snprintf(block, sizeof block, ", %u rows", stage->rows);
     if (stage->prefill) snprintf(block, sizeof block, ", %u from %u", s->rows, s->first);
-    selftest_report(stage->test, pipeline->kernel, measure.error, bound, "C %u, H %u of %u, F %u, V %u, %s/%s%s%s", s->dim,
-                    s->heads, s->head_dim, s->inner, s->vocab,
-                    small_name(s->weights), (const char *const[]){"f32", "f16", "q8_0"}[s->kv], block,
-                    s->small_shared ? ", unstaged" : "");
+    selftest_report(stage->test, pipeline->kernel, measure.error, bound, "C %u, H %u of %u, F %u, V %u, %s/%s%s%s",
+                    s->dim, s->heads, s->head_dim, s->inner, s->vocab, small_name(s->weights),
+                    (const char *const[]){"f32", "f16", "q8_0"}[s->kv], block, s->small_shared ? ", unstaged" : "");
 }

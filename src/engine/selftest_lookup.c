@@ -34,7 +34,8 @@ static void fill(struct Trial *t, struct Array *state, struct Array *tokens)
     for (uint32_t i = 0; i < CASE_COUNT && !t->status; i++) {
         const struct LookupCase *c = &CASES[i];
         uint32_t length = (uint32_t)strlen(c->text);
-        sequences[i] = (struct Sequence){.position = length - 1, .rows = 1, .remaining = c->remaining, .context = c->context};
+        sequences[i] =
+            (struct Sequence){.position = length - 1, .rows = 1, .remaining = c->remaining, .context = c->context};
         for (uint32_t p = 0; p < length; p++) ((uint32_t *)tokens->before)[i * TOKEN_STRIDE + p] = (uint8_t)c->text[p];
     }
 }
@@ -42,7 +43,8 @@ static void fill(struct Trial *t, struct Array *state, struct Array *tokens)
 static void measure(struct Measure *m, uint32_t i, struct Array *state, struct Array *tokens)
 {
     const struct LookupCase *c = &CASES[i];
-    struct Sequence *before = selftest_sequences(state->before) + i, *after = selftest_sequences(state->after) + i, want = *before;
+    struct Sequence *before = selftest_sequences(state->before) + i, *after = selftest_sequences(state->after) + i,
+                    want = *before;
     uint32_t count = (uint32_t)strlen(c->drafts), at = i * TOKEN_STRIDE + before->position + 1;
     want.rows = 1 + count;
     measure_true(m, !memcmp(&want, after, sizeof want));
@@ -58,7 +60,8 @@ int selftest_lookup(struct Selftest *test, const struct Pipeline *pipeline)
 {
     struct Trial t;
     trial_begin(&t, test->device, test->err);
-    struct Array *state = selftest_state(&t, NULL, CASE_COUNT), *tokens = trial_array(&t, CASE_COUNT * TOKEN_STRIDE * 4);
+    struct Array *state = selftest_state(&t, NULL, CASE_COUNT),
+                 *tokens = trial_array(&t, CASE_COUNT * TOKEN_STRIDE * 4);
     fill(&t, state, tokens);
     trial_start(&t);
     if (!t.status)

@@ -30,7 +30,8 @@ static uint32_t product(const struct Stage *stage, struct Trial *trial, const st
         args.first = chunk->first;
         args.count = chunk->count;
         args.scales = chunk->scales;
-        struct Grid grid = {ceil_div(chunk->count, p->group_outputs[w->format]), ceil_div(stage->rows, p->group_rows[w->format]), p->segments[w->format]};
+        struct Grid grid = {ceil_div(chunk->count, p->group_outputs[w->format]),
+                            ceil_div(stage->rows, p->group_rows[w->format]), p->segments[w->format]};
         dispatch(&trial->rec, p->pipelines[w->format], grid, bindings, &args, sizeof args);
         args.first_group += grid.x;
     }
@@ -41,7 +42,8 @@ static uint32_t product(const struct Stage *stage, struct Trial *trial, const st
 static void reference_input(const struct Stage *stage, const struct Product *p, double *x)
 {
     const struct TestLayer *l = stage->layer;
-    if (p->staged[l->size->weights]) reference_norm(stage->rows, l->size->dim, x, l->gain, l->norm_bias, (double)SELFTEST_EPS, x);
+    if (p->staged[l->size->weights])
+        reference_norm(stage->rows, l->size->dim, x, l->gain, l->norm_bias, (double)SELFTEST_EPS, x);
 }
 
 static double row_offset(const struct Stage *stage, const struct Product *p)
@@ -84,7 +86,8 @@ static void embed_run(const struct Stage *stage, struct Trial *t, uint32_t parts
                  BUFFERS(state, tokens, &chunk->slice, &l->wpe.matrix.chunks[0].slice, x),
                  ARGS(EmbedArgs, .step_rows = stage->step_rows, .dim = padded(width), .parts = parts,
                       .first = chunk->first, .count = chunk->count, .vocab = l->size->vocab,
-                      .token_stride = l->size->context + 1, .position_offset = l->size->position_offset, .scales = chunk->scales));
+                      .token_stride = l->size->context + 1, .position_offset = l->size->position_offset,
+                      .scales = chunk->scales));
     }
     trial_finish(t);
 }
@@ -237,7 +240,8 @@ static int residual_product(const struct Stage *stage, const struct Product *p, 
     size_t numbers = (size_t)stage->rows * l->size->dim;
     double *residual;
     struct Array *y = stage_input(stage, t, dim, 51, 0.5, &residual);
-    struct Array *arrived = trial_array(t, SPLIT_TILES * 4), *sums = trial_array(t, tile_sum_bytes(stage->rows, l->dim));
+    struct Array *arrived = trial_array(t, SPLIT_TILES * 4),
+                 *sums = trial_array(t, tile_sum_bytes(stage->rows, l->dim));
     double *want = trial_scratch(t, numbers, sizeof *want);
     if (t->status) return trial_end(t);
     memset(arrived->before, 0, arrived->bytes);
@@ -247,7 +251,8 @@ static int residual_product(const struct Stage *stage, const struct Product *p, 
     trial_start(t);
     struct ProductArgs args = stage_product_args(stage);
     args.x_stride = x_stride, args.y_stride = l->dim, args.bias = at_bias;
-    product(stage, t, p, &w->matrix, BUFFERS(&state->slice, NULL, &l->vectors, &x->slice, &y->slice, &arrived->slice, &sums->slice), args);
+    product(stage, t, p, &w->matrix,
+            BUFFERS(&state->slice, NULL, &l->vectors, &x->slice, &y->slice, &arrived->slice, &sums->slice), args);
     trial_finish(t);
 
     struct Measure m = {0};
@@ -291,7 +296,8 @@ static int normed_product(const struct Stage *stage, const struct Product *p, co
                           const float *bias, uint32_t at_bias)
 {
     const struct TestLayer *l = stage->layer;
-    const struct Stage read = stage_with(stage, p->halves), made = stage_with(stage, bias && stage->kernels->contract.halves);
+    const struct Stage read = stage_with(stage, p->halves),
+                       made = stage_with(stage, bias && stage->kernels->contract.halves);
     size_t numbers = (size_t)stage->rows * w->out;
     double *in;
     struct Trial t;
@@ -497,12 +503,14 @@ int selftest_best(const struct Stage *stage)
     if (!t.status)
         dispatch(&t.rec, stage->kernels->best, (struct Grid){BEST_GROUPS, stage->rows, 1},
                  BUFFERS(&state->slice, &logits->slice, &parts->slice),
-                 ARGS(BestArgs, .step_rows = stage->step_rows, .vocab = vocab, .logits_stride = padded(vocab), .groups = BEST_GROUPS));
+                 ARGS(BestArgs, .step_rows = stage->step_rows, .vocab = vocab, .logits_stride = padded(vocab),
+                      .groups = BEST_GROUPS));
     trial_finish(&t);
     struct Measure m = {0};
     for (uint32_t r = 0; r < stage->rows && !t.status; r++) {
         if (!stage_row(stage, r, &sequence, &position)) continue;
-        measure_parts(&m, (const struct HeadPart *)parts->after + r * BEST_GROUPS, BEST_GROUPS, first + (size_t)r * padded(vocab), vocab);
+        measure_parts(&m, (const struct HeadPart *)parts->after + r * BEST_GROUPS, BEST_GROUPS,
+                      first + (size_t)r * padded(vocab), vocab);
         memcpy(parts->after + r * bytes, parts->before + r * bytes, bytes);
     }
     if (!t.status) {
@@ -523,10 +531,11 @@ static double reference_logprob(const double *logits, uint32_t vocab, uint32_t t
 }
 
 // The row of a block against float64; the first has two maxima, the second a logit that is not finite.
-static void measure_score(const struct Stage *stage, struct Measure *m, uint32_t row, const uint32_t *tokens, const float *logits,
-                          double *values, const struct RowScore *score)
+static void measure_score(const struct Stage *stage, struct Measure *m, uint32_t row, const uint32_t *tokens,
+                          const float *logits, double *values, const struct RowScore *score)
 {
-    uint32_t vocab = stage->layer->size->vocab, best = 0, target = tokens[stage->state[BLOCK_SEQUENCE].position + row + 1];
+    uint32_t vocab = stage->layer->size->vocab, best = 0,
+             target = tokens[stage->state[BLOCK_SEQUENCE].position + row + 1];
     for (uint32_t i = 0; i < vocab; i++) values[i] = (double)logits[i];
     for (uint32_t i = 1; i < vocab; i++)
         if (values[i] > values[best]) best = i;

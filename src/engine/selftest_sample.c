@@ -131,13 +131,13 @@ struct SampleCase {
 };
 
 static const struct SampleCase CASES[] = {
-    {0.0f, 0, 1.0f, 0.0f, 1.0f, 0},       {0.0f, 0, 1.0f, 0.0f, 1.3f, 64},   {1.0f, 0, 1.0f, 0.0f, 1.0f, 0},
-    {0.8f, 40, 0.95f, 0.05f, 1.0f, 64},   {1e-3f, 0, 1.0f, 0.0f, 1.0f, 0},   {1e-37f, 0, 1.0f, 0.0f, 1.0f, 0},
-    {1000.0f, 0, 1.0f, 0.0f, 1.0f, 0},    {1.0f, 1, 1.0f, 0.0f, 1.0f, 0},    {1.0f, 2, 1.0f, 0.0f, 1.0f, 0},
-    {2.0f, 300, 1.0f, 0.0f, 1.0f, 0},     {1.0f, 0, 0.0f, 0.0f, 1.0f, 0},    {1.0f, 0, 1e-6f, 0.0f, 1.0f, 0},
-    {1.5f, 0, 0.5f, 0.0f, 1.0f, 0},       {1.0f, 0, 0.999f, 0.0f, 1.0f, 0},  {1.0f, 0, 1.0f, 1.0f, 1.0f, 0},
-    {3.0f, 0, 1.0f, 0.3f, 1.0f, 0},       {1.0f, 0, 1.0f, 0.0f, 1.5f, 5},    {1.0f, 0, 1.0f, 0.0f, 0.8f, 1000},
-    {1.3f, 20, 0.9f, 0.01f, 1.2f, 16},    {1.0f, 1000000, 1.0f, 0.0f, 2.0f, 1},
+    {0.0f, 0, 1.0f, 0.0f, 1.0f, 0},     {0.0f, 0, 1.0f, 0.0f, 1.3f, 64},      {1.0f, 0, 1.0f, 0.0f, 1.0f, 0},
+    {0.8f, 40, 0.95f, 0.05f, 1.0f, 64}, {1e-3f, 0, 1.0f, 0.0f, 1.0f, 0},      {1e-37f, 0, 1.0f, 0.0f, 1.0f, 0},
+    {1000.0f, 0, 1.0f, 0.0f, 1.0f, 0},  {1.0f, 1, 1.0f, 0.0f, 1.0f, 0},       {1.0f, 2, 1.0f, 0.0f, 1.0f, 0},
+    {2.0f, 300, 1.0f, 0.0f, 1.0f, 0},   {1.0f, 0, 0.0f, 0.0f, 1.0f, 0},       {1.0f, 0, 1e-6f, 0.0f, 1.0f, 0},
+    {1.5f, 0, 0.5f, 0.0f, 1.0f, 0},     {1.0f, 0, 0.999f, 0.0f, 1.0f, 0},     {1.0f, 0, 1.0f, 1.0f, 1.0f, 0},
+    {3.0f, 0, 1.0f, 0.3f, 1.0f, 0},     {1.0f, 0, 1.0f, 0.0f, 1.5f, 5},       {1.0f, 0, 1.0f, 0.0f, 0.8f, 1000},
+    {1.3f, 20, 0.9f, 0.01f, 1.2f, 16},  {1.0f, 1000000, 1.0f, 0.0f, 2.0f, 1},
 };
 #define CASE_COUNT (sizeof CASES / sizeof *CASES)
 
@@ -213,9 +213,9 @@ static int test_choices(struct Selftest *test, const struct Pipeline *pipeline, 
         struct Measure m = {0};
         for (uint32_t i = c * draws; i < (c + 1) * draws; i++) measure_choice(&s, &m, i);
         if (c + 1 == CASE_COUNT) measure_rest(&s, &m);
-        selftest_report(test, pipeline->kernel, m.error, 0.0,
-                        "V %u, T %g, top-k %u, top-p %g, min-p %g, penalty %g", vocab, (double)p->temperature, p->top_k,
-                        (double)p->top_p, (double)p->min_p, (double)p->repeat_penalty);
+        selftest_report(test, pipeline->kernel, m.error, 0.0, "V %u, T %g, top-k %u, top-p %g, min-p %g, penalty %g",
+                        vocab, (double)p->temperature, p->top_k, (double)p->top_p, (double)p->min_p,
+                        (double)p->repeat_penalty);
     }
     return trial_end(&s.t);
 }
@@ -228,13 +228,13 @@ static int test_choices(struct Selftest *test, const struct Pipeline *pipeline, 
 static float logit_of_kind(uint32_t kind, uint32_t row, uint32_t i, double bell)
 {
     switch (kind) {
-    case 0: return (float)(3.0 * bell - 60.0);           // as GPT-2's
+    case 0: return (float)(3.0 * bell - 60.0); // as GPT-2's
     case 1: return (float)(3.0 * bell);
-    case 2: return (float)floor(2.0 * bell);             // many equal
-    case 3: return i % 2 ? 0.0f : -0.0f;                 // all equal
-    case 4: return (float)(1e-4 * bell + 8.0);           // nearly so
-    case 5: return (float)(1e37 * bell);                 // infinitely far apart
-    case 6: return i == row % 7 ? 30.0f : (float)bell;   // one far above
+    case 2: return (float)floor(2.0 * bell);               // many equal
+    case 3: return i % 2 ? 0.0f : -0.0f;                   // all equal
+    case 4: return (float)(1e-4 * bell + 8.0);             // nearly so
+    case 5: return (float)(1e37 * bell);                   // infinitely far apart
+    case 6: return i == row % 7 ? 30.0f : (float)bell;     // one far above
     default: return i % 3 ? -1.0f : (float)(i % 5) - 2.0f; // the k-th of many, with few steps
     }
 }
@@ -352,7 +352,7 @@ static int test_drafts(struct Selftest *test, const struct Pipeline *pipeline)
 
 struct Fate {
     const char *name;
-    uint32_t stop;              // that is expected; STOP_NONE and STOP_FULL come with a token
+    uint32_t stop; // that is expected; STOP_NONE and STOP_FULL come with a token
     float temperature, penalty;
     float planted;              // a logit, unless 0
     uint32_t eos_count, eos_at; // the greedy token stands at eos[eos_at]
@@ -373,8 +373,8 @@ static const struct Fate FATES[] = {
     {"the context is full", STOP_FULL, 0.0f, 1.0f, 0.0f, 0, 0, CONTEXT - 1, 9},
 };
 #define FATE_COUNT (sizeof FATES / sizeof *FATES)
-#define GREEDY 200u  // the token with the largest logit
-#define PLANTED 7u   // where a strange logit stands, and a token of the history
+#define GREEDY 200u // the token with the largest logit
+#define PLANTED 7u  // where a strange logit stands, and a token of the history
 
 static void set_fate(struct SampleTrial *s, uint32_t i, const struct Fate *f)
 {

@@ -38,7 +38,9 @@ static void encode_part(uint32_t format, double *v, struct Part *part)
         return;
     }
     double low = format == WEIGHTS_Q8_0 ? -127.0 : 0.0, high = format == WEIGHTS_Q8_0 ? 127.0 : 15.0;
-    double step = format == WEIGHTS_Q4_K ? (most - least) / 15.0 : format == WEIGHTS_Q4_0 ? largest / 7.0 : largest / 127.0;
+    double step = format == WEIGHTS_Q4_K   ? (most - least) / 15.0
+                  : format == WEIGHTS_Q4_0 ? largest / 7.0
+                                           : largest / 127.0;
     part->scale = float_to_half((float)step);
     part->minimum = float_to_half((float)-least);
     double scale = (double)half_to_float(part->scale), minimum = 0.0;

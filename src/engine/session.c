@@ -48,11 +48,15 @@ int session_prefill_kernels(struct vkgpt_session *s, uint32_t rows, const struct
 static int check_options(const vkgpt_model *model, const vkgpt_session_options *o, vkgpt_error *err)
 {
     if (o->context > model->config.context)
-        return fail(err, VKGPT_BAD_ARGUMENT, "a context of %u tokens: %s has %u positions", o->context, model->name, model->config.context);
+        return fail(err, VKGPT_BAD_ARGUMENT, "a context of %u tokens: %s has %u positions", o->context, model->name,
+                    model->config.context);
     if (o->tokens_per_submission > MAX_STEPS)
-        return fail(err, VKGPT_BAD_ARGUMENT, "%u tokens per submission: at most %u", o->tokens_per_submission, MAX_STEPS);
-    if (o->sequences > MAX_SEQUENCES) return fail(err, VKGPT_BAD_ARGUMENT, "%u sequences: at most %u", o->sequences, MAX_SEQUENCES);
-    if (o->lookup > MAX_LOOKUP) return fail(err, VKGPT_BAD_ARGUMENT, "%u drafts a step: at most %u", o->lookup, MAX_LOOKUP);
+        return fail(err, VKGPT_BAD_ARGUMENT, "%u tokens per submission: at most %u", o->tokens_per_submission,
+                    MAX_STEPS);
+    if (o->sequences > MAX_SEQUENCES)
+        return fail(err, VKGPT_BAD_ARGUMENT, "%u sequences: at most %u", o->sequences, MAX_SEQUENCES);
+    if (o->lookup > MAX_LOOKUP)
+        return fail(err, VKGPT_BAD_ARGUMENT, "%u drafts a step: at most %u", o->lookup, MAX_LOOKUP);
     if (o->kv > VKGPT_Q8_0) return fail(err, VKGPT_BAD_ARGUMENT, "the KV cache is kept in f32, f16 or q8_0 only");
     return VKGPT_OK;
 }
@@ -63,7 +67,8 @@ static int make_slots(struct vkgpt_session *s, vkgpt_error *err)
     s->slots = device_alloc(s->device, s->sequences, sizeof *s->slots);
     s->ids = device_alloc(s->device, s->sequences * each, sizeof *s->ids);
     s->admitted = device_alloc(s->device, s->sequences, sizeof *s->admitted);
-    if (!s->slots || !s->ids || !s->admitted) return fail_memory(err, "the tokens", s->sequences * each * sizeof *s->ids);
+    if (!s->slots || !s->ids || !s->admitted)
+        return fail_memory(err, "the tokens", s->sequences * each * sizeof *s->ids);
     for (uint32_t i = 0; i < s->sequences; i++) s->slots[i].ids = s->ids + i * each;
     return VKGPT_OK;
 }
@@ -98,9 +103,11 @@ static int session_make(struct vkgpt_session *s, vkgpt_error *err)
     status = kernels_for_decode(s->device, &shape, s->sequences * s->step_rows, &s->decode, err);
     if (status) return status;
     session_sizes(s);
-    if (s->splits > 1u << (SPLIT_SIZES - 1)) return fail(err, VKGPT_BAD_ARGUMENT, "a context of %u tokens is too long", s->context);
+    if (s->splits > 1u << (SPLIT_SIZES - 1))
+        return fail(err, VKGPT_BAD_ARGUMENT, "a context of %u tokens is too long", s->context);
     bool several = s->sequences * s->step_rows > 1;
-    s->decode.head_groups = several ? (m->config.vocab + BEST_STRETCH - 1) / BEST_STRETCH : product_groups(&s->decode.head, m->head);
+    s->decode.head_groups =
+        several ? (m->config.vocab + BEST_STRETCH - 1) / BEST_STRETCH : product_groups(&s->decode.head, m->head);
     status = make_slots(s, err);
     if (!status) status = session_make_buffers(s, err);
     if (!status) status = choose_form(s, err);
@@ -142,7 +149,7 @@ int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options,
                        vkgpt_error *err)
 {
     vkgpt_session_options o = options ? *options : (vkgpt_session_options){0};
-    char note[sizeof (*opened)->note] = "";
+    char note[sizeof(*opened)->note] = "";
     *opened = NULL;
     int status = check_options(model, &o, err);
     if (status) return status;
@@ -173,13 +180,16 @@ void vkgpt_session_close(vkgpt_session *s)
 
 int session_check_sequence(const struct vkgpt_session *s, uint32_t sequence, vkgpt_error *err)
 {
-    return sequence < s->sequences ? VKGPT_OK : fail(err, VKGPT_BAD_ARGUMENT, "sequence %u: the session has %u", sequence, s->sequences);
+    return sequence < s->sequences
+               ? VKGPT_OK
+               : fail(err, VKGPT_BAD_ARGUMENT, "sequence %u: the session has %u", sequence, s->sequences);
 }
 
 int session_check_head(const struct vkgpt_session *s, vkgpt_error *err)
 {
     if (!s->model->hidden_only) return VKGPT_OK;
-    return fail(err, VKGPT_BAD_ARGUMENT, "%s was opened for its hidden states only: it foretells no tokens", s->model->name);
+    return fail(err, VKGPT_BAD_ARGUMENT, "%s was opened for its hidden states only: it foretells no tokens",
+                s->model->name);
 }
 
 int vkgpt_batch_rewind(vkgpt_session *s, uint32_t sequence, uint32_t position, vkgpt_error *err)
@@ -187,30 +197,41 @@ int vkgpt_batch_rewind(vkgpt_session *s, uint32_t sequence, uint32_t position, v
     int status = session_check_sequence(s, sequence, err);
     if (status) return status;
     struct Slot *slot = &s->slots[sequence];
-    if (position > slot->position) return fail(err, VKGPT_BAD_ARGUMENT, "rewinding to %u of %u tokens", position, slot->position);
+    if (position > slot->position)
+        return fail(err, VKGPT_BAD_ARGUMENT, "rewinding to %u of %u tokens", position, slot->position);
     slot->position = position;
     if (slot->cached > position) slot->cached = position;
     return VKGPT_OK;
 }
 
-int vkgpt_session_rewind(vkgpt_session *s, uint32_t position, vkgpt_error *err) { return vkgpt_batch_rewind(s, 0, position, err); }
+int vkgpt_session_rewind(vkgpt_session *s, uint32_t position, vkgpt_error *err)
+{
+    return vkgpt_batch_rewind(s, 0, position, err);
+}
 
-uint32_t vkgpt_batch_position(const vkgpt_session *s, uint32_t sequence) { return sequence < s->sequences ? s->slots[sequence].position : 0; }
+uint32_t vkgpt_batch_position(const vkgpt_session *s, uint32_t sequence)
+{
+    return sequence < s->sequences ? s->slots[sequence].position : 0;
+}
 
 uint32_t vkgpt_session_position(const vkgpt_session *s) { return vkgpt_batch_position(s, 0); }
 
 // The first `cached` positions of one sequence in K or V of a layer, for another.
-static void copy_cache(const struct vkgpt_session *s, struct Recording *rec, const struct Slice *cache, uint32_t from, uint32_t to, uint32_t cached)
+static void copy_cache(const struct vkgpt_session *s, struct Recording *rec, const struct Slice *cache, uint32_t from,
+                       uint32_t to, uint32_t cached)
 {
     const struct vkgpt_model *m = s->model;
-    VkDeviceSize heads = m->config.heads, row = s->kv == KV_F32 ? m->head_dim * 4 : s->kv == KV_F16 ? m->head_dim * 2 : m->head_dim;
+    VkDeviceSize heads = m->config.heads, row = s->kv == KV_F32   ? m->head_dim * 4
+                                                : s->kv == KV_F16 ? m->head_dim * 2
+                                                                  : m->head_dim;
     VkDeviceSize each = heads * s->context * row;
     recording_copy_runs(rec, cache, from * each, to * each, cached * row, s->context * row, (uint32_t)heads);
     if (s->kv != KV_Q8_0) return;
     VkDeviceSize scales = s->sequences * each; // behind all rows
     row = cache_row_bytes(s->kv, m->head_dim) - row;
     each = heads * s->context * row;
-    recording_copy_runs(rec, cache, scales + from * each, scales + to * each, cached * row, s->context * row, (uint32_t)heads);
+    recording_copy_runs(rec, cache, scales + from * each, scales + to * each, cached * row, s->context * row,
+                        (uint32_t)heads);
 }
 
 int session_copy(struct vkgpt_session *s, const struct Copy *copies, size_t count, vkgpt_error *err)
@@ -252,4 +273,3 @@ vkgpt_counters vkgpt_session_counters(const vkgpt_session *s)
     counters.host_allocations = s->device->host_allocations;
     return counters;
 }
-

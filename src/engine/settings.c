@@ -14,10 +14,7 @@ const struct Matrix *matrix_of(const vkgpt_model *m, enum ProductKernel product,
     }
 }
 
-uint32_t layers_of(const vkgpt_model *m, enum ProductKernel product)
-{
-    return product == HEAD ? 1 : m->config.layers;
-}
+uint32_t layers_of(const vkgpt_model *m, enum ProductKernel product) { return product == HEAD ? 1 : m->config.layers; }
 
 // ---------------------------------------------------------------------------------------- the settings
 
@@ -128,13 +125,15 @@ static bool form(const vkgpt_model *m, struct Settings *s, uint32_t n)
 }
 
 // In this order, as far as the time goes. The first one compiles little: it tells how long a kernel takes to compile. A
-// switch of the whole step is `whole` and sets settings->switches where that is 0. The one kernel takes seconds to compile,
-// beside all this: it comes last, and not at all where it is not ready by then.
+// switch of the whole step is `whole` and sets settings->switches where that is 0. The one kernel takes seconds to
+// compile, beside all this: it comes last, and not at all where it is not ready by then.
+// clang-format off
 static const struct Change CHANGES[] = {
     {"256 lanes", lanes, 256, false}, {"4 rows", rows, 4, false}, {"2 rows", rows, 2, false},
     {"24 loads", loads, 24, false},   {"8 rows", rows, 8, false}, {"6 loads", loads, 6, false},
     {"128 lanes", lanes, 128, false}, {"state first", prologue, STEP_STATE_FIRST, true}, {"one kernel", form, STEP_PERSISTENT, true},
 };
+// clang-format on
 
 const struct Change *changes(uint32_t *count)
 {

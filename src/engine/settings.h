@@ -12,9 +12,9 @@ struct Settings {
     uint32_t count;
     struct ProductKey keys[SETTINGS_PRODUCTS]; // of the model's products of one row
     struct Variant variants[SETTINGS_PRODUCTS];
-    bool fixed[SETTINGS_PRODUCTS];             // it stays as it is
+    bool fixed[SETTINGS_PRODUCTS]; // it stays as it is
     struct StepKey step;
-    uint32_t switches[STEP_SWITCHES];          // 0: not measured
+    uint32_t switches[STEP_SWITCHES]; // 0: not measured
 };
 
 // The matrix of a product in a layer; layers_of says how many layers have one.
@@ -40,7 +40,7 @@ struct Change {
     // model does not take it.
     bool (*apply)(const vkgpt_model *model, struct Settings *settings, uint32_t value);
     uint32_t value;
-    bool whole;       // of the step, not of its products: `vkgpt tune` tries it as well
+    bool whole; // of the step, not of its products: `vkgpt tune` tries it as well
 };
 
 const struct Change *changes(uint32_t *count);

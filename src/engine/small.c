@@ -28,7 +28,8 @@ static uint16_t half_at(const uint8_t *bytes) { return (uint16_t)(bytes[0] | byt
 static void put_nibbles(const uint8_t *restrict nibbles, uint8_t *restrict out)
 {
     for (int word = 0; word < 4; word++)
-        for (int i = 0; i < 4; i++) out[4 * word + i] = (uint8_t)(nibbles[8 * word + i] | nibbles[8 * word + 4 + i] << 4);
+        for (int i = 0; i < 4; i++)
+            out[4 * word + i] = (uint8_t)(nibbles[8 * word + i] | nibbles[8 * word + 4 + i] << 4);
 }
 
 static void relay_q8_0(const uint8_t *block, uint8_t *quants, uint8_t *scales)

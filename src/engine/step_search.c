@@ -7,8 +7,8 @@
 #include "base/os.h"
 #include "engine/session.h"
 
-#define CONTEXT 128        // positions; the step's token stands in the middle
-#define RUN_SECONDS 0.008  // that a submission takes at least, where it may have so many steps
+#define CONTEXT 128       // positions; the step's token stands in the middle
+#define RUN_SECONDS 0.008 // that a submission takes at least, where it may have so many steps
 #define MIN_ROUNDS 3
 #define MARGIN 1.02
 
@@ -66,8 +66,13 @@ static int side_open(const struct StepSearch *search, const struct Settings *set
     if (!status) status = session_open(m, &options, &side->s, err);
     if (!status) status = clear_cache(side->s, err);
     if (status) return status;
-    side->s->admitted[0] = (struct Sequence){.position = side->s->context / 2, .stop = STOP_NONE, .rows = 1,
-        .remaining = side->s->context + 1, .context = side->s->context, .top_p = 1.0f, .repeat_penalty = 1.0f};
+    side->s->admitted[0] = (struct Sequence){.position = side->s->context / 2,
+                                             .stop = STOP_NONE,
+                                             .rows = 1,
+                                             .remaining = side->s->context + 1,
+                                             .context = side->s->context,
+                                             .top_p = 1.0f,
+                                             .repeat_penalty = 1.0f};
     return VKGPT_OK;
 }
 

@@ -10,18 +10,18 @@
 struct StepSearch {
     vkgpt_model *model;
     vkgpt_format kv;
-    enum FoundBy by;                // quick: every change; thorough: `measured`, and changes of the whole step
+    enum FoundBy by;                 // quick: every change; thorough: `measured`, and changes of the whole step
     const struct Settings *measured; // each product's best, alone; or NULL
-    bool whole_only;                // changes of the whole step alone
-    double budget;                  // seconds, from when the first settings have made a token
-    uint32_t rounds;                // of A and B, at most MAX_ROUNDS
+    bool whole_only;                 // changes of the whole step alone
+    double budget;                   // seconds, from when the first settings have made a token
+    uint32_t rounds;                 // of A and B, at most MAX_ROUNDS
     double (*pretend)(const struct Settings *settings); // seconds of a step, for tests; or NULL
-    struct Settings best;           // where to begin; where it ends
+    struct Settings best;                               // where to begin; where it ends
     // what came out
     uint32_t tried;
-    double before, after;           // seconds of a step with the first settings and with the best; 0: none was timed
-    double seconds;                 // of all this, as the budget counts it
-    char taken[128];                // names of what was taken: "4 rows, 24 loads"
+    double before, after; // seconds of a step with the first settings and with the best; 0: none was timed
+    double seconds;       // of all this, as the budget counts it
+    char taken[128];      // names of what was taken: "4 rows, 24 loads"
 };
 
 #define MAX_ROUNDS 15

@@ -1,6 +1,6 @@
 #include "engine/tiles.h"
 
-#define PROCESSORS 64 // of a device that does not say
+#define PROCESSORS 64    // of a device that does not say
 #define LARGEST_ROWS 128 // of TABLE
 #define LARGEST_OUTPUTS 128
 #define COLUMN 64         // outputs of most tiles
@@ -18,17 +18,20 @@ static const struct Tile TABLE[TILES] = {
 
 static uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
-static uint32_t processors_of(const vkgpt_device *device) { return device->processors ? device->processors : PROCESSORS; }
+static uint32_t processors_of(const vkgpt_device *device)
+{
+    return device->processors ? device->processors : PROCESSORS;
+}
 
-// Bytes of shared memory. The kernel has the same: rows of halves with a gap of 16 bytes; common.glsl's scratch, which is
-// not used, but counts; and the segments that were there before.
+// Bytes of shared memory. The kernel has the same: rows of halves with a gap of 16 bytes; common.glsl's scratch, which
+// is not used, but counts; and the segments that were there before.
 static uint32_t tile_shared(const struct Tile *t)
 {
     return t->buffered * (t->rows + t->outputs) * (t->depth + 8) * 2 + t->size * 8 + 16;
 }
 
-// Whether so many subgroups can share the rows, and the others the outputs; and the results of the rows that all of them
-// make at a time fit into the place of W's tile.
+// Whether so many subgroups can share the rows, and the others the outputs; and the results of the rows that all of
+// them make at a time fit into the place of W's tile.
 static bool can_share(const struct Tile *t, const struct MatrixShape *matrix, uint32_t subgroups, uint32_t down)
 {
     uint32_t across = subgroups / down, tall = t->rows / matrix->m, wide = t->outputs / matrix->n;
@@ -52,7 +55,8 @@ bool tile_get(const vkgpt_device *device, uint32_t n, struct Tile *tile)
     const struct MatrixShape *matrix = &device->matrix;
     uint32_t lanes = device->info.subgroup_size;
     *tile = TABLE[n];
-    if (!matrix->m || tile->depth % matrix->k || tile->size % lanes || tile->size > device->info.max_workgroup) return false;
+    if (!matrix->m || tile->depth % matrix->k || tile->size % lanes || tile->size > device->info.max_workgroup)
+        return false;
     if (tile_shared(tile) > device->info.shared_bytes) tile->buffered = 1;
     tile->down = best_down(tile, matrix, tile->size / lanes);
     return tile->down && tile_shared(tile) <= device->info.shared_bytes;
@@ -63,7 +67,8 @@ struct Tile tile_listed(uint32_t n) { return TABLE[n - 1]; }
 uint32_t tile_find(const struct Tile *like)
 {
     for (uint32_t n = 0; n < TILES; n++)
-        if (TABLE[n].rows == like->rows && TABLE[n].outputs == like->outputs && TABLE[n].size == like->size) return n + 1;
+        if (TABLE[n].rows == like->rows && TABLE[n].outputs == like->outputs && TABLE[n].size == like->size)
+            return n + 1;
     return 0;
 }
 
@@ -104,7 +109,8 @@ static uint32_t tiles_of(const struct TileAsk *ask, const struct Tile *tile)
 bool tile_splits(const vkgpt_device *device, const struct TileAsk *ask, const struct Tile *tile)
 {
     uint32_t segments = tile_segments(device, ask), tiles = tiles_of(ask, tile);
-    return segments > 1 && tiles <= SPLIT_TILES && (uint64_t)tiles * tile->rows * tile->outputs * segments * 4 <= SUM_BYTES;
+    return segments > 1 && tiles <= SPLIT_TILES &&
+           (uint64_t)tiles * tile->rows * tile->outputs * segments * 4 <= SUM_BYTES;
 }
 
 uint64_t tile_sum_bytes(uint32_t rows, uint32_t outputs)
@@ -139,7 +145,8 @@ uint32_t tile_groups(const vkgpt_device *device, const struct TileAsk *ask, stru
 }
 
 // The largest with enough workgroups, which `enough` tells, or else the smallest; `results`: of one, 0: there is none.
-static struct TileChoice largest(const vkgpt_device *device, const struct TileAsk *ask, bool split, bool *enough, uint32_t *results)
+static struct TileChoice largest(const vkgpt_device *device, const struct TileAsk *ask, bool split, bool *enough,
+                                 uint32_t *results)
 {
     struct TileChoice best = {0, split};
     *enough = false, *results = 0;

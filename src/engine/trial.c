@@ -30,8 +30,8 @@ struct Array *trial_array(struct Trial *trial, size_t bytes)
         return array;
     }
     memset(array->before, POISON, bytes);
-    trial->status = pool_slice(trial->device, &trial->pool, bytes, "an array of the selftest", &array->slice,
-                               trial->err);
+    trial->status =
+        pool_slice(trial->device, &trial->pool, bytes, "an array of the selftest", &array->slice, trial->err);
     return array;
 }
 

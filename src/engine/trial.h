@@ -46,8 +46,8 @@ struct Strip {
     bool half;
 };
 
-// The largest error of what was looked at, relative to the scale (the largest magnitude) of its row; infinite for a NaN,
-// for padding that is not zero and for bytes that changed and should not have.
+// The largest error of what was looked at, relative to the scale (the largest magnitude) of its row; infinite for a
+// NaN, for padding that is not zero and for bytes that changed and should not have.
 struct Measure {
     double error;
 };

@@ -10,16 +10,16 @@
 #include "engine/tune_blocks.h"
 
 #define BATCH_ROWS 8
-#define CONTEXT 512           // positions; the tokens stand in the middle
-#define ROUNDS 2              // over all variants: what slows the machine for a while slows them all
-#define RUNS 3                // of each recording, of which the quickest counts
-#define RUN_SECONDS 0.004     // that a recording takes at least, as long as MAX_PASSES allows
+#define CONTEXT 512       // positions; the tokens stand in the middle
+#define ROUNDS 2          // over all variants: what slows the machine for a while slows them all
+#define RUNS 3            // of each recording, of which the quickest counts
+#define RUN_SECONDS 0.004 // that a recording takes at least, as long as MAX_PASSES allows
 #define MAX_PASSES 64
-#define MARGIN 1.02           // within it the earlier variant is kept, the built-in one first
-#define ONE 0x3f800000u       // 1.0f
-#define BLOCKS_BUDGET 120.0   // seconds for prefill's tiles
-#define STEP_ROUNDS 11        // of whole steps
-#define STEP_BUDGET 20.0      // seconds for them
+#define MARGIN 1.02         // within it the earlier variant is kept, the built-in one first
+#define ONE 0x3f800000u     // 1.0f
+#define BLOCKS_BUDGET 120.0 // seconds for prefill's tiles
+#define STEP_ROUNDS 11      // of whole steps
+#define STEP_BUDGET 20.0    // seconds for them
 
 struct Tuner {
     vkgpt_model *model;
@@ -35,7 +35,8 @@ static int fill_session(struct vkgpt_session *s, vkgpt_error *err)
     struct Recording rec = {0}, *admit;
     double seconds;
     for (uint32_t i = 0; i < s->sequences; i++)
-        s->admitted[i] = (struct Sequence){.position = s->context / 2, .rows = 1, .remaining = 1, .context = s->context};
+        s->admitted[i] =
+            (struct Sequence){.position = s->context / 2, .rows = 1, .remaining = 1, .context = s->context};
     inbox_write(s, 0, NULL, s->admitted);
     int status = session_admit(s, &admit, err);
     if (!status) status = recording_time(admit, &seconds, err);
@@ -55,7 +56,7 @@ static int time_session(const struct Tuner *t, struct vkgpt_session *s, double *
     if (status) return status;
     for (uint32_t pass = 0; pass < t->passes; pass++)
         for (uint32_t l = 0; l < layers_of(t->model, t->key.product); l++)
-            if (matrix_of(t->model, t->key.product, l)->format == t->key.format) 
+            if (matrix_of(t->model, t->key.product, l)->format == t->key.format)
                 forward_product(s, &rec, &s->decode, s->sequences * s->step_rows, t->key.product, l);
     status = recording_end(&rec);
     for (uint32_t i = 0; !status && i < 1 + RUNS; i++) { // the first one warms up
@@ -80,8 +81,11 @@ static int time_variant(struct Tuner *t, struct Variant variant, double *best)
     if (!status) status = session_open(t->model, &options, &s, t->err);
     if (status) return status;
     status = pipelines_ready(t->model->device, t->err); // nothing else runs while it measures
-    const struct Product *const products[] = {
-        [QKV] = &s->decode.qkv, [PROJECT] = &s->decode.project, [EXPAND] = &s->decode.expand, [CONTRACT] = &s->decode.contract, [HEAD] = &s->decode.head};
+    const struct Product *const products[] = {[QKV] = &s->decode.qkv,
+                                              [PROJECT] = &s->decode.project,
+                                              [EXPAND] = &s->decode.expand,
+                                              [CONTRACT] = &s->decode.contract,
+                                              [HEAD] = &s->decode.head};
     t->stages = t->stages || products[t->key.product]->staged[t->key.format];
     if (!status) status = time_session(t, s, best);
     vkgpt_session_close(s);
@@ -173,8 +177,8 @@ static int tune_key(struct Tuner *t, vkgpt_tuned *tuned)
 
 // Layers may keep a matrix in different formats: each is tuned for itself. Where there is one variant, there is no
 // choice.
-static int tune_product(vkgpt_model *m, enum ProductKernel product, uint32_t rows, void (*on_result)(void *, const vkgpt_tuned *),
-                        void *user, vkgpt_error *err)
+static int tune_product(vkgpt_model *m, enum ProductKernel product, uint32_t rows,
+                        void (*on_result)(void *, const vkgpt_tuned *), void *user, vkgpt_error *err)
 {
     int status = VKGPT_OK;
     for (uint32_t format = 0; !status && format < FORMATS; format++) {
@@ -227,7 +231,8 @@ static int tune_step(vkgpt_model *m, void (*on_result)(void *, const vkgpt_tuned
 
 int vkgpt_tune(vkgpt_model *m, void (*on_result)(void *user, const vkgpt_tuned *tuned), void *user, vkgpt_error *err)
 {
-    int status = m->hidden_only ? fail(err, VKGPT_BAD_ARGUMENT, "%s was opened for its hidden states only", m->name) : VKGPT_OK;
+    int status =
+        m->hidden_only ? fail(err, VKGPT_BAD_ARGUMENT, "%s was opened for its hidden states only", m->name) : VKGPT_OK;
     for (uint32_t rows = 1; !status && rows <= BATCH_ROWS; rows += BATCH_ROWS - 1)
         for (uint32_t product = 0; !status && product < PRODUCT_KERNELS; product++)
             status = tune_product(m, product, rows, on_result, user, err);

@@ -5,12 +5,12 @@
 #include "engine/settings.h"
 #include "engine/small.h"
 
-#define MOST_ROWS 1024      // of a block: larger ones run as it does
-#define RUNS 3              // of each recording, of which the quickest counts; one before them warms up
-#define RUN_SECONDS 0.002   // that a recording takes at least, as long as MAX_PASSES allows
-#define MAX_PASSES 16       // over the layers
-#define MARGIN 1.02         // within it the built-in tile stays
-#define ONE 0x3f800000u     // 1.0f
+#define MOST_ROWS 1024    // of a block: larger ones run as it does
+#define RUNS 3            // of each recording, of which the quickest counts; one before them warms up
+#define RUN_SECONDS 0.002 // that a recording takes at least, as long as MAX_PASSES allows
+#define MAX_PASSES 16     // over the layers
+#define MARGIN 1.02       // within it the built-in tile stays
+#define ONE 0x3f800000u   // 1.0f
 
 struct BlockTuner {
     vkgpt_model *model;
@@ -23,7 +23,8 @@ struct BlockTuner {
 };
 
 // The first layer whose matrix of this product has the format, from `from` on; NULL: none.
-static const struct Matrix *matrix_from(const vkgpt_model *m, enum ProductKernel product, uint32_t format, uint32_t *from)
+static const struct Matrix *matrix_from(const vkgpt_model *m, enum ProductKernel product, uint32_t format,
+                                        uint32_t *from)
 {
     for (; *from < m->config.layers; ++*from)
         if (matrix_of(m, product, *from)->format == format) return matrix_of(m, product, *from);
@@ -85,7 +86,8 @@ static int fill_session(const struct BlockTuner *t)
     struct Group groups[MAX_GROUPS] = {{0}};
     struct Recording *admit, rec = {0};
     double seconds;
-    for (uint32_t g = 0; g < s->block_rows / GROUP_ROWS; g++) groups[g] = (struct Group){.position = g * GROUP_ROWS, .rows = GROUP_ROWS};
+    for (uint32_t g = 0; g < s->block_rows / GROUP_ROWS; g++)
+        groups[g] = (struct Group){.position = g * GROUP_ROWS, .rows = GROUP_ROWS};
     for (uint32_t g = 0; g < MAX_GROUPS; g++)
         if (groups[g].position + GROUP_ROWS > s->context) groups[g] = (struct Group){0};
     inbox_write(s, 0, groups, NULL);
@@ -156,7 +158,8 @@ static vkgpt_variant told(struct Variant v)
     return (vkgpt_variant){.rows = tile.rows, .outputs = tile.outputs, .size = tile.size, .split = v.split};
 }
 
-static void tell(const struct Results *r, uint32_t tried, struct Variant built_in, double before, struct Variant best, double after)
+static void tell(const struct Results *r, uint32_t tried, struct Variant built_in, double before, struct Variant best,
+                 double after)
 {
     const struct ProductKey *key = &r->t->key;
     const vkgpt_tuned tuned = {
@@ -185,7 +188,8 @@ static int tune_key(void *user, const struct ProductKey *key)
     if (os_seconds() >= t->end || (t->by == FOUND_QUICK && tuning_is_thorough(t->model->device, key))) return VKGPT_OK;
     t->key = *key;
     int status = choose_passes(t, variants[0]);
-    for (; !status && tried < count && os_seconds() < t->end; tried++) status = time_tile(t, variants[tried], &seconds[tried]);
+    for (; !status && tried < count && os_seconds() < t->end; tried++)
+        status = time_tile(t, variants[tried], &seconds[tried]);
     for (uint32_t i = 1; !status && i < tried; i++)
         if (seconds[i] * (best ? 1.0 : MARGIN) < seconds[best]) best = i;
     int set = tuning_set(t->model->device, key, variants[best], t->by, status ? NULL : t->err);
@@ -193,8 +197,8 @@ static int tune_key(void *user, const struct ProductKey *key)
     return status ? status : set;
 }
 
-int tune_blocks(vkgpt_model *m, enum FoundBy by, double seconds, void (*on_result)(void *user, const vkgpt_tuned *tuned), void *user,
-                vkgpt_error *err)
+int tune_blocks(vkgpt_model *m, enum FoundBy by, double seconds,
+                void (*on_result)(void *user, const vkgpt_tuned *tuned), void *user, vkgpt_error *err)
 {
     struct BlockTuner t = {.model = m, .by = by, .end = os_seconds() + seconds, .err = err};
     struct Results results = {&t, on_result, user};

@@ -220,7 +220,8 @@ static bool read_tile(const vkgpt_device *device, char *line, struct Choice *cho
     const char *form = good ? next_word(&line) : NULL;
     if (!form || (strcmp(form, "whole") && strcmp(form, "split")) || !read_found(&line, &choice->by)) return false;
     v->split = !strcmp(form, "split"), v->tile = tile_find(&tile);
-    if (key->lanes || !key->width || !key->outputs || key->block < GROUP_ROWS || (key->block & (key->block - 1))) return false;
+    if (key->lanes || !key->width || !key->outputs || key->block < GROUP_ROWS || (key->block & (key->block - 1)))
+        return false;
     return device->matrix.m ? variant_exists(device, key, *v) : v->tile != 0; // switched off: kept for when it is not
 }
 
@@ -254,10 +255,9 @@ static bool read_step(char *line, struct StepChoice *choice)
     struct StepKey *key = &choice->key;
     const char *word = next_word(&line);
     return word && read_switch(word, &choice->which, &choice->value) &&
-           read_kernels(&line, &key->lanes, &key->format) &&
-           read_number(&line, MAX_SIDE, &key->layers) && read_number(&line, MAX_SIDE, &key->width) &&
-           read_number(&line, MAX_SIDE, &key->inner) && read_number(&line, MAX_SIDE, &key->vocab) &&
-           read_found(&line, &choice->by);
+           read_kernels(&line, &key->lanes, &key->format) && read_number(&line, MAX_SIDE, &key->layers) &&
+           read_number(&line, MAX_SIDE, &key->width) && read_number(&line, MAX_SIDE, &key->inner) &&
+           read_number(&line, MAX_SIDE, &key->vocab) && read_found(&line, &choice->by);
 }
 
 // False: the line is no choice, or there is no room for it.
@@ -368,9 +368,10 @@ static size_t tile_line(const struct Choice *c, char *line, size_t size)
 {
     const struct ProductKey *key = &c->key;
     const struct Tile tile = tile_listed(c->variant.tile);
-    return (size_t)snprintf(line, size, "tile %s gpu %s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %s %s\n",
-                            product_kernel_name(key->product), small_name(key->format), key->width, key->outputs, key->block,
-                            tile.rows, tile.outputs, tile.size, c->variant.split ? "split" : "whole", FOUND_WORDS[c->by]);
+    return (size_t)snprintf(
+        line, size, "tile %s gpu %s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %s %s\n",
+        product_kernel_name(key->product), small_name(key->format), key->width, key->outputs, key->block, tile.rows,
+        tile.outputs, tile.size, c->variant.split ? "split" : "whole", FOUND_WORDS[c->by]);
 }
 
 static size_t choice_line(const struct Choice *c, char *line, size_t size)
@@ -378,11 +379,10 @@ static size_t choice_line(const struct Choice *c, char *line, size_t size)
     const struct ProductKey *key = &c->key;
     const struct Variant *v = &c->variant;
     if (key->block) return tile_line(c, line, size);
-    return (size_t)snprintf(line, size,
-                            "%s %s %s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %d %s\n",
-                            product_kernel_name(key->product), key->lanes ? "lanes" : "gpu", small_name(key->format),
-                            key->width, key->outputs, key->tokens, v->rows, v->size, v->loads, v->staged,
-                            FOUND_WORDS[c->by]);
+    return (size_t)snprintf(
+        line, size, "%s %s %s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %d %s\n",
+        product_kernel_name(key->product), key->lanes ? "lanes" : "gpu", small_name(key->format), key->width,
+        key->outputs, key->tokens, v->rows, v->size, v->loads, v->staged, FOUND_WORDS[c->by]);
 }
 
 static size_t step_line(const struct StepChoice *c, char *line, size_t size)
@@ -403,8 +403,8 @@ static size_t file_text(const vkgpt_device *device, char *text, size_t size)
                              "# tile product kernels weights width outputs block, rows outputs size whole|split, by\n");
     for (uint32_t i = 0; i < tuning->count && used + LINE_BYTES < size; i++)
         used += choice_line(&tuning->choices[i], text + used, LINE_BYTES);
-    used += (size_t)snprintf(text + used, size - used,
-                             "# step what kernels weights layers width inner vocabulary, by\n");
+    used +=
+        (size_t)snprintf(text + used, size - used, "# step what kernels weights layers width inner vocabulary, by\n");
     for (uint32_t i = 0; i < tuning->step_count && used + LINE_BYTES < size; i++)
         used += step_line(&tuning->steps[i], text + used, LINE_BYTES);
     return used;

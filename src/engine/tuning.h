@@ -38,8 +38,8 @@ int tuning_set(vkgpt_device *device, const struct ProductKey *key, struct Varian
 
 // Switches of a whole decode step, for the steps of one model. 0 is: not measured; 1: what runs without tuning.
 enum StepSwitch { STEP_FORM, STEP_PROLOGUE, STEP_SWITCHES };
-enum StepForm { STEP_UNKNOWN, STEP_DISPATCHES, STEP_PERSISTENT };   // of STEP_FORM
-enum StepPrologue { STEP_WEIGHTS_FIRST = 1, STEP_STATE_FIRST };     // of STEP_PROLOGUE: what a product asks for first
+enum StepForm { STEP_UNKNOWN, STEP_DISPATCHES, STEP_PERSISTENT }; // of STEP_FORM
+enum StepPrologue { STEP_WEIGHTS_FIRST = 1, STEP_STATE_FIRST };   // of STEP_PROLOGUE: what a product asks for first
 
 struct StepKey {
     bool lanes;

@@ -41,7 +41,8 @@ const char *product_kernel_name(enum ProductKernel product)
 
 bool variant_same(struct Variant a, struct Variant b)
 {
-    return a.rows == b.rows && a.size == b.size && a.loads == b.loads && a.staged == b.staged && a.tile == b.tile && a.split == b.split;
+    return a.rows == b.rows && a.size == b.size && a.loads == b.loads && a.staged == b.staged && a.tile == b.tile &&
+           a.split == b.split;
 }
 
 uint32_t built_in_size(const vkgpt_device *device, uint32_t tokens)
@@ -50,7 +51,10 @@ uint32_t built_in_size(const vkgpt_device *device, uint32_t tokens)
     return tokens == PREFILL_TOKENS ? b->prefill_size : b->size;
 }
 
-static const struct BuiltIn *of_device(const vkgpt_device *device) { return built_in(device->info.vendor_id, device->lanes); }
+static const struct BuiltIn *of_device(const vkgpt_device *device)
+{
+    return built_in(device->info.vendor_id, device->lanes);
+}
 
 uint32_t built_in_step_tokens(const vkgpt_device *device) { return of_device(device)->step_tokens; }
 
@@ -86,7 +90,10 @@ struct TileAsk variant_ask(const struct ProductKey *key)
     return (struct TileAsk){.rows = key->block, .width = key->width, .outputs = key->outputs, .segments = segments};
 }
 
-static struct Variant of_tile(struct TileChoice choice) { return (struct Variant){.tile = choice.number + 1, .split = choice.split}; }
+static struct Variant of_tile(struct TileChoice choice)
+{
+    return (struct Variant){.tile = choice.number + 1, .split = choice.split};
+}
 
 struct Variant variant_built_in(const vkgpt_device *device, const struct ProductKey *key)
 {
@@ -117,7 +124,8 @@ static bool may_replace(struct Variant usual, const vkgpt_device *device, const 
 }
 
 // Of prefill by matrices: every tile that suits, whole and split.
-static uint32_t tile_variants(const vkgpt_device *device, const struct ProductKey *key, struct Variant variants[MAX_VARIANTS])
+static uint32_t tile_variants(const vkgpt_device *device, const struct ProductKey *key,
+                              struct Variant variants[MAX_VARIANTS])
 {
     const struct TileAsk ask = variant_ask(key);
     const struct Variant usual = variants[0] = variant_built_in(device, key);

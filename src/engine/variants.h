@@ -1,6 +1,6 @@
 // The variants of the products in decode, and of prefill's by matrices: specialization constants that change how fast a
-// product is and no bit of what it makes. Which one runs without tuning is a table here, by vendor, for prefill tile_for
-// (engine/tiles.h); engine/tuning.h has what was measured instead.
+// product is and no bit of what it makes. Which one runs without tuning is a table here, by vendor, for prefill
+// tile_for (engine/tiles.h); engine/tuning.h has what was measured instead.
 #ifndef VKGPT_ENGINE_VARIANTS_H
 #define VKGPT_ENGINE_VARIANTS_H
 
@@ -26,7 +26,7 @@ struct Variant {
     uint32_t loads; // of 128 bits of W that a lane has in flight, about; GPU
     bool staged;    // the input is made inside, where it fits; else by a dispatch of its own
     // in place of all these, prefill by matrices (struct TileChoice):
-    uint32_t tile;  // its number, from 1 on
+    uint32_t tile; // its number, from 1 on
     bool split;
 };
 
@@ -43,8 +43,8 @@ uint32_t variant_outputs(const vkgpt_device *device, struct Variant variant);
 uint32_t built_in_size(const vkgpt_device *device, uint32_t tokens);
 // Rows of x that a workgroup makes at most, in steps of several rows.
 uint32_t built_in_step_tokens(const vkgpt_device *device);
-// What a lane keeps of its registers for loads: in products, of 128 bits each (LOADS), and of a row to be normed, in quads
-// (MOST_HELD).
+// What a lane keeps of its registers for loads: in products, of 128 bits each (LOADS), and of a row to be normed, in
+// quads (MOST_HELD).
 uint32_t built_in_loads(const vkgpt_device *device);
 uint32_t built_in_held(const vkgpt_device *device);
 // Whether decode as one kernel fits into the registers of a lane. By the compilers: Intel's spills a thousand.

@@ -7,10 +7,12 @@ static double whole(uint32_t n, uint32_t tile) { return (double)((n + tile - 1) 
 
 struct Work product_work(uint32_t rows, uint32_t outputs, uint32_t width, uint32_t tile_rows, uint32_t tile_outputs)
 {
-    return (struct Work){2.0 * rows * outputs * width, 2.0 * whole(rows, tile_rows) * whole(outputs, tile_outputs) * width};
+    return (struct Work){2.0 * rows * outputs * width,
+                         2.0 * whole(rows, tile_rows) * whole(outputs, tile_outputs) * width};
 }
 
-struct Work attention_work(uint32_t position, uint32_t rows, uint32_t width, uint32_t window, uint32_t queries, uint32_t keys)
+struct Work attention_work(uint32_t position, uint32_t rows, uint32_t width, uint32_t window, uint32_t queries,
+                           uint32_t keys)
 {
     struct Work work = {0};
     for (uint32_t r = 0; r < rows; r++) {

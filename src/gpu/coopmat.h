@@ -44,15 +44,15 @@ struct MatrixShape {
 };
 
 // The largest shape of at most 32 a side that a subgroup multiplies in halves and adds up in floats, on a device that
-// has the extension; none where the kernels cannot use it: they want half precision, Vulkan's memory model and votes of a
-// subgroup too.
+// has the extension; none where the kernels cannot use it: they want half precision, Vulkan's memory model and votes of
+// a subgroup too.
 struct MatrixShape coopmat_shape(VkInstance instance, VkPhysicalDevice physical);
 
 // Whether the sums of products of this shape may be halves too: then a matrix of sums can be turned into one of halves.
 bool coopmat_has_halves(VkInstance instance, VkPhysicalDevice physical, struct MatrixShape shape);
 
-// What the kernels may use of it: they count on whole subgroups of the size that they are compiled for, so both a required
-// size and full subgroups are needed.
+// What the kernels may use of it: they count on whole subgroups of the size that they are compiled for, so both a
+// required size and full subgroups are needed.
 struct MatrixShape coopmat_usable(bool size_control, bool full_subgroups, struct MatrixShape offered);
 
 // Adds to the features that a device is opened with what these kernels want, `matrix` behind v12 in the chain.

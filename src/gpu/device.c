@@ -49,8 +49,9 @@ int vk_fail(vkgpt_error *err, VkResult result, const char *doing)
 
 // What VKGPT_DISABLE, a list with commas, may name (the header says what each does).
 static const char *const switches[] = {
-    "coopmat", "device_fault", "f16", "full_subgroups", "lanes", "memory_budget", "persistent", "shuffle",
-    "subgroup_size_control", "timestamps", "unified", "uniform_control_flow",
+    "coopmat",       "device_fault",         "f16",     "full_subgroups",        "lanes",
+    "memory_budget", "persistent",           "shuffle", "subgroup_size_control", "timestamps",
+    "unified",       "uniform_control_flow",
 };
 
 #define SWITCHES (sizeof switches / sizeof *switches)
@@ -112,9 +113,9 @@ static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlag
     return VK_FALSE;
 }
 
-// volk keeps the functions of the loader and those of core instances in globals. In the loader they are the same ones for
-// every instance, so that they are written once, by whoever comes first; what belongs to one instance or device alone is
-// looked up for it.
+// volk keeps the functions of the loader and those of core instances in globals. In the loader they are the same ones
+// for every instance, so that they are written once, by whoever comes first; what belongs to one instance or device
+// alone is looked up for it.
 static pthread_mutex_t functions_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool loader_is_there, functions_are_there;
 
@@ -164,8 +165,7 @@ static int instance_create(VkInstance *instance, vkgpt_device *device, vkgpt_err
 {
     int status = switches_check(err);
     if (status) return status;
-    if (!load_loader())
-        return fail(err, VKGPT_NO_DEVICE, "no Vulkan loader: libvulkan.so.1 is not installed");
+    if (!load_loader()) return fail(err, VKGPT_NO_DEVICE, "no Vulkan loader: libvulkan.so.1 is not installed");
     VkApplicationInfo application = {
         .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
         .pApplicationName = "vkgpt",
@@ -288,9 +288,10 @@ static void describe_features(VkInstance instance, VkPhysicalDevice physical, vk
     info->device_fault = has_extension(physical, "VK_EXT_device_fault") && !disabled("device_fault");
 }
 
-// Lanes of a subgroup to ask for, where that is possible. AMD's RDNA runs 32 lanes at a time and 64 in two goes, more than
-// short rows in small formats have loads for. Intel's registers are 4 KiB a subgroup, whatever its size: the smallest has
-// the most for a lane, and with 32 lanes every product spills hundreds of them (docs/results/intel-stats.md).
+// Lanes of a subgroup to ask for, where that is possible. AMD's RDNA runs 32 lanes at a time and 64 in two goes, more
+// than short rows in small formats have loads for. Intel's registers are 4 KiB a subgroup, whatever its size: the
+// smallest has the most for a lane, and with 32 lanes every product spills hundreds of them
+// (docs/results/intel-stats.md).
 static uint32_t wanted_size(const vkgpt_device_info *info)
 {
     if (info->vendor_id == VENDOR_AMD && info->subgroup_min == 32) return 32;
@@ -461,9 +462,11 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
         .bufferDeviceAddress = device->addresses,
     };
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices;
-    device->matrix = coopmat_usable(device->size_control, device->full_subgroups, matrix_shape(device->instance, device->physical));
-    device->processors = processors_of(device->physical, has_extension(device->physical, VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME),
-                                       has_extension(device->physical, VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME));
+    device->matrix =
+        coopmat_usable(device->size_control, device->full_subgroups, matrix_shape(device->instance, device->physical));
+    device->processors =
+        processors_of(device->physical, has_extension(device->physical, VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME),
+                      has_extension(device->physical, VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME));
     bool matrix = device->matrix.m != 0;
     device->matrix_halves = matrix && coopmat_has_halves(device->instance, device->physical, device->matrix);
     if (matrix) coopmat_ask(&v12, &matrices);
@@ -475,9 +478,10 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
         .pNext = &v12,
         .shaderSubgroupUniformControlFlow = VK_TRUE,
     };
-    device->uniform_flow = !disabled("uniform_control_flow") &&
-                           has_extension(device->physical, VK_KHR_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_EXTENSION_NAME) &&
-                           uniform_flow_offered(device->physical);
+    device->uniform_flow =
+        !disabled("uniform_control_flow") &&
+        has_extension(device->physical, VK_KHR_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_EXTENSION_NAME) &&
+        uniform_flow_offered(device->physical);
     if (device->uniform_flow) features.pNext = &flow;
 
     const char *extensions[4];
@@ -637,7 +641,8 @@ static int queue_fail(vkgpt_device *device, VkResult result, const char *doing, 
 {
     vkgpt_error said = {0};
     if (result == VK_TIMEOUT)
-        fail(&said, VKGPT_DEVICE_LOST, "%s: %s did not finish within %d s", device->info.name, doing, wait_seconds(device));
+        fail(&said, VKGPT_DEVICE_LOST, "%s: %s did not finish within %d s", device->info.name, doing,
+             wait_seconds(device));
     else vk_fail(&said, result, doing);
     if (said.code != VKGPT_OUT_OF_MEMORY) device->failure = said;
     if (err) *err = said;

@@ -29,29 +29,29 @@ struct vkgpt_device {
     VkCommandPool command_pool;
     VkPhysicalDeviceMemoryProperties memory;
     VkPipelineCache pipeline_cache;
-    size_t pipeline_cache_bytes; // as it was read from disk
+    size_t pipeline_cache_bytes;      // as it was read from disk
     VkDescriptorSetLayout set_layout; // MAX_BUFFERS storage buffers
     VkPipelineLayout pipeline_layout;
-    VkSemaphore timeline;             // of the queue: value n is reached when submission n is done
-    uint64_t submitted;               // the last value that a submission was accepted with
-    uint64_t reached;                 // the last value that was waited for
-    vkgpt_error failure;              // what ended the device, as when it was lost; code VKGPT_OK: nothing
+    VkSemaphore timeline; // of the queue: value n is reached when submission n is done
+    uint64_t submitted;   // the last value that a submission was accepted with
+    uint64_t reached;     // the last value that was waited for
+    vkgpt_error failure;  // what ended the device, as when it was lost; code VKGPT_OK: nothing
     struct Pipeline *pipelines[DEVICE_MAX_PIPELINES];
     uint32_t pipeline_count;
-    struct Queue compiling;           // those of them that are not yet compiled
-    struct Tuning *tuning;            // the engine's choices (engine/tuning.h): one block, freed with the device
-    bool software;                    // a CPU: chooses the kernels' variants
-    bool lockstep;                    // a CPU: the lanes of a subgroup run together, as one
-    bool lanes;                       // software, with shuffles and a known subgroup size: the LANES variants
+    struct Queue compiling; // those of them that are not yet compiled
+    struct Tuning *tuning;  // the engine's choices (engine/tuning.h): one block, freed with the device
+    bool software;          // a CPU: chooses the kernels' variants
+    bool lockstep;          // a CPU: the lanes of a subgroup run together, as one
+    bool lanes;             // software, with shuffles and a known subgroup size: the LANES variants
     bool size_control, full_subgroups;
-    bool addresses;                   // buffers have addresses, for the persistent kernel
-    bool uniform_flow;                // kernels ask for it: gpu/uniform_flow.h
-    struct MatrixShape matrix;        // of the COOPMAT variants; all 0: they do not run here
-    uint32_t processors;              // that run workgroups; 0: the driver does not say
-    bool matrix_halves;               // their sums may be halves as well
-    float timestamp_period;           // nanoseconds; 0: no timestamps
-    uint64_t timestamp_mask;          // of the bits that count
-    atomic_uint validation_messages;  // warnings and errors of the validation layer so far
+    bool addresses;                  // buffers have addresses, for the persistent kernel
+    bool uniform_flow;               // kernels ask for it: gpu/uniform_flow.h
+    struct MatrixShape matrix;       // of the COOPMAT variants; all 0: they do not run here
+    uint32_t processors;             // that run workgroups; 0: the driver does not say
+    bool matrix_halves;              // their sums may be halves as well
+    float timestamp_period;          // nanoseconds; 0: no timestamps
+    uint64_t timestamp_mask;         // of the bits that count
+    atomic_uint validation_messages; // warnings and errors of the validation layer so far
     // for vkgpt_counters
     uint64_t recordings, descriptor_writes, device_allocations, host_allocations;
 };
@@ -64,8 +64,8 @@ void *device_alloc(vkgpt_device *device, size_t count, size_t size);
 // The layouts that every pipeline is made with; a part of opening a device.
 int device_make_layouts(vkgpt_device *device, vkgpt_error *err);
 
-// Submits a finished command buffer and says at which value of the timeline it is done; a failure leaves *value as it is,
-// so that nobody waits for what was never submitted. Errors: VKGPT_OUT_OF_MEMORY, after which the device goes on;
+// Submits a finished command buffer and says at which value of the timeline it is done; a failure leaves *value as it
+// is, so that nobody waits for what was never submitted. Errors: VKGPT_OUT_OF_MEMORY, after which the device goes on;
 // VKGPT_DEVICE_LOST and VKGPT_NO_DEVICE, after which each call of these two fails at once with the same sentence, and
 // objects close without waiting.
 int device_submit(vkgpt_device *device, VkCommandBuffer commands, uint64_t *value, vkgpt_error *err);

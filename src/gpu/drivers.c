@@ -19,10 +19,10 @@
 #define NVIDIA_PACKAGES "libegl1 libgl1 libglx0 libgles2 libopengl0 libglvnd0 libvulkan1"
 
 struct Drivers {
-    uint32_t count;         // manifests
-    char name[NAME];        // of the one that is told about: NVIDIA's, else the first
-    char library[NAME];     // that it names, or ""
-    char said[SAID];        // by the loader, of that library if it names it
+    uint32_t count;     // manifests
+    char name[NAME];    // of the one that is told about: NVIDIA's, else the first
+    char library[NAME]; // that it names, or ""
+    char said[SAID];    // by the loader, of that library if it names it
     bool nvidia;
 };
 
@@ -121,7 +121,8 @@ static void keep_said(struct Drivers *d, const char *text)
     d->said[length] = 0;
 }
 
-// The last sentence about the library, or else the first one: the loader ends with one that only says that there is none.
+// The last sentence about the library, or else the first one: the loader ends with one that only says that there is
+// none.
 static VKAPI_ATTR VkBool32 VKAPI_CALL on_said(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
                                               VkDebugUtilsMessageTypeFlagsEXT types,
                                               const VkDebugUtilsMessengerCallbackDataEXT *data, void *user)
@@ -186,9 +187,11 @@ int drivers_fail(const VkInstanceCreateInfo *info, vkgpt_error *err)
     ask_system(&d);
     if (d.count > 1) snprintf(more, sizeof more, " (the first of %u manifests)", d.count);
     if (d.nvidia)
-        snprintf(packages, sizeof packages, "; NVIDIA's driver needs libraries that most containers lack, "
-                 "on Debian: apt-get install %s", NVIDIA_PACKAGES);
+        snprintf(packages, sizeof packages,
+                 "; NVIDIA's driver needs libraries that most containers lack, "
+                 "on Debian: apt-get install %s",
+                 NVIDIA_PACKAGES);
     return fail(err, VKGPT_NO_DEVICE,
-                "a Vulkan driver is installed and offers no device: %s%s names %s, and the loader says: %s%s", d.name, more,
-                d.library[0] ? d.library : "no library", d.said[0] ? d.said : "nothing", packages);
+                "a Vulkan driver is installed and offers no device: %s%s names %s, and the loader says: %s%s", d.name,
+                more, d.library[0] ? d.library : "no library", d.said[0] ? d.said : "nothing", packages);
 }

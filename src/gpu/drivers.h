@@ -4,8 +4,8 @@
 
 #include "gpu/vulkan.h"
 
-// After vkCreateInstance or the list of devices came to nothing. Tells a machine without a driver from one with a driver
-// whose library does not load, or offers no device. Always fails, with VKGPT_NO_DEVICE.
+// After vkCreateInstance or the list of devices came to nothing. Tells a machine without a driver from one with a
+// driver whose library does not load, or offers no device. Always fails, with VKGPT_NO_DEVICE.
 int drivers_fail(const VkInstanceCreateInfo *info, vkgpt_error *err);
 
 #endif

@@ -52,10 +52,12 @@ static int make_slices(struct Copy *copy, vkgpt_error *err)
     }
 }
 
-static void copy_by_kernel(const struct Copy *copy, struct Recording *rec, const struct Slice *from, const struct Slice *to)
+static void copy_by_kernel(const struct Copy *copy, struct Recording *rec, const struct Slice *from,
+                           const struct Slice *to)
 {
     uint32_t count = (uint32_t)(copy->bytes / 16), group = copy->kernel->constants[0] * COPY_EACH;
-    dispatch(rec, copy->kernel, (struct Grid){(count + group - 1) / group, 1, 1}, BUFFERS(from, to), ARGS(CopyArgs, count));
+    dispatch(rec, copy->kernel, (struct Grid){(count + group - 1) / group, 1, 1}, BUFFERS(from, to),
+             ARGS(CopyArgs, count));
 }
 
 // There and back: so each side has been written before it is read for the second time. Memory that never was may be

@@ -50,6 +50,7 @@ static VkResult compile(vkgpt_device *device, struct Pipeline *pipeline)
     // full subgroups ask for a workgroup that is a multiple of the largest size the driver might pick
     uint32_t workgroup = pipeline->constants[0], lanes = device->info.subgroup_size;
     bool fixed = device->size_control && workgroup % lanes == 0 && workgroup / lanes <= device->info.max_subgroups;
+    // clang-format off
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .stage = {
@@ -63,6 +64,7 @@ static VkResult compile(vkgpt_device *device, struct Pipeline *pipeline)
         },
         .layout = device->pipeline_layout,
     };
+    // clang-format on
     result =
         device->vk.vkCreateComputePipelines(device->handle, device->pipeline_cache, 1, &info, NULL, &pipeline->handle);
     device->vk.vkDestroyShaderModule(device->handle, module, NULL);
@@ -75,10 +77,7 @@ static void compile_job(void *user, struct Job *job)
     pipeline->result = compile(user, pipeline);
 }
 
-void pipelines_open(vkgpt_device *device)
-{
-    queue_open(&device->compiling, compile_job, device);
-}
+void pipelines_open(vkgpt_device *device) { queue_open(&device->compiling, compile_job, device); }
 
 static void ask_for(vkgpt_device *device, struct Pipeline *pipeline)
 {
@@ -92,7 +91,8 @@ int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *const
 {
     for (uint32_t i = 0; i < device->pipeline_count; i++) {
         struct Pipeline *p = device->pipelines[i];
-        if (strcmp(p->kernel, kernel) || p->constant_count != count || memcmp(p->constants, constants, 4 * count)) continue;
+        if (strcmp(p->kernel, kernel) || p->constant_count != count || memcmp(p->constants, constants, 4 * count))
+            continue;
         if (p->waited_for && p->result) ask_for(device, p); // there may be memory for it now
         *found = p;
         return VKGPT_OK;

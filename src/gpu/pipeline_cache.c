@@ -38,8 +38,8 @@ int pipeline_cache_open(vkgpt_device *device, vkgpt_error *err)
     size_t bytes = 0;
     struct CacheHeader header;
     VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
-    if (cache_path(device, path, sizeof path) && os_exists(path) && !os_read_file(path, CACHE_LIMIT, &data, &bytes, NULL) &&
-        bytes > sizeof header) {
+    if (cache_path(device, path, sizeof path) && os_exists(path) &&
+        !os_read_file(path, CACHE_LIMIT, &data, &bytes, NULL) && bytes > sizeof header) {
         memcpy(&header, data, sizeof header);
         const uint8_t *cached = (uint8_t *)data + sizeof header;
         if (!memcmp(header.magic, CACHE_MAGIC, 8) && header.sum == checksum(cached, bytes - sizeof header)) {

@@ -85,9 +85,14 @@ int recording_begin(vkgpt_device *device, const char *name, uint32_t max_sets, s
 int recording_begin_profiled(vkgpt_device *device, const char *name, uint32_t max_sets, uint32_t max_dispatches,
                              bool each, struct Recording *rec, vkgpt_error *err)
 {
-    *rec = (struct Recording){
-        .device = device, .name = name, .set_capacity = max_sets, .mark_capacity = max_dispatches, .mark_each = each, .err = err};
-    if (!(device->timestamp_period > 0)) return fail(err, VKGPT_NO_DEVICE, "%s has no timestamps to profile by", device->info.name);
+    *rec = (struct Recording){.device = device,
+                              .name = name,
+                              .set_capacity = max_sets,
+                              .mark_capacity = max_dispatches,
+                              .mark_each = each,
+                              .err = err};
+    if (!(device->timestamp_period > 0))
+        return fail(err, VKGPT_NO_DEVICE, "%s has no timestamps to profile by", device->info.name);
     rec->marks = device_alloc(device, max_dispatches, sizeof *rec->marks);
     return rec->marks ? start(rec, max_sets) : fail_memory(err, name, max_dispatches * sizeof *rec->marks);
 }
@@ -145,12 +150,10 @@ static VkDescriptorSet write_set(struct Recording *rec, const struct Bindings *b
         entry->slices[i] = *bindings->slices[i];
         buffers[i] = (VkDescriptorBufferInfo){entry->slices[i].buffer, entry->slices[i].offset, entry->slices[i].bytes};
     }
-    VkWriteDescriptorSet write = { // the bindings follow each other, so one write fills them all
-        .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-        .dstSet = set,
-        .descriptorCount = bindings->count,
-        .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-        .pBufferInfo = buffers,
+    VkWriteDescriptorSet write = {
+        // the bindings follow each other, so one write fills them all
+        .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,     .dstSet = set,          .descriptorCount = bindings->count,
+        .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .pBufferInfo = buffers,
     };
     device->vk.vkUpdateDescriptorSets(device->handle, 1, &write, 0, NULL);
     device->descriptor_writes++;
@@ -184,7 +187,8 @@ static void barrier(struct Recording *rec, VkPipelineStageFlags from, VkAccessFl
 static void mark(struct Recording *rec, const struct Pipeline *pipeline, const struct Bindings *bindings)
 {
     if (rec->dispatches == rec->mark_capacity) {
-        rec->status = fail(rec->err, VKGPT_BAD_ARGUMENT, "%s: more than %u dispatches to profile", rec->name, rec->mark_capacity);
+        rec->status =
+            fail(rec->err, VKGPT_BAD_ARGUMENT, "%s: more than %u dispatches to profile", rec->name, rec->mark_capacity);
         return;
     }
     struct Mark *at = &rec->marks[rec->dispatches];
@@ -200,8 +204,8 @@ struct Recording recording_of_program(vkgpt_device *device, const char *name, st
     return (struct Recording){.device = device, .name = name, .program = program, .err = err};
 }
 
-static void add_phase(struct Recording *rec, const struct Pipeline *pipeline, struct Grid grid, const struct Bindings *bindings,
-                      const void *args, size_t args_bytes)
+static void add_phase(struct Recording *rec, const struct Pipeline *pipeline, struct Grid grid,
+                      const struct Bindings *bindings, const void *args, size_t args_bytes)
 {
     struct Program *program = rec->program;
     if (program->count == program->capacity) {
@@ -300,8 +304,7 @@ int recording_end(struct Recording *rec)
         timestamp(rec, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, QUERY_DISPATCHES + rec->dispatches);
     barrier(rec, SHADER | TRANSFER, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
             VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
-    if (rec->queries)
-        timestamp(rec, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, QUERY_END);
+    if (rec->queries) timestamp(rec, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, QUERY_END);
     VkResult result = rec->device->vk.vkEndCommandBuffer(rec->commands);
     free(rec->sets);
     rec->sets = NULL;
@@ -332,7 +335,8 @@ static VkResult get_ticks(const struct Recording *rec, uint32_t first, uint32_t 
 
 static double ticks_seconds(const vkgpt_device *device, uint64_t from, uint64_t to)
 {
-    return (double)((to - from) & device->timestamp_mask) * device->timestamp_period * 1e-9; // the counter may have wrapped
+    return (double)((to - from) & device->timestamp_mask) * device->timestamp_period *
+           1e-9; // the counter may have wrapped
 }
 
 int recording_run_once(struct Recording *rec, vkgpt_error *err)

@@ -10,14 +10,14 @@
 #define MAX_CONSTANTS 32
 
 struct Pipeline {
-    struct Job job;                    // to compile it
-    VkPipeline handle;                 // after pipeline_ready
-    VkResult result;                   // of compiling it
+    struct Job job;    // to compile it
+    VkPipeline handle; // after pipeline_ready
+    VkResult result;   // of compiling it
     bool waited_for;
     const char *kernel;                // "qkv_lanes"
     uint32_t constants[MAX_CONSTANTS]; // by constant_id; 0 is the workgroup's size
     uint32_t constant_count;
-    uint32_t phase;                    // PHASE_..., of the stand-ins that a program is made with
+    uint32_t phase; // PHASE_..., of the stand-ins that a program is made with
 };
 
 // The pipeline of a kernel with these constants, kept by the device. The first call only asks for it: it is compiled
@@ -26,11 +26,11 @@ int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *const
                  const struct Pipeline **pipeline, vkgpt_error *err);
 int pipeline_ready(vkgpt_device *device, const struct Pipeline *pipeline, vkgpt_error *err);
 bool pipeline_is_compiled(vkgpt_device *device, const char *kernel); // one of this kernel is, without waiting for it
-int pipelines_ready(vkgpt_device *device, vkgpt_error *err); // all that were asked for; the first failure
-void pipelines_forget(vkgpt_device *device, uint32_t keep);  // all but the first `keep`
+int pipelines_ready(vkgpt_device *device, vkgpt_error *err);         // all that were asked for; the first failure
+void pipelines_forget(vkgpt_device *device, uint32_t keep);          // all but the first `keep`
 void pipelines_open(vkgpt_device *device);
-void pipelines_free(vkgpt_device *device);                   // all; those that nobody waited for are not compiled any more
-bool kernel_exists(const char *kernel); // in this program: some need a newer compiler than a build may have
+void pipelines_free(vkgpt_device *device); // all; those that nobody waited for are not compiled any more
+bool kernel_exists(const char *kernel);    // in this program: some need a newer compiler than a build may have
 
 struct Grid {
     uint32_t x, y, z;
@@ -47,7 +47,7 @@ struct SetEntry { // a descriptor set and the buffers that it names
     uint32_t count;
 };
 
-struct Work { // FLOPs
+struct Work {            // FLOPs
     double needed, done; // done: with what fills up tiles
 };
 
@@ -72,26 +72,26 @@ struct Recording {
     VkDescriptorPool pool;
     struct SetEntry *sets; // while recording: equal bindings share a set
     uint32_t set_count, set_capacity, set_cursor;
-    VkQueryPool queries;   // two timestamps, or null; of a profiled recording one more around each dispatch
-    struct Mark *marks;    // of a profiled recording: its dispatches, in order
+    VkQueryPool queries; // two timestamps, or null; of a profiled recording one more around each dispatch
+    struct Mark *marks;  // of a profiled recording: its dispatches, in order
     uint32_t mark_capacity;
-    bool mark_each;        // a timestamp behind each dispatch, not behind the last alone
-    uint64_t submitted;    // timeline value of the last submission, 0: never
+    bool mark_each;     // a timestamp behind each dispatch, not behind the last alone
+    uint64_t submitted; // timeline value of the last submission, 0: never
     uint32_t dispatches;
-    const char *name;      // for sentences
-    int status;            // the first failure while recording; dispatches after it do nothing
+    const char *name; // for sentences
+    int status;       // the first failure while recording; dispatches after it do nothing
     vkgpt_error *err;
 };
 
 // Begins a recording of at most max_sets different sets of buffers. err is kept until recording_end.
-int recording_begin(vkgpt_device *device, const char *name, uint32_t max_sets, struct Recording *rec,
-                    vkgpt_error *err);
+int recording_begin(vkgpt_device *device, const char *name, uint32_t max_sets, struct Recording *rec, vkgpt_error *err);
 // What is dispatched goes to the end of a program, with room for what it will get; nothing else can be recorded.
-struct Recording recording_of_program(vkgpt_device *device, const char *name, struct Program *program, vkgpt_error *err);
+struct Recording recording_of_program(vkgpt_device *device, const char *name, struct Program *program,
+                                      vkgpt_error *err);
 // Cuts what follows after every so many dispatches: each part is submitted by itself, so that none is long. 0: no cuts.
 void recording_cut(struct Recording *rec, uint32_t dispatches);
-// Like recording_begin, with timestamps around each of at most max_dispatches dispatches, or (`each` false) around all of
-// them together. The device must have timestamps.
+// Like recording_begin, with timestamps around each of at most max_dispatches dispatches, or (`each` false) around all
+// of them together. The device must have timestamps.
 int recording_begin_profiled(vkgpt_device *device, const char *name, uint32_t max_sets, uint32_t max_dispatches,
                              bool each, struct Recording *rec, vkgpt_error *err);
 // Runs a kernel over a grid of workgroups, then makes what it wrote visible to what follows.
@@ -111,7 +111,7 @@ int recording_end(struct Recording *rec); // everything written becomes visible 
 int recording_submit(struct Recording *rec, vkgpt_error *err);
 int recording_wait(struct Recording *rec, vkgpt_error *err);
 int recording_run_once(struct Recording *rec, vkgpt_error *err); // ends it, runs it to its end, frees it
-double recording_seconds(const struct Recording *rec); // device time of the last submission, 0 when unknown
+double recording_seconds(const struct Recording *rec);           // device time of the last submission, 0 when unknown
 // Runs it to its end: seconds by the device's clock, or by the host's where the device has none.
 int recording_time(struct Recording *rec, double *seconds, vkgpt_error *err);
 // Device time of each dispatch of a profiled recording's last submission, its barrier included.
@@ -120,7 +120,7 @@ int recording_profile(const struct Recording *rec, double *seconds, vkgpt_error 
 double recording_span(const struct Recording *rec);
 void recording_free(struct Recording *rec);
 
-#define BUFFERS(...)                                                                                       \
+#define BUFFERS(...)                                                                                                   \
     ((struct Bindings){{__VA_ARGS__}, sizeof((const struct Slice *[]){__VA_ARGS__}) / sizeof(struct Slice *)})
 #define ARGS(type, ...) &(struct type){__VA_ARGS__}, sizeof(struct type)
 

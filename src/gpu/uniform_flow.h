@@ -1,6 +1,7 @@
-// VK_KHR_shader_subgroup_uniform_control_flow: the lanes of a subgroup that enter a kernel together and branch alike go on
-// together behind a branch that only some of them took. The kernels count on it: in a loop, a subgroup stores a result by
-// a few of its lanes and adds up the next one by all. Without the extension Vulkan does not promise that; drivers do it.
+// VK_KHR_shader_subgroup_uniform_control_flow: the lanes of a subgroup that enter a kernel together and branch alike go
+// on together behind a branch that only some of them took. The kernels count on it: in a loop, a subgroup stores a
+// result by a few of its lanes and adds up the next one by all. Without the extension Vulkan does not promise that;
+// drivers do it.
 #ifndef VKGPT_GPU_UNIFORM_FLOW_H
 #define VKGPT_GPU_UNIFORM_FLOW_H
 

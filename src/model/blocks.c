@@ -8,9 +8,9 @@
 
 #include "model/checkpoint.h"
 
-#define SMALL 32  // weights in a block of the plain formats, and in a part of a big one
-#define BIG 256   // weights in a block of the K formats
-#define PARTS 8   // parts of a big block that have their own scale and minimum
+#define SMALL 32 // weights in a block of the plain formats, and in a part of a big one
+#define BIG 256  // weights in a block of the K formats
+#define PARTS 8  // parts of a big block that have their own scale and minimum
 #define HALF_MAX 65504.0f
 
 const struct BlockInfo BLOCK_INFO[BLOCK_FORMATS] = {
@@ -22,10 +22,7 @@ const struct BlockInfo BLOCK_INFO[BLOCK_FORMATS] = {
     [BLOCK_IQ4_NL] = {"iq4_nl", SMALL, 18, 20}, [BLOCK_IQ4_XS] = {"iq4_xs", BIG, 136, 23},
 };
 
-static float half_at(const uint8_t *block)
-{
-    return half_to_float((uint16_t)(block[0] | block[1] << 8));
-}
+static float half_at(const uint8_t *block) { return half_to_float((uint16_t)(block[0] | block[1] << 8)); }
 
 static void half_put(uint8_t *block, float value)
 {
@@ -224,15 +221,9 @@ static float max_abs(const float *in)
 }
 
 // 1 / scale, or 0 for one so small that its half is zero anyhow.
-static float inverse(float scale)
-{
-    return fabsf(scale) < FLT_MIN ? 0 : 1 / scale;
-}
+static float inverse(float scale) { return fabsf(scale) < FLT_MIN ? 0 : 1 / scale; }
 
-static float clamp(float value, float low, float high)
-{
-    return value < low ? low : value > high ? high : value;
-}
+static float clamp(float value, float low, float high) { return value < low ? low : value > high ? high : value; }
 
 static void pack_q8_0(const float *restrict in, uint8_t *restrict block)
 {
@@ -260,14 +251,14 @@ static void pack_q4_0(const float *restrict in, uint8_t *restrict block)
 
 // ------------------------------------------------------------------------------------ packing, 256 weights
 
-#define LEVELS 15 // of a 4-bit quant
+#define LEVELS 15    // of a 4-bit quant
 #define MULTIPLES 63 // of a 6-bit scale or minimum
 
 struct Fit { // x is about scale * level - minimum, both at least 0
     float scale, minimum, error;
 };
 
-struct Sums { // over the weights of a part, each counted w times
+struct Sums {        // over the weights of a part, each counted w times
     float w, x, xx;  // of the part
     float l, ll, xl; // of the levels that are tried
 };
@@ -390,8 +381,7 @@ static void pack_q4_k(const float *restrict in, uint8_t *restrict block)
     for (int p = 0; p < PARTS; p += 2) {
         levels_pack(x + p * SMALL, parts.scale[p], parts.minimum[p], levels);
         levels_pack(x + (p + 1) * SMALL, parts.scale[p + 1], parts.minimum[p + 1], levels + SMALL);
-        for (int i = 0; i < SMALL; i++)
-            block[16 + p / 2 * SMALL + i] = (uint8_t)(levels[i] | levels[SMALL + i] << 4);
+        for (int i = 0; i < SMALL; i++) block[16 + p / 2 * SMALL + i] = (uint8_t)(levels[i] | levels[SMALL + i] << 4);
     }
 }
 

@@ -48,7 +48,8 @@ bool checkpoint_weights_in(const char *dir, char *name, size_t size)
 static int tensors_read(const char *dir, struct TensorTable *table, char path[PATH_BYTES], vkgpt_error *err)
 {
     char name[256];
-    if (!checkpoint_weights_in(dir, name, sizeof name)) return fail(err, VKGPT_BAD_FILE, "%s: no weights there", dir); // gone since
+    if (!checkpoint_weights_in(dir, name, sizeof name))
+        return fail(err, VKGPT_BAD_FILE, "%s: no weights there", dir); // gone since
     int code = path_join(path, dir, name, err);
     for (size_t i = 0; !code && i < sizeof sources / sizeof *sources; i++) {
         const struct Source *source = &sources[i];
@@ -75,7 +76,10 @@ struct Slot { // a weight of (out, in), or of (out) where in is ONE
 
 #define OF_MODEL(field) offsetof(struct Checkpoint, field)
 #define OF_LAYER(field) offsetof(struct LayerWeights, field)
-#define END_OF_SLOTS {NULL, 0, ONE, ONE, false, ALWAYS}
+#define END_OF_SLOTS                                                                                                   \
+    {                                                                                                                  \
+        NULL, 0, ONE, ONE, false, ALWAYS                                                                               \
+    }
 
 static const struct Slot gpt2_model[] = {
     {"wpe.weight", OF_MODEL(wpe), POSITIONS, DIM, false, ALWAYS},
@@ -185,12 +189,14 @@ static const struct Names {
     const struct Slot *model;
     const char *layers; // before the layer's number
     const struct Slot *layer;
+    // clang-format off
 } names[] = {
     {"gpt2", {"transformer.", ""}, "wte.weight", "lm_head.weight", gpt2_model, "h", gpt_layer},
     {"openai-gpt", {"transformer.", ""}, "tokens_embed.weight", "lm_head.weight", gpt1_model, "h", gpt_layer},
     {"gpt_neo", {"transformer.", ""}, "wte.weight", "lm_head.weight", gpt2_model, "h", neo_layer},
     {"opt", {"model.decoder.", "decoder."}, "embed_tokens.weight", "lm_head.weight", opt_model, "layers", opt_layer},
 }, gguf_names = {"gpt2", {"", ""}, "token_embd.weight", "output.weight", gguf_model, "blk", gguf_layer};
+// clang-format on
 
 static const struct Slot slot_table = {NULL, 0, VOCAB, EMBED, false, ALWAYS}; // wte and the head
 
@@ -311,8 +317,8 @@ static bool weights_equal(const struct Weight *a, const struct Weight *b)
 {
     const struct Tensor *x = a->tensor, *y = b->tensor;
     size_t strides = (size_t)x->rank * sizeof *x->stride;
-    if (x->dtype == y->dtype && x->block == y->block && x->bytes == y->bytes && memcmp(x->stride, y->stride, strides) == 0 &&
-        (x->data == y->data || memcmp(x->data, y->data, x->bytes) == 0))
+    if (x->dtype == y->dtype && x->block == y->block && x->bytes == y->bytes &&
+        memcmp(x->stride, y->stride, strides) == 0 && (x->data == y->data || memcmp(x->data, y->data, x->bytes) == 0))
         return true;
     for (int64_t o = 0; o < x->shape[0]; o++) {
         for (int64_t i = 0; i < x->shape[1]; i += 256) {
@@ -363,7 +369,8 @@ static struct Weight *find_in_layer(struct Checkpoint *c, const struct Names *n,
     size_t length = strlen(n->layers);
     unsigned layer;
     int used = 0;
-    if (strncmp(name, n->layers, length) != 0 || sscanf(name + length, ".%9u.%n", &layer, &used) != 1 || !used) return NULL;
+    if (strncmp(name, n->layers, length) != 0 || sscanf(name + length, ".%9u.%n", &layer, &used) != 1 || !used)
+        return NULL;
     return layer < c->config.layers ? slot_find(n->layer, name + length + used, &c->layers[layer]) : NULL;
 }
 
@@ -468,7 +475,7 @@ bool checkpoint_implied(const struct Checkpoint *c, const struct Tensor *tensor)
 {
     const struct Tensor *wte = c->wte.tensor;
     if (ends_with(tensor->name, ".attn.bias") || ends_with(tensor->name, ".attn.masked_bias")) return true;
-    return c->config.tied_head && strcmp(tensor->name, wte->name) != 0 && strcmp(tensor->name, names_of(c)->head) == 0 &&
-           tensor->dtype != DTYPE_OTHER && tensor->rank == 2 && tensor->shape[0] == wte->shape[0] &&
-           tensor->shape[1] == wte->shape[1];
+    return c->config.tied_head && strcmp(tensor->name, wte->name) != 0 &&
+           strcmp(tensor->name, names_of(c)->head) == 0 && tensor->dtype != DTYPE_OTHER && tensor->rank == 2 &&
+           tensor->shape[0] == wte->shape[0] && tensor->shape[1] == wte->shape[1];
 }

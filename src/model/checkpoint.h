@@ -9,7 +9,10 @@
 #include "model/config.h"
 
 enum Dtype {
-    DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_F64,
+    DTYPE_F32,
+    DTYPE_F16,
+    DTYPE_BF16,
+    DTYPE_F64,
     DTYPE_BLOCKS, // Tensor.block says which; row-major, every row a whole number of blocks
     DTYPE_OTHER,  // U8, BOOL, I64, ...: of tensors that are ignored
 };
@@ -17,28 +20,28 @@ enum Dtype {
 #define TENSOR_MAX_RANK 8
 
 struct Tensor {
-    const char *name;   // as in the file
-    const char *file;   // path, for sentences
+    const char *name; // as in the file
+    const char *file; // path, for sentences
     enum Dtype dtype;
     enum BlockFormat block; // of DTYPE_BLOCKS
     const char *dtype_name; // as in the file: "F32", "torch.HalfStorage", "Q4_K"
     int rank;
     int64_t shape[TENSOR_MAX_RANK];
     int64_t stride[TENSOR_MAX_RANK]; // in elements; row-major unless a PyTorch file says otherwise
-    const uint8_t *data; // may be unaligned
-    size_t bytes;        // that the elements span
+    const uint8_t *data;             // may be unaligned
+    size_t bytes;                    // that the elements span
 };
 
 struct TensorTable { // tensors of one or several files
     struct Tensor *tensors;
     size_t count, capacity;
-    struct Map by_name;     // name -> index
-    struct Mapping *files;  // mappings and names that tensors point into
+    struct Map by_name;    // name -> index
+    struct Mapping *files; // mappings and names that tensors point into
     char **paths;
     size_t file_count;
-    char **names;           // owned strings
+    char **names; // owned strings
     size_t name_count, name_capacity;
-    void **rooms;           // owned values, of tensors that no file holds in one piece
+    void **rooms; // owned values, of tensors that no file holds in one piece
     size_t room_count;
 };
 
@@ -54,22 +57,22 @@ struct LayerWeights {
     struct Weight c_attn, c_attn_bias;  // (3 dim, dim): rows q, k, v; (3 dim). Absent where the file keeps them apart:
     struct Weight q, k, v;              // (dim, dim) each
     struct Weight q_bias, k_bias, v_bias; // (dim) each
-    struct Weight c_proj, c_proj_bias;  // (dim, dim); (dim): attention's output
-    struct Weight ln_2_gain, ln_2_bias; // (dim)
-    struct Weight c_fc, c_fc_bias;      // (inner, dim); (inner)
-    struct Weight c_out, c_out_bias;    // (dim, inner); (dim): GPT-2's mlp.c_proj
+    struct Weight c_proj, c_proj_bias;    // (dim, dim); (dim): attention's output
+    struct Weight ln_2_gain, ln_2_bias;   // (dim)
+    struct Weight c_fc, c_fc_bias;        // (inner, dim); (inner)
+    struct Weight c_out, c_out_bias;      // (dim, inner); (dim): GPT-2's mlp.c_proj
 };
 
 struct Checkpoint {
     struct Config config;
     bool gguf; // the tensors have GGUF's names
     struct TensorTable table;
-    struct Weight wte;  // (vocab, embed_dim)
-    struct Weight wpe;  // (position_offset + context, dim)
-    struct Weight head; // (vocab, embed_dim); the same tensor as wte when tied
-    bool no_head;       // opened without its own head: `head` is wte, and nothing of the model's
+    struct Weight wte;                     // (vocab, embed_dim)
+    struct Weight wpe;                     // (position_offset + context, dim)
+    struct Weight head;                    // (vocab, embed_dim); the same tensor as wte when tied
+    bool no_head;                          // opened without its own head: `head` is wte, and nothing of the model's
     struct Weight project_in, project_out; // (dim, embed_dim), (embed_dim, dim); absent where embed_dim is dim
-    struct Weight ln_f_gain, ln_f_bias; // (dim); absent without a final norm
+    struct Weight ln_f_gain, ln_f_bias;    // (dim); absent without a final norm
     struct LayerWeights *layers;
     char name[256]; // the directory's last component, or the file's, or that of the model in the hub's cache
     char note[512]; // "", or which folder of the one given is meant
@@ -94,8 +97,8 @@ bool checkpoint_weights_in(const char *dir, char *name, size_t size);
 // without), in a GGUF file too, or NULL. Its tensor is NULL where the config says that the model has none.
 struct Weight *checkpoint_find(struct Checkpoint *checkpoint, const char *name);
 // Which tensors of the table are weights of the language model, by their names: weights[i] (table.count of them)
-// becomes the tensor that is used for table.tensors[i], itself or what took its place in memory, or NULL. The others are
-// heads for tasks, mask buffers, a copy of the tied head, layers past the last.
+// becomes the tensor that is used for table.tensors[i], itself or what took its place in memory, or NULL. The others
+// are heads for tasks, mask buffers, a copy of the tied head, layers past the last.
 void checkpoint_weights(const struct Checkpoint *checkpoint, const struct Tensor **weights);
 // Whether a tensor that is no weight says nothing that the config does not: a mask buffer of gpt2's attention, or a
 // copy of the tied head.

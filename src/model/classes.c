@@ -8,6 +8,7 @@
 
 static const struct Class {
     const char *type, *name, *runner;
+    // clang-format off
 } classes[] = {
     {"llama", "Llama", LLAMA_CPP},         {"mistral", "Mistral", LLAMA_CPP},      {"mixtral", "Mixtral", LLAMA_CPP},
     {"qwen2", "Qwen2", LLAMA_CPP},         {"qwen3", "Qwen3", LLAMA_CPP},          {"gemma", "Gemma", LLAMA_CPP},
@@ -22,6 +23,7 @@ static const struct Class {
     {"distilbert", "DistilBERT", TRANSFORMERS}, {"t5", "T5", TRANSFORMERS},        {"bart", "BART", TRANSFORMERS},
     {"xlnet", "XLNet", TRANSFORMERS},      {"transfo-xl", "Transformer-XL", TRANSFORMERS},
 };
+// clang-format on
 
 const char *class_told(const char *type, char text[CLASS_BYTES])
 {

@@ -6,8 +6,8 @@
 
 #define CLASS_BYTES 160
 
-// What to say of a model_type of config.json, or of a general.architecture of GGUF, that is not run here: "a Llama, which
-// llama.cpp runs". Always something.
+// What to say of a model_type of config.json, or of a general.architecture of GGUF, that is not run here: "a Llama,
+// which llama.cpp runs". Always something.
 const char *class_told(const char *type, char text[CLASS_BYTES]);
 
 #endif

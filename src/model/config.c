@@ -136,6 +136,7 @@ static const struct Family {
     const struct Key *keys;
     int (*read_more)(const char *path, const cJSON *json, struct Config *config, vkgpt_error *err); // or NULL
     struct Config defaults;
+    // clang-format off
 } families[] = {
     [GPT2] = {"GPT2", "n_embd", "n_head", gpt2_keys, NULL,
      {.architecture = "gpt2", .layers = 12, .heads = 12, .dim = 768, .context = 1024, .vocab = 50257, .eps = 1e-5f,
@@ -155,10 +156,12 @@ static const struct Family {
       .norm_affine = true, .qkv_bias = true, .bias = true, .position_offset = 2, .bos = 2, .eos_count = 1,
       .eos = {2}}},
 };
+// clang-format on
 
 static const struct Function {
     const char *name;
     enum Activation activation;
+    // clang-format off
 } activations[] = {
     {"gelu_new", ACTIVATION_GELU_TANH},
     {"gelu_fast", ACTIVATION_GELU_TANH},
@@ -177,6 +180,7 @@ static const struct Function {
     {"silu", ACTIVATION_SILU},
     {"swish", ACTIVATION_SILU},
 };
+// clang-format on
 
 // ------------------------------------------------------------------------------------------ single values
 
@@ -254,8 +258,7 @@ static bool is_harmless(enum Kind kind, const cJSON *item)
     return kind == ONLY_EMPTY && (cJSON_IsObject(item) || cJSON_IsArray(item)) && !item->child;
 }
 
-static int key_read(const char *path, const struct Key *key, const cJSON *item, struct Config *config,
-                    vkgpt_error *err)
+static int key_read(const char *path, const struct Key *key, const cJSON *item, struct Config *config, vkgpt_error *err)
 {
     void *field = (char *)config + key->field;
     char text[VALUE_BYTES];
@@ -306,8 +309,7 @@ static int kind_read(const char *path, const char *key, const cJSON *item, uint3
     return 0;
 }
 
-static int kinds_check(const char *path, const char *key, int64_t count, const struct Config *config,
-                       vkgpt_error *err)
+static int kinds_check(const char *path, const char *key, int64_t count, const struct Config *config, vkgpt_error *err)
 {
     if (count == config->layers) return 0;
     return fail(err, VKGPT_BAD_MODEL, "%s: %s speaks of %" PRId64 " layers, num_layers is %u", path, key, count,
@@ -364,8 +366,7 @@ static int attention_read(const char *path, const cJSON *json, struct Config *co
 // --------------------------------------------------------------------------------------------- token ids
 
 // An id below the vocabulary, or -1: a negative id, or one past the vocabulary, means that there is none.
-static int read_id(const char *path, const char *key, const cJSON *item, uint32_t vocab, int64_t *id,
-                   vkgpt_error *err)
+static int read_id(const char *path, const char *key, const cJSON *item, uint32_t vocab, int64_t *id, vkgpt_error *err)
 {
     const int64_t exact = INT64_C(1) << 53;
     if (!json_integer(item, -exact, exact, id)) return fail_value(path, key, item, "a whole number", err);

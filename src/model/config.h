@@ -5,12 +5,12 @@
 
 #include "vkgpt.h"
 
-enum Activation {       // the names are Hugging Face's
-    ACTIVATION_GELU_TANH,   // gelu_new, gelu_fast, gelu_pytorch_tanh
-    ACTIVATION_GELU_ERF,    // gelu
+enum Activation {         // the names are Hugging Face's
+    ACTIVATION_GELU_TANH, // gelu_new, gelu_fast, gelu_pytorch_tanh
+    ACTIVATION_GELU_ERF,  // gelu
     ACTIVATION_RELU,
-    ACTIVATION_SILU,        // silu, swish
-    ACTIVATION_QUICK_GELU,  // x * sigmoid(1.702 x)
+    ACTIVATION_SILU,       // silu, swish
+    ACTIVATION_QUICK_GELU, // x * sigmoid(1.702 x)
 };
 
 #define CONFIG_MAX_EOS 16
@@ -20,12 +20,12 @@ struct Config {
     const char *architecture; // "gpt2", "openai-gpt", "gpt_neo", "opt": for whoever finds the weights, not the engine
     uint32_t layers;          // L
     uint32_t heads;
-    uint32_t dim;             // C
-    uint32_t head_dim;        // dim / heads
-    uint32_t inner;           // width of the feed-forward layer
-    uint32_t context;         // T: positions
-    uint32_t vocab;           // V: rows of the token table
-    float eps;                // of every layer norm
+    uint32_t dim;      // C
+    uint32_t head_dim; // dim / heads
+    uint32_t inner;    // width of the feed-forward layer
+    uint32_t context;  // T: positions
+    uint32_t vocab;    // V: rows of the token table
+    float eps;         // of every layer norm
     enum Activation activation;
     bool scale_attention;        // scores divided by sqrt(head_dim)
     bool scale_by_inverse_layer; // and by (layer + 1)
@@ -38,7 +38,7 @@ struct Config {
     uint32_t position_offset;    // row of wpe that stands for position 0: 2 in OPT
     uint32_t window;             // a local layer's query at i sees the keys j with 0 <= i - j < window; 0: all
     uint8_t local[CONFIG_MAX_LAYERS / 8]; // bit l: layer l is local (GPT-3's banded layers, GPT-Neo)
-    int64_t bos;                 // -1: none
+    int64_t bos;                          // -1: none
     uint32_t eos_count;
     uint32_t eos[CONFIG_MAX_EOS];
 };

@@ -17,16 +17,38 @@
 
 // ------------------------------------------------------------------------------------------------- differences
 
-#define FIELD(name) {#name, offsetof(struct Config, name), sizeof(((struct Config *)0)->name)}
+#define FIELD(name)                                                                                                    \
+    {                                                                                                                  \
+#name, offsetof(struct Config, name), sizeof(((struct Config *)0)->name)                                       \
+    }
 
 static const struct Field {
     const char *name;
     size_t offset, bytes;
-} fields[] = { // all but architecture and the end tokens
-    FIELD(layers), FIELD(heads), FIELD(dim), FIELD(head_dim), FIELD(inner), FIELD(context), FIELD(vocab), FIELD(eps),
-    FIELD(activation), FIELD(scale_attention), FIELD(scale_by_inverse_layer), FIELD(tied_head), FIELD(post_norm),
-    FIELD(final_norm), FIELD(norm_affine), FIELD(qkv_bias), FIELD(bias), FIELD(embed_dim), FIELD(position_offset),
-    FIELD(window), FIELD(local), FIELD(bos),
+} fields[] = {
+    // all but architecture and the end tokens
+    FIELD(layers),
+    FIELD(heads),
+    FIELD(dim),
+    FIELD(head_dim),
+    FIELD(inner),
+    FIELD(context),
+    FIELD(vocab),
+    FIELD(eps),
+    FIELD(activation),
+    FIELD(scale_attention),
+    FIELD(scale_by_inverse_layer),
+    FIELD(tied_head),
+    FIELD(post_norm),
+    FIELD(final_norm),
+    FIELD(norm_affine),
+    FIELD(qkv_bias),
+    FIELD(bias),
+    FIELD(embed_dim),
+    FIELD(position_offset),
+    FIELD(window),
+    FIELD(local),
+    FIELD(bos),
 };
 
 const char *config_difference(const struct Config *a, const struct Config *b)

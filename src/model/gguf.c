@@ -19,9 +19,9 @@ static const struct Kind { // of a value
     const char *name;
     uint32_t bytes; // 0: not all have one size
 } kinds[GGUF_TYPES] = {
-    [GGUF_U8] = {"uint8", 1},   [GGUF_I8] = {"int8", 1},       [GGUF_U16] = {"uint16", 2},   [GGUF_I16] = {"int16", 2},
-    [GGUF_U32] = {"uint32", 4}, [GGUF_I32] = {"int32", 4},     [GGUF_F32] = {"float32", 4},  [GGUF_BOOL] = {"bool", 1},
-    [GGUF_STRING] = {"string", 0}, [GGUF_ARRAY] = {"array", 0}, [GGUF_U64] = {"uint64", 8}, [GGUF_I64] = {"int64", 8},
+    [GGUF_U8] = {"uint8", 1},      [GGUF_I8] = {"int8", 1},     [GGUF_U16] = {"uint16", 2},  [GGUF_I16] = {"int16", 2},
+    [GGUF_U32] = {"uint32", 4},    [GGUF_I32] = {"int32", 4},   [GGUF_F32] = {"float32", 4}, [GGUF_BOOL] = {"bool", 1},
+    [GGUF_STRING] = {"string", 0}, [GGUF_ARRAY] = {"array", 0}, [GGUF_U64] = {"uint64", 8},  [GGUF_I64] = {"int64", 8},
     [GGUF_F64] = {"float64", 8},
 };
 
@@ -32,6 +32,7 @@ static const struct Form {
     uint32_t weights, bytes; // of a block
     enum Dtype dtype;
     enum BlockFormat block;
+    // clang-format off
 } forms[] = {
     {0, "F32", 1, 4, DTYPE_F32, 0},
     {1, "F16", 1, 2, DTYPE_F16, 0},
@@ -59,6 +60,7 @@ static const struct Form {
     {39, "MXFP4", 32, 17, DTYPE_OTHER, 0},     {40, "NVFP4", 64, 36, DTYPE_OTHER, 0},
     {41, "Q1_0", 128, 18, DTYPE_OTHER, 0},
 };
+// clang-format on
 
 // ------------------------------------------------------------------------------------------------ the cursor
 
@@ -208,7 +210,8 @@ static int find_form(struct Cursor *c, const char *name, uint64_t type, const st
         *form = &forms[i];
         if (forms[i].type == type) return 0;
     }
-    return fail(c->err, VKGPT_BAD_FILE, "%s: tensor %s is of type %" PRIu64 ", which is not known", c->path, name, type);
+    return fail(c->err, VKGPT_BAD_FILE, "%s: tensor %s is of type %" PRIu64 ", which is not known", c->path, name,
+                type);
 }
 
 // The file has the fastest dimension first.
@@ -283,7 +286,8 @@ static int alignment_of(const struct Gguf *gguf, int64_t *alignment, vkgpt_error
     *alignment = GGUF_ALIGNMENT;
     int code = gguf_integer(gguf, "general.alignment", 0, UINT32_MAX, alignment, err);
     if (code || (*alignment > 0 && (*alignment & (*alignment - 1)) == 0)) return code;
-    return fail(err, VKGPT_BAD_FILE, "%s: general.alignment is %" PRId64 ", not a power of two", gguf->path, *alignment);
+    return fail(err, VKGPT_BAD_FILE, "%s: general.alignment is %" PRId64 ", not a power of two", gguf->path,
+                *alignment);
 }
 
 static int by_place(const void *a, const void *b)
@@ -303,8 +307,9 @@ static int check_overlap(struct Cursor *c, const struct Tensor *tensors, uint64_
     for (uint64_t i = 1; !code && i < count; i++) {
         const struct Tensor *one = order[i - 1], *next = order[i];
         if (one->data + one->bytes > next->data)
-            code = fail(c->err, VKGPT_BAD_FILE, "%s: tensor %s of %zu bytes overlaps tensor %s, which begins %td bytes behind it",
-                        c->path, one->name, one->bytes, next->name, next->data - one->data);
+            code = fail(c->err, VKGPT_BAD_FILE,
+                        "%s: tensor %s of %zu bytes overlaps tensor %s, which begins %td bytes behind it", c->path,
+                        one->name, one->bytes, next->name, next->data - one->data);
     }
     free(order);
     return code;
@@ -330,14 +335,14 @@ static int take_tensors(struct Cursor *c, const struct Gguf *gguf, const struct 
     for (uint64_t i = 0; !code && i < count; i++) {
         struct Tensor *tensor = &table->tensors[first + i];
         if (offsets[i] & ((uint64_t)alignment - 1))
-            code = fail(c->err, VKGPT_BAD_FILE, "%s: tensor %s begins at %" PRIu64 ", no multiple of the alignment %" PRId64,
-                        c->path, tensor->name, offsets[i], alignment);
+            code = fail(c->err, VKGPT_BAD_FILE,
+                        "%s: tensor %s begins at %" PRIu64 ", no multiple of the alignment %" PRId64, c->path,
+                        tensor->name, offsets[i], alignment);
         else if (offsets[i] > there || tensor->bytes > there - offsets[i])
             code = fail(c->err, VKGPT_BAD_FILE,
-                        "%s: tensor %s takes %zu bytes from %" PRIu64 " on, the file has %" PRIu64 " bytes of data", c->path,
-                        tensor->name, tensor->bytes, offsets[i], there);
-        else
-            tensor->data = file->data + at + padding + offsets[i];
+                        "%s: tensor %s takes %zu bytes from %" PRIu64 " on, the file has %" PRIu64 " bytes of data",
+                        c->path, tensor->name, tensor->bytes, offsets[i], there);
+        else tensor->data = file->data + at + padding + offsets[i];
     }
     free(offsets);
     return code ? code : check_overlap(c, table->tensors + first, count);
@@ -360,12 +365,13 @@ static int take_header(struct Cursor *c, uint32_t *version, uint64_t *tensors, u
         return fail(c->err, VKGPT_BAD_FILE, "%s: is of GGUF version %u%s, 2 and 3 are read", c->path, *version,
                     *version && !(*version & 0xffff) ? " (a file for big-endian machines)" : "");
     if (*keys > c->left / KEY_LEAST)
-        return fail(c->err, VKGPT_BAD_FILE, "%s: %" PRIu64 " keys do not fit into the %" PRIu64 " bytes behind the header",
-                    c->path, *keys, c->left);
+        return fail(c->err, VKGPT_BAD_FILE,
+                    "%s: %" PRIu64 " keys do not fit into the %" PRIu64 " bytes behind the header", c->path, *keys,
+                    c->left);
     if (*tensors > c->left / TENSOR_LEAST)
         return fail(c->err, VKGPT_BAD_FILE,
-                    "%s: %" PRIu64 " tensors do not fit into the %" PRIu64 " bytes behind the header", c->path, *tensors,
-                    c->left);
+                    "%s: %" PRIu64 " tensors do not fit into the %" PRIu64 " bytes behind the header", c->path,
+                    *tensors, c->left);
     return 0;
 }
 

@@ -7,8 +7,20 @@
 #include "model/checkpoint.h"
 
 enum GgufType {
-    GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STRING, GGUF_ARRAY, GGUF_U64,
-    GGUF_I64, GGUF_F64, GGUF_TYPES,
+    GGUF_U8,
+    GGUF_I8,
+    GGUF_U16,
+    GGUF_I16,
+    GGUF_U32,
+    GGUF_I32,
+    GGUF_F32,
+    GGUF_BOOL,
+    GGUF_STRING,
+    GGUF_ARRAY,
+    GGUF_U64,
+    GGUF_I64,
+    GGUF_F64,
+    GGUF_TYPES,
 };
 
 #define GGUF_MAGIC "GGUF"
@@ -25,10 +37,10 @@ struct GgufText { // not ended by a NUL
 };
 
 struct GgufValue {
-    enum GgufType type;    // GGUF_ARRAY: of `count` values of type `element`
+    enum GgufType type; // GGUF_ARRAY: of `count` values of type `element`
     enum GgufType element;
     uint64_t count;
-    const uint8_t *data;   // unaligned, in the mapping
+    const uint8_t *data; // unaligned, in the mapping
 };
 
 struct GgufKey {
@@ -85,8 +97,8 @@ int gguf_config(const struct Gguf *gguf, const struct TensorTable *table, struct
 // The same from a file.
 int gguf_config_read(const char *path, struct Config *config, vkgpt_error *err);
 
-// Whether a model's path means a GGUF file: one by its magic or that ends in .gguf, or a directory with one that ends so
-// and no config.json. `path` (PATH_BYTES) becomes the file's. Several such files in a directory are an error.
+// Whether a model's path means a GGUF file: one by its magic or that ends in .gguf, or a directory with one that ends
+// so and no config.json. `path` (PATH_BYTES) becomes the file's. Several such files in a directory are an error.
 int gguf_path(const char *given, bool *is_gguf, char *path, vkgpt_error *err);
 
 #endif

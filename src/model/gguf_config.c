@@ -31,8 +31,11 @@ static int check_split(const struct Gguf *gguf, vkgpt_error *err)
     int code = gguf_integer(gguf, "split.count", 0, UINT16_MAX, &count, err);
     if (!code) code = gguf_integer(gguf, "split.no", 0, UINT16_MAX, &part, err);
     if (code || count <= 1) return code;
-    return fail(err, VKGPT_BAD_MODEL, "%s: is part %" PRId64 " of %" PRId64 " of a split GGUF file; `llama-gguf-split --merge FIRST-PART OUT.gguf` "
-                "makes one file of them", gguf->path, part + 1, count);
+    return fail(err, VKGPT_BAD_MODEL,
+                "%s: is part %" PRId64 " of %" PRId64
+                " of a split GGUF file; `llama-gguf-split --merge FIRST-PART OUT.gguf` "
+                "makes one file of them",
+                gguf->path, part + 1, count);
 }
 
 static int check_architecture(const struct Gguf *gguf, vkgpt_error *err)
@@ -42,8 +45,8 @@ static int check_architecture(const struct Gguf *gguf, vkgpt_error *err)
     int code = gguf_text(gguf, "general.architecture", &architecture, err);
     if (code) return code;
     if (gguf_text_is(architecture, "gpt2")) return 0;
-    return fail(err, VKGPT_BAD_MODEL, "%s: general.architecture is \"%s\", of GGUF files vkgpt runs gpt2; %s", gguf->path,
-                gguf_shown(architecture).text, class_told(gguf_shown(architecture).text, told));
+    return fail(err, VKGPT_BAD_MODEL, "%s: general.architecture is \"%s\", of GGUF files vkgpt runs gpt2; %s",
+                gguf->path, gguf_shown(architecture).text, class_told(gguf_shown(architecture).text, told));
 }
 
 static int read_sizes(const struct Gguf *gguf, struct Config *config, vkgpt_error *err)
@@ -55,9 +58,8 @@ static int read_sizes(const struct Gguf *gguf, struct Config *config, vkgpt_erro
     if (!code) code = need_size(gguf, "gpt2.attention.head_count", MAX_DIM, &config->heads, err);
     if (code) return code;
     if (config->dim % config->heads)
-        return fail(err, VKGPT_BAD_MODEL,
-                    "%s: gpt2.embedding_length %u is no multiple of gpt2.attention.head_count %u", gguf->path,
-                    config->dim, config->heads);
+        return fail(err, VKGPT_BAD_MODEL, "%s: gpt2.embedding_length %u is no multiple of gpt2.attention.head_count %u",
+                    gguf->path, config->dim, config->heads);
     config->head_dim = config->dim / config->heads;
     config->embed_dim = config->dim;
     return 0;
@@ -121,8 +123,9 @@ static int read_vocab(const struct Gguf *gguf, const struct TensorTable *table, 
         return fail(err, VKGPT_BAD_MODEL, "%s: gpt2.vocab_size is %" PRId64 ", " TOKEN_TABLE " has %u rows", gguf->path,
                     said, config->vocab);
     if (tokens && tokens->count != config->vocab)
-        return fail(err, VKGPT_BAD_MODEL, "%s: tokenizer.ggml.tokens lists %" PRIu64 " tokens, " TOKEN_TABLE " has %u rows",
-                    gguf->path, tokens->count, config->vocab);
+        return fail(err, VKGPT_BAD_MODEL,
+                    "%s: tokenizer.ggml.tokens lists %" PRIu64 " tokens, " TOKEN_TABLE " has %u rows", gguf->path,
+                    tokens->count, config->vocab);
     return 0;
 }
 
@@ -165,9 +168,15 @@ static int check_layers(const struct Gguf *gguf, const struct TensorTable *table
 
 int gguf_config(const struct Gguf *gguf, const struct TensorTable *table, struct Config *config, vkgpt_error *err)
 {
-    *config = (struct Config){.architecture = "gpt2", .activation = ACTIVATION_GELU_TANH, .scale_attention = true,
-                              .tied_head = true, .final_norm = true, .norm_affine = true, .qkv_bias = true,
-                              .bias = true, .bos = -1};
+    *config = (struct Config){.architecture = "gpt2",
+                              .activation = ACTIVATION_GELU_TANH,
+                              .scale_attention = true,
+                              .tied_head = true,
+                              .final_norm = true,
+                              .norm_affine = true,
+                              .qkv_bias = true,
+                              .bias = true,
+                              .bos = -1};
     int code = check_split(gguf, err);
     if (!code) code = check_architecture(gguf, err);
     if (!code) code = read_sizes(gguf, config, err);
@@ -211,8 +220,8 @@ int gguf_path(const char *given, bool *is_gguf, char *path, vkgpt_error *err)
     if (!os_is_dir(given) || path_join(config, given, "config.json", NULL) || os_exists(config)) return 0;
     size_t count = os_find(given, ".gguf", name, sizeof name);
     if (count > 1)
-        return fail(err, VKGPT_BAD_MODEL, "%s: holds %zu GGUF files (%s and others), give the path of one", given, count,
-                    name);
+        return fail(err, VKGPT_BAD_MODEL, "%s: holds %zu GGUF files (%s and others), give the path of one", given,
+                    count, name);
     *is_gguf = count == 1;
     return count ? path_join(path, given, name, err) : 0;
 }

@@ -47,10 +47,7 @@ void gguf_put_element_text(struct GgufKeys *keys, const char *text, size_t bytes
     put(keys, text, bytes);
 }
 
-void gguf_put_element_i32(struct GgufKeys *keys, int32_t value)
-{
-    put_number(keys, (uint32_t)value, 4);
-}
+void gguf_put_element_i32(struct GgufKeys *keys, int32_t value) { put_number(keys, (uint32_t)value, 4); }
 
 static void put_key(struct GgufKeys *keys, const char *key, enum GgufType type)
 {
@@ -101,15 +98,18 @@ void gguf_keys_free(struct GgufKeys *keys)
 // ------------------------------------------------------------------------------------------------- the model
 
 // A field of the config with the one value that GGUF's gpt2 gives it.
-#define ALWAYS(field, value) {#field, offsetof(struct Config, field), sizeof(((struct Config *)0)->field), value}
+#define ALWAYS(field, value)                                                                                           \
+    {                                                                                                                  \
+#field, offsetof(struct Config, field), sizeof(((struct Config *)0)->field), value                             \
+    }
 
 static const struct Fixed {
     const char *name;
     size_t offset, bytes;
     uint32_t value;
 } fixed[] = {
-    ALWAYS(post_norm, false), ALWAYS(final_norm, true), ALWAYS(norm_affine, true), ALWAYS(qkv_bias, true),
-    ALWAYS(bias, true), ALWAYS(position_offset, 0), ALWAYS(window, 0),
+    ALWAYS(post_norm, false), ALWAYS(final_norm, true),   ALWAYS(norm_affine, true), ALWAYS(qkv_bias, true),
+    ALWAYS(bias, true),       ALWAYS(position_offset, 0), ALWAYS(window, 0),
 };
 
 // The first field that is not what gpt2's is, or NULL.
@@ -129,10 +129,12 @@ static const char *not_gpt2(const struct Config *c)
 
 int gguf_can_say(const char *model, const struct Config *config, vkgpt_error *err)
 {
+    // clang-format off
     static const char *const activations[] = {
         [ACTIVATION_GELU_ERF] = "activation_function gelu (erf)", [ACTIVATION_RELU] = "activation_function relu",
         [ACTIVATION_SILU] = "activation_function silu", [ACTIVATION_QUICK_GELU] = "activation_function quick_gelu",
     };
+    // clang-format on
     if (strcmp(config->architecture, "gpt2") != 0)
         return fail(err, VKGPT_BAD_MODEL,
                     "%s: is of architecture %s, and a GGUF file that llama.cpp runs is made of gpt2", model,
@@ -167,7 +169,7 @@ static const struct Type {
     const char *name;
     uint32_t file_type; // llama.cpp's
 } types[] = {
-    [GGUF_FILE_F32] = {"f32", 0},   [GGUF_FILE_F16] = {"f16", 1},   [GGUF_FILE_Q8_0] = {"q8_0", 7},
+    [GGUF_FILE_F32] = {"f32", 0},   [GGUF_FILE_F16] = {"f16", 1},    [GGUF_FILE_Q8_0] = {"q8_0", 7},
     [GGUF_FILE_Q4_0] = {"q4_0", 2}, [GGUF_FILE_Q4_K] = {"q4_k", 14},
 };
 
@@ -254,9 +256,8 @@ static void choose_form(const struct Writer *w, struct Item *item)
     item->bytes = (uint64_t)(item->rows * item->in / item->form->weights) * item->form->bytes;
 }
 
-__attribute__((format(printf, 6, 7)))
-static void add_item(struct Writer *w, const struct Weight *weight, int64_t rows, int64_t in, enum Role role,
-                     const char *format, ...)
+__attribute__((format(printf, 6, 7))) static void add_item(struct Writer *w, const struct Weight *weight, int64_t rows,
+                                                           int64_t in, enum Role role, const char *format, ...)
 {
     struct Item *item = &w->items[w->count++];
     *item = (struct Item){.weight = weight, .rows = rows, .in = in, .role = role};
@@ -301,10 +302,7 @@ static int list_items(struct Writer *w)
     return 0;
 }
 
-static uint64_t padded(uint64_t bytes)
-{
-    return (bytes + GGUF_ALIGNMENT - 1) / GGUF_ALIGNMENT * GGUF_ALIGNMENT;
-}
+static uint64_t padded(uint64_t bytes) { return (bytes + GGUF_ALIGNMENT - 1) / GGUF_ALIGNMENT * GGUF_ALIGNMENT; }
 
 // The file's order has the fastest dimension first.
 static void describe(const struct Writer *w, struct GgufKeys *head)

@@ -22,12 +22,12 @@
 
 struct vkgpt_head {
     vkgpt_head_info info;
-    char name[256];  // of the model, for sentences
+    char name[256]; // of the model, for sentences
     char **labels;
-    float *weight;   // (scores, hidden)
-    float *bias;     // (scores), or NULL
-    bool tanh;       // summary_activation
-    int64_t pad;     // -1: none
+    float *weight; // (scores, hidden)
+    float *bias;   // (scores), or NULL
+    bool tanh;     // summary_activation
+    int64_t pad;   // -1: none
 };
 
 // What is open while a head is read.
@@ -45,7 +45,8 @@ struct Source {
 static int fail_value(const struct Source *s, const char *key, const cJSON *item, const char *wanted)
 {
     char *printed = cJSON_PrintUnformatted(item);
-    int code = fail(s->err, VKGPT_BAD_MODEL, "%s: %s is %.*s, %s", s->path, key, VALUE_BYTES, printed ? printed : "?", wanted);
+    int code =
+        fail(s->err, VKGPT_BAD_MODEL, "%s: %s is %.*s, %s", s->path, key, VALUE_BYTES, printed ? printed : "?", wanted);
     cJSON_free(printed);
     return code;
 }
@@ -94,7 +95,8 @@ static int label_read(struct vkgpt_head *head, const struct Source *s, const cJS
     char *end, expected[24];
     unsigned long long i = strtoull(item->string, &end, 10);
     snprintf(expected, sizeof expected, "%llu", i);
-    if (strcmp(item->string, expected) != 0 || i >= head->info.scores) return fail_key(s, item->string, head->info.scores);
+    if (strcmp(item->string, expected) != 0 || i >= head->info.scores)
+        return fail_key(s, item->string, head->info.scores);
     if (!cJSON_IsString(item)) return fail_value(s, "a label of id2label", item, "not a text");
     return label_set(head, (uint32_t)i, item->valuestring, s->err);
 }
@@ -106,9 +108,11 @@ static int labels_read(struct vkgpt_head *head, const struct Source *s)
     int64_t count = 2;
     if (map && (!cJSON_IsObject(map) || !map->child)) return fail_value(s, "id2label", map, "not an object of labels");
     if (map) count = cJSON_GetArraySize(map);
-    else if (number && !json_integer(number, 1, MAX_LABELS, &count)) return fail_value(s, "num_labels", number, "not a whole number from 1 to 1048576");
+    else if (number && !json_integer(number, 1, MAX_LABELS, &count))
+        return fail_value(s, "num_labels", number, "not a whole number from 1 to 1048576");
     int code = labels_room(head, (uint32_t)count, s->err);
-    for (const cJSON *item = map ? map->child : NULL; !code && item; item = item->next) code = label_read(head, s, item);
+    for (const cJSON *item = map ? map->child : NULL; !code && item; item = item->next)
+        code = label_read(head, s, item);
     for (uint32_t i = 0; !code && !map && i < count; i++) {
         char label[24];
         snprintf(label, sizeof label, "LABEL_%u", i);
@@ -125,7 +129,8 @@ static int problem_read(struct vkgpt_head *head, const struct Source *s)
     if (is_text(type, "regression")) head->info.problem = VKGPT_HEAD_NUMBERS;
     else if (is_text(type, "multi_label_classification")) head->info.problem = VKGPT_HEAD_EACH;
     else if (!is_text(type, "single_label_classification"))
-        return fail_value(s, "problem_type", type, "not one of regression, single_label_classification, multi_label_classification");
+        return fail_value(s, "problem_type", type,
+                          "not one of regression, single_label_classification, multi_label_classification");
     else if (head->info.scores == 1) return fail_value(s, "problem_type", type, "and there is one label only");
     return VKGPT_OK;
 }
@@ -153,9 +158,14 @@ static int summary_read(struct vkgpt_head *head, const struct Source *s)
     const cJSON *activation = json_get(s->json, "summary_activation");
     bool none = !activation || is_text(activation, "") || is_text(activation, "linear");
     head->tanh = is_text(activation, "tanh");
-    int code = summary_key(s, "summary_type", is_text(json_get(s->json, "summary_type"), "cls_index"), "only \"cls_index\" is supported");
-    if (!code) code = summary_key(s, "summary_use_proj", cJSON_IsTrue(json_get(s->json, "summary_use_proj")), "which leaves a hidden state and no score");
-    if (!code) code = summary_key(s, "summary_proj_to_labels", cJSON_IsTrue(json_get(s->json, "summary_proj_to_labels")), "which leaves a vector and no score");
+    int code = summary_key(s, "summary_type", is_text(json_get(s->json, "summary_type"), "cls_index"),
+                           "only \"cls_index\" is supported");
+    if (!code)
+        code = summary_key(s, "summary_use_proj", cJSON_IsTrue(json_get(s->json, "summary_use_proj")),
+                           "which leaves a hidden state and no score");
+    if (!code)
+        code = summary_key(s, "summary_proj_to_labels", cJSON_IsTrue(json_get(s->json, "summary_proj_to_labels")),
+                           "which leaves a vector and no score");
     if (!code) code = summary_key(s, "summary_activation", none || head->tanh, "only \"tanh\" and null are supported");
     return code;
 }
@@ -163,7 +173,8 @@ static int summary_read(struct vkgpt_head *head, const struct Source *s)
 // ------------------------------------------------------------------------------------------------- tensors
 
 // Reads a tensor of (rows, columns), or of (rows) where columns is 0.
-static int tensor_read(const struct Source *s, const struct Tensor *tensor, uint32_t rows, uint32_t columns, float **out)
+static int tensor_read(const struct Source *s, const struct Tensor *tensor, uint32_t rows, uint32_t columns,
+                       float **out)
 {
     const int64_t wanted[] = {rows, columns};
     int rank = columns ? 2 : 1;
@@ -202,7 +213,9 @@ static int choice_open(struct vkgpt_head *head, const struct Source *s, const st
     head->info.scores = 1; // the class sets num_labels to 1, whatever the config says
     head->pad = -1;
     int code = summary_read(head, s);
-    if (!code && !bias) code = fail(s->err, VKGPT_BAD_MODEL, "%s: tensor %s is absent, and %s is there", weight->file, CHOICE_BIAS, CHOICE_WEIGHT);
+    if (!code && !bias)
+        code = fail(s->err, VKGPT_BAD_MODEL, "%s: tensor %s is absent, and %s is there", weight->file, CHOICE_BIAS,
+                    CHOICE_WEIGHT);
     if (!code) code = tensor_read(s, weight, 1, head->info.hidden, &head->weight);
     if (!code) code = tensor_read(s, bias, 1, 0, &head->bias);
     return code;
@@ -217,16 +230,18 @@ static int fail_no_head(struct vkgpt_head *head, const struct Source *s)
     if (code) return code;
     if (labels) return fail_value(s, CLASS_KEY, s->class_item, "and the checkpoint has no tensor " SCORE);
     if (choice) return fail_value(s, CLASS_KEY, s->class_item, "and the checkpoint has no tensor " CHOICE_WEIGHT);
-    return fail(s->err, VKGPT_BAD_MODEL,
-                "%s: the checkpoint has no head for tasks: neither %s (of GPT2ForSequenceClassification and its like) nor %s (of "
-                "GPT2DoubleHeadsModel, OpenAIGPTDoubleHeadsModel)",
-                s->path, SCORE, CHOICE_WEIGHT);
+    return fail(
+        s->err, VKGPT_BAD_MODEL,
+        "%s: the checkpoint has no head for tasks: neither %s (of GPT2ForSequenceClassification and its like) nor %s (of "
+        "GPT2DoubleHeadsModel, OpenAIGPTDoubleHeadsModel)",
+        s->path, SCORE, CHOICE_WEIGHT);
 }
 
 // By the tensors; where both are there, by the class.
 static int head_find(struct vkgpt_head *head, const struct Source *s)
 {
-    const struct Tensor *score = table_find(&s->checkpoint->table, SCORE), *choice = table_find(&s->checkpoint->table, CHOICE_WEIGHT);
+    const struct Tensor *score = table_find(&s->checkpoint->table, SCORE),
+                        *choice = table_find(&s->checkpoint->table, CHOICE_WEIGHT);
     const char *task = strstr(s->class, "For");
     if (task && strcmp(task, "ForSequenceClassification") != 0 && strcmp(task, "ForCausalLM") != 0)
         return fail_value(s, CLASS_KEY, s->class_item, "whose head is not supported");
@@ -238,9 +253,12 @@ static int head_read(const char *dir, struct vkgpt_head *head, const struct Chec
 {
     char path[PATH_BYTES];
     cJSON *json = NULL;
-    if (checkpoint->gguf) return fail(err, VKGPT_BAD_MODEL, "%s: a GGUF file has no head for tasks: the checkpoint's directory is needed", dir);
+    if (checkpoint->gguf)
+        return fail(err, VKGPT_BAD_MODEL, "%s: a GGUF file has no head for tasks: the checkpoint's directory is needed",
+                    dir);
     int code = path_join(path, dir, "config.json", err);
-    if (!code && !os_exists(path)) code = fail(err, VKGPT_BAD_MODEL, "%s: no config.json there, so no head for tasks either", dir);
+    if (!code && !os_exists(path))
+        code = fail(err, VKGPT_BAD_MODEL, "%s: no config.json there, so no head for tasks either", dir);
     if (!code) code = json_read_python(path, CONFIG_BYTES, &json, err);
     if (code) return code;
     head->info.hidden = checkpoint->config.embed_dim;
@@ -297,7 +315,8 @@ int vkgpt_head_scores(const vkgpt_head *head, const float *hidden, double *score
         double sum = head->bias ? (double)head->bias[o] : 0.0;
         for (uint32_t i = 0; i < info->hidden; i++) sum += (double)row[i] * (double)hidden[i];
         scores[o] = head->tanh ? tanh(sum) : sum;
-        if (!isfinite(scores[o])) return fail(err, VKGPT_BAD_LOGITS, "%s: score %u of the head is %g", head->name, o, scores[o]);
+        if (!isfinite(scores[o]))
+            return fail(err, VKGPT_BAD_LOGITS, "%s: score %u of the head is %g", head->name, o, scores[o]);
     }
     return VKGPT_OK;
 }

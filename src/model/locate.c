@@ -210,11 +210,10 @@ static int explain(const char *dir, enum Need need, vkgpt_error *err)
     if (!code && !has_config(dir)) code = has(dir, ADAPTER_CONFIG) ? fail_adapter(dir, err) : fail_foreign(dir, err);
     if (code) return code;
     if (need == NEED_TOKENIZER)
-        return fail(
-            err, VKGPT_BAD_FILE,
-            "%s: holds no tokenizer: none of tokenizer.json, vocab.json, vocab.txt and spiece.model is there; "
-            "--tokenizer DIR|FILE takes one from elsewhere, such as the model's that this one was trained from",
-            dir);
+        return fail(err, VKGPT_BAD_FILE,
+                    "%s: holds no tokenizer: none of tokenizer.json, vocab.json, vocab.txt and spiece.model is there; "
+                    "--tokenizer DIR|FILE takes one from elsewhere, such as the model's that this one was trained from",
+                    dir);
     if (has_config(dir)) return fail_no_weights(dir, err);
     return fail(err, VKGPT_BAD_FILE,
                 "%s: no config.json there, so this is no model directory; one as Hugging Face's transformers save it, "

@@ -53,9 +53,12 @@ static bool is_off(const cJSON *item)
 
 // What makes something else of the product than W + scale B A, or changes weights that lie outside of the adapter.
 static const char *const refused[] = {
-    "use_dora",          "modules_to_save",         "layer_replication", "trainable_token_indices",
-    "target_parameters", "alora_invocation_tokens", "use_qalora",        "use_bdlora",
-    "arrow_config",      "kasa_config",             "velora_config",     "monteclora_config",
+    "use_dora",          "modules_to_save",
+    "layer_replication", "trainable_token_indices",
+    "target_parameters", "alora_invocation_tokens",
+    "use_qalora",        "use_bdlora",
+    "arrow_config",      "kasa_config",
+    "velora_config",     "monteclora_config",
 };
 
 // Ways to begin that leave the model's own weights as they are; the others move a part of them into A and B.

@@ -53,8 +53,7 @@ static int header_read(const char *path, const char *header, int64_t *count, vkg
 int npy_floats(const char *path, const struct Mapping *file, const uint8_t **data, int64_t *count, vkgpt_error *err)
 {
     const uint8_t *p = file->data;
-    if (file->bytes < 10 || memcmp(p, "\x93NUMPY", 6) != 0)
-        return fail(err, VKGPT_BAD_FILE, "%s: no .npy file", path);
+    if (file->bytes < 10 || memcmp(p, "\x93NUMPY", 6) != 0) return fail(err, VKGPT_BAD_FILE, "%s: no .npy file", path);
     size_t start = p[6] == 1 ? 10 : 12, length = (size_t)p[8] | (size_t)p[9] << 8;
     if (p[6] < 1 || p[6] > 3) return fail(err, VKGPT_BAD_FILE, "%s: version %d of .npy is not known", path, p[6]);
     if (p[6] > 1 && file->bytes >= 12) length |= (size_t)p[10] << 16 | (size_t)p[11] << 24;

@@ -17,7 +17,7 @@
 static const char *const first_names[] = {"positions_embed.weight", "tokens_embed.weight"};
 static const char *const layer_names[] = {
     "attn.c_attn.weight", "attn.c_attn.bias", "attn.c_proj.weight", "attn.c_proj.bias", "ln_1.weight", "ln_1.bias",
-    "mlp.c_fc.weight", "mlp.c_fc.bias", "mlp.c_proj.weight", "mlp.c_proj.bias", "ln_2.weight", "ln_2.bias",
+    "mlp.c_fc.weight",    "mlp.c_fc.bias",    "mlp.c_proj.weight",  "mlp.c_proj.bias",  "ln_2.weight", "ln_2.bias",
 };
 enum { FIRST = 2, PER_LAYER = 12 };
 
@@ -152,8 +152,9 @@ static int tensors_add(const char *path, const cJSON *json, const struct Pieces 
         int code = shape_read(path, index, item, &t, &count, err);
         if (code) return code;
         if (count > total - at)
-            return fail(err, VKGPT_BAD_FILE, "%s: tensor %s takes %" PRId64 " numbers from %" PRId64
-                        " on, and the ten files hold %" PRId64, path, name, count, at, total);
+            return fail(err, VKGPT_BAD_FILE,
+                        "%s: tensor %s takes %" PRId64 " numbers from %" PRId64 " on, and the ten files hold %" PRId64,
+                        path, name, count, at, total);
         code = slice(pieces, at, count, table, &t.data, err);
         t.bytes = (size_t)count * sizeof(float);
         if (!code) code = table_add(table, &t, err);

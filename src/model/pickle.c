@@ -324,36 +324,38 @@ static int step_4(struct Machine *m, int opcode)
 static int step(struct Machine *m, int opcode)
 {
     switch (opcode) {
-    case 0x80: return proto(m);                      // PROTO
-    case '(': return push(m, VALUE_MARK, 0);         // MARK
-    case 'N': return push(m, VALUE_NONE, 0);         // NONE
-    case 0x88: return push(m, VALUE_BOOL, 1);        // NEWTRUE
-    case 0x89: return push(m, VALUE_BOOL, 0);        // NEWFALSE
-    case 'K': return push_number(m, 1);              // BININT1
-    case 'M': return push_number(m, 2);              // BININT2
-    case 'J': return push_number(m, 4);              // BININT
-    case 0x8a: return push_long(m);                  // LONG1
-    case 'G': return push_float(m);                  // BINFLOAT
-    case 'X': return push_string(m, 4);              // BINUNICODE
-    case 'U': return push_string(m, 1);              // SHORT_BINSTRING: Python 2's texts
-    case 'T': return push_string(m, 4);              // BINSTRING
-    case '}': return push(m, VALUE_DICT, 0);         // EMPTY_DICT
-    case ']': return push(m, VALUE_LIST, 0);         // EMPTY_LIST
-    case ')': return push_tuple(m, 0, 0);            // EMPTY_TUPLE
-    case 0x85: return push_tuple(m, 1, 0);           // TUPLE1
-    case 0x86: return push_tuple(m, 2, 0);           // TUPLE2
-    case 0x87: return push_tuple(m, 3, 0);           // TUPLE3
-    case 't': case 'u': case 'e': return with_mark(m, opcode); // TUPLE, SETITEMS, APPENDS
-    case 's': return append(m, VALUE_DICT, 2, 0);    // SETITEM
-    case 'a': return append(m, VALUE_LIST, 1, 0);    // APPEND
-    case 'q': return memo_put(m, 1);                 // BINPUT
-    case 'r': return memo_put(m, 4);                 // LONG_BINPUT
-    case 'h': return memo_get(m, 1);                 // BINGET
-    case 'j': return memo_get(m, 4);                 // LONG_BINGET
-    case 'c': return push_name(m);                   // GLOBAL
-    case 'Q': return call_storage(m);                // BINPERSID
-    case 'R': return call_reduce(m);                 // REDUCE
-    case 'b': return build(m);                       // BUILD
+    case 0x80: return proto(m);               // PROTO
+    case '(': return push(m, VALUE_MARK, 0);  // MARK
+    case 'N': return push(m, VALUE_NONE, 0);  // NONE
+    case 0x88: return push(m, VALUE_BOOL, 1); // NEWTRUE
+    case 0x89: return push(m, VALUE_BOOL, 0); // NEWFALSE
+    case 'K': return push_number(m, 1);       // BININT1
+    case 'M': return push_number(m, 2);       // BININT2
+    case 'J': return push_number(m, 4);       // BININT
+    case 0x8a: return push_long(m);           // LONG1
+    case 'G': return push_float(m);           // BINFLOAT
+    case 'X': return push_string(m, 4);       // BINUNICODE
+    case 'U': return push_string(m, 1);       // SHORT_BINSTRING: Python 2's texts
+    case 'T': return push_string(m, 4);       // BINSTRING
+    case '}': return push(m, VALUE_DICT, 0);  // EMPTY_DICT
+    case ']': return push(m, VALUE_LIST, 0);  // EMPTY_LIST
+    case ')': return push_tuple(m, 0, 0);     // EMPTY_TUPLE
+    case 0x85: return push_tuple(m, 1, 0);    // TUPLE1
+    case 0x86: return push_tuple(m, 2, 0);    // TUPLE2
+    case 0x87: return push_tuple(m, 3, 0);    // TUPLE3
+    case 't':
+    case 'u':
+    case 'e': return with_mark(m, opcode);        // TUPLE, SETITEMS, APPENDS
+    case 's': return append(m, VALUE_DICT, 2, 0); // SETITEM
+    case 'a': return append(m, VALUE_LIST, 1, 0); // APPEND
+    case 'q': return memo_put(m, 1);              // BINPUT
+    case 'r': return memo_put(m, 4);              // LONG_BINPUT
+    case 'h': return memo_get(m, 1);              // BINGET
+    case 'j': return memo_get(m, 4);              // LONG_BINGET
+    case 'c': return push_name(m);                // GLOBAL
+    case 'Q': return call_storage(m);             // BINPERSID
+    case 'R': return call_reduce(m);              // REDUCE
+    case 'b': return build(m);                    // BUILD
     default: return m->protocol >= 4 ? step_4(m, opcode) : fail_opcode(m, opcode);
     }
 }
@@ -363,7 +365,8 @@ int machine_run(struct Machine *m)
     for (;;) {
         m->opcode_at = m->at;
         const uint8_t *opcode = take(m, 1);
-        if (!opcode) return fail(m->err, VKGPT_BAD_FILE, "%s: the pickle ends at byte %zu without a STOP", m->what, m->at);
+        if (!opcode)
+            return fail(m->err, VKGPT_BAD_FILE, "%s: the pickle ends at byte %zu without a STOP", m->what, m->at);
         if (*opcode == '.') return 0;
         int code = step(m, *opcode);
         if (code) return code;

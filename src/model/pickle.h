@@ -15,8 +15,8 @@ struct PickleStorage {
 
 // A tensor as the pickle describes it: a view of a storage, which lies elsewhere.
 struct PickleTensor {
-    char *name;     // of the state dict's key
-    char *key;      // of the storage
+    char *name; // of the state dict's key
+    char *key;  // of the storage
     const struct PickleStorage *storage;
     int64_t elements; // in the storage
     int64_t offset;   // of the first one, in elements

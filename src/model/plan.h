@@ -1,4 +1,5 @@
-// The arithmetic of the papers: what a model weighs on disk and what it costs to train and to run, from its facts alone.
+// The arithmetic of the papers: what a model weighs on disk and what it costs to train and to run, from its facts
+// alone.
 #ifndef VKGPT_MODEL_PLAN_H
 #define VKGPT_MODEL_PLAN_H
 
@@ -13,13 +14,13 @@ struct TrainingPlan {
 };
 
 struct Arithmetic {
-    uint64_t params;                               // the head counted once when tied
-    uint64_t disk_f32, disk_f16;                   // bytes
-    uint64_t disk_q8_0, disk_q4_0, disk_q4_k;      // bytes, as in GGUF: matrices in blocks, the rest in F32
-    double forward_flops;                          // of a token: 2 params (Brown et al. 2020, appendix D)
-    double attention_flops;                        // that the last position of the context adds: q K^T and the sum of V
-    double training_flops;                         // 6 params tokens (appendix D)
-    double seconds, years, hours, cost;            // of training, on one device
+    uint64_t params;                          // the head counted once when tied
+    uint64_t disk_f32, disk_f16;              // bytes
+    uint64_t disk_q8_0, disk_q4_0, disk_q4_k; // bytes, as in GGUF: matrices in blocks, the rest in F32
+    double forward_flops;                     // of a token: 2 params (Brown et al. 2020, appendix D)
+    double attention_flops;                   // that the last position of the context adds: q K^T and the sum of V
+    double training_flops;                    // 6 params tokens (appendix D)
+    double seconds, years, hours, cost;       // of training, on one device
 };
 
 void arithmetic_of(const struct Config *config, const struct TrainingPlan *training, struct Arithmetic *arithmetic);

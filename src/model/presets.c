@@ -7,7 +7,7 @@
 
 #define VOCAB 50257
 #define WINDOW 256
-#define MAX_DIM (1u << 20)  // as config.c reads them back
+#define MAX_DIM (1u << 20) // as config.c reads them back
 #define MAX_ROWS (1u << 24)
 
 const struct Preset PRESETS[] = {

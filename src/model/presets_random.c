@@ -30,7 +30,8 @@ static const struct Part tables[] = {
     {NULL, NONE, NONE, GAIN},
 };
 
-static const struct Part gpt2_layer[] = { // (in, out)
+static const struct Part gpt2_layer[] = {
+    // (in, out)
     {"ln_1.weight", DIM, NONE, GAIN},
     {"ln_1.bias", DIM, NONE, BIAS},
     {"attn.c_attn.weight", DIM, QKV, MATRIX},
@@ -46,7 +47,8 @@ static const struct Part gpt2_layer[] = { // (in, out)
     {NULL, NONE, NONE, GAIN},
 };
 
-static const struct Part neo_layer[] = { // (out, in)
+static const struct Part neo_layer[] = {
+    // (out, in)
     {"ln_1.weight", DIM, NONE, GAIN},
     {"ln_1.bias", DIM, NONE, BIAS},
     {"attn.attention.q_proj.weight", DIM, DIM, QUERY},
@@ -121,7 +123,10 @@ struct RandomTensor *random_tensors(const struct Config *c, size_t *count)
     return tensors;
 }
 
-uint64_t random_tensor_elements(const struct RandomTensor *tensor) { return tensor->rows * (tensor->cols ? tensor->cols : 1); }
+uint64_t random_tensor_elements(const struct RandomTensor *tensor)
+{
+    return tensor->rows * (tensor->cols ? tensor->cols : 1);
+}
 
 // ------------------------------------------------------------------------------------------------ the numbers
 
@@ -147,7 +152,8 @@ static void draw(uint64_t key, uint64_t first, size_t count, float mean, float s
     uint64_t counter = key + first * GOLDEN;
     for (size_t i = 0; i < count; i++, counter += GOLDEN) {
         uint64_t z = mix(counter);
-        uint32_t sum = (uint32_t)(z & 0xFFFF) + (uint32_t)(z >> 16 & 0xFFFF) + (uint32_t)(z >> 32 & 0xFFFF) + (uint32_t)(z >> 48);
+        uint32_t sum =
+            (uint32_t)(z & 0xFFFF) + (uint32_t)(z >> 16 & 0xFFFF) + (uint32_t)(z >> 32 & 0xFFFF) + (uint32_t)(z >> 48);
         float scaled = (float)((int32_t)sum - 2 * 0xFFFF) * step;
         out[i] = scaled + mean;
     }
@@ -163,14 +169,16 @@ static uint16_t to_bfloat(float value) // to nearest, ties to even
 static void narrow(enum Dtype dtype, const float *in, size_t count, uint8_t *out)
 {
     uint16_t half[256];
-    const struct Tensor tensor = {.dtype = DTYPE_F32, .rank = 1, .shape = {(int64_t)count}, .stride = {1}, .data = (const uint8_t *)in};
+    const struct Tensor tensor = {
+        .dtype = DTYPE_F32, .rank = 1, .shape = {(int64_t)count}, .stride = {1}, .data = (const uint8_t *)in};
     if (dtype == DTYPE_F16) weight_rows_half(&(struct Weight){&tensor, false}, 0, 1, (int64_t)count, half);
     for (size_t i = 0; dtype == DTYPE_BF16 && i < count; i++) half[i] = to_bfloat(in[i]);
     if (dtype == DTYPE_F32) memcpy(out, in, count * sizeof *in);
     else memcpy(out, half, count * sizeof *half);
 }
 
-void random_fill(const struct RandomTensor *tensor, uint64_t seed, enum Dtype dtype, uint64_t first, size_t count, uint8_t *out)
+void random_fill(const struct RandomTensor *tensor, uint64_t seed, enum Dtype dtype, uint64_t first, size_t count,
+                 uint8_t *out)
 {
     const double of_sum = 65536.0 / sqrt(3.0); // the deviation of a sum of four
     uint64_t key = tensor_key(tensor->name, seed);
@@ -251,7 +259,8 @@ static void piece_write(void *user, uint32_t worker, uint32_t piece, uint32_t on
     uint64_t elements = job->starts[job->count], size = dtype_bytes(job->dtype), first = (uint64_t)piece * PIECE;
     size_t count = elements - first < PIECE ? (size_t)(elements - first) : PIECE;
     piece_fill(job, first, count, hand->buffer);
-    if (fseek(hand->file, (long)(job->data_at + first * size), SEEK_SET) || fwrite(hand->buffer, size, count, hand->file) != count)
+    if (fseek(hand->file, (long)(job->data_at + first * size), SEEK_SET) ||
+        fwrite(hand->buffer, size, count, hand->file) != count)
         remember_error(job, errno);
     uint64_t written = atomic_fetch_add(&job->written, count) + count;
     struct RandomProgress *p = job->progress;
@@ -262,7 +271,8 @@ static void piece_write(void *user, uint32_t worker, uint32_t piece, uint32_t on
 static int data_write(struct FileJob *job, vkgpt_error *err)
 {
     uint64_t pieces = (job->starts[job->count] + PIECE - 1) / PIECE;
-    if (pieces > UINT32_MAX) return fail(err, VKGPT_BAD_ARGUMENT, "%s: %" PRIu64 " weights in one file", job->path, job->starts[job->count]);
+    if (pieces > UINT32_MAX)
+        return fail(err, VKGPT_BAD_ARGUMENT, "%s: %" PRIu64 " weights in one file", job->path, job->starts[job->count]);
     parallel_rows((uint32_t)pieces, 1, piece_write, job);
     for (int i = 0; i < PARALLEL_MAX; i++) hand_close(job, &job->hands[i]);
     if (job->error == ENOMEM) return fail_memory(err, job->path, (size_t)PIECE * dtype_bytes(job->dtype));
@@ -281,9 +291,11 @@ static char *header_make(const struct FileJob *job, size_t *bytes)
     n += (size_t)snprintf(text + n, room - n, "{\"__metadata__\":{\"format\":\"pt\"}");
     for (size_t i = 0; i < job->count; i++) {
         const struct RandomTensor *t = &job->tensors[i];
-        n += (size_t)snprintf(text + n, room - n, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[%" PRIu64, t->name, names[job->dtype], t->rows);
+        n += (size_t)snprintf(text + n, room - n, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[%" PRIu64, t->name,
+                              names[job->dtype], t->rows);
         if (t->cols) n += (size_t)snprintf(text + n, room - n, ",%" PRIu64, t->cols);
-        n += (size_t)snprintf(text + n, room - n, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", job->starts[i] * size, job->starts[i + 1] * size);
+        n += (size_t)snprintf(text + n, room - n, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}",
+                              job->starts[i] * size, job->starts[i + 1] * size);
     }
     text[n++] = '}';
     while (n % 8) text[n++] = ' ';
@@ -306,10 +318,11 @@ static int header_write(struct FileJob *job, vkgpt_error *err)
     return good ? VKGPT_OK : fail(err, VKGPT_BAD_FILE, "%s: cannot write: %s", job->path, strerror(errno));
 }
 
-int random_file_write(const char *path, const struct RandomTensor *tensors, size_t count, uint64_t seed, enum Dtype dtype,
-                      struct RandomProgress *progress, vkgpt_error *err)
+int random_file_write(const char *path, const struct RandomTensor *tensors, size_t count, uint64_t seed,
+                      enum Dtype dtype, struct RandomProgress *progress, vkgpt_error *err)
 {
-    struct FileJob job = {.path = path, .tensors = tensors, .count = count, .seed = seed, .dtype = dtype, .progress = progress};
+    struct FileJob job = {
+        .path = path, .tensors = tensors, .count = count, .seed = seed, .dtype = dtype, .progress = progress};
     job.starts = calloc(count + 1, sizeof *job.starts);
     if (!job.starts) return fail_memory(err, path, (count + 1) * sizeof *job.starts);
     for (size_t i = 0; i < count; i++) job.starts[i + 1] = job.starts[i] + random_tensor_elements(&tensors[i]);

@@ -74,8 +74,10 @@ static int json_write(const struct Writing *w, const char *name, cJSON *json)
 // How many shards the model of make-model there has; 0: nothing is there. Errors: it is somebody else's.
 static int old_shards(const char *dir, uint32_t *shards, vkgpt_error *err)
 {
-    static const char *const files[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
-                                        "pytorch_model.bin.index.json", "params_shapes.json", "tokenizer.json", "vocab.json", "merges.txt"};
+    static const char *const files[] = {"model.safetensors",  "model.safetensors.index.json",
+                                        "pytorch_model.bin",  "pytorch_model.bin.index.json",
+                                        "params_shapes.json", "tokenizer.json",
+                                        "vocab.json",         "merges.txt"};
     char path[PATH_BYTES];
     *shards = 0;
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
@@ -88,7 +90,9 @@ static int old_shards(const char *dir, uint32_t *shards, vkgpt_error *err)
     int status = path_join(config, dir, "config.json", err);
     if (status) return status;
     if (!os_exists(config))
-        return path[0] ? fail(err, VKGPT_BAD_FILE, "%s: is there already, and make-model did not write it; choose another directory", path) : VKGPT_OK;
+        return path[0] ? fail(err, VKGPT_BAD_FILE,
+                              "%s: is there already, and make-model did not write it; choose another directory", path)
+                       : VKGPT_OK;
     cJSON *json;
     int64_t count = 0;
     bool ours = !json_read(config, SMALL_FILE, &json, NULL);
@@ -96,7 +100,8 @@ static int old_shards(const char *dir, uint32_t *shards, vkgpt_error *err)
     cJSON_Delete(json);
     *shards = (uint32_t)count;
     return ours ? VKGPT_OK
-                : fail(err, VKGPT_BAD_FILE, "%s: is there already, and make-model did not write it; choose another directory", config);
+                : fail(err, VKGPT_BAD_FILE,
+                       "%s: is there already, and make-model did not write it; choose another directory", config);
 }
 
 // --------------------------------------------------------------------------------------------------- tokens
@@ -110,7 +115,8 @@ static int vocab_write(struct Writing *w, cJSON *vocab, const char *path, struct
         if (!json_integer(token, 0, UINT32_MAX, &id))
             return fail(w->err, VKGPT_BAD_FILE, "%s: the id of \"%.100s\" is no whole number", path, token->string);
         if (id >= w->config->vocab) cJSON_Delete(cJSON_DetachItemViaPointer(vocab, token));
-        else if (map_add(kept, token->string, strlen(token->string), (uint32_t)id) < 0) return fail_memory(w->err, path, kept->count);
+        else if (map_add(kept, token->string, strlen(token->string), (uint32_t)id) < 0)
+            return fail_memory(w->err, path, kept->count);
         else if (strcmp(token->string, "<|endoftext|>") == 0) w->end_token = id;
     }
     char *text = cJSON_PrintUnformatted(vocab);
@@ -131,7 +137,8 @@ static bool merge_stays(const char *line, size_t bytes, const struct Map *kept)
     size_t left = (size_t)(space - line), right = bytes - left - 1;
     memcpy(joined, line, left);
     memcpy(joined + left, space + 1, right);
-    return map_find(kept, line, left, &id) && map_find(kept, space + 1, right, &id) && map_find(kept, joined, left + right, &id);
+    return map_find(kept, line, left, &id) && map_find(kept, space + 1, right, &id) &&
+           map_find(kept, joined, left + right, &id);
 }
 
 static int merges_write(const struct Writing *w, const char *path, const struct Map *kept)
@@ -278,7 +285,8 @@ static int weights_write(const struct Writing *w)
         file_name(s, w->to->shards, name);
         status = part_path(w, name, path);
         size_t first = w->firsts[s], count = w->firsts[s + 1] - first;
-        if (!status) status = random_file_write(path, w->tensors + first, count, w->to->seed, w->to->dtype, &progress, w->err);
+        if (!status)
+            status = random_file_write(path, w->tensors + first, count, w->to->seed, w->to->dtype, &progress, w->err);
     }
     return status;
 }

@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "model/table.h"
 
-#define HEADER_LIMIT 100000000 // as in the reference
+#define HEADER_LIMIT 100000000   // as in the reference
 #define EXACT (INT64_C(1) << 52) // whole numbers below are exact in JSON's doubles
 
 struct Header {
@@ -28,6 +28,7 @@ static const struct Format {
     const char *name;
     enum Dtype dtype;
     int bits;
+    // clang-format off
 } formats[] = {
     {"F32", DTYPE_F32, 32},     {"F16", DTYPE_F16, 16},     {"BF16", DTYPE_BF16, 16},     {"BOOL", DTYPE_OTHER, 8},
     {"U8", DTYPE_OTHER, 8},     {"I8", DTYPE_OTHER, 8},     {"U16", DTYPE_OTHER, 16},     {"I16", DTYPE_OTHER, 16},
@@ -36,20 +37,19 @@ static const struct Format {
     {"F8_E8M0", DTYPE_OTHER, 8}, {"F4", DTYPE_OTHER, 4},    {"F6_E2M3", DTYPE_OTHER, 6},  {"F6_E3M2", DTYPE_OTHER, 6},
     {"F8_E4M3FNUZ", DTYPE_OTHER, 8}, {"F8_E5M2FNUZ", DTYPE_OTHER, 8},
 };
+// clang-format on
 
 // ---------------------------------------------------------------------------------------------- one tensor
 
 static int read_format(const struct Header *h, const char *name, const cJSON *item, const struct Format **format,
                        vkgpt_error *err)
 {
-    if (!cJSON_IsString(item))
-        return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s has no dtype", h->path, name);
+    if (!cJSON_IsString(item)) return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s has no dtype", h->path, name);
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         *format = &formats[i];
         if (strcmp((*format)->name, item->valuestring) == 0) return 0;
     }
-    return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s has the unknown dtype %.40s", h->path, name,
-                item->valuestring);
+    return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s has the unknown dtype %.40s", h->path, name, item->valuestring);
 }
 
 static int read_shape(const struct Header *h, const cJSON *item, struct Tensor *t, vkgpt_error *err)
@@ -60,8 +60,8 @@ static int read_shape(const struct Header *h, const cJSON *item, struct Tensor *
             return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s has more than %d dimensions", h->path, t->name,
                         TENSOR_MAX_RANK);
         if (!json_integer(size, 0, EXACT, &t->shape[t->rank]))
-            return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s: size %d of its shape is %g, no size", h->path,
-                        t->name, t->rank, size->valuedouble);
+            return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s: size %d of its shape is %g, no size", h->path, t->name,
+                        t->rank, size->valuedouble);
         t->rank++;
     }
     return 0;

@@ -19,12 +19,12 @@ struct Item {
     const char *name;
     char made[NAME_BYTES]; // the name where the source has another
     const struct Tensor *tensor;
-    const char *dtype;     // as the file will name it
-    bool kept;             // the bytes as they are; else f32 or f16
-    bool turned;           // columns become rows
-    int64_t rows, in;      // as they stand in the file to be written; rows 0: a vector. Of those not kept
+    const char *dtype; // as the file will name it
+    bool kept;         // the bytes as they are; else f32 or f16
+    bool turned;       // columns become rows
+    int64_t rows, in;  // as they stand in the file to be written; rows 0: a vector. Of those not kept
     int64_t bytes;
-    int64_t element;       // bytes
+    int64_t element; // bytes
 };
 
 struct Writer {
@@ -77,12 +77,12 @@ static void add_layer(struct Writer *w, const struct LayerWeights *l, uint32_t l
         const struct Weight *weight;
         bool conv; // Conv1D's (in, out)
     } list[] = {
-        {"ln_1.weight", &l->ln_1_gain, false},       {"ln_1.bias", &l->ln_1_bias, false},
-        {"attn.c_attn.weight", &l->c_attn, true},    {"attn.c_attn.bias", &l->c_attn_bias, false},
-        {"attn.c_proj.weight", &l->c_proj, true},    {"attn.c_proj.bias", &l->c_proj_bias, false},
-        {"ln_2.weight", &l->ln_2_gain, false},       {"ln_2.bias", &l->ln_2_bias, false},
-        {"mlp.c_fc.weight", &l->c_fc, true},         {"mlp.c_fc.bias", &l->c_fc_bias, false},
-        {"mlp.c_proj.weight", &l->c_out, true},      {"mlp.c_proj.bias", &l->c_out_bias, false},
+        {"ln_1.weight", &l->ln_1_gain, false},    {"ln_1.bias", &l->ln_1_bias, false},
+        {"attn.c_attn.weight", &l->c_attn, true}, {"attn.c_attn.bias", &l->c_attn_bias, false},
+        {"attn.c_proj.weight", &l->c_proj, true}, {"attn.c_proj.bias", &l->c_proj_bias, false},
+        {"ln_2.weight", &l->ln_2_gain, false},    {"ln_2.bias", &l->ln_2_bias, false},
+        {"mlp.c_fc.weight", &l->c_fc, true},      {"mlp.c_fc.bias", &l->c_fc_bias, false},
+        {"mlp.c_proj.weight", &l->c_out, true},   {"mlp.c_proj.bias", &l->c_out_bias, false},
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         add_named(w, list[i].weight, list[i].conv, layer, list[i].name);
@@ -108,8 +108,8 @@ static int list_gguf(struct Writer *w)
 static const char *dtype_of(const struct Tensor *t)
 {
     static const char *const pairs[][2] = {
-        {"DoubleStorage", "F64"}, {"ByteStorage", "U8"},   {"BoolStorage", "BOOL"}, {"CharStorage", "I8"},
-        {"ShortStorage", "I16"},  {"IntStorage", "I32"},   {"LongStorage", "I64"},  {"ComplexFloatStorage", "C64"},
+        {"DoubleStorage", "F64"}, {"ByteStorage", "U8"}, {"BoolStorage", "BOOL"}, {"CharStorage", "I8"},
+        {"ShortStorage", "I16"},  {"IntStorage", "I32"}, {"LongStorage", "I64"},  {"ComplexFloatStorage", "C64"},
     };
     if (t->dtype == DTYPE_F32) return "F32";
     if (t->dtype == DTYPE_F16) return "F16";

@@ -17,8 +17,8 @@ static int name_check(const char *index, const cJSON *entry, vkgpt_error *err)
         return fail(err, VKGPT_BAD_FILE, "%s: weight_map names no file for tensor %.200s", index, entry->string);
     const char *name = entry->valuestring;
     if (*name && !strpbrk(name, "/\\") && strcmp(name, ".") != 0 && strcmp(name, "..") != 0) return 0;
-    return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s is said to be in \"%.200s\", which is no plain file name", index,
-                entry->string, name);
+    return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s is said to be in \"%.200s\", which is no plain file name",
+                index, entry->string, name);
 }
 
 // Every shard once, in the order of their first tensors.
@@ -43,10 +43,7 @@ static int shards_open(const char *dir, const char *index, const cJSON *map, Sha
 
 // Names of tensors that need not be where the index says: a head that is the token table is often listed and not saved
 // (transformers' save_pretrained leaves it out). Where it is a matrix of its own, checkpoint_open misses it.
-static bool may_be_tied(const char *name)
-{
-    return strcmp(name, "lm_head.weight") == 0;
-}
+static bool may_be_tied(const char *name) { return strcmp(name, "lm_head.weight") == 0; }
 
 static int places_check(const char *dir, const char *index, const cJSON *map, const struct TensorTable *table,
                         vkgpt_error *err)

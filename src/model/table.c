@@ -103,7 +103,8 @@ void table_read_ahead(const struct TensorTable *table, const struct Tensor *tens
         const struct Mapping *file = &table->files[i];
         if (tensor->data < file->data || tensor->data >= file->data + file->bytes) continue;
         size_t left = (size_t)(file->data + file->bytes - tensor->data);
-        const uint8_t *from = tensor->data, *to = from + tensor->bytes + (left - tensor->bytes < AHEAD ? left - tensor->bytes : AHEAD);
+        const uint8_t *from = tensor->data,
+                      *to = from + tensor->bytes + (left - tensor->bytes < AHEAD ? left - tensor->bytes : AHEAD);
         if (*until > from && *until <= to) from = *until; // else it is another place
         os_read_ahead(from, (size_t)(to - from));
         *until = to;

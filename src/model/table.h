@@ -16,8 +16,8 @@ const struct Tensor *table_find(const struct TensorTable *table, const char *nam
 // Asks for a tensor and the part of its file behind it to be read from the disk: the next ones lie there. `until`, NULL
 // at first, remembers how far that was done.
 void table_read_ahead(const struct TensorTable *table, const struct Tensor *tensor, const uint8_t **until);
-// To be asked at the end of what read tensors, with how it ended: a file that was cut meanwhile makes a failure of it, in
-// place of any other one. Errors: VKGPT_BAD_FILE, or `code`.
+// To be asked at the end of what read tensors, with how it ended: a file that was cut meanwhile makes a failure of it,
+// in place of any other one. Errors: VKGPT_BAD_FILE, or `code`.
 int table_end(const struct TensorTable *table, int code, vkgpt_error *err);
 void table_free(struct TensorTable *table);
 

@@ -11,16 +11,16 @@
 #include "model/table.h"
 #include "model/torch_legacy.h"
 
-#define END_BYTES 22        // of the end-of-central-directory record
+#define END_BYTES 22 // of the end-of-central-directory record
 #define END64_BYTES 56
-#define LOCATOR_BYTES 20    // of zip64's pointer to its record
-#define DIRECTORY_BYTES 46  // of an entry of the central directory, before its name
-#define LOCAL_BYTES 30      // of the header in front of an entry's data, before its name
+#define LOCATOR_BYTES 20   // of zip64's pointer to its record
+#define DIRECTORY_BYTES 46 // of an entry of the central directory, before its name
+#define LOCAL_BYTES 30     // of the header in front of an entry's data, before its name
 
 struct Entry {
     const char *name; // in the mapping; not ended by NUL
     size_t name_bytes;
-    uint64_t local;   // where its local header is
+    uint64_t local; // where its local header is
     uint64_t bytes, packed_bytes;
     uint16_t flags, method;
 };
@@ -51,10 +51,7 @@ static const uint8_t *bytes_at(const struct Archive *a, uint64_t at, uint64_t co
     return at <= a->bytes && count <= a->bytes - at ? a->data + at : NULL;
 }
 
-static bool has_signature(const uint8_t *p, uint32_t signature)
-{
-    return p && number(p, 4) == signature;
-}
+static bool has_signature(const uint8_t *p, uint32_t signature) { return p && number(p, 4) == signature; }
 
 // ------------------------------------------------------------------------------------------- the directory
 
@@ -156,10 +153,11 @@ static int fail_not_zip(const struct Archive *a, vkgpt_error *err)
     const uint8_t *start = bytes_at(a, 0, 8), *tar = bytes_at(a, 257, 5);
     if (a->bytes == 0) return fail(err, VKGPT_BAD_FILE, "%s: an empty file", a->path);
     if (tar && memcmp(tar, "ustar", 5) == 0)
-        return fail(err, VKGPT_BAD_FILE,
-                    "%s: a tar archive, as PyTorch's first releases wrote it, long before 1.6, which vkgpt does not read; "
-                    "load it in a newer PyTorch and save it again, or save it as safetensors",
-                    a->path);
+        return fail(
+            err, VKGPT_BAD_FILE,
+            "%s: a tar archive, as PyTorch's first releases wrote it, long before 1.6, which vkgpt does not read; "
+            "load it in a newer PyTorch and save it again, or save it as safetensors",
+            a->path);
     if (start && memcmp(start, "version ", 8) == 0)
         return fail(err, VKGPT_BAD_FILE, "%s: a Git LFS pointer of %" PRIu64 " bytes, not the weights themselves",
                     a->path, a->bytes);

@@ -41,10 +41,7 @@ static inline float widen_half(uint16_t h)
     return bits_float(sign | pick(magnitude < 0x0f800000, finite, special));
 }
 
-static inline float widen_bfloat(uint16_t b)
-{
-    return bits_float((uint32_t)b << 16);
-}
+static inline float widen_bfloat(uint16_t b) { return bits_float((uint32_t)b << 16); }
 
 static inline uint16_t narrow_half(float f)
 {
@@ -59,20 +56,11 @@ static inline uint16_t narrow_half(float f)
     return (uint16_t)(sign | half);
 }
 
-float half_to_float(uint16_t h)
-{
-    return widen_half(h);
-}
+float half_to_float(uint16_t h) { return widen_half(h); }
 
-float bfloat_to_float(uint16_t b)
-{
-    return widen_bfloat(b);
-}
+float bfloat_to_float(uint16_t b) { return widen_bfloat(b); }
 
-uint16_t float_to_half(float f)
-{
-    return narrow_half(f);
-}
+uint16_t float_to_half(float f) { return narrow_half(f); }
 
 // ----------------------------------------------------------------------------- runs of contiguous elements
 
@@ -173,10 +161,7 @@ static void tile_run(const struct View *view, int64_t o, int64_t i, int64_t rows
         run(view->dtype, (const uint8_t *)&tile + r * TILE * view->bytes, cols, out + (r * in + i) * out_bytes);
 }
 
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // Blocks are unpacked a few at a time; `first` and `count` need not fall on their borders.
 #define UNPACKED 256
@@ -223,8 +208,8 @@ static void rows_run(const struct Weight *weight, int64_t o, int64_t rows, int64
     } else {
         for (int64_t r = 0; r < rows; r += TILE)
             for (int64_t i = 0; i < in; i += TILE)
-                tile_run(&view, o + r, i, min64(TILE, rows - r), min64(TILE, in - i), in, run,
-                         out + r * in * out_bytes, out_bytes);
+                tile_run(&view, o + r, i, min64(TILE, rows - r), min64(TILE, in - i), in, run, out + r * in * out_bytes,
+                         out_bytes);
     }
 }
 

@@ -7,14 +7,16 @@ static bool is_blank(utf8proc_int32_t c)
 {
     if (c < 0x80) return c == ' ' || (c >= '\t' && c <= '\r') || (c >= 0x1c && c <= 0x1f);
     utf8proc_category_t category = utf8proc_category(c);
-    return c == 0x85 || category == UTF8PROC_CATEGORY_ZS || category == UTF8PROC_CATEGORY_ZL || category == UTF8PROC_CATEGORY_ZP;
+    return c == 0x85 || category == UTF8PROC_CATEGORY_ZS || category == UTF8PROC_CATEGORY_ZL ||
+           category == UTF8PROC_CATEGORY_ZP;
 }
 
 // Bytes of the blank that begins here, or 0.
 static size_t blank_length(const char *text, size_t bytes)
 {
     utf8proc_int32_t c;
-    utf8proc_ssize_t n = bytes ? utf8proc_iterate((const utf8proc_uint8_t *)text, bytes < 4 ? (utf8proc_ssize_t)bytes : 4, &c) : 0;
+    utf8proc_ssize_t n =
+        bytes ? utf8proc_iterate((const utf8proc_uint8_t *)text, bytes < 4 ? (utf8proc_ssize_t)bytes : 4, &c) : 0;
     return n > 0 && is_blank(c) ? (size_t)n : 0;
 }
 

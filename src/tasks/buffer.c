@@ -18,10 +18,7 @@ void *reallocate(void *old, size_t bytes)
     return data;
 }
 
-void *allocate(size_t bytes)
-{
-    return reallocate(NULL, bytes);
-}
+void *allocate(size_t bytes) { return reallocate(NULL, bytes); }
 
 void buffer_reserve(struct Buffer *buffer, size_t bytes)
 {
@@ -37,10 +34,7 @@ void buffer_add(struct Buffer *buffer, const void *data, size_t bytes)
     buffer->data[buffer->bytes] = '\0';
 }
 
-void buffer_text(struct Buffer *buffer, const char *text)
-{
-    buffer_add(buffer, text, strlen(text));
-}
+void buffer_text(struct Buffer *buffer, const char *text) { buffer_add(buffer, text, strlen(text)); }
 
 void buffer_drop(struct Buffer *buffer, size_t bytes)
 {

@@ -66,7 +66,8 @@ static cJSON *json_point(const struct Curve *curve, const struct Point *point)
     cJSON_AddNumberToObject(json, "high", e.high);
     cJSON *measures = cJSON_AddObjectToObject(json, "measures");
     for (int m = 0; m < MEASURES; m++)
-        if (measure_is_of((enum Measure)m, curve->chosen)) cJSON_AddItemToObject(measures, MEASURE[m].name, json_estimate(point, (enum Measure)m));
+        if (measure_is_of((enum Measure)m, curve->chosen))
+            cJSON_AddItemToObject(measures, MEASURE[m].name, json_estimate(point, (enum Measure)m));
     cJSON_AddNumberToObject(json, "prompts_cut", (double)point->cut);
     cJSON_AddNumberToObject(json, "examples_dropped", (double)point->dropped);
     return json;

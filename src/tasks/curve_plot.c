@@ -20,8 +20,7 @@
 #define PADDING 26 // between the vertical axis and the first point
 #define COLOR "#2a6fb0"
 
-__attribute__((format(printf, 2, 3)))
-static void draw(struct Buffer *svg, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void draw(struct Buffer *svg, const char *format, ...)
 {
     char line[512];
     va_list args;
@@ -66,9 +65,11 @@ static void draw_axes(const struct Curve *curve, struct Buffer *svg)
     for (size_t i = 0; i < curve->count; i++) {
         double x = place_x(curve, curve->points[i].shots);
         draw(svg, "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" stroke=\"#333\"/>\n", x, BOTTOM, x, BOTTOM + 5);
-        draw(svg, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%zu</text>\n", x, BOTTOM + 19, curve->points[i].shots);
+        draw(svg, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%zu</text>\n", x, BOTTOM + 19,
+             curve->points[i].shots);
     }
-    draw(svg, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">number of examples in the context (K)</text>\n", (LEFT + RIGHT) / 2, BOTTOM + 44);
+    draw(svg, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">number of examples in the context (K)</text>\n",
+         (LEFT + RIGHT) / 2, BOTTOM + 44);
     draw(svg, "<text transform=\"translate(22 %d) rotate(-90)\" text-anchor=\"middle\">", (TOP + BOTTOM) / 2);
     add_escaped(svg, measure_title(curve->measure));
     buffer_text(svg, " (%)</text>\n");
@@ -78,14 +79,19 @@ static void draw_points(const struct Curve *curve, struct Buffer *svg)
 {
     buffer_text(svg, "<polyline fill=\"none\" stroke=\"" COLOR "\" stroke-width=\"2\" points=\"");
     for (size_t i = 0; i < curve->count; i++)
-        draw(svg, "%s%.1f,%.1f", i ? " " : "", place_x(curve, curve->points[i].shots), place_y(point_estimate(&curve->points[i], curve->measure).value));
+        draw(svg, "%s%.1f,%.1f", i ? " " : "", place_x(curve, curve->points[i].shots),
+             place_y(point_estimate(&curve->points[i], curve->measure).value));
     buffer_text(svg, "\"/>\n");
     for (size_t i = 0; i < curve->count; i++) {
         struct Estimate e = point_estimate(&curve->points[i], curve->measure);
         double x = place_x(curve, curve->points[i].shots), low = place_y(e.low), high = place_y(e.high);
-        draw(svg, "<path d=\"M%.1f %.1fV%.1fM%.1f %.1fh8M%.1f %.1fh8\" stroke=\"" COLOR "\"/>\n", x, low, high, x - 4, low, x - 4, high);
-        draw(svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"" COLOR "\"><title>K = %zu: %.1f %% (%.1f to %.1f), %zu items</title></circle>\n", x,
-             place_y(e.value), curve->points[i].shots, 100 * e.value, 100 * e.low, 100 * e.high, curve->points[i].items);
+        draw(svg, "<path d=\"M%.1f %.1fV%.1fM%.1f %.1fh8M%.1f %.1fh8\" stroke=\"" COLOR "\"/>\n", x, low, high, x - 4,
+             low, x - 4, high);
+        draw(svg,
+             "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"" COLOR
+             "\"><title>K = %zu: %.1f %% (%.1f to %.1f), %zu items</title></circle>\n",
+             x, place_y(e.value), curve->points[i].shots, 100 * e.value, 100 * e.low, 100 * e.high,
+             curve->points[i].items);
     }
 }
 
@@ -93,7 +99,10 @@ int curve_plot(const struct Curve *curve, const char *path, vkgpt_error *err)
 {
     if (!curve->count) return 0;
     struct Buffer svg = {0};
-    draw(&svg, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"13\">\n", WIDTH, HEIGHT);
+    draw(
+        &svg,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"13\">\n",
+        WIDTH, HEIGHT);
     draw(&svg, "<rect width=\"%d\" height=\"%d\" fill=\"white\"/>\n", WIDTH, HEIGHT);
     draw(&svg, "<text x=\"%d\" y=\"28\" font-size=\"16\">", LEFT);
     add_escaped(&svg, curve->task);

@@ -31,7 +31,4 @@ size_t escapes_replace(char *text, size_t bytes)
     return out;
 }
 
-void escapes_replace_in(struct Buffer *text)
-{
-    buffer_cut(text, escapes_replace(text->data, text->bytes));
-}
+void escapes_replace_in(struct Buffer *text) { buffer_cut(text, escapes_replace(text->data, text->bytes)); }

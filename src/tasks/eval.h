@@ -22,20 +22,20 @@ struct EvalAnswer {
 struct EvalItem {
     struct EvalAnswer *answers;
     size_t count;
-    size_t line;                // of the file
-    size_t gold;                // the right answer
-    size_t words, bytes;        // of a page as it stands in the file
+    size_t line;         // of the file
+    size_t gold;         // the right answer
+    size_t words, bytes; // of a page as it stands in the file
     // the result
-    double *logprobs;           // (count)
-    bool greedy;                // the first answer is the likeliest continuation, token for token
-    size_t cut;                 // tokens at the beginning that did not fit into the context
+    double *logprobs; // (count)
+    bool greedy;      // the first answer is the likeliest continuation, token for token
+    size_t cut;       // tokens at the beginning that did not fit into the context
     bool done;
 };
 
 struct EvalTask {
     const char *name;
     enum EvalKind kind;
-    bool normalized;            // acc_norm is one of its measures
+    bool normalized; // acc_norm is one of its measures
     char *path;
     char hash[FINGERPRINT_BYTES];
     uint64_t bytes;

@@ -16,10 +16,7 @@ static void mean_add(struct Mean *m, double x)
     m->squares += before * (x - m->mean);
 }
 
-static double mean_error(const struct Mean *m)
-{
-    return m->n > 1 ? sqrt(m->squares / (m->n - 1) / m->n) : (double)NAN;
-}
+static double mean_error(const struct Mean *m) { return m->n > 1 ? sqrt(m->squares / (m->n - 1) / m->n) : (double)NAN; }
 
 // The harness finds the errors of perplexities by resampling; these are their first-order values: e^x moves by
 // e^x times as much as x.
@@ -97,7 +94,8 @@ static size_t pages(const struct EvalTask *task, struct EvalMetric *metrics)
     double word = exp(-words.ratio), byte = exp(-bytes.ratio);
     metrics[0] = (struct EvalMetric){"word_perplexity", "word_perplexity_stderr", word, word * words.error};
     metrics[1] = (struct EvalMetric){"byte_perplexity", "byte_perplexity_stderr", byte, byte * bytes.error};
-    metrics[2] = (struct EvalMetric){"bits_per_byte", "bits_per_byte_stderr", -bytes.ratio / log(2), bytes.error / log(2)};
+    metrics[2] =
+        (struct EvalMetric){"bits_per_byte", "bits_per_byte_stderr", -bytes.ratio / log(2), bytes.error / log(2)};
     return 3;
 }
 

@@ -23,18 +23,21 @@ enum { FORMAT_SETTING, MODEL, MODEL_HASH, WEIGHTS, KV, CONTEXT, SETTINGS };
 
 static int settings_of(struct Setting settings[SETTINGS], const struct EvalSubject *subject, vkgpt_error *err)
 {
-    static const char *const formats[] = {[VKGPT_F32] = "f32", [VKGPT_F16] = "f16", [VKGPT_Q8_0] = "q8_0"}; // that --kv takes
+    static const char *const formats[] = {
+        [VKGPT_F32] = "f32", [VKGPT_F16] = "f16", [VKGPT_Q8_0] = "q8_0"}; // that --kv takes
     char hash[FINGERPRINT_BYTES], context[16];
     int code = fingerprint_model(subject->dir, hash, err);
     if (!code) code = fingerprint_add(NEED_TOKENIZER, subject->tokenizer, hash, err);
     if (!code) code = fingerprint_add(NEED_ADAPTER, subject->lora, hash, err);
     if (code) return code;
     snprintf(context, sizeof context, "%" PRIu32, subject->context);
+    // clang-format off
     const char *const values[SETTINGS][2] = {
         [FORMAT_SETTING] = {"format", FORMAT}, [MODEL] = {"model", subject->model->name},
         [MODEL_HASH] = {"model_hash", hash},   [WEIGHTS] = {"weights", subject->model->weights},
         [KV] = {"kv", formats[subject->kv ? subject->kv : VKGPT_F16]}, [CONTEXT] = {"context", context},
     };
+    // clang-format on
     for (int i = 0; i < SETTINGS; i++) {
         settings[i].name = values[i][0];
         snprintf(settings[i].value, sizeof settings[i].value, "%s", values[i][1]);
@@ -75,14 +78,17 @@ static int read_settings(const struct Reader *r, const cJSON *json)
     for (int i = 0; i < SETTINGS; i++) {
         const struct Setting *now = &r->settings[i];
         const char *then = cJSON_GetStringValue(json_get(json, now->name));
-        if (!then && i == FORMAT_SETTING) return fail(r->err, VKGPT_BAD_FILE, "%s: holds no results of vkgpt eval", r->path);
+        if (!then && i == FORMAT_SETTING)
+            return fail(r->err, VKGPT_BAD_FILE, "%s: holds no results of vkgpt eval", r->path);
         if (!then) return fail(r->err, VKGPT_BAD_FILE, "%s:%zu: does not say its %s", r->path, r->line, now->name);
         if (i == MODEL) model = then;
         if (i == MODEL || strcmp(then, now->value) == 0) continue;
         if (i == MODEL_HASH)
-            return fail(r->err, VKGPT_BAD_ARGUMENT, "%s: its results are of model %.200s (%.20s), and this run is of %.200s (%s)", r->path, model, then,
-                        r->settings[MODEL].value, now->value);
-        return fail(r->err, VKGPT_BAD_ARGUMENT, "%s: its results are of %s %.200s, and this run is of %s", r->path, now->name, then, now->value);
+            return fail(r->err, VKGPT_BAD_ARGUMENT,
+                        "%s: its results are of model %.200s (%.20s), and this run is of %.200s (%s)", r->path, model,
+                        then, r->settings[MODEL].value, now->value);
+        return fail(r->err, VKGPT_BAD_ARGUMENT, "%s: its results are of %s %.200s, and this run is of %s", r->path,
+                    now->name, then, now->value);
     }
     return 0;
 }
@@ -97,11 +103,15 @@ static size_t find_task(const struct Reader *r, const char *name)
 static int read_task(const struct Reader *r, const cJSON *json, size_t at)
 {
     const struct EvalTask *task = &r->tasks[at];
-    const char *file = cJSON_GetStringValue(json_get(json, "file")), *hash = cJSON_GetStringValue(json_get(json, "hash"));
+    const char *file = cJSON_GetStringValue(json_get(json, "file")),
+               *hash = cJSON_GetStringValue(json_get(json, "hash"));
     int64_t bytes;
-    if (!file || !hash || !json_integer(json_get(json, "bytes"), 0, INT64_MAX, &bytes)) return broken_line(r, "file, bytes and hash have to be there");
+    if (!file || !hash || !json_integer(json_get(json, "bytes"), 0, INT64_MAX, &bytes))
+        return broken_line(r, "file, bytes and hash have to be there");
     if ((uint64_t)bytes != task->bytes || strcmp(hash, task->hash) != 0)
-        return fail(r->err, VKGPT_BAD_ARGUMENT, "%s: its results of %s are of %.200s (%" PRId64 " bytes, %.20s), and this run is of %s (%" PRIu64 " bytes, %s)",
+        return fail(r->err, VKGPT_BAD_ARGUMENT,
+                    "%s: its results of %s are of %.200s (%" PRId64 " bytes, %.20s), and this run is of %s (%" PRIu64
+                    " bytes, %s)",
                     r->path, task->name, file, bytes, hash, task->path, task->bytes, task->hash);
     r->known[at] = true;
     return 0;
@@ -110,16 +120,19 @@ static int read_task(const struct Reader *r, const cJSON *json, size_t at)
 static int read_item(const struct Reader *r, const cJSON *json, struct EvalTask *task)
 {
     int64_t number, cut;
-    if (!json_integer(json_get(json, "item"), 0, INT32_MAX, &number)) return broken_line(r, "item is no number of an item");
+    if (!json_integer(json_get(json, "item"), 0, INT32_MAX, &number))
+        return broken_line(r, "item is no number of an item");
     if ((size_t)number >= task->count) return 0; // past --limit
     struct EvalItem *item = &task->items[number];
     const cJSON *logprobs = json_get(json, "logprobs"), *greedy = json_get(json, "greedy");
-    if (!cJSON_IsArray(logprobs) || (size_t)cJSON_GetArraySize(logprobs) != item->count) return broken_line(r, "logprobs has to have one number for each answer");
+    if (!cJSON_IsArray(logprobs) || (size_t)cJSON_GetArraySize(logprobs) != item->count)
+        return broken_line(r, "logprobs has to have one number for each answer");
     if (!cJSON_IsBool(greedy)) return broken_line(r, "greedy has to be true or false");
     if (!json_integer(json_get(json, "cut"), 0, INT32_MAX, &cut)) return broken_line(r, "cut is no number of tokens");
     size_t i = 0;
     for (const cJSON *value = logprobs->child; value; value = value->next) {
-        if (!cJSON_IsNumber(value) || !isfinite(value->valuedouble)) return broken_line(r, "logprobs has to have one number for each answer");
+        if (!cJSON_IsNumber(value) || !isfinite(value->valuedouble))
+            return broken_line(r, "logprobs has to have one number for each answer");
         item->logprobs[i++] = value->valuedouble;
     }
     item->greedy = cJSON_IsTrue(greedy);
@@ -188,11 +201,13 @@ static int write_task(struct EvalRecord *record, const struct EvalTask *task, vk
 
 static int flush(struct EvalRecord *record, int code, vkgpt_error *err)
 {
-    if (!code && fflush(record->file)) code = fail(err, VKGPT_BAD_FILE, "%s: cannot write: %s", record->path, strerror(errno));
+    if (!code && fflush(record->file))
+        code = fail(err, VKGPT_BAD_FILE, "%s: cannot write: %s", record->path, strerror(errno));
     return code;
 }
 
-int eval_record_add(struct EvalRecord *record, const struct EvalTask *task, size_t first, size_t count, vkgpt_error *err)
+int eval_record_add(struct EvalRecord *record, const struct EvalTask *task, size_t first, size_t count,
+                    vkgpt_error *err)
 {
     int code = 0;
     for (size_t i = first; !code && i < first + count; i++) {
@@ -217,7 +232,8 @@ int eval_record_open(struct EvalRecord *record, const char *path, const struct E
     if (!code && !reader.known) code = fail_memory(err, "the tasks", count);
     if (!code && os_exists(path)) code = read_record(&reader);
     *record = (struct EvalRecord){.path = path};
-    if (!code && !(record->file = fopen(path, "ab"))) code = fail(err, VKGPT_BAD_FILE, "%s: cannot write: %s", path, strerror(errno));
+    if (!code && !(record->file = fopen(path, "ab")))
+        code = fail(err, VKGPT_BAD_FILE, "%s: cannot write: %s", path, strerror(errno));
     if (!code && !reader.line) code = write_settings(record, settings, err);
     for (size_t i = 0; !code && i < count; i++)
         if (!reader.known[i]) code = write_task(record, &tasks[i], err);

@@ -10,10 +10,10 @@
 
 // What a record's results are of. Results of another model or of other settings are refused.
 struct EvalSubject {
-    const char *dir;                // of the model
-    const char *tokenizer, *lora;   // that are used with it, elsewhere than in dir; NULL: none
+    const char *dir;              // of the model
+    const char *tokenizer, *lora; // that are used with it, elsewhere than in dir; NULL: none
     const vkgpt_model_info *model;
-    vkgpt_format kv;                // 0: the usual one
+    vkgpt_format kv; // 0: the usual one
     uint32_t context;
 };
 
@@ -27,7 +27,8 @@ struct EvalRecord {
 int eval_record_open(struct EvalRecord *record, const char *path, const struct EvalSubject *subject,
                      struct EvalTask *tasks, size_t count, vkgpt_error *err);
 // Adds the items [first, first + count), which are done, and hands them to the system.
-int eval_record_add(struct EvalRecord *record, const struct EvalTask *task, size_t first, size_t count, vkgpt_error *err);
+int eval_record_add(struct EvalRecord *record, const struct EvalTask *task, size_t first, size_t count,
+                    vkgpt_error *err);
 int eval_record_close(struct EvalRecord *record, vkgpt_error *err);
 
 #endif

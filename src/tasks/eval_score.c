@@ -12,14 +12,15 @@ struct Rows {
     struct Sum {
         struct EvalItem *item;
         size_t answer;
-    } *sums;
+    } * sums;
     size_t count, capacity;
     struct Pair *pairs; // what the rows point into
     size_t pair_count, pair_capacity;
     uint32_t room; // tokens of a row at most
 };
 
-static void add_row(struct Rows *r, const uint32_t *ids, size_t count, size_t context, struct EvalItem *item, size_t answer)
+static void add_row(struct Rows *r, const uint32_t *ids, size_t count, size_t context, struct EvalItem *item,
+                    size_t answer)
 {
     if (r->count == r->capacity) {
         r->capacity = r->capacity * 2 + 64;
@@ -40,11 +41,13 @@ static void keep_pair(struct Rows *r, struct Pair pair)
 }
 
 // What is cut is counted, and said at the end.
-static int add_answer(struct Rows *r, const struct EvalTask *task, struct EvalItem *item, size_t i, struct Pair *pair, vkgpt_error *err)
+static int add_answer(struct Rows *r, const struct EvalTask *task, struct EvalItem *item, size_t i, struct Pair *pair,
+                      vkgpt_error *err)
 {
     if (!pair_cut(pair, r->room))
-        return fail(err, VKGPT_BAD_ARGUMENT, "%s:%zu: answer %zu is %zu tokens, a context of %u has no room for a token in front of them", task->path, item->line,
-                    i + 1, pair->count - pair->context, r->room - 1);
+        return fail(err, VKGPT_BAD_ARGUMENT,
+                    "%s:%zu: answer %zu is %zu tokens, a context of %u has no room for a token in front of them",
+                    task->path, item->line, i + 1, pair->count - pair->context, r->room - 1);
     if (pair->cut > item->cut) item->cut = pair->cut;
     add_row(r, pair->ids, pair->count, pair->context, item, i);
     return 0;
@@ -64,7 +67,8 @@ static void add_windows(struct Rows *r, struct EvalItem *item, const struct Pair
     }
 }
 
-static int encode(struct Rows *r, const struct EvalTask *task, struct EvalItem *item, const struct PairRules *rules, vkgpt_error *err)
+static int encode(struct Rows *r, const struct EvalTask *task, struct EvalItem *item, const struct PairRules *rules,
+                  vkgpt_error *err)
 {
     char what[64];
     int code = 0;

@@ -15,9 +15,9 @@ static const struct Known {
     enum ItemForm form;
     bool normalized;
 } KNOWN[] = {
-    {"lambada", EVAL_LAST_WORD, ITEM_LAMBADA, false},     {"hellaswag", EVAL_CHOICES, ITEM_HELLASWAG, true},
-    {"piqa", EVAL_CHOICES, ITEM_PIQA, true},              {"arc_easy", EVAL_CHOICES, ITEM_ARC, true},
-    {"arc_challenge", EVAL_CHOICES, ITEM_ARC, true},      {"winogrande", EVAL_CHOICES, ITEM_WINOGRANDE, false},
+    {"lambada", EVAL_LAST_WORD, ITEM_LAMBADA, false}, {"hellaswag", EVAL_CHOICES, ITEM_HELLASWAG, true},
+    {"piqa", EVAL_CHOICES, ITEM_PIQA, true},          {"arc_easy", EVAL_CHOICES, ITEM_ARC, true},
+    {"arc_challenge", EVAL_CHOICES, ITEM_ARC, true},  {"winogrande", EVAL_CHOICES, ITEM_WINOGRANDE, false},
     {"wikitext", EVAL_PAGES, ITEM_AUTO, false},
 };
 #define KNOWN_COUNT (sizeof KNOWN / sizeof KNOWN[0])
@@ -36,7 +36,9 @@ static struct EvalItem *add_item(struct EvalTask *task, size_t answers)
         task->items = reallocate(task->items, task->capacity * sizeof *task->items);
     }
     struct EvalItem *item = &task->items[task->count++];
-    *item = (struct EvalItem){.count = answers, .answers = allocate(answers * sizeof *item->answers), .logprobs = allocate(answers * sizeof *item->logprobs)};
+    *item = (struct EvalItem){.count = answers,
+                              .answers = allocate(answers * sizeof *item->answers),
+                              .logprobs = allocate(answers * sizeof *item->logprobs)};
     for (size_t i = 0; i < answers; i++) item->answers[i] = (struct EvalAnswer){0};
     return item;
 }
@@ -57,7 +59,8 @@ static void take_item(struct EvalTask *task, const struct Item *from)
     item->line = from->line;
     item->gold = from->gold;
     if (written) set_answer(&item->answers[0], from->context, from->completion);
-    for (size_t i = 0; !written && i < item->count; i++) set_answer(&item->answers[i], item_context(from, i), from->choices[i].text);
+    for (size_t i = 0; !written && i < item->count; i++)
+        set_answer(&item->answers[i], item_context(from, i), from->choices[i].text);
 }
 
 static int read_items(struct EvalTask *task, enum ItemForm form, size_t limit, vkgpt_error *err)
@@ -91,7 +94,8 @@ static int on_page(void *user, const cJSON *object, const char *where, vkgpt_err
 {
     const cJSON *page = json_get(object, "page");
     if (!page) return fail(err, VKGPT_BAD_FILE, "%s: the field \"page\" is missing", where);
-    if (!cJSON_IsString(page) || !page->valuestring[0]) return fail(err, VKGPT_BAD_FILE, "%s: the field \"page\" is no text, or empty", where);
+    if (!cJSON_IsString(page) || !page->valuestring[0])
+        return fail(err, VKGPT_BAD_FILE, "%s: the field \"page\" is no text, or empty", where);
     take_page(user, page->valuestring, strlen(page->valuestring), (size_t)strtoull(strrchr(where, ':') + 1, NULL, 10));
     return 0;
 }
@@ -112,13 +116,15 @@ static int read_text_pages(struct Pages *pages, const char *path, vkgpt_error *e
 static bool is_jsonl(const char *path)
 {
     size_t length = strlen(path);
-    return (length > 6 && strcmp(path + length - 6, ".jsonl") == 0) || (length > 9 && strcmp(path + length - 9, ".jsonl.gz") == 0);
+    return (length > 6 && strcmp(path + length - 6, ".jsonl") == 0) ||
+           (length > 9 && strcmp(path + length - 9, ".jsonl.gz") == 0);
 }
 
 static int read_pages(struct EvalTask *task, size_t limit, vkgpt_error *err)
 {
     struct Pages pages = {task, limit};
-    int code = is_jsonl(task->path) ? jsonl_read(task->path, on_page, &pages, err) : read_text_pages(&pages, task->path, err);
+    int code =
+        is_jsonl(task->path) ? jsonl_read(task->path, on_page, &pages, err) : read_text_pages(&pages, task->path, err);
     if (!code && !task->count) code = fail(err, VKGPT_BAD_FILE, "%s: has no text", task->path);
     return code;
 }
@@ -132,7 +138,8 @@ static int unknown(const char *name, size_t length, vkgpt_error *err)
         if (i) buffer_text(&names, ", ");
         buffer_text(&names, KNOWN[i].name);
     }
-    fail(err, VKGPT_BAD_ARGUMENT, "--tasks: there is no task '%.*s'; there are %s", length < 40 ? (int)length : 40, name, names.data);
+    fail(err, VKGPT_BAD_ARGUMENT, "--tasks: there is no task '%.*s'; there are %s", length < 40 ? (int)length : 40,
+         name, names.data);
     buffer_free(&names);
     return VKGPT_BAD_ARGUMENT;
 }
@@ -142,9 +149,12 @@ static int read_task(const char *entry, size_t length, size_t limit, struct Eval
 {
     const char *colon = memchr(entry, ':', length);
     size_t name = colon ? (size_t)(colon - entry) : length, known = 0;
-    while (known < KNOWN_COUNT && (strlen(KNOWN[known].name) != name || memcmp(KNOWN[known].name, entry, name) != 0)) known++;
+    while (known < KNOWN_COUNT && (strlen(KNOWN[known].name) != name || memcmp(KNOWN[known].name, entry, name) != 0))
+        known++;
     if (known == KNOWN_COUNT) return unknown(entry, name, err);
-    if (name + 1 >= length) return fail(err, VKGPT_BAD_ARGUMENT, "--tasks: %s has no file; it is given as %s:FILE", KNOWN[known].name, KNOWN[known].name);
+    if (name + 1 >= length)
+        return fail(err, VKGPT_BAD_ARGUMENT, "--tasks: %s has no file; it is given as %s:FILE", KNOWN[known].name,
+                    KNOWN[known].name);
     task->name = KNOWN[known].name;
     task->kind = KNOWN[known].kind;
     task->normalized = KNOWN[known].normalized;
@@ -167,10 +177,12 @@ int eval_tasks_read(const char *list, size_t limit, struct EvalTask **tasks, siz
         (*tasks)[*count] = (struct EvalTask){0};
         code = read_task(at, length, limit, &(*tasks)[(*count)++], err);
         for (size_t i = 0; !code && i + 1 < *count; i++)
-            if ((*tasks)[i].name == (*tasks)[*count - 1].name) code = fail(err, VKGPT_BAD_ARGUMENT, "--tasks: %s is given twice", (*tasks)[i].name);
+            if ((*tasks)[i].name == (*tasks)[*count - 1].name)
+                code = fail(err, VKGPT_BAD_ARGUMENT, "--tasks: %s is given twice", (*tasks)[i].name);
         at += length + (at[length] == ',');
     }
-    if (!code && !*count) code = fail(err, VKGPT_BAD_ARGUMENT, "--tasks: is empty; it is given as lambada:FILE,hellaswag:FILE");
+    if (!code && !*count)
+        code = fail(err, VKGPT_BAD_ARGUMENT, "--tasks: is empty; it is given as lambada:FILE,hellaswag:FILE");
     return code;
 }
 

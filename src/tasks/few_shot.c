@@ -19,7 +19,8 @@ struct Scoring {
 
 static bool goes_on(const struct Scoring *s) { return !s->f->goes_on || s->f->goes_on(s->f->user); }
 
-static void tell(const struct Scoring *s, struct Point *point, const struct Query *query, const char *answer, size_t bytes, bool right)
+static void tell(const struct Scoring *s, struct Point *point, const struct Query *query, const char *answer,
+                 size_t bytes, bool right)
 {
     const struct FewShotResult result = {query, &s->items->items[query->item], answer, bytes, right};
     point->items++;
@@ -60,7 +61,7 @@ int few_shot_answer_tokens(const struct Items *items, const struct PairRules *to
 
 struct Writing {
     const struct Scoring *s;
-    bool late;           // the answer begins with a line break, which ends nothing
+    bool late; // the answer begins with a line break, which ends nothing
     struct Buffer text;
 };
 
@@ -135,7 +136,8 @@ static int run_written(struct Scoring *s, struct Point *point, size_t first)
     }
     if (!code) code = prompts(s, count);
     if (!code)
-        code = vkgpt_batch_generate(f->session, s->likeliest, f->rules->answer_tokens, on_token, s->writings, NULL, s->err);
+        code = vkgpt_batch_generate(f->session, s->likeliest, f->rules->answer_tokens, on_token, s->writings, NULL,
+                                    s->err);
     for (size_t i = 0; !code && goes_on(s) && i < count; i++)
         code = judge_written(s, point, &s->queries[i], &s->writings[i].text);
     while (count--) {
@@ -159,7 +161,8 @@ static void judge_chosen(struct Scoring *s, struct Point *point, const struct Qu
 {
     const struct Item *item = &s->items->items[query->item];
     size_t count = item->choice_count;
-    double *values = allocate(3 * count * sizeof *values), *per_token = values + count, *unconditional = per_token + count;
+    double *values = allocate(3 * count * sizeof *values), *per_token = values + count,
+           *unconditional = per_token + count;
     for (size_t i = 0; i < count; i++) {
         values[i] = scored[i].logprob;
         per_token[i] = pair_normalized(&query->pairs[i], NORMALIZE_TOKENS, scored[i].logprob, 0);
@@ -176,7 +179,8 @@ static void judge_chosen(struct Scoring *s, struct Point *point, const struct Qu
 static void add_pairs(const struct Pair *pairs, size_t count, vkgpt_continuation **list, size_t *size)
 {
     *list = reallocate(*list, (*size + count) * sizeof **list);
-    for (size_t i = 0; i < count; i++) (*list)[(*size)++] = (vkgpt_continuation){pairs[i].ids, pairs[i].count, pairs[i].context};
+    for (size_t i = 0; i < count; i++)
+        (*list)[(*size)++] = (vkgpt_continuation){pairs[i].ids, pairs[i].count, pairs[i].context};
 }
 
 static int score_queries(struct Scoring *s, struct Point *point, size_t count)
@@ -226,7 +230,8 @@ static int score_unconditional(struct Scoring *s, size_t at)
     int code = 0;
     for (; !code && count < item->choice_count; count++) {
         struct Buffer text = {.data = item->choices[count].text, .bytes = strlen(item->choices[count].text)};
-        code = pair_encode(&s->f->rules->tokens, &before, &text, "an answer behind the answer's context", &pairs[count], s->err);
+        code = pair_encode(&s->f->rules->tokens, &before, &text, "an answer behind the answer's context", &pairs[count],
+                           s->err);
     }
     add_pairs(pairs, count, &list, &size);
     if (!code) code = vkgpt_score(s->f->session, list, size, scored, s->err);
@@ -252,7 +257,8 @@ static int run_point(struct Scoring *s, struct Point *point)
 static int run_curve(struct Scoring *s, bool *interrupted)
 {
     int code = 0;
-    for (size_t i = 0; s->f->rules->chosen && !code && goes_on(s) && i < s->f->limit; i++) code = score_unconditional(s, i);
+    for (size_t i = 0; s->f->rules->chosen && !code && goes_on(s) && i < s->f->limit; i++)
+        code = score_unconditional(s, i);
     if (code == VKGPT_INTERRUPTED) code = 0;
     size_t done = 0;
     for (; !code && done < s->curve->count; done++) {

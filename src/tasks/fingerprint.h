@@ -1,4 +1,5 @@
-// Tells whether a file or a model is the one that it was: a hash of its size and bytes. It finds mistakes, not forgeries.
+// Tells whether a file or a model is the one that it was: a hash of its size and bytes. It finds mistakes, not
+// forgeries.
 #ifndef VKGPT_TASKS_FINGERPRINT_H
 #define VKGPT_TASKS_FINGERPRINT_H
 

@@ -45,19 +45,23 @@ static int tell_form(const cJSON *object, const char *where, enum ItemForm *form
     for (size_t f = ITEM_PAPER; f < FORM_COUNT && *form == ITEM_AUTO; f++)
         if (json_get(object, FORMS[f].field)) *form = (enum ItemForm)f;
     if (*form != ITEM_AUTO) return 0;
-    return fail(err, VKGPT_BAD_FILE, "%s: is of no form that is known: it has none of context, text, endings, goal, question and sentence", where);
+    return fail(err, VKGPT_BAD_FILE,
+                "%s: is of no form that is known: it has none of context, text, endings, goal, question and sentence",
+                where);
 }
 
 // Errors: an answer of blanks only; choices where the items before had none, or the other way round.
 static int check_item(const struct Items *items, const struct Item *item, const char *where, vkgpt_error *err)
 {
     for (size_t i = 0; i < item->choice_count; i++)
-        if (!item_characters(item->choices[i].text)) return fail(err, VKGPT_BAD_FILE, "%s: answer %zu of %zu is empty", where, i + 1, item->choice_count);
+        if (!item_characters(item->choices[i].text))
+            return fail(err, VKGPT_BAD_FILE, "%s: answer %zu of %zu is empty", where, i + 1, item->choice_count);
     if (!item_characters(item->completion)) return fail(err, VKGPT_BAD_FILE, "%s: the answer is empty", where);
-    if (item->choice_count == 1) return fail(err, VKGPT_BAD_FILE, "%s: there is one answer only, and nothing to choose from", where);
+    if (item->choice_count == 1)
+        return fail(err, VKGPT_BAD_FILE, "%s: there is one answer only, and nothing to choose from", where);
     if (items->count && !item->choice_count != !items->items[0].choice_count)
-        return fail(err, VKGPT_BAD_FILE, "%s: has %zu answers to choose from, the line of the first item %zu", where, item->choice_count,
-                    items->items[0].choice_count);
+        return fail(err, VKGPT_BAD_FILE, "%s: has %zu answers to choose from, the line of the first item %zu", where,
+                    item->choice_count, items->items[0].choice_count);
     return 0;
 }
 
@@ -88,7 +92,8 @@ static int on_object(void *user, const cJSON *object, const char *where, vkgpt_e
     struct Items *items = user;
     struct Line line = {object, where, err};
     int code = tell_form(object, where, &items->form, err);
-    if (!code && items->count == MAX_ITEMS) code = fail(err, VKGPT_BAD_FILE, "%s: there are more than %zu items", where, MAX_ITEMS);
+    if (!code && items->count == MAX_ITEMS)
+        code = fail(err, VKGPT_BAD_FILE, "%s: there are more than %zu items", where, MAX_ITEMS);
     if (code) return code;
     struct Item *item = next_item(items);
     item->line = (size_t)strtoull(strrchr(where, ':') + 1, NULL, 10);

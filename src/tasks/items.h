@@ -24,13 +24,13 @@ struct Choice {
 };
 
 struct Item {
-    char *description;      // of the task, "" where there is none
-    char *context;          // with Winogrande, that of the right choice
-    char *completion;       // the right answer, with the blank that parts it from the context
+    char *description; // of the task, "" where there is none
+    char *context;     // with Winogrande, that of the right choice
+    char *completion;  // the right answer, with the blank that parts it from the context
     struct Choice *choices;
-    size_t choice_count;    // 0: the answer is written, not chosen
-    size_t gold;            // the right choice
-    size_t line;            // of the file
+    size_t choice_count; // 0: the answer is written, not chosen
+    size_t gold;         // the right choice
+    size_t line;         // of the file
 };
 
 struct Items {

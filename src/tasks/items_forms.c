@@ -24,7 +24,8 @@ static int text_field(struct Line *line, const cJSON *object, const char *key, c
     const cJSON *item = json_get(object, key);
     *text = "";
     if (!item) return missing(line, key);
-    if (!cJSON_IsString(item)) return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" is no text", line->where, key);
+    if (!cJSON_IsString(item))
+        return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" is no text", line->where, key);
     *text = item->valuestring;
     return 0;
 }
@@ -33,10 +34,12 @@ static int list_field(struct Line *line, const cJSON *object, const char *key, c
 {
     *list = json_get(object, key);
     if (!*list) return missing(line, key);
-    if (!cJSON_IsArray(*list)) return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" is no list", line->where, key);
+    if (!cJSON_IsArray(*list))
+        return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" is no list", line->where, key);
     int count = cJSON_GetArraySize(*list);
     if (count < 2 || count > MAX_CHOICES)
-        return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" has %d entries, 2 to %d can be chosen from", line->where, key, count, MAX_CHOICES);
+        return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" has %d entries, 2 to %d can be chosen from",
+                    line->where, key, count, MAX_CHOICES);
     return 0;
 }
 
@@ -49,12 +52,14 @@ static int gold_field(struct Line *line, const char *key, size_t first, size_t c
         char digits[24];
         int64_t number;
         snprintf(digits, sizeof digits, "%zu", first + i);
-        bool same = cJSON_IsString(item) ? strcmp(item->valuestring, digits) == 0 : json_integer(item, 0, INT32_MAX, &number) && (size_t)number == first + i;
+        bool same = cJSON_IsString(item) ? strcmp(item->valuestring, digits) == 0
+                                         : json_integer(item, 0, INT32_MAX, &number) && (size_t)number == first + i;
         if (!same) continue;
         *gold = i;
         return 0;
     }
-    return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" names no answer: it has to be a number from %zu to %zu", line->where, key, first,
+    return fail(line->err, VKGPT_BAD_FILE,
+                "%s: the field \"%s\" names no answer: it has to be a number from %zu to %zu", line->where, key, first,
                 first + count - 1);
 }
 
@@ -88,8 +93,10 @@ static int text_choices(struct Line *line, struct Item *item, const cJSON *list,
     make_choices(item, (size_t)cJSON_GetArraySize(list));
     size_t i = 0;
     const cJSON *entry;
-    cJSON_ArrayForEach(entry, list) {
-        if (!cJSON_IsString(entry)) return fail(line->err, VKGPT_BAD_FILE, "%s: answer %zu is no text", line->where, i + 1);
+    cJSON_ArrayForEach(entry, list)
+    {
+        if (!cJSON_IsString(entry))
+            return fail(line->err, VKGPT_BAD_FILE, "%s: answer %zu is no text", line->where, i + 1);
         item->choices[i++].text = JOINED(blank, entry->valuestring);
     }
     return 0;
@@ -102,7 +109,8 @@ int form_paper(struct Line *line, struct Item *item)
     const char *context, *completion, *description = "";
     int code = text_field(line, line->object, "context", &context);
     if (!code) code = text_field(line, line->object, "completion", &completion);
-    if (!code && json_get(line->object, "description")) code = text_field(line, line->object, "description", &description);
+    if (!code && json_get(line->object, "description"))
+        code = text_field(line, line->object, "description", &description);
     if (code) return code;
     item->description = JOINED(description);
     item->context = JOINED(context);
@@ -115,7 +123,9 @@ int form_paper(struct Line *line, struct Item *item)
         item->gold = i;
         if (strcmp(item->choices[i].text, completion) == 0) return 0;
     }
-    return code ? code : fail(line->err, VKGPT_BAD_FILE, "%s: the field \"completion\" is none of the %zu choices", line->where, item->choice_count);
+    return code ? code
+                : fail(line->err, VKGPT_BAD_FILE, "%s: the field \"completion\" is none of the %zu choices",
+                       line->where, item->choice_count);
 }
 
 // --------------------------------------------------------------------------------------------- LAMBADA
@@ -126,7 +136,8 @@ int form_lambada(struct Line *line, struct Item *item)
     int code = text_field(line, line->object, "text", &text);
     if (code) return code;
     const char *last = strrchr(text, ' '); // as the harness: at blanks alone
-    if (!last || last == text) return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"text\" has no words before its last one", line->where);
+    if (!last || last == text)
+        return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"text\" has no words before its last one", line->where);
     item->description = JOINED("");
     item->context = JOINED(text);
     item->context[last - text] = '\0';
@@ -254,9 +265,11 @@ static int arc_columns(struct Line *line, struct Item *item, const cJSON *choice
     if (!code) code = list_field(line, choices, "label", &labels);
     if (code) return code;
     if (cJSON_GetArraySize(texts) != cJSON_GetArraySize(labels))
-        return fail(line->err, VKGPT_BAD_FILE, "%s: \"choices\" has %d texts and %d labels", line->where, cJSON_GetArraySize(texts), cJSON_GetArraySize(labels));
+        return fail(line->err, VKGPT_BAD_FILE, "%s: \"choices\" has %d texts and %d labels", line->where,
+                    cJSON_GetArraySize(texts), cJSON_GetArraySize(labels));
     size_t i = 0;
-    cJSON_ArrayForEach(entry, labels) {
+    cJSON_ArrayForEach(entry, labels)
+    {
         if (!*found && cJSON_IsString(entry) && strcmp(entry->valuestring, key) == 0) *found = true, item->gold = i;
         i++;
     }
@@ -269,7 +282,8 @@ static int arc_rows(struct Line *line, struct Item *item, const cJSON *choices, 
     const cJSON *entry;
     size_t i = 0;
     make_choices(item, (size_t)cJSON_GetArraySize(choices));
-    cJSON_ArrayForEach(entry, choices) {
+    cJSON_ArrayForEach(entry, choices)
+    {
         const char *text, *label;
         int code = text_field(line, entry, "text", &text);
         if (!code) code = text_field(line, entry, "label", &label);
@@ -294,7 +308,9 @@ int form_arc(struct Line *line, struct Item *item)
     item->description = JOINED("");
     item->context = JOINED("Question: ", stem, "\nAnswer:");
     code = in_rows ? arc_rows(line, item, choices, key, &found) : arc_columns(line, item, choices, key, &found);
-    if (!code && !found) code = fail(line->err, VKGPT_BAD_FILE, "%s: the field \"answerKey\" is '%.40s', which labels no choice", line->where, key);
+    if (!code && !found)
+        code = fail(line->err, VKGPT_BAD_FILE, "%s: the field \"answerKey\" is '%.40s', which labels no choice",
+                    line->where, key);
     return code ? code : finish_choices(item);
 }
 
@@ -312,7 +328,8 @@ int form_winogrande(struct Line *line, struct Item *item)
     const char *gap = strchr(sentence, '_');
     if (!gap) return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"sentence\" has no _ in it", line->where);
     for (size_t i = 0; i < 2; i++)
-        if (!options[i][0]) return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"option%zu\" is empty", line->where, i + 1);
+        if (!options[i][0])
+            return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"option%zu\" is empty", line->where, i + 1);
     struct Buffer before = {0}, after = {0};
     buffer_add(&before, sentence, (size_t)(gap - sentence));
     size_t bytes = strlen(gap + 1), start = blanks_at_start(gap + 1, bytes);

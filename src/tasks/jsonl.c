@@ -58,21 +58,23 @@ static int read_text(const char *path, struct Buffer *text, vkgpt_error *err)
 
 // ------------------------------------------------------------------------------------------------ lines
 
-static int read_line(const char *where, const char *line, size_t bytes, int (*on_object)(void *, const cJSON *, const char *, vkgpt_error *),
-                     void *user, vkgpt_error *err)
+static int read_line(const char *where, const char *line, size_t bytes,
+                     int (*on_object)(void *, const cJSON *, const char *, vkgpt_error *), void *user, vkgpt_error *err)
 {
     if (bytes > JSONL_MAX_LINE)
-        return fail(err, VKGPT_BAD_FILE, "%s: the line is %zu bytes long, %zu at most are read", where, bytes, JSONL_MAX_LINE);
+        return fail(err, VKGPT_BAD_FILE, "%s: the line is %zu bytes long, %zu at most are read", where, bytes,
+                    JSONL_MAX_LINE);
     cJSON *json;
     int code = json_parse(where, line, bytes, &json, err);
     if (code) return code;
-    code = cJSON_IsObject(json) ? on_object(user, json, where, err) : fail(err, VKGPT_BAD_FILE, "%s: the line is no JSON object", where);
+    code = cJSON_IsObject(json) ? on_object(user, json, where, err)
+                                : fail(err, VKGPT_BAD_FILE, "%s: the line is no JSON object", where);
     cJSON_Delete(json);
     return code;
 }
 
-int jsonl_read(const char *path, int (*on_object)(void *user, const cJSON *object, const char *where, vkgpt_error *err), void *user,
-               vkgpt_error *err)
+int jsonl_read(const char *path, int (*on_object)(void *user, const cJSON *object, const char *where, vkgpt_error *err),
+               void *user, vkgpt_error *err)
 {
     struct Buffer text = {0}, where = {0};
     int code = read_text(path, &text, err);

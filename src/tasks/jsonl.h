@@ -9,7 +9,7 @@
 
 // Calls on_object for each line that is not blank, in order; its object is gone after the call. Anything but 0 from
 // it ends the reading and is returned. Errors (VKGPT_BAD_FILE) name the file, and the line as "FILE:LINE".
-int jsonl_read(const char *path, int (*on_object)(void *user, const cJSON *object, const char *where, vkgpt_error *err), void *user,
-               vkgpt_error *err);
+int jsonl_read(const char *path, int (*on_object)(void *user, const cJSON *object, const char *where, vkgpt_error *err),
+               void *user, vkgpt_error *err);
 
 #endif

@@ -2,15 +2,9 @@
 
 #include <string.h>
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f' || c == '\v';
-}
+static bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f' || c == '\v'; }
 
-static bool is_in(char c, const char *set)
-{
-    return c && strchr(set, c);
-}
+static bool is_in(char c, const char *set) { return c && strchr(set, c); }
 
 static bool word_ends(struct Keep *keep, char c)
 {
@@ -57,7 +51,9 @@ bool keep_reached(struct Keep *keep, struct Buffer *text)
         size_t at = keep->scanned;
         char c = text->data[at];
         bool wide = keep->unit == KEEP_SENTENCES && is_wide_mark(text->data, at);
-        bool ended = keep->unit == KEEP_WORDS ? word_ends(keep, c) : keep->unit == KEEP_LINES ? line_ends(keep, c) : sentence_ends(keep, c);
+        bool ended = keep->unit == KEEP_WORDS   ? word_ends(keep, c)
+                     : keep->unit == KEEP_LINES ? line_ends(keep, c)
+                                                : sentence_ends(keep, c);
         if (!ended && !wide) continue;
         if (++keep->seen < keep->limit) continue;
         buffer_cut(text, wide ? at + 1 : at);

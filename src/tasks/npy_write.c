@@ -8,8 +8,9 @@
 void npy_header(struct Buffer *out, size_t rows, size_t columns)
 {
     char header[128];
-    int n = snprintf(header, sizeof header, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", rows, columns);
-    size_t length = (size_t)n + 1; // with a newline at its end
+    int n = snprintf(header, sizeof header, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", rows,
+                     columns);
+    size_t length = (size_t)n + 1;                // with a newline at its end
     length += (64 - (PREFIX + length) % 64) % 64; // data start at a multiple of 64
     memset(header + n, ' ', sizeof header - (size_t)n);
     header[length - 1] = '\n';

@@ -10,12 +10,12 @@
 
 // context ids, then those of the whole text that stand behind as many: where a token would reach over the border,
 // the harness feeds the context's own tokens, and so does this
-static int join(const uint32_t *context, size_t context_count, const uint32_t *whole, size_t whole_count, const char *what, struct Pair *pair,
-                vkgpt_error *err)
+static int join(const uint32_t *context, size_t context_count, const uint32_t *whole, size_t whole_count,
+                const char *what, struct Pair *pair, vkgpt_error *err)
 {
     if (whole_count <= context_count)
-        return fail(err, VKGPT_BAD_ARGUMENT, "%s: has no token of its own: the context has %zu, both together %zu", what,
-                    context_count, whole_count);
+        return fail(err, VKGPT_BAD_ARGUMENT, "%s: has no token of its own: the context has %zu, both together %zu",
+                    what, context_count, whole_count);
     pair->ids = allocate(whole_count * sizeof *pair->ids);
     pair->count = whole_count;
     pair->context = context_count;
@@ -24,11 +24,13 @@ static int join(const uint32_t *context, size_t context_count, const uint32_t *w
     return 0;
 }
 
-static int join_first(const vkgpt_model_info *model, const uint32_t *whole, size_t whole_count, const char *what, struct Pair *pair, vkgpt_error *err)
+static int join_first(const vkgpt_model_info *model, const uint32_t *whole, size_t whole_count, const char *what,
+                      struct Pair *pair, vkgpt_error *err)
 {
     uint32_t first;
     if (!encode_first_token(model, &first))
-        return fail(err, VKGPT_BAD_ARGUMENT, "%s: its context is empty, and %s has no bos or eos token to begin with", what, model->name);
+        return fail(err, VKGPT_BAD_ARGUMENT, "%s: its context is empty, and %s has no bos or eos token to begin with",
+                    what, model->name);
     uint32_t *ids = allocate((whole_count + 1) * sizeof *ids);
     ids[0] = first;
     if (whole_count) memcpy(ids + 1, whole, whole_count * sizeof *ids);
@@ -37,8 +39,8 @@ static int join_first(const vkgpt_model_info *model, const uint32_t *whole, size
     return code;
 }
 
-int pair_encode(const struct PairRules *rules, const struct Buffer *context, const struct Buffer *continuation, const char *what,
-                struct Pair *pair, vkgpt_error *err)
+int pair_encode(const struct PairRules *rules, const struct Buffer *context, const struct Buffer *continuation,
+                const char *what, struct Pair *pair, vkgpt_error *err)
 {
     *pair = (struct Pair){0};
     size_t kept = context->bytes - blanks_at_end(context->data, context->bytes);
@@ -47,7 +49,8 @@ int pair_encode(const struct PairRules *rules, const struct Buffer *context, con
     buffer_add(&text, continuation->data, continuation->bytes);
     uint32_t *ids = NULL, *whole = NULL;
     size_t count = 0, whole_count = 0;
-    int code = encode_open(rules->tokenizer, &(struct Buffer){.data = text.data, .bytes = kept}, rules->special, &ids, &count, err);
+    int code = encode_open(rules->tokenizer, &(struct Buffer){.data = text.data, .bytes = kept}, rules->special, &ids,
+                           &count, err);
     if (!code) code = encode_open(rules->tokenizer, &text, rules->special, &whole, &whole_count, err);
     if (!code && count) code = join(ids, count, whole, whole_count, what, pair, err);
     else if (!code) code = join_first(rules->model, whole, whole_count, what, pair, err);

@@ -22,8 +22,8 @@ struct Pair {
 // first eos, stands for a context without tokens. `what` names the continuation in sentences. Free with pair_free,
 // also after an error.
 // Errors: the context is empty and the model has neither token; nothing is left behind the context's tokens.
-int pair_encode(const struct PairRules *rules, const struct Buffer *context, const struct Buffer *continuation, const char *what,
-                struct Pair *pair, vkgpt_error *err);
+int pair_encode(const struct PairRules *rules, const struct Buffer *context, const struct Buffer *continuation,
+                const char *what, struct Pair *pair, vkgpt_error *err);
 void pair_free(struct Pair *pair);
 
 // A row takes `room` tokens at most: a context that is too long loses its first tokens, as in lm-evaluation-harness.

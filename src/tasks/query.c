@@ -7,7 +7,10 @@
 #include "base/error.h"
 #include "tasks/encode.h"
 
-static const struct Item *item_of(const struct QueryRules *rules, size_t item) { return &rules->shots->items->items[item]; }
+static const struct Item *item_of(const struct QueryRules *rules, size_t item)
+{
+    return &rules->shots->items->items[item];
+}
 
 static int encode_written(const struct QueryRules *rules, struct Query *query, vkgpt_error *err)
 {
@@ -18,8 +21,8 @@ static int encode_written(const struct QueryRules *rules, struct Query *query, v
     query->ids = allocate(sizeof *query->ids);
     query->count = 1;
     if (encode_first_token(tokens->model, query->ids)) return 0;
-    return fail(err, VKGPT_BAD_ARGUMENT, "%s:%zu: the prompt is empty, and %s has no bos or eos token to begin with", rules->shots->items->path,
-                item_of(rules, query->item)->line, tokens->model->name);
+    return fail(err, VKGPT_BAD_ARGUMENT, "%s:%zu: the prompt is empty, and %s has no bos or eos token to begin with",
+                rules->shots->items->path, item_of(rules, query->item)->line, tokens->model->name);
 }
 
 static int encode_chosen(const struct QueryRules *rules, struct Query *query, vkgpt_error *err)
@@ -32,7 +35,8 @@ static int encode_chosen(const struct QueryRules *rules, struct Query *query, vk
         char what[512];
         snprintf(what, sizeof what, "%.400s:%zu: answer %zu", rules->shots->items->path, item->line, i + 1);
         struct Buffer text = {.data = item->choices[i].text, .bytes = strlen(item->choices[i].text)};
-        code = pair_encode(&rules->tokens, &query->contexts[query->context_count > 1 ? i : 0], &text, what, &query->pairs[i], err);
+        code = pair_encode(&rules->tokens, &query->contexts[query->context_count > 1 ? i : 0], &text, what,
+                           &query->pairs[i], err);
         if (query->pairs[i].count > query->count) query->count = query->pairs[i].count;
     }
     return code;
@@ -63,10 +67,12 @@ static int refuse_long(const struct QueryRules *rules, const struct Query *query
     const char *path = rules->shots->items->path;
     size_t line = item_of(rules, query->item)->line;
     if (rules->chosen)
-        return fail(err, VKGPT_BAD_ARGUMENT, "%s:%zu: is %zu tokens with its answer and without any example, %zu at most fit", path, line, query->count,
-                    rules->positions + 1);
-    return fail(err, VKGPT_BAD_ARGUMENT, "%s:%zu: is %zu tokens without any example, and with %zu for the answer %zu at most fit", path, line, query->count,
-                rules->answer_tokens, rules->positions + 1);
+        return fail(err, VKGPT_BAD_ARGUMENT,
+                    "%s:%zu: is %zu tokens with its answer and without any example, %zu at most fit", path, line,
+                    query->count, rules->positions + 1);
+    return fail(err, VKGPT_BAD_ARGUMENT,
+                "%s:%zu: is %zu tokens without any example, and with %zu for the answer %zu at most fit", path, line,
+                query->count, rules->answer_tokens, rules->positions + 1);
 }
 
 int query_make(const struct QueryRules *rules, size_t item, size_t shots, struct Query *query, vkgpt_error *err)
@@ -74,8 +80,10 @@ int query_make(const struct QueryRules *rules, size_t item, size_t shots, struct
     *query = (struct Query){0};
     size_t there = shots_draw(rules->shots, item, shots);
     if (there < shots)
-        return fail(err, VKGPT_BAD_FILE, "%s: has %zu examples for the item of line %zu of %s, whose own context is none, %zu shots need more",
-                    rules->shots->examples->path, there, item_of(rules, item)->line, rules->shots->items->path, shots);
+        return fail(
+            err, VKGPT_BAD_FILE,
+            "%s: has %zu examples for the item of line %zu of %s, whose own context is none, %zu shots need more",
+            rules->shots->examples->path, there, item_of(rules, item)->line, rules->shots->items->path, shots);
     int code = encode(rules, item, shots, query, err);
     for (size_t left = shots; !code && !fits(rules, query); left--) {
         if (!left) return refuse_long(rules, query, err);

@@ -18,10 +18,10 @@ struct Query {
     size_t shots, dropped;   // examples in the prompt, and those that did not fit
     struct Buffer *contexts; // the prompt; where each choice has its own, one for each
     size_t context_count;
-    struct Pair *pairs;      // one for each choice; a written answer has none
+    struct Pair *pairs; // one for each choice; a written answer has none
     size_t pair_count;
-    uint32_t *ids;           // the prompt of a written answer
-    size_t count;            // tokens of the prompt, or of the longest pair
+    uint32_t *ids; // the prompt of a written answer
+    size_t count;  // tokens of the prompt, or of the longest pair
 };
 
 // Draws the examples of an item and encodes it. Examples that do not fit are left out whole, the last drawn first: the

@@ -49,7 +49,4 @@ bool stops_add(struct Stops *stops, const char *bytes, size_t count, struct Buff
     return false;
 }
 
-void stops_end(struct Stops *stops, struct Buffer *out)
-{
-    release(stops, stops->held.bytes, out);
-}
+void stops_end(struct Stops *stops, struct Buffer *out) { release(stops, stops->held.bytes, out); }

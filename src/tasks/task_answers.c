@@ -10,9 +10,13 @@ int task_cut_gap(const struct Task *task, struct Buffer *prompt, struct Buffer *
 {
     if (!task->gap.bytes) return 0;
     char *gap = strstr(prompt->data, task->gap.data);
-    if (!gap) return fail(err, VKGPT_BAD_ARGUMENT, "%s: the prompt has no gap: '%.40s' stands nowhere in it", task->path, task->gap.data);
+    if (!gap)
+        return fail(err, VKGPT_BAD_ARGUMENT, "%s: the prompt has no gap: '%.40s' stands nowhere in it", task->path,
+                    task->gap.data);
     char *rest = gap + task->gap.bytes;
-    if (strstr(rest, task->gap.data)) return fail(err, VKGPT_BAD_ARGUMENT, "%s: the prompt has more than one gap '%.40s'", task->path, task->gap.data);
+    if (strstr(rest, task->gap.data))
+        return fail(err, VKGPT_BAD_ARGUMENT, "%s: the prompt has more than one gap '%.40s'", task->path,
+                    task->gap.data);
     buffer_add(behind, rest, prompt->bytes - (size_t)(rest - prompt->data));
     buffer_cut(prompt, (size_t)(gap - prompt->data));
     return 0;
@@ -34,8 +38,8 @@ static void add_answer(struct Answers *answers, const char *text, size_t bytes, 
     if (behind) buffer_add(&answer->continuation, behind->data, behind->bytes);
 }
 
-int answers_read(struct Answers *answers, const struct Task *task, const struct Buffer *list, const struct Buffer *context,
-                 const struct Buffer *behind, vkgpt_error *err)
+int answers_read(struct Answers *answers, const struct Task *task, const struct Buffer *list,
+                 const struct Buffer *context, const struct Buffer *behind, vkgpt_error *err)
 {
     *answers = (struct Answers){0};
     if (blanks_at_start(list->data, list->bytes) == list->bytes) return 0;
@@ -47,7 +51,9 @@ int answers_read(struct Answers *answers, const struct Task *task, const struct 
         if (!stop) stop = end;
         const char *first = at + blanks_at_start(at, (size_t)(stop - at));
         size_t bytes = (size_t)(stop - first) - blanks_at_end(first, (size_t)(stop - first));
-        if (!bytes) return fail(err, VKGPT_BAD_ARGUMENT, "%s: answer %zu of '%.100s' is empty", task->path, answers->count + 1, list->data);
+        if (!bytes)
+            return fail(err, VKGPT_BAD_ARGUMENT, "%s: answer %zu of '%.100s' is empty", task->path, answers->count + 1,
+                        list->data);
         add_answer(answers, first, bytes, task->gap.bytes ? behind : NULL);
         at = stop + 1;
     }
@@ -61,7 +67,8 @@ static int encode(struct Answer *answer, const struct Answers *answers, const st
 {
     int code = pair_encode(rules, &answers->context, &answer->continuation, answer->text, &answer->pair, err);
     if (!code && answer->pair.count > room)
-        code = fail(err, VKGPT_BAD_ARGUMENT, "%s: the prompt with answer '%.40s' is %zu tokens, %zu at most fit into the context", task->path,
+        code = fail(err, VKGPT_BAD_ARGUMENT,
+                    "%s: the prompt with answer '%.40s' is %zu tokens, %zu at most fit into the context", task->path,
                     answer->text, answer->pair.count, room);
     return code;
 }

@@ -6,10 +6,10 @@
 #include "tasks/task_file.h"
 
 struct Answer {
-    char *text;               // NUL-terminated
+    char *text;                 // NUL-terminated
     struct Buffer continuation; // with what stands in front of it and behind it
     struct Pair pair;
-    double logprob, score;    // score: normalized as the task says
+    double logprob, score; // score: normalized as the task says
 };
 
 struct Answers {
@@ -23,8 +23,8 @@ struct Answers {
 int task_cut_gap(const struct Task *task, struct Buffer *prompt, struct Buffer *behind, vkgpt_error *err);
 
 // Reads the answers of the filled-in list; an empty list is none. Errors: an answer is empty.
-int answers_read(struct Answers *answers, const struct Task *task, const struct Buffer *list, const struct Buffer *context,
-                 const struct Buffer *behind, vkgpt_error *err);
+int answers_read(struct Answers *answers, const struct Task *task, const struct Buffer *list,
+                 const struct Buffer *context, const struct Buffer *behind, vkgpt_error *err);
 // Encodes and scores them on a session of `positions`, and finds the best one. Errors: one does not fit into the
 // context (with both numbers).
 int answers_score(struct Answers *answers, const struct Task *task, vkgpt_session *session, size_t positions,

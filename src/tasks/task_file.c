@@ -14,16 +14,16 @@
 
 struct Reader {
     struct Task *task;
-    char *at;       // the line that comes next
-    unsigned line;  // the number of the current one, from 1
+    char *at;          // the line that comes next
+    unsigned line;     // the number of the current one, from 1
     task_check *check; // of settings; NULL: none
     vkgpt_error *err;
 };
 
 #define WRONG(reader, ...) wrong_line((reader)->task->path, (reader)->line, (reader)->err, __VA_ARGS__)
 
-__attribute__((format(printf, 4, 5)))
-static int wrong_line(const char *path, unsigned line, vkgpt_error *err, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static int wrong_line(const char *path, unsigned line, vkgpt_error *err,
+                                                            const char *format, ...)
 {
     char sentence[512];
     va_list args;
@@ -80,15 +80,19 @@ static const char *field_names(const struct Task *task, char *names, size_t size
 size_t task_field(const struct Task *task, const char *name, size_t bytes)
 {
     size_t i = 0;
-    while (i < task->field_count && (strlen(task->fields[i].name) != bytes || memcmp(task->fields[i].name, name, bytes) != 0)) i++;
+    while (i < task->field_count &&
+           (strlen(task->fields[i].name) != bytes || memcmp(task->fields[i].name, name, bytes) != 0))
+        i++;
     return i;
 }
 
 static int add_field(struct Reader *r, const char *name, const char *about)
 {
     struct Task *task = r->task;
-    if (!is_name(name, strlen(name))) return WRONG(r, "'%.40s' is no name of a field: letters, digits, - and _ are", name);
-    if (task_field(task, name, strlen(name)) < task->field_count) return WRONG(r, "field %.40s stands here twice", name);
+    if (!is_name(name, strlen(name)))
+        return WRONG(r, "'%.40s' is no name of a field: letters, digits, - and _ are", name);
+    if (task_field(task, name, strlen(name)) < task->field_count)
+        return WRONG(r, "field %.40s stands here twice", name);
     if (task->field_count == TASK_MAX_FIELDS) return WRONG(r, "there are more than %d fields", TASK_MAX_FIELDS);
     task->fields[task->field_count++] = (struct TaskField){.name = name, .about = about, .line = r->line};
     return 0;
@@ -119,19 +123,26 @@ static int set_keep(struct Reader *r, const char *value)
     static const struct {
         const char *name;
         enum KeepUnit unit;
-    } units[] = {{"word", KEEP_WORDS}, {"words", KEEP_WORDS}, {"line", KEEP_LINES}, {"lines", KEEP_LINES}, {"sentence", KEEP_SENTENCES}, {"sentences", KEEP_SENTENCES}};
+    } units[] = {{"word", KEEP_WORDS},  {"words", KEEP_WORDS},        {"line", KEEP_LINES},
+                 {"lines", KEEP_LINES}, {"sentence", KEEP_SENTENCES}, {"sentences", KEEP_SENTENCES}};
     char *end;
     long count = isdigit((unsigned char)*value) ? strtol(value, &end, 10) : 0;
     for (size_t i = 0; count > 0 && count <= 1000000 && i < sizeof units / sizeof units[0]; i++)
-        if (strcmp(end + strspn(end, " \t"), units[i].name) == 0) r->task->keep = (struct Keep){.unit = units[i].unit, .limit = (size_t)count};
-    return r->task->keep.unit ? 0 : WRONG(r, "keep is '%.40s', it has to be a number of words, lines or sentences, such as 3 sentences", value);
+        if (strcmp(end + strspn(end, " \t"), units[i].name) == 0)
+            r->task->keep = (struct Keep){.unit = units[i].unit, .limit = (size_t)count};
+    return r->task->keep.unit
+               ? 0
+               : WRONG(r, "keep is '%.40s', it has to be a number of words, lines or sentences, such as 3 sentences",
+                       value);
 }
 
-static const char *const SETTINGS[] = {"n", "temp", "top-k", "top-p", "min-p", "repeat-penalty", "repeat-last-n", "seed", "normalize"};
+static const char *const SETTINGS[] = {"n",    "temp",     "top-k", "top-p", "min-p", "repeat-penalty", "repeat-last-n",
+                                       "seed", "normalize"};
 #define SETTING_COUNT (sizeof SETTINGS / sizeof SETTINGS[0])
 _Static_assert(SETTING_COUNT <= TASK_MAX_SETTINGS, "each can be set once");
 
-int task_refuse_setting(const struct Task *task, const struct TaskSetting *setting, const char *sentence, vkgpt_error *err)
+int task_refuse_setting(const struct Task *task, const struct TaskSetting *setting, const char *sentence,
+                        vkgpt_error *err)
 {
     return wrong_line(task->path, setting->line, err, "%s", sentence);
 }
@@ -142,8 +153,11 @@ static int add_setting(struct Reader *r, const char *key, const char *value)
     size_t known = 0;
     while (known < SETTING_COUNT && strcmp(SETTINGS[known], key) != 0) known++;
     if (known == SETTING_COUNT)
-        return WRONG(r, "'%.40s' is nothing that a task's header can say: it has about, field NAME, default NAME, stop, keep, answers, gap, "
-                        "normalize, n, temp, top-k, top-p, min-p, repeat-penalty, repeat-last-n and seed", key);
+        return WRONG(
+            r,
+            "'%.40s' is nothing that a task's header can say: it has about, field NAME, default NAME, stop, keep, answers, gap, "
+            "normalize, n, temp, top-k, top-p, min-p, repeat-penalty, repeat-last-n and seed",
+            key);
     struct TaskSetting *setting = &task->settings[task->setting_count++];
     *setting = (struct TaskSetting){SETTINGS[known], value, r->line};
     char sentence[256];
@@ -191,7 +205,8 @@ static int read_header(struct Reader *r)
         if (*line == '#') continue;
         if (!*line) return 0;
         char *colon = strchr(line, ':');
-        if (!colon) return WRONG(r, "'%.40s' is no line of the form key: value, and no blank line that ends the header", line);
+        if (!colon)
+            return WRONG(r, "'%.40s' is no line of the form key: value, and no blank line that ends the header", line);
         *colon = '\0';
         int code = read_pair(r, trim(line), trim(colon + 1));
         if (code) return code;
@@ -239,15 +254,20 @@ static int check_text(struct Task *task, const struct Buffer *text, unsigned lin
         bool good = next_piece(task, &at, end, &piece);
         for (; counted < start; counted++) line += *counted == '\n';
         char names[256];
-        if (!good && !piece.bytes) return wrong_line(task->path, line, err, "'{' opens no field: {name} is one, and {{ is a brace");
-        if (!good) return wrong_line(task->path, line, err, "there is no field '%.*s'; the header has %s", piece.bytes < 40 ? (int)piece.bytes : 40, piece.data, field_names(task, names, sizeof names));
+        if (!good && !piece.bytes)
+            return wrong_line(task->path, line, err, "'{' opens no field: {name} is one, and {{ is a brace");
+        if (!good)
+            return wrong_line(task->path, line, err, "there is no field '%.*s'; the header has %s",
+                              piece.bytes < 40 ? (int)piece.bytes : 40, piece.data,
+                              field_names(task, names, sizeof names));
         if (piece.field < task->field_count) task->fields[piece.field].used = true;
     }
     return 0;
 }
 
 // Fills one line, or any text without line breaks. Returns whether it is to be left out.
-static bool fill_line(const struct Task *task, const char *at, const char *end, const struct Buffer *values, struct Buffer *out)
+static bool fill_line(const struct Task *task, const char *at, const char *end, const struct Buffer *values,
+                      struct Buffer *out)
 {
     size_t fields = 0, before = out->bytes;
     bool literal = false;
@@ -291,13 +311,15 @@ static int read_prompt(struct Reader *r)
     task->prompt_line = r->line + 1;
     buffer_text(&task->prompt, r->at);
     // an editor's last line break is not the prompt's
-    if (task->prompt.bytes && task->prompt.data[task->prompt.bytes - 1] == '\n') buffer_cut(&task->prompt, task->prompt.bytes - 1);
+    if (task->prompt.bytes && task->prompt.data[task->prompt.bytes - 1] == '\n')
+        buffer_cut(&task->prompt, task->prompt.bytes - 1);
     if (!task->prompt.bytes) return WRONG(r, "the file ends with its header: the prompt has to follow");
     int code = check_text(task, &task->prompt, task->prompt_line, r->err);
     if (!code && task->answers.bytes) code = check_text(task, &task->answers, task->answers_line, r->err);
     for (size_t i = 0; !code && i < task->field_count; i++)
         if (!task->fields[i].used)
-            code = wrong_line(task->path, task->fields[i].line, r->err, "field %.40s stands neither in the prompt nor in the answers", task->fields[i].name);
+            code = wrong_line(task->path, task->fields[i].line, r->err,
+                              "field %.40s stands neither in the prompt nor in the answers", task->fields[i].name);
     return code;
 }
 
@@ -316,7 +338,8 @@ int task_read(const char *path, struct Task *task, task_check *check, vkgpt_erro
     size_t bytes;
     int code = os_read(path, MAX_TASK_BYTES, &task->text, &bytes, err);
     if (code) return code;
-    if (strlen(task->text) != bytes) return fail(err, VKGPT_BAD_FILE, "%s: is no task: byte %zu of it is a NUL", path, strlen(task->text));
+    if (strlen(task->text) != bytes)
+        return fail(err, VKGPT_BAD_FILE, "%s: is no task: byte %zu of it is a NUL", path, strlen(task->text));
     clean_text(task->text);
     struct Reader reader = {.task = task, .at = task->text, .check = check, .err = err};
     code = read_header(&reader);

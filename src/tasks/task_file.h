@@ -13,9 +13,9 @@
 
 struct TaskField {
     const char *name, *about;
-    struct Buffer fallback;    // what stands for a field that is not given
-    bool optional;             // it has a fallback, and may be empty
-    bool used;                 // in the prompt or the answers
+    struct Buffer fallback; // what stands for a field that is not given
+    bool optional;          // it has a fallback, and may be empty
+    bool used;              // in the prompt or the answers
     unsigned line;
 };
 
@@ -30,12 +30,12 @@ struct Task {
     struct Buffer stops[TASK_MAX_STOPS];
     struct TaskSetting settings[TASK_MAX_SETTINGS];
     size_t field_count, stop_count, setting_count;
-    struct Keep keep;                  // what is kept of a generated answer
-    struct Buffer answers;             // the answers to choose from; none: the answer is generated
-    struct Buffer gap;                 // the answer stands in place of this text; none: behind the prompt
-    struct Buffer prompt;              // with its fields in braces
+    struct Keep keep;      // what is kept of a generated answer
+    struct Buffer answers; // the answers to choose from; none: the answer is generated
+    struct Buffer gap;     // the answer stands in place of this text; none: behind the prompt
+    struct Buffer prompt;  // with its fields in braces
     unsigned answers_line, prompt_line;
-    char *text;                        // the file: names and values point into it
+    char *text; // the file: names and values point into it
 };
 
 // Whether the value of a setting is a good one; on false, `sentence` says what is wrong.
@@ -53,6 +53,7 @@ size_t task_field(const struct Task *task, const char *name, size_t bytes);
 void task_fill(const struct Task *task, const struct Buffer *values, struct Buffer *prompt);
 void task_fill_answers(const struct Task *task, const struct Buffer *values, struct Buffer *answers);
 // Refuses a setting, with the file and the line in front of the sentence. Returns the error's code.
-int task_refuse_setting(const struct Task *task, const struct TaskSetting *setting, const char *sentence, vkgpt_error *err);
+int task_refuse_setting(const struct Task *task, const struct TaskSetting *setting, const char *sentence,
+                        vkgpt_error *err);
 
 #endif

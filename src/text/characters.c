@@ -48,15 +48,13 @@ static int by_key(const void *a, const void *b)
 void characters_order(struct Characters *list)
 {
     for (size_t i = 0, end; i < list->count; i = end + 1) {
-        for (end = i; end < list->count && list->keys[end] >> 56; end++) {}
+        for (end = i; end < list->count && list->keys[end] >> 56; end++) {
+        }
         if (end > i + 1) qsort(list->keys + i, end - i, sizeof *list->keys, by_key);
     }
 }
 
-int32_t characters_at(const struct Characters *list, size_t index)
-{
-    return (int32_t)(list->keys[index] & 0x1FFFFF);
-}
+int32_t characters_at(const struct Characters *list, size_t index) { return (int32_t)(list->keys[index] & 0x1FFFFF); }
 
 int32_t characters_first(const char *text, size_t bytes, size_t *length)
 {

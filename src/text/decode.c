@@ -23,10 +23,7 @@ bool pieces_add(struct Pieces *pieces, const char *text, size_t bytes)
 }
 
 // Ends a piece whose text is there already, from `start` on.
-static bool end_piece(struct Pieces *pieces)
-{
-    return pieces_add(pieces, "", 0);
-}
+static bool end_piece(struct Pieces *pieces) { return pieces_add(pieces, "", 0); }
 
 void pieces_free(struct Pieces *pieces)
 {

@@ -8,8 +8,8 @@ struct Pieces { // tokens, or what steps before have made of them
     struct TextBuffer text;
     size_t *ends; // (count): where each piece ends in `text`
     size_t count, capacity;
-    bool middle;  // one token, of which something goes before and something behind
-    bool fused;   // and behind Fuse, for which it is no text of its own
+    bool middle; // one token, of which something goes before and something behind
+    bool fused;  // and behind Fuse, for which it is no text of its own
 };
 
 bool pieces_add(struct Pieces *pieces, const char *text, size_t bytes); // false: no memory

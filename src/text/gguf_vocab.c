@@ -16,8 +16,8 @@ struct Lists {
     const struct Gguf *gguf;
     struct Vocab *vocab;
     const struct GgufValue *tokens, *types, *merges; // types: or NULL
-    int64_t bos, unk, ends[GGUF_MAX_ENDS]; // -1: none
-    char *text; // a string of the file with a NUL behind it
+    int64_t bos, unk, ends[GGUF_MAX_ENDS];           // -1: none
+    char *text;                                      // a string of the file with a NUL behind it
     size_t capacity;
     vkgpt_error *err;
 };
@@ -68,8 +68,8 @@ static int add_token(struct Lists *l, uint64_t id)
 {
     int32_t type = l->types ? gguf_i32_at(l->types, id) : GGUF_TOKEN_NORMAL;
     int64_t i = (int64_t)id;
-    struct AddedToken added = {.text = l->text, .length = strlen(l->text), .id = (uint32_t)id,
-                               .special = type != GGUF_TOKEN_USER_DEFINED};
+    struct AddedToken added = {
+        .text = l->text, .length = strlen(l->text), .id = (uint32_t)id, .special = type != GGUF_TOKEN_USER_DEFINED};
     switch (type) {
     case GGUF_TOKEN_NORMAL: return vocab_add(l->vocab, l->gguf->path, l->text, i, l->err);
     case GGUF_TOKEN_UNUSED: return 0;
@@ -190,7 +190,7 @@ static int read_edges(struct Lists *l)
     if (l->bos < 0 || l->bos >= l->vocab->count || !l->vocab->tokens[l->bos].bytes)
         return fail(l->err, VKGPT_BAD_MODEL,
                     "%s: " KEY("add_bos_token") " is true, and " KEY("bos_token_id") " is %" PRId64 ", which is no "
-                    "token",
+                                                                                     "token",
                     l->gguf->path, l->bos);
     l->vocab->prefix[l->vocab->prefix_count++] = (uint32_t)l->bos;
     return 0;

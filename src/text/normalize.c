@@ -14,10 +14,7 @@ static int fail_text(vkgpt_error *err, const struct TextBuffer *out)
     return fail_memory(err, "a normalized text", out->bytes * 2);
 }
 
-static int done(bool good, const struct TextBuffer *out, vkgpt_error *err)
-{
-    return good ? 0 : fail_text(err, out);
-}
+static int done(bool good, const struct TextBuffer *out, vkgpt_error *err) { return good ? 0 : fail_text(err, out); }
 
 // ------------------------------------------------------------------------------------------- Unicode's forms
 
@@ -75,15 +72,9 @@ static bool put_lower(int32_t c, struct TextBuffer *out)
     return text_put(out, lower[0]) && (!two || text_put(out, lower[1]));
 }
 
-static bool put_no_mark(int32_t c, struct TextBuffer *out)
-{
-    return is_mark(c) || text_put(out, c);
-}
+static bool put_no_mark(int32_t c, struct TextBuffer *out) { return is_mark(c) || text_put(out, c); }
 
-static bool put_no_nonspacing(int32_t c, struct TextBuffer *out)
-{
-    return is_nonspacing_mark(c) || text_put(out, c);
-}
+static bool put_no_nonspacing(int32_t c, struct TextBuffer *out) { return is_nonspacing_mark(c) || text_put(out, c); }
 
 static bool put_clean(int32_t c, struct TextBuffer *out)
 {
@@ -142,8 +133,8 @@ static int bert(const struct Step *step, const char *text, size_t bytes, struct 
     struct TextBuffer a = {0}, b = {0};
     int code = step->clean ? each(put_clean, text, bytes, &a, err) : done(text_add(&a, text, bytes), &a, err);
     if (!code)
-        code = step->ideographs ? each(put_apart, a.data, a.bytes, &b, err)
-                                : done(text_add(&b, a.data, a.bytes), &b, err);
+        code =
+            step->ideographs ? each(put_apart, a.data, a.bytes, &b, err) : done(text_add(&b, a.data, a.bytes), &b, err);
     if (!code && step->accents) {
         a.bytes = 0;
         code = to_form(FORM_NFD, b.data, b.bytes, &a, err);
@@ -151,8 +142,8 @@ static int bert(const struct Step *step, const char *text, size_t bytes, struct 
         if (!code) code = each(put_no_nonspacing, a.data, a.bytes, &b, err);
     }
     if (!code)
-        code = step->lower ? each(put_lower, b.data, b.bytes, out, err)
-                           : done(text_add(out, b.data, b.bytes), out, err);
+        code =
+            step->lower ? each(put_lower, b.data, b.bytes, out, err) : done(text_add(out, b.data, b.bytes), out, err);
     text_free(&a);
     text_free(&b);
     return code;

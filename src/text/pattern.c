@@ -149,10 +149,7 @@ int pattern_literal(const char *file, const char *text, void **code, vkgpt_error
     return status;
 }
 
-void pattern_free(void *code)
-{
-    pcre2_code_free(code);
-}
+void pattern_free(void *code) { pcre2_code_free(code); }
 
 // ------------------------------------------------------------------------------------------------- matching
 

@@ -34,10 +34,7 @@ bool is_mark(int32_t c)
     return k >= UTF8PROC_CATEGORY_MN && k <= UTF8PROC_CATEGORY_ME;
 }
 
-bool is_nonspacing_mark(int32_t c)
-{
-    return category(c) == UTF8PROC_CATEGORY_MN;
-}
+bool is_nonspacing_mark(int32_t c) { return category(c) == UTF8PROC_CATEGORY_MN; }
 
 bool is_control(int32_t c)
 {

@@ -102,8 +102,10 @@ static int check_rules(struct Reader *r)
         const struct AddedToken *a = &v->added[i];
         for (size_t k = 0; k < a->length && a->normalized; k++)
             if ((unsigned char)a->text[k] >= 0x80)
-                return fail(r->err, VKGPT_BAD_MODEL, "%s: the added token \"%s\" is normalized and not ASCII, which is "
-                            "not supported with NFKC", r->path, shown(a->text, a->length).text);
+                return fail(r->err, VKGPT_BAD_MODEL,
+                            "%s: the added token \"%s\" is normalized and not ASCII, which is "
+                            "not supported with NFKC",
+                            r->path, shown(a->text, a->length).text);
     }
     return 0;
 }

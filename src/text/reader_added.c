@@ -178,8 +178,11 @@ static int read_added_json(struct Reader *r)
             const char *text = reader_role(r, role_names[i]);
             special |= text && strcmp(text, t->string) == 0;
         }
-        struct AddedToken a = {.text = t->string, .length = strlen(t->string), .id = (uint32_t)id,
-                               .special = special, .normalized = !special};
+        struct AddedToken a = {.text = t->string,
+                               .length = strlen(t->string),
+                               .id = (uint32_t)id,
+                               .special = special,
+                               .normalized = !special};
         code = vocab_add_added(r->vocab, r->path, &a, r->err);
     }
     cJSON_Delete(tokens);

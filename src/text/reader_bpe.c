@@ -90,8 +90,8 @@ int reader_merges(struct Reader *r, const cJSON *merges)
         if (cJSON_IsString(m)) {
             code = read_merge(r, m->valuestring, strlen(m->valuestring), where);
         } else if (cJSON_IsString(left) && cJSON_IsString(right) && !right->next) {
-            code = vocab_add_merge(r->vocab, r->path, left->valuestring, strlen(left->valuestring),
-                                   right->valuestring, strlen(right->valuestring), r->err);
+            code = vocab_add_merge(r->vocab, r->path, left->valuestring, strlen(left->valuestring), right->valuestring,
+                                   strlen(right->valuestring), r->err);
         } else {
             code = reader_fail_type(r, where, "two tokens");
         }

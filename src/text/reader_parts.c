@@ -63,10 +63,7 @@ bool reader_is_text(const cJSON *item, const char *text)
     return cJSON_IsString(item) && strcmp(item->valuestring, text) == 0;
 }
 
-bool reader_is_type(const cJSON *object, const char *type)
-{
-    return reader_is_text(json_get(object, "type"), type);
-}
+bool reader_is_type(const cJSON *object, const char *type) { return reader_is_text(json_get(object, "type"), type); }
 
 // A flag that may be absent.
 int reader_flag(struct Reader *r, const cJSON *object, const char *key, bool absent, bool *flag)
@@ -85,7 +82,4 @@ int reader_check_utf8(struct Reader *r, const char *text, size_t bytes)
     return 0;
 }
 
-bool reader_has(struct Reader *r, const char *name)
-{
-    return !reader_path(r, name) && os_exists(r->path);
-}
+bool reader_has(struct Reader *r, const char *name) { return !reader_path(r, name) && os_exists(r->path); }

@@ -15,14 +15,14 @@ struct Reader {
     const char *dir;
     struct Vocab *vocab;
     vkgpt_error *err;
-    cJSON *config;        // config.json, or NULL
-    cJSON *settings;      // tokenizer_config.json, or NULL
-    cJSON *roles;         // special_tokens_map.json, or NULL
-    bool has_json;        // tokenizer.json is there
-    bool original;        // only OpenAI's own files are there
+    cJSON *config;               // config.json, or NULL
+    cJSON *settings;             // tokenizer_config.json, or NULL
+    cJSON *roles;                // special_tokens_map.json, or NULL
+    bool has_json;               // tokenizer.json is there
+    bool original;               // only OpenAI's own files are there
     bool gpt1_class, gpt2_class; // whose tokenizer it is, and whose defaults hold
     bool bert_class, t5_class;
-    char path[4096];      // of the file being read
+    char path[4096]; // of the file being read
 };
 
 // The path of a file of the directory, kept in r->path for sentences.

@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "text/reader_parts.h"
 
-#define MAX_EDGE (sizeof ((struct Vocab *)0)->prefix / sizeof(uint32_t))
+#define MAX_EDGE (sizeof((struct Vocab *)0)->prefix / sizeof(uint32_t))
 
 struct Edges { // what one processor puts around a text
     uint32_t before[MAX_EDGE], behind[MAX_EDGE];

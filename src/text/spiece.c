@@ -11,8 +11,8 @@ struct Message { // what is left of one
 };
 
 struct Field {
-    uint64_t number, value;  // of a number: a varint, or 32 or 64 bits
-    struct SpieceText text;  // of text, bytes or a message
+    uint64_t number, value; // of a number: a varint, or 32 or 64 bits
+    struct SpieceText text; // of text, bytes or a message
 };
 
 static uint64_t take_varint(struct Message *m)

@@ -18,8 +18,8 @@ static int compile(const char *pattern, uint32_t options, void **code, vkgpt_err
 {
     int number;
     PCRE2_SIZE offset;
-    *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP | options, &number,
-                          &offset, NULL);
+    *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP | options, &number, &offset,
+                          NULL);
     if (!*code) {
         PCRE2_UCHAR text[200];
         pcre2_get_error_message(number, text, sizeof text);

@@ -23,7 +23,7 @@ struct StepKind {
     int (*decode)(const struct Step *step, const struct Pieces *in, struct Pieces *out, vkgpt_error *err);
 };
 
-struct Stage { // as tokenizer.json has it
+struct Stage {              // as tokenizer.json has it
     const char *key, *list; // "normalizer", and what its Sequence calls its list
     const struct StepKind *kinds;
     size_t count;

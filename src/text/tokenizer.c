@@ -56,15 +56,9 @@ const char *vkgpt_token_bytes(const vkgpt_tokenizer *tok, uint32_t id, size_t *b
     return t->bytes;
 }
 
-uint32_t vkgpt_token_count(const vkgpt_tokenizer *tok)
-{
-    return tok->vocab.count;
-}
+uint32_t vkgpt_token_count(const vkgpt_tokenizer *tok) { return tok->vocab.count; }
 
-size_t vkgpt_trailing_tokens(const vkgpt_tokenizer *tok)
-{
-    return tok->vocab.suffix_count;
-}
+size_t vkgpt_trailing_tokens(const vkgpt_tokenizer *tok) { return tok->vocab.suffix_count; }
 
 const char *vkgpt_tokenizer_note(const vkgpt_tokenizer *tok)
 {
@@ -154,7 +148,7 @@ static struct Passage part(struct Passage p, size_t start, size_t end)
 
 // What a text goes through, and each part of it that a phase before leaves.
 enum Phase {
-    PHASE_EXACT,      // added tokens that are not `normalized`
+    PHASE_EXACT, // added tokens that are not `normalized`
     PHASE_NORMALIZE,
     PHASE_NORMALIZED, // those that are
     PHASE_SPLIT,

@@ -53,10 +53,7 @@ void vocab_init(struct Vocab *vocab, uint32_t size)
     for (int b = 0; b < 256; b++) vocab->byte_ids[b] = NO_TOKEN;
 }
 
-const char *vocab_text(struct Vocab *vocab, const char *text, size_t bytes)
-{
-    return copy_text(vocab, text, bytes);
-}
+const char *vocab_text(struct Vocab *vocab, const char *text, size_t bytes) { return copy_text(vocab, text, bytes); }
 
 void vocab_free(struct Vocab *vocab)
 {
@@ -287,7 +284,8 @@ static bool grow_merges(struct Vocab *vocab)
 const struct Merge *vocab_find_merge(const struct Vocab *vocab, uint32_t left, uint32_t right)
 {
     if (!vocab->merge_count) return NULL;
-    const struct Merge *m = &vocab->merges[merge_slot(vocab->merges, vocab->merge_capacity, vocab->merge_factor, left, right)];
+    const struct Merge *m =
+        &vocab->merges[merge_slot(vocab->merges, vocab->merge_capacity, vocab->merge_factor, left, right)];
     return m->id == NO_TOKEN ? NULL : m;
 }
 

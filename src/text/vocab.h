@@ -9,13 +9,13 @@
 #include "vkgpt.h"
 
 #define NO_TOKEN UINT32_MAX
-#define WORD_END "</w>" // ends GPT-1's tokens that end a word
+#define WORD_END "</w>"           // ends GPT-1's tokens that end a word
 #define VOCAB_MAX_SIZE (1u << 24) // rows of a token table that anybody means
 
 struct Token {
     const char *bytes; // what it decodes to; NULL: no token has this id
     size_t length;
-    bool raw;          // the files write it as these bytes, not in the byte-level alphabet
+    bool raw; // the files write it as these bytes, not in the byte-level alphabet
 };
 
 struct Merge { // left + right -> id; the lowest rank goes first
@@ -26,13 +26,13 @@ struct Merge { // left + right -> id; the lowest rank goes first
 struct AddedToken {
     const char *text;
     size_t length;
-    const char *pattern;   // what is looked for: the text, or its normalized form; set by vocab_add_added
+    const char *pattern; // what is looked for: the text, or its normalized form; set by vocab_add_added
     size_t pattern_length;
     uint32_t id;
-    bool special;         // left as text when the caller asks for it
-    bool normalized;      // found in a second pass, in what the others leave
-    bool lstrip, rstrip;  // takes the blanks before it, after it
-    bool single_word;     // only where no letter or digit touches it
+    bool special;        // left as text when the caller asks for it
+    bool normalized;     // found in a second pass, in what the others leave
+    bool lstrip, rstrip; // takes the blanks before it, after it
+    bool single_word;    // only where no letter or digit touches it
 };
 
 // A split before GPT-2's own, which then cuts the pieces of this one.
@@ -47,32 +47,32 @@ struct VocabBlock;
 struct Pipeline;
 
 struct Vocab {
-    uint32_t size;              // rows of the model; a token may have an id past them, which only its use minds
-    struct Token *tokens;       // by id
-    uint32_t count, capacity;   // of tokens: the highest id there is, plus 1
-    struct Map ids;             // a token as the files write it -> its id; freed by vocab_seal where only bytes count
-    uint32_t byte_ids[256];     // the token of one byte, or NO_TOKEN
-    struct Merge *merges;       // a hash table over (left, right); id NO_TOKEN: empty
+    uint32_t size;            // rows of the model; a token may have an id past them, which only its use minds
+    struct Token *tokens;     // by id
+    uint32_t count, capacity; // of tokens: the highest id there is, plus 1
+    struct Map ids;           // a token as the files write it -> its id; freed by vocab_seal where only bytes count
+    uint32_t byte_ids[256];   // the token of one byte, or NO_TOKEN
+    struct Merge *merges;     // a hash table over (left, right); id NO_TOKEN: empty
     size_t merge_count, merge_capacity;
-    uint64_t merge_factor;      // of the hash
-    struct AddedToken *added;   // sorted by text once sealed
+    uint64_t merge_factor;    // of the hash
+    struct AddedToken *added; // sorted by text once sealed
     size_t added_count, added_capacity;
-    struct Map added_index;     // their text -> index; freed by vocab_seal
-    bool ends_words;            // GPT-1's: pieces are words, symbols are characters, the last with WORD_END
-    uint32_t unk;               // stands for a symbol that has no token; NO_TOKEN: such a one is dropped
-    bool fuse_unk;              // one unk for a run of such symbols
-    bool nfkc;                  // the text is normalized between the two passes that find added tokens
+    struct Map added_index; // their text -> index; freed by vocab_seal
+    bool ends_words;        // GPT-1's: pieces are words, symbols are characters, the last with WORD_END
+    uint32_t unk;           // stands for a symbol that has no token; NO_TOKEN: such a one is dropped
+    bool fuse_unk;          // one unk for a run of such symbols
+    bool nfkc;              // the text is normalized between the two passes that find added tokens
     struct SplitRule rules[VOCAB_MAX_RULES]; // in their order
     size_t rule_count;
-    bool add_prefix_space;      // a text that begins without a space gets one
-    uint32_t prefix[8];         // tokens put before every text
+    bool add_prefix_space; // a text that begins without a space gets one
+    uint32_t prefix[8];    // tokens put before every text
     size_t prefix_count;
-    uint32_t suffix[8];         // tokens put behind every text
+    uint32_t suffix[8]; // tokens put behind every text
     size_t suffix_count;
-    struct Pipeline *pipeline;  // pipeline.h; NULL: the form is GPT-2's or GPT-1's
-    double dropout;             // of BPE, which is not applied
-    bool last_counts;           // of a token that is there twice: its last id
-    struct VocabBlock *blocks;  // the strings that all of these point to
+    struct Pipeline *pipeline; // pipeline.h; NULL: the form is GPT-2's or GPT-1's
+    double dropout;            // of BPE, which is not applied
+    bool last_counts;          // of a token that is there twice: its last id
+    struct VocabBlock *blocks; // the strings that all of these point to
 };
 
 // An empty vocabulary for a model of `size` rows, at most VOCAB_MAX_SIZE.

@@ -74,7 +74,7 @@ static bool is_ideograph(utf8proc_int32_t c)
 
 struct Words {
     struct Characters characters; // of the word that gathers, decomposed
-    char *utf8;           // a word that is done
+    char *utf8;                   // a word that is done
     size_t utf8_capacity;
     bool (*on_word)(void *user, const char *word, size_t bytes);
     void *user;
@@ -99,10 +99,7 @@ static void hand_on(struct Words *w, size_t start, size_t end)
     if (bytes) w->stopped = !w->on_word(w->user, w->utf8, bytes);
 }
 
-static bool goes_on(const struct Words *w)
-{
-    return !w->stopped && !w->out_of_memory;
-}
+static bool goes_on(const struct Words *w) { return !w->stopped && !w->out_of_memory; }
 
 static void end_word(struct Words *w)
 {
@@ -128,8 +125,8 @@ static void take_character(struct Words *w, utf8proc_int32_t c)
     if (alone && goes_on(w)) end_word(w);
 }
 
-int words_split(const char *text, size_t bytes, bool (*on_word)(void *user, const char *word, size_t bytes),
-                void *user, vkgpt_error *err)
+int words_split(const char *text, size_t bytes, bool (*on_word)(void *user, const char *word, size_t bytes), void *user,
+                vkgpt_error *err)
 {
     struct Words w = {.on_word = on_word, .user = user};
     for (size_t i = 0; i < bytes && goes_on(&w);) {

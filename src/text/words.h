@@ -15,7 +15,7 @@ int words_lower(const struct Vocab *vocab, bool keep_added, const char *text, si
 // characters and U+FFFD, split at blanks, around ideographs, and around punctuation, in NFD without the marks of
 // category Mn (so that é is e, and a Korean syllable its letters). on_word returns false to stop, and that is no error
 // here. Time is n log n in the text's length at worst.
-int words_split(const char *text, size_t bytes, bool (*on_word)(void *user, const char *word, size_t bytes),
-                void *user, vkgpt_error *err);
+int words_split(const char *text, size_t bytes, bool (*on_word)(void *user, const char *word, size_t bytes), void *user,
+                vkgpt_error *err);
 
 #endif

@@ -16,6 +16,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #define MAX_INSTANCES 8
 
+// clang-format off
 // Functions of a device that return a result: name, parameters, arguments.
 #define DEVICE_CALLS(X)                                                                                               \
     X(AllocateCommandBuffers, (VkDevice d, const VkCommandBufferAllocateInfo *i, VkCommandBuffer *o), (d, i, o))      \
@@ -59,6 +60,7 @@ static const char *const names[CALLS] = {
 #undef X
     "vkCreateComputePipelines", "vkCreateDevice", "vkCreateInstance", "vkEnumeratePhysicalDevices",
 };
+// clang-format on
 
 static struct {
     atomic_uint_fast64_t calls[CALLS];
@@ -71,7 +73,8 @@ static struct {
     pthread_once_t environment;
 } faults = {.environment = PTHREAD_ONCE_INIT};
 
-// What lies below this layer, asked for while the instance is made: later the loader may answer with the top of the chain.
+// What lies below this layer, asked for while the instance is made: later the loader may answer with the top of the
+// chain.
 static struct Below {
     VkInstance instance;
     PFN_vkGetInstanceProcAddr get;
@@ -80,6 +83,7 @@ static struct Below {
 } instances[MAX_INSTANCES];
 static pthread_mutex_t instances_lock = PTHREAD_MUTEX_INITIALIZER;
 
+// clang-format off
 static struct {
     VkDevice device;
     PFN_vkGetDeviceProcAddr get;
@@ -93,6 +97,7 @@ static struct {
     MAKERS(X)
 #undef X
 } next;
+// clang-format on
 
 // ------------------------------------------------------------------------------------------- the interface
 
@@ -168,6 +173,7 @@ static VkResult made(enum Call call, VkResult result)
     return result;
 }
 
+// clang-format off
 #define X(name, parameters, arguments)                                                                               \
     static VKAPI_ATTR VkResult VKAPI_CALL layer_##name parameters                                                    \
     {                                                                                                                \
@@ -191,6 +197,7 @@ DEVICE_CALLS(X)
     }
 MAKERS(X)
 #undef X
+// clang-format on
 
 static VKAPI_ATTR VkResult VKAPI_CALL layer_CreateComputePipelines(VkDevice d, VkPipelineCache c, uint32_t n,
                                                                    const VkComputePipelineCreateInfo *i,
@@ -230,10 +237,10 @@ static void replace_instance(VkInstance from, struct Below to)
 }
 
 // The loader's word on what comes below this layer; it is moved on to the layer after that.
-#define LINK(info, chain_type, structure)                                                                             \
-    chain_type *link = (chain_type *)(uintptr_t)(info)->pNext;                                                        \
-    while (link && !(link->sType == structure && link->function == VK_LAYER_LINK_INFO))                               \
-        link = (chain_type *)(uintptr_t)link->pNext;                                                                  \
+#define LINK(info, chain_type, structure)                                                                              \
+    chain_type *link = (chain_type *)(uintptr_t)(info)->pNext;                                                         \
+    while (link && !(link->sType == structure && link->function == VK_LAYER_LINK_INFO))                                \
+        link = (chain_type *)(uintptr_t)link->pNext;                                                                   \
     if (!link) return VK_ERROR_INITIALIZATION_FAILED
 
 static VKAPI_ATTR VkResult VKAPI_CALL layer_CreateInstance(const VkInstanceCreateInfo *info,
@@ -248,9 +255,9 @@ static VKAPI_ATTR VkResult VKAPI_CALL layer_CreateInstance(const VkInstanceCreat
     PFN_vkCreateInstance create = (PFN_vkCreateInstance)get(VK_NULL_HANDLE, "vkCreateInstance");
     result = create(info, a, instance);
     if (!result)
-        replace_instance(VK_NULL_HANDLE, (struct Below){
-            *instance, get, (PFN_vkDestroyInstance)get(*instance, "vkDestroyInstance"),
-            (PFN_vkEnumeratePhysicalDevices)get(*instance, "vkEnumeratePhysicalDevices")});
+        replace_instance(VK_NULL_HANDLE,
+                         (struct Below){*instance, get, (PFN_vkDestroyInstance)get(*instance, "vkDestroyInstance"),
+                                        (PFN_vkEnumeratePhysicalDevices)get(*instance, "vkEnumeratePhysicalDevices")});
     return made(CALL_CreateInstance, result);
 }
 
@@ -287,6 +294,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL layer_CreateDevice(VkPhysicalDevice physic
     if (result) return result;
     next.device = *device;
     next.get = get;
+// clang-format off
 #define X(name, ...) next.name = (PFN_vk##name)get(*device, "vk" #name);
     DEVICE_CALLS(X)
     MAKERS(X)
@@ -295,7 +303,8 @@ static VKAPI_ATTR VkResult VKAPI_CALL layer_CreateDevice(VkPhysicalDevice physic
 #define X(maker, info, object, ender) next.ender = (PFN_vk##ender)get(*device, "vk" #ender);
     MAKERS(X)
 #undef X
-    return made(CALL_CreateDevice, result);
+        // clang-format on
+        return made(CALL_CreateDevice, result);
 }
 
 static VKAPI_ATTR void VKAPI_CALL layer_DestroyDevice(VkDevice device, const VkAllocationCallbacks *a)
@@ -310,6 +319,7 @@ static VKAPI_ATTR void VKAPI_CALL layer_DestroyDevice(VkDevice device, const VkA
 
 static PFN_vkVoidFunction own(const char *name)
 {
+// clang-format off
 #define X(call, ...) if (!strcmp(name, "vk" #call)) return (PFN_vkVoidFunction)layer_##call;
     DEVICE_CALLS(X)
     MAKERS(X)
@@ -319,7 +329,8 @@ static PFN_vkVoidFunction own(const char *name)
 #define X(maker, info, object, ender) if (!strcmp(name, "vk" #ender)) return (PFN_vkVoidFunction)layer_##ender;
     MAKERS(X)
 #undef X
-    return NULL;
+        // clang-format on
+        return NULL;
 }
 
 static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL layer_GetDeviceProcAddr(VkDevice device, const char *name)

@@ -5,14 +5,14 @@
 //     peer device
 //     flags: --flash 0|1 (1)  --kv f16|f32 (f16)  --cpu  -c CONTEXT  -v
 //
-// Each prints a line of JSON. The backends are loaded from lib/ beside the program, as `tools/peer/build` puts them; the
-// model goes onto llama.cpp's first Vulkan device as a whole, or it is a failure. GGML_VK_VISIBLE_DEVICES chooses the
-// device by Vulkan's number; without it llama.cpp passes over software drivers.
+// Each prints a line of JSON. The backends are loaded from lib/ beside the program, as `tools/peer/build` puts them;
+// the model goes onto llama.cpp's first Vulkan device as a whole, or it is a failure. GGML_VK_VISIBLE_DEVICES chooses
+// the device by Vulkan's number; without it llama.cpp passes over software drivers.
 //
 // `logits` writes the rows of each prompt, then of the greedy tokens that it goes on with, each read alone: float32,
-// (sum of prompt tokens and n, vocab). --step reads the prompt token by token too. `bench` runs each test once to warm up, then -r
-// times. As in llama.cpp's own llama-bench the new tokens are given ones: the choice, which vkgpt makes on the device
-// within its time, is not in the time here.
+// (sum of prompt tokens and n, vocab). --step reads the prompt token by token too. `bench` runs each test once to warm
+// up, then -r times. As in llama.cpp's own llama-bench the new tokens are given ones: the choice, which vkgpt makes on
+// the device within its time, is not in the time here.
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,7 +80,8 @@ static ggml_backend_dev_t choose_device(void)
 
 static struct llama_model *load_model(ggml_backend_dev_t device)
 {
-    ggml_backend_dev_t devices[] = {options.cpu ? NULL : device, NULL}; // with none, nothing is sent to a device later either
+    ggml_backend_dev_t devices[] = {options.cpu ? NULL : device,
+                                    NULL}; // with none, nothing is sent to a device later either
     struct llama_model_params params = llama_model_default_params();
     params.n_gpu_layers = options.cpu ? 0 : 999;
     params.devices = devices;
@@ -145,7 +146,8 @@ static void print_start(struct llama_model *model, ggml_backend_dev_t device)
 static int parse_ids(char *line, llama_token *ids)
 {
     int count = 0;
-    for (char *word = strtok(line, " ,\n"); word && count < MAX_TOKENS; word = strtok(NULL, " ,\n")) ids[count++] = atoi(word);
+    for (char *word = strtok(line, " ,\n"); word && count < MAX_TOKENS; word = strtok(NULL, " ,\n"))
+        ids[count++] = atoi(word);
     return count;
 }
 
@@ -257,9 +259,13 @@ static bool set_lengths(const char *text)
 
 static bool set_value(const char *flag, const char *value)
 {
-    struct { const char *flag; int *number; const char **text; } flags[] = {
-        {"-m", NULL, &options.model},     {"-f", NULL, &options.prompts}, {"-o", NULL, &options.output},
-        {"-n", &options.generate, NULL},  {"-d", &options.depth, NULL},   {"-r", &options.repetitions, NULL},
+    struct {
+        const char *flag;
+        int *number;
+        const char **text;
+    } flags[] = {
+        {"-m", NULL, &options.model},    {"-f", NULL, &options.prompts}, {"-o", NULL, &options.output},
+        {"-n", &options.generate, NULL}, {"-d", &options.depth, NULL},   {"-r", &options.repetitions, NULL},
         {"-c", &options.context, NULL},
     };
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
@@ -282,24 +288,28 @@ static bool read_options(int argc, char **argv)
         if (i + 1 == argc || !set_value(argv[i], argv[i + 1])) return false;
         i++;
     }
-    return options.generate >= 0 && options.depth >= 0 && options.generate <= MAX_TOKENS && options.depth <= MAX_TOKENS &&
-           options.repetitions >= 1;
+    return options.generate >= 0 && options.depth >= 0 && options.generate <= MAX_TOKENS &&
+           options.depth <= MAX_TOKENS && options.repetitions >= 1;
 }
 
 int main(int argc, char **argv)
 {
     const char *command = argc > 1 ? argv[1] : "";
     bool is_bench = strcmp(command, "bench") == 0, is_logits = strcmp(command, "logits") == 0;
-    bool is_device = strcmp(command, "device") == 0, right = (is_bench || is_logits || is_device) && read_options(argc, argv);
+    bool is_device = strcmp(command, "device") == 0,
+         right = (is_bench || is_logits || is_device) && read_options(argc, argv);
     if (!right || (!is_device && !options.model) || (is_logits && (!options.prompts || !options.output))) {
-        fprintf(stderr, "usage: peer logits -m FILE.gguf -f PROMPTS -n N -o OUT.f32 | peer bench -m FILE.gguf -p N -n N | peer device\n");
+        fprintf(
+            stderr,
+            "usage: peer logits -m FILE.gguf -f PROMPTS -n N -o OUT.f32 | peer bench -m FILE.gguf -p N -n N | peer device\n");
         return 2;
     }
     llama_log_set(on_log, NULL);
     load_backends();
     ggml_backend_dev_t device = choose_device();
     if (is_device) {
-        printf("{\"engine\": \"llama.cpp %s\", \"device\": \"%s\"}\n", llama_version(), ggml_backend_dev_description(device));
+        printf("{\"engine\": \"llama.cpp %s\", \"device\": \"%s\"}\n", llama_version(),
+               ggml_backend_dev_description(device));
         return 0;
     }
     struct llama_model *model = load_model(device);
