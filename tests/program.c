@@ -1,6 +1,8 @@
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE // forkpty
 #include "program.h"
 
+#include <poll.h>
+#include <pty.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -8,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -87,6 +90,45 @@ struct Output program_interrupt(const char *const *arguments)
     }
     kill(child, SIGINT);
     return finish(child, in, out, err);
+}
+
+// Reads until the other side is closed.
+static void read_terminal(int fd, pid_t child, struct Output *output)
+{
+    size_t capacity = 1 << 16;
+    output->out = malloc(capacity);
+    assert_non_null(output->out);
+    for (ssize_t n = 1; n > 0; output->out_bytes += n > 0 ? (size_t)n : 0) {
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        if (poll(&wait, 1, 60000) <= 0 || output->out_bytes + 1 == capacity) {
+            kill(child, SIGKILL);
+            fail_msg("on a terminal the program does not end");
+        }
+        n = read(fd, output->out + output->out_bytes, capacity - 1 - output->out_bytes);
+    }
+    output->out[output->out_bytes] = '\0';
+}
+
+struct Output program_terminal(const char *keys, const char *const *arguments)
+{
+    const char *argv[MAX_ARGUMENTS] = {VKGPT_PROGRAM};
+    struct Output output = {0};
+    int fd, status;
+    for (int i = 0; arguments[i] && i + 2 < MAX_ARGUMENTS; i++) argv[i + 1] = arguments[i];
+    fflush(NULL);
+    pid_t child = forkpty(&fd, NULL, NULL, &(struct winsize){.ws_row = 24, .ws_col = 80});
+    assert_true(child >= 0);
+    if (!child) {
+        execv(argv[0], (char *const *)argv);
+        _exit(127);
+    }
+    assert_int_equal(write(fd, keys, strlen(keys)), strlen(keys));
+    read_terminal(fd, child, &output);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    close(fd);
+    output.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    output.err = calloc(1, 1);
+    return output;
 }
 
 void output_free(struct Output *output)

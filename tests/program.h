@@ -16,6 +16,9 @@ struct Output {
 struct Output program_run(const char *input, size_t bytes, const char *const *arguments);
 // The same, with Ctrl-C sent once something stands on stdout.
 struct Output program_interrupt(const char *const *arguments);
+// The same on a terminal of its own, where `keys` are typed at once; stdout and stderr come together in `out`, and what
+// was typed is shown there too. A run that does not end within a minute fails the test.
+struct Output program_terminal(const char *keys, const char *const *arguments);
 void output_free(struct Output *output);
 
 #define RUN(...) program_run(NULL, 0, (const char *const[]){__VA_ARGS__, NULL})

@@ -45,7 +45,8 @@ static void test_wrong_flags(void **state)
     assert_sentence(RUN("generate", "--tempo", "1"), 2, "no flag --tempo");
     assert_sentence(RUN("generate", "--stride", "1"), 2, "--stride is a flag of other commands");
     assert_sentence(RUN("tokenize", "-n", "1"), 2, "-n is a flag of other commands");
-    assert_sentence(RUN("generate", "hello"), 2, "'hello' stands alone");
+    assert_sentence(RUN("generate", "hello", "you"), 2, "'you' stands alone");
+    assert_sentence(RUN("perplexity", "hello"), 2, "'hello' stands alone");
     assert_sentence(RUN("generate", "-p"), 2, "-p needs a value: TEXT");
     assert_sentence(RUN("generate", "--echo=1"), 2, "--echo takes no value");
     assert_sentence(RUN("generate", "-p", "a", "-f", "b"), 2, "given twice");

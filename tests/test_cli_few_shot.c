@@ -120,7 +120,10 @@ static void test_what_does_not_fit(void **state)
     output_free(&o);
     assert_sentence(SHOW("--limit", "1", "-c", "12", "-n", "4"), 1, "task.jsonl:1: is ");
     assert_sentence(SHOW("--limit", "1", "-c", "40", "-n", "400"), 1, "with 400 for the answer 41 at most fit");
-    assert_sentence(SHOW("--limit", "1", "-c", "400"), 1, "a context of 400 tokens");
+    o = SHOW("--limit", "1", "-c", "400"); // more than the model has
+    assert_status(&o, 0);
+    assert_non_null(strstr(o.err, "vkgpt: -c 400: the model has 256 positions, and all of them are taken\n"));
+    output_free(&o);
 }
 
 static int member_of_first(struct Output o, const char *name)

@@ -119,7 +119,12 @@ static void test_bad_values(void **state)
     assert_sentence(RUN("plan", "-m", MISSING), 1, MISSING);
     assert_sentence(RUN("plan", "gpt2", "-m", "gpt2"), 2, "not both");
     assert_sentence(RUN("plan", "gpt2", "gpt3"), 2, "'gpt3' stands alone");
-    assert_sentence(RUN("plan", "gpt2", "-c", "1025"), 1, "a context of 1025 tokens: the model has 1024 positions");
+    struct Output all = RUN("plan", "gpt2"), more = RUN("plan", "gpt2", "-c", "1025");
+    assert_status(&more, 0);
+    assert_string_equal(all.out, more.out);
+    assert_string_equal(more.err, "vkgpt: -c 1025: the model has 1024 positions, and all of them are taken\n");
+    output_free(&all);
+    output_free(&more);
     assert_sentence(RUN("plan", "gpt2", "-c", "-1"), 2, "-c is -1");
     assert_sentence(RUN("plan", "gpt2", "--devices", "13"), 1, "13 devices");
     assert_sentence(RUN("plan", "gpt2", "--devices", "0"), 2, "--devices is 0");
@@ -171,8 +176,13 @@ static void test_directories(void **state)
     assert_string_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(made, "model"), "architecture")->valuestring,
                         "gpt_neo");
     cJSON_Delete(made);
-    assert_says(RUN("make-model", "gpt2", "-o", model, "--layers", "1", "--dim", "8", "--heads", "1"),
-                SAYS("parameters")); // over its own
+    assert_sentence(RUN("make-model", "gpt2", "-o", model, "--layers", "1", "--dim", "8", "--heads", "1"), 1,
+                    "holds a model already (config.json); --force replaces it");
+    assert_says(RUN("make-model", "gpt2", "-o", model, "--layers", "1", "--dim", "8", "--heads", "1", "--force"),
+                SAYS("parameters"));
+    struct Output text = RUN("detokenize", "-m", model, "--ids", "4095,4096,50256"); // each id has a text
+    assert_string_equal(text.out, "<|endoftext|> <4096> <50256>");
+    output_free(&text);
     struct Output tokens = RUN("tokenize", "-m", model, "-p", "Once upon a time");
     assert_status(&tokens, 0);
     output_free(&tokens);
@@ -183,7 +193,7 @@ static void test_directories(void **state)
     }
     assert_int_equal(rmdir(model), 0);
     assert_int_equal(rmdir(dir), 0);
-    assert_sentence(RUN("make-model", "gpt2", "-o", TALES), 1, "make-model did not write it");
+    assert_sentence(RUN("make-model", "gpt2", "-o", TALES), 1, "holds a model already (config.json)");
 }
 
 int main(void)

@@ -162,7 +162,14 @@ static void test_lengths(void **state)
     cJSON_Delete(json);
     assert_sentence(GREEDY("-c", "2"), 1, "context");
     assert_sentence(GREEDY("-c", "2", "--echo"), 1, "context");
-    assert_sentence(GREEDY("-c", "1000000"), 1, "context");
+    assert_sentence(RUN("generate", "-m", TALES, "-c", "2", "-p", "one two three"), 1, "has room for 2; -c ");
+    struct Output o = GREEDY("-n", "2", "-c", "1000000");
+    assert_status(&o, 0);
+    assert_non_null(strstr(o.err, "vkgpt: -c 1000000: the model has 256 positions, and all of them are taken\n"));
+    output_free(&o);
+    char many[2 * 300] = "72";
+    for (size_t i = 0; i < 290; i++) strcat(many, ",1");
+    assert_sentence(RUN("generate", "-m", TALES, "--ids", many), 1, "the model has 256 positions; a shorter text is needed");
 }
 
 static void test_empty_prompt(void **state)

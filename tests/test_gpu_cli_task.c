@@ -135,7 +135,7 @@ static void test_no_room(void **state)
 {
     (void)state;
     assert_sentence(RUN("task", "summarize", "-m", TALES, "-c", "16", "-p", TEXT), 1,
-                    " tokens with its fields, the context has room for 16");
+                    " tokens: the context has room for 16; -c ");
     assert_sentence(RUN("task", "classify", "-m", TALES, "-c", "16", "-p", TEXT), 1,
                     " tokens, 17 at most fit into the context");
     struct Output o = RUN("task", "summarize", "-m", TALES, "-c", "40", "-p", TEXT);

@@ -170,7 +170,7 @@ static void test_refusals(void **state)
     assert_sentence(RUN("classify", "-m", HEAD_FIXTURES "/neo-labels", "--ids", "1", "--extract", "x"), 1, "there is no tokenizer in");
     assert_sentence(RUN("classify", "-m", HEAD_FIXTURES "/neo-labels", "-p", "a"), 1, "tokenizer");
     assert_sentence(RUN("classify", "-m", LABELS, "-p", ""), 1, "-p: the text is empty, and no token stands around it");
-    assert_sentence(RUN("classify", "-m", LABELS, "--ids", "1,2,3", "-c", "2"), 1, "--ids: the sequence has 3 tokens, the context has room for 2");
+    assert_sentence(RUN("classify", "-m", LABELS, "--ids", "1,2,3", "-c", "2"), 1, "--ids: 3 tokens: the context has room for 2; -c 3 makes room");
     // clang-format on
     // the head decides which command
     // clang-format off

@@ -41,9 +41,11 @@ int os_open(const char *path, bool only_files, int *fd, struct stat *st, vkgpt_e
     return code;
 }
 
-// Reads to the end, growing as bytes come rather than by what the file claims: a pipe claims nothing.
+// Reads to the end, growing as bytes come rather than by what the file claims: a pipe claims nothing. A terminal hands
+// out whole lines, and a part of one only where Ctrl-D was pressed behind it.
 static int read_all(int fd, const char *path, size_t limit, size_t hint, char **data, size_t *bytes, vkgpt_error *err)
 {
+    bool terminal = os_is_terminal(fd);
     size_t capacity = hint < limit ? hint + 1 : 65536, used = 0;
     char *buffer = malloc(capacity);
     if (!buffer) return fail_memory(err, path, capacity);
@@ -57,7 +59,8 @@ static int read_all(int fd, const char *path, size_t limit, size_t hint, char **
             buffer = wider;
             capacity *= 2;
         }
-        ssize_t n = read(fd, buffer + used, capacity - used - 1);
+        size_t asked = capacity - used - 1;
+        ssize_t n = read(fd, buffer + used, asked);
         if (n < 0 && errno == EINTR) continue;
         int code = 0;
         if (n < 0) code = os_fail_errno(err, path, "read");
@@ -69,6 +72,7 @@ static int read_all(int fd, const char *path, size_t limit, size_t hint, char **
         }
         if (n == 0) break;
         used += (size_t)n;
+        if (terminal && (size_t)n < asked && buffer[used - 1] != '\n') break;
     }
     buffer[used] = '\0';
     *data = buffer;
@@ -93,6 +97,7 @@ static int read_whole(const char *path, bool only_files, size_t limit, char **da
 
 int os_read(const char *path, size_t limit, char **data, size_t *bytes, vkgpt_error *err)
 {
+    if (strcmp(path, "-") == 0) return read_all(STDIN_FILENO, "stdin", limit, 65536, data, bytes, err);
     return read_whole(path, false, limit, data, bytes, err);
 }
 

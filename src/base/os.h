@@ -24,7 +24,8 @@ void os_read_ahead(const uint8_t *data, size_t bytes);
 // Reads a small file whole into malloc'ed memory, one NUL byte added behind it. Errors (VKGPT_BAD_FILE): as of os_map,
 // and more than `limit` bytes.
 int os_read_file(const char *path, size_t limit, char **data, size_t *bytes, vkgpt_error *err);
-// The same for what the user names and no stranger sends, which may be a pipe or device: it is waited for.
+// The same for what the user names and no stranger sends, which may be a pipe or device: it is waited for. "-" is
+// stdin; on a terminal one Ctrl-D ends it, in the middle of a line too.
 int os_read(const char *path, size_t limit, char **data, size_t *bytes, vkgpt_error *err);
 // Writes a file so that a reader sees all of it or nothing: a temporary file beside it, fsync, then a rename. A pipe or
 // device is written as it stands. SIGINT, SIGTERM and SIGHUP wait meanwhile.

@@ -157,12 +157,12 @@ static int add_tests(struct Plan *plan, bool generates, const struct IntList *gi
 }
 
 // Every size at every depth, in llama-bench's order.
-static int make_plan(const struct Options *o, uint32_t model_context, struct Plan *plan, vkgpt_error *err)
+static int make_plan(const struct Options *o, uint32_t context, struct Plan *plan, vkgpt_error *err)
 {
     static const struct IntList zero = {{0}, 1};
     const struct IntList *depths = o->bench_depth.count ? &o->bench_depth : &zero;
     size_t sizes = o->bench_prompt.count + o->bench_predict.count + 2;
-    *plan = (struct Plan){.context = o->context ? (size_t)o->context : model_context,
+    *plan = (struct Plan){.context = context,
                           .repetitions = (size_t)o->repetitions,
                           .sequences = o->parallel ? (uint32_t)o->parallel : 1};
     plan->tests = allocate(sizes * depths->count * sizeof *plan->tests);
@@ -208,7 +208,7 @@ static int run_plan(struct Run *run, const struct Options *options, vkgpt_error 
 {
     struct Plan plan;
     struct BenchOutput out = {.format = (enum BenchFormat)options->bench_format};
-    int code = make_plan(options, run_model(run)->context, &plan, err);
+    int code = make_plan(options, run->context, &plan, err);
     if (!code && options->profile && !run_device(run)->timestamps)
         code = fail(err, VKGPT_NO_DEVICE, "%s has no timestamps to profile by", run_device(run)->name);
     if (!code) code = vkgpt_device_limits(run->device, &out.limits, err);

@@ -7,6 +7,7 @@
 #include "base/os.h"
 #include "model/config_write.h"
 #include "model/gguf.h"
+#include "model/old_files.h"
 #include "model/path.h"
 #include "model/safetensors_write.h"
 #include "text/gguf_vocab.h"
@@ -14,65 +15,8 @@
 #include "text/tokenizer_write.h"
 
 #define STAGE ".vkgpt-convert" // the folder inside the output in which the new files are made
-#define NAME_BYTES 256
 
 #define GENERATION "generation_config.json"
-
-// A tokenizer's files, and the name that they get. They are carried byte for byte, as generation_config.json is.
-static const struct Carried {
-    const char *name, *as;
-} carried[] = {
-    {"tokenizer.json", "tokenizer.json"},
-    {"tokenizer_config.json", "tokenizer_config.json"},
-    {"special_tokens_map.json", "special_tokens_map.json"},
-    {"added_tokens.json", "added_tokens.json"},
-    {"vocab.json", "vocab.json"},
-    {"merges.txt", "merges.txt"},
-    {"encoder_bpe_40000.json", "vocab.json"}, // OpenAI's release of GPT-1
-    {"vocab_40000.bpe", "merges.txt"},
-    {"vocab.txt", "vocab.txt"},
-    {"vocab.bpe", "vocab.bpe"},
-    {"encoder.json", "encoder.json"},
-    {"spiece.model", "spiece.model"},
-    {"tokenizer.model", "tokenizer.model"},
-    {"sentencepiece.bpe.model", "sentencepiece.bpe.model"},
-    {"chat_template.jinja", "chat_template.jinja"},
-};
-
-#define CARRIED (sizeof carried / sizeof *carried)
-
-// ----------------------------------------------------------------------------------------------- what is there
-
-static bool starts_with(const char *text, const char *start) { return strncmp(text, start, strlen(start)) == 0; }
-
-// Files that a reader of the directory could take for a part of the model, by their names.
-static bool is_model_file(const char *name)
-{
-    static const char *const ends[] = {".safetensors", ".safetensors.index.json"};
-    for (size_t i = 0; i < CARRIED; i++)
-        if (strcmp(name, carried[i].name) == 0) return true;
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        size_t length = strlen(name), tail = strlen(ends[i]);
-        if (length >= tail && strcmp(name + length - tail, ends[i]) == 0) return true;
-    }
-    return strcmp(name, "config.json") == 0 || strcmp(name, GENERATION) == 0 || starts_with(name, "pytorch_model");
-}
-
-static bool next_file(const char *dir, char name[NAME_BYTES])
-{
-    while (os_next(dir, "", name, NAME_BYTES))
-        if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0) return true;
-    return false;
-}
-
-static int check_output(const char *dir, vkgpt_error *err)
-{
-    char name[NAME_BYTES] = "";
-    while (next_file(dir, name))
-        if (is_model_file(name))
-            return fail(err, VKGPT_BAD_FILE, "%s: holds a model already (%s); --force replaces it", dir, name);
-    return 0;
-}
 
 // ---------------------------------------------------------------------------------------------------- the files
 
@@ -117,8 +61,8 @@ static int tokenizer_carry(const struct Conversion *c, const char *stage, vkgpt_
     struct Vocab vocab = {0};
     vkgpt_error why;
     int code = 0;
-    for (size_t i = 0; !code && i < CARRIED; i++)
-        code = carry_file(c->tokenizer, carried[i].name, stage, carried[i].as, err);
+    for (const struct TokenizerFile *f = TOKENIZER_FILES; !code && f->name; f++)
+        code = carry_file(c->tokenizer, f->name, stage, f->as, err);
     if (code) return code;
     bool pair = has_file(stage, "vocab.json") && has_file(stage, "merges.txt");
     bool incomplete = pair && !has_file(stage, "tokenizer.json");
@@ -177,7 +121,7 @@ static int config_files(const struct Conversion *c, const char *stage, vkgpt_err
 static void folder_remove(const char *dir)
 {
     char name[NAME_BYTES] = "", path[PATH_BYTES];
-    while (next_file(dir, name))
+    while (folder_next(dir, name))
         if (!path_join(path, dir, name, NULL)) remove(path);
     remove(dir);
 }
@@ -186,10 +130,9 @@ static void folder_remove(const char *dir)
 static int place(const char *stage, const char *dir, vkgpt_error *err)
 {
     char name[NAME_BYTES] = "", from[PATH_BYTES], to[PATH_BYTES];
-    while (next_file(dir, name))
-        if (is_model_file(name) && !has_file(stage, name) && !path_join(to, dir, name, NULL)) remove(to);
+    old_files_remove(dir, stage);
     int code = 0;
-    for (*name = '\0'; !code && next_file(stage, name);) {
+    for (*name = '\0'; !code && folder_next(stage, name);) {
         code = path_join(from, stage, name, err);
         if (!code) code = path_join(to, dir, name, err);
         if (!code) code = os_replace(from, to, err);
@@ -201,7 +144,7 @@ int convert_to_directory(const struct Conversion *c, vkgpt_error *err)
 {
     char stage[PATH_BYTES];
     bool made = !os_is_dir(c->output);
-    int code = c->force || made ? 0 : check_output(c->output, err);
+    int code = c->force || made ? 0 : old_files_refuse(c->output, err);
     if (!code) code = path_join(stage, c->output, STAGE, err);
     if (code) return code;
     folder_remove(stage); // of a conversion that was ended

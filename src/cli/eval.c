@@ -20,11 +20,6 @@ struct Eval {
     struct EvalRecord record;
 };
 
-static size_t context_of(const struct Eval *e)
-{
-    return e->options->context ? (size_t)e->options->context : run_model(&e->run)->context;
-}
-
 static size_t items_done(const struct EvalTask *task)
 {
     size_t done = 0;
@@ -35,7 +30,7 @@ static size_t items_done(const struct EvalTask *task)
 // The items of a task that are not done, in batches. Returns early when someone pressed Ctrl-C.
 static int run_items(struct Eval *e, struct EvalTask *task, vkgpt_error *err)
 {
-    const struct EvalScorer scorer = {e->run.session, {e->run.tokenizer, run_model(&e->run), true}, context_of(e) + 1};
+    const struct EvalScorer scorer = {e->run.session, {e->run.tokenizer, run_model(&e->run), true}, e->run.context + 1};
     size_t before = items_done(task), done = before;
     struct Progress progress;
     progress_start(&progress);
@@ -98,7 +93,7 @@ static int print_json(const struct Eval *e)
     cJSON_AddStringToObject(json, "model", model->name);
     cJSON_AddStringToObject(json, "weights", model->weights);
     cJSON_AddStringToObject(json, "device", run_device(&e->run)->name);
-    cJSON_AddNumberToObject(json, "context", (double)context_of(e));
+    cJSON_AddNumberToObject(json, "context", (double)e->run.context);
     cJSON_AddItemToObject(json, "results", results);
     return json_print(json);
 }
@@ -155,7 +150,7 @@ static int open_record(struct Eval *e, vkgpt_error *err)
         .lora = options->lora,
         .model = run_model(&e->run),
         .kv = (vkgpt_format)options->kv,
-        .context = (uint32_t)context_of(e),
+        .context = e->run.context,
     };
     return eval_record_open(&e->record, options->resume, &subject, e->tasks, e->count, err);
 }

@@ -55,7 +55,7 @@ static const char *read_text(const struct Options *options, const char *text, st
 static const char *find_task(const char *name, char *path, size_t size)
 {
     char dir[4096];
-    if (os_exists(name) || strchr(name, '/') || !data_path(TASKS, dir, sizeof dir)) return name;
+    if (os_exists(name) || !data_path(TASKS, dir, sizeof dir)) return name;
     int n = snprintf(path, size, "%s/%s" SUFFIX, dir, name);
     return n > 0 && (size_t)n < size && os_exists(path) ? path : name;
 }
@@ -113,12 +113,12 @@ static int list_task(const char *path, const char *name, vkgpt_error *err)
 // ------------------------------------------------------------------------------------------- the prompts
 
 int few_shot_rules(struct FewShotCommand *f, const vkgpt_tokenizer *tok, const vkgpt_model_info *model,
-                   struct QueryRules *rules, vkgpt_error *err)
+                   uint32_t positions, struct QueryRules *rules, vkgpt_error *err)
 {
     const struct Options *options = f->options;
     *rules = (struct QueryRules){
         .tokens = {tok, model, !options->no_special}, .shots = &f->shots, .chosen = f->curve.chosen};
-    rules->positions = options->context ? (size_t)options->context : model->context;
+    rules->positions = positions;
     rules->answer_tokens = (size_t)options->answer_tokens;
     return rules->answer_tokens || rules->chosen
                ? 0
@@ -185,7 +185,7 @@ static void on_point(void *user, const struct Point *point)
 static int run_items(struct FewShotCommand *f, const struct Run *run, vkgpt_error *err)
 {
     struct QueryRules rules;
-    int code = few_shot_rules(f, run->tokenizer, run_model(run), &rules, err);
+    int code = few_shot_rules(f, run->tokenizer, run_model(run), run->context, &rules, err);
     if (code) return code;
     const struct FewShot few_shot = {
         .session = run->session,
@@ -234,6 +234,7 @@ static int run_all(struct FewShotCommand *f)
     struct Run run;
     vkgpt_error err;
     int code = run_open(&run, f->options, true, &err);
+    if (!code) run_tell_default(&run);
     if (!code) f->curve.model = run_model(&run)->name;
     if (!code) code = run_items(f, &run, &err);
     int status = code ? failed(&err) : report(f, &run);

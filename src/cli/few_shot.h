@@ -21,7 +21,7 @@ struct FewShotCommand {
 
 // `model` has to outlive the rules.
 int few_shot_rules(struct FewShotCommand *f, const vkgpt_tokenizer *tok, const vkgpt_model_info *model,
-                   struct QueryRules *rules, vkgpt_error *err);
+                   uint32_t positions, struct QueryRules *rules, vkgpt_error *err);
 // Says on stderr how many prompts of a point were cut, if any.
 void few_shot_say_cut(const struct FewShotCommand *f, const struct Point *point, size_t positions);
 

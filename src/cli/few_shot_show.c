@@ -7,6 +7,7 @@
 #include "cli/few_shot.h"
 #include "cli/model_path.h"
 #include "cli/print_json.h"
+#include "cli/run.h"
 #include "model/gguf.h"
 #include "model/path.h"
 
@@ -102,11 +103,8 @@ int few_shot_show(struct FewShotCommand *f)
     int code = model_path_for(NEED_CONFIG, options->model, dir, sizeof dir, &err);
     if (!code) code = open_tokenizer(options, dir, &tok, &err);
     if (!code) code = read_config(dir, &config, &err);
-    if (!code && options->context > config.context)
-        code = fail(&err, VKGPT_BAD_ARGUMENT, "a context of %lld tokens: %s has %u positions",
-                    (long long)options->context, dir, config.context);
     vkgpt_model_info model = describe(&config, dir);
-    if (!code) code = few_shot_rules(f, tok, &model, &rules, &err);
+    if (!code) code = few_shot_rules(f, tok, &model, context_of(options, config.context), &rules, &err);
     cJSON *json = options->json ? cJSON_CreateObject() : NULL;
     cJSON *list = json ? cJSON_AddArrayToObject(json, "prompts") : NULL;
     if (!code) code = show_all(f, &rules, list, &err);

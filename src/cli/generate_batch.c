@@ -9,6 +9,7 @@
 #include "base/os.h"
 #include "cli/cli.h"
 #include "cli/generation.h"
+#include "cli/logprobs.h"
 #include "cli/print_json.h"
 #include "tasks/escapes.h"
 
@@ -20,6 +21,7 @@ struct Text { // one continuation
     uint32_t *ids;
     size_t count, capacity;
     vkgpt_stop stop;
+    cJSON *logprobs;
     bool stopped; // by a stop string
 };
 
@@ -31,9 +33,9 @@ struct Batch {
     char (*names)[64]; // of the prompts, for sentences
     struct Text *texts;
     size_t count;
-    struct Text *first; // of those that run now
-    cJSON *json;        // the texts that are done
-    size_t decoded;
+    struct Text *first;     // of those that run now
+    cJSON *json;            // the texts that are done
+    size_t decoded, silent; // tokens; without a text
     double prefill, decode; // seconds
 };
 
@@ -74,15 +76,12 @@ static int read_lines(struct Batch *b, vkgpt_error *err)
 static int encode(struct Batch *b, vkgpt_error *err)
 {
     const vkgpt_model_info *model = run_model(&b->run);
-    size_t context = b->options->context ? (size_t)b->options->context : model->context;
     for (size_t i = 0; i < b->input_count; i++) {
         struct Input *input = &b->inputs[i];
         int code = input_encode(input, b->run.tokenizer, model->vocab, !b->options->no_special, err);
         if (!code) code = input_never_empty(input, model, err);
+        if (!code) code = run_fits(&b->run, input->name, input->count, err);
         if (code) return code;
-        if (input->count > context)
-            return fail(err, VKGPT_BAD_ARGUMENT, "%s: %zu tokens: the context has room for %zu", input->name,
-                        input->count, context);
     }
     return 0;
 }
@@ -99,8 +98,9 @@ static bool on_token(void *user, uint32_t sequence, uint32_t id)
     }
     t->ids[t->count++] = id;
     b->decoded++;
-    size_t bytes;
+    size_t bytes = 0;
     const char *piece = b->run.tokenizer ? vkgpt_token_bytes(b->run.tokenizer, id, &bytes) : NULL;
+    if (piece) b->silent += !bytes;
     if (piece) t->stopped = stops_add(&t->stops, piece, bytes, &t->text);
     return !t->stopped && !os_interrupted();
 }
@@ -136,6 +136,11 @@ static int run_some(struct Batch *b, uint32_t count, uint32_t sequences, vkgpt_e
     if (!code) code = vkgpt_batch_generate(b->run.session, sampling, most, on_token, b, stops, err);
     b->decode += os_seconds() - start;
     for (uint32_t i = 0; !code && i < count; i++) b->first[i].stop = stops[i];
+    for (uint32_t i = 0; !code && b->options->logprobs && i < count; i++) {
+        struct Text *t = &b->first[i];
+        const struct Continued text = {t->input->ids, t->ids, t->input->count, t->count, 0};
+        code = logprobs_json(&b->run, &text, (size_t)b->options->logprobs, &t->logprobs, err);
+    }
     return code;
 }
 
@@ -150,13 +155,14 @@ static const char *stop_name(const struct Text *t)
     return t->stopped ? "stop" : names[t->stop];
 }
 
-static void keep_json(struct Batch *b, const struct Text *t)
+static void keep_json(struct Batch *b, struct Text *t)
 {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddItemToObject(json, "prompt_ids", json_ids(t->input->ids, t->input->count));
     cJSON_AddItemToObject(json, "ids", json_ids(t->ids, t->count));
     if (b->run.tokenizer) cJSON_AddItemToObject(json, "text", json_bytes(t->text.data, t->text.bytes));
     else cJSON_AddNullToObject(json, "text");
+    if (t->logprobs) cJSON_AddItemToObject(json, "logprobs", t->logprobs);
     cJSON_AddStringToObject(json, "stop", stop_name(t));
     json_add_unsigned(json, "seed", t->sampling.seed);
     cJSON_AddItemToArray(b->json, json);
@@ -168,7 +174,8 @@ static void print_text(const struct Batch *b, const struct Text *t)
     struct Buffer screen = {0};
     if (b->options->prompts) printf("--- %s\n", t->input->name);
     else printf("--- seed %" PRIu64 "\n", t->sampling.seed);
-    if (b->options->echo && !t->input->is_ids) utf8_add(&utf8, t->input->text.data, t->input->text.bytes, &screen);
+    if (generation_echoes(b->options) && !t->input->is_ids)
+        utf8_add(&utf8, t->input->text.data, t->input->text.bytes, &screen);
     utf8_add(&utf8, t->text.data, t->text.bytes, &screen);
     utf8_end(&utf8, &screen);
     fwrite(screen.data ? screen.data : "", 1, screen.bytes, stdout);
@@ -201,6 +208,7 @@ static int report(struct Batch *b)
         status = json_print(json);
     }
     status = finish_output(status);
+    generation_tell_silent(&b->run, b->silent, b->decoded);
     fprintf(stderr, "load    %8.3f s\nprefill %8.3f s  %6.0f tokens  %9.1f tokens/s\n", b->run.load_seconds, b->prefill,
             prefilled, rate(prefilled, b->prefill));
     fprintf(stderr, "decode  %8.3f s  %6zu tokens  %9.1f tokens/s\n", b->decode, b->decoded,
@@ -236,13 +244,20 @@ static void make_texts(struct Batch *b, const struct Generation *g)
     b->count = b->options->prompts ? b->input_count : (size_t)b->options->parallel;
     b->texts = allocate(b->count * sizeof *b->texts);
     for (size_t i = 0; i < b->count; i++) {
-        b->texts[i] =
-            (struct Text){.input = &b->inputs[b->options->prompts ? i : 0], .sampling = g->sampling, .stops = g->stops};
+        b->texts[i] = (struct Text){.input = &b->inputs[b->options->prompts ? i : 0], .stops = g->stops};
+    }
+}
+
+// As generation_config.json and the flags say.
+static void set_sampling(struct Batch *b, const struct Generation *g)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        b->texts[i].sampling = g->sampling;
         if (!b->options->prompts) b->texts[i].sampling.seed += i;
     }
 }
 
-static int open_all(struct Batch *b, const struct Generation *g, uint32_t *sequences, vkgpt_error *err)
+static int open_all(struct Batch *b, struct Generation *g, struct Options *own, uint32_t *sequences, vkgpt_error *err)
 {
     int code = b->options->prompts ? read_lines(b, err) : 0;
     if (code) return code;
@@ -251,12 +266,15 @@ static int open_all(struct Batch *b, const struct Generation *g, uint32_t *seque
     int64_t asked = options.parallel ? options.parallel : USUAL_BATCH;
     options.parallel = *sequences = (uint32_t)(asked < (int64_t)b->count ? asked : (int64_t)b->count);
     code = run_open(&b->run, &options, !b->inputs[0].is_ids || options.stop_count, err);
+    if (!code) code = generation_configure(g, own, GENERATE, &b->run, err);
+    set_sampling(b, g);
     return code ? code : encode(b, err);
 }
 
 int generate_batch_main(const struct Options *options)
 {
-    struct Batch b = {.options = options};
+    struct Options own = *options;
+    struct Batch b = {.options = &own};
     struct Generation g;
     vkgpt_error err;
     uint32_t sequences = 0;
@@ -268,8 +286,8 @@ int generate_batch_main(const struct Options *options)
         int status = input_read(b.inputs, options, true);
         if (status) return status;
     }
-    generation_begin(&g, options);
-    int code = open_all(&b, &g, &sequences, &err);
+    generation_begin(&g, &own);
+    int code = open_all(&b, &g, &own, &sequences, &err);
     if (!code && options->json) b.json = cJSON_CreateArray();
     if (!code) code = run_all(&b, sequences, &err);
     int status = code ? failed(&err) : report(&b);

@@ -7,6 +7,8 @@
 
 #include "base/os.h"
 #include "cli/cli.h"
+#include "cli/generation_config.h"
+#include "cli/logprobs.h"
 #include "cli/print_json.h"
 #include "tasks/escapes.h"
 
@@ -62,6 +64,7 @@ static bool on_token(void *user, uint32_t id)
     if (g->tokenizer) {
         size_t bytes, shown = g->text.bytes;
         const char *piece = vkgpt_token_bytes(g->tokenizer, id, &bytes);
+        g->silent += !bytes;
         g->stopped = stops_add(&g->stops, piece, bytes, &g->text);
         shape_text(g);
         show_text(g, shown);
@@ -88,7 +91,7 @@ static void finish_text(struct Generation *g)
 
 static void echo_prompt(struct Generation *g, const struct Input *input)
 {
-    if (!g->options->echo || !g->tokenizer) return;
+    if (!g->echo || g->options->json || !g->tokenizer) return;
     if (!input->is_ids) {
         utf8_add(&g->utf8, input->text.data, input->text.bytes, &g->screen);
     } else {
@@ -147,6 +150,7 @@ static int print_json(const struct Generation *g, const struct Run *run, const s
     cJSON_AddItemToObject(json, "ids", json_ids(g->ids, g->count));
     if (g->tokenizer) cJSON_AddItemToObject(json, "text", json_bytes(g->text.data, g->text.bytes));
     else cJSON_AddNullToObject(json, "text");
+    if (g->logprobs) cJSON_AddItemToObject(json, "logprobs", cJSON_Duplicate(g->logprobs, true));
     cJSON_AddStringToObject(json, "stop", stop_name(g));
     json_add_unsigned(json, "seed", g->sampling.seed);
     cJSON_AddStringToObject(json, "model", run_model(run)->name);
@@ -185,7 +189,7 @@ static vkgpt_sampling sampling_of(const struct Options *options)
 
 void generation_begin(struct Generation *g, const struct Options *options)
 {
-    *g = (struct Generation){.options = options, .sampling = sampling_of(options)};
+    *g = (struct Generation){.options = options, .sampling = sampling_of(options), .echo = options->echo};
     for (size_t i = 0; i < options->stop_count; i++) {
         struct Buffer text = {0};
         buffer_text(&text, options->stops[i]);
@@ -193,6 +197,28 @@ void generation_begin(struct Generation *g, const struct Options *options)
         generation_add_stop(g, text.data, text.bytes);
         buffer_free(&text);
     }
+}
+
+bool generation_echoes(const struct Options *options)
+{
+    return options->echo || (os_is_terminal(1) && !options->no_echo);
+}
+
+int generation_configure(struct Generation *g, struct Options *own, enum CommandBit command, const struct Run *run,
+                         vkgpt_error *err)
+{
+    uint64_t seed = g->sampling.seed; // drawn once
+    int code = generation_config(run->dir, command, own, err);
+    g->sampling = sampling_of(own);
+    g->sampling.seed = seed;
+    return code;
+}
+
+void generation_tell_silent(const struct Run *run, size_t silent, size_t count)
+{
+    if (!silent || !run->tokenizer) return;
+    fprintf(stderr, "vkgpt: %zu of %zu new tokens have no text: the tokenizer has %u tokens, the model %u\n", silent,
+            count, vkgpt_token_count(run->tokenizer), run_model(run)->vocab);
 }
 
 void generation_add_stop(struct Generation *g, const char *text, size_t bytes)
@@ -230,7 +256,9 @@ int generation_run(struct Generation *g, struct Run *run, const struct Input *in
     if (most && !g->interrupted) code = vkgpt_generate(run->session, &g->sampling, most, on_token, g, &g->stop, err);
     g->decode = os_seconds() - g->begin;
     finish_text(g); // what there is, also before the sentence of an error
-    return code;
+    if (code || !options->logprobs) return code;
+    const struct Continued text = {input->ids, g->ids, input->count, g->count, (uint32_t)input->count - 1};
+    return logprobs_json(run, &text, (size_t)options->logprobs, &g->logprobs, err);
 }
 
 int generation_report(const struct Generation *g, const struct Run *run, const struct Input *input, cJSON *more)
@@ -239,6 +267,7 @@ int generation_report(const struct Generation *g, const struct Run *run, const s
     if (g->options->json) status = print_json(g, run, input, more ? more : cJSON_CreateObject());
     else cJSON_Delete(more);
     status = finish_output(status);
+    generation_tell_silent(run, g->silent, g->count);
     print_timings(g, run);
     if (g->options->verbose) run_counters(run);
     return status == EXIT_OK && strcmp(stop_name(g), "interrupt") == 0 ? EXIT_INTERRUPTED : status;
@@ -252,5 +281,6 @@ void generation_end(struct Generation *g)
     buffer_free(&g->text);
     buffer_free(&g->screen);
     free(g->ids);
+    cJSON_Delete(g->logprobs);
     *g = (struct Generation){0};
 }

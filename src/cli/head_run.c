@@ -97,12 +97,9 @@ static int add_text(const struct HeadRun *h, const struct Text *text, struct Tok
 // Checks a sequence, and frees it where it does not pass.
 static int check_sequence(const struct HeadRun *h, const char *name, struct Tokens *tokens, int code, vkgpt_error *err)
 {
-    uint32_t context = h->context;
     if (!code && !tokens->count)
         code = fail(err, VKGPT_BAD_ARGUMENT, "%s: the text is empty, and no token stands around it", name);
-    if (!code && tokens->count > context)
-        code = fail(err, VKGPT_BAD_ARGUMENT, "%s: the sequence has %zu tokens, the context has room for %u", name,
-                    tokens->count, context);
+    if (!code) code = run_fits(&h->run, name, tokens->count, err);
     if (!code) return 0;
     free(tokens->ids);
     *tokens = (struct Tokens){0};
@@ -187,7 +184,6 @@ int head_run_open(struct HeadRun *h, const struct Options *options, const char *
     if (!code) h->info = vkgpt_head_describe(h->head);
     if (!code) code = check_kind(h, dir, command, kind, err);
     if (!code) code = run_open_hidden(&h->run, options, needs_text, err);
-    if (!code) h->context = options->context ? (uint32_t)options->context : run_model(&h->run)->context;
     if (!code) code = special_tokens(h, options, err);
     if (code) head_run_close(h);
     return code;

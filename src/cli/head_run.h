@@ -23,7 +23,6 @@ struct HeadRun {
     vkgpt_head *head;
     const vkgpt_head_info *info;
     int64_t start, delimiter, extract; // ids; -1: none
-    uint32_t context;                  // tokens that a sequence may have
     struct Tokens lead;                // what the tokenizer puts before every text
     size_t tail_count;                 // what it puts behind; these ids lie behind the lead's
     bool special;                      // special tokens in the texts are taken as such

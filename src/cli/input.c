@@ -12,28 +12,14 @@
 
 // ------------------------------------------------------------------------------------------------ text
 
-static int read_stdin(struct Buffer *text)
-{
-    if (os_is_terminal(0)) fprintf(stderr, "vkgpt: reading from the terminal; Ctrl-D ends the text\n");
-    char block[65536];
-    size_t n;
-    while ((n = fread(block, 1, sizeof block, stdin)) > 0) {
-        buffer_add(text, block, n);
-        if (text->bytes > MAX_INPUT) {
-            fprintf(stderr, "vkgpt: stdin: is larger than %zu bytes\n", MAX_INPUT);
-            return EXIT_FAILED;
-        }
-    }
-    if (!ferror(stdin)) return 0;
-    fprintf(stderr, "vkgpt: stdin: cannot read\n");
-    return EXIT_FAILED;
-}
-
+// "-" is stdin.
 static int read_file(struct Buffer *text, const char *path)
 {
     vkgpt_error err;
     char *data;
     size_t bytes;
+    if (strcmp(path, "-") == 0 && os_is_terminal(0))
+        fprintf(stderr, "vkgpt: reading from the terminal; Ctrl-D ends the text\n");
     if (os_read(path, MAX_INPUT, &data, &bytes, &err)) return failed(&err);
     buffer_add(text, data, bytes);
     free(data);
@@ -125,10 +111,11 @@ int input_read(struct Input *input, const struct Options *options, bool use_stdi
         input->name = "--ids";
         buffer_text(&input->text, options->ids);
     } else if (options->file || options->ids_file) {
-        input->name = options->file ? options->file : options->ids_file;
-        status = read_file(&input->text, input->name);
+        const char *path = options->file ? options->file : options->ids_file;
+        if (strcmp(path, "-") != 0) input->name = path;
+        status = read_file(&input->text, path);
     } else {
-        status = read_stdin(&input->text);
+        status = read_file(&input->text, "-");
     }
     if (!status) buffer_add(&input->text, "", 0); // a NUL behind it, also when it is empty
 

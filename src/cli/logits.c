@@ -25,14 +25,13 @@ static int write_logits(const struct Run *run, const struct Input *input, const 
                         vkgpt_error *err)
 {
     size_t columns = run_model(run)->vocab, rows = options->last ? 1 : input->count;
-    if (input->count > run_model(run)->context) // before memory is taken for it
-        return fail(err, VKGPT_BAD_ARGUMENT, "%s: %zu tokens do not fit the context of %u", input->name, input->count,
-                    run_model(run)->context);
+    int code = run_fits(run, input->name, input->count, err); // before memory is taken for it
+    if (code) return code;
     struct Buffer out = {0};
     buffer_reserve(&out, 128 + rows * columns * sizeof(float));
     npy_header(&out, rows, columns);
     struct Rows user = {&out, columns, options->last ? input->count - 1 : SIZE_MAX};
-    int code = vkgpt_logits(run->session, input->ids, input->count, on_rows, &user, err);
+    code = vkgpt_logits(run->session, input->ids, input->count, on_rows, &user, err);
     if (!code) code = os_write(options->output, out.data, out.bytes, err);
     buffer_free(&out);
     return code;

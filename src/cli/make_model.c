@@ -52,6 +52,7 @@ static int write_model(const struct Options *options, const struct Config *confi
         .dtype = dtypes[options->dtype],
         .seed = (uint64_t)options->model_seed,
         .shards = (uint32_t)options->shards,
+        .force = options->force,
         .progress = show,
         .user = &bar,
     };

@@ -8,7 +8,8 @@
 #include "base/os.h"
 #include "cli/cli.h"
 
-#define DEFAULT_MODEL "models/tales"
+#define MODELS "models"
+#define DEFAULT_MODEL MODELS "/tales"
 
 // Installed: bin/../share/vkgpt. In the build tree: share/vkgpt beside the program, which points to the sources.
 bool data_path(const char *what, char *path, size_t size)
@@ -40,11 +41,33 @@ int list_data(const char *what, const char *suffix, int (*list)(const char *path
     return finish_output(EXIT_OK);
 }
 
+// A name that is no path here may be that of a model that comes with the program.
+static bool find_shipped(const char *name, char *path, size_t size)
+{
+    char what[128];
+    if (os_exists(name) || !*name || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(name))
+        return false;
+    int n = snprintf(what, sizeof what, MODELS "/%s", name);
+    if (n < 0 || (size_t)n >= sizeof what || !data_path(what, path, size)) return false;
+    char config[PATH_BYTES];
+    return !path_join(config, path, "config.json", NULL) && os_exists(config);
+}
+
+bool model_is_default(const char *dir)
+{
+    char path[PATH_BYTES];
+    return data_path(DEFAULT_MODEL, path, sizeof path) && strcmp(path, dir) == 0;
+}
+
 static int find_given(const char *given, char *path, size_t size, const char **found, vkgpt_error *err)
 {
     const char *environment = getenv("VKGPT_MODEL");
     *found = given ? given : environment && *environment ? environment : path;
-    if (*found != path || data_path(DEFAULT_MODEL, path, size)) return 0;
+    if (*found != path) {
+        if (find_shipped(*found, path, size)) *found = path;
+        return 0;
+    }
+    if (data_path(DEFAULT_MODEL, path, size)) return 0;
     return fail(err, VKGPT_BAD_FILE,
                 "no model: give its directory with -m DIR (the one that comes with vkgpt should be at %s)", path);
 }

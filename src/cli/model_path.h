@@ -1,4 +1,5 @@
-// Where the model is: -m, else the environment variable VKGPT_MODEL, else the one that comes with the program.
+// Where the model is: -m, else the environment variable VKGPT_MODEL, else the default one. What they name is a path, or
+// else the name of a model that comes with the program.
 #ifndef VKGPT_CLI_MODEL_PATH_H
 #define VKGPT_CLI_MODEL_PATH_H
 
@@ -19,6 +20,8 @@ int list_data(const char *what, const char *suffix, int (*list)(const char *path
 int model_path(const char *given, char *path, size_t size, vkgpt_error *err);
 // The same for whoever needs something else than a model that can run.
 int model_path_for(enum Need need, const char *given, char *path, size_t size, vkgpt_error *err);
+// Whether this is the path of the default model.
+bool model_is_default(const char *dir);
 // Opens the tokenizer of --tokenizer, else that of `dir`.
 int open_tokenizer(const struct Options *options, const char *dir, vkgpt_tokenizer **tok, vkgpt_error *err);
 

@@ -12,6 +12,7 @@
 #define WRITES (GENERATE | TASK)
 #define PAIRS (ENTAIL | SIMILAR)
 #define HEADS (CLASSIFY | PAIRS | CHOOSE)
+#define PROMPTED (WRITES | SCORE | LOGITS | TOKENIZE | CLASSIFY | CHOOSE)
 #define TEXT_INPUT (WRITES | SCORE | LOGITS | PERPLEXITY | QUALITY | TOKENIZE | CLASSIFY | CHOOSE)
 #define ID_INPUT (GENERATE | LOGITS | PERPLEXITY | QUALITY | DETOKENIZE | CLASSIFY)
 #define BATCHES (SCORE | FEW_SHOT | EVAL)
@@ -28,13 +29,14 @@ const struct Flag FLAGS[] = {
     {TASK, FLAG_SWITCH, {"--show"}, NULL, AT(show), .help = "print the prompt exactly as the model would get it; needs no device"},
     {TASK, FLAG_FIELD, {"--field"}, "NAME=TEXT", 0,
      .help = "one of the task's fields; NAME=@FILE reads it from a file; -p, -f or stdin are the first field's"},
-    {WRITES | SCORE | LOGITS | TOKENIZE | CLASSIFY | CHOOSE, FLAG_TEXT, {"-p", "--prompt"}, "TEXT", AT(prompt),
-     .help = "the text, taken literally unless -e is given"},
+    {PROMPTED, FLAG_WORD, {"TEXT"}, NULL, AT(prompt_word), .help = "the text, in quotes where it has several words"},
+    {PROMPTED, FLAG_TEXT, {"-p", "--prompt"}, "TEXT", AT(prompt),
+     .help = "the text, taken literally unless -e is given; also where it begins with a dash"},
     {TEXT_INPUT, FLAG_FILE, {"-f", "--file"}, "FILE", AT(file),
-     .help = "the text from a file: its bytes as they are, the last newline included"},
+     .help = "the text from a file: its bytes as they are, the last newline included; -: from stdin"},
     {ID_INPUT, FLAG_TEXT, {"--ids"}, "1,2,3", AT(ids), .help = "token ids in place of text"},
     {ID_INPUT, FLAG_FILE, {"--ids-file"}, "FILE", AT(ids_file),
-     .help = "token ids from a file, separated by white space or commas"},
+     .help = "token ids from a file, separated by white space or commas; -: from stdin"},
     {ENTAIL, FLAG_TEXT, {"--premise"}, "TEXT", AT(premise), .help = "the text that is given"},
     {ENTAIL, FLAG_TEXT, {"--hypothesis"}, "TEXT", AT(hypothesis), .help = "the text that may follow from it"},
     {SIMILAR, FLAG_WORD, {"FIRST"}, NULL, AT(first), .help = "one text"},
@@ -52,7 +54,13 @@ const struct Flag FLAGS[] = {
     {WRITES, FLAG_STOP, {"-r", "--reverse-prompt"}, "STOP", 0,
      .help = "stop where this text appears, and do not print it; may be given several times"},
     {WRITES, FLAG_SWITCH, {"--ignore-eos"}, NULL, AT(ignore_eos), .help = "go on past the model's end token"},
-    {WRITES, FLAG_SWITCH, {"--echo"}, NULL, AT(echo), .help = "print the prompt before the new text"},
+    {WRITES, FLAG_SWITCH, {"--echo", "--display-prompt"}, NULL, AT(echo),
+     .help = "print the prompt before the new text; generate does so on a terminal"},
+    {GENERATE, FLAG_SWITCH, {"--no-echo", "--no-display-prompt"}, NULL, AT(no_echo), .help = "print the new text alone, on a terminal too"},
+    {WRITES, FLAG_SWITCH, {"--generation-config"}, NULL, AT(generation_config),
+     .help = "take the sampling that the model's generation_config.json names, where no flag says otherwise"},
+    {GENERATE, FLAG_INT, {"--logprobs"}, "N", AT(logprobs), UP_TO(0, 100),
+     .help = "with --json: the log probability of each new token, and the N likeliest in its place; 0: none (0)"},
     {WRITES, FLAG_REAL, {"--temp", "--temperature"}, "T", AT(temperature), WITHIN(0, 1000),
      .help = "temperature; 0 takes the likeliest token (0.8)"},
     {WRITES, FLAG_INT, {"--top-k"}, "K", AT(top_k), UP_TO(0, INT32_MAX),
@@ -136,6 +144,7 @@ const struct Flag FLAGS[] = {
     {MAKE_MODEL, FLAG_WORD, {"PRESET"}, NULL, AT(preset),
      .help = "gpt2, gpt2-medium, gpt2-large, gpt2-xl, gpt3-125m, ... gpt3-175b"},
     {MAKE_MODEL, FLAG_DIR, {"-o", "--output"}, "DIR", AT(output), .help = "the directory to write"},
+    {MAKE_MODEL, FLAG_SWITCH, {"--force"}, NULL, AT(force), .help = "replace the model that is in the directory already"},
     {MAKE_MODEL, FLAG_CHOICE, {"--dtype"}, "f16|f32|bf16", AT(dtype), .help = "of the weights in the file (f16)"},
     {MAKE_MODEL, FLAG_INT, {"-s", "--seed"}, "N", AT(model_seed), UP_TO(0, INT64_MAX), .help = "of the random numbers (0)"},
     {MAKE_MODEL, FLAG_INT, {"--shards"}, "N", AT(shards), UP_TO(1, 99999), .help = "files to spread the weights over (1)"},
@@ -378,10 +387,11 @@ static bool take_word(enum CommandBit command, struct Options *options, const ch
     return false;
 }
 
-static bool unknown(struct Parse *parse, const char *argument, size_t length)
+static bool unknown(struct Parse *parse, unsigned command, const char *argument, size_t length)
 {
     if (argument[0] != '-' || !argument[1])
-        return wrong(parse, "'%s' stands alone: every value follows its flag", argument);
+        return wrong(parse, "'%s' stands alone: every value follows its flag%s", argument,
+                     command & PROMPTED ? ", and a text of several words stands in quotes" : "");
     if (find_flag(ALL_COMMANDS, argument, length))
         return wrong(parse, "%.*s is a flag of other commands, not of this one", (int)length, argument);
     return wrong(parse, "there is no flag %.*s", (int)length, argument);
@@ -394,11 +404,10 @@ bool options_parse(enum CommandBit command, int argc, char **argv, struct Option
     for (int i = 0; i < argc; i++) {
         const char *argument = argv[i];
         if (take_word(command, options, argument)) continue;
-        bool is_long = strncmp(argument, "--", 2) == 0;
-        size_t length = is_long ? strcspn(argument, "=") : strlen(argument);
+        size_t length = strcspn(argument, "="); // -p=x as well as --prompt=x
         const char *value = argument[length] == '=' ? argument + length + 1 : NULL;
         const struct Flag *flag = find_flag(command, argument, length);
-        if (!flag) return unknown(&parse, argument, length);
+        if (!flag) return unknown(&parse, command, argument, length);
 
         options->given[flag - FLAGS] = true;
         char name[32];
@@ -413,6 +422,9 @@ bool options_parse(enum CommandBit command, int argc, char **argv, struct Option
         if (!set_value(&parse, options, flag, name, value)) return false;
     }
     if (!options->parallel && command & BATCHES) options->parallel = USUAL_BATCH;
+    if (options->prompt && options->prompt_word)
+        return wrong(&parse, "the text is given twice: '%.40s', and with -p", options->prompt_word);
+    if (options->prompt_word) options->prompt = options->prompt_word;
     return true;
 }
 

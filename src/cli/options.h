@@ -39,7 +39,7 @@ struct Options {
     const char *model, *tokenizer, *lora, *device;
     bool verbose, help;
     // where the text comes from
-    const char *prompt, *file, *ids, *ids_file;
+    const char *prompt, *prompt_word, *file, *ids, *ids_file; // prompt_word: one without a flag; it becomes the prompt
     bool escape, no_special;
     // the session
     int64_t context, submit, parallel, lookup;
@@ -48,7 +48,8 @@ struct Options {
     // generate
     int64_t predict, seed, top_k, repeat_last_n;
     double temperature, top_p, min_p, repeat_penalty;
-    bool ignore_eos, echo, json;
+    bool ignore_eos, echo, no_echo, json, generation_config;
+    int64_t logprobs;
     const char *stops[MAX_STOPS];
     size_t stop_count;
     // task
@@ -71,7 +72,7 @@ struct Options {
     int64_t stride; // 0: half the context
     const char *report;
     int convert_type; // enum ConvertType
-    bool force;       // convert
+    bool force;       // convert, make-model
     bool dry_run;     // tune
     // classify, entail, similar, choose
     const char *premise, *hypothesis, *first, *second;

@@ -70,10 +70,10 @@ static int run_windows(struct Run *run, const struct Input *input, size_t contex
     return code;
 }
 
-static int windows_of(const struct Options *options, uint32_t model_context, size_t *context, size_t *stride,
+static int windows_of(const struct Options *options, uint32_t positions, size_t *context, size_t *stride,
                       vkgpt_error *err)
 {
-    *context = options->context ? (size_t)options->context : model_context;
+    *context = positions;
     if (*context < 2)
         return fail(err, VKGPT_BAD_ARGUMENT, "a context of %zu is too short to predict a token from the one before it",
                     *context);
@@ -95,7 +95,7 @@ static int measure(struct Run *run, struct Input *input, const struct Options *o
     if (input->count < 2)
         return fail(err, VKGPT_BAD_ARGUMENT, "%s: %zu tokens, perplexity needs 2 at least", input->name, input->count);
     size_t context = 0, stride = 0;
-    code = windows_of(options, model->context, &context, &stride, err);
+    code = windows_of(options, run->context, &context, &stride, err);
     if (code) return code;
     l->vocab = model->vocab;
     code = run_windows(run, input, context, stride, l, err);

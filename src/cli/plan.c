@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/model_path.h"
 #include "cli/plan_print.h"
+#include "cli/run.h"
 #include "engine/plan.h"
 #include "model/plan.h"
 #include "model/presets.h"
@@ -200,7 +201,7 @@ static int make_plan(const struct Options *o, struct Planned *p, vkgpt_error *er
         .config = &p->config,
         .weights = (enum PlanFormat)o->plan_weights,
         .kv = kv[o->plan_kv],
-        .context = o->context ? (uint32_t)o->context : p->config.context,
+        .context = context_of(o, p->config.context),
         .batch = (uint32_t)o->batch,
         .devices = (uint32_t)o->devices,
         .limits = o->device ? &p->offer.info : NULL,

@@ -103,7 +103,7 @@ static int run_window(struct Quality *q, const uint32_t *ids, size_t count, vkgp
 
 static int open_formats(struct Quality *q, const struct Options *options, vkgpt_error *err)
 {
-    const vkgpt_session_options session = {.context = (uint32_t)options->context, .kv = VKGPT_F32};
+    const vkgpt_session_options session = {.context = q->run.context, .kv = VKGPT_F32};
     int code = 0;
     q->of[0].model = q->run.model;
     q->of[0].session = q->run.session;
@@ -123,7 +123,7 @@ static int open_formats(struct Quality *q, const struct Options *options, vkgpt_
 static int measure(struct Quality *q, struct Input *input, const struct Options *options, vkgpt_error *err)
 {
     const vkgpt_model_info *model = run_model(&q->run);
-    size_t context = options->context ? (size_t)options->context : model->context;
+    size_t context = q->run.context;
     int code = input_encode(input, q->run.tokenizer, model->vocab, !options->no_special, err);
     if (!code && input->count < 2)
         code = fail(err, VKGPT_BAD_ARGUMENT, "%s: %zu tokens, quality needs 2 at least", input->name, input->count);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/os.h"
 #include "cli/input.h"
 #include "cli/model_path.h"
@@ -16,10 +17,19 @@ static bool goes_on(void *user)
     return !os_interrupted();
 }
 
-static vkgpt_session_options session_options(const struct Options *options)
+uint32_t context_of(const struct Options *options, uint32_t positions)
+{
+    if (!options->context) return positions;
+    if (options->context <= positions) return (uint32_t)options->context;
+    fprintf(stderr, "vkgpt: -c %lld: the model has %u positions, and all of them are taken\n",
+            (long long)options->context, positions);
+    return positions;
+}
+
+static vkgpt_session_options session_options(const struct Options *options, uint32_t context)
 {
     return (vkgpt_session_options){
-        .context = (uint32_t)options->context,
+        .context = context,
         .kv = (vkgpt_format)options->kv,
         .tokens_per_submission = (uint32_t)options->submit,
         .sequences = (uint32_t)options->parallel,
@@ -30,7 +40,7 @@ static vkgpt_session_options session_options(const struct Options *options)
 
 static int open_model(struct Run *run, const struct Options *options, bool hidden_only, vkgpt_error *err)
 {
-    const vkgpt_session_options session = session_options(options);
+    const vkgpt_session_options session = session_options(options, 0); // what it compiles has any context
     struct Progress progress;
     progress_start(&progress);
     const vkgpt_model_options model = {
@@ -49,7 +59,8 @@ static int open_model(struct Run *run, const struct Options *options, bool hidde
 
 static int open_session(struct Run *run, const struct Options *options, vkgpt_error *err)
 {
-    const vkgpt_session_options session = session_options(options);
+    run->context = context_of(options, run_model(run)->context);
+    const vkgpt_session_options session = session_options(options, run->context);
     int code = vkgpt_session_open(run->model, &session, &run->session, err);
     if (!code && vkgpt_session_note(run->session)[0]) fprintf(stderr, "vkgpt: %s\n", vkgpt_session_note(run->session));
     return code;
@@ -128,9 +139,31 @@ void run_close(struct Run *run)
     *run = (struct Run){0};
 }
 
+int run_fits(const struct Run *run, const char *name, size_t tokens, vkgpt_error *err)
+{
+    uint32_t positions = run_model(run)->context;
+    if (tokens <= run->context) return 0;
+    if (tokens <= positions)
+        return fail(err, VKGPT_BAD_ARGUMENT,
+                    "%s: %zu tokens: the context has room for %u; -c %zu makes room, up to -c %u", name, tokens,
+                    run->context, tokens, positions);
+    return fail(err, VKGPT_BAD_ARGUMENT,
+                "%s: %zu tokens: the context has room for %u, and the model has %u positions; "
+                "a shorter text is needed, or a model with more",
+                name, tokens, run->context, positions);
+}
+
 const vkgpt_device_info *run_device(const struct Run *run) { return vkgpt_device_describe(run->device); }
 
 const vkgpt_model_info *run_model(const struct Run *run) { return vkgpt_model_describe(run->model); }
+
+void run_tell_default(const struct Run *run)
+{
+    if (model_is_default(run->dir))
+        fprintf(stderr,
+                "vkgpt: tales, the small model that comes with vkgpt, writes children's stories; it knows no facts "
+                "and follows no instructions (-m takes another one)\n");
+}
 
 void run_lookup(const struct Run *run, const struct Options *options)
 {

@@ -13,7 +13,12 @@ struct Run {
     vkgpt_tokenizer *tokenizer;                       // NULL: there is none, or none that can be read
     char no_tokenizer[sizeof((vkgpt_error){0}.text)]; // and why not
     double load_seconds;
+    uint32_t context; // positions of the session
 };
+
+// The positions that a session of a model with so many gets: those of -c, or all, where it asks for none or for more,
+// which is then said on stderr.
+uint32_t context_of(const struct Options *options, uint32_t positions);
 
 // Opens all of it. The lack of a tokenizer is an error only where `needs_text` or --tokenizer says so.
 int run_open(struct Run *run, const struct Options *options, bool needs_text, vkgpt_error *err);
@@ -21,8 +26,13 @@ int run_open(struct Run *run, const struct Options *options, bool needs_text, vk
 int run_open_hidden(struct Run *run, const struct Options *options, bool needs_text, vkgpt_error *err);
 void run_close(struct Run *run);
 
+// Errors (VKGPT_BAD_ARGUMENT): so many tokens, of what `name` calls them, do not fit the context, and what helps.
+int run_fits(const struct Run *run, const char *name, size_t tokens, vkgpt_error *err);
+
 const vkgpt_device_info *run_device(const struct Run *run);
 const vkgpt_model_info *run_model(const struct Run *run);
+// Where the default model is asked for what it cannot do: one line on stderr that says what it is.
+void run_tell_default(const struct Run *run);
 // How often --lookup was right, on stderr.
 void run_lookup(const struct Run *run, const struct Options *options);
 // What -v says at the end: the session's counters, on stderr.

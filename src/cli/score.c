@@ -65,7 +65,7 @@ static int encode(struct Scores *s, const struct Run *run, const struct Input *c
 // A context that is too long loses its beginning, as in lm-evaluation-harness.
 static int cut(struct Scores *s, const struct Run *run, vkgpt_error *err)
 {
-    size_t positions = s->options->context ? (size_t)s->options->context : run_model(run)->context;
+    size_t positions = run->context;
     for (size_t i = 0; i < s->count; i++) {
         struct Pair *pair = &s->pairs[i];
         size_t own = pair->count - pair->context;

@@ -180,14 +180,12 @@ static int encode_prompt(struct Job *job, struct Run *run, vkgpt_error *err)
 {
     const struct Options *options = &job->options;
     const vkgpt_model_info *model = run_model(run);
-    size_t room = options->context ? (size_t)options->context : model->context;
+    char name[PATH_BYTES];
     int code = input_encode(&job->input, run->tokenizer, model->vocab, !options->no_special, err);
     if (!code) code = input_never_empty(&job->input, model, err);
-    if (!code && job->input.count > room)
-        return fail(err, VKGPT_BAD_ARGUMENT,
-                    "%s: the prompt is %zu tokens with its fields, the context has room for %zu", job->task.path,
-                    job->input.count, room);
-    size_t left = code ? 0 : room + 1 - job->input.count;
+    snprintf(name, sizeof name, "%.4000s with its fields", job->task.path);
+    if (!code) code = run_fits(run, name, job->input.count, err);
+    size_t left = code ? 0 : run->context + 1 - job->input.count;
     if (!code && options->predict > 0 && (size_t)options->predict > left)
         fprintf(stderr, "vkgpt: a prompt of %zu tokens leaves room for %zu of %lld new ones\n", job->input.count, left,
                 (long long)options->predict);
@@ -213,7 +211,9 @@ static int write_answer(struct Job *job)
     for (size_t i = 0; i < job->task.stop_count; i++)
         generation_add_stop(&generation, job->task.stops[i].data, job->task.stops[i].bytes);
     int code = run_open(&run, &job->options, true, &err);
+    if (!code) code = generation_configure(&generation, &job->options, TASK, &run, &err);
     if (!code) code = encode_prompt(job, &run, &err);
+    if (!code) run_tell_default(&run);
     if (!code) code = generation_run(&generation, &run, &job->input, &err);
     int status = code ? failed(&err) : generation_report(&generation, &run, &job->input, json_task(job));
     generation_end(&generation);
@@ -225,9 +225,8 @@ static int score_answers(struct Job *job, const struct Run *run, vkgpt_error *er
 {
     const struct Options *options = &job->options;
     const struct PairRules rules = {run->tokenizer, run_model(run), !options->no_special};
-    size_t positions = options->context ? (size_t)options->context : run_model(run)->context;
-    return answers_score(&job->answers, &job->task, run->session, positions, &rules, (enum Normalize)options->normalize,
-                         err);
+    return answers_score(&job->answers, &job->task, run->session, run->context, &rules,
+                         (enum Normalize)options->normalize, err);
 }
 
 static int choose_answer(struct Job *job)
@@ -235,6 +234,7 @@ static int choose_answer(struct Job *job)
     struct Run run;
     vkgpt_error err;
     int code = run_open(&run, &job->options, true, &err);
+    if (!code) run_tell_default(&run);
     if (!code) code = score_answers(job, &run, &err);
     int status = code ? failed(&err) : answers_print(&job->answers, &run, job->options.json, json_task(job));
     run_close(&run);

@@ -41,6 +41,7 @@ struct PresetOutput {
     enum Dtype dtype;      // F32, F16 or BF16
     uint64_t seed;
     uint32_t shards;
+    bool force; // a model that is there may be replaced
     bool (*progress)(void *user, uint64_t done, uint64_t total); // bytes; false: stop (VKGPT_INTERRUPTED). Or NULL
     void *user;
 };
@@ -49,7 +50,8 @@ struct PresetOutput {
 // seed, sizes and dtype only. Initialisation is GPT-2's: deviation 0.02, projections into the residual stream
 // 0.02 / sqrt(2 layers); gains are 1 and biases 0 with a deviation of 0.01. The numbers are sums of four uniform
 // ones, which end at 3.46 deviations.
-// An earlier model of make-model in the same place is replaced; any other is left alone (VKGPT_BAD_FILE). All files are
+// Ids for which the tokenizer has no token get one of their own, which says their number. A model in the same place is
+// left alone (VKGPT_BAD_FILE) without `force`; with it, none of its files stays. All files are
 // written under another name and renamed when the last one is complete; a failure leaves what was there before.
 int preset_write(const struct Config *config, const struct PresetOutput *output, vkgpt_error *err);
 

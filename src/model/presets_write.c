@@ -6,14 +6,17 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "model/old_files.h"
 #include "model/path.h"
 #include "model/presets_random.h"
 
 #define MARK "vkgpt_make_model" // the key of config.json that says whose a directory is
 #define SMALL_FILE ((size_t)64 << 20)
 #define PART ".part"
-#define NAME_BYTES 64
+#define FILE_BYTES 64
 #define MAX_SHARDS 99999
+#define MAX_FILLED 262144     // rows of a token table
+#define BYTE_SPACE "\xC4\xA0" // a space, as byte-level tokens write it
 
 struct Writing {
     const struct Config *config;
@@ -28,23 +31,23 @@ struct Writing {
 // --------------------------------------------------------------------------------------------------- names
 
 // Of the i-th file of a model, config.json last; false past it.
-static bool file_name(uint32_t i, uint32_t shards, char name[NAME_BYTES])
+static bool file_name(uint32_t i, uint32_t shards, char name[FILE_BYTES])
 {
     static const char *const others[] = {"model.safetensors.index.json", "vocab.json", "merges.txt", "config.json"};
     if (i < shards) {
-        if (shards == 1) snprintf(name, NAME_BYTES, "model.safetensors");
-        else snprintf(name, NAME_BYTES, "model-%05" PRIu32 "-of-%05" PRIu32 ".safetensors", i + 1, shards);
+        if (shards == 1) snprintf(name, FILE_BYTES, "model.safetensors");
+        else snprintf(name, FILE_BYTES, "model-%05" PRIu32 "-of-%05" PRIu32 ".safetensors", i + 1, shards);
         return true;
     }
     i -= shards - (shards == 1); // one file needs no index
     if (i >= sizeof others / sizeof *others) return false;
-    snprintf(name, NAME_BYTES, "%s", others[i]);
+    snprintf(name, FILE_BYTES, "%s", others[i]);
     return true;
 }
 
 static int part_path(const struct Writing *w, const char *name, char path[PATH_BYTES])
 {
-    char part[NAME_BYTES + sizeof PART];
+    char part[FILE_BYTES + sizeof PART];
     snprintf(part, sizeof part, "%s" PART, name);
     return path_join(path, w->to->dir, part, w->err);
 }
@@ -69,42 +72,26 @@ static int json_write(const struct Writing *w, const char *name, cJSON *json)
     return status;
 }
 
-// ------------------------------------------------------------------------------------------ what is there now
-
-// How many shards the model of make-model there has; 0: nothing is there. Errors: it is somebody else's.
-static int old_shards(const char *dir, uint32_t *shards, vkgpt_error *err)
-{
-    static const char *const files[] = {"model.safetensors",  "model.safetensors.index.json",
-                                        "pytorch_model.bin",  "pytorch_model.bin.index.json",
-                                        "params_shapes.json", "tokenizer.json",
-                                        "vocab.json",         "merges.txt"};
-    char path[PATH_BYTES];
-    *shards = 0;
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        int status = path_join(path, dir, files[i], err);
-        if (status) return status;
-        if (os_exists(path)) break;
-        if (i + 1 == sizeof files / sizeof *files) path[0] = '\0';
-    }
-    char config[PATH_BYTES];
-    int status = path_join(config, dir, "config.json", err);
-    if (status) return status;
-    if (!os_exists(config))
-        return path[0] ? fail(err, VKGPT_BAD_FILE,
-                              "%s: is there already, and make-model did not write it; choose another directory", path)
-                       : VKGPT_OK;
-    cJSON *json;
-    int64_t count = 0;
-    bool ours = !json_read(config, SMALL_FILE, &json, NULL);
-    if (ours) ours = json_integer(json_get(json_get(json, MARK), "shards"), 1, MAX_SHARDS, &count);
-    cJSON_Delete(json);
-    *shards = (uint32_t)count;
-    return ours ? VKGPT_OK
-                : fail(err, VKGPT_BAD_FILE,
-                       "%s: is there already, and make-model did not write it; choose another directory", config);
-}
-
 // --------------------------------------------------------------------------------------------------- tokens
+
+// Every row of the table gets a text, so that each id that the model draws can be seen: " <4096>" where the tokenizer
+// has none. Very large tables are left as they are.
+static int vocab_fill(const struct Writing *w, cJSON *vocab, const struct Map *kept, const char *path)
+{
+    uint32_t rows = w->config->vocab;
+    bool *has = rows <= MAX_FILLED ? calloc(rows, sizeof *has) : NULL;
+    if (rows > MAX_FILLED) return VKGPT_OK;
+    if (!has) return fail_memory(w->err, path, rows * sizeof *has);
+    for (const cJSON *token = vocab->child; token; token = token->next) has[(uint32_t)token->valuedouble] = true;
+    for (uint32_t id = 0; id < rows; id++) {
+        char text[24];
+        uint32_t other;
+        snprintf(text, sizeof text, BYTE_SPACE "<%" PRIu32 ">", id);
+        if (!has[id] && !map_find(kept, text, strlen(text), &other)) cJSON_AddNumberToObject(vocab, text, id);
+    }
+    free(has);
+    return VKGPT_OK;
+}
 
 // Drops the tokens past the table, and notes the end token.
 static int vocab_write(struct Writing *w, cJSON *vocab, const char *path, struct Map *kept)
@@ -119,9 +106,10 @@ static int vocab_write(struct Writing *w, cJSON *vocab, const char *path, struct
             return fail_memory(w->err, path, kept->count);
         else if (strcmp(token->string, "<|endoftext|>") == 0) w->end_token = id;
     }
-    char *text = cJSON_PrintUnformatted(vocab);
-    if (!text) return fail_memory(w->err, path, kept->count);
-    int status = small_write(w, "vocab.json", text, strlen(text));
+    int status = vocab_fill(w, vocab, kept, path);
+    char *text = status ? NULL : cJSON_PrintUnformatted(vocab);
+    if (!text) return status ? status : fail_memory(w->err, path, kept->count);
+    status = small_write(w, "vocab.json", text, strlen(text));
     cJSON_free(text);
     return status;
 }
@@ -281,7 +269,7 @@ static int weights_write(const struct Writing *w)
     struct RandomProgress progress = {w->to->progress, w->to->user, 0, total};
     int status = VKGPT_OK;
     for (uint32_t s = 0; !status && s < w->to->shards; s++) {
-        char name[NAME_BYTES], path[PATH_BYTES];
+        char name[FILE_BYTES], path[PATH_BYTES];
         file_name(s, w->to->shards, name);
         status = part_path(w, name, path);
         size_t first = w->firsts[s], count = w->firsts[s + 1] - first;
@@ -298,7 +286,7 @@ static int index_write(const struct Writing *w)
     add_number(metadata, "total_size", elements_of(w->tensors, w->count) * dtype_bytes(w->to->dtype));
     cJSON *map = cJSON_AddObjectToObject(json, "weight_map");
     for (uint32_t s = 0; s < w->to->shards; s++) {
-        char name[NAME_BYTES];
+        char name[FILE_BYTES];
         file_name(s, w->to->shards, name);
         for (size_t i = w->firsts[s]; i < w->firsts[s + 1]; i++) cJSON_AddStringToObject(map, w->tensors[i].name, name);
     }
@@ -316,16 +304,17 @@ static int all_write(struct Writing *w)
     return status ? status : weights_write(w);
 }
 
-static void files_remove(const char *dir, uint32_t shards, const char *ending)
+// Those that were written so far.
+static void parts_remove(const char *dir, uint32_t shards)
 {
-    char name[NAME_BYTES], path[PATH_BYTES];
+    char name[FILE_BYTES], path[PATH_BYTES];
     for (uint32_t i = 0; shards && file_name(i, shards, name); i++)
-        if (snprintf(path, sizeof path, "%s/%s%s", dir, name, ending) < PATH_BYTES) remove(path);
+        if (snprintf(path, sizeof path, "%s/%s" PART, dir, name) < PATH_BYTES) remove(path);
 }
 
 static int files_place(const struct Writing *w)
 {
-    char name[NAME_BYTES], part[PATH_BYTES], path[PATH_BYTES];
+    char name[FILE_BYTES], part[PATH_BYTES], path[PATH_BYTES];
     int status = VKGPT_OK;
     for (uint32_t i = 0; !status && file_name(i, w->to->shards, name); i++) {
         status = part_path(w, name, part);
@@ -338,17 +327,16 @@ static int files_place(const struct Writing *w)
 static int directory_write(struct Writing *w)
 {
     const char *dir = w->to->dir;
-    uint32_t old;
-    int status = old_shards(dir, &old, w->err);
+    int status = w->to->force ? 0 : old_files_refuse(dir, w->err);
     if (status) return status;
     bool made = !os_is_dir(dir);
     if (os_make_dirs(dir)) return fail(w->err, VKGPT_BAD_FILE, "%s: cannot make this directory", dir);
     status = all_write(w);
     if (!status) {
-        files_remove(dir, old, "");
+        old_files_remove(dir, NULL);
         status = files_place(w);
     }
-    if (status) files_remove(dir, w->to->shards, PART);
+    if (status) parts_remove(dir, w->to->shards);
     if (status && made) remove(dir); // unless something is in it
     return status;
 }
