@@ -57,7 +57,7 @@ void attend(uint head, uint row_index, uint split, bool works)
     barrier();
 
     // scores: a position per lane
-    float maximum = uintBitsToFloat(0xff800000u);
+    float maximum = MINUS_INFINITY;
     for (uint p = hidden + lane; p < count; p += TEAM) {
         float score = 0.0;
         for (uint first = 0; first < CHUNKS; first += KEYS_AHEAD) {

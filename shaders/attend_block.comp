@@ -31,7 +31,6 @@ layout(constant_id = 6) const uint HALVES_OUT = 0; // 1: halves, for products of
 layout(binding = 4) writeonly buffer AHalves { uvec4 attention_halves[]; };
 
 #define AHEAD 4 // loads of values before the first is used
-#define MINUS_INFINITY uintBitsToFloat(0xff800000u)
 shared vec4 query[QUERIES][HEAD_DIM / 4];
 shared float weight[QUERIES][SIZE];
 shared float maximum[QUERIES], sum[QUERIES], rescale[QUERIES];

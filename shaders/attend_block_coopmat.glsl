@@ -42,7 +42,6 @@ const uint SPAN = TILE / MATRIX_N;    // matrices along a tile in scores
 #define ROOM 14.0
 #define NO_BASE -1e30 // not infinite: what it is subtracted from may be
 
-#define MINUS_INFINITY uintBitsToFloat(0xff800000u)
 #define LOG2_E 1.4426950408889634
 
 shared uvec4 k_tile[TILE * ROW_STRIDE]; // [position][element], 8 halves in each

@@ -21,7 +21,6 @@ layout(binding = 4) writeonly buffer A { vec4 attention[]; }; // (rows, heads, h
 #define CHUNKS (HEAD_DIM / 8)
 #define KEYS 4 // positions of a tile that one lane scores
 #define TILE (KEYS * QUERIES)
-#define MINUS_INFINITY uintBitsToFloat(0xff800000u)
 
 uint cache;
 

@@ -12,7 +12,7 @@ void best(uint row_index, uint stretch)
     if (gl_LocalInvocationID.x == 0) { stretch_index = 0xffffffffu; stretch_bad = 0; }
     uint each = (a.vocab + a.groups - 1) / a.groups, first = stretch * each, end = min(first + each, a.vocab);
     uint row_first = row.index * a.logits_stride, last = end - 1;
-    float most = uintBitsToFloat(0xff800000u);
+    float most = MINUS_INFINITY;
     uint most_at = 0xffffffffu, bad = 0;
     for (uint i = first + gl_LocalInvocationID.x; i < end; i += BEST_AHEAD * SIZE) {
         float ahead[BEST_AHEAD];

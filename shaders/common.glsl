@@ -49,6 +49,8 @@ float workgroup_max(float value)
 
 // ---- numbers
 
+#define MINUS_INFINITY uintBitsToFloat(0xff800000u)
+
 float sum4(vec4 v) { return (v.x + v.y) + (v.z + v.w); }
 
 // 8 halves in 16 bytes

@@ -25,7 +25,7 @@ void PHASE(store)(Row row, uint o, vec2 y)
 // Around the product: nothing seen yet; then what this workgroup has seen, as `part` of the row.
 void parts_begin()
 {
-    head_best = uintBitsToFloat(0xff800000u), head_best_at = 0xffffffffu, head_bad = 0;
+    head_best = MINUS_INFINITY, head_best_at = 0xffffffffu, head_bad = 0;
     if (gl_LocalInvocationID.x == 0) { part_index = 0xffffffffu; part_bad = 0; }
     barrier();
 }

@@ -9,7 +9,7 @@ vec4 merged(Row row, uint i)
     uint head = i / (a.head_dim / 4), d = i % (a.head_dim / 4);
     uint splits = min(row.position / a.span + 1, a.splits);
     uint part = (row.index * a.heads + head) * a.splits * part_quads;
-    float maximum = uintBitsToFloat(0xff800000u);
+    float maximum = MINUS_INFINITY;
     for (uint first = 0; first < splits; first += MERGED_AHEAD) {
         float some[MERGED_AHEAD];
         [[unroll]] for (uint s = 0; s < MERGED_AHEAD; s++)

@@ -31,7 +31,7 @@
 #define ONE 0x40000000u // 2^30: the weight of the largest logit
 #define LOG2E 0xB8AA3B29u // in 2^-31
 #define LOG2E_FLOAT uintBitsToFloat(0x3FB8AA3Bu) // ratio(LOG2E, 1.0)
-#define NOTHING uintBitsToFloat(0xff800000u) // less than any logit
+#define NOTHING MINUS_INFINITY // less than any logit
 
 shared uint table[2 * BINS]; // bins of a search; or the candidates, five arrays of them:
 #define KEYS 0

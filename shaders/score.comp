@@ -19,7 +19,7 @@ void main()
     if (!row.runs) return;
     if (gl_LocalInvocationID.x == 0) { likeliest = 0xffffffffu; bad = 0; }
     uint first = row.index * a.logits_stride, best_id = 0xffffffffu;
-    float best = uintBitsToFloat(0xff800000u);
+    float best = MINUS_INFINITY;
     bool seen_bad = false;
     for (uint i = gl_LocalInvocationID.x; i < a.vocab; i += SIZE) {
         float logit = logits[first + i];
