@@ -1,10 +1,9 @@
 // The results of bench: as llama-bench's table with columns more, as CSV, or as a JSON array.
 #include <stdio.h>
 
+#include "base/units.h"
 #include "cli/bench.h"
 #include "cli/print_json.h"
-
-#define MIB (1024.0 * 1024.0)
 
 // ------------------------------------------------------------------------------------------------- JSON
 

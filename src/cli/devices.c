@@ -3,12 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/units.h"
 #include "cli/cli.h"
 #include "cli/device_json.h"
 #include "cli/print_json.h"
-
-#define KIB 1024.0
-#define MIB (1024.0 * 1024.0)
 
 static bool contains(const char *text, const char *part)
 {

@@ -3,9 +3,9 @@
 #include <stdio.h>
 
 #include "base/os.h"
+#include "base/units.h"
 
 #define STDERR 2
-#define MIB (1024.0 * 1024.0)
 
 void progress_start(struct Progress *progress)
 {

@@ -6,12 +6,12 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "base/units.h"
 #include "cli/cli.h"
 #include "cli/input.h"
 #include "cli/print_json.h"
 #include "cli/run.h"
 
-#define MIB (1024.0 * 1024.0)
 #define FORMATS 5
 #define STRIP 32 // tokens at a time
 

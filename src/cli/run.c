@@ -5,11 +5,10 @@
 
 #include "base/error.h"
 #include "base/os.h"
+#include "base/units.h"
 #include "cli/input.h"
 #include "cli/model_path.h"
 #include "cli/progress.h"
-
-#define MIB (1024.0 * 1024.0)
 
 static bool goes_on(void *user)
 {
