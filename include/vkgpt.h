@@ -4,16 +4,35 @@
 // session (a KV cache and the recordings that run the model over it), and asks for tokens or logits:
 //
 //     vkgpt_error err;
-//     vkgpt_device *device; vkgpt_model *model; vkgpt_session *session;
+//     vkgpt_device *device; vkgpt_model *model; vkgpt_session *session; vkgpt_tokenizer *tok;
+//     uint32_t *ids; size_t count; vkgpt_stop stop;
 //     vkgpt_device_open(NULL, &device, &err);
 //     vkgpt_model_open(device, "gpt2", NULL, &model, &err);
 //     vkgpt_session_open(model, NULL, &session, &err);
+//     vkgpt_tokenizer_open("gpt2", 0, &tok, &err);
+//     vkgpt_encode(tok, "Once upon a time", 16, true, &ids, &count, &err);
 //     vkgpt_prompt(session, ids, count, &err);
 //     vkgpt_generate(session, NULL, 64, print_token, NULL, &stop, &err);
 //
+// docs/examples has whole programs: generate, score and batch, in C and in Python (tools/python/vkgpt.py).
+//
+// Linking: with CMake find_package(vkgpt) and vkgpt::vkgpt, or vkgpt::shared and vkgpt::static; with pkg-config
+//
+//     cc app.c $(pkg-config --cflags --libs vkgpt)                                          # libvkgpt.so
+//     cc app.c $(pkg-config --cflags vkgpt) $(pkg-config --variable=static_libs vkgpt)      # libvkgpt.a
+//
+// The libraries have no global names but those that begin with vkgpt_. A program may make Vulkan calls of its own.
+//
 // Every function that can fail returns 0 or a vkgpt_code and fills `err` with one sentence (err may be
 // NULL). The library never prints and never exits. x_close accepts NULL. Objects are closed in the reverse
-// order of opening. One thread at a time may use a device and what hangs on it; two devices share nothing.
+// order of opening.
+//
+// Threads: one at a time may call with a device or with what was opened on it (models, sessions), whichever thread that
+// is. Several devices may be used by a thread each, at the same time; they share nothing. vkgpt_session_cancel may come
+// from any thread at any time. A tokenizer and a head do not change once they are open: any number of threads may use
+// one at the same time. A vkgpt_text belongs to one thread at a time. Whatever opens something may run in several
+// threads at once, and so may vkgpt_devices. Callbacks come in the thread of the call, and may call nothing with the
+// same device but vkgpt_session_cancel.
 //
 // A device that was lost, or did not finish in time, stays lost: each further call fails at once, and closing waits for
 // nothing. After VKGPT_OUT_OF_MEMORY the device goes on, for a smaller model.
@@ -33,7 +52,21 @@
 extern "C" {
 #endif
 
-#define VKGPT_VERSION "0.1.0"
+// All that follows, until the pop at the end, leaves the shared library.
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
+#endif
+
+#define VKGPT_VERSION_MAJOR 0
+#define VKGPT_VERSION_MINOR 1
+#define VKGPT_VERSION_PATCH 0
+#define VKGPT_VERSION_NUMBER (VKGPT_VERSION_MAJOR * 10000 + VKGPT_VERSION_MINOR * 100 + VKGPT_VERSION_PATCH)
+#define VKGPT_VERSION_TEXT_(major, minor, patch) #major "." #minor "." #patch
+#define VKGPT_VERSION_TEXT(major, minor, patch) VKGPT_VERSION_TEXT_(major, minor, patch)
+#define VKGPT_VERSION VKGPT_VERSION_TEXT(VKGPT_VERSION_MAJOR, VKGPT_VERSION_MINOR, VKGPT_VERSION_PATCH) // "0.1.0"
+
+// The version of the library that runs, which may be newer than this header.
+const char *vkgpt_version(void);
 
 // ---------------------------------------------------------------------------------------------- errors
 
@@ -160,6 +193,24 @@ int vkgpt_decode(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t count, 
 // A sentence on what the tokenizer's files ask for and is not done (dropout), or NULL.
 const char *vkgpt_tokenizer_note(const vkgpt_tokenizer *tok);
 
+// Text as its tokens come, for streaming: whole characters of UTF-8 only, U+FFFD in the place of what is no UTF-8, and
+// nothing that is, or may still become, one of the stop strings. These may span tokens, and overlap.
+typedef struct vkgpt_text vkgpt_text;
+
+// stops are `count` strings, which are copied; NULL where count is 0. The tokenizer is closed after the text. Errors:
+// VKGPT_BAD_ARGUMENT for an empty stop string.
+int vkgpt_text_open(const vkgpt_tokenizer *tok, const char *const *stops, size_t count, vkgpt_text **text,
+                    vkgpt_error *err);
+void vkgpt_text_close(vkgpt_text *text);
+
+// Adds a token. *bytes is the text that is certain by now and was not given before, `count` bytes (or NULL) and a NUL
+// behind them, until the next call with this text. *stopped (or NULL) says that a stop string has appeared: the text
+// ends right before it, and further tokens add nothing.
+int vkgpt_text_add(vkgpt_text *text, uint32_t id, const char **bytes, size_t *count, bool *stopped, vkgpt_error *err);
+
+// No more tokens: gives what was held back. The text is empty then, and can begin again.
+int vkgpt_text_end(vkgpt_text *text, const char **bytes, size_t *count, vkgpt_error *err);
+
 // ----------------------------------------------------------------------------------------------- model
 
 typedef struct vkgpt_model vkgpt_model;
@@ -225,20 +276,21 @@ typedef struct vkgpt_session_options {
 
 // Philox4x32-10 (Salmon et al. 2011) keyed by `seed` and counted by position draws the token, so the text
 // does not depend on how many tokens go into a submission. The order is llama.cpp's: repeat penalty, top-k,
-// top-p, min-p, then temperature.
+// top-p, min-p, then temperature. All zero is greedy.
 typedef struct vkgpt_sampling {
     float temperature;      // 0: argmax, the lowest id on ties
     uint32_t top_k;         // 0: all
-    float top_p;            // 1: off
+    float top_p;            // 1: off; 0: the likeliest token alone
     float min_p;            // 0: off
-    float repeat_penalty;   // 1: off (Keskar et al. 2019, CTRL)
+    float repeat_penalty;   // 1 or 0: off (Keskar et al. 2019, CTRL)
     uint32_t repeat_last_n; // tokens that the penalty looks back on
     uint64_t seed;
     bool ignore_eos; // keep going past the model's end tokens
 } vkgpt_sampling;
 
 // temperature 0.8, top_k 40, top_p 0.95, min_p 0.05, repeat_penalty 1 over 64 tokens, seed 0.
-#define VKGPT_SAMPLING_DEFAULT ((vkgpt_sampling){0.8f, 40, 0.95f, 0.05f, 1.0f, 64, 0, false})
+vkgpt_sampling vkgpt_sampling_default(void);
+#define VKGPT_SAMPLING_DEFAULT vkgpt_sampling_default()
 
 typedef enum vkgpt_stop {
     VKGPT_STOP_LENGTH,   // as many tokens as asked for
@@ -258,6 +310,12 @@ int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options,
 // What the user should hear about the opening, or "".
 const char *vkgpt_session_note(const vkgpt_session *session);
 void vkgpt_session_close(vkgpt_session *session);
+
+// From any thread: ends the call that runs on the session, with VKGPT_INTERRUPTED, after the block of the prompt or the
+// submission that is under way (about 100 ms of a GPU's time). Where none runs it ends the next one that reads or makes
+// tokens, so that it is never too early. The session goes on from the tokens that it has, as after an error of
+// on_block.
+void vkgpt_session_cancel(vkgpt_session *session);
 
 // Forgets every token after the first `position`, keeping their cache entries.
 int vkgpt_session_rewind(vkgpt_session *session, uint32_t position, vkgpt_error *err);
@@ -299,10 +357,33 @@ int vkgpt_batch_generate(vkgpt_session *session, const vkgpt_sampling *sampling,
 
 // Appends `count` tokens and hands out the logits of each, in blocks of rows: on_rows gets `rows` rows of
 // `vocab` floats, that of token `first` (counted from 0 in this call) on top, and returns false to stop
-// (VKGPT_INTERRUPTED). The pointer is only valid inside the callback.
+// (VKGPT_INTERRUPTED). The pointer is valid inside the callback; that of the last callback until the next call with the
+// session.
 int vkgpt_logits(vkgpt_session *session, const uint32_t *ids, size_t count,
                  bool (*on_rows)(void *user, const float *logits, size_t first, size_t rows), void *user,
                  vkgpt_error *err);
+
+#define VKGPT_MAX_TOP 20
+
+typedef struct vkgpt_logprob {
+    uint32_t id;
+    float logprob; // log softmax of the model's logits, in nats: before temperature and all other sampling
+} vkgpt_logprob;
+
+typedef struct vkgpt_token {
+    uint32_t id;
+    float logprob;            // NaN: no token is before it
+    uint32_t top_count;       // as many as asked for, or the whole vocabulary; 0 where no token is before it
+    const vkgpt_logprob *top; // the likeliest tokens in its place, the likeliest first, the lowest id first on ties
+} vkgpt_token;
+
+// Appends `count` tokens as vkgpt_prompt does, and hands out how likely each was, with the `top` likeliest in its place
+// (VKGPT_MAX_TOP at most). on_token gets them in order, counted from 0 in this call, and returns false to stop
+// (VKGPT_INTERRUPTED); `token` is valid inside of it. Works on generated tokens too: rewind to where they began, and
+// give them here. The last token is only predicted, never read, so that one token more fits than the session has
+// positions. Errors: VKGPT_BAD_ARGUMENT, VKGPT_BAD_LOGITS.
+int vkgpt_logprobs(vkgpt_session *session, const uint32_t *ids, size_t count, uint32_t top,
+                   bool (*on_token)(void *user, size_t index, const vkgpt_token *token), void *user, vkgpt_error *err);
 
 // What vkgpt_score is given: a context and a continuation of it, in one array.
 typedef struct vkgpt_continuation {
@@ -466,6 +547,10 @@ typedef struct vkgpt_selftest_result {
 // *failures counts those that did not pass.
 int vkgpt_selftest(vkgpt_device *device, void (*on_result)(void *user, const vkgpt_selftest_result *result), void *user,
                    size_t *failures, vkgpt_error *err);
+
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 
 #ifdef __cplusplus
 }

@@ -329,7 +329,7 @@ static void test_bad_sampling(void **state)
     const float bad[][4] = {// temperature, top-p, min-p, repeat penalty
                             {-1, 1, 0, 1},    {NAN, 1, 0, 1}, {INFINITY, 1, 0, 1}, {1e7f, 1, 0, 1}, {1, 1.5f, 0, 1},
                             {1, -0.1f, 0, 1}, {1, NAN, 0, 1}, {1, 1, -1, 1},       {1, 1, 1.5f, 1}, {1, 1, NAN, 1},
-                            {1, 1, 0, 0},     {1, 1, 0, -1},  {1, 1, 0, NAN},      {1, 1, 0, 1e7f}};
+                            {1, 1, 0, -1},    {1, 1, 0, NAN}, {1, 1, 0, 1e7f}};
     struct Tokens tokens = {.count = 0};
     vkgpt_session *session = open_session(w->model, 0, 8);
     prompt(session, 5);

@@ -28,6 +28,12 @@ struct Run {
 
 // -------------------------------------------------------------------------------------------- the state
 
+vkgpt_sampling vkgpt_sampling_default(void)
+{
+    return (vkgpt_sampling){
+        .temperature = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f, .repeat_penalty = 1.0f, .repeat_last_n = 64};
+}
+
 static int check_sampling(const vkgpt_sampling *p, vkgpt_error *err)
 {
     if (!(p->temperature >= 0.0f && p->temperature <= 1e6f))
@@ -36,9 +42,8 @@ static int check_sampling(const vkgpt_sampling *p, vkgpt_error *err)
         return fail(err, VKGPT_BAD_ARGUMENT, "a top-p of %g: 0 to 1 is needed", (double)p->top_p);
     if (!(p->min_p >= 0.0f && p->min_p <= 1.0f))
         return fail(err, VKGPT_BAD_ARGUMENT, "a min-p of %g: 0 to 1 is needed", (double)p->min_p);
-    if (!(p->repeat_penalty > 0.0f && p->repeat_penalty <= 1e6f))
-        return fail(err, VKGPT_BAD_ARGUMENT, "a repeat penalty of %g: more than 0 is needed",
-                    (double)p->repeat_penalty);
+    if (!(p->repeat_penalty >= 0.0f && p->repeat_penalty <= 1e6f))
+        return fail(err, VKGPT_BAD_ARGUMENT, "a repeat penalty of %g: 0 or more is needed", (double)p->repeat_penalty);
     return VKGPT_OK;
 }
 
@@ -57,7 +62,7 @@ static struct Sequence sequence_of(const struct vkgpt_session *s, const struct S
         .temperature = p->temperature,
         .top_p = p->top_p,
         .min_p = p->min_p,
-        .repeat_penalty = p->repeat_last_n ? p->repeat_penalty : 1.0f,
+        .repeat_penalty = p->repeat_last_n && p->repeat_penalty > 0.0f ? p->repeat_penalty : 1.0f,
         .repeat_last_n = p->repeat_last_n,
         .eos_count = p->ignore_eos ? 0 : c->eos_count,
     };
@@ -218,6 +223,7 @@ static int run_steps(struct Run *run)
     struct vkgpt_session *s = run->s;
     int status = VKGPT_OK;
     while (!status && any_runs(s)) {
+        status = session_check_cancel(s, run->err);
         uint32_t queue = s->steps_asked || s->step_seconds > 0.0 ? IN_FLIGHT : 1;
         while (!status && run->count < queue && tokens_wanted(run)) status = submit_steps(run);
         if (!status) status = finish_oldest(run);

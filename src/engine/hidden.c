@@ -75,7 +75,7 @@ int vkgpt_hidden(vkgpt_session *s, const uint32_t *ids, size_t count, const size
 {
     uint32_t start = s->slots[0].position;
     int status = check_rows(rows, row_count, count, err);
-    if (!status) status = session_append(s, 0, ids, count, err);
+    if (!status) status = session_append(s, 0, ids, count, s->context, err);
     for (size_t r = 0, taken; !status && r < row_count; r += taken)
         status = run_rows(s, start, rows + r, row_count - r, hidden + r * s->model->config.embed_dim, &taken, err);
     return status ? status : session_prefill(s, false, err);

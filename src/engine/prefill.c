@@ -21,12 +21,13 @@ void inbox_write(struct vkgpt_session *s, uint32_t turn, const struct Group *gro
     memcpy(to, s->ids, (size_t)s->sequences * (s->context + 1) * sizeof *s->ids);
 }
 
-int session_append(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, size_t count, vkgpt_error *err)
+int session_append(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, size_t count, uint32_t room,
+                   vkgpt_error *err)
 {
     int status = session_check_sequence(s, sequence, err);
     if (status) return status;
     struct Slot *slot = &s->slots[sequence];
-    if (count > s->context || slot->position + count > s->context)
+    if (count > room || slot->position + count > room)
         return fail(err, VKGPT_BAD_ARGUMENT, "%u tokens and %zu more: the context has room for %u", slot->position,
                     count, s->context);
     for (size_t i = 0; i < count; i++)
@@ -61,9 +62,11 @@ struct Flight {
 static int flight_start(struct vkgpt_session *s, struct Flight *f, uint32_t turn, vkgpt_error *err)
 {
     if (s->on_block && !s->on_block(s->user)) return fail(err, VKGPT_INTERRUPTED, "interrupted");
+    int status = session_check_cancel(s, err);
+    if (status) return status;
     inbox_write(s, turn, f->block.groups, NULL);
     f->start = os_seconds();
-    int status = recording_submit(f->rec, err);
+    status = recording_submit(f->rec, err);
     if (!status) s->counters.submissions++;
     return status;
 }
@@ -186,14 +189,14 @@ int session_prefill(struct vkgpt_session *s, bool whole, vkgpt_error *err)
 
 int vkgpt_batch_prompt(vkgpt_session *s, uint32_t sequence, const uint32_t *ids, size_t count, vkgpt_error *err)
 {
-    return session_append(s, sequence, ids, count, err);
+    return session_append(s, sequence, ids, count, s->context, err);
 }
 
 int vkgpt_batch_prefill(vkgpt_session *s, vkgpt_error *err) { return session_prefill(s, false, err); }
 
 int vkgpt_prompt(vkgpt_session *s, const uint32_t *ids, size_t count, vkgpt_error *err)
 {
-    int status = session_append(s, 0, ids, count, err);
+    int status = session_append(s, 0, ids, count, s->context, err);
     return status ? status : session_prefill(s, false, err);
 }
 
@@ -222,21 +225,17 @@ static float *pack_rows(struct vkgpt_session *s, uint32_t rows)
     return logits;
 }
 
-int vkgpt_logits(vkgpt_session *s, const uint32_t *ids, size_t count,
-                 bool (*on_rows)(void *user, const float *logits, size_t first, size_t rows), void *user,
-                 vkgpt_error *err)
+int session_logits(struct vkgpt_session *s, uint32_t end,
+                   bool (*on_rows)(void *user, const float *logits, uint32_t position, uint32_t rows), void *user,
+                   vkgpt_error *err)
 {
     struct Slot *slot = &s->slots[0];
-    uint32_t start = slot->position;
     struct Recording *rec;
-    int status = session_check_head(s, err);
-    if (!status) status = session_prefill(s, true, err); // a token may wait from an earlier call
-    if (!status) status = session_append(s, 0, ids, count, err);
-    if (!status && count) status = session_logits_block(s, &rec, err);
-    while (!status && slot->cached < slot->position) {
-        uint32_t first = slot->cached - start;
+    int status = slot->cached < end ? session_logits_block(s, &rec, err) : VKGPT_OK;
+    while (!status && slot->cached < end) {
+        uint32_t first = slot->cached;
         struct BlockRows block = {.count = 0};
-        block_add(&block, 0, slot->cached, min_u32(slot->position, slot->cached + s->logit_rows), MAX_GROUPS);
+        block_add(&block, 0, first, min_u32(end, first + s->logit_rows), MAX_GROUPS);
         status = block_run(s, rec, &block, err);
         if (status) break;
         const float *logits = pack_rows(s, block.rows);
@@ -244,4 +243,28 @@ int vkgpt_logits(vkgpt_session *s, const uint32_t *ids, size_t count,
         if (!status && !on_rows(user, logits, first, block.rows)) status = fail(err, VKGPT_INTERRUPTED, "interrupted");
     }
     return status;
+}
+
+// The callback of vkgpt_logits, which counts from the first token of its call.
+struct Rows {
+    bool (*on_rows)(void *user, const float *logits, size_t first, size_t rows);
+    void *user;
+    uint32_t start;
+};
+
+static bool pass_rows(void *user, const float *logits, uint32_t position, uint32_t rows)
+{
+    const struct Rows *r = user;
+    return r->on_rows(r->user, logits, position - r->start, rows);
+}
+
+int vkgpt_logits(vkgpt_session *s, const uint32_t *ids, size_t count,
+                 bool (*on_rows)(void *user, const float *logits, size_t first, size_t rows), void *user,
+                 vkgpt_error *err)
+{
+    struct Rows rows = {on_rows, user, s->slots[0].position};
+    int status = session_check_head(s, err);
+    if (!status) status = session_prefill(s, true, err); // a token may wait from an earlier call
+    if (!status) status = session_append(s, 0, ids, count, s->context, err);
+    return status ? status : session_logits(s, s->slots[0].position, pass_rows, &rows, err);
 }

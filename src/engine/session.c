@@ -192,6 +192,13 @@ int session_check_head(const struct vkgpt_session *s, vkgpt_error *err)
                 s->model->name);
 }
 
+void vkgpt_session_cancel(vkgpt_session *s) { atomic_store(&s->cancelled, true); }
+
+int session_check_cancel(struct vkgpt_session *s, vkgpt_error *err)
+{
+    return atomic_exchange(&s->cancelled, false) ? fail(err, VKGPT_INTERRUPTED, "cancelled") : VKGPT_OK;
+}
+
 int vkgpt_batch_rewind(vkgpt_session *s, uint32_t sequence, uint32_t position, vkgpt_error *err)
 {
     int status = session_check_sequence(s, sequence, err);

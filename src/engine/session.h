@@ -3,6 +3,8 @@
 #ifndef VKGPT_ENGINE_SESSION_H
 #define VKGPT_ENGINE_SESSION_H
 
+#include <stdatomic.h>
+
 #include "engine/kernels.h"
 #include "engine/persistent.h"
 
@@ -81,6 +83,7 @@ struct vkgpt_session {
     double row_seconds;           // of one prefilled row, in a block that was about as large as any before it
     uint32_t timed_rows;          // of that block
     uint32_t blocks_queued;       // blocks of prefill that may be submitted at once, after the first
+    atomic_bool cancelled;        // vkgpt_session_cancel was called, and no call has ended by it yet
     bool (*on_block)(void *user); // vkgpt_session_options
     void *user;
     vkgpt_counters counters;
@@ -187,6 +190,9 @@ int session_check_sequence(const struct vkgpt_session *s, uint32_t sequence, vkg
 // A model that was opened for its hidden states has no head to run.
 int session_check_head(const struct vkgpt_session *s, vkgpt_error *err);
 
+// VKGPT_INTERRUPTED, once, where another thread has asked for it.
+int session_check_cancel(struct vkgpt_session *s, vkgpt_error *err);
+
 // Copies what is in the cache of one sequence to another, for each pair.
 struct Copy {
     uint32_t from, to;
@@ -208,8 +214,13 @@ int block_run(struct vkgpt_session *s, struct Recording *rec, const struct Block
 
 // The state that a recording starts from, and all tokens, into the inbox of a turn. sequences NULL: none runs.
 void inbox_write(struct vkgpt_session *s, uint32_t turn, const struct Group *groups, const struct Sequence *sequences);
-// Appends tokens to a sequence, not yet to the cache.
-int session_append(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, size_t count, vkgpt_error *err);
+// Appends tokens to a sequence, not yet to the cache. It has room for `room` of them in all, the context or one more.
+int session_append(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, size_t count, uint32_t room,
+                   vkgpt_error *err);
+// Hands out the logits of the first sequence's tokens that are not in the cache yet, up to `end`, which then are in it.
+int session_logits(struct vkgpt_session *s, uint32_t end,
+                   bool (*on_rows)(void *user, const float *logits, uint32_t position, uint32_t rows), void *user,
+                   vkgpt_error *err);
 // Brings the cache of each sequence up to all its tokens but the last, or (`whole`) to all of them.
 int session_prefill(struct vkgpt_session *s, bool whole, vkgpt_error *err);
 

@@ -2,58 +2,35 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "base/utf8.h"
 
 static const char REPLACEMENT[] = "\xEF\xBF\xBD";
 
-// Bytes of the character that starts with `first`; 0: no character does.
-static int character_length(unsigned char first)
+// Writes what is pending and complete by now, U+FFFD for each part of it that is no character.
+static void utf8_settle(struct Utf8 *utf8, bool last, struct Buffer *out)
 {
-    if (first < 0x80) return 1;
-    if (first >= 0xC2 && first <= 0xDF) return 2;
-    if (first >= 0xE0 && first <= 0xEF) return 3;
-    if (first >= 0xF0 && first <= 0xF4) return 4;
-    return 0;
-}
-
-// Whether `byte` may stand behind what is pending: the second byte keeps out overlong forms, surrogates and what
-// lies past U+10FFFF.
-static bool continues(const struct Utf8 *utf8, unsigned char byte)
-{
-    unsigned char least = 0x80, most = 0xBF;
-    if (utf8->have == 1) {
-        switch (utf8->pending[0]) {
-        case 0xE0: least = 0xA0; break;
-        case 0xED: most = 0x9F; break;
-        case 0xF0: least = 0x90; break;
-        case 0xF4: most = 0x8F; break;
-        default: break;
-        }
+    const char *text = utf8->pending;
+    while (utf8->have) {
+        size_t length = utf8_length(text, utf8->have), part = length ? length : utf8_part(text, utf8->have);
+        if (!length && !last && utf8_goes_on(text, utf8->have)) return;
+        if (length) buffer_add(out, text, length);
+        else buffer_text(out, REPLACEMENT);
+        utf8->have -= part;
+        memmove(utf8->pending, utf8->pending + part, utf8->have);
     }
-    return byte >= least && byte <= most;
 }
 
 void utf8_add(struct Utf8 *utf8, const char *bytes, size_t count, struct Buffer *out)
 {
     for (size_t i = 0; i < count; i++) {
-        unsigned char byte = (unsigned char)bytes[i];
-        if (utf8->have && !continues(utf8, byte)) utf8_end(utf8, out); // and the byte starts anew
-        if (!utf8->have) utf8->need = character_length(byte);
-        if (!utf8->need) {
-            buffer_text(out, REPLACEMENT);
-            continue;
-        }
-        utf8->pending[utf8->have++] = byte;
-        if (utf8->have < utf8->need) continue;
-        buffer_add(out, utf8->pending, (size_t)utf8->have);
-        utf8->have = 0;
+        utf8->pending[utf8->have++] = bytes[i];
+        utf8_settle(utf8, false, out);
     }
 }
 
-void utf8_end(struct Utf8 *utf8, struct Buffer *out)
-{
-    if (utf8->have) buffer_text(out, REPLACEMENT);
-    utf8->have = 0;
-}
+void utf8_end(struct Utf8 *utf8, struct Buffer *out) { utf8_settle(utf8, true, out); }
 
 static void json_character(struct Buffer *out, unsigned char c)
 {

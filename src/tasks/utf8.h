@@ -6,8 +6,8 @@
 #include "tasks/buffer.h"
 
 struct Utf8 {
-    unsigned char pending[4]; // the beginning of a character
-    int have, need;
+    char pending[4]; // the beginning of a character
+    size_t have;
 };
 
 // Adds bytes and appends the characters that are complete by now.

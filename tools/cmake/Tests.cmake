@@ -67,7 +67,7 @@ foreach(source ${TEST_SOURCES})
     if(name MATCHES "(^|_)cli(_|$)")
         add_dependencies(${program} vkgpt)
         target_link_libraries(${program} PRIVATE vkgpt_cli)
-    elseif(name MATCHES "^tasks_")
+    elseif(name MATCHES "^(tasks_|text$)")
         target_link_libraries(${program} PRIVATE vkgpt_tasks)
     endif()
     if(name MATCHES "faults")
@@ -125,6 +125,11 @@ if(PYTHON3 AND EXISTS ${LAVAPIPE} AND NOT VKGPT_SANITIZE)
         string(TOLOWER gpu_suite.${class} name)
         test_register(${name} "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/gpu_suite.py;${CMAKE_BINARY_DIR};${class}" VK_DRIVER_FILES=${LAVAPIPE})
     endforeach()
+endif()
+
+# what cmake --install gives, and programs outside of the tree that are built with it; docs/examples too
+if(BUILD_SHARED_LIBS AND EXISTS ${LAVAPIPE} AND NOT VKGPT_SANITIZE)
+    test_register(install "${CMAKE_SOURCE_DIR}/tests/install/check;${CMAKE_BINARY_DIR};${CMAKE_BINARY_DIR}/install_test" VK_DRIVER_FILES=${LAVAPIPE})
 endif()
 
 # 100,000 random texts with each tokenizer of the fixtures against Hugging Face's tokenizers, which a virtual environment

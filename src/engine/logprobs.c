@@ -1,0 +1,67 @@
+// How likely given tokens are, one by one: log softmax over the logits of the token before each.
+#include <math.h>
+
+#include "engine/session.h"
+
+struct Logprobs { // a call of vkgpt_logprobs
+    const struct Slot *slot;
+    uint32_t start, vocab, top_count; // start: the position of the first token of the call
+    bool (*on_token)(void *user, size_t index, const vkgpt_token *token);
+    void *user;
+    vkgpt_logprob top[VKGPT_MAX_TOP];
+};
+
+static double log_sum_exp(const float *logits, uint32_t vocab)
+{
+    double most = (double)logits[0], sum = 0.0;
+    for (uint32_t i = 1; i < vocab; i++)
+        if ((double)logits[i] > most) most = (double)logits[i];
+    for (uint32_t i = 0; i < vocab; i++) sum += exp((double)logits[i] - most);
+    return most + log(sum);
+}
+
+// The largest logits, in order, the lowest id first where some are equal.
+static void find_top(const float *logits, uint32_t vocab, vkgpt_logprob *top, uint32_t count)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; count && i < vocab; i++) {
+        if (found == count && !(logits[i] > top[count - 1].logprob)) continue;
+        uint32_t at = found < count ? found++ : count - 1;
+        for (; at && logits[i] > top[at - 1].logprob; at--) top[at] = top[at - 1];
+        top[at] = (vkgpt_logprob){i, logits[i]};
+    }
+}
+
+// The rows behind positions `position` and so on: each says how likely the next token was.
+static bool on_rows(void *user, const float *logits, uint32_t position, uint32_t rows)
+{
+    struct Logprobs *l = user;
+    for (uint32_t r = 0; r < rows; r++, logits += l->vocab) {
+        uint32_t next = position + r + 1;
+        double all = log_sum_exp(logits, l->vocab);
+        find_top(logits, l->vocab, l->top, l->top_count);
+        for (uint32_t i = 0; i < l->top_count; i++) l->top[i].logprob = (float)((double)l->top[i].logprob - all);
+        uint32_t id = l->slot->ids[next];
+        vkgpt_token token = {id, (float)((double)logits[id] - all), l->top_count, l->top};
+        if (!l->on_token(l->user, next - l->start, &token)) return false;
+    }
+    return true;
+}
+
+int vkgpt_logprobs(vkgpt_session *s, const uint32_t *ids, size_t count, uint32_t top,
+                   bool (*on_token)(void *user, size_t index, const vkgpt_token *token), void *user, vkgpt_error *err)
+{
+    struct Slot *slot = &s->slots[0];
+    uint32_t start = slot->position, vocab = s->model->config.vocab;
+    struct Logprobs l = {slot, start, vocab, top < vocab ? top : vocab, on_token, user, {{0}}};
+    if (top > VKGPT_MAX_TOP)
+        return fail(err, VKGPT_BAD_ARGUMENT, "the %u likeliest tokens: at most %u", top, VKGPT_MAX_TOP);
+    int status = session_check_head(s, err);
+    if (!status) status = session_prefill(s, false, err);
+    if (!status) status = session_append(s, 0, ids, count, s->context + 1, err);
+    if (status || !count) return status;
+    if (start && slot->cached >= start) slot->cached = start - 1; // its logits say how likely the first token is
+    vkgpt_token first = {ids[0], NAN, 0, l.top};
+    if (!start && !on_token(user, 0, &first)) return fail(err, VKGPT_INTERRUPTED, "interrupted");
+    return session_logits(s, slot->position - 1, on_rows, &l, err);
+}
