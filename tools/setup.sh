@@ -3,28 +3,98 @@
 BUILD_PACKAGES="gcc libc6-dev make cmake libvulkan-dev libvulkan-volk-dev glslang-tools spirv-tools
     libpcre2-dev libutf8proc-dev libcjson-dev zlib1g-dev libcmocka-dev"
 COMPILER_PACKAGES="clang clang-format-14" # beside gcc
-TEST_PACKAGES="mesa-vulkan-drivers chromium-common vulkan-validationlayers libdrm-dev python3"
+TEST_PACKAGES="mesa-vulkan-drivers chromium-common vulkan-validationlayers libdrm-dev python3 python3-numpy g++ pkgconf
+    abigail-tools"
 
 say() { printf '%s\n' "$*" >&2; }
 
-# Installs those packages that are missing: as root with apt-get, else it says what to run.
-setup_packages() {
-    command -v dpkg-query >/dev/null || return 0 # no Debian: cmake says what is missing
-    local package missing=""
+# What Debian's packages are called by Fedora, Arch and openSUSE; "-": it is part of another one, or not there.
+PACKAGE_NAMES="
+gcc                       gcc                      gcc                       gcc
+libc6-dev                 glibc-devel              glibc                     glibc-devel
+make                      make                     make                      make
+cmake                     cmake                    cmake                     cmake
+libvulkan-dev             vulkan-headers           vulkan-headers            vulkan-devel
+libvulkan1                vulkan-loader            vulkan-icd-loader         libvulkan1
+libvulkan-volk-dev        vulkan-volk-devel        volk                      -
+glslang-tools             glslang                  glslang                   glslang-devel
+spirv-tools               spirv-tools              spirv-tools               spirv-tools
+libpcre2-dev              pcre2-devel              pcre2                     pcre2-devel
+libutf8proc-dev           utf8proc-devel           libutf8proc               utf8proc-devel
+libcjson-dev              cjson-devel              cjson                     cJSON-devel
+zlib1g-dev                zlib-devel               zlib                      zlib-devel
+libcmocka-dev             libcmocka-devel          cmocka                    libcmocka-devel
+mesa-vulkan-drivers       mesa-vulkan-drivers      vulkan-swrast             libvulkan_lvp
+vulkan-validationlayers   vulkan-validation-layers vulkan-validation-layers  vulkan-validationlayers
+libdrm-dev                libdrm-devel             libdrm                    libdrm-devel
+python3                   python3                  python                    python3
+python3-numpy             python3-numpy            python-numpy              python3-numpy
+pkgconf                   pkgconf-pkg-config       pkgconf                   pkgconf-pkg-config
+g++                       gcc-c++                  gcc                       gcc-c++
+clang                     clang                    clang                     clang
+chromium-common           -                        -                         -
+clang-format-14           -                        -                         -
+abigail-tools             libabigail               libabigail                libabigail-tools
+"
+
+# Prints the names of these packages for a manager.
+package_names() {
+    local manager=$1 column package
+    shift
+    case $manager in apt-get) column=1 ;; dnf) column=2 ;; pacman) column=3 ;; zypper) column=4 ;; esac
     for package in "$@"; do
-        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || missing="$missing $package"
+        printf '%s\n' "$PACKAGE_NAMES" | awk -v name="$package" -v column="$column" '
+            $1 == name { known = 1; if ($column != "-") print $column }
+            END { if (!known) print name }'
+    done | awk '!seen[$0]++'
+}
+
+package_manager() {
+    local manager
+    for manager in apt-get dnf pacman zypper; do
+        if command -v "$manager" >/dev/null; then printf '%s\n' "$manager"; return; fi
+    done
+}
+
+package_installed() {
+    case $1 in
+        apt-get) dpkg-query -W -f '${Status}' "$2" 2>/dev/null | grep -q '^install ok installed' ;;
+        pacman) pacman -T "$2" >/dev/null ;;
+        *) rpm -q --whatprovides "$2" >/dev/null 2>&1 ;;
+    esac
+}
+
+package_install() {
+    local manager=$1
+    shift
+    case $manager in
+        apt-get) apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" ;;
+        dnf) dnf install -y "$@" ;;
+        pacman) pacman -S --noconfirm --needed "$@" ;;
+        zypper) zypper --non-interactive install "$@" ;;
+    esac
+}
+
+# Installs those packages, by Debian's names, that are missing: as root, else it says what to run.
+setup_packages() {
+    local manager package missing="" verb=install
+    manager=$(package_manager)
+    [ -n "$manager" ] || return 0 # cmake says what is missing
+    for package in $(package_names "$manager" "$@"); do
+        package_installed "$manager" "$package" || missing="$missing $package"
     done
     [ -n "$missing" ] || return 0
     if [ "$(id -u)" != 0 ]; then
-        say "Packages are missing; please run: sudo apt-get install$missing"
+        [ "$manager" != pacman ] || verb="-S --needed"
+        say "Packages are missing; please run: sudo $manager $verb$missing"
         exit 1
     fi
     say "Installing:$missing"
     local log
     log=$(mktemp)
-    if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+    if ! package_install "$manager" $missing >"$log" 2>&1; then
         tail -n 20 "$log" >&2
-        say "apt-get could not install:$missing"
+        say "$manager could not install:$missing"
         rm -f "$log"
         exit 1
     fi
@@ -42,10 +112,21 @@ has_driver() {
     return 1
 }
 
+# CMake refuses a build folder that was copied or moved along with its sources: what it knows is thrown away then.
+setup_forget_copy() {
+    local cache=$1/CMakeCache.txt home
+    [ -e "$cache" ] || return 0
+    home=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$cache")
+    [ "$home" != "$PWD" ] || return 0
+    say "$1 was made for $home: it is made again for $PWD."
+    rm -rf "$cache" "$1/CMakeFiles"
+}
+
 # setup_build DIR TARGET [cmake flags]: configures, and builds what changed. Quiet unless it fails.
 setup_build() {
     local dir=$1 target=$2 log
     shift 2
+    setup_forget_copy "$dir"
     [ -e "$dir/CMakeCache.txt" ] || say "Building in $dir ..."
     mkdir -p "$dir"
     log=$dir/setup.log

@@ -51,23 +51,20 @@ endif()
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 
-# Debian ships volk as header and source; elsewhere there may be a library of it.
-find_library(VOLK_LIBRARY volk)
-mark_as_advanced(VOLK_LIBRARY)
+# What the library links, and how a program says that links the static one.
+set(LIBRARY_LINKS ${PCRE2_LIBRARY} ${UTF8PROC_LIBRARY} ${CJSON_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS} m)
+set(STATIC_LINKS pcre2-8 utf8proc cjson Threads::Threads ${CMAKE_DL_LIBS} m)
+list(TRANSFORM STATIC_LINKS REPLACE "Threads::Threads" "pthread" OUTPUT_VARIABLE PC_LINKS)
+list(TRANSFORM PC_LINKS PREPEND "-l")
+list(JOIN PC_LINKS " " PC_LINKS)
 
+# volk is compiled here: its names stay inside of the library then, and on Debian libvolk is another project's
 function(packages_link target)
     target_include_directories(${target} SYSTEM PUBLIC
         ${VULKAN_INCLUDE} ${VOLK_INCLUDE} ${PCRE2_INCLUDE} ${UTF8PROC_INCLUDE} ${CJSON_INCLUDE})
     target_compile_definitions(${target} PRIVATE PCRE2_CODE_UNIT_WIDTH=8)
-    if(VOLK_LIBRARY)
-        target_link_libraries(${target} PUBLIC ${VOLK_LIBRARY})
-    else()
-        add_library(vkgpt_volk OBJECT ${VOLK_INCLUDE}/volk.c)
-        target_compile_definitions(vkgpt_volk PRIVATE VK_NO_PROTOTYPES)
-        target_include_directories(vkgpt_volk SYSTEM PRIVATE ${VULKAN_INCLUDE})
-        target_sources(${target} PRIVATE $<TARGET_OBJECTS:vkgpt_volk>)
-    endif()
+    target_sources(${target} PRIVATE ${VOLK_INCLUDE}/volk.c)
+    set_source_files_properties(${VOLK_INCLUDE}/volk.c PROPERTIES COMPILE_OPTIONS -w)
     target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:vkgpt_flags>)
-    target_link_libraries(${target} PUBLIC
-        ${PCRE2_LIBRARY} ${UTF8PROC_LIBRARY} ${CJSON_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS} m)
+    target_link_libraries(${target} PUBLIC ${LIBRARY_LINKS})
 endfunction()
