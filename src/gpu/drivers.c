@@ -182,7 +182,8 @@ int drivers_fail(const VkInstanceCreateInfo *info, vkgpt_error *err)
     find_manifests(&d);
     if (!d.count)
         return fail(err, VKGPT_NO_DEVICE,
-                    "no Vulkan driver is installed (on Debian, mesa-vulkan-drivers has one for every machine)");
+                    "no Vulkan driver is installed; one for every machine is in mesa-vulkan-drivers (Debian, Ubuntu, "
+                    "Fedora), vulkan-swrast (Arch) or libvulkan_lvp (openSUSE)");
     ask_loader(&d, info);
     ask_system(&d);
     if (d.count > 1) snprintf(more, sizeof more, " (the first of %u manifests)", d.count);

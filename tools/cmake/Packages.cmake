@@ -45,7 +45,8 @@ endif()
 if(MISSING_PACKAGES)
     list(REMOVE_DUPLICATES MISSING_PACKAGES)
     string(REPLACE ";" " " MISSING_PACKAGES "${MISSING_PACKAGES}")
-    message(FATAL_ERROR "Packages are missing; on Debian: sudo apt-get install ${MISSING_PACKAGES}")
+    message(FATAL_ERROR "Packages are missing; on Debian: sudo apt-get install ${MISSING_PACKAGES} "
+        "(docs/install.md has the names of other systems)")
 endif()
 
 set(THREADS_PREFER_PTHREAD_FLAG ON)

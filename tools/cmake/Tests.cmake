@@ -127,10 +127,22 @@ if(PYTHON3 AND EXISTS ${LAVAPIPE} AND NOT VKGPT_SANITIZE)
     endforeach()
 endif()
 
-# what cmake --install gives, and programs outside of the tree that are built with it; docs/examples too
-if(BUILD_SHARED_LIBS AND EXISTS ${LAVAPIPE} AND NOT VKGPT_SANITIZE)
+# the library: what cmake --install gives, and programs outside of the tree that are built with it, docs/examples too; the
+# library from Python; its binary interface, which gcc's debug information shows; and the page that is made of the header
+find_program(NUMPY_PYTHON python3 HINTS /usr/bin) # Debian's, which has Debian's NumPy
+find_program(ABIDIFF abidiff)
+mark_as_advanced(NUMPY_PYTHON ABIDIFF)
+if(TARGET vkgpt_shared AND EXISTS ${LAVAPIPE})
     test_register(install "${CMAKE_SOURCE_DIR}/tests/install/check;${CMAKE_BINARY_DIR};${CMAKE_BINARY_DIR}/install_test" VK_DRIVER_FILES=${LAVAPIPE})
+    test_register(python "${NUMPY_PYTHON};-B;${CMAKE_SOURCE_DIR}/tests/python/test_vkgpt.py;${CMAKE_SOURCE_DIR}/include/vkgpt.h;$<TARGET_FILE:vkgpt>;${CMAKE_SOURCE_DIR}/models/tales"
+        VK_DRIVER_FILES=${LAVAPIPE} VKGPT_LIBRARY=$<TARGET_FILE:vkgpt_shared> PYTHONPATH=${CMAKE_SOURCE_DIR}/tools/python)
 endif()
+if(TARGET vkgpt_shared AND ABIDIFF AND CMAKE_C_COMPILER_ID STREQUAL GNU AND CMAKE_BUILD_TYPE STREQUAL RelWithDebInfo
+        AND CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64)
+    add_test(NAME abi COMMAND ${CMAKE_SOURCE_DIR}/tools/abi $<TARGET_FILE:vkgpt_shared>)
+endif()
+add_test(NAME api_doc COMMAND ${CMAKE_SOURCE_DIR}/tools/api-doc --check)
+add_test(NAME setup_packages COMMAND ${CMAKE_SOURCE_DIR}/tests/setup_packages)
 
 # 100,000 random texts with each tokenizer of the fixtures against Hugging Face's tokenizers, which a virtual environment
 # brings along: python3 -m venv .venv && .venv/bin/pip install tokenizers
