@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "program.h"
+#include "short_run.h"
 
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
 
@@ -31,8 +32,7 @@ static void test_selftest(void **state)
 {
     (void)state;
     char path[64];
-    const char *driver = getenv("VK_DRIVER_FILES");
-    if (driver && strstr(driver, "swiftshader")) skip(); // minutes, and test_gpu_kernels has the same results there
+    if (short_run_on_swiftshader()) skip(); // minutes, and test_gpu_kernels has the same results there
     snprintf(path, sizeof path, "test_gpu_cli_selftest.%ld.tmp", (long)getpid());
     struct Output o = RUN("selftest", "-m", TALES, "--report", path);
     assert_status(&o, 0);

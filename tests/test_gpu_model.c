@@ -1,7 +1,7 @@
 // The whole model on a device against Hugging Face transformers: logits of every fixture, greedy continuations,
 // negative log likelihoods. Runs twice: as the device would be used, and with its optional features switched off (on a
 // software driver, the kernels that GPUs run, and weights through the staging ring). With names of fixtures as
-// arguments it runs those only, once.
+// arguments it runs those only, once. The short run has one fixture of each class where both have all.
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 
 #include "compare.h"
 #include "fixture.h"
+#include "short_run.h"
 
 struct Opened {
     struct Fixture fixture;
@@ -141,52 +142,51 @@ static void fixture_agrees(vkgpt_device *device, const char *name)
     close_fixture(&o);
 }
 
-static char **given; // names of fixtures, NULL at the end
+static const char *const ONE_OF_EACH_CLASS[] = {"gelu-new-48", "gpt1/gelu-48", "neo/alternating-48", "opt/before-48",
+                                                NULL};
 
-static void test_given(void **state)
-{
-    (void)state;
-    vkgpt_error err;
-    vkgpt_device *device;
-    check(vkgpt_device_open(NULL, &device, &err), &err);
-    for (char **name = given; *name; name++) fixture_agrees(device, *name);
-    assert_int_equal(device->validation_messages, 0);
-    vkgpt_device_close(device);
-}
+static const char *const *given = ONE_OF_EACH_CLASS; // names of fixtures, NULL at the end
 
-static void all_fixtures(const char *disable)
+static void fixtures_agree(const char *disable, bool all)
 {
     vkgpt_error err;
     vkgpt_device *device;
     setenv("VKGPT_DISABLE", disable, 1);
     check(vkgpt_device_open(NULL, &device, &err), &err);
-    for (size_t i = 0; fixture_name(i); i++) fixture_agrees(device, fixture_name(i));
-    for (size_t i = 0; fixture_family_name(i); i++) fixture_agrees(device, fixture_family_name(i));
+    for (const char *const *name = given; !all && *name; name++) fixture_agrees(device, *name);
+    for (size_t i = 0; all && fixture_name(i); i++) fixture_agrees(device, fixture_name(i));
+    for (size_t i = 0; all && fixture_family_name(i); i++) fixture_agrees(device, fixture_family_name(i));
     assert_int_equal(device->validation_messages, 0);
     vkgpt_device_close(device);
     unsetenv("VKGPT_DISABLE");
 }
 
+static void test_given(void **state)
+{
+    (void)state;
+    fixtures_agree("", false);
+}
+
 static void test_fixtures(void **state)
 {
     (void)state;
-    all_fixtures("");
+    fixtures_agree("", !short_run_on_swiftshader());
 }
 
 static void test_fixtures_without_options(void **state)
 {
     (void)state;
-    const char *driver = getenv("VK_DRIVER_FILES");
-    if (driver && strstr(driver, "swiftshader"))
-        skip(); // minutes; test_gpu_kernels has every one of these kernels there
-    all_fixtures("lanes,shuffle,unified,subgroup_size_control,timestamps,f16");
+    if (short_run_on_swiftshader()) skip(); // test_gpu_kernels has every one of these kernels on lavapipe
+    fixtures_agree("lanes,shuffle,unified,subgroup_size_control,timestamps,f16", !short_run());
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest some[] = {cmocka_unit_test(test_given)};
-    given = argv + 1;
-    if (argc > 1) return cmocka_run_group_tests(some, NULL, NULL);
+    if (argc > 1) {
+        given = (const char *const *)argv + 1;
+        return cmocka_run_group_tests(some, NULL, NULL);
+    }
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_fixtures),
                                        cmocka_unit_test(test_fixtures_without_options)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,8 +44,11 @@ endfunction()
 
 mesa_manifest(LAVAPIPE lvp)
 set(SWIFTSHADER /usr/lib/chromium/vk_swiftshader_icd.json)
+# where drivers keep what they compiled, for all tests: one folder for several builds spares them most of the compiling
+set(VKGPT_TEST_CACHE ${CMAKE_BINARY_DIR}/cache CACHE PATH "The cache of the drivers, for the tests")
+mark_as_advanced(VKGPT_TEST_CACHE)
 set(TEST_ENVIRONMENT
-    XDG_CACHE_HOME=${CMAKE_BINARY_DIR}/cache # a test leaves nothing in the user's own
+    XDG_CACHE_HOME=${VKGPT_TEST_CACHE} # a test leaves nothing in the user's own
     VKGPT_TUNING=off                         # nor takes choices from there, or a second to find them
     ASAN_OPTIONS=detect_stack_use_after_return=1
     LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0
@@ -152,5 +155,38 @@ set(TOKENIZERS_PYTHON ${CMAKE_SOURCE_DIR}/.venv/bin/python CACHE FILEPATH "A Pyt
 mark_as_advanced(TOKENIZERS_PYTHON)
 if(EXISTS ${TOKENIZERS_PYTHON})
     add_test(NAME tokenizer_long COMMAND ${TOKENIZERS_PYTHON} -B ${CMAKE_SOURCE_DIR}/tools/fixtures_pipeline.py --long $<TARGET_FILE:tokenize_lines>)
-    set_tests_properties(tokenizer_long PROPERTIES LABELS long TIMEOUT 14400)
+    set_tests_properties(tokenizer_long PROPERTIES TIMEOUT 14400)
 endif()
+
+# What runs where; docs/trust.md says why. `tools/test` runs "short" in the usual build and "sanitized" in the one with
+# sanitizers, .ci/run adds "ci" in the usual build, and `tools/test --all` runs every test in both. The first row whose
+# expression matches a test's name has its labels. On SwiftShader a kernel takes seconds, and what the host does is the
+# same: it runs the kernels, a fixture of each class, the session, and the persistent kernel, which lavapipe cannot run.
+set(TEST_LABELS
+#    name                                                                labels
+    "^tokenizer_long$                                                   | long"
+    "^gpu_suite\\.rehearsal$|^vendor_stats\\.amd$                       | ci"
+    "^gpu_suite|^vendor_stats                                           | short"
+    "^gpu_(cli_selftest|persistent)\\.lavapipe$                         | ci"
+    "^gpu_(device|faults|heads|plan|session|session_logits)\\.lavapipe$ | short sanitized"
+    "\\.(lavapipe|native)$                                              | short"
+    "^gpu_(device|kernels|model|persistent|session|session_logits)\\.   | short" # SwiftShader's
+    "^gpu_(cli_interrupt|heads|heads_cli|plan|score|tune_cli)\\.        | ci"
+    "^gpu_                                                              | "
+    "                                                                   | short sanitized") # the host's
+
+function(test_label test)
+    foreach(row ${TEST_LABELS})
+        string(REGEX MATCH "^(.*[^ ])? *[|] ([a-z ]*)$" row "${row}")
+        string(REPLACE " " ";" labels "${CMAKE_MATCH_2}")
+        if(test MATCHES "${CMAKE_MATCH_1}")
+            set_tests_properties(${test} PROPERTIES LABELS "${labels}")
+            return()
+        endif()
+    endforeach()
+endfunction()
+
+get_property(tests DIRECTORY PROPERTY TESTS)
+foreach(test ${tests})
+    test_label(${test})
+endforeach()

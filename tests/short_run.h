@@ -1,0 +1,19 @@
+// What tools/test leaves to `tools/test --all`: it sets VKGPT_TEST_SHORT. A program that is run by hand leaves out
+// nothing.
+#ifndef TESTS_SHORT_RUN_H
+#define TESTS_SHORT_RUN_H
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+static inline bool short_run(void) { return getenv("VKGPT_TEST_SHORT") != NULL; }
+
+// SwiftShader compiles no kernel within less than a second, and keeps none for the next process.
+static inline bool short_run_on_swiftshader(void)
+{
+    const char *driver = getenv("VK_DRIVER_FILES");
+    return short_run() && driver && strstr(driver, "swiftshader");
+}
+
+#endif
