@@ -1,6 +1,7 @@
 // The layer itself: faults.h says what it does. It serves one device at a time.
 #define _POSIX_C_SOURCE 200809L
 #include "faults.h"
+#include "limits.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -254,10 +255,11 @@ static VKAPI_ATTR VkResult VKAPI_CALL layer_CreateInstance(const VkInstanceCreat
     link->u.pLayerInfo = link->u.pLayerInfo->pNext;
     PFN_vkCreateInstance create = (PFN_vkCreateInstance)get(VK_NULL_HANDLE, "vkCreateInstance");
     result = create(info, a, instance);
-    if (!result)
-        replace_instance(VK_NULL_HANDLE,
-                         (struct Below){*instance, get, (PFN_vkDestroyInstance)get(*instance, "vkDestroyInstance"),
-                                        (PFN_vkEnumeratePhysicalDevices)get(*instance, "vkEnumeratePhysicalDevices")});
+    if (result) return result;
+    get = limits_of_instance(*instance, get);
+    replace_instance(VK_NULL_HANDLE,
+                     (struct Below){*instance, get, (PFN_vkDestroyInstance)get(*instance, "vkDestroyInstance"),
+                                    (PFN_vkEnumeratePhysicalDevices)get(*instance, "vkEnumeratePhysicalDevices")});
     return made(CALL_CreateInstance, result);
 }
 
@@ -293,7 +295,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL layer_CreateDevice(VkPhysicalDevice physic
     result = create(physical, info, a, device);
     if (result) return result;
     next.device = *device;
-    next.get = get;
+    next.get = get = limits_of_device(*device, get);
 // clang-format off
 #define X(name, ...) next.name = (PFN_vk##name)get(*device, "vk" #name);
     DEVICE_CALLS(X)
