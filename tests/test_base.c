@@ -130,16 +130,16 @@ static void test_utf8(void **state)
 static void good_json(const char *text)
 {
     vkgpt_error err;
-    cJSON *json;
+    struct Json *json;
     if (json_parse("f.json", text, strlen(text), &json, &err)) fail_msg("%s", err.text);
     assert_non_null(json);
-    cJSON_Delete(json);
+    json_free(json);
 }
 
 static void bad_json(const char *text, size_t bytes, const char *words)
 {
     vkgpt_error err;
-    cJSON *json = (cJSON *)&err;
+    struct Json *json = (struct Json *)&err;
     expect_sentence(json_parse("f.json", text, bytes, &json, &err), VKGPT_BAD_FILE, &err, "f.json", words, NULL);
     assert_null(json);
 }
@@ -190,9 +190,9 @@ static void test_json_depth(void **state)
     bad_json(text, sizeof text, "deeper");
     bad_json(text, 50000, "deeper");
     vkgpt_error err;
-    cJSON *json;
+    struct Json *json;
     assert_int_equal(json_parse("f.json", text + 50000 - 100, 200, &json, &err), 0);
-    cJSON_Delete(json);
+    json_free(json);
 }
 
 // An object of many keys is walked once: quadratic time would not end within the test's limit.
@@ -207,9 +207,9 @@ static void test_json_many_keys(void **state)
     for (int i = 0; i < COUNT; i++) n += (size_t)sprintf(text + n, "\"k%d\":%d,", i, i);
     size_t end = n + (size_t)sprintf(text + n, "\"last\":0}");
     vkgpt_error err;
-    cJSON *json;
+    struct Json *json;
     if (json_parse("f.json", text, end, &json, &err)) fail_msg("%s", err.text);
-    cJSON_Delete(json);
+    json_free(json);
     end = n + (size_t)sprintf(text + n, "\"k7\":0}");
     bad_json(text, end, "\"k7\" is there twice");
     free(text);
@@ -219,7 +219,7 @@ static void test_json_get(void **state)
 {
     (void)state;
     vkgpt_error err;
-    cJSON *json;
+    struct Json *json;
     const char *text = "{\"Key\": 1, \"none\": null, \"f\": 1.5, \"big\": 9007199254740993, \"huge\": 1e300, "
                        "\"minus\": -3, \"string\": \"3\", \"e\": 5e2}";
     assert_int_equal(json_parse("f.json", text, strlen(text), &json, &err), 0);
@@ -240,7 +240,7 @@ static void test_json_get(void **state)
     assert_false(json_integer(json_get(json, "string"), 0, 9, &value));
     assert_false(json_integer(NULL, 0, 9, &value));
     assert_int_equal(value, -3); // untouched by failures
-    cJSON_Delete(json);
+    json_free(json);
 }
 
 static void test_json_read(void **state)
@@ -248,18 +248,18 @@ static void test_json_read(void **state)
     (void)state;
     char path[DIR_BYTES + 32];
     vkgpt_error err;
-    cJSON *json;
+    struct Json *json;
     file_write(test_dir, "j.json", "{\"a\":1}", 7);
     in_dir(path, sizeof path, "j.json");
     assert_int_equal(json_read(path, 7, &json, &err), 0);
-    cJSON_Delete(json);
+    json_free(json);
     expect_sentence(json_read(path, 6, &json, &err), VKGPT_BAD_FILE, &err, "j.json", "7", "6", NULL);
     in_dir(path, sizeof path, "absent.json");
     expect_sentence(json_read(path, 6, &json, &err), VKGPT_BAD_FILE, &err, "absent.json", NULL);
     assert_null(json);
 }
 
-static int read_python(const char *text, cJSON **json, vkgpt_error *err)
+static int read_python(const char *text, struct Json **json, vkgpt_error *err)
 {
     char path[DIR_BYTES + 32];
     file_write(test_dir, "p.json", text, strlen(text));
@@ -272,27 +272,27 @@ static void test_json_python(void **state)
 {
     (void)state;
     vkgpt_error err;
-    cJSON *json;
+    struct Json *json;
     const char *text =
         "{\"a\": 1, \"n\": NaN, \"list\": [Infinity,-Infinity , \"NaN\", \"-Infinity \\\" NaN\"], \"a\": {\"x\": 1, \"\\u0078\": "
         "2, \"x\": 3}, \"\": \"\", \"b\": 5, \"a\": {\"x\": 4, \"x\": 6}}";
     if (read_python(text, &json, &err)) fail_msg("%s", err.text);
-    assert_int_equal(cJSON_GetArraySize(json), 5);
-    assert_true(isnan(cJSON_GetNumberValue(json_get(json, "n"))) && cJSON_IsNumber(json_get(json, "n")));
-    const cJSON *list = json_get(json, "list");
-    assert_true(cJSON_GetNumberValue(cJSON_GetArrayItem(list, 0)) == INFINITY);
-    assert_true(cJSON_GetNumberValue(cJSON_GetArrayItem(list, 1)) == -INFINITY);
-    assert_string_equal(cJSON_GetArrayItem(list, 2)->valuestring, "NaN");
-    assert_string_equal(cJSON_GetArrayItem(list, 3)->valuestring, "-Infinity \" NaN");
-    assert_int_equal(cJSON_GetArraySize(json_get(json, "a")), 1);
-    assert_int_equal(json_get(json_get(json, "a"), "x")->valueint, 6);
+    assert_int_equal(json_count(json), 5);
+    assert_true(isnan(json_number(json_get(json, "n"))) && json_is_number(json_get(json, "n")));
+    const struct Json *list = json_first(json_get(json, "list")), *texts = json_next(json_next(list));
+    assert_true(json_number(list) == INFINITY);
+    assert_true(json_number(json_next(list)) == -INFINITY);
+    assert_string_equal(json_text(texts), "NaN");
+    assert_string_equal(json_text(json_next(texts)), "-Infinity \" NaN");
+    assert_int_equal(json_count(json_get(json, "a")), 1);
+    assert_int_equal(json_number(json_get(json_get(json, "a"), "x")), 6);
     int64_t value = 7;
     assert_false(json_integer(json_get(json, "n"), INT64_MIN, INT64_MAX, &value));
-    assert_false(json_integer(cJSON_GetArrayItem(list, 0), INT64_MIN, INT64_MAX, &value));
-    assert_string_equal(json->child->string, "n");
-    cJSON_Delete(json);
+    assert_false(json_integer(list, INT64_MIN, INT64_MAX, &value));
+    assert_string_equal(json_key(json_first(json)), "n");
+    json_free(json);
     assert_int_equal(read_python("NaN", &json, &err), 0);
-    cJSON_Delete(json);
+    json_free(json);
 
     static const char *const bad[] = {"{NaN: 1}",      "{Infinity: 1, Infinity: 2}",
                                       "[nan]",         "[NaNs]",
@@ -328,10 +328,10 @@ static void test_json_fuzz(void **state)
         exact = realloc(exact, b.count ? b.count : 1);
         if (b.count) memcpy(exact, b.data, b.count);
         vkgpt_error err = {0};
-        cJSON *json;
+        struct Json *json;
         if (json_parse("f.json", exact, b.count, &json, &err)) assert_non_null(strstr(err.text, "f.json"));
         else assert_non_null(json);
-        cJSON_Delete(json);
+        json_free(json);
         free(exact);
         bytes_free(&b);
     }
@@ -348,10 +348,10 @@ static void test_json_python_fuzz(void **state)
         bytes_mutate(&b, &seed);
         bytes_add(&b, "", 1);
         vkgpt_error err = {0};
-        cJSON *json;
+        struct Json *json;
         if (read_python((const char *)b.data, &json, &err)) assert_non_null(strstr(err.text, "p.json"));
         else good++;
-        cJSON_Delete(json);
+        json_free(json);
         bytes_free(&b);
     }
     assert_true(good > 0);

@@ -26,9 +26,9 @@ static const struct Token every_token = {"", 0, false};
 static const struct Merge every_merge = {0, 0, 0, 0};
 static const struct AddedToken every_added = {"", 0, "", 0, 0, false, false, false, false, false};
 static const struct SplitRule every_rule = {"", false};
-static const struct Vocab every_vocab = {0,     NULL, 0, 0,   {0},   {0},  NULL,  0,     0,     0,
-                                         NULL,  0,    0, {0}, false, 0,    false, false, {{0}}, 0,
-                                         false, {0},  0, {0}, 0,     NULL, 0,     false, NULL};
+static const struct Vocab every_vocab = {0, NULL,  0,   0, {0}, {0},   NULL, 0,     0,     0,
+                                         0, NULL,  0,   0, {0}, false, 0,    false, false, {{0}},
+                                         0, false, {0}, 0, {0}, 0,     NULL, 0,     false, NULL};
 static const struct Config every_config = {"",    0,     0,     0,     0,     0,     0,     0,     0, ACTIVATION_RELU,
                                            false, false, false, false, false, false, false, false, 0, 0,
                                            0,     {0},   0,     0,     {0}};

@@ -380,8 +380,8 @@ static void test_bad_vocab(void **state)
     refuse_change(name, small_vocab, "\"b\": 1", "\"b\": 0", VKGPT_BAD_MODEL, "\"a\" and \"b\" both have id 0");
     refuse_change(name, small_vocab, "\"b\": 1", "\"a\": 1", VKGPT_BAD_FILE, "\"a\" is there twice");
     refuse_change(name, small_vocab, "\"b\": 1", "\"\\u0061\": 1", VKGPT_BAD_FILE, "\"a\" is there twice");
-    refuse_change(name, small_vocab, "\"b\": 1", "\"b\": 16777216", VKGPT_BAD_MODEL,
-                  "\"b\" has id 16777216, ids go from 0 to 16777215");
+    refuse_change(name, small_vocab, "\"b\": 1", "\"b\": 524288", VKGPT_BAD_MODEL,
+                  "\"b\" has id 524288, ids go from 0 to 524287");
     refuse_change(name, small_vocab, "\"b\": 1", "\"b\": -1", VKGPT_BAD_MODEL, "whole number");
     refuse_change(name, small_vocab, "\"b\": 1", "\"b\": 1.5", VKGPT_BAD_MODEL, "whole number");
     refuse_change(name, small_vocab, "\"b\": 1", "\"b\": \"1\"", VKGPT_BAD_MODEL, "\"b\"");
@@ -412,8 +412,8 @@ static void test_bad_merges(void **state)
 static void test_bad_added(void **state)
 {
     (void)state;
-    refuse_file("added_tokens.json", "{\"<p>\": 16777216}", VKGPT_BAD_MODEL,
-                "\"<p>\" has id 16777216, ids go from 0 to 16777215");
+    refuse_file("added_tokens.json", "{\"<p>\": 524288}", VKGPT_BAD_MODEL,
+                "\"<p>\" has id 524288, ids go from 0 to 524287");
     refuse_file("added_tokens.json", "{\"<p>\": 0}", VKGPT_BAD_MODEL, "\"a\" and \"<p>\" both have id 0");
     refuse_file("added_tokens.json", "{\"b\": 7}", VKGPT_BAD_MODEL, "id 7 here and 1 in the vocabulary");
     refuse_file("added_tokens.json", "{\"<p>\": \"7\"}", VKGPT_BAD_MODEL, "whole number");
@@ -421,8 +421,8 @@ static void test_bad_added(void **state)
     const char *name = "tokenizer_config.json";
     refuse_file(name, "{\"added_tokens_decoder\": {\"x\": {\"content\": \"<p>\"}}}", VKGPT_BAD_FILE, "\"x\"");
     refuse_file(name, "{\"added_tokens_decoder\": {\"7x\": {\"content\": \"<p>\"}}}", VKGPT_BAD_FILE, "\"7x\"");
-    refuse_file(name, "{\"added_tokens_decoder\": {\"16777216\": {\"content\": \"<p>\"}}}", VKGPT_BAD_MODEL,
-                "has id 16777216");
+    refuse_file(name, "{\"added_tokens_decoder\": {\"524288\": {\"content\": \"<p>\"}}}", VKGPT_BAD_MODEL,
+                "has id 524288");
     refuse_file(name, "{\"added_tokens_decoder\": {\"9999999999\": {\"content\": \"<p>\"}}}", VKGPT_BAD_MODEL, "<p>");
     refuse_file(name, "{\"added_tokens_decoder\": {\"99999999999\": {\"content\": \"<p>\"}}}", VKGPT_BAD_FILE, "no id");
     refuse_file(name, "{\"added_tokens_decoder\": {\"7\": {}}}", VKGPT_BAD_FILE, "content");

@@ -298,8 +298,8 @@ static void test_bad_files(void **state)
                   "unk_token \"<unk>\" is not in the vocabulary");
     write_text("config.json", "{\"model_type\": \"openai-gpt\", \"vocab_size\": 9}");
     refuse_change("vocab.json", small_vocab, "\"b\": 2", "\"b\": 1", VKGPT_BAD_MODEL, "\"a\" and \"b\" both have id 1");
-    refuse_change("vocab.json", small_vocab, "\"b\": 2", "\"b\": 16777216", VKGPT_BAD_MODEL,
-                  "\"b\" has id 16777216, ids go from 0 to 16777215");
+    refuse_change("vocab.json", small_vocab, "\"b\": 2", "\"b\": 524288", VKGPT_BAD_MODEL,
+                  "\"b\" has id 524288, ids go from 0 to 524287");
     refuse_change("vocab.json", small_vocab, "\"aa\"", "\"a\xff\"", VKGPT_BAD_FILE, "UTF-8");
     refuse_change("merges.txt", small_merges, "a a", "a b", VKGPT_BAD_MODEL, "what they make");
     refuse_change("merges.txt", small_merges, "a a", "z a", VKGPT_BAD_MODEL, "the first");

@@ -1,27 +1,60 @@
-// JSON from files that nobody vouches for: cJSON parses, this checks. What cJSON lets pass is caught here:
-// duplicate keys, look-ups that are linear and ignore case, numbers that are no whole numbers, invalid
-// UTF-8, text behind the end. Objects with many keys (vocabularies, safetensors headers) are walked once.
+// JSON from files that nobody vouches for. yajl reads the text and checks its grammar; what it finds becomes one table
+// of values in the text's order, 16 bytes each, and their texts: at most 10 bytes for each byte of the file, text
+// included. Beyond JSON's grammar refused are duplicate keys, invalid UTF-8, half a surrogate pair, the character
+// \u0000, and nesting past 128 levels. Values are walked: objects with many keys are walked once, not searched.
 #ifndef VKGPT_BASE_JSON_H
 #define VKGPT_BASE_JSON_H
 
-#include <cjson/cJSON.h>
-
 #include "vkgpt.h"
 
-// Parses `bytes` of text; `what` names the file in sentences. Free with cJSON_Delete.
-// Errors (VKGPT_BAD_FILE): not JSON (with the byte where it stops), nesting too deep, a duplicate key.
-int json_parse(const char *what, const char *text, size_t bytes, cJSON **json, vkgpt_error *err);
+// A value. The functions below take NULL for a value that is absent: it is of no type, and has nothing.
+struct Json;
+
+// Parses `bytes` of text; `what` names the file in sentences. Free with json_free.
+// Errors (VKGPT_BAD_FILE): not JSON (with the byte where it stops), nesting too deep, a duplicate key, a number of more
+// than 256 characters.
+int json_parse(const char *what, const char *text, size_t bytes, struct Json **json, vkgpt_error *err);
 // The same for a whole file of at most `limit` bytes.
-int json_read(const char *path, size_t limit, cJSON **json, vkgpt_error *err);
+int json_read(const char *path, size_t limit, struct Json **json, vkgpt_error *err);
 // The same for a file that Python's json module reads elsewhere, such as config.json, as that reads it: of a key that
 // is there twice the last value counts, and NaN, Infinity and -Infinity are numbers.
 // Source: https://docs.python.org/3/library/json.html, "Standard Compliance and Interoperability".
-int json_read_python(const char *path, size_t limit, cJSON **json, vkgpt_error *err);
+int json_read_python(const char *path, size_t limit, struct Json **json, vkgpt_error *err);
+void json_free(struct Json *json); // of a whole file; accepts NULL
 
-// The member of an object by exact name, or NULL; also NULL for a JSON null.
-const cJSON *json_get(const cJSON *object, const char *key);
+bool json_is_null(const struct Json *item);
+bool json_is_true(const struct Json *item);
+bool json_is_false(const struct Json *item);
+bool json_is_bool(const struct Json *item);
+bool json_is_number(const struct Json *item);
+bool json_is_array(const struct Json *item);
+bool json_is_object(const struct Json *item);
+extern const struct Json *const json_true, *const json_false; // values that no file holds
 
+// The text of a string, or NULL when the item is none.
+const char *json_text(const struct Json *item);
+// A number's text as the file has it, also NaN, Infinity or -Infinity; NULL when the item is none.
+const char *json_digits(const struct Json *item);
+// The number, or NaN when the item is none.
+double json_number(const struct Json *item);
 // Whole numbers, exact up to 2^53. False when the item is no number, fractional or out of [min, max].
-bool json_integer(const cJSON *item, int64_t min, int64_t max, int64_t *value);
+bool json_integer(const struct Json *item, int64_t min, int64_t max, int64_t *value);
+
+// The entries of a list or the members of an object, in the file's order: the first one, the one behind another, NULL
+// when there is none. json_count walks over all of them.
+const struct Json *json_first(const struct Json *item);
+const struct Json *json_next(const struct Json *item);
+size_t json_count(const struct Json *item);
+// The key of an object's member; NULL for any other value.
+const char *json_key(const struct Json *item);
+
+// The member of an object by exact name, or NULL; json_get gives NULL for a JSON null too. They walk over the members.
+const struct Json *json_get(const struct Json *object, const char *key);
+const struct Json *json_find(const struct Json *object, const char *key);
+
+// A value as a sentence can show it: JSON without blanks, "..." in the place of what is too long, "null" for NULL.
+#define JSON_SHOWN 96
+const char *json_shown(const struct Json *item, char text[JSON_SHOWN]);
+const char *json_shown_text(const char *text, char shown[JSON_SHOWN]); // a text, as the string that it is in JSON
 
 #endif

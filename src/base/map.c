@@ -1,4 +1,4 @@
-// Open addressing with linear probing, at most half full. Nothing is ever removed.
+// Open addressing with linear probing, at most three quarters full. Nothing is ever removed.
 #include "base/map.h"
 
 #include <stdlib.h>
@@ -37,10 +37,10 @@ static uint64_t little(const unsigned char *bytes, size_t count)
 }
 
 // Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012.
-static uint64_t hash_bytes(const struct Map *map, const char *key, size_t bytes)
+uint64_t map_hash(const uint64_t secret[2], const char *key, size_t bytes)
 {
     const unsigned char *at = (const unsigned char *)key;
-    uint64_t k0 = map->secret[0], k1 = map->secret[1], length = (uint64_t)bytes << 56;
+    uint64_t k0 = secret[0], k1 = secret[1], length = (uint64_t)bytes << 56;
     uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u,
                      k1 ^ 0x7465646279746573u};
     for (; bytes >= 8; at += 8, bytes -= 8) sip_word(v, little(at, 8));
@@ -63,9 +63,8 @@ static struct MapEntry *find_entry(const struct Map *map, const char *key, size_
     }
 }
 
-static bool grow(struct Map *map)
+static bool widen(struct Map *map, size_t capacity)
 {
-    size_t capacity = map->capacity ? map->capacity * 2 : 16;
     if (capacity > SIZE_MAX / sizeof(struct MapEntry)) return false;
     struct Map wider = {
         calloc(capacity, sizeof(struct MapEntry)), capacity, map->count, {map->secret[0], map->secret[1]}};
@@ -79,14 +78,22 @@ static bool grow(struct Map *map)
     return true;
 }
 
+bool map_reserve(struct Map *map, size_t count)
+{
+    size_t capacity = 16;
+    while (capacity / 4 * 3 <= count && capacity <= SIZE_MAX / 2) capacity *= 2;
+    return capacity <= map->capacity || widen(map, capacity);
+}
+
 int map_add(struct Map *map, const char *key, size_t bytes, uint32_t value)
 {
-    if (!map->capacity && !map->secret[0] && !map->secret[1]) os_random(map->secret, sizeof map->secret);
-    if (map->count >= map->capacity / 2 && !grow(map)) return -1;
-    uint64_t hash = hash_bytes(map, key, bytes);
+    if (bytes > UINT32_MAX) return -1;
+    if (!map->count && !map->secret[0] && !map->secret[1]) os_random(map->secret, sizeof map->secret);
+    if (map->count >= map->capacity / 4 * 3 && !widen(map, map->capacity ? map->capacity * 2 : 16)) return -1;
+    uint64_t hash = map_hash(map->secret, key, bytes);
     struct MapEntry *e = find_entry(map, key, bytes, hash);
     if (e->key) return 0;
-    *e = (struct MapEntry){key, bytes, hash, value};
+    *e = (struct MapEntry){key, hash, (uint32_t)bytes, value};
     map->count++;
     return 1;
 }
@@ -94,14 +101,14 @@ int map_add(struct Map *map, const char *key, size_t bytes, uint32_t value)
 int map_set(struct Map *map, const char *key, size_t bytes, uint32_t value)
 {
     int added = map_add(map, key, bytes, value);
-    if (added == 0) find_entry(map, key, bytes, hash_bytes(map, key, bytes))->value = value;
+    if (added == 0) find_entry(map, key, bytes, map_hash(map->secret, key, bytes))->value = value;
     return added < 0 ? -1 : 1;
 }
 
 bool map_find(const struct Map *map, const char *key, size_t bytes, uint32_t *value)
 {
     if (!map->count) return false;
-    const struct MapEntry *e = find_entry(map, key, bytes, hash_bytes(map, key, bytes));
+    const struct MapEntry *e = find_entry(map, key, bytes, map_hash(map->secret, key, bytes));
     if (!e->key) return false;
     if (value) *value = e->value;
     return true;

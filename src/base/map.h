@@ -9,9 +9,8 @@
 
 struct MapEntry {
     const char *key; // NULL: empty
-    size_t bytes;
     uint64_t hash;
-    uint32_t value;
+    uint32_t bytes, value;
 };
 
 struct Map {
@@ -20,7 +19,12 @@ struct Map {
     uint64_t secret[2];     // drawn with the first key
 };
 
-// Adds a key. 1: added; 0: it is there already (its value stays); -1: no memory.
+// The hash of a key under a secret: SipHash-2-4.
+uint64_t map_hash(const uint64_t secret[2], const char *key, size_t bytes);
+
+// Room for so many keys at once, so that adding them copies nothing. False: no memory.
+bool map_reserve(struct Map *map, size_t count);
+// Adds a key of less than 4 GiB. 1: added; 0: it is there already (its value stays); -1: no memory.
 int map_add(struct Map *map, const char *key, size_t bytes, uint32_t value);
 // The same, but a key that is there gets the new value. 1, or -1: no memory.
 int map_set(struct Map *map, const char *key, size_t bytes, uint32_t value);

@@ -47,32 +47,31 @@ static int set(struct Taking *t, const char *key, const char *flag, const char *
     return fail(err, VKGPT_BAD_ARGUMENT, "%s: %s is %s: %s", t->path, key, value, sentence);
 }
 
-static int take(struct Taking *t, const struct Key *key, const cJSON *json, vkgpt_error *err)
+static int take(struct Taking *t, const struct Key *key, const struct Json *json, vkgpt_error *err)
 {
-    const cJSON *item = json_get(json, key->key);
+    const struct Json *item = json_get(json, key->key);
+    char text[JSON_SHOWN];
     if (!item) return 0;
-    char *value = cJSON_PrintUnformatted(item);
-    if (!value) return fail_memory(err, t->path, 0);
-    int code = cJSON_IsNumber(item)
+    const char *value = json_shown(item, text);
+    int code = json_is_number(item)
                    ? set(t, key->key, key->flag, value, err)
-                   : fail(err, VKGPT_BAD_FILE, "%s: %s is %.40s and not a number", t->path, key->key, value);
+                   : fail(err, VKGPT_BAD_FILE, "%s: %s is %s and not a number", t->path, key->key, value);
     if (!code) add_words(t, key->key, value);
     bool penalty = strcmp(key->flag, "repeat-penalty") == 0;
     if (!code && penalty) code = set(t, key->key, "repeat-last-n", "-1", err); // transformers looks back on all
-    cJSON_free(value);
     return code;
 }
 
 static int take_all(struct Taking *t, vkgpt_error *err)
 {
-    cJSON *json;
+    struct Json *json;
     int code = json_read_python(t->path, SMALL_FILE, &json, err);
     for (size_t i = 0; !code && i < sizeof keys / sizeof *keys; i++) code = take(t, &keys[i], json, err);
-    if (!code && cJSON_IsFalse(json_get(json, "do_sample"))) {
+    if (!code && json_is_false(json_get(json, "do_sample"))) {
         add_words(t, "do_sample", "false");
         code = set(t, "do_sample", "temp", "0", err);
     }
-    cJSON_Delete(json);
+    json_free(json);
     return code;
 }
 

@@ -70,14 +70,14 @@ int tokenize_main(const struct Options *options)
 
 static int read_size(const char *path, uint32_t *vocab, vkgpt_error *err)
 {
-    cJSON *config;
+    struct Json *config;
     int code = json_read_python(path, 1 << 24, &config, err);
     if (code) return code;
-    const cJSON *item = json_get(config, "vocab_size");
+    const struct Json *item = json_get(config, "vocab_size");
     int64_t size = 50257; // Hugging Face's default
     if (item && !json_integer(item, 1, INT32_MAX, &size))
         code = fail(err, VKGPT_BAD_MODEL, "%s: vocab_size is no whole number between 1 and %d", path, INT32_MAX);
-    cJSON_Delete(config);
+    json_free(config);
     *vocab = (uint32_t)size;
     return code;
 }

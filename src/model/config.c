@@ -125,7 +125,7 @@ static const struct Key refused_keys[] = {
     {NULL, 0, 0, 0},
 };
 
-static int attention_read(const char *path, const cJSON *json, struct Config *config, vkgpt_error *err);
+static int attention_read(const char *path, const struct Json *json, struct Config *config, vkgpt_error *err);
 
 enum { GPT2, GPT1, NEO, OPT };
 
@@ -134,7 +134,7 @@ static const struct Family {
     const char *class; // start of the names under "architectures"
     const char *dim_name, *heads_name;
     const struct Key *keys;
-    int (*read_more)(const char *path, const cJSON *json, struct Config *config, vkgpt_error *err); // or NULL
+    int (*read_more)(const char *path, const struct Json *json, struct Config *config, vkgpt_error *err); // or NULL
     struct Config defaults;
     // clang-format off
 } families[] = {
@@ -184,33 +184,16 @@ static const struct Function {
 
 // ------------------------------------------------------------------------------------------ single values
 
-#define VALUE_BYTES 96
-
-// A JSON value as it stood in the file, cut to what a sentence can hold.
-static const char *value_text(const cJSON *item, char text[VALUE_BYTES])
+static int fail_value(const char *path, const char *key, const struct Json *item, const char *wanted, vkgpt_error *err)
 {
-    if (cJSON_IsNumber(item) && !isfinite(item->valuedouble)) { // printed as null
-        bool nan = isnan(item->valuedouble);
-        snprintf(text, VALUE_BYTES, "%s", nan ? "NaN" : item->valuedouble > 0 ? "Infinity" : "-Infinity");
-        return text;
-    }
-    char *printed = cJSON_PrintUnformatted(item);
-    bool cut = printed && strlen(printed) >= VALUE_BYTES - 4;
-    snprintf(text, VALUE_BYTES, "%.*s%s", VALUE_BYTES - 4, printed ? printed : "?", cut ? "..." : "");
-    cJSON_free(printed);
-    return text;
+    char text[JSON_SHOWN];
+    return fail(err, VKGPT_BAD_MODEL, "%s: %s is %s, not %s", path, key, json_shown(item, text), wanted);
 }
 
-static int fail_value(const char *path, const char *key, const cJSON *item, const char *wanted, vkgpt_error *err)
-{
-    char text[VALUE_BYTES];
-    return fail(err, VKGPT_BAD_MODEL, "%s: %s is %s, not %s", path, key, value_text(item, text), wanted);
-}
-
-static int read_size(const char *path, const struct Key *key, const cJSON *item, uint32_t *out, vkgpt_error *err)
+static int read_size(const char *path, const struct Key *key, const struct Json *item, uint32_t *out, vkgpt_error *err)
 {
     int64_t value = 0;
-    if (key->kind == SIZE_OR_NULL && cJSON_IsNull(item)) {
+    if (key->kind == SIZE_OR_NULL && json_is_null(item)) {
         *out = 0;
         return 0;
     }
@@ -223,22 +206,22 @@ static int read_size(const char *path, const struct Key *key, const cJSON *item,
     return 0;
 }
 
-static int read_epsilon(const char *path, const struct Key *key, const cJSON *item, float *out, vkgpt_error *err)
+static int read_epsilon(const char *path, const struct Key *key, const struct Json *item, float *out, vkgpt_error *err)
 {
-    double value = cJSON_IsNumber(item) ? item->valuedouble : 0;
+    double value = json_is_number(item) ? json_number(item) : 0;
     if (!(value >= FLT_MIN && value <= FLT_MAX)) return fail_value(path, key->name, item, "a number above 0", err);
     *out = (float)value;
     return 0;
 }
 
-static int read_activation(const char *path, const struct Key *key, const cJSON *item, enum Activation *out,
+static int read_activation(const char *path, const struct Key *key, const struct Json *item, enum Activation *out,
                            vkgpt_error *err)
 {
     bool gpt1 = key->kind == FUNCTION_GPT1;
     const struct Function *known = gpt1 ? gpt1_activations : activations;
     size_t count = gpt1 ? sizeof gpt1_activations / sizeof *known : sizeof activations / sizeof *known;
-    for (size_t i = 0; cJSON_IsString(item) && i < count; i++) {
-        if (strcmp(item->valuestring, known[i].name) == 0) {
+    for (size_t i = 0; json_text(item) && i < count; i++) {
+        if (strcmp(json_text(item), known[i].name) == 0) {
             *out = known[i].activation;
             return 0;
         }
@@ -250,18 +233,19 @@ static int read_activation(const char *path, const struct Key *key, const cJSON 
 }
 
 // True when a key that changes the forward pass is set so that it changes nothing.
-static bool is_harmless(enum Kind kind, const cJSON *item)
+static bool is_harmless(enum Kind kind, const struct Json *item)
 {
-    if (cJSON_IsNull(item)) return true;
-    if (kind == ONLY_FALSE) return cJSON_IsFalse(item);
-    if (kind == ONLY_TRUE) return cJSON_IsTrue(item);
-    return kind == ONLY_EMPTY && (cJSON_IsObject(item) || cJSON_IsArray(item)) && !item->child;
+    if (json_is_null(item)) return true;
+    if (kind == ONLY_FALSE) return json_is_false(item);
+    if (kind == ONLY_TRUE) return json_is_true(item);
+    return kind == ONLY_EMPTY && (json_is_object(item) || json_is_array(item)) && !json_first(item);
 }
 
-static int key_read(const char *path, const struct Key *key, const cJSON *item, struct Config *config, vkgpt_error *err)
+static int key_read(const char *path, const struct Key *key, const struct Json *item, struct Config *config,
+                    vkgpt_error *err)
 {
     void *field = (char *)config + key->field;
-    char text[VALUE_BYTES];
+    char text[JSON_SHOWN];
     switch (key->kind) {
     case SIZE:
     case SIZE_OR_NULL: return read_size(path, key, item, field, err);
@@ -270,8 +254,8 @@ static int key_read(const char *path, const struct Key *key, const cJSON *item, 
     case FUNCTION_GPT1: return read_activation(path, key, item, field, err);
     case FLAG:
     case FLAG_NOT:
-        if (!cJSON_IsBool(item)) return fail_value(path, key->name, item, "true or false", err);
-        *(bool *)field = cJSON_IsTrue(item) == (key->kind == FLAG);
+        if (!json_is_bool(item)) return fail_value(path, key->name, item, "true or false", err);
+        *(bool *)field = json_is_true(item) == (key->kind == FLAG);
         return 0;
     case ONLY_FALSE:
     case ONLY_TRUE:
@@ -280,14 +264,14 @@ static int key_read(const char *path, const struct Key *key, const cJSON *item, 
     }
     if (is_harmless(key->kind, item)) return 0;
     return fail(err, VKGPT_BAD_MODEL, "%s: %s is %s, which changes the forward pass and is not supported", path,
-                key->name, value_text(item, text));
+                key->name, json_shown(item, text));
 }
 
-static int keys_read(const char *path, const struct Key *keys, const cJSON *json, struct Config *config,
+static int keys_read(const char *path, const struct Key *keys, const struct Json *json, struct Config *config,
                      vkgpt_error *err)
 {
     for (const struct Key *key = keys; key->name; key++) {
-        const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, key->name);
+        const struct Json *item = json_find(json, key->name);
         int code = item ? key_read(path, key, item, config, err) : 0;
         if (code) return code;
     }
@@ -297,14 +281,14 @@ static int keys_read(const char *path, const struct Key *keys, const cJSON *json
 // ------------------------------------------------------------------------------------- GPT-Neo's attention
 
 // The kind of layer `layer`, "global" or "local"; layers past the last are counted by the caller.
-static int kind_read(const char *path, const char *key, const cJSON *item, uint32_t layer, struct Config *config,
+static int kind_read(const char *path, const char *key, const struct Json *item, uint32_t layer, struct Config *config,
                      vkgpt_error *err)
 {
-    char text[VALUE_BYTES];
-    bool local = cJSON_IsString(item) && strcmp(item->valuestring, "local") == 0;
-    if (!local && !(cJSON_IsString(item) && strcmp(item->valuestring, "global") == 0))
+    char text[JSON_SHOWN];
+    bool local = json_text(item) && strcmp(json_text(item), "local") == 0;
+    if (!local && !(json_text(item) && strcmp(json_text(item), "global") == 0))
         return fail(err, VKGPT_BAD_MODEL, "%s: %s holds %s, which is neither \"global\" nor \"local\"", path, key,
-                    value_text(item, text));
+                    json_shown(item, text));
     if (layer < config->layers && local) config->local[layer / 8] |= (uint8_t)(1 << layer % 8);
     return 0;
 }
@@ -317,12 +301,12 @@ static int kinds_check(const char *path, const char *key, int64_t count, const s
 }
 
 // ["global", "local", ...]
-static int attention_layers_read(const char *path, const cJSON *list, struct Config *config, vkgpt_error *err)
+static int attention_layers_read(const char *path, const struct Json *list, struct Config *config, vkgpt_error *err)
 {
     static const char key[] = "attention_layers";
-    if (!cJSON_IsArray(list)) return fail_value(path, key, list, "a list of \"global\" and \"local\"", err);
+    if (!json_is_array(list)) return fail_value(path, key, list, "a list of \"global\" and \"local\"", err);
     uint32_t layer = 0;
-    for (const cJSON *item = list->child; item; item = item->next, layer++) {
+    for (const struct Json *item = json_first(list); item; item = json_next(item), layer++) {
         int code = kind_read(path, key, item, layer, config, err);
         if (code) return code;
     }
@@ -330,22 +314,22 @@ static int attention_layers_read(const char *path, const cJSON *list, struct Con
 }
 
 // [[["global", "local"], 12], ...]: lists of kinds, and how often each is repeated.
-static int attention_types_read(const char *path, const cJSON *list, struct Config *config, vkgpt_error *err)
+static int attention_types_read(const char *path, const struct Json *list, struct Config *config, vkgpt_error *err)
 {
     static const char key[] = "attention_types";
     static const char wanted[] = "a list of [[\"global\", \"local\"], times]";
-    if (!cJSON_IsArray(list)) return fail_value(path, key, list, wanted, err);
+    if (!json_is_array(list)) return fail_value(path, key, list, wanted, err);
     int64_t layer = 0;
-    for (const cJSON *pair = list->child; pair; pair = pair->next) {
-        const cJSON *kinds = cJSON_IsArray(pair) ? pair->child : NULL;
+    for (const struct Json *pair = json_first(list); pair; pair = json_next(pair)) {
+        const struct Json *kinds = json_is_array(pair) ? json_first(pair) : NULL;
         int64_t times;
-        if (!kinds || !cJSON_IsArray(kinds) || !kinds->next || kinds->next->next ||
-            !json_integer(kinds->next, 0, CONFIG_MAX_LAYERS, &times))
+        if (!kinds || !json_is_array(kinds) || !json_next(kinds) || json_next(json_next(kinds)) ||
+            !json_integer(json_next(kinds), 0, CONFIG_MAX_LAYERS, &times))
             return fail_value(path, key, list, wanted, err);
-        int64_t more = times * cJSON_GetArraySize(kinds);
+        int64_t more = times * (int64_t)json_count(kinds);
         if (layer + more > config->layers) return kinds_check(path, key, layer + more, config, err);
-        for (; times > 0; times--)
-            for (const cJSON *item = kinds->child; item; item = item->next, layer++) {
+        for (; times > 0 && more; times--)
+            for (const struct Json *item = json_first(kinds); item; item = json_next(item), layer++) {
                 int code = kind_read(path, key, item, (uint32_t)layer, config, err);
                 if (code) return code;
             }
@@ -354,9 +338,9 @@ static int attention_types_read(const char *path, const cJSON *list, struct Conf
 }
 
 // attention_layers goes before attention_types, as in Hugging Face's class; neither means 12 times global, local.
-static int attention_read(const char *path, const cJSON *json, struct Config *config, vkgpt_error *err)
+static int attention_read(const char *path, const struct Json *json, struct Config *config, vkgpt_error *err)
 {
-    const cJSON *layers = json_get(json, "attention_layers"), *types = json_get(json, "attention_types");
+    const struct Json *layers = json_get(json, "attention_layers"), *types = json_get(json, "attention_types");
     if (layers) return attention_layers_read(path, layers, config, err);
     if (types) return attention_types_read(path, types, config, err);
     for (uint32_t l = 1; l < 24; l += 2) config->local[l / 8] |= (uint8_t)(1 << l % 8);
@@ -366,7 +350,8 @@ static int attention_read(const char *path, const cJSON *json, struct Config *co
 // --------------------------------------------------------------------------------------------- token ids
 
 // An id below the vocabulary, or -1: a negative id, or one past the vocabulary, means that there is none.
-static int read_id(const char *path, const char *key, const cJSON *item, uint32_t vocab, int64_t *id, vkgpt_error *err)
+static int read_id(const char *path, const char *key, const struct Json *item, uint32_t vocab, int64_t *id,
+                   vkgpt_error *err)
 {
     const int64_t exact = INT64_C(1) << 53;
     if (!json_integer(item, -exact, exact, id)) return fail_value(path, key, item, "a whole number", err);
@@ -374,7 +359,7 @@ static int read_id(const char *path, const char *key, const cJSON *item, uint32_
     return 0;
 }
 
-static int add_eos(const char *path, const cJSON *item, struct Config *config, vkgpt_error *err)
+static int add_eos(const char *path, const struct Json *item, struct Config *config, vkgpt_error *err)
 {
     int64_t id;
     int code = read_id(path, "eos_token_id", item, config->vocab, &id, err);
@@ -388,31 +373,32 @@ static int add_eos(const char *path, const cJSON *item, struct Config *config, v
 }
 
 // null: no end token. A number, or a list of numbers.
-static int read_eos(const char *path, const cJSON *item, struct Config *config, vkgpt_error *err)
+static int read_eos(const char *path, const struct Json *item, struct Config *config, vkgpt_error *err)
 {
     config->eos_count = 0;
-    if (cJSON_IsNull(item)) return 0;
-    if (!cJSON_IsArray(item)) return add_eos(path, item, config, err);
-    for (const cJSON *one = item->child; one; one = one->next) {
+    if (json_is_null(item)) return 0;
+    if (!json_is_array(item)) return add_eos(path, item, config, err);
+    for (const struct Json *one = json_first(item); one; one = json_next(one)) {
         int code = add_eos(path, one, config, err);
         if (code) return code;
     }
     return 0;
 }
 
-static int read_bos(const char *path, const cJSON *item, struct Config *config, vkgpt_error *err)
+static int read_bos(const char *path, const struct Json *item, struct Config *config, vkgpt_error *err)
 {
     config->bos = -1;
-    return cJSON_IsNull(item) ? 0 : read_id(path, "bos_token_id", item, config->vocab, &config->bos, err);
+    return json_is_null(item) ? 0 : read_id(path, "bos_token_id", item, config->vocab, &config->bos, err);
 }
 
-static int tokens_read(const char *path, const cJSON *json, bool null_counts, struct Config *config, vkgpt_error *err)
+static int tokens_read(const char *path, const struct Json *json, bool null_counts, struct Config *config,
+                       vkgpt_error *err)
 {
-    const cJSON *bos = cJSON_GetObjectItemCaseSensitive(json, "bos_token_id");
-    const cJSON *eos = cJSON_GetObjectItemCaseSensitive(json, "eos_token_id");
+    const struct Json *bos = json_find(json, "bos_token_id");
+    const struct Json *eos = json_find(json, "eos_token_id");
     int code = 0;
-    if (bos && (null_counts || !cJSON_IsNull(bos))) code = read_bos(path, bos, config, err);
-    if (!code && eos && (null_counts || !cJSON_IsNull(eos))) code = read_eos(path, eos, config, err);
+    if (bos && (null_counts || !json_is_null(bos))) code = read_bos(path, bos, config, err);
+    if (!code && eos && (null_counts || !json_is_null(eos))) code = read_eos(path, eos, config, err);
     return code;
 }
 
@@ -441,29 +427,29 @@ static bool class_matches(const char *name, const char *class)
 
 // By model_type; where there is none (files of 2019), by the class under "architectures"; GPT-2 where there is
 // neither, as Hugging Face's GPT2LMHeadModel reads it.
-static int find_family(const char *path, const cJSON *json, const struct Family **family, vkgpt_error *err)
+static int find_family(const char *path, const struct Json *json, const struct Family **family, vkgpt_error *err)
 {
-    const cJSON *type = json_get(json, "model_type");
-    const cJSON *class = cJSON_GetArrayItem(json_get(json, "architectures"), 0);
+    const struct Json *type = json_get(json, "model_type");
+    const struct Json *class = json_first(json_get(json, "architectures"));
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         *family = &families[i];
-        if (type ? cJSON_IsString(type) && strcmp(type->valuestring, (*family)->defaults.architecture) == 0
-                 : !class || (cJSON_IsString(class) && class_matches(class->valuestring, (*family)->class)))
+        if (type ? json_text(type) && strcmp(json_text(type), (*family)->defaults.architecture) == 0
+                 : !class || (json_text(class) && class_matches(json_text(class), (*family)->class)))
             return 0;
     }
     char told[CLASS_BYTES], wanted[CLASS_BYTES + 80];
     snprintf(wanted, sizeof wanted, "a model that vkgpt runs (gpt2, openai-gpt, gpt_neo, opt); %s",
-             class_told(cJSON_IsString(type) ? type->valuestring : "", told));
+             class_told(json_text(type) ? json_text(type) : "", told));
     return fail_value(path, type ? "model_type" : "the first of architectures", type ? type : class, wanted, err);
 }
 
 int config_check_class(const char *path, vkgpt_error *err)
 {
-    cJSON *json = NULL;
+    struct Json *json = NULL;
     const struct Family *family;
     if (json_read(path, CONFIG_BYTES, &json, NULL)) return 0;
-    int code = cJSON_IsObject(json) ? find_family(path, json, &family, err) : 0;
-    cJSON_Delete(json);
+    int code = json_is_object(json) ? find_family(path, json, &family, err) : 0;
+    json_free(json);
     return code;
 }
 
@@ -482,11 +468,11 @@ static int config_check(const char *path, const struct Family *family, struct Co
 
 static int main_read(const char *path, struct Config *config, vkgpt_error *err)
 {
-    cJSON *json;
+    struct Json *json;
     const struct Family *family;
     int code = json_read_python(path, CONFIG_BYTES, &json, err);
     if (code) return code;
-    if (!cJSON_IsObject(json)) code = fail(err, VKGPT_BAD_MODEL, "%s: not a JSON object", path);
+    if (!json_is_object(json)) code = fail(err, VKGPT_BAD_MODEL, "%s: not a JSON object", path);
     if (!code) code = find_family(path, json, &family, err);
     if (!code) {
         *config = family->defaults;
@@ -499,7 +485,7 @@ static int main_read(const char *path, struct Config *config, vkgpt_error *err)
         tokens_drop_absent(config);
         code = tokens_read(path, json, true, config, err);
     }
-    cJSON_Delete(json);
+    json_free(json);
     return code;
 }
 
@@ -507,13 +493,13 @@ static int main_read(const char *path, struct Config *config, vkgpt_error *err)
 static int generation_read(const char *dir, struct Config *config, vkgpt_error *err)
 {
     char path[PATH_BYTES];
-    cJSON *json;
+    struct Json *json;
     int code = path_join(path, dir, "generation_config.json", err);
     if (code || !os_exists(path)) return code;
     if ((code = json_read_python(path, CONFIG_BYTES, &json, err))) return code;
-    if (!cJSON_IsObject(json)) code = fail(err, VKGPT_BAD_MODEL, "%s: not a JSON object", path);
+    if (!json_is_object(json)) code = fail(err, VKGPT_BAD_MODEL, "%s: not a JSON object", path);
     if (!code) code = tokens_read(path, json, false, config, err);
-    cJSON_Delete(json);
+    json_free(json);
     return code;
 }
 

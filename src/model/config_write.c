@@ -164,28 +164,31 @@ int config_write(const char *dir, const struct Config *config, bool half, vkgpt_
                 field, config->architecture);
 }
 
-// A number past every double (1e999) stays one, and NaN stays what Python writes: neither becomes null.
-static void keep_infinite(cJSON *json)
+// A value to be written again; numbers as they stood in the file, also those that cJSON has not: NaN, 1e999.
+static cJSON *copy_of(const struct Json *item)
 {
-    for (cJSON *item = json->child; item; item = item->next) {
-        keep_infinite(item);
-        if (!cJSON_IsNumber(item) || isfinite(item->valuedouble)) continue;
-        const char *text = isnan(item->valuedouble) ? "NaN" : item->valuedouble > 0 ? "1e999" : "-1e999";
-        char *copy = cJSON_malloc(strlen(text) + 1);
-        if (!copy) continue; // then printing finds no memory either
-        item->valuestring = strcpy(copy, text);
-        item->type = (item->type & ~0xff) | cJSON_Raw; // what else the type holds are flags
+    if (json_text(item)) return cJSON_CreateString(json_text(item));
+    if (json_is_number(item)) return cJSON_CreateRaw(json_digits(item));
+    if (json_is_bool(item)) return cJSON_CreateBool(json_is_true(item));
+    if (json_is_null(item)) return cJSON_CreateNull();
+    cJSON *copy = json_is_object(item) ? cJSON_CreateObject() : cJSON_CreateArray();
+    for (const struct Json *entry = json_first(item); entry; entry = json_next(entry)) {
+        if (json_key(entry)) cJSON_AddItemToObject(copy, json_key(entry), copy_of(entry));
+        else cJSON_AddItemToArray(copy, copy_of(entry));
     }
+    return copy;
 }
 
 int config_carry(const char *from, const char *to, bool half, vkgpt_error *err)
 {
     static const char *const keys[] = {"dtype", "torch_dtype"};
     char path[PATH_BYTES];
-    cJSON *json;
+    struct Json *source;
     int code = path_join(path, from, "config.json", err);
-    if (!code) code = json_read_python(path, CONFIG_BYTES, &json, err);
+    if (!code) code = json_read_python(path, CONFIG_BYTES, &source, err);
     if (code) return code;
+    cJSON *json = copy_of(source);
+    json_free(source);
     bool said = false;
     for (int i = 0; i < 2; i++) {
         bool there = cJSON_HasObjectItem(json, keys[i]), last = i == 1;
@@ -194,6 +197,5 @@ int config_carry(const char *from, const char *to, bool half, vkgpt_error *err)
         cJSON_AddStringToObject(json, keys[i], half ? "float16" : "float32");
         said = true;
     }
-    keep_infinite(json);
     return json_write(to, json, err);
 }

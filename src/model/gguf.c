@@ -324,6 +324,7 @@ static int take_tensors(struct Cursor *c, const struct Gguf *gguf, const struct 
     uint64_t *offsets = malloc(count * sizeof *offsets); // count was compared with the file's size
     if (!offsets) return fail_memory(c->err, c->path, count * sizeof *offsets);
     int code = alignment_of(gguf, &alignment, c->err);
+    if (!code) code = table_reserve(table, c->path, count, c->err);
     for (uint64_t i = 0; !code && i < count; i++) {
         char name[NAME_LIMIT + 1];
         struct Tensor tensor;
@@ -381,7 +382,8 @@ static int read_all(struct Cursor *c, const struct Mapping *file, struct TensorT
     int code = take_header(c, &gguf->version, &tensors, &keys);
     if (code) return code;
     gguf->keys = malloc((keys + 1) * sizeof *gguf->keys);
-    if (!gguf->keys) return fail_memory(c->err, c->path, (keys + 1) * sizeof *gguf->keys);
+    if (!gguf->keys || !map_reserve(&gguf->by_name, keys))
+        return fail_memory(c->err, c->path, (keys + 1) * sizeof *gguf->keys);
     for (uint64_t i = 0; i < keys; i++)
         if ((code = take_key(c, gguf))) return code;
     return tensors ? take_tensors(c, gguf, file, tensors, table) : 0;

@@ -33,27 +33,24 @@ struct vkgpt_head {
 // What is open while a head is read.
 struct Source {
     const char *path; // of config.json
-    const cJSON *json;
+    const struct Json *json;
     const struct Checkpoint *checkpoint;
-    const cJSON *class_item; // the first of architectures, or NULL
-    const char *class;       // its text, or ""
+    const struct Json *class_item; // the first of architectures, or NULL
+    const char *class;             // its text, or ""
     vkgpt_error *err;
 };
 
 // --------------------------------------------------------------------------------------------- config.json
 
-static int fail_value(const struct Source *s, const char *key, const cJSON *item, const char *wanted)
+static int fail_value(const struct Source *s, const char *key, const struct Json *item, const char *wanted)
 {
-    char *printed = cJSON_PrintUnformatted(item);
-    int code =
-        fail(s->err, VKGPT_BAD_MODEL, "%s: %s is %.*s, %s", s->path, key, VALUE_BYTES, printed ? printed : "?", wanted);
-    cJSON_free(printed);
-    return code;
+    char text[JSON_SHOWN];
+    return fail(s->err, VKGPT_BAD_MODEL, "%s: %s is %s, %s", s->path, key, json_shown(item, text), wanted);
 }
 
-static bool is_text(const cJSON *item, const char *text)
+static bool is_text(const struct Json *item, const char *text)
 {
-    return cJSON_IsString(item) && strcmp(item->valuestring, text) == 0;
+    return json_text(item) && strcmp(json_text(item), text) == 0;
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -78,40 +75,37 @@ static int label_set(struct vkgpt_head *head, uint32_t i, const char *label, vkg
     return VKGPT_OK;
 }
 
-// The key as JSON has it: it may hold anything.
 static int fail_key(const struct Source *s, const char *key, uint32_t count)
 {
-    char wanted[64];
-    cJSON *item = cJSON_CreateString(key);
-    snprintf(wanted, sizeof wanted, "not one of 0 to %u", count - 1);
-    int code = fail_value(s, "a key of id2label", item, wanted);
-    cJSON_Delete(item);
-    return code;
+    char text[JSON_SHOWN];
+    return fail(s->err, VKGPT_BAD_MODEL, "%s: a key of id2label is %s, not one of 0 to %u", s->path,
+                json_shown_text(key, text), count - 1);
 }
 
 // One member of id2label, {"0": "negative", ...}.
-static int label_read(struct vkgpt_head *head, const struct Source *s, const cJSON *item)
+static int label_read(struct vkgpt_head *head, const struct Source *s, const struct Json *item)
 {
     char *end, expected[24];
-    unsigned long long i = strtoull(item->string, &end, 10);
+    unsigned long long i = strtoull(json_key(item), &end, 10);
     snprintf(expected, sizeof expected, "%llu", i);
-    if (strcmp(item->string, expected) != 0 || i >= head->info.scores)
-        return fail_key(s, item->string, head->info.scores);
-    if (!cJSON_IsString(item)) return fail_value(s, "a label of id2label", item, "not a text");
-    return label_set(head, (uint32_t)i, item->valuestring, s->err);
+    if (strcmp(json_key(item), expected) != 0 || i >= head->info.scores)
+        return fail_key(s, json_key(item), head->info.scores);
+    if (!json_text(item)) return fail_value(s, "a label of id2label", item, "not a text");
+    return label_set(head, (uint32_t)i, json_text(item), s->err);
 }
 
 // id2label, else as many as num_labels says, else two: Hugging Face's names are LABEL_0, LABEL_1, ...
 static int labels_read(struct vkgpt_head *head, const struct Source *s)
 {
-    const cJSON *map = json_get(s->json, "id2label"), *number = json_get(s->json, "num_labels");
+    const struct Json *map = json_get(s->json, "id2label"), *number = json_get(s->json, "num_labels");
     int64_t count = 2;
-    if (map && (!cJSON_IsObject(map) || !map->child)) return fail_value(s, "id2label", map, "not an object of labels");
-    if (map) count = cJSON_GetArraySize(map);
+    if (map && (!json_is_object(map) || !json_first(map)))
+        return fail_value(s, "id2label", map, "not an object of labels");
+    if (map) count = (int64_t)json_count(map);
     else if (number && !json_integer(number, 1, MAX_LABELS, &count))
         return fail_value(s, "num_labels", number, "not a whole number from 1 to 1048576");
     int code = labels_room(head, (uint32_t)count, s->err);
-    for (const cJSON *item = map ? map->child : NULL; !code && item; item = item->next)
+    for (const struct Json *item = map ? json_first(map) : NULL; !code && item; item = json_next(item))
         code = label_read(head, s, item);
     for (uint32_t i = 0; !code && !map && i < count; i++) {
         char label[24];
@@ -123,7 +117,7 @@ static int labels_read(struct vkgpt_head *head, const struct Source *s)
 
 static int problem_read(struct vkgpt_head *head, const struct Source *s)
 {
-    const cJSON *type = json_get(s->json, "problem_type");
+    const struct Json *type = json_get(s->json, "problem_type");
     head->info.problem = head->info.scores == 1 ? VKGPT_HEAD_EACH : VKGPT_HEAD_ONE_OF;
     if (!type) return VKGPT_OK;
     if (is_text(type, "regression")) head->info.problem = VKGPT_HEAD_NUMBERS;
@@ -138,33 +132,33 @@ static int problem_read(struct vkgpt_head *head, const struct Source *s)
 // OPT's is 1 where the file has none; null is none.
 static int pad_read(struct vkgpt_head *head, const struct Source *s)
 {
-    const cJSON *pad = cJSON_GetObjectItemCaseSensitive(s->json, "pad_token_id");
+    const struct Json *pad = json_find(s->json, "pad_token_id");
     head->pad = strcmp(s->checkpoint->config.architecture, "opt") == 0 ? 1 : -1;
     if (!pad) return VKGPT_OK;
     head->pad = -1;
-    if (cJSON_IsNull(pad) || json_integer(pad, INT32_MIN, INT32_MAX, &head->pad)) return VKGPT_OK;
+    if (json_is_null(pad) || json_integer(pad, INT32_MIN, INT32_MAX, &head->pad)) return VKGPT_OK;
     return fail_value(s, "pad_token_id", pad, "not a token id");
 }
 
 // A key whose absence means what Hugging Face's classes do.
 static int summary_key(const struct Source *s, const char *key, bool good, const char *wanted)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(s->json, key);
+    const struct Json *item = json_find(s->json, key);
     return !item || good ? VKGPT_OK : fail_value(s, key, item, wanted);
 }
 
 static int summary_read(struct vkgpt_head *head, const struct Source *s)
 {
-    const cJSON *activation = json_get(s->json, "summary_activation");
+    const struct Json *activation = json_get(s->json, "summary_activation");
     bool none = !activation || is_text(activation, "") || is_text(activation, "linear");
     head->tanh = is_text(activation, "tanh");
     int code = summary_key(s, "summary_type", is_text(json_get(s->json, "summary_type"), "cls_index"),
                            "only \"cls_index\" is supported");
     if (!code)
-        code = summary_key(s, "summary_use_proj", cJSON_IsTrue(json_get(s->json, "summary_use_proj")),
+        code = summary_key(s, "summary_use_proj", json_is_true(json_get(s->json, "summary_use_proj")),
                            "which leaves a hidden state and no score");
     if (!code)
-        code = summary_key(s, "summary_proj_to_labels", cJSON_IsTrue(json_get(s->json, "summary_proj_to_labels")),
+        code = summary_key(s, "summary_proj_to_labels", json_is_true(json_get(s->json, "summary_proj_to_labels")),
                            "which leaves a vector and no score");
     if (!code) code = summary_key(s, "summary_activation", none || head->tanh, "only \"tanh\" and null are supported");
     return code;
@@ -252,7 +246,7 @@ static int head_find(struct vkgpt_head *head, const struct Source *s)
 static int head_read(const char *dir, struct vkgpt_head *head, const struct Checkpoint *checkpoint, vkgpt_error *err)
 {
     char path[PATH_BYTES];
-    cJSON *json = NULL;
+    struct Json *json = NULL;
     if (checkpoint->gguf)
         return fail(err, VKGPT_BAD_MODEL, "%s: a GGUF file has no head for tasks: the checkpoint's directory is needed",
                     dir);
@@ -263,10 +257,10 @@ static int head_read(const char *dir, struct vkgpt_head *head, const struct Chec
     if (code) return code;
     head->info.hidden = checkpoint->config.embed_dim;
     snprintf(head->name, sizeof head->name, "%.255s", checkpoint->name);
-    const cJSON *class = cJSON_GetArrayItem(json_get(json, "architectures"), 0);
-    const struct Source source = {path, json, checkpoint, class, cJSON_IsString(class) ? class->valuestring : "", err};
+    const struct Json *class = json_first(json_get(json, "architectures"));
+    const struct Source source = {path, json, checkpoint, class, json_text(class) ? json_text(class) : "", err};
     code = head_find(head, &source);
-    cJSON_Delete(json);
+    json_free(json);
     return code;
 }
 

@@ -92,12 +92,12 @@ static int take(const char *path, struct Located *l, vkgpt_error *err)
 static int fail_adapter(const char *dir, vkgpt_error *err)
 {
     char path[PATH_BYTES];
-    cJSON *json = NULL;
+    struct Json *json = NULL;
     int code = path_join(path, dir, ADAPTER_CONFIG, err);
     if (code) return code;
     (void)json_read(path, SMALL_FILE, &json, NULL); // what it does not say is left out
-    const char *type = cJSON_GetStringValue(json_get(json, "peft_type"));
-    const char *base = cJSON_GetStringValue(json_get(json, "base_model_name_or_path"));
+    const char *type = json_text(json_get(json, "peft_type"));
+    const char *base = json_text(json_get(json, "base_model_name_or_path"));
     if (type && strcmp(type, "LORA") != 0)
         code = fail(err, VKGPT_BAD_MODEL,
                     "%s: holds an adapter of PEFT's type %.60s, not a model; vkgpt merges LORA only", dir, type);
@@ -106,7 +106,7 @@ static int fail_adapter(const char *dir, vkgpt_error *err)
                     "%s: holds an adapter (LoRA weights of PEFT for %.200s), not a model; give that model with -m, "
                     "and this folder with --lora",
                     dir, base ? base : "another model");
-    cJSON_Delete(json);
+    json_free(json);
     return code;
 }
 

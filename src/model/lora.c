@@ -19,6 +19,7 @@
 #include "model/torch_zip.h"
 
 #define CONFIG_BYTES (16u << 20)
+#define MAX_PATTERNS 4096
 #define MAX_RANK (1 << 20)
 #define STEP 64 // rows that a worker takes at once
 #define PREFIX "base_model.model."
@@ -27,7 +28,7 @@
 
 struct Lora {
     char path[PATH_BYTES]; // of adapter_config.json
-    cJSON *config;
+    struct Json *config;
     struct TensorTable table;
     struct Checkpoint *to;
     struct LoraMerged *merged;
@@ -36,19 +37,17 @@ struct Lora {
 
 // ---------------------------------------------------------------------------------------------- the settings
 
-static int fail_key(const struct Lora *l, const char *key, const cJSON *item, const char *what)
+static int fail_key(const struct Lora *l, const char *key, const struct Json *item, const char *what)
 {
-    char *text = item ? cJSON_PrintUnformatted(item) : NULL;
-    int code = fail(l->err, VKGPT_BAD_MODEL, "%s: %s is %.80s, %s", l->path, key, text ? text : "null", what);
-    cJSON_free(text);
-    return code;
+    char text[JSON_SHOWN];
+    return fail(l->err, VKGPT_BAD_MODEL, "%s: %s is %s, %s", l->path, key, json_shown(item, text), what);
 }
 
 // Null, false, [] and {} ask for nothing.
-static bool is_off(const cJSON *item)
+static bool is_off(const struct Json *item)
 {
-    return !item || cJSON_IsNull(item) || cJSON_IsFalse(item) ||
-           ((cJSON_IsArray(item) || cJSON_IsObject(item)) && !item->child);
+    return !item || json_is_null(item) || json_is_false(item) ||
+           ((json_is_array(item) || json_is_object(item)) && !json_first(item));
 }
 
 // What makes something else of the product than W + scale B A, or changes weights that lie outside of the adapter.
@@ -62,26 +61,39 @@ static const char *const refused[] = {
 };
 
 // Ways to begin that leave the model's own weights as they are; the others move a part of them into A and B.
-static bool is_plain_start(const cJSON *item)
+static bool is_plain_start(const struct Json *item)
 {
     static const char *const plain[] = {"gaussian", "eva", "orthogonal"};
-    const char *text = cJSON_GetStringValue(item);
+    const char *text = json_text(item);
     for (size_t i = 0; text && i < sizeof plain / sizeof *plain; i++)
         if (strcmp(text, plain[i]) == 0) return true;
-    return is_off(item) || cJSON_IsTrue(item);
+    return is_off(item) || json_is_true(item);
+}
+
+// Each is compared with the names of all modules.
+static int check_patterns(const struct Lora *l)
+{
+    static const char *const lists[] = {"rank_pattern", "alpha_pattern"};
+    for (size_t i = 0; i < 2; i++) {
+        size_t count = json_count(json_get(l->config, lists[i]));
+        if (count > MAX_PATTERNS)
+            return fail(l->err, VKGPT_BAD_MODEL, "%s: %s has %zu entries, more than %d", l->path, lists[i], count,
+                        MAX_PATTERNS);
+    }
+    return 0;
 }
 
 static int check_settings(const struct Lora *l)
 {
-    const cJSON *type = json_get(l->config, "peft_type"), *start = json_get(l->config, "init_lora_weights");
-    if (!cJSON_IsString(type) || strcmp(type->valuestring, "LORA") != 0)
+    const struct Json *type = json_get(l->config, "peft_type"), *start = json_get(l->config, "init_lora_weights");
+    if (!json_text(type) || strcmp(json_text(type), "LORA") != 0)
         return fail_key(l, "peft_type", type, "and vkgpt merges LORA only");
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
-        const cJSON *item = json_get(l->config, refused[i]);
+        const struct Json *item = json_get(l->config, refused[i]);
         if (!is_off(item)) return fail_key(l, refused[i], item, "which is not supported");
     }
     return is_plain_start(start)
-               ? 0
+               ? check_patterns(l)
                : fail_key(l, "init_lora_weights", start, "which changes the model's own weights and is not supported");
 }
 
@@ -107,18 +119,18 @@ static int key_matches(const struct Lora *l, const char *key, const char *module
 // The first entry of rank_pattern or alpha_pattern that the module's name matches, else the key of all.
 static int setting_of(const struct Lora *l, const char *patterns, const char *key, const char *module, double *value)
 {
-    const cJSON *item = json_get(l->config, key), *list = json_get(l->config, patterns);
-    for (const cJSON *entry = list ? list->child : NULL; entry; entry = entry->next) {
+    const struct Json *item = json_get(l->config, key), *list = json_get(l->config, patterns);
+    for (const struct Json *entry = list ? json_first(list) : NULL; entry; entry = json_next(entry)) {
         bool matches;
-        int code = entry->string ? key_matches(l, entry->string, module, &matches)
-                                 : fail_key(l, patterns, list, "not an object");
+        int code = json_key(entry) ? key_matches(l, json_key(entry), module, &matches)
+                                   : fail_key(l, patterns, list, "not an object");
         if (code) return code;
         if (!matches) continue;
         item = entry;
         key = patterns;
         break;
     }
-    *value = cJSON_IsNumber(item) ? item->valuedouble : NAN;
+    *value = json_is_number(item) ? json_number(item) : NAN;
     return isfinite(*value) ? 0 : fail_key(l, key, item, "not a number");
 }
 
@@ -131,7 +143,7 @@ static int scale_of(const struct Lora *l, const char *module, int64_t rank, floa
     if (r != (double)rank)
         return fail(l->err, VKGPT_BAD_MODEL, "%s: the rank of %.200s is %g, its lora_A has %lld", l->path, module, r,
                     (long long)rank);
-    *scale = (float)(cJSON_IsTrue(json_get(l->config, "use_rslora")) ? alpha / sqrt(r) : alpha / r);
+    *scale = (float)(json_is_true(json_get(l->config, "use_rslora")) ? alpha / sqrt(r) : alpha / r);
     return 0;
 }
 
@@ -452,7 +464,7 @@ int lora_merge(const char *path, struct Checkpoint *checkpoint, struct LoraMerge
     if (!code) code = check_settings(&l);
     if (!code) code = open_tensors(&l, at.path);
     if (!code) code = merge_all(&l);
-    cJSON_Delete(l.config);
+    json_free(l.config);
     code = table_end(&l.table, table_end(&checkpoint->table, code, err), err);
     table_free(&l.table);
     return code;

@@ -28,29 +28,29 @@ struct Pieces { // the flat array
 
 // ------------------------------------------------------------------------------------------------ the shapes
 
-static int shapes_open(const char *path, cJSON **json, vkgpt_error *err)
+static int shapes_open(const char *path, struct Json **json, vkgpt_error *err)
 {
     int code = json_read(path, SHAPES_BYTES, json, err);
     if (code) return code;
-    int count = cJSON_IsArray(*json) ? cJSON_GetArraySize(*json) : 0, layers = (count - FIRST) / PER_LAYER;
+    int count = json_is_array(*json) ? (int)json_count(*json) : 0, layers = (count - FIRST) / PER_LAYER;
     if (count == FIRST + layers * PER_LAYER && layers >= 1 && layers <= CONFIG_MAX_LAYERS) return 0;
-    cJSON_Delete(*json);
+    json_free(*json);
     *json = NULL;
     return fail(err, VKGPT_BAD_MODEL, "%s: %d shapes, not %d and %d for each layer", path, count, FIRST, PER_LAYER);
 }
 
 // One shape, without the leading 1 of a convolution's width. elements: their product.
-static int shape_read(const char *path, int index, const cJSON *item, struct Tensor *t, int64_t *elements,
+static int shape_read(const char *path, int index, const struct Json *item, struct Tensor *t, int64_t *elements,
                       vkgpt_error *err)
 {
-    int count = cJSON_IsArray(item) ? cJSON_GetArraySize(item) : 0;
+    size_t count = json_is_array(item) ? json_count(item) : 0;
     if (count < 1 || count > 3)
         return fail(err, VKGPT_BAD_MODEL, "%s: shape %d is no list of 1 to 3 sizes", path, index);
     t->rank = 0;
-    for (const cJSON *size = item->child; size; size = size->next) {
+    for (const struct Json *size = json_first(item); size; size = json_next(size)) {
         if (!json_integer(size, 1, MAX_SIZE, &t->shape[t->rank++]))
             return fail(err, VKGPT_BAD_MODEL, "%s: shape %d has the size %g, no whole number from 1 to %" PRId64, path,
-                        index, size->valuedouble, MAX_SIZE);
+                        index, json_number(size), MAX_SIZE);
     }
     if (t->rank == 3 && t->shape[0] == 1) {
         t->rank = 2;
@@ -67,13 +67,13 @@ static int shape_read(const char *path, int index, const cJSON *item, struct Ten
 
 int openai_sizes(const char *path, struct Config *config, vkgpt_error *err)
 {
-    cJSON *json;
+    struct Json *json;
     struct Tensor wpe, wte;
     int64_t elements;
     int code = shapes_open(path, &json, err);
     if (code) return code;
-    code = shape_read(path, 0, json->child, &wpe, &elements, err);
-    if (!code) code = shape_read(path, 1, json->child->next, &wte, &elements, err);
+    code = shape_read(path, 0, json_first(json), &wpe, &elements, err);
+    if (!code) code = shape_read(path, 1, json_next(json_first(json)), &wte, &elements, err);
     if (!code && (wpe.rank != 2 || wte.rank != 2))
         code = fail(err, VKGPT_BAD_MODEL, "%s: the first two shapes have %d and %d sizes, not 2 each", path, wpe.rank,
                     wte.rank);
@@ -81,9 +81,9 @@ int openai_sizes(const char *path, struct Config *config, vkgpt_error *err)
         config->context = (uint32_t)wpe.shape[0];
         config->dim = (uint32_t)wpe.shape[1];
         config->vocab = (uint32_t)wte.shape[0];
-        config->layers = (uint32_t)(cJSON_GetArraySize(json) - FIRST) / PER_LAYER;
+        config->layers = (uint32_t)(json_count(json) - FIRST) / PER_LAYER;
     }
-    cJSON_Delete(json);
+    json_free(json);
     return code;
 }
 
@@ -139,12 +139,12 @@ static void name_of(int index, char *name, size_t size)
     else snprintf(name, size, "h.%d.%s", i / PER_LAYER, layer_names[i % PER_LAYER]);
 }
 
-static int tensors_add(const char *path, const cJSON *json, const struct Pieces *pieces, struct TensorTable *table,
-                       vkgpt_error *err)
+static int tensors_add(const char *path, const struct Json *json, const struct Pieces *pieces,
+                       struct TensorTable *table, vkgpt_error *err)
 {
     int64_t at = 0, total = pieces->end[PIECES - 1];
     int index = 0;
-    for (const cJSON *item = json->child; item; item = item->next, index++) {
+    for (const struct Json *item = json_first(json); item; item = json_next(item), index++) {
         char name[64];
         name_of(index, name, sizeof name);
         struct Tensor t = {.name = name, .file = path, .dtype = DTYPE_F32, .dtype_name = "F32"};
@@ -171,11 +171,11 @@ int openai_read(const char *path, struct TensorTable *table, vkgpt_error *err)
     struct Pieces pieces;
     const struct Mapping *file;
     const char *kept;
-    cJSON *json = NULL;
+    struct Json *json = NULL;
     int code = table_map(table, path, &file, &kept, err); // only for the path, which tensors keep
     if (!code) code = shapes_open(kept, &json, err);
     if (!code) code = pieces_map(kept, table, &pieces, err);
     if (!code) code = tensors_add(kept, json, &pieces, table, err);
-    cJSON_Delete(json);
+    json_free(json);
     return code;
 }

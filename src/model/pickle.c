@@ -1,5 +1,5 @@
 // A stack machine over values in an arena. No value is ever walked recursively, each opcode makes at most one value,
-// and a value holds only what the pickle spelled out, so memory is bounded by the file's size.
+// a value holds only what the pickle spelled out, and what all of them take is counted (machine_afford).
 #include "model/pickle_machine.h"
 
 #include <stdlib.h>
@@ -25,10 +25,21 @@ int machine_fail(const struct Machine *m, const char *why)
     return fail(m->err, VKGPT_BAD_FILE, "%s: byte %zu of the pickle: %s", m->what, m->opcode_at, why);
 }
 
+#define HEAP 16 // bytes that malloc takes for itself
+
+bool machine_afford(struct Machine *m, size_t bytes)
+{
+    size_t most = PICKLE_MEMORY + PICKLE_TIMES * m->bytes;
+    m->full |= bytes > most || m->used > most - bytes;
+    m->used += bytes + HEAP;
+    return !m->full;
+}
+
 static bool stack_push(struct Machine *m, struct Value *value)
 {
     if (m->depth == m->stack_capacity) {
         size_t capacity = m->stack_capacity ? 2 * m->stack_capacity : 256;
+        if (!machine_afford(m, capacity * sizeof *m->stack)) return false;
         struct Value **stack = realloc(m->stack, capacity * sizeof *stack);
         if (!stack) return false;
         m->stack = stack;
@@ -40,7 +51,7 @@ static bool stack_push(struct Machine *m, struct Value *value)
 
 struct Value *machine_push(struct Machine *m, enum ValueKind kind)
 {
-    struct Value *value = calloc(1, sizeof *value);
+    struct Value *value = machine_afford(m, sizeof *value) ? calloc(1, sizeof *value) : NULL;
     if (!value) return NULL;
     value->kind = kind;
     value->next = m->arena;
@@ -74,15 +85,17 @@ static bool over_mark(const struct Machine *m, size_t *count)
     return false;
 }
 
-static bool items_append(struct Value *value, struct Value *const *items, size_t count)
+static bool items_append(struct Machine *m, struct Value *value, struct Value *const *items, size_t count)
 {
     if (count == 0) return true;
     if (value->capacity - value->count < count) {
-        size_t capacity = 2 * value->capacity > value->count + count ? 2 * value->capacity : value->count + count;
-        struct Value **wider = realloc(value->items, capacity * sizeof *wider);
+        size_t twice = 2 * (size_t)value->capacity, least = value->count + count,
+               capacity = twice > least ? twice : least;
+        bool fits = machine_afford(m, capacity * sizeof *items);
+        struct Value **wider = fits ? realloc(value->items, capacity * sizeof *wider) : NULL;
         if (!wider) return false;
         value->items = wider;
-        value->capacity = capacity;
+        value->capacity = (uint32_t)capacity; // PICKLE_LIMIT at most
     }
     memcpy(value->items + value->count, items, count * sizeof *items);
     value->count += count;
@@ -92,11 +105,11 @@ static bool items_append(struct Value *value, struct Value *const *items, size_t
 void machine_free(struct Machine *m)
 {
     while (m->arena) {
-        struct Value *next = m->arena->next;
-        free(m->arena->items);
-        free(m->arena->tensor);
-        free(m->arena);
-        m->arena = next;
+        struct Value *v = m->arena;
+        m->arena = v->next;
+        if (v->kind == VALUE_LIST || v->kind == VALUE_TUPLE || v->kind == VALUE_DICT) free(v->items);
+        if (v->kind == VALUE_TENSOR) free(v->tensor);
+        free(v);
     }
     free(m->stack);
     free(m->memo);
@@ -169,7 +182,8 @@ static int memo_set(struct Machine *m, uint64_t index)
     if (index >= m->bytes) return machine_fail(m, "a memo index that no pickle of this size reaches");
     if (index >= m->memo_capacity) {
         size_t capacity = 2 * (size_t)index + 64;
-        struct Value **memo = realloc(m->memo, capacity * sizeof *memo);
+        bool fits = machine_afford(m, capacity * sizeof *m->memo);
+        struct Value **memo = fits ? realloc(m->memo, capacity * sizeof *memo) : NULL;
         if (!memo) return fail_memory(m->err, m->what, capacity * sizeof *memo);
         memset(memo + m->memo_capacity, 0, (capacity - m->memo_capacity) * sizeof *memo);
         m->memo = memo;
@@ -236,7 +250,7 @@ static int push_tuple(struct Machine *m, size_t count, size_t marks)
 {
     if (count && !machine_top(m, count)) return machine_fail(m, "a tuple of more values than there are");
     struct Value *tuple = machine_push(m, VALUE_TUPLE); // may move the stack
-    if (!tuple || !items_append(tuple, m->stack + m->depth - 1 - count, count))
+    if (!tuple || !items_append(m, tuple, m->stack + m->depth - 1 - count, count))
         return fail_memory(m->err, m->what, count * sizeof tuple);
     m->depth -= count + marks;
     m->stack[m->depth - 1] = tuple;
@@ -250,7 +264,7 @@ static int append(struct Machine *m, enum ValueKind kind, size_t count, size_t m
         return machine_fail(m, "items for a collection that is not there");
     struct Value *into = m->stack[m->depth - count - marks - 1];
     if (into->kind != kind) return machine_fail(m, "items for something that is no collection of them");
-    if (!items_append(into, m->stack + m->depth - count, count))
+    if (!items_append(m, into, m->stack + m->depth - count, count))
         return fail_memory(m->err, m->what, count * sizeof into);
     m->depth -= count + marks;
     return 0;
@@ -360,6 +374,13 @@ static int step(struct Machine *m, int opcode)
     }
 }
 
+static int fail_full(const struct Machine *m)
+{
+    return fail(m->err, VKGPT_BAD_FILE,
+                "%s: byte %zu of the pickle: its values take more memory than a state dict of %zu bytes needs", m->what,
+                m->opcode_at, m->bytes);
+}
+
 int machine_run(struct Machine *m)
 {
     for (;;) {
@@ -369,6 +390,7 @@ int machine_run(struct Machine *m)
             return fail(m->err, VKGPT_BAD_FILE, "%s: the pickle ends at byte %zu without a STOP", m->what, m->at);
         if (*opcode == '.') return 0;
         int code = step(m, *opcode);
+        if (m->full) return fail_full(m);
         if (code) return code;
     }
 }
@@ -402,7 +424,20 @@ static int pair_out(const struct Machine *m, struct Value *const *pair, struct P
     return pair[1]->kind == VALUE_TENSOR ? tensor_out(m, pair[0], pair[1], &list[(*count)++]) : 0;
 }
 
-int machine_tensors(const struct Machine *m, struct PickleTensor **list, size_t *count)
+// How many there are at most.
+static size_t tensors_of(const struct Value *dict)
+{
+    size_t count = 0;
+    for (size_t i = 0; dict->of && i < dict->of->count; i++) {
+        const struct Value *pair = dict->of->items[i];
+        bool is_pair = (pair->kind == VALUE_LIST || pair->kind == VALUE_TUPLE) && pair->count == 2;
+        count += is_pair && pair->items[1]->kind == VALUE_TENSOR;
+    }
+    for (size_t i = 1; i < dict->count; i += 2) count += dict->items[i]->kind == VALUE_TENSOR;
+    return count;
+}
+
+int machine_tensors(struct Machine *m, struct PickleTensor **list, size_t *count)
 {
     struct Value **result = machine_top(m, 1);
     const struct Value *dict = result ? *result : NULL;
@@ -410,7 +445,8 @@ int machine_tensors(const struct Machine *m, struct PickleTensor **list, size_t 
     *list = NULL;
     if (!dict || dict->kind != VALUE_DICT)
         return fail(m->err, VKGPT_BAD_FILE, "%s: the pickle holds no state dict", m->what);
-    size_t listed = dict->of ? dict->of->count : 0, most = listed + dict->count / 2;
+    size_t listed = dict->of ? dict->of->count : 0, most = tensors_of(dict);
+    if (!machine_afford(m, most * (sizeof **list + 2 * HEAP + 64))) return fail_full(m);
     *list = calloc(most + 1, sizeof **list);
     if (!*list) return fail_memory(m->err, m->what, most * sizeof **list);
     int code = 0;

@@ -131,7 +131,7 @@ static int rebuild_tensor(struct Machine *m, struct Value *const *args, size_t c
         args[2]->kind != VALUE_TUPLE)
         return machine_fail(m, "_rebuild_tensor_v2 with arguments of the wrong kind");
     if (args[2]->count > TENSOR_MAX_RANK) return machine_fail(m, "a tensor of more than 8 dimensions");
-    struct PickleTensor *t = calloc(1, sizeof *t);
+    struct PickleTensor *t = machine_afford(m, sizeof *t) ? calloc(1, sizeof *t) : NULL;
     if (!t) return fail_memory(m->err, m->what, sizeof *t);
     result->kind = VALUE_TENSOR;
     result->tensor = t;

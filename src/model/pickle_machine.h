@@ -5,7 +5,9 @@
 
 #include "model/pickle.h"
 
-#define PICKLE_LIMIT (8u << 20) // bytes; that of GPT-2 XL has 150 KB
+#define PICKLE_LIMIT (8u << 20)   // bytes; that of GPT-2 XL has 150 KB
+#define PICKLE_MEMORY (16u << 20) // bytes that any pickle may take; a tensor takes some 1,500 of them
+#define PICKLE_TIMES 2            // and for each of its bytes
 
 enum ValueKind {
     VALUE_NONE,
@@ -24,19 +26,28 @@ enum ValueKind {
 
 enum Name { NAME_ORDERED_DICT, NAME_REBUILD_TENSOR, NAME_REBUILD_PARAMETER, NAME_STORAGE };
 
+// Small, because a byte of a pickle can make one: which of each union's members there is, the kind says.
 struct Value {
     enum ValueKind kind;
-    enum Name name;
-    int64_t integer;  // INT, BOOL
-    const char *text; // STRING: bytes of the pickle; not ended by NUL
-    size_t count;     // bytes of text, or items
-    size_t capacity;
-    struct Value **items;
-    const struct PickleStorage *storage; // NAME_STORAGE and VALUE_STORAGE
-    const struct Value *key;             // of a storage
-    struct PickleTensor *tensor;         // its name and key are still NULL
-    const struct Value *of;              // a tensor's storage; the list of pairs that a dict was made of, or NULL
-    struct Value *next;                  // in the arena
+    union {
+        enum Name name;    // NAME
+        uint32_t capacity; // LIST, TUPLE, DICT: of items
+    };
+    union {
+        int64_t integer; // INT, BOOL; STORAGE: its elements
+        size_t count;    // STRING: bytes of text; LIST, TUPLE, DICT: items
+    };
+    union {
+        const char *text;                    // STRING: bytes of the pickle; not ended by NUL
+        struct Value **items;                // LIST, TUPLE, DICT
+        const struct PickleStorage *storage; // NAME_STORAGE, STORAGE
+        struct PickleTensor *tensor;         // TENSOR; its name and key are still NULL
+    };
+    union {
+        const struct Value *key; // STORAGE
+        const struct Value *of;  // TENSOR: its storage; DICT: the list of pairs that it was made of, or NULL
+    };
+    struct Value *next; // in the arena
 };
 
 struct Machine {
@@ -50,6 +61,8 @@ struct Machine {
     size_t depth, stack_capacity;
     struct Value **memo;
     size_t memo_capacity, memo_count;
+    size_t used; // bytes of memory
+    bool full;   // it asked for more than PICKLE_MEMORY and PICKLE_TIMES its own size
     vkgpt_error *err;
 };
 
@@ -60,12 +73,15 @@ void machine_free(struct Machine *m);
 
 // The n values on top, without taking them off; NULL when there are fewer, or a mark is among them.
 struct Value **machine_top(const struct Machine *m, size_t n);
+// Counts memory that is about to be asked for. False: it is more than a pickle of this size may take, and `full` is
+// set.
+bool machine_afford(struct Machine *m, size_t bytes);
 // A new value on the stack, or NULL: no memory.
 struct Value *machine_push(struct Machine *m, enum ValueKind kind);
 int machine_fail(const struct Machine *m, const char *why);
 
 // The tensors of the state dict on top, in a list that pickle_free frees, also after an error.
-int machine_tensors(const struct Machine *m, struct PickleTensor **list, size_t *count);
+int machine_tensors(struct Machine *m, struct PickleTensor **list, size_t *count);
 
 // The opcodes that name something, in pickle_calls.c.
 int call_name(struct Machine *m, const char *module, size_t module_bytes, const char *name,

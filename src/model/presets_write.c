@@ -1,4 +1,5 @@
 // The files of a model with random weights: what they are called, the config, the tokens, and putting them in place.
+#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,22 +95,25 @@ static int vocab_fill(const struct Writing *w, cJSON *vocab, const struct Map *k
 }
 
 // Drops the tokens past the table, and notes the end token.
-static int vocab_write(struct Writing *w, cJSON *vocab, const char *path, struct Map *kept)
+static int vocab_write(struct Writing *w, const struct Json *vocab, const char *path, struct Map *kept)
 {
-    for (cJSON *token = vocab->child, *next; token; token = next) {
+    cJSON *out = cJSON_CreateObject();
+    int status = 0;
+    for (const struct Json *token = json_first(vocab); token && !status; token = json_next(token)) {
+        const char *text = json_key(token);
         int64_t id;
-        next = token->next;
         if (!json_integer(token, 0, UINT32_MAX, &id))
-            return fail(w->err, VKGPT_BAD_FILE, "%s: the id of \"%.100s\" is no whole number", path, token->string);
-        if (id >= w->config->vocab) cJSON_Delete(cJSON_DetachItemViaPointer(vocab, token));
-        else if (map_add(kept, token->string, strlen(token->string), (uint32_t)id) < 0)
-            return fail_memory(w->err, path, kept->count);
-        else if (strcmp(token->string, "<|endoftext|>") == 0) w->end_token = id;
+            status = fail(w->err, VKGPT_BAD_FILE, "%s: the id of \"%.100s\" is no whole number", path, text);
+        else if (id >= w->config->vocab) continue;
+        else if (map_add(kept, text, strlen(text), (uint32_t)id) < 0) status = fail_memory(w->err, path, kept->count);
+        else if (!cJSON_AddNumberToObject(out, text, (double)id)) status = fail_memory(w->err, path, kept->count);
+        else if (strcmp(text, "<|endoftext|>") == 0) w->end_token = id;
     }
-    int status = vocab_fill(w, vocab, kept, path);
-    char *text = status ? NULL : cJSON_PrintUnformatted(vocab);
-    if (!text) return status ? status : fail_memory(w->err, path, kept->count);
-    status = small_write(w, "vocab.json", text, strlen(text));
+    if (!status) status = vocab_fill(w, out, kept, path);
+    char *text = status ? NULL : cJSON_PrintUnformatted(out);
+    cJSON_Delete(out);
+    if (!status && !text) status = fail_memory(w->err, path, kept->count);
+    if (!status) status = small_write(w, "vocab.json", text, strlen(text));
     cJSON_free(text);
     return status;
 }
@@ -152,16 +156,16 @@ static int merges_write(const struct Writing *w, const char *path, const struct 
 static int tokenizer_write(struct Writing *w)
 {
     char vocab_path[PATH_BYTES], merges_path[PATH_BYTES];
-    cJSON *vocab = NULL;
+    struct Json *vocab = NULL;
     struct Map kept = {0};
     int status = path_join(vocab_path, w->to->tokenizer, "vocab.json", w->err);
     if (!status) status = path_join(merges_path, w->to->tokenizer, "merges.txt", w->err);
     if (!status) status = json_read(vocab_path, SMALL_FILE, &vocab, w->err);
-    if (!status && !cJSON_IsObject(vocab)) status = fail(w->err, VKGPT_BAD_FILE, "%s: not a JSON object", vocab_path);
+    if (!status && !json_is_object(vocab)) status = fail(w->err, VKGPT_BAD_FILE, "%s: not a JSON object", vocab_path);
     if (!status) status = vocab_write(w, vocab, vocab_path, &kept);
     if (!status) status = merges_write(w, merges_path, &kept);
     map_free(&kept);
-    cJSON_Delete(vocab);
+    json_free(vocab);
     return status;
 }
 

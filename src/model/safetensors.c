@@ -16,7 +16,7 @@ struct Header {
     const char *path;
     const uint8_t *data; // behind the header
     int64_t data_bytes;
-    cJSON *json;
+    struct Json *json;
 };
 
 struct Range { // of bytes in the data
@@ -41,41 +41,43 @@ static const struct Format {
 
 // ---------------------------------------------------------------------------------------------- one tensor
 
-static int read_format(const struct Header *h, const char *name, const cJSON *item, const struct Format **format,
+static int read_format(const struct Header *h, const char *name, const struct Json *item, const struct Format **format,
                        vkgpt_error *err)
 {
-    if (!cJSON_IsString(item)) return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s has no dtype", h->path, name);
+    if (!json_text(item)) return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s has no dtype", h->path, name);
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         *format = &formats[i];
-        if (strcmp((*format)->name, item->valuestring) == 0) return 0;
+        if (strcmp((*format)->name, json_text(item)) == 0) return 0;
     }
-    return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s has the unknown dtype %.40s", h->path, name, item->valuestring);
+    return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s has the unknown dtype %.40s", h->path, name, json_text(item));
 }
 
-static int read_shape(const struct Header *h, const cJSON *item, struct Tensor *t, vkgpt_error *err)
+static int read_shape(const struct Header *h, const struct Json *item, struct Tensor *t, vkgpt_error *err)
 {
-    if (!cJSON_IsArray(item)) return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s has no shape", h->path, t->name);
-    for (const cJSON *size = item->child; size; size = size->next) {
+    char text[JSON_SHOWN];
+    if (!json_is_array(item)) return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s has no shape", h->path, t->name);
+    for (const struct Json *size = json_first(item); size; size = json_next(size)) {
         if (t->rank == TENSOR_MAX_RANK)
             return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s has more than %d dimensions", h->path, t->name,
                         TENSOR_MAX_RANK);
         if (!json_integer(size, 0, EXACT, &t->shape[t->rank]))
-            return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s: size %d of its shape is %g, no size", h->path, t->name,
-                        t->rank, size->valuedouble);
+            return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s: size %d of its shape is %s, no size", h->path, t->name,
+                        t->rank, json_shown(size, text));
         t->rank++;
     }
     return 0;
 }
 
-static int read_range(const struct Header *h, const cJSON *item, struct Range *range, vkgpt_error *err)
+static int read_range(const struct Header *h, const struct Json *item, struct Range *range, vkgpt_error *err)
 {
-    if (!cJSON_IsArray(item) || cJSON_GetArraySize(item) != 2)
+    if (!json_is_array(item) || json_count(item) != 2)
         return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s has no data_offsets [begin, end]", h->path, range->name);
-    const cJSON *begin = item->child, *end = begin->next;
+    char text[JSON_SHOWN];
+    const struct Json *begin = json_first(item), *end = json_next(begin);
     if (!json_integer(begin, 0, EXACT, &range->begin) || !json_integer(end, 0, EXACT, &range->end) ||
         range->begin > range->end)
-        return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s: data_offsets [%.17g, %.17g] are no range of bytes",
-                    h->path, range->name, begin->valuedouble, end->valuedouble);
+        return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s: data_offsets %s are no range of bytes", h->path,
+                    range->name, json_shown(item, text));
     if (range->end > h->data_bytes)
         return fail(err, VKGPT_BAD_FILE,
                     "%s: tensor %.200s ends at byte %" PRId64 " of the data, and the file has %" PRId64
@@ -97,14 +99,14 @@ static bool shape_layout(struct Tensor *t, int bits, int64_t *bytes)
     return total % 8 == 0;
 }
 
-static int read_tensor(const struct Header *h, const cJSON *item, struct Tensor *t, struct Range *range,
+static int read_tensor(const struct Header *h, const struct Json *item, struct Tensor *t, struct Range *range,
                        vkgpt_error *err)
 {
     const struct Format *format;
     int64_t bytes = 0;
     char shape[SHAPE_BYTES];
-    *t = (struct Tensor){.name = item->string, .file = h->path};
-    range->name = item->string;
+    *t = (struct Tensor){.name = json_key(item), .file = h->path};
+    range->name = json_key(item);
     int code = read_format(h, t->name, json_get(item, "dtype"), &format, err);
     if (!code) code = read_shape(h, json_get(item, "shape"), t, err);
     if (!code) code = read_range(h, json_get(item, "data_offsets"), range, err);
@@ -157,13 +159,13 @@ static int ranges_check(const struct Header *h, struct Range *ranges, size_t cou
 
 static int tensors_read(const struct Header *h, struct TensorTable *table, vkgpt_error *err)
 {
-    size_t entries = (size_t)cJSON_GetArraySize(h->json), count = 0;
+    size_t entries = json_count(h->json), count = 0;
     struct Range *ranges = calloc(entries + 1, sizeof *ranges);
     if (!ranges) return fail_memory(err, h->path, (entries + 1) * sizeof *ranges);
-    int code = 0;
-    for (const cJSON *item = h->json->child; item && !code; item = item->next) {
+    int code = table_reserve(table, h->path, entries, err);
+    for (const struct Json *item = json_first(h->json); item && !code; item = json_next(item)) {
         struct Tensor tensor;
-        if (strcmp(item->string, "__metadata__") == 0) continue;
+        if (strcmp(json_key(item), "__metadata__") == 0) continue;
         code = read_tensor(h, item, &tensor, &ranges[count], err);
         if (!code) code = table_add(table, &tensor, err);
         count++;
@@ -211,6 +213,6 @@ int safetensors_read(const char *path, struct TensorTable *table, vkgpt_error *e
     int code = table_map(table, path, &file, &header.path, err);
     if (!code) code = header_read(&header, file, err);
     if (!code) code = tensors_read(&header, table, err);
-    cJSON_Delete(header.json);
+    json_free(header.json);
     return code;
 }

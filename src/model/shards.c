@@ -11,29 +11,29 @@
 
 #define INDEX_BYTES (64u << 20)
 
-static int name_check(const char *index, const cJSON *entry, vkgpt_error *err)
+static int name_check(const char *index, const struct Json *entry, vkgpt_error *err)
 {
-    if (!cJSON_IsString(entry))
-        return fail(err, VKGPT_BAD_FILE, "%s: weight_map names no file for tensor %.200s", index, entry->string);
-    const char *name = entry->valuestring;
+    if (!json_text(entry))
+        return fail(err, VKGPT_BAD_FILE, "%s: weight_map names no file for tensor %.200s", index, json_key(entry));
+    const char *name = json_text(entry);
     if (*name && !strpbrk(name, "/\\") && strcmp(name, ".") != 0 && strcmp(name, "..") != 0) return 0;
     return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s is said to be in \"%.200s\", which is no plain file name",
-                index, entry->string, name);
+                index, json_key(entry), name);
 }
 
 // Every shard once, in the order of their first tensors.
-static int shards_open(const char *dir, const char *index, const cJSON *map, ShardReadFn *read,
+static int shards_open(const char *dir, const char *index, const struct Json *map, ShardReadFn *read,
                        struct TensorTable *table, vkgpt_error *err)
 {
     struct Map seen = {0};
     char path[PATH_BYTES];
     int code = 0;
-    for (const cJSON *entry = map->child; entry && !code; entry = entry->next) {
+    for (const struct Json *entry = json_first(map); entry && !code; entry = json_next(entry)) {
         if ((code = name_check(index, entry, err))) break;
-        int added = map_add(&seen, entry->valuestring, strlen(entry->valuestring), 0);
+        int added = map_add(&seen, json_text(entry), strlen(json_text(entry)), 0);
         if (added < 0) code = fail_memory(err, index, seen.count * sizeof(struct MapEntry));
         if (added <= 0) continue;
-        code = path_join(path, dir, entry->valuestring, err);
+        code = path_join(path, dir, json_text(entry), err);
         if (!code) code = content_check(path, err);
         if (!code) code = read(path, table, err);
     }
@@ -45,18 +45,18 @@ static int shards_open(const char *dir, const char *index, const cJSON *map, Sha
 // (transformers' save_pretrained leaves it out). Where it is a matrix of its own, checkpoint_open misses it.
 static bool may_be_tied(const char *name) { return strcmp(name, "lm_head.weight") == 0; }
 
-static int places_check(const char *dir, const char *index, const cJSON *map, const struct TensorTable *table,
+static int places_check(const char *dir, const char *index, const struct Json *map, const struct TensorTable *table,
                         vkgpt_error *err)
 {
     char path[PATH_BYTES];
-    for (const cJSON *entry = map->child; entry; entry = entry->next) {
-        int code = path_join(path, dir, entry->valuestring, err);
+    for (const struct Json *entry = json_first(map); entry; entry = json_next(entry)) {
+        int code = path_join(path, dir, json_text(entry), err);
         if (code) return code;
-        const struct Tensor *tensor = table_find(table, entry->string);
-        if (!tensor && may_be_tied(entry->string)) continue;
+        const struct Tensor *tensor = table_find(table, json_key(entry));
+        if (!tensor && may_be_tied(json_key(entry))) continue;
         if (!tensor || strcmp(tensor->file, path) != 0)
             return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s is absent from %s, where the index says it is", index,
-                        entry->string, entry->valuestring);
+                        json_key(entry), json_text(entry));
     }
     return 0;
 }
@@ -64,15 +64,15 @@ static int places_check(const char *dir, const char *index, const cJSON *map, co
 int shards_read(const char *dir, const char *name, ShardReadFn *read, struct TensorTable *table, vkgpt_error *err)
 {
     char path[PATH_BYTES];
-    cJSON *json;
+    struct Json *json;
     int code = path_join(path, dir, name, err);
     if (!code) code = json_read(path, INDEX_BYTES, &json, err);
     if (code) return code;
-    const cJSON *map = json_get(json, "weight_map");
-    if (!cJSON_IsObject(map) || !map->child)
+    const struct Json *map = json_get(json, "weight_map");
+    if (!json_is_object(map) || !json_first(map))
         code = fail(err, VKGPT_BAD_FILE, "%s: no weight_map that names the file of each tensor", path);
     if (!code) code = shards_open(dir, path, map, read, table, err);
     if (!code) code = places_check(dir, path, map, table, err);
-    cJSON_Delete(json);
+    json_free(json);
     return code;
 }

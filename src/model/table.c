@@ -41,11 +41,8 @@ int table_map(struct TensorTable *table, const char *path, const struct Mapping 
     return 0;
 }
 
-// Room for one more of both, or false.
-static bool table_grow(struct TensorTable *table)
+static bool widen(struct TensorTable *table, size_t capacity)
 {
-    if (table->count < table->capacity) return true;
-    size_t capacity = table->capacity ? 2 * table->capacity : 256;
     if (capacity > UINT32_MAX) return false;
     struct Tensor *tensors = realloc(table->tensors, capacity * sizeof *tensors);
     if (!tensors) return false;
@@ -55,6 +52,13 @@ static bool table_grow(struct TensorTable *table)
     table->names = names;
     table->capacity = table->name_capacity = capacity;
     return true;
+}
+
+int table_reserve(struct TensorTable *table, const char *file, size_t count, vkgpt_error *err)
+{
+    size_t all = table->count + count;
+    if ((all <= table->capacity || widen(table, all)) && map_reserve(&table->by_name, all)) return 0;
+    return fail_memory(err, file, all * sizeof(struct Tensor));
 }
 
 int table_add(struct TensorTable *table, const struct Tensor *tensor, vkgpt_error *err)
@@ -67,7 +71,8 @@ int table_add(struct TensorTable *table, const struct Tensor *tensor, vkgpt_erro
     if (there)
         return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s is there twice, the other one in %s", tensor->file,
                     tensor->name, there->file);
-    if (!table_grow(table)) return fail_memory(err, tensor->file, 2 * table->capacity * sizeof *tensor);
+    if (table->count == table->capacity && !widen(table, table->capacity ? 2 * table->capacity : 256))
+        return fail_memory(err, tensor->file, 2 * table->capacity * sizeof *tensor);
     char *name = copy_text(tensor->name);
     if (!name) return fail_memory(err, tensor->file, strlen(tensor->name) + 1);
     table->names[table->name_count++] = name;

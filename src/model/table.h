@@ -7,6 +7,8 @@
 // Maps a file and keeps it, with its path, until table_free. The pointers live as long as the table.
 int table_map(struct TensorTable *table, const char *path, const struct Mapping **mapping, const char **kept_path,
               vkgpt_error *err);
+// Room for so many tensors more. Without it, each time that room runs out all are copied.
+int table_reserve(struct TensorTable *table, const char *file, size_t count, vkgpt_error *err);
 // Adds a tensor; its name is copied. Errors (VKGPT_BAD_FILE): a tensor of this name is there already.
 int table_add(struct TensorTable *table, const struct Tensor *tensor, vkgpt_error *err);
 // Memory that lives as long as the table, for a tensor that no file holds in one piece. NULL when there is none.

@@ -131,6 +131,8 @@ static int entries_read(struct Archive *a, vkgpt_error *err)
 {
     a->entries = calloc((size_t)a->count + 1, sizeof *a->entries); // count is bounded by the directory's bytes
     if (!a->entries) return fail_memory(err, a->path, (size_t)a->count * sizeof *a->entries);
+    if (!map_reserve(&a->by_name, (size_t)a->count))
+        return fail_memory(err, a->path, (size_t)a->count * sizeof(struct MapEntry));
     uint64_t at = a->directory;
     for (uint32_t i = 0; i < a->count; i++) {
         struct Entry *e = &a->entries[i];

@@ -72,12 +72,12 @@ static int broken_line(const struct Reader *r, const char *what)
     return fail(r->err, VKGPT_BAD_FILE, "%s:%zu: is no line of results: %s", r->path, r->line, what);
 }
 
-static int read_settings(const struct Reader *r, const cJSON *json)
+static int read_settings(const struct Reader *r, const struct Json *json)
 {
     const char *model = "";
     for (int i = 0; i < SETTINGS; i++) {
         const struct Setting *now = &r->settings[i];
-        const char *then = cJSON_GetStringValue(json_get(json, now->name));
+        const char *then = json_text(json_get(json, now->name));
         if (!then && i == FORMAT_SETTING)
             return fail(r->err, VKGPT_BAD_FILE, "%s: holds no results of vkgpt eval", r->path);
         if (!then) return fail(r->err, VKGPT_BAD_FILE, "%s:%zu: does not say its %s", r->path, r->line, now->name);
@@ -100,11 +100,10 @@ static size_t find_task(const struct Reader *r, const char *name)
     return i;
 }
 
-static int read_task(const struct Reader *r, const cJSON *json, size_t at)
+static int read_task(const struct Reader *r, const struct Json *json, size_t at)
 {
     const struct EvalTask *task = &r->tasks[at];
-    const char *file = cJSON_GetStringValue(json_get(json, "file")),
-               *hash = cJSON_GetStringValue(json_get(json, "hash"));
+    const char *file = json_text(json_get(json, "file")), *hash = json_text(json_get(json, "hash"));
     int64_t bytes;
     if (!file || !hash || !json_integer(json_get(json, "bytes"), 0, INT64_MAX, &bytes))
         return broken_line(r, "file, bytes and hash have to be there");
@@ -117,25 +116,25 @@ static int read_task(const struct Reader *r, const cJSON *json, size_t at)
     return 0;
 }
 
-static int read_item(const struct Reader *r, const cJSON *json, struct EvalTask *task)
+static int read_item(const struct Reader *r, const struct Json *json, struct EvalTask *task)
 {
     int64_t number, cut;
     if (!json_integer(json_get(json, "item"), 0, INT32_MAX, &number))
         return broken_line(r, "item is no number of an item");
     if ((size_t)number >= task->count) return 0; // past --limit
     struct EvalItem *item = &task->items[number];
-    const cJSON *logprobs = json_get(json, "logprobs"), *greedy = json_get(json, "greedy");
-    if (!cJSON_IsArray(logprobs) || (size_t)cJSON_GetArraySize(logprobs) != item->count)
+    const struct Json *logprobs = json_get(json, "logprobs"), *greedy = json_get(json, "greedy");
+    if (!json_is_array(logprobs) || json_count(logprobs) != item->count)
         return broken_line(r, "logprobs has to have one number for each answer");
-    if (!cJSON_IsBool(greedy)) return broken_line(r, "greedy has to be true or false");
+    if (!json_is_bool(greedy)) return broken_line(r, "greedy has to be true or false");
     if (!json_integer(json_get(json, "cut"), 0, INT32_MAX, &cut)) return broken_line(r, "cut is no number of tokens");
     size_t i = 0;
-    for (const cJSON *value = logprobs->child; value; value = value->next) {
-        if (!cJSON_IsNumber(value) || !isfinite(value->valuedouble))
+    for (const struct Json *value = json_first(logprobs); value; value = json_next(value)) {
+        if (!json_is_number(value) || !isfinite(json_number(value)))
             return broken_line(r, "logprobs has to have one number for each answer");
-        item->logprobs[i++] = value->valuedouble;
+        item->logprobs[i++] = json_number(value);
     }
-    item->greedy = cJSON_IsTrue(greedy);
+    item->greedy = json_is_true(greedy);
     item->cut = (size_t)cut;
     item->done = true;
     return 0;
@@ -145,10 +144,10 @@ static int read_line(const struct Reader *r, const char *text, size_t bytes)
 {
     char what[4096 + 32];
     snprintf(what, sizeof what, "%s:%zu", r->path, r->line);
-    cJSON *json;
+    struct Json *json;
     int code = json_parse(what, text, bytes, &json, r->err);
     if (code) return code;
-    const char *name = cJSON_GetStringValue(json_get(json, "task"));
+    const char *name = json_text(json_get(json, "task"));
     size_t at = name ? find_task(r, name) : r->count;
     if (r->line == 1) code = read_settings(r, json);
     else if (!name) code = broken_line(r, "it names no task");
@@ -156,7 +155,7 @@ static int read_line(const struct Reader *r, const char *text, size_t bytes)
     else if (json_get(json, "file")) code = read_task(r, json, at);
     else if (!r->known[at]) code = broken_line(r, "the line that says of which file the task is has to come first");
     else code = read_item(r, json, &r->tasks[at]);
-    cJSON_Delete(json);
+    json_free(json);
     return code;
 }
 

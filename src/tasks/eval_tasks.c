@@ -90,13 +90,13 @@ static void take_page(struct Pages *pages, const char *page, size_t bytes, size_
     wikitext_detokenize(page, bytes, &item->answers[0].text);
 }
 
-static int on_page(void *user, const cJSON *object, const char *where, vkgpt_error *err)
+static int on_page(void *user, const struct Json *object, const char *where, vkgpt_error *err)
 {
-    const cJSON *page = json_get(object, "page");
+    const struct Json *page = json_get(object, "page");
     if (!page) return fail(err, VKGPT_BAD_FILE, "%s: the field \"page\" is missing", where);
-    if (!cJSON_IsString(page) || !page->valuestring[0])
+    if (!json_text(page) || !json_text(page)[0])
         return fail(err, VKGPT_BAD_FILE, "%s: the field \"page\" is no text, or empty", where);
-    take_page(user, page->valuestring, strlen(page->valuestring), (size_t)strtoull(strrchr(where, ':') + 1, NULL, 10));
+    take_page(user, json_text(page), strlen(json_text(page)), (size_t)strtoull(strrchr(where, ':') + 1, NULL, 10));
     return 0;
 }
 

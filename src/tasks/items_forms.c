@@ -19,26 +19,25 @@ static int missing(struct Line *line, const char *key)
     return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" is missing", line->where, key);
 }
 
-static int text_field(struct Line *line, const cJSON *object, const char *key, const char **text)
+static int text_field(struct Line *line, const struct Json *object, const char *key, const char **text)
 {
-    const cJSON *item = json_get(object, key);
+    const struct Json *item = json_get(object, key);
     *text = "";
     if (!item) return missing(line, key);
-    if (!cJSON_IsString(item))
-        return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" is no text", line->where, key);
-    *text = item->valuestring;
+    if (!json_text(item)) return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" is no text", line->where, key);
+    *text = json_text(item);
     return 0;
 }
 
-static int list_field(struct Line *line, const cJSON *object, const char *key, const cJSON **list)
+static int list_field(struct Line *line, const struct Json *object, const char *key, const struct Json **list)
 {
     *list = json_get(object, key);
     if (!*list) return missing(line, key);
-    if (!cJSON_IsArray(*list))
+    if (!json_is_array(*list))
         return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" is no list", line->where, key);
-    int count = cJSON_GetArraySize(*list);
+    size_t count = json_count(*list);
     if (count < 2 || count > MAX_CHOICES)
-        return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" has %d entries, 2 to %d can be chosen from",
+        return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" has %zu entries, 2 to %d can be chosen from",
                     line->where, key, count, MAX_CHOICES);
     return 0;
 }
@@ -46,14 +45,14 @@ static int list_field(struct Line *line, const cJSON *object, const char *key, c
 // A number that is written as one or as text, in [first, first + count): the right answer.
 static int gold_field(struct Line *line, const char *key, size_t first, size_t count, size_t *gold)
 {
-    const cJSON *item = json_get(line->object, key);
+    const struct Json *item = json_get(line->object, key);
     if (!item) return missing(line, key);
     for (size_t i = 0; i < count; i++) {
         char digits[24];
         int64_t number;
         snprintf(digits, sizeof digits, "%zu", first + i);
-        bool same = cJSON_IsString(item) ? strcmp(item->valuestring, digits) == 0
-                                         : json_integer(item, 0, INT32_MAX, &number) && (size_t)number == first + i;
+        bool same = json_text(item) ? strcmp(json_text(item), digits) == 0
+                                    : json_integer(item, 0, INT32_MAX, &number) && (size_t)number == first + i;
         if (!same) continue;
         *gold = i;
         return 0;
@@ -88,16 +87,14 @@ static int finish_choices(struct Item *item)
 }
 
 // A list of texts as choices, each with `blank` before it.
-static int text_choices(struct Line *line, struct Item *item, const cJSON *list, const char *blank)
+static int text_choices(struct Line *line, struct Item *item, const struct Json *list, const char *blank)
 {
-    make_choices(item, (size_t)cJSON_GetArraySize(list));
+    make_choices(item, json_count(list));
     size_t i = 0;
-    const cJSON *entry;
-    cJSON_ArrayForEach(entry, list)
-    {
-        if (!cJSON_IsString(entry))
-            return fail(line->err, VKGPT_BAD_FILE, "%s: answer %zu is no text", line->where, i + 1);
-        item->choices[i++].text = JOINED(blank, entry->valuestring);
+    const struct Json *entry;
+    for (entry = json_first(list); entry; entry = json_next(entry)) {
+        if (!json_text(entry)) return fail(line->err, VKGPT_BAD_FILE, "%s: answer %zu is no text", line->where, i + 1);
+        item->choices[i++].text = JOINED(blank, json_text(entry));
     }
     return 0;
 }
@@ -116,7 +113,7 @@ int form_paper(struct Line *line, struct Item *item)
     item->context = JOINED(context);
     item->completion = JOINED(completion);
     if (!json_get(line->object, "choices")) return 0;
-    const cJSON *list;
+    const struct Json *list;
     code = list_field(line, line->object, "choices", &list);
     if (!code) code = text_choices(line, item, list, "");
     for (size_t i = 0; !code && i < item->choice_count; i++) {
@@ -221,7 +218,7 @@ static int hellaswag_context(struct Line *line, struct Buffer *context)
 int form_hellaswag(struct Line *line, struct Item *item)
 {
     struct Buffer context = {0};
-    const cJSON *endings;
+    const struct Json *endings;
     int code = hellaswag_context(line, &context);
     if (!code) {
         item->description = JOINED("");
@@ -258,32 +255,30 @@ int form_piqa(struct Line *line, struct Item *item)
 }
 
 // {"text": [...], "label": [...]}, as Hugging Face's data set has it
-static int arc_columns(struct Line *line, struct Item *item, const cJSON *choices, const char *key, bool *found)
+static int arc_columns(struct Line *line, struct Item *item, const struct Json *choices, const char *key, bool *found)
 {
-    const cJSON *texts, *labels, *entry;
+    const struct Json *texts, *labels, *entry;
     int code = list_field(line, choices, "text", &texts);
     if (!code) code = list_field(line, choices, "label", &labels);
     if (code) return code;
-    if (cJSON_GetArraySize(texts) != cJSON_GetArraySize(labels))
-        return fail(line->err, VKGPT_BAD_FILE, "%s: \"choices\" has %d texts and %d labels", line->where,
-                    cJSON_GetArraySize(texts), cJSON_GetArraySize(labels));
+    if (json_count(texts) != json_count(labels))
+        return fail(line->err, VKGPT_BAD_FILE, "%s: \"choices\" has %zu texts and %zu labels", line->where,
+                    json_count(texts), json_count(labels));
     size_t i = 0;
-    cJSON_ArrayForEach(entry, labels)
-    {
-        if (!*found && cJSON_IsString(entry) && strcmp(entry->valuestring, key) == 0) *found = true, item->gold = i;
+    for (entry = json_first(labels); entry; entry = json_next(entry)) {
+        if (!*found && json_text(entry) && strcmp(json_text(entry), key) == 0) *found = true, item->gold = i;
         i++;
     }
     return text_choices(line, item, texts, " ");
 }
 
 // [{"text": ..., "label": ...}, ...], as it was published
-static int arc_rows(struct Line *line, struct Item *item, const cJSON *choices, const char *key, bool *found)
+static int arc_rows(struct Line *line, struct Item *item, const struct Json *choices, const char *key, bool *found)
 {
-    const cJSON *entry;
+    const struct Json *entry;
     size_t i = 0;
-    make_choices(item, (size_t)cJSON_GetArraySize(choices));
-    cJSON_ArrayForEach(entry, choices)
-    {
+    make_choices(item, json_count(choices));
+    for (entry = json_first(choices); entry; entry = json_next(entry)) {
         const char *text, *label;
         int code = text_field(line, entry, "text", &text);
         if (!code) code = text_field(line, entry, "label", &label);
@@ -296,8 +291,8 @@ static int arc_rows(struct Line *line, struct Item *item, const cJSON *choices, 
 
 int form_arc(struct Line *line, struct Item *item)
 {
-    const cJSON *question = json_get(line->object, "question"), *choices;
-    bool in_rows = cJSON_IsObject(question), found = false;
+    const struct Json *question = json_get(line->object, "question"), *choices;
+    bool in_rows = json_is_object(question), found = false;
     const char *stem, *key;
     int code = in_rows ? text_field(line, question, "stem", &stem) : text_field(line, line->object, "question", &stem);
     if (!code) code = text_field(line, line->object, "answerKey", &key);

@@ -3,12 +3,12 @@
 #ifndef VKGPT_TASKS_ITEMS_FORMS_H
 #define VKGPT_TASKS_ITEMS_FORMS_H
 
-#include <cjson/cJSON.h>
+#include "base/json.h"
 
 #include "tasks/items.h"
 
 struct Line {
-    const cJSON *object;
+    const struct Json *object;
     const char *where; // "FILE:LINE"
     vkgpt_error *err;
 };

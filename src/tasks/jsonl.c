@@ -18,6 +18,7 @@ static bool is_gzip(const char *data, size_t bytes) { return bytes >= 2 && memcm
 static int inflate_all(z_stream *z, const char *path, struct Buffer *out, vkgpt_error *err)
 {
     char block[65536];
+    size_t most = ((size_t)1 << 20) + (size_t)z->avail_in * JSONL_MAX_RATIO;
     int status = Z_OK;
     while (status != Z_STREAM_END || z->avail_in) {
         if (status == Z_STREAM_END) inflateReset(z);
@@ -29,6 +30,8 @@ static int inflate_all(z_stream *z, const char *path, struct Buffer *out, vkgpt_
             return fail(err, VKGPT_BAD_FILE, "%s: is damaged gzip data: %s", path, z->msg ? z->msg : zError(status));
         if (out->bytes + (sizeof block - z->avail_out) > JSONL_MAX_BYTES)
             return fail(err, VKGPT_BAD_FILE, "%s: unpacks to more than %zu bytes", path, JSONL_MAX_BYTES);
+        if (out->bytes + (sizeof block - z->avail_out) > most)
+            return fail(err, VKGPT_BAD_FILE, "%s: unpacks to more than %d times its size", path, JSONL_MAX_RATIO);
         buffer_add(out, block, sizeof block - z->avail_out);
     }
     return 0;
@@ -59,22 +62,24 @@ static int read_text(const char *path, struct Buffer *text, vkgpt_error *err)
 // ------------------------------------------------------------------------------------------------ lines
 
 static int read_line(const char *where, const char *line, size_t bytes,
-                     int (*on_object)(void *, const cJSON *, const char *, vkgpt_error *), void *user, vkgpt_error *err)
+                     int (*on_object)(void *, const struct Json *, const char *, vkgpt_error *), void *user,
+                     vkgpt_error *err)
 {
     if (bytes > JSONL_MAX_LINE)
         return fail(err, VKGPT_BAD_FILE, "%s: the line is %zu bytes long, %zu at most are read", where, bytes,
                     JSONL_MAX_LINE);
-    cJSON *json;
+    struct Json *json;
     int code = json_parse(where, line, bytes, &json, err);
     if (code) return code;
-    code = cJSON_IsObject(json) ? on_object(user, json, where, err)
+    code = json_is_object(json) ? on_object(user, json, where, err)
                                 : fail(err, VKGPT_BAD_FILE, "%s: the line is no JSON object", where);
-    cJSON_Delete(json);
+    json_free(json);
     return code;
 }
 
-int jsonl_read(const char *path, int (*on_object)(void *user, const cJSON *object, const char *where, vkgpt_error *err),
-               void *user, vkgpt_error *err)
+int jsonl_read(const char *path,
+               int (*on_object)(void *user, const struct Json *object, const char *where, vkgpt_error *err), void *user,
+               vkgpt_error *err)
 {
     struct Buffer text = {0}, where = {0};
     int code = read_text(path, &text, err);

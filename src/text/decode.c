@@ -127,7 +127,7 @@ static int word_piece(const struct Step *step, const struct Pieces *in, struct P
     return done(good, out, err);
 }
 
-static int read_word_piece(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_word_piece(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     struct Step *step = steps_next(r, steps, kind);
     if (!step) return VKGPT_BAD_MODEL;
@@ -148,7 +148,7 @@ static int metaspace(const struct Step *step, const struct Pieces *in, struct Pi
     return done(good, out, err);
 }
 
-static int read_metaspace(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_metaspace(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     int32_t character;
     struct Step *step = steps_next(r, steps, kind);
@@ -169,7 +169,7 @@ static int bpe(const struct Step *step, const struct Pieces *in, struct Pieces *
     return done(good, out, err);
 }
 
-static int read_bpe(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_bpe(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     struct Step *step = steps_next(r, steps, kind);
     if (!step) return VKGPT_BAD_MODEL;
@@ -255,7 +255,7 @@ static int strip(const struct Step *step, const struct Pieces *in, struct Pieces
     return done(good, out, err);
 }
 
-static int read_strip(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_strip(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     int64_t start, stop;
     struct Step *step = steps_next(r, steps, kind);
@@ -279,7 +279,7 @@ static int replace(const struct Step *step, const struct Pieces *in, struct Piec
     return code;
 }
 
-static int read_replace(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_replace(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     struct Step *step = steps_next(r, steps, kind);
     if (!step) return VKGPT_BAD_MODEL;
@@ -300,7 +300,7 @@ static const struct StepKind kinds[] = {
     {.type = "Replace", .read = read_replace, .decode = replace},
 };
 
-int decoders_read(struct Reader *r, const cJSON *json, struct Steps *steps)
+int decoders_read(struct Reader *r, const struct Json *json, struct Steps *steps)
 {
     static const struct Stage stage = {"decoder", "decoders", kinds, sizeof kinds / sizeof *kinds};
     return steps_read(r, &stage, json, steps);

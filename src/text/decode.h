@@ -15,7 +15,7 @@ struct Pieces { // tokens, or what steps before have made of them
 bool pieces_add(struct Pieces *pieces, const char *text, size_t bytes); // false: no memory
 void pieces_free(struct Pieces *pieces);
 
-int decoders_read(struct Reader *r, const cJSON *json, struct Steps *steps);
+int decoders_read(struct Reader *r, const struct Json *json, struct Steps *steps);
 
 // The text of the tokens, as Hugging Face's decoders make it, in pieces that are to be joined; bytes that are no UTF-8
 // stay as they are where ByteLevel makes them. In the middle, a byte token is its byte.

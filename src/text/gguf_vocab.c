@@ -86,7 +86,7 @@ static int add_token(struct Lists *l, uint64_t id)
 static int add_tokens(struct Lists *l)
 {
     const uint8_t *at = l->tokens->data;
-    int code = 0;
+    int code = vocab_reserve(l->vocab, l->gguf->path, (size_t)l->tokens->count, l->err);
     for (uint64_t id = 0; !code && id < l->tokens->count; id++) {
         code = text_copy(l, gguf_next_text(&at), "token", id);
         if (!code) code = add_token(l, id);

@@ -40,7 +40,8 @@ void model_run_free(struct ModelRun *run)
 // ------------------------------------------------------------------------------------------------------ reading
 
 // A text that may be absent; `usual` is then what it is.
-static int read_setting(struct Reader *r, const cJSON *model, const char *key, const char *usual, const char **text)
+static int read_setting(struct Reader *r, const struct Json *model, const char *key, const char *usual,
+                        const char **text)
 {
     *text = usual;
     return json_get(model, key) ? steps_read_text(r, model, key, text) : 0;
@@ -53,13 +54,13 @@ static int find_unk(struct Reader *r)
     return 0;
 }
 
-static int read_tokens(struct Reader *r, const cJSON *model)
+static int read_tokens(struct Reader *r, const struct Json *model)
 {
-    const cJSON *tokens = json_get(model, "vocab");
-    return cJSON_IsObject(tokens) ? reader_vocab(r, tokens) : reader_fail_type(r, "model.vocab", "an object");
+    const struct Json *tokens = json_get(model, "vocab");
+    return json_is_object(tokens) ? reader_vocab(r, tokens) : reader_fail_type(r, "model.vocab", "an object");
 }
 
-static int read_bpe_affixes(struct Reader *r, const cJSON *model)
+static int read_bpe_affixes(struct Reader *r, const struct Json *model)
 {
     struct Pipeline *p = r->vocab->pipeline;
     int code = read_setting(r, model, "unk_token", NULL, &p->unk);
@@ -70,25 +71,25 @@ static int read_bpe_affixes(struct Reader *r, const cJSON *model)
                 *p->prefix ? "continuing_subword_prefix" : "end_of_word_suffix");
 }
 
-static int read_bpe(struct Reader *r, const cJSON *model)
+static int read_bpe(struct Reader *r, const struct Json *model)
 {
     struct Pipeline *p = r->vocab->pipeline;
-    const cJSON *merges = json_get(model, "merges");
+    const struct Json *merges = json_get(model, "merges");
     int code = reader_dropout(r, model);
     if (!code) code = reader_flag(r, model, "byte_fallback", false, &p->byte_fallback);
     if (!code) code = reader_flag(r, model, "ignore_merges", false, &p->ignore_merges);
     if (!code) code = reader_flag(r, model, "fuse_unk", false, &r->vocab->fuse_unk);
     if (!code) code = read_bpe_affixes(r, model);
     if (!code) code = read_tokens(r, model);
-    if (!code && !cJSON_IsArray(merges)) code = reader_fail_type(r, "model.merges", "a list");
+    if (!code && !json_is_array(merges)) code = reader_fail_type(r, "model.merges", "a list");
     if (!code) code = reader_merges(r, merges);
     return code ? code : find_unk(r);
 }
 
-static int read_word_piece(struct Reader *r, const cJSON *model)
+static int read_word_piece(struct Reader *r, const struct Json *model)
 {
     struct Pipeline *p = r->vocab->pipeline;
-    const cJSON *most = json_get(model, "max_input_chars_per_word");
+    const struct Json *most = json_get(model, "max_input_chars_per_word");
     int64_t characters = 100;
     if (most && !json_integer(most, 0, INT64_MAX, &characters))
         return reader_fail_type(r, "model.max_input_chars_per_word", "a whole number");
@@ -99,43 +100,44 @@ static int read_word_piece(struct Reader *r, const cJSON *model)
     return code ? code : find_unk(r);
 }
 
-static int read_word_level(struct Reader *r, const cJSON *model)
+static int read_word_level(struct Reader *r, const struct Json *model)
 {
     int code = read_setting(r, model, "unk_token", "<unk>", &r->vocab->pipeline->unk);
     if (!code) code = read_tokens(r, model);
     return code ? code : find_unk(r);
 }
 
-static int read_scored(struct Reader *r, const cJSON *pair, size_t id)
+static int read_scored(struct Reader *r, const struct Json *pair, size_t id)
 {
-    const cJSON *token = cJSON_IsArray(pair) ? pair->child : NULL, *score = token ? token->next : NULL;
-    if (!cJSON_IsString(token) || !cJSON_IsNumber(score) || score->next)
+    const struct Json *token = json_is_array(pair) ? json_first(pair) : NULL, *score = token ? json_next(token) : NULL;
+    if (!json_text(token) || !json_is_number(score) || json_next(score))
         return fail(r->err, VKGPT_BAD_FILE, "%s: model.vocab[%zu] is not a token and its score", r->path, id);
-    r->vocab->pipeline->scores[id] = score->valuedouble;
-    return vocab_add(r->vocab, r->path, token->valuestring, (int64_t)id, r->err);
+    r->vocab->pipeline->scores[id] = json_number(score);
+    return vocab_add(r->vocab, r->path, json_text(token), (int64_t)id, r->err);
 }
 
-static int read_unigram(struct Reader *r, const cJSON *model)
+static int read_unigram(struct Reader *r, const struct Json *model)
 {
     struct Pipeline *p = r->vocab->pipeline;
-    const cJSON *tokens = json_get(model, "vocab"), *unk = json_get(model, "unk_id");
-    size_t count = (size_t)cJSON_GetArraySize(tokens), id = 0;
+    const struct Json *tokens = json_get(model, "vocab"), *unk = json_get(model, "unk_id");
+    size_t count = json_count(tokens), id = 0;
     int64_t unk_id = 0;
-    if (!cJSON_IsArray(tokens) || !count) return reader_fail_type(r, "model.vocab", "a list of tokens");
+    if (!json_is_array(tokens) || !count) return reader_fail_type(r, "model.vocab", "a list of tokens");
     if (unk && !json_integer(unk, 0, (int64_t)count - 1, &unk_id))
         return fail(r->err, VKGPT_BAD_MODEL, "%s: model.unk_id is no whole number below %zu", r->path, count);
     int code = reader_flag(r, model, "byte_fallback", false, &p->byte_fallback);
     if (!code) code = unigram_scores(r, count);
-    for (const cJSON *pair = tokens->child; !code && pair; pair = pair->next) code = read_scored(r, pair, id++);
+    for (const struct Json *pair = json_first(tokens); !code && pair; pair = json_next(pair))
+        code = read_scored(r, pair, id++);
     if (!code && unk) r->vocab->unk = (uint32_t)unk_id;
     return code;
 }
 
-int model_read(struct Reader *r, const cJSON *model)
+int model_read(struct Reader *r, const struct Json *model)
 {
     static const struct ModelKind *const kinds[] = {&model_bpe, &model_word_piece, &model_word_level, &model_unigram};
     if (!model) return fail(r->err, VKGPT_BAD_FILE, "%s: there is no model", r->path);
-    const cJSON *type = json_get(model, "type");
+    const struct Json *type = json_get(model, "type");
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (type ? !reader_is_text(type, kinds[i]->type) : kinds[i] != &model_bpe) continue;
         r->vocab->pipeline->model = kinds[i];

@@ -19,7 +19,7 @@ struct ModelRun { // scratch that is kept from piece to piece, and where the ids
 
 struct ModelKind {
     const char *type;
-    int (*read)(struct Reader *r, const cJSON *model);
+    int (*read)(struct Reader *r, const struct Json *model);
     int (*encode)(struct ModelRun *run, const char *piece, size_t bytes); // bytes >= 1
 };
 
@@ -29,7 +29,7 @@ int unigram_encode(struct ModelRun *run, const char *piece, size_t bytes);    //
 extern const struct ModelKind model_bpe, model_word_piece, model_word_level, model_unigram;
 
 // "model" of a tokenizer.json: its type, its settings, its tokens.
-int model_read(struct Reader *r, const cJSON *model);
+int model_read(struct Reader *r, const struct Json *model);
 void model_run_free(struct ModelRun *run);
 
 // Appends the id of unk_token. Errors (VKGPT_BAD_MODEL): there is none, and the piece is no token.

@@ -26,8 +26,10 @@ struct UnigramNode { // the best way to a byte of the piece
 int unigram_scores(struct Reader *r, size_t count)
 {
     struct Pipeline *p = r->vocab->pipeline;
-    if (count > VOCAB_MAX_SIZE)
-        return fail(r->err, VKGPT_BAD_MODEL, "%s: a vocabulary of %zu is more than %u", r->path, count, VOCAB_MAX_SIZE);
+    if (count > VOCAB_MAX_IDS)
+        return fail(r->err, VKGPT_BAD_MODEL, "%s: a vocabulary of %zu is more than %u", r->path, count, VOCAB_MAX_IDS);
+    int code = vocab_reserve(r->vocab, r->path, count, r->err);
+    if (code) return code;
     p->scores = calloc(count, sizeof *p->scores);
     if (!p->scores) return fail_memory(r->err, r->path, count * sizeof *p->scores);
     p->score_count = (uint32_t)count;

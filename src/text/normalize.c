@@ -149,7 +149,7 @@ static int bert(const struct Step *step, const char *text, size_t bytes, struct 
     return code;
 }
 
-static int read_bert(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_bert(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     struct Step *step = steps_next(r, steps, kind);
     if (!step) return VKGPT_BAD_MODEL;
@@ -172,7 +172,7 @@ static int strip(const struct Step *step, const char *text, size_t bytes, struct
     return done(text_add(out, text, bytes), out, err);
 }
 
-static int read_strip(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_strip(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     struct Step *step = steps_next(r, steps, kind);
     if (!step) return VKGPT_BAD_MODEL;
@@ -185,7 +185,7 @@ static int replace(const struct Step *step, const char *text, size_t bytes, stru
     return pattern_replace(step->pattern, text, bytes, step->text, out, err);
 }
 
-static int read_replace(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_replace(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     struct Step *step = steps_next(r, steps, kind);
     if (!step) return VKGPT_BAD_MODEL;
@@ -199,7 +199,7 @@ static int prepend(const struct Step *step, const char *text, size_t bytes, stru
     return done(text_add(out, step->text, strlen(step->text)) && text_add(out, text, bytes), out, err);
 }
 
-static int read_prepend(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_prepend(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     struct Step *step = steps_next(r, steps, kind);
     return step ? steps_read_text(r, json, "prepend", &step->text) : VKGPT_BAD_MODEL;
@@ -212,13 +212,13 @@ static int precompiled(const struct Step *step, const char *text, size_t bytes, 
                           : done(text_add(out, text, bytes), out, err);
 }
 
-static int read_precompiled(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_precompiled(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     struct Step *step = steps_next(r, steps, kind);
-    const cJSON *map = json_get(json, "precompiled_charsmap");
+    const struct Json *map = json_get(json, "precompiled_charsmap");
     if (!step) return VKGPT_BAD_MODEL;
-    if (!cJSON_IsString(map)) return reader_fail_type(r, "precompiled_charsmap", "a string");
-    return charsmap_open_base64(r->path, map->valuestring, &step->charsmap, r->err);
+    if (!json_text(map)) return reader_fail_type(r, "precompiled_charsmap", "a string");
+    return charsmap_open_base64(r->path, json_text(map), &step->charsmap, r->err);
 }
 
 // ---------------------------------------------------------------------------------------------------- the stage
@@ -239,7 +239,7 @@ static const struct StepKind kinds[] = {
     {.type = "Precompiled", .read = read_precompiled, .normalize = precompiled},
 };
 
-int normalizers_read(struct Reader *r, const cJSON *json, struct Steps *steps)
+int normalizers_read(struct Reader *r, const struct Json *json, struct Steps *steps)
 {
     static const struct Stage stage = {"normalizer", "normalizers", kinds, sizeof kinds / sizeof *kinds};
     return steps_read(r, &stage, json, steps);

@@ -4,7 +4,7 @@
 
 #include "text/steps.h"
 
-int normalizers_read(struct Reader *r, const cJSON *json, struct Steps *steps);
+int normalizers_read(struct Reader *r, const struct Json *json, struct Steps *steps);
 
 // The text after all steps, as Hugging Face's normalizers make it: Unicode through utf8proc (Unicode 15). A byte that
 // is no UTF-8 stays where a step does not drop it (BertNormalizer's clean_text does). The caller frees `out`.

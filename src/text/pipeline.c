@@ -80,6 +80,7 @@ static int decode_one(struct Vocab *vocab, uint32_t id, struct Pieces *pieces, v
     int code = good ? decoders_run(&p->decoders, pieces, err) : fail_memory(err, "the tokens", t->length);
     if (code) return code;
     size_t bytes = pieces->text.bytes;
+    if (bytes == t->length && bytes && memcmp(pieces->text.data, t->bytes, bytes) == 0) return 0; // as it stands
     *t = (struct Token){vocab_text(vocab, bytes ? pieces->text.data : "", bytes), bytes, true};
     return t->bytes ? 0 : fail_memory(err, "the tokens", bytes);
 }

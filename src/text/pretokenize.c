@@ -168,7 +168,7 @@ static int add_class(struct Reader *r, struct Steps *steps, bool (*is_in)(int32_
     return 0;
 }
 
-static int read_byte_level(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_byte_level(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     bool space, regex;
     (void)kind;
@@ -186,7 +186,7 @@ static int read_byte_level(struct Reader *r, const cJSON *json, struct Steps *st
     return code ? code : steps_read_plain(r, json, steps, &symbols);
 }
 
-static int read_split(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_split(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     struct Step *step = steps_next(r, steps, kind);
     if (!step) return VKGPT_BAD_MODEL;
@@ -195,7 +195,7 @@ static int read_split(struct Reader *r, const cJSON *json, struct Steps *steps, 
     return code ? code : steps_read_pattern(r, json, &step->pattern);
 }
 
-static int read_metaspace(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_metaspace(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     bool split;
     int32_t character;
@@ -214,7 +214,7 @@ static int read_metaspace(struct Reader *r, const cJSON *json, struct Steps *ste
     return code;
 }
 
-static int read_digits(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_digits(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     bool each;
     (void)kind;
@@ -222,7 +222,7 @@ static int read_digits(struct Reader *r, const cJSON *json, struct Steps *steps,
     return code ? code : add_class(r, steps, is_number, each ? BEHAVIOR_ISOLATED : BEHAVIOR_CONTIGUOUS);
 }
 
-static int read_punctuation(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_punctuation(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     enum Behavior behavior = BEHAVIOR_ISOLATED;
     (void)kind;
@@ -230,7 +230,7 @@ static int read_punctuation(struct Reader *r, const cJSON *json, struct Steps *s
     return code ? code : add_class(r, steps, is_punctuation, behavior);
 }
 
-static int read_whitespace(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_whitespace(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     int code;
     (void)json;
@@ -242,20 +242,21 @@ static int read_whitespace(struct Reader *r, const cJSON *json, struct Steps *st
     return 0;
 }
 
-static int read_whitespace_split(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_whitespace_split(struct Reader *r, const struct Json *json, struct Steps *steps,
+                                 const struct StepKind *kind)
 {
     (void)json;
     (void)kind;
     return add_class(r, steps, is_white_space, BEHAVIOR_REMOVED);
 }
 
-static int read_bert(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_bert(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     int code = read_whitespace_split(r, json, steps, kind);
     return code ? code : add_class(r, steps, is_punctuation, BEHAVIOR_ISOLATED);
 }
 
-static int read_delimiter(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_delimiter(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     int32_t character;
     (void)kind;
@@ -265,10 +266,11 @@ static int read_delimiter(struct Reader *r, const cJSON *json, struct Steps *ste
     return code;
 }
 
-static int read_fixed_length(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+static int read_fixed_length(struct Reader *r, const struct Json *json, struct Steps *steps,
+                             const struct StepKind *kind)
 {
     int64_t length = 5;
-    const cJSON *item = json_get(json, "length");
+    const struct Json *item = json_get(json, "length");
     struct Step *step = steps_next(r, steps, kind);
     if (!step) return VKGPT_BAD_MODEL;
     if (item && !json_integer(item, 1, UINT32_MAX, &length))
@@ -292,7 +294,7 @@ static const struct StepKind kinds[] = {
     {.type = "FixedLength", .read = read_fixed_length, .cut = cut_length},
 };
 
-int pre_tokenizers_read(struct Reader *r, const cJSON *json, struct Steps *steps)
+int pre_tokenizers_read(struct Reader *r, const struct Json *json, struct Steps *steps)
 {
     static const struct Stage stage = {"pre_tokenizer", "pretokenizers", kinds, sizeof kinds / sizeof *kinds};
     return steps_read(r, &stage, json, steps);

@@ -4,7 +4,7 @@
 
 #include "text/steps.h"
 
-int pre_tokenizers_read(struct Reader *r, const cJSON *json, struct Steps *steps);
+int pre_tokenizers_read(struct Reader *r, const struct Json *json, struct Steps *steps);
 
 // Calls on_piece for each piece of a text that is not empty, in order; it returns a vkgpt_code, and one that is not 0
 // ends the run. A piece's text lasts as long as the call.

@@ -16,7 +16,7 @@
 // have no bound but the one that every vocabulary has.
 static int read_size(struct Reader *r, uint32_t *size)
 {
-    const cJSON *item = json_get(r->config, "vocab_size"), *type = json_get(r->config, "model_type");
+    const struct Json *item = json_get(r->config, "vocab_size"), *type = json_get(r->config, "model_type");
     int64_t value = r->config ? 50257 : VOCAB_MAX_SIZE;
     if (reader_is_text(type, "openai-gpt")) value = 40478;
     if (reader_is_text(type, "opt")) value = 50272;
@@ -29,12 +29,12 @@ static int read_size(struct Reader *r, uint32_t *size)
 
 // The name of the class that would read the directory, as Hugging Face's AutoTokenizer chooses it: the one that
 // tokenizer_config.json names, or config.json, or that of the model's type.
-static const cJSON *class_named(struct Reader *r, const char **name)
+static const struct Json *class_named(struct Reader *r, const char **name)
 {
-    const cJSON *item = json_get(r->settings, "tokenizer_class");
+    const struct Json *item = json_get(r->settings, "tokenizer_class");
     if (!item) item = json_get(r->config, "tokenizer_class");
     bool gpt1 = r->original || reader_is_text(json_get(r->config, "model_type"), "openai-gpt");
-    *name = cJSON_IsString(item) ? item->valuestring : gpt1 ? "OpenAIGPTTokenizer" : "GPT2Tokenizer";
+    *name = json_text(item) ? json_text(item) : gpt1 ? "OpenAIGPTTokenizer" : "GPT2Tokenizer";
     return item;
 }
 
@@ -61,7 +61,7 @@ static bool is_class(const char *name, const char *class)
 static int check_class(struct Reader *r)
 {
     const char *name;
-    const cJSON *item = class_named(r, &name);
+    const struct Json *item = class_named(r, &name);
     r->gpt1_class = r->vocab->ends_words = begins_with(name, "OpenAIGPTTokenizer");
     r->gpt2_class = begins_with(name, "GPT2Tokenizer");
     r->bert_class = is_class(name, "BertTokenizer");
@@ -175,8 +175,8 @@ int reader_open(const char *dir, uint32_t vocab_size, struct Vocab *vocab, vkgpt
     if (from || is_gguf) return from ? from : gguf_vocab_open(path, vocab_size, vocab, err);
     struct Reader r = {.dir = dir, .vocab = vocab, .err = err};
     int code = read_all(&r, vocab_size);
-    cJSON_Delete(r.config);
-    cJSON_Delete(r.settings);
-    cJSON_Delete(r.roles);
+    json_free(r.config);
+    json_free(r.settings);
+    json_free(r.roles);
     return code;
 }

@@ -40,7 +40,7 @@
 // NFKC is Unicode 15's (utf8proc's); Hugging Face's leaves some 120 characters alone that came after Unicode 9.
 //
 // vocab_size 0 takes the one of config.json. Errors (VKGPT_BAD_FILE, VKGPT_BAD_MODEL): a file missing, damaged or
-// contradicting another; an id twice or past VOCAB_MAX_SIZE; a merge of absent tokens; a pattern that PCRE2 does not
+// contradicting another; an id twice or past VOCAB_MAX_IDS; a merge of absent tokens; a pattern that PCRE2 does not
 // take; whatever in tokenizer.json would change the ids or the text and is not done here, by name.
 int reader_open(const char *dir, uint32_t vocab_size, struct Vocab *vocab, vkgpt_error *err);
 

@@ -8,7 +8,7 @@
 #include "text/reader_parts.h"
 
 // The flags of an added token that is written as an object; absent ones are false, `normalized` is !special.
-static int read_flags(struct Reader *r, const cJSON *object, struct AddedToken *a)
+static int read_flags(struct Reader *r, const struct Json *object, struct AddedToken *a)
 {
     int code = reader_flag(r, object, "special", a->special, &a->special);
     if (!code) code = reader_flag(r, object, "normalized", !a->special, &a->normalized);
@@ -20,22 +20,22 @@ static int read_flags(struct Reader *r, const cJSON *object, struct AddedToken *
 }
 
 // An added token as an object (flags and "content"), with the id that stands elsewhere.
-static int read_added(struct Reader *r, const cJSON *object, int64_t id)
+static int read_added(struct Reader *r, const struct Json *object, int64_t id)
 {
-    const cJSON *content = json_get(object, "content");
-    if (!cJSON_IsString(content)) return reader_fail_type(r, "\"content\" of an added token", "a string");
+    const struct Json *content = json_get(object, "content");
+    if (!json_text(content)) return reader_fail_type(r, "\"content\" of an added token", "a string");
     if (id > UINT32_MAX) id = UINT32_MAX; // past every vocabulary, and said so there
-    struct AddedToken a = {.text = content->valuestring, .length = strlen(content->valuestring), .id = (uint32_t)id};
+    struct AddedToken a = {.text = json_text(content), .length = strlen(json_text(content)), .id = (uint32_t)id};
     int code = read_flags(r, object, &a);
     return code ? code : vocab_add_added(r->vocab, r->path, &a, r->err);
 }
 
 // A token of "added_tokens". Hugging Face's tokenizers gives one that the model has not the next id, whatever the file
 // says; *next is that id, and moves on.
-static int read_added_next(struct Reader *r, const cJSON *object, int64_t id, size_t *next)
+static int read_added_next(struct Reader *r, const struct Json *object, int64_t id, size_t *next)
 {
-    const cJSON *content = json_get(object, "content");
-    const char *text = cJSON_IsString(content) ? content->valuestring : "";
+    const struct Json *content = json_get(object, "content");
+    const char *text = json_text(content) ? json_text(content) : "";
     uint32_t there;
     bool absent = *text && !vocab_find(r->vocab, text, &there) && !vocab_find_added(r->vocab, text);
     int code = read_added(r, object, id);
@@ -49,23 +49,23 @@ static int read_added_next(struct Reader *r, const cJSON *object, int64_t id, si
 
 // The id that it gives an added token beside a pipeline, where we follow: the model's, else the next
 // one behind the model's tokens.
-static int64_t given_id(const struct Reader *r, const cJSON *object, size_t *next)
+static int64_t given_id(const struct Reader *r, const struct Json *object, size_t *next)
 {
-    const cJSON *content = json_get(object, "content");
+    const struct Json *content = json_get(object, "content");
     uint32_t id;
-    if (!cJSON_IsString(content)) return 0; // which is refused
-    const struct AddedToken *there = vocab_find_added(r->vocab, content->valuestring);
+    if (!json_text(content)) return 0; // which is refused
+    const struct AddedToken *there = vocab_find_added(r->vocab, json_text(content));
     if (there) return there->id;
-    if (vocab_find(r->vocab, content->valuestring, &id)) return id;
+    if (vocab_find(r->vocab, json_text(content), &id)) return id;
     return (int64_t)(*next)++;
 }
 
-int reader_added_list(struct Reader *r, const cJSON *list)
+int reader_added_list(struct Reader *r, const struct Json *list)
 {
     const struct Pipeline *p = r->vocab->pipeline;
     size_t next = p && p->score_count ? p->score_count : r->vocab->ids.count;
-    if (list && !cJSON_IsArray(list)) return reader_fail_type(r, "added_tokens", "a list");
-    for (const cJSON *t = list ? list->child : NULL; t; t = t->next) {
+    if (list && !json_is_array(list)) return reader_fail_type(r, "added_tokens", "a list");
+    for (const struct Json *t = list ? json_first(list) : NULL; t; t = json_next(t)) {
         int64_t id;
         if (!json_integer(json_get(t, "id"), 0, INT64_MAX, &id))
             return reader_fail_type(r, "\"id\" of an added token", "a whole number");
@@ -77,22 +77,23 @@ int reader_added_list(struct Reader *r, const cJSON *list)
 }
 
 // "added_tokens_decoder" of tokenizer_config.json: {"50256": {"content": ...}}.
-static int read_added_decoder(struct Reader *r, const cJSON *decoder)
+static int read_added_decoder(struct Reader *r, const struct Json *decoder)
 {
     int code = reader_path(r, "tokenizer_config.json");
-    if (!code && !cJSON_IsObject(decoder)) code = reader_fail_type(r, "added_tokens_decoder", "an object");
-    for (const cJSON *t = decoder->child; !code && t; t = t->next) {
-        size_t digits = strspn(t->string, "0123456789");
-        if (!digits || digits > 10 || t->string[digits])
+    if (!code && !json_is_object(decoder)) code = reader_fail_type(r, "added_tokens_decoder", "an object");
+    for (const struct Json *t = json_first(decoder); !code && t; t = json_next(t)) {
+        size_t digits = strspn(json_key(t), "0123456789");
+        if (!digits || digits > 10 || json_key(t)[digits])
             return fail(r->err, VKGPT_BAD_FILE, "%s: \"%s\" in added_tokens_decoder is no id", r->path,
-                        shown(t->string, strlen(t->string)).text);
-        code = read_added(r, t, strtoll(t->string, NULL, 10));
+                        shown(json_key(t), strlen(json_key(t))).text);
+        code = read_added(r, t, strtoll(json_key(t), NULL, 10));
     }
     return code;
 }
 
 static const char *const role_names[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                          "pad_token", "cls_token", "mask_token"};
+#define ROLES (sizeof role_names / sizeof *role_names)
 
 // What the classes call their tokens where the files are silent.
 static const struct {
@@ -101,24 +102,24 @@ static const struct {
                    {"sep_token", "[SEP]", NULL}, {"cls_token", "[CLS]", NULL},    {"mask_token", "[MASK]", NULL}};
 
 // The text of a special token, which is a string or an object with "content".
-static const char *token_text(const cJSON *item)
+static const char *token_text(const struct Json *item)
 {
-    const cJSON *content = cJSON_IsObject(item) ? json_get(item, "content") : item;
-    return cJSON_IsString(content) ? content->valuestring : NULL;
+    const struct Json *content = json_is_object(item) ? json_get(item, "content") : item;
+    return json_text(content) ? json_text(content) : NULL;
 }
 
 // What the files say of a role: special_tokens_map.json (where that is read) goes before tokenizer_config.json.
 // A JSON null says that there is no such token; NULL is silence.
-static const cJSON *find_role(const struct Reader *r, const char *role)
+static const struct Json *find_role(const struct Reader *r, const char *role)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(r->roles, role);
-    return item ? item : cJSON_GetObjectItemCaseSensitive(r->settings, role);
+    const struct Json *item = json_find(r->roles, role);
+    return item ? item : json_find(r->settings, role);
 }
 
 // The text of the token in a role, or NULL. Where the files are silent the class speaks.
 const char *reader_role(const struct Reader *r, const char *role)
 {
-    const cJSON *item = find_role(r, role);
+    const struct Json *item = find_role(r, role);
     if (item) return token_text(item);
     if (r->gpt1_class) return strcmp(role, "unk_token") ? NULL : "<unk>";
     for (size_t i = 0; (r->bert_class || r->t5_class) && i < sizeof class_roles / sizeof *class_roles; i++)
@@ -128,7 +129,7 @@ const char *reader_role(const struct Reader *r, const char *role)
 }
 
 // `item` holds the flags where it is an object; else it may be NULL.
-static int make_special(struct Reader *r, const char *text, const cJSON *item)
+static int make_special(struct Reader *r, const char *text, const struct Json *item)
 {
     if (!text || !*text) return 0;
     struct AddedToken *there = vocab_find_added(r->vocab, text);
@@ -139,22 +140,23 @@ static int make_special(struct Reader *r, const char *text, const cJSON *item)
     uint32_t id = r->vocab->count;
     if (!vocab_find(r->vocab, text, &id) && id >= r->vocab->size) return 0; // no row for it: it stays text
     struct AddedToken a = {.text = text, .length = strlen(text), .id = id, .special = true};
-    int code = cJSON_IsObject(item) ? read_flags(r, item, &a) : 0;
+    int code = json_is_object(item) ? read_flags(r, item, &a) : 0;
     a.special = true;
     return code ? code : vocab_add_added(r->vocab, r->path, &a, r->err);
 }
 
-static int make_list_special(struct Reader *r, const cJSON *list)
+static int make_list_special(struct Reader *r, const struct Json *list)
 {
     int code = 0;
-    for (const cJSON *t = list ? list->child : NULL; !code && t; t = t->next) code = make_special(r, token_text(t), t);
+    for (const struct Json *t = list ? json_first(list) : NULL; !code && t; t = json_next(t))
+        code = make_special(r, token_text(t), t);
     return code;
 }
 
 static int make_roles_special(struct Reader *r)
 {
     int code = reader_path(r, "tokenizer_config.json");
-    for (size_t i = 0; !code && i < sizeof role_names / sizeof *role_names; i++)
+    for (size_t i = 0; !code && i < ROLES; i++)
         code = make_special(r, reader_role(r, role_names[i]), find_role(r, role_names[i]));
     if (!code) code = make_list_special(r, json_get(r->roles, "additional_special_tokens"));
     if (!code) code = make_list_special(r, json_get(r->settings, "additional_special_tokens"));
@@ -164,34 +166,33 @@ static int make_roles_special(struct Reader *r)
 // added_tokens.json: {"<pad>": 50257}.
 static int read_added_json(struct Reader *r)
 {
-    cJSON *tokens;
+    struct Json *tokens;
+    const char *roles[ROLES];
     int code = reader_object(r, "added_tokens.json", &tokens);
-    for (const cJSON *t = tokens ? tokens->child : NULL; !code && t; t = t->next) {
+    for (size_t i = 0; i < ROLES; i++) roles[i] = reader_role(r, role_names[i]);
+    for (const struct Json *t = tokens ? json_first(tokens) : NULL; !code && t; t = json_next(t)) {
         int64_t id;
         if (!json_integer(t, 0, UINT32_MAX, &id)) {
             code = fail(r->err, VKGPT_BAD_MODEL, "%s: the id of token \"%s\" is no whole number", r->path,
-                        shown(t->string, strlen(t->string)).text);
+                        shown(json_key(t), strlen(json_key(t))).text);
             break;
         }
         bool special = false;
-        for (size_t i = 0; i < sizeof role_names / sizeof *role_names; i++) {
-            const char *text = reader_role(r, role_names[i]);
-            special |= text && strcmp(text, t->string) == 0;
-        }
-        struct AddedToken a = {.text = t->string,
-                               .length = strlen(t->string),
+        for (size_t i = 0; i < ROLES; i++) special |= roles[i] && strcmp(roles[i], json_key(t)) == 0;
+        struct AddedToken a = {.text = json_key(t),
+                               .length = strlen(json_key(t)),
                                .id = (uint32_t)id,
                                .special = special,
                                .normalized = !special};
         code = vocab_add_added(r->vocab, r->path, &a, r->err);
     }
-    cJSON_Delete(tokens);
+    json_free(tokens);
     return code;
 }
 
 int reader_added_tokens(struct Reader *r)
 {
-    const cJSON *decoder = json_get(r->settings, "added_tokens_decoder");
+    const struct Json *decoder = json_get(r->settings, "added_tokens_decoder");
     int code;
     if (decoder) {
         code = read_added_decoder(r, decoder);

@@ -11,26 +11,28 @@
 
 // ------------------------------------------------------------------------------------ tokens and merges
 
-int reader_vocab(struct Reader *r, const cJSON *tokens)
+int reader_vocab(struct Reader *r, const struct Json *tokens)
 {
-    for (const cJSON *t = tokens->child; t; t = t->next) {
+    int room = vocab_reserve(r->vocab, r->path, json_count(tokens), r->err);
+    if (room) return room;
+    for (const struct Json *t = json_first(tokens); t; t = json_next(t)) {
         int64_t id;
         if (!json_integer(t, 0, UINT32_MAX, &id))
             return fail(r->err, VKGPT_BAD_MODEL, "%s: the id of token \"%s\" is no whole number from 0 to %u", r->path,
-                        shown(t->string, strlen(t->string)).text, r->vocab->size - 1);
-        int code = vocab_add(r->vocab, r->path, t->string, id, r->err);
+                        shown(json_key(t), strlen(json_key(t))).text, r->vocab->size - 1);
+        int code = vocab_add(r->vocab, r->path, json_key(t), id, r->err);
         if (code) return code;
     }
-    if (!tokens->child) return fail(r->err, VKGPT_BAD_MODEL, "%s: the vocabulary has no token", r->path);
+    if (!json_first(tokens)) return fail(r->err, VKGPT_BAD_MODEL, "%s: the vocabulary has no token", r->path);
     return 0;
 }
 
 static int read_vocab_json(struct Reader *r)
 {
-    cJSON *tokens;
+    struct Json *tokens;
     int code = reader_object(r, r->original ? ORIGINAL_VOCAB : "vocab.json", &tokens);
     if (!code) code = reader_vocab(r, tokens);
-    cJSON_Delete(tokens);
+    json_free(tokens);
     return code;
 }
 
@@ -79,19 +81,19 @@ static int read_merges_txt(struct Reader *r)
     return code;
 }
 
-int reader_merges(struct Reader *r, const cJSON *merges)
+int reader_merges(struct Reader *r, const struct Json *merges)
 {
     size_t index = 0;
-    for (const cJSON *m = merges->child; m; m = m->next, index++) {
+    for (const struct Json *m = json_first(merges); m; m = json_next(m), index++) {
         char where[48];
         snprintf(where, sizeof where, "model.merges[%zu]", index);
-        const cJSON *left = cJSON_IsArray(m) ? m->child : NULL, *right = left ? left->next : NULL;
+        const struct Json *left = json_is_array(m) ? json_first(m) : NULL, *right = left ? json_next(left) : NULL;
         int code;
-        if (cJSON_IsString(m)) {
-            code = read_merge(r, m->valuestring, strlen(m->valuestring), where);
-        } else if (cJSON_IsString(left) && cJSON_IsString(right) && !right->next) {
-            code = vocab_add_merge(r->vocab, r->path, left->valuestring, strlen(left->valuestring), right->valuestring,
-                                   strlen(right->valuestring), r->err);
+        if (json_text(m)) {
+            code = read_merge(r, json_text(m), strlen(json_text(m)), where);
+        } else if (json_text(left) && json_text(right) && !json_next(right)) {
+            code = vocab_add_merge(r->vocab, r->path, json_text(left), strlen(json_text(left)), json_text(right),
+                                   strlen(json_text(right)), r->err);
         } else {
             code = reader_fail_type(r, where, "two tokens");
         }
@@ -100,48 +102,48 @@ int reader_merges(struct Reader *r, const cJSON *merges)
     return 0;
 }
 
-int reader_dropout(struct Reader *r, const cJSON *model)
+int reader_dropout(struct Reader *r, const struct Json *model)
 {
-    const cJSON *dropout = json_get(model, "dropout");
-    if (dropout && !(cJSON_IsNumber(dropout) && dropout->valuedouble >= 0 && dropout->valuedouble <= 1))
+    const struct Json *dropout = json_get(model, "dropout");
+    if (dropout && !(json_is_number(dropout) && json_number(dropout) >= 0 && json_number(dropout) <= 1))
         return reader_fail_type(r, "model.dropout", "a number from 0 to 1");
-    r->vocab->dropout = dropout ? dropout->valuedouble : 0;
+    r->vocab->dropout = dropout ? json_number(dropout) : 0;
     return 0;
 }
 
 // The settings of the BPE model that change ids.
-static int read_bpe_settings(struct Reader *r, const cJSON *model)
+static int read_bpe_settings(struct Reader *r, const struct Json *model)
 {
     static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
     static const char *const flags[] = {"byte_fallback", "ignore_merges"};
-    const cJSON *type = json_get(model, "type");
+    const struct Json *type = json_get(model, "type");
     if (type && !reader_is_type(model, "BPE")) return reader_refuse(r, "model.type", type);
     int code = reader_dropout(r, model);
     if (code) return code;
     for (size_t i = 0; i < 2; i++) {
-        const cJSON *affix = json_get(model, affixes[i]), *flag = json_get(model, flags[i]);
+        const struct Json *affix = json_get(model, affixes[i]), *flag = json_get(model, flags[i]);
         bool end_of_word = i == 1 && r->gpt1_class;
         if (end_of_word ? !reader_is_text(affix, WORD_END) : affix && !reader_is_text(affix, ""))
             return reader_refuse(r, affixes[i], affix);
-        if (flag && !cJSON_IsFalse(flag)) return reader_refuse(r, flags[i], flag);
+        if (flag && !json_is_false(flag)) return reader_refuse(r, flags[i], flag);
     }
     return reader_flag(r, model, "fuse_unk", false, &r->vocab->fuse_unk);
 }
 
-int reader_bpe(struct Reader *r, const cJSON *model)
+int reader_bpe(struct Reader *r, const struct Json *model)
 {
-    const cJSON *tokens = json_get(model, "vocab"), *merges = json_get(model, "merges");
-    const cJSON *unk = json_get(model, "unk_token");
+    const struct Json *tokens = json_get(model, "vocab"), *merges = json_get(model, "merges");
+    const struct Json *unk = json_get(model, "unk_token");
     if (!model) return fail(r->err, VKGPT_BAD_FILE, "%s: there is no model", r->path);
     int code = read_bpe_settings(r, model);
     if (code) return code;
-    if (!cJSON_IsObject(tokens)) return reader_fail_type(r, "model.vocab", "an object");
-    if (!cJSON_IsArray(merges)) return reader_fail_type(r, "model.merges", "a list");
+    if (!json_is_object(tokens)) return reader_fail_type(r, "model.vocab", "an object");
+    if (!json_is_array(merges)) return reader_fail_type(r, "model.merges", "a list");
     code = reader_vocab(r, tokens);
     if (!code) code = reader_merges(r, merges);
     if (code || !unk) return code;
-    if (!cJSON_IsString(unk)) return reader_fail_type(r, "model.unk_token", "a token");
-    vocab_find(r->vocab, unk->valuestring, &r->vocab->unk); // an absent one is no concern until a byte needs it
+    if (!json_text(unk)) return reader_fail_type(r, "model.unk_token", "a token");
+    vocab_find(r->vocab, json_text(unk), &r->vocab->unk); // an absent one is no concern until a byte needs it
     return 0;
 }
 

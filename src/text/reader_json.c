@@ -34,40 +34,39 @@ static const char marks_same[] =
     "\\|+|~+"; // needs no stack for long runs
 static const char gpt2_regex[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-static bool is_split(const cJSON *rule, bool *removed)
+static bool is_split(const struct Json *rule, bool *removed)
 {
-    const cJSON *behavior = json_get(rule, "behavior");
+    const struct Json *behavior = json_get(rule, "behavior");
     *removed = reader_is_text(behavior, "Removed");
-    return reader_is_type(rule, "Split") && cJSON_IsFalse(json_get(rule, "invert")) &&
+    return reader_is_type(rule, "Split") && json_is_false(json_get(rule, "invert")) &&
            (*removed || reader_is_text(behavior, "Isolated"));
 }
 
 // A split that may go before ByteLevel: literal text, Galactica's pattern, digits.
-static bool is_rule(const cJSON *rule)
+static bool is_rule(const struct Json *rule)
 {
     bool removed;
-    const cJSON *pattern = json_get(rule, "pattern"), *literal = json_get(pattern, "String");
-    if (reader_is_type(rule, "Digits")) return cJSON_IsBool(json_get(rule, "individual_digits"));
+    const struct Json *pattern = json_get(rule, "pattern"), *literal = json_get(pattern, "String");
+    if (reader_is_type(rule, "Digits")) return json_is_bool(json_get(rule, "individual_digits"));
     if (!is_split(rule, &removed)) return false;
-    return (cJSON_IsString(literal) && *literal->valuestring) ||
-           reader_is_text(json_get(pattern, "Regex"), marks_regex);
+    return (json_text(literal) && *json_text(literal)) || reader_is_text(json_get(pattern, "Regex"), marks_regex);
 }
 
-static int read_rule(struct Reader *r, const cJSON *rule)
+static int read_rule(struct Reader *r, const struct Json *rule)
 {
     bool removed;
     if (reader_is_type(rule, "Digits")) {
-        bool each = cJSON_IsTrue(json_get(rule, "individual_digits"));
+        bool each = json_is_true(json_get(rule, "individual_digits"));
         return vocab_add_rule(r->vocab, r->path, each ? "\\p{N}" : "\\p{N}+", false, r->err);
     }
     is_split(rule, &removed);
-    const cJSON *literal = json_get(json_get(rule, "pattern"), "String");
-    if (literal) return add_literal_rule(r, literal->valuestring, removed);
+    const struct Json *literal = json_get(json_get(rule, "pattern"), "String");
+    if (literal) return add_literal_rule(r, json_text(literal), removed);
     return vocab_add_rule(r->vocab, r->path, marks_same, removed, r->err);
 }
 
 // GPT-2's own pattern, written out before a ByteLevel that does not use it.
-static bool is_gpt2_split(const cJSON *rule)
+static bool is_gpt2_split(const struct Json *rule)
 {
     bool removed;
     return is_split(rule, &removed) && !removed &&
@@ -75,52 +74,52 @@ static bool is_gpt2_split(const cJSON *rule)
 }
 
 // The ByteLevel that GPT-2's form ends in, alone or as the last of a sequence of rules; NULL where it is another form.
-static const cJSON *gpt2_byte_level(const cJSON *pre)
+static const struct Json *gpt2_byte_level(const struct Json *pre)
 {
     size_t rules = 0;
     bool written_out = false;
     if (reader_is_type(pre, "Sequence")) {
         pre = json_get(pre, "pretokenizers");
-        for (pre = pre ? pre->child : NULL; pre && pre->next; pre = pre->next, rules++) {
-            written_out = !pre->next->next && is_gpt2_split(pre);
+        for (pre = pre ? json_first(pre) : NULL; pre && json_next(pre); pre = json_next(pre), rules++) {
+            written_out = !json_next(json_next(pre)) && is_gpt2_split(pre);
             if (!written_out && !is_rule(pre)) return NULL;
         }
         if (rules > VOCAB_MAX_RULES) return NULL;
     }
-    const cJSON *use = json_get(pre, "use_regex"), *space = json_get(pre, "add_prefix_space");
-    if (!reader_is_type(pre, "ByteLevel") || (use && !cJSON_IsBool(use)) || (space && !cJSON_IsBool(space)))
+    const struct Json *use = json_get(pre, "use_regex"), *space = json_get(pre, "add_prefix_space");
+    if (!reader_is_type(pre, "ByteLevel") || (use && !json_is_bool(use)) || (space && !json_is_bool(space)))
         return NULL;
-    if (rules && (!space || cJSON_IsTrue(space))) return NULL; // each piece of a rule would get a space
-    return cJSON_IsFalse(use) == written_out ? pre : NULL;
+    if (rules && (!space || json_is_true(space))) return NULL; // each piece of a rule would get a space
+    return json_is_false(use) == written_out ? pre : NULL;
 }
 
-static int read_pre_tokenizer(struct Reader *r, const cJSON *pre, bool *add_prefix_space)
+static int read_pre_tokenizer(struct Reader *r, const struct Json *pre, bool *add_prefix_space)
 {
-    const cJSON *byte_level = gpt2_byte_level(pre), *space = json_get(byte_level, "add_prefix_space");
-    *add_prefix_space = !space || cJSON_IsTrue(space);
+    const struct Json *byte_level = gpt2_byte_level(pre), *space = json_get(byte_level, "add_prefix_space");
+    *add_prefix_space = !space || json_is_true(space);
     if (pre == byte_level) return 0;
     int code = 0;
-    for (pre = json_get(pre, "pretokenizers")->child; !code && pre != byte_level; pre = pre->next)
+    for (pre = json_first(json_get(pre, "pretokenizers")); !code && pre != byte_level; pre = json_next(pre))
         if (!is_gpt2_split(pre)) code = read_rule(r, pre);
     return code;
 }
 
 // GPT-1's is BERT's with all that it does.
-static int read_bert_normalizer(struct Reader *r, const cJSON *normalizer)
+static int read_bert_normalizer(struct Reader *r, const struct Json *normalizer)
 {
     static const char *const flags[] = {"clean_text", "handle_chinese_chars", "strip_accents", "lowercase"};
     if (!reader_is_type(normalizer, "BertNormalizer")) return reader_refuse(r, "normalizer", normalizer);
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
-        const cJSON *flag = json_get(normalizer, flags[i]);
-        if (flag && !cJSON_IsTrue(flag)) return reader_refuse(r, "normalizer", normalizer);
+        const struct Json *flag = json_get(normalizer, flags[i]);
+        if (flag && !json_is_true(flag)) return reader_refuse(r, "normalizer", normalizer);
     }
     return 0;
 }
 
 // Splits as GPT-1's class in Python does it, whatever is written here, if it is BERT's.
-static int read_gpt1_form(struct Reader *r, const cJSON *json)
+static int read_gpt1_form(struct Reader *r, const struct Json *json)
 {
-    const cJSON *pre = json_get(json, "pre_tokenizer");
+    const struct Json *pre = json_get(json, "pre_tokenizer");
     int code = reader_bpe(r, json_get(json, "model"));
     if (!code) code = read_bert_normalizer(r, json_get(json, "normalizer"));
     if (!code && !reader_is_type(pre, "BertPreTokenizer")) code = reader_refuse(r, "pre_tokenizer", pre);
@@ -130,47 +129,46 @@ static int read_gpt1_form(struct Reader *r, const cJSON *json)
 
 // --------------------------------------------------------------------------------------------------- GPT-2's form
 
-static bool is_empty(const cJSON *normalizer)
+static bool is_empty(const struct Json *normalizer)
 {
-    return !normalizer ||
-           (reader_is_type(normalizer, "Sequence") && !cJSON_GetArraySize(json_get(normalizer, "normalizers")));
+    return !normalizer || (reader_is_type(normalizer, "Sequence") && !json_count(json_get(normalizer, "normalizers")));
 }
 
 // An added token that NFKC could change.
-static bool has_normalized(const cJSON *added)
+static bool has_normalized(const struct Json *added)
 {
-    for (const cJSON *a = added ? added->child : NULL; a; a = a->next) {
-        const cJSON *content = json_get(a, "content");
-        if (!cJSON_IsString(content) || cJSON_IsFalse(json_get(a, "normalized"))) continue;
-        for (const char *s = content->valuestring; *s; s++)
+    for (const struct Json *a = added ? json_first(added) : NULL; a; a = json_next(a)) {
+        const struct Json *content = json_get(a, "content");
+        if (!json_text(content) || json_is_false(json_get(a, "normalized"))) continue;
+        for (const char *s = json_text(content); *s; s++)
             if ((unsigned char)*s >= 0x80) return true;
     }
     return false;
 }
 
-static bool is_gpt2_model(const cJSON *model)
+static bool is_gpt2_model(const struct Json *model)
 {
     static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
     static const char *const flags[] = {"byte_fallback", "ignore_merges"};
-    const cJSON *type = json_get(model, "type");
+    const struct Json *type = json_get(model, "type");
     if (type && !reader_is_text(type, "BPE")) return false;
     for (size_t i = 0; i < 2; i++) {
-        const cJSON *affix = json_get(model, affixes[i]), *flag = json_get(model, flags[i]);
-        if ((affix && !reader_is_text(affix, "")) || (flag && !cJSON_IsFalse(flag))) return false;
+        const struct Json *affix = json_get(model, affixes[i]), *flag = json_get(model, flags[i]);
+        if ((affix && !reader_is_text(affix, "")) || (flag && !json_is_false(flag))) return false;
     }
     return true;
 }
 
-static bool is_gpt2_form(const cJSON *json)
+static bool is_gpt2_form(const struct Json *json)
 {
-    const cJSON *normalizer = json_get(json, "normalizer"), *decoder = json_get(json, "decoder");
+    const struct Json *normalizer = json_get(json, "normalizer"), *decoder = json_get(json, "decoder");
     bool nfkc = reader_is_type(normalizer, "NFKC");
     return is_gpt2_model(json_get(json, "model")) && gpt2_byte_level(json_get(json, "pre_tokenizer")) &&
            (is_empty(normalizer) || (nfkc && !has_normalized(json_get(json, "added_tokens")))) &&
            (!decoder || reader_is_type(decoder, "ByteLevel"));
 }
 
-static int read_gpt2_form(struct Reader *r, const cJSON *json)
+static int read_gpt2_form(struct Reader *r, const struct Json *json)
 {
     bool add_prefix_space = false;
     int code = reader_bpe(r, json_get(json, "model"));
@@ -184,32 +182,20 @@ static int read_gpt2_form(struct Reader *r, const cJSON *json)
 
 // ----------------------------------------------------------------------------------------------------- a pipeline
 
-static void set_item(cJSON *object, const char *key, const cJSON *value)
-{
-    cJSON_DeleteItemFromObjectCaseSensitive(object, key);
-    cJSON_AddItemToObject(object, key, value ? cJSON_Duplicate(value, true) : cJSON_CreateNull());
-}
-
 // What transformers' classes set in a tokenizer.json once they have read it: add_prefix_space of a ByteLevel that
 // stands alone, and BERT's switches.
-static void apply_class(struct Reader *r, cJSON *json)
+static void apply_class(struct Reader *r, const struct Json *json)
 {
-    cJSON *pre = cJSON_GetObjectItemCaseSensitive(json, "pre_tokenizer");
-    cJSON *normalizer = cJSON_GetObjectItemCaseSensitive(json, "normalizer");
-    const cJSON *space = json_get(r->settings, "add_prefix_space");
-    if (reader_is_type(pre, "ByteLevel") && (r->gpt2_class || space)) {
-        cJSON *off = cJSON_CreateFalse();
-        set_item(pre, "add_prefix_space", space ? space : off);
-        cJSON_Delete(off);
-    }
+    const struct Json *pre = json_get(json, "pre_tokenizer"), *normalizer = json_get(json, "normalizer");
+    const struct Json *space = json_get(r->settings, "add_prefix_space");
+    if (reader_is_type(pre, "ByteLevel") && (r->gpt2_class || space))
+        reader_set(r, pre, "add_prefix_space", space ? space : json_false);
     if (!r->bert_class || !reader_is_type(normalizer, "BertNormalizer")) return;
-    cJSON *on = cJSON_CreateTrue();
-    const cJSON *lower = json_get(r->settings, "do_lower_case"),
-                *ideographs = json_get(r->settings, "tokenize_chinese_chars");
-    set_item(normalizer, "lowercase", lower ? lower : on);
-    set_item(normalizer, "handle_chinese_chars", ideographs ? ideographs : on);
-    set_item(normalizer, "strip_accents", json_get(r->settings, "strip_accents"));
-    cJSON_Delete(on);
+    const struct Json *lower = json_get(r->settings, "do_lower_case");
+    const struct Json *ideographs = json_get(r->settings, "tokenize_chinese_chars");
+    reader_set(r, normalizer, "lowercase", lower ? lower : json_true);
+    reader_set(r, normalizer, "handle_chinese_chars", ideographs ? ideographs : json_true);
+    reader_set(r, normalizer, "strip_accents", json_get(r->settings, "strip_accents"));
 }
 
 int reader_pipeline(struct Reader *r)
@@ -218,7 +204,7 @@ int reader_pipeline(struct Reader *r)
     return r->vocab->pipeline ? 0 : fail_memory(r->err, r->path, sizeof(struct Pipeline));
 }
 
-int reader_stages(struct Reader *r, cJSON *json)
+int reader_stages(struct Reader *r, const struct Json *json)
 {
     struct Pipeline *p = r->vocab->pipeline;
     apply_class(r, json);
@@ -230,7 +216,7 @@ int reader_stages(struct Reader *r, cJSON *json)
     return code ? code : reader_post_processor(r, json_get(json, "post_processor"));
 }
 
-static int read_pipeline(struct Reader *r, cJSON *json)
+static int read_pipeline(struct Reader *r, const struct Json *json)
 {
     int code = reader_pipeline(r);
     if (!code) code = model_read(r, json_get(json, "model"));
@@ -239,10 +225,10 @@ static int read_pipeline(struct Reader *r, cJSON *json)
 
 int reader_tokenizer_json(struct Reader *r)
 {
-    cJSON *json;
+    struct Json *json;
     int code = reader_object(r, "tokenizer.json", &json);
     if (!code && r->gpt1_class) code = read_gpt1_form(r, json);
     else if (!code) code = is_gpt2_form(json) ? read_gpt2_form(r, json) : read_pipeline(r, json);
-    cJSON_Delete(json);
+    json_free(json);
     return code;
 }

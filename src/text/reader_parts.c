@@ -30,14 +30,14 @@ static bool is_python_json(const char *name)
 }
 
 // Reads a JSON file that may be absent: *json is NULL then. Its top has to be an object.
-int reader_object(struct Reader *r, const char *name, cJSON **json)
+int reader_object(struct Reader *r, const char *name, struct Json **json)
 {
     *json = NULL;
     int code = reader_path(r, name);
     if (code || !os_exists(r->path)) return code;
     code = (is_python_json(name) ? json_read_python : json_read)(r->path, MAX_FILE_BYTES, json, r->err);
-    if (!code && !cJSON_IsObject(*json)) {
-        cJSON_Delete(*json);
+    if (!code && !json_is_object(*json)) {
+        json_free(*json);
         *json = NULL;
         code = fail(r->err, VKGPT_BAD_FILE, "%s: holds no JSON object", r->path);
     }
@@ -50,27 +50,40 @@ int reader_fail_type(struct Reader *r, const char *key, const char *wanted)
 }
 
 // What would change the ids and is not done here.
-int reader_refuse(struct Reader *r, const char *key, const cJSON *value)
+int reader_refuse(struct Reader *r, const char *key, const struct Json *value)
 {
-    char *text = value ? cJSON_PrintUnformatted(value) : NULL;
-    int code = fail(r->err, VKGPT_BAD_MODEL, "%s: %s %.80s is not supported", r->path, key, text ? text : "null");
-    cJSON_free(text);
-    return code;
+    char text[JSON_SHOWN];
+    return fail(r->err, VKGPT_BAD_MODEL, "%s: %s %s is not supported", r->path, key, json_shown(value, text));
 }
 
-bool reader_is_text(const cJSON *item, const char *text)
+bool reader_is_text(const struct Json *item, const char *text)
 {
-    return cJSON_IsString(item) && strcmp(item->valuestring, text) == 0;
+    return json_text(item) && strcmp(json_text(item), text) == 0;
 }
 
-bool reader_is_type(const cJSON *object, const char *type) { return reader_is_text(json_get(object, "type"), type); }
+bool reader_is_type(const struct Json *object, const char *type)
+{
+    return reader_is_text(json_get(object, "type"), type);
+}
+
+void reader_set(struct Reader *r, const struct Json *object, const char *key, const struct Json *value)
+{
+    r->set[r->set_count++] = (struct Setting){object, key, value};
+}
+
+const struct Json *reader_get(const struct Reader *r, const struct Json *object, const char *key)
+{
+    for (size_t i = 0; i < r->set_count; i++)
+        if (r->set[i].object == object && strcmp(r->set[i].key, key) == 0) return r->set[i].value;
+    return json_get(object, key);
+}
 
 // A flag that may be absent.
-int reader_flag(struct Reader *r, const cJSON *object, const char *key, bool absent, bool *flag)
+int reader_flag(struct Reader *r, const struct Json *object, const char *key, bool absent, bool *flag)
 {
-    const cJSON *item = json_get(object, key);
-    *flag = item ? cJSON_IsTrue(item) : absent;
-    return !item || cJSON_IsBool(item) ? 0 : reader_fail_type(r, key, "true or false");
+    const struct Json *item = reader_get(r, object, key);
+    *flag = item ? json_is_true(item) : absent;
+    return !item || json_is_bool(item) ? 0 : reader_fail_type(r, key, "true or false");
 }
 
 int reader_check_utf8(struct Reader *r, const char *text, size_t bytes)

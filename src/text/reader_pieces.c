@@ -15,9 +15,10 @@
 
 static int read_stages(struct Reader *r, const char *text)
 {
-    cJSON *json = cJSON_Parse(text);
-    int code = json ? reader_stages(r, json) : fail_memory(r->err, r->path, strlen(text));
-    cJSON_Delete(json);
+    struct Json *json;
+    int code = json_parse(r->path, text, strlen(text), &json, r->err);
+    if (!code) code = reader_stages(r, json);
+    json_free(json);
     return code;
 }
 
@@ -40,20 +41,29 @@ int reader_piece_edges(struct Reader *r)
 
 // ---------------------------------------------------------------------------------------------------- vocab.txt
 
-static int add_line(struct Reader *r, const char *line, size_t bytes, size_t number)
+// A NUL takes the place of what stands behind the line: its end, or the text's.
+static int add_line(struct Reader *r, char *line, size_t bytes, size_t number)
 {
     if (memchr(line, '\0', bytes)) return fail(r->err, VKGPT_BAD_FILE, "%s: line %zu holds a NUL", r->path, number + 1);
-    const char *token = vocab_text(r->vocab, line, bytes);
-    return token ? vocab_add(r->vocab, r->path, token, (int64_t)number, r->err) : fail_memory(r->err, r->path, bytes);
+    line[bytes] = '\0';
+    return vocab_add(r->vocab, r->path, line, (int64_t)number, r->err);
+}
+
+static size_t count_lines(const char *text, size_t bytes)
+{
+    size_t count = 0;
+    for (const char *p = text, *end = text + bytes; p < end && (p = memchr(p, '\n', (size_t)(end - p))); p++) count++;
+    return count + 1;
 }
 
 // One token a line. Of a token that is there twice the last line counts.
-static int read_lines(struct Reader *r, const char *text, size_t bytes)
+static int read_lines(struct Reader *r, char *text, size_t bytes)
 {
     size_t number = 0;
     int code = bytes ? 0 : fail(r->err, VKGPT_BAD_MODEL, "%s: the vocabulary has no token", r->path);
-    for (const char *p = text, *end = text + bytes; !code && p < end; number++) {
-        const char *newline = memchr(p, '\n', (size_t)(end - p));
+    if (!code) code = vocab_reserve(r->vocab, r->path, count_lines(text, bytes), r->err);
+    for (char *p = text, *end = text + bytes; !code && p < end; number++) {
+        char *newline = memchr(p, '\n', (size_t)(end - p));
         size_t length = (size_t)((newline ? newline : end) - p);
         size_t kept = length && p[length - 1] == '\r' ? length - 1 : length;
         code = add_line(r, p, kept, number);
@@ -135,7 +145,7 @@ static int add_found(struct Reader *r, const struct Spiece *spiece)
 static int read_pieces(struct Reader *r, const struct Spiece *spiece)
 {
     int64_t extra = 100;
-    const cJSON *item = json_get(r->settings, "extra_ids");
+    const struct Json *item = json_get(r->settings, "extra_ids");
     if (item && !json_integer(item, 0, 10000, &extra))
         return fail(r->err, VKGPT_BAD_FILE, "%s/tokenizer_config.json: extra_ids is no whole number from 0 to 10000",
                     r->dir);

@@ -27,7 +27,7 @@ static int add_edge(struct Reader *r, struct Edges *edges, bool behind, int64_t 
 }
 
 // One processor alone puts tokens there: what a second one makes of that is not what its template says.
-static int surround(struct Reader *r, const cJSON *post, const struct Edges *edges)
+static int surround(struct Reader *r, const struct Json *post, const struct Edges *edges)
 {
     struct Vocab *v = r->vocab;
     if (v->prefix_count || v->suffix_count) return reader_refuse(r, "a second post_processor", post);
@@ -47,15 +47,16 @@ int reader_edge_tokens(struct Reader *r, uint32_t before, uint32_t behind)
 }
 
 // {"SpecialToken": {"id": "<s>"}} of a template, by way of its table "special_tokens": {"<s>": {"ids": [1]}}.
-static int read_template_token(struct Reader *r, const cJSON *template, const cJSON *token, struct Edges *edges,
-                               bool behind)
+static int read_template_token(struct Reader *r, const struct Json *template, const struct Json *token,
+                               struct Edges *edges, bool behind)
 {
-    const cJSON *name = json_get(token, "id");
-    const cJSON *entry =
-        cJSON_IsString(name) ? json_get(json_get(template, "special_tokens"), name->valuestring) : NULL;
-    const cJSON *ids = json_get(entry, "ids");
-    int code = cJSON_IsArray(ids) ? 0 : reader_fail_type(r, "a special token of post_processor", "in its table");
-    for (const cJSON *i = ids ? ids->child : NULL; !code && i; i = i->next) {
+    const struct Json *name = json_get(token, "id");
+    const struct Json *entry = json_text(name) ? json_get(json_get(template, "special_tokens"), json_text(name)) : NULL;
+    const struct Json *ids = json_get(entry, "ids");
+    int code = json_is_array(ids) && json_first(ids)
+                   ? 0
+                   : reader_fail_type(r, "a special token of post_processor", "in its table");
+    for (const struct Json *i = ids ? json_first(ids) : NULL; !code && i; i = json_next(i)) {
         int64_t id;
         if (!json_integer(i, 0, UINT32_MAX, &id))
             return reader_fail_type(r, "an id of post_processor", "a whole number");
@@ -64,14 +65,14 @@ static int read_template_token(struct Reader *r, const cJSON *template, const cJ
     return code;
 }
 
-static int read_template(struct Reader *r, const cJSON *template, struct Edges *edges)
+static int read_template(struct Reader *r, const struct Json *template, struct Edges *edges)
 {
-    const cJSON *single = json_get(template, "single");
+    const struct Json *single = json_get(template, "single");
     bool seen = false;
     int code = 0;
-    if (!cJSON_IsArray(single)) return reader_refuse(r, "post_processor", template);
-    for (const cJSON *part = single->child; !code && part; part = part->next) {
-        const cJSON *token = json_get(part, "SpecialToken"), *sequence = json_get(part, "Sequence");
+    if (!json_is_array(single)) return reader_refuse(r, "post_processor", template);
+    for (const struct Json *part = json_first(single); !code && part; part = json_next(part)) {
+        const struct Json *token = json_get(part, "SpecialToken"), *sequence = json_get(part, "Sequence");
         bool text = reader_is_text(json_get(sequence, "id"), "A");
         if (token) code = read_template_token(r, template, token, edges, seen);
         else if (!text || seen) return reader_refuse(r, "post_processor", template);
@@ -81,23 +82,23 @@ static int read_template(struct Reader *r, const cJSON *template, struct Edges *
 }
 
 // ["<s>", 0], RobertaProcessing's and BertProcessing's "cls" or "sep".
-static int read_pair(struct Reader *r, const cJSON *post, const char *key, struct Edges *edges, bool behind)
+static int read_pair(struct Reader *r, const struct Json *post, const char *key, struct Edges *edges, bool behind)
 {
-    const cJSON *pair = json_get(post, key), *text = cJSON_IsArray(pair) ? pair->child : NULL;
+    const struct Json *pair = json_get(post, key), *text = json_is_array(pair) ? json_first(pair) : NULL;
     int64_t id;
-    if (!cJSON_IsString(text) || !json_integer(text->next, 0, UINT32_MAX, &id))
+    if (!json_text(text) || !json_integer(json_next(text), 0, UINT32_MAX, &id))
         return reader_fail_type(r, key, "a token and its id");
     return add_edge(r, edges, behind, id);
 }
 
-int reader_post_processor(struct Reader *r, const cJSON *post)
+int reader_post_processor(struct Reader *r, const struct Json *post)
 {
     struct Edges edges = {0};
     int code = 0;
     if (!post || reader_is_type(post, "ByteLevel")) return 0;
     if (reader_is_type(post, "Sequence")) {
-        const cJSON *list = json_get(post, "processors");
-        for (const cJSON *p = list ? list->child : NULL; !code && p; p = p->next)
+        const struct Json *list = json_get(post, "processors");
+        for (const struct Json *p = list ? json_first(list) : NULL; !code && p; p = json_next(p))
             code = reader_is_type(p, "Sequence") ? reader_refuse(r, "post_processor", p) : reader_post_processor(r, p);
         return code;
     }

@@ -22,19 +22,19 @@ struct Step *steps_next(struct Reader *r, struct Steps *steps, const struct Step
     return step;
 }
 
-int steps_read_plain(struct Reader *r, const cJSON *json, struct Steps *steps, const struct StepKind *kind)
+int steps_read_plain(struct Reader *r, const struct Json *json, struct Steps *steps, const struct StepKind *kind)
 {
     (void)json;
     return steps_next(r, steps, kind) ? 0 : VKGPT_BAD_MODEL;
 }
 
-int steps_read(struct Reader *r, const struct Stage *stage, const cJSON *json, struct Steps *steps)
+int steps_read(struct Reader *r, const struct Stage *stage, const struct Json *json, struct Steps *steps)
 {
     if (!json) return 0;
     if (reader_is_type(json, "Sequence")) {
-        const cJSON *list = json_get(json, stage->list);
-        int code = cJSON_IsArray(list) ? 0 : reader_fail_type(r, stage->list, "a list");
-        for (const cJSON *part = list ? list->child : NULL; !code && part; part = part->next)
+        const struct Json *list = json_get(json, stage->list);
+        int code = json_is_array(list) ? 0 : reader_fail_type(r, stage->list, "a list");
+        for (const struct Json *part = list ? json_first(list) : NULL; !code && part; part = json_next(part))
             code = steps_read(r, stage, part, steps);
         return code;
     }
@@ -44,37 +44,38 @@ int steps_read(struct Reader *r, const struct Stage *stage, const cJSON *json, s
     return reader_refuse(r, stage->key, json);
 }
 
-int steps_read_text(struct Reader *r, const cJSON *json, const char *key, const char **text)
+int steps_read_text(struct Reader *r, const struct Json *json, const char *key, const char **text)
 {
-    const cJSON *item = json_get(json, key);
-    if (!cJSON_IsString(item)) return reader_fail_type(r, key, "a string");
-    *text = vocab_text(r->vocab, item->valuestring, strlen(item->valuestring));
-    return *text ? 0 : fail_memory(r->err, r->path, strlen(item->valuestring));
+    const struct Json *item = json_get(json, key);
+    if (!json_text(item)) return reader_fail_type(r, key, "a string");
+    *text = vocab_text(r->vocab, json_text(item), strlen(json_text(item)));
+    return *text ? 0 : fail_memory(r->err, r->path, strlen(json_text(item)));
 }
 
-int steps_read_character(struct Reader *r, const cJSON *json, const char *key, int32_t *character)
+int steps_read_character(struct Reader *r, const struct Json *json, const char *key, int32_t *character)
 {
-    const cJSON *item = json_get(json, key);
+    const struct Json *item = json_get(json, key);
     size_t length = 0;
-    if (cJSON_IsString(item) && *item->valuestring)
-        *character = characters_first(item->valuestring, strlen(item->valuestring), &length);
-    return length && !item->valuestring[length] ? 0 : reader_fail_type(r, key, "one character");
+    if (json_text(item) && *json_text(item))
+        *character = characters_first(json_text(item), strlen(json_text(item)), &length);
+    return length && !json_text(item)[length] ? 0 : reader_fail_type(r, key, "one character");
 }
 
-int steps_read_pattern(struct Reader *r, const cJSON *json, void **pattern)
+int steps_read_pattern(struct Reader *r, const struct Json *json, void **pattern)
 {
-    const cJSON *item = json_get(json, "pattern"), *text = json_get(item, "String"), *regex = json_get(item, "Regex");
-    if (cJSON_IsString(text)) return pattern_literal(r->path, text->valuestring, pattern, r->err);
-    if (!cJSON_IsString(regex)) return reader_fail_type(r, "pattern", "a String or a Regex");
+    const struct Json *item = json_get(json, "pattern"), *text = json_get(item, "String"),
+                      *regex = json_get(item, "Regex");
+    if (json_text(text)) return pattern_literal(r->path, json_text(text), pattern, r->err);
+    if (!json_text(regex)) return reader_fail_type(r, "pattern", "a String or a Regex");
     char *pcre2;
-    int code = pattern_translate(r->path, regex->valuestring, &pcre2, r->err);
+    int code = pattern_translate(r->path, json_text(regex), &pcre2, r->err);
     if (code) return code;
     code = pattern_compile(r->path, pcre2, pattern, r->err);
     free(pcre2);
     return code;
 }
 
-int steps_read_behavior(struct Reader *r, const cJSON *json, enum Behavior *behavior)
+int steps_read_behavior(struct Reader *r, const struct Json *json, enum Behavior *behavior)
 {
     static const char *const names[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -86,10 +87,10 @@ int steps_read_behavior(struct Reader *r, const cJSON *json, enum Behavior *beha
 }
 
 // Metaspace's: prepend_scheme, or add_prefix_space in older files.
-int steps_read_prepend(struct Reader *r, const cJSON *json, enum Prepend *prepend)
+int steps_read_prepend(struct Reader *r, const struct Json *json, enum Prepend *prepend)
 {
     static const char *const names[] = {"never", "first", "always"};
-    const cJSON *scheme = json_get(json, "prepend_scheme");
+    const struct Json *scheme = json_get(json, "prepend_scheme");
     bool add;
     int code = reader_flag(r, json, "add_prefix_space", true, &add);
     *prepend = add ? PREPEND_ALWAYS : PREPEND_NEVER;

@@ -12,6 +12,7 @@
 #include "text/steps.h"
 
 #define BLOCK_BYTES ((size_t)1 << 16)
+#define MORE 1024 // tokens that roles and added tokens bring, where room is made for others
 
 struct VocabBlock {
     struct VocabBlock *next;
@@ -148,8 +149,7 @@ static size_t decode_word(const char *symbols, char *bytes)
 static int grow_tokens(struct Vocab *vocab, const char *file, uint32_t count, vkgpt_error *err)
 {
     if (count <= vocab->capacity) return 0;
-    uint32_t capacity = vocab->capacity ? vocab->capacity : 1024;
-    while (capacity < count) capacity *= 2;
+    uint32_t capacity = count > 2 * vocab->capacity ? count : 2 * vocab->capacity;
     struct Token *wider = realloc(vocab->tokens, capacity * sizeof *wider);
     if (!wider) return fail_memory(err, file, capacity * sizeof *wider);
     memset(wider + vocab->capacity, 0, (capacity - vocab->capacity) * sizeof *wider);
@@ -158,13 +158,21 @@ static int grow_tokens(struct Vocab *vocab, const char *file, uint32_t count, vk
     return 0;
 }
 
+int vocab_reserve(struct Vocab *vocab, const char *file, size_t count, vkgpt_error *err)
+{
+    count = (count > VOCAB_MAX_IDS ? VOCAB_MAX_IDS : count) + MORE;
+    int code = grow_tokens(vocab, file, vocab->count + (uint32_t)count, err);
+    if (code || map_reserve(&vocab->ids, vocab->ids.count + count)) return code;
+    return fail_memory(err, file, 2 * count * sizeof(struct MapEntry));
+}
+
 // Puts a token into the table of ids; `bytes` is what it decodes to and lives in a block already.
 static int put_id(struct Vocab *vocab, const char *file, const char *name, size_t name_bytes, int64_t id,
                   struct Token token, vkgpt_error *err)
 {
-    if (id < 0 || id >= VOCAB_MAX_SIZE)
+    if (id < 0 || id >= VOCAB_MAX_IDS)
         return fail(err, VKGPT_BAD_MODEL, "%s: token \"%s\" has id %lld, ids go from 0 to %u", file,
-                    shown(name, name_bytes).text, (long long)id, VOCAB_MAX_SIZE - 1);
+                    shown(name, name_bytes).text, (long long)id, VOCAB_MAX_IDS - 1);
     int code = grow_tokens(vocab, file, (uint32_t)id + 1, err);
     if (code) return code;
     const struct Token *there = &vocab->tokens[id];
@@ -196,7 +204,7 @@ int vocab_add(struct Vocab *vocab, const char *file, const char *symbols, int64_
     size_t length = strlen(symbols);
     char *name = copy_text(vocab, symbols, length);
     struct Token token = {0};
-    char *bytes = reserve(vocab, length + 1);
+    char *bytes = vocab->pipeline ? name : reserve(vocab, length + 1);
     if (!name || !bytes) return fail_memory(err, file, length + 1);
     token.bytes = bytes;
     if (vocab->pipeline) token = (struct Token){name, length, true};
@@ -315,10 +323,13 @@ int vocab_add_merge(struct Vocab *vocab, const char *file, const char *left, siz
     free(both);
     if (!found) return fail_absent(err, vocab, file, left, left_bytes, right, right_bytes, "what they make");
 
-    if (vocab->merge_count >= vocab->merge_capacity / 2 && !grow_merges(vocab))
+    if (vocab->merge_used >= vocab->merge_capacity / 2 && !grow_merges(vocab))
         return fail_memory(err, file, vocab->merge_capacity * 2 * sizeof m);
     m.rank = (uint32_t)vocab->merge_count++; // a repeated merge takes the later rank, as Hugging Face's does
-    vocab->merges[merge_slot(vocab->merges, vocab->merge_capacity, vocab->merge_factor, m.left, m.right)] = m;
+    struct Merge *slot =
+        &vocab->merges[merge_slot(vocab->merges, vocab->merge_capacity, vocab->merge_factor, m.left, m.right)];
+    vocab->merge_used += slot->id == NO_TOKEN;
+    *slot = m;
     return 0;
 }
 

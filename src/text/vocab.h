@@ -11,6 +11,7 @@
 #define NO_TOKEN UINT32_MAX
 #define WORD_END "</w>"           // ends GPT-1's tokens that end a word
 #define VOCAB_MAX_SIZE (1u << 24) // rows of a token table that anybody means
+#define VOCAB_MAX_IDS (1u << 19)  // of tokens; the largest vocabularies in use have half as many
 
 struct Token {
     const char *bytes; // what it decodes to; NULL: no token has this id
@@ -53,9 +54,9 @@ struct Vocab {
     struct Map ids;           // a token as the files write it -> its id; freed by vocab_seal where only bytes count
     uint32_t byte_ids[256];   // the token of one byte, or NO_TOKEN
     struct Merge *merges;     // a hash table over (left, right); id NO_TOKEN: empty
-    size_t merge_count, merge_capacity;
-    uint64_t merge_factor;    // of the hash
-    struct AddedToken *added; // sorted by text once sealed
+    size_t merge_count, merge_used, merge_capacity; // merges that were added, entries of the table, and its room
+    uint64_t merge_factor;                          // of the hash
+    struct AddedToken *added;                       // sorted by text once sealed
     size_t added_count, added_capacity;
     struct Map added_index; // their text -> index; freed by vocab_seal
     bool ends_words;        // GPT-1's: pieces are words, symbols are characters, the last with WORD_END
@@ -79,12 +80,15 @@ struct Vocab {
 void vocab_init(struct Vocab *vocab, uint32_t size);
 void vocab_free(struct Vocab *vocab); // accepts a zeroed or half-made one
 
+// Room for so many tokens more, VOCAB_MAX_IDS at most. Without it, each time that room runs out all are copied.
+int vocab_reserve(struct Vocab *vocab, const char *file, size_t count, vkgpt_error *err);
+
 // The functions below name `file` in their sentences.
 
 // Adds a token in the byte-level alphabet of GPT-2 (`Ġthe` is " the"); one that holds another character stands
 // for its own bytes. Where words have ends, it stands for its own bytes with a blank for WORD_END; with a pipeline,
 // always for its own bytes. Errors (VKGPT_BAD_MODEL): the id or the token is there already, the id is not below
-// VOCAB_MAX_SIZE.
+// VOCAB_MAX_IDS.
 int vocab_add(struct Vocab *vocab, const char *file, const char *symbols, int64_t id, vkgpt_error *err);
 // Adds the next merge. Errors (VKGPT_BAD_MODEL): left, right or both together are no token.
 int vocab_add_merge(struct Vocab *vocab, const char *file, const char *left, size_t left_bytes, const char *right,
