@@ -113,6 +113,116 @@ static void test_completion_of_models(void **state)
     assert_non_null(strstr(found, "xdir "));
 }
 
+// -------------------------------------------------------------------------------------- commands and flags
+
+static void test_nearest(void **state)
+{
+    (void)state;
+    static const char *const commands[][2] = {{"gnerate", "generate"},
+                                              {"taks", "task"},
+                                              {"perplexty", "perplexity"},
+                                              {"hlep", "help"},
+                                              {"few_shot", "few-shot"}};
+    char wanted[64];
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        snprintf(wanted, sizeof wanted, "; did you mean %s? (", commands[i][1]);
+        assert_sentence(RUN(commands[i][0]), 2, wanted);
+    }
+    assert_sentence(RUN("help", "gnerate"), 2, "did you mean generate?");
+    assert_sentence(RUN("generate", "--tempature", "1"), 2,
+                    "there is no flag --tempature; did you mean --temperature?");
+    assert_sentence(RUN("generate", "--topk=1"), 2, "there is no flag --topk; did you mean --top-k?");
+    assert_sentence(RUN("generate", "--kv", "q80"), 2, "one of auto|f32|f16|q8_0; did you mean q8_0?");
+    assert_sentence(RUN("task", "sumarize", "a"), 1, "did you mean summarize?");
+    assert_sentence(RUN("make-model", "gpt-2xl", "-o", "x"), 2, "did you mean gpt2-xl?");
+    assert_sentence(RUN("plan", "gpt3-175"), 1, "did you mean gpt3-175b?");
+    static const char *const far[][3] = {
+        {"sing"}, {"generate", "--verbatim-output"}, {"generate", "-x"}, {"generate", "--kv", "int4"}};
+    for (size_t i = 0; i < 4; i++) {
+        struct Output o = RUN(far[i][0], far[i][1], far[i][2]);
+        assert_status(&o, 2);
+        assert_null(strstr(o.err, "did you mean"));
+        output_free(&o);
+    }
+}
+
+#define SHOW "few-shot", "-m", TALES, "--task", "two_digit_addition", "--limit", "1", "--show"
+
+static void test_flags_of_llama_cpp(void **state)
+{
+    (void)state;
+    struct Output plain = RUN(SHOW),
+                  o = RUN(SHOW, "-ngl", "99", "-t", "8", "-fa", "-b", "512", "-ub", "512", "--mlock");
+    assert_status(&o, 0);
+    assert_string_equal(o.out, plain.out);
+    static const char *const names[] = {"-ngl", "-t", "-fa", "-b", "-ub", "--mlock"};
+    size_t lines = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char wanted[64];
+        snprintf(wanted, sizeof wanted, "vkgpt: %s has no effect: ", names[i]);
+        assert_non_null(strstr(o.err, wanted));
+    }
+    for (const char *c = o.err; *c; c++) lines += *c == '\n';
+    assert_int_equal(lines, 6);
+    output_free(&o);
+    same_output(RUN(SHOW, "-fa", "on", "--n-gpu-layers=99"), RUN(SHOW)); // its value is optional
+    same_output(RUN(SHOW, "--flash-attn=off", "--seed", "0"), RUN(SHOW));
+    assert_sentence(RUN("tokenize", "-ngl", "9", "a"), 2, "-ngl is a flag of other commands");
+    output_free(&plain);
+}
+
+// The whole list fits into a terminal of 80 columns and 24 lines, with the line that asks for it.
+static void test_list_on_one_screen(void **state)
+{
+    (void)state;
+    struct Output o = RUN("--help");
+    size_t lines = 0;
+    for (char *line = strtok(o.out, "\n"); line; line = strtok(NULL, "\n"), lines++)
+        if (strlen(line) > 79) fail_msg("too long: %s", line);
+    assert_true(lines > 10 && lines <= 23);
+    output_free(&o);
+}
+
+static void test_the_name_alone(void **state)
+{
+    (void)state;
+    struct Output o = program_terminal("", (const char *const[]){NULL});
+    size_t lines = 0;
+    for (const char *c = o.out; *c; c++) lines += *c == '\n';
+    assert_int_equal(lines, 5);
+    assert_non_null(strstr(o.out, "vkgpt generate \"Once upon a time\""));
+    output_free(&o);
+}
+
+// --help and --version come at once, and look for no device.
+static void test_start(void **state)
+{
+    (void)state;
+    static const char *const flags[] = {"--help", "--version"};
+    for (int f = 0; f < 2; f++) {
+        double best = 1;
+        for (int i = 0; i < 10; i++) {
+            double start = os_seconds();
+            struct Output o = RUN(flags[f]);
+            double took = os_seconds() - start;
+            assert_status(&o, 0);
+            if (took < best) best = took;
+            output_free(&o);
+        }
+        print_message("%s: %.1f ms\n", flags[f], best * 1e3);
+#if !defined(__SANITIZE_ADDRESS__)
+        assert_true(best < 0.02);
+#endif
+        setenv("LD_DEBUG", "libs", 1); // the loader of libraries says on stderr which it looks for
+        struct Output quiet = RUN(flags[f]), device = RUN("devices");
+        unsetenv("LD_DEBUG");
+        assert_null(strstr(quiet.err, "libvulkan"));
+        assert_non_null(strstr(device.err, "libvulkan"));
+        output_free(&quiet);
+        output_free(&device);
+    }
+}
+
 int main(void)
 {
     setenv("VK_DRIVER_FILES", MISSING, 1); // no device here
@@ -123,6 +233,11 @@ int main(void)
         TEST(test_end_of_a_text_on_a_terminal),
         TEST(test_models_that_ship),
         TEST(test_completion_of_models),
+        TEST(test_nearest),
+        TEST(test_flags_of_llama_cpp),
+        TEST(test_list_on_one_screen),
+        TEST(test_the_name_alone),
+        TEST(test_start),
     };
     return cmocka_run_group_tests_name("cli_first_use", tests, NULL, NULL);
 }

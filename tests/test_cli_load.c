@@ -81,9 +81,7 @@ static void test_every_command(void **state)
         }
     }
     for (size_t c = 0; c < sizeof commands / sizeof *commands; c++) {
-        bool plan = strcmp(commands[c][0], "plan") == 0; // whose -m may be a preset
-        assert_sentence(run_with(c, "no-such-org/no-such-model"), 1,
-                        plan ? "no such directory, and no preset" : "`hf download no-such-org/no-such-model");
+        assert_sentence(run_with(c, "no-such-org/no-such-model"), 1, "`hf download no-such-org/no-such-model");
         assert_sentence(run_with(c, "/no/such/place"), 1, "/no/such/place: no such");
     }
 }

@@ -115,7 +115,7 @@ static void test_bad_values(void **state)
 {
     (void)state;
     assert_sentence(RUN("plan", "gpt2", "--device", "0"), 1, "Vulkan"); // there is none, and only now does it matter
-    assert_sentence(RUN("plan", "gpt4"), 1, "gpt4: no such directory, and no preset; there are gpt2, ");
+    assert_sentence(RUN("plan", "gpt4"), 1, "there is no preset 'gpt4'; there are gpt2, ");
     assert_sentence(RUN("plan", "-m", MISSING), 1, MISSING);
     assert_sentence(RUN("plan", "gpt2", "-m", "gpt2"), 2, "not both");
     assert_sentence(RUN("plan", "gpt2", "gpt3"), 2, "'gpt3' stands alone");

@@ -169,7 +169,8 @@ static void test_lengths(void **state)
     output_free(&o);
     char many[2 * 300] = "72";
     for (size_t i = 0; i < 290; i++) strcat(many, ",1");
-    assert_sentence(RUN("generate", "-m", TALES, "--ids", many), 1, "the model has 256 positions; a shorter text is needed");
+    assert_sentence(RUN("generate", "-m", TALES, "--ids", many), 1,
+                    "the model has 256 positions; a shorter text is needed");
 }
 
 static void test_empty_prompt(void **state)

@@ -21,14 +21,49 @@ static const char *const STATUSES[][2] = {
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
+// Commands that share a line: "classify, entail, similar, choose". Returns the last of them.
+static const struct Command *join_names(const struct Command *c, char *names, size_t size)
+{
+    size_t n = (size_t)snprintf(names, size, "%s", c->name);
+    for (; c[1].name && !c[1].brief; c++) n += (size_t)snprintf(names + n, size - n, ", %s", c[1].name);
+    return c;
+}
+
 void help_program(FILE *out)
 {
-    fprintf(out, "vkgpt: %s\n\nusage: vkgpt COMMAND [flags]\n\n", SUMMARY);
-    for (const struct Command *c = COMMANDS; c->name; c++) fprintf(out, "  %-12s %s\n", c->name, c->summary);
-    fprintf(out, "\n  vkgpt COMMAND --help    the command's flags, with an example\n"
-                 "  vkgpt help --man        this manual as a man page\n"
-                 "  vkgpt help --completions bash|zsh|fish\n"
-                 "  vkgpt --version\n");
+    const char *group = "";
+    fprintf(out, "vkgpt: %s\nusage: vkgpt COMMAND [flags]; vkgpt COMMAND --help shows them, with an example\n",
+            SUMMARY);
+    for (const struct Command *c = COMMANDS; c->name; c++) {
+        char names[96];
+        const char *own = GROUP_NAMES[c->group], *brief = c->brief;
+        c = join_names(c, names, sizeof names);
+        fprintf(out, "  %-8s %-21s  %s\n", strcmp(own, group) ? own : "", names, brief);
+        group = own;
+    }
+    fprintf(out, "also: vkgpt help --man, vkgpt help --completions bash|zsh|fish, vkgpt --version\n");
+}
+
+void help_first(FILE *out)
+{
+    fprintf(out,
+            "vkgpt: %s. Try:\n"
+            "  vkgpt generate \"Once upon a time\"   writes on, with the small model that comes with vkgpt\n"
+            "  vkgpt generate -m path/to/gpt2 \"The Vulkan API\"   with a model of yours\n"
+            "  vkgpt devices   lists what it runs on\n"
+            "  vkgpt --help    lists all commands; vkgpt COMMAND --help has an example of each\n",
+            SUMMARY);
+}
+
+// Flags that are only there so that command lines of llama.cpp work.
+static size_t ignored_names(char *text, size_t size, const struct Command *command)
+{
+    size_t n = 0;
+    *text = '\0';
+    for (const struct Flag *flag = FLAGS; flag->names[0]; flag++)
+        if (flag->kind == FLAG_IGNORED && flag->commands & command->bit)
+            n += (size_t)snprintf(text + n, size - n, "%s%s", n ? ", " : "", flag->names[0]);
+    return n;
 }
 
 // "-n, --predict, --n-predict N"
@@ -45,7 +80,7 @@ void help_command(FILE *out, const struct Command *command)
     fprintf(out, "vkgpt %s: %s\n\nusage: vkgpt %s %s\n\n", command->name, command->summary, command->name,
             command->usage);
     for (const struct Flag *flag = FLAGS; flag->names[0]; flag++) {
-        if (!(flag->commands & command->bit)) continue;
+        if (!(flag->commands & command->bit) || flag->kind == FLAG_IGNORED) continue;
         char names[128];
         flag_names(names, sizeof names, flag);
         bool fits = strlen(names) < COLUMN - 4;
@@ -53,6 +88,9 @@ void help_command(FILE *out, const struct Command *command)
         if (!fits) fprintf(out, "\n%*s", COLUMN, "");
         fprintf(out, "%s\n", flag->help);
     }
+    char ignored[128];
+    if (ignored_names(ignored, sizeof ignored, command))
+        fprintf(out, "\nfrom command lines of llama.cpp, without effect here: %s\n", ignored);
     fprintf(out, "\nexample:\n  %s\n", command->example);
 }
 
@@ -86,10 +124,16 @@ static void man_command(FILE *out, const struct Command *command)
     man_text(out, command->usage);
     fprintf(out, "\n");
     for (const struct Flag *flag = FLAGS; flag->names[0]; flag++) {
-        if (!(flag->commands & command->bit)) continue;
+        if (!(flag->commands & command->bit) || flag->kind == FLAG_IGNORED) continue;
         char names[128];
         flag_names(names, sizeof names, flag);
         man_item(out, names, flag->help);
+    }
+    char ignored[128];
+    if (ignored_names(ignored, sizeof ignored, command)) {
+        fprintf(out, ".PP\nFrom command lines of llama.cpp, without effect here: ");
+        man_text(out, ignored);
+        fprintf(out, "\n");
     }
     fprintf(out, ".PP\nExample:\n.PP\n.RS\n.EX\n");
     man_text(out, command->example);

@@ -5,6 +5,8 @@
 #include "cli/commands.h"
 
 void help_program(FILE *out);
+// Five lines for somebody who has typed the program's name alone.
+void help_first(FILE *out);
 void help_command(FILE *out, const struct Command *command);
 void help_man(FILE *out); // troff, for man(1)
 

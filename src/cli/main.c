@@ -34,9 +34,19 @@ static int help_main(int argc, char **argv)
     } else if (argc == 1 && commands_find(argv[0])) {
         help_command(stdout, commands_find(argv[0]));
     } else {
-        return wrong_usage("help takes a command, --man, or --completions bash|zsh|fish");
+        char hint[96];
+        return wrong_usage("help takes a command, --man, or --completions bash|zsh|fish%s",
+                           commands_nearest(argv[0], hint));
     }
     return finish_output(EXIT_OK);
+}
+
+// Flags of llama.cpp that mean nothing here.
+static void tell_ignored(const struct Options *options)
+{
+    for (const struct Flag *flag = FLAGS; flag->names[0]; flag++)
+        if (flag->kind == FLAG_IGNORED && options->given[flag - FLAGS])
+            fprintf(stderr, "vkgpt: %s has no effect: %s\n", flag->names[0], flag->help);
 }
 
 static int run_command(const struct Command *command, int argc, char **argv)
@@ -48,6 +58,7 @@ static int run_command(const struct Command *command, int argc, char **argv)
         help_command(stdout, command);
         return finish_output(EXIT_OK);
     }
+    if (good) tell_ignored(&options);
     if (!good) return wrong_usage("%s (vkgpt %s --help shows the flags)", sentence, command->name);
     return command->run(&options);
 }
@@ -63,7 +74,8 @@ int main(int argc, char **argv)
     buffer_no_memory = no_memory;
     os_end_on_signals();
     if (argc < 2) {
-        help_program(stderr);
+        if (os_is_terminal(2)) help_first(stderr);
+        else help_program(stderr);
         return EXIT_USAGE;
     }
     const char *name = argv[1];
@@ -71,6 +83,8 @@ int main(int argc, char **argv)
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
     if (strcmp(name, "help") == 0) return help_main(argc - 2, argv + 2);
     const struct Command *command = commands_find(name);
-    if (!command) return wrong_usage("there is no command '%s' (vkgpt --help shows them)", name);
+    char hint[96];
+    if (!command)
+        return wrong_usage("there is no command '%s'%s (vkgpt --help shows them)", name, commands_nearest(name, hint));
     return run_command(command, argc - 2, argv + 2);
 }

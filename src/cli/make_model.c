@@ -5,6 +5,7 @@
 #include "base/os.h"
 #include "cli/cli.h"
 #include "cli/model_path.h"
+#include "cli/nearest.h"
 #include "model/presets.h"
 
 #define STDERR 2
@@ -81,7 +82,12 @@ int make_model_main(const struct Options *options)
     if (!options->preset) return wrong_usage("make-model needs a preset: %s", known);
     if (!options->output) return wrong_usage("make-model needs -o DIR, the directory to write");
     const struct Preset *preset = preset_find(options->preset);
-    if (!preset) return wrong_usage("there is no preset '%s'; there are %s", options->preset, known);
+    char hint[96];
+    struct Nearest nearest = nearest_to(options->preset, strlen(options->preset));
+    nearest_add_list(&nearest, known);
+    if (!preset)
+        return wrong_usage("there is no preset '%s'; there are %s%s", options->preset, known,
+                           nearest_hint(&nearest, hint));
 
     vkgpt_error err;
     struct Config config;

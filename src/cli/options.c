@@ -1,5 +1,6 @@
 // The table of flags, and reading them. Values are checked here, once, against the table's ranges.
 #include "cli/options.h"
+#include "cli/nearest.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -199,6 +200,16 @@ const struct Flag FLAGS[] = {
      .help = "a device by its number or a part of its name, as vkgpt devices lists them"},
     {ALL_COMMANDS, FLAG_SWITCH, {"-v", "--verbose"}, NULL, AT(verbose), .help = "say more on stderr: device, model, counters"},
     {ALL_COMMANDS, FLAG_SWITCH, {"-h", "--help"}, NULL, AT(help), .help = "this text"},
+
+    {RUNS | QUALITY | TUNE, FLAG_IGNORED, {"-ngl", "--gpu-layers", "--n-gpu-layers"}, "N", 0, .help = "all layers run on the device that --device names"},
+    {RUNS | QUALITY | TUNE, FLAG_IGNORED, {"-t", "--threads"}, "N", 0, .help = "the device works, not threads of the processor"},
+    {RUNS | QUALITY | TUNE, FLAG_IGNORED, {"-tb", "--threads-batch"}, "N", 0, .help = "the device works, not threads of the processor"},
+    {RUNS | QUALITY | TUNE, FLAG_IGNORED, {"-fa", "--flash-attn"}, "on|off|auto", 0, .help = "attention never stores its scores"},
+    {RUNS | QUALITY | TUNE, FLAG_IGNORED, {"-b", "--batch-size"}, "N", 0, .help = "a prompt's blocks are as large as the device takes"},
+    {RUNS | QUALITY | TUNE, FLAG_IGNORED, {"-ub", "--ubatch-size"}, "N", 0, .help = "a prompt's blocks are as large as the device takes"},
+    {RUNS | QUALITY | TUNE, FLAG_IGNORED, {"--mlock"}, NULL, 0, .help = "the weights are in the device's memory"},
+    {RUNS | QUALITY | TUNE, FLAG_IGNORED, {"--no-mmap"}, NULL, 0, .help = "files are mapped only while they are read"},
+    {RUNS | QUALITY | TUNE, FLAG_IGNORED, {"-no-cnv", "--no-conversation"}, NULL, 0, .help = "a prompt is always written on from"},
     {0},
 };
 // clang-format on
@@ -324,7 +335,10 @@ static bool read_choice(struct Parse *parse, const struct Flag *flag, const char
         }
         choice += length + (choice[length] == '|');
     }
-    return wrong(parse, "%s is '%s', it has to be one of %s", name, text, flag->value);
+    char hint[96];
+    struct Nearest nearest = nearest_to(text, strlen(text));
+    nearest_add_list(&nearest, flag->value);
+    return wrong(parse, "%s is '%s', it has to be one of %s%s", name, text, flag->value, nearest_hint(&nearest, hint));
 }
 
 static bool add_text(struct Parse *parse, const char **texts, size_t *count, size_t most, const char *name,
@@ -387,6 +401,18 @@ static bool take_word(enum CommandBit command, struct Options *options, const ch
     return false;
 }
 
+// Short flags are all near each other.
+static const char *nearest_flag(unsigned commands, const char *text, size_t length, char hint[96])
+{
+    struct Nearest nearest = nearest_to(text, length);
+    for (const struct Flag *flag = FLAGS; flag->names[0]; flag++) {
+        if (!(flag->commands & commands) || flag->kind == FLAG_WORD) continue;
+        for (int i = 0; i < FLAG_MAX_NAMES && flag->names[i]; i++)
+            if (strlen(flag->names[i]) > 2) nearest_add(&nearest, flag->names[i], strlen(flag->names[i]));
+    }
+    return nearest_hint(&nearest, hint);
+}
+
 static bool unknown(struct Parse *parse, unsigned command, const char *argument, size_t length)
 {
     if (argument[0] != '-' || !argument[1])
@@ -394,7 +420,19 @@ static bool unknown(struct Parse *parse, unsigned command, const char *argument,
                      command & PROMPTED ? ", and a text of several words stands in quotes" : "");
     if (find_flag(ALL_COMMANDS, argument, length))
         return wrong(parse, "%.*s is a flag of other commands, not of this one", (int)length, argument);
-    return wrong(parse, "there is no flag %.*s", (int)length, argument);
+    char hint[96];
+    return wrong(parse, "there is no flag %.*s%s", (int)length, argument,
+                 nearest_flag(command, argument, length, hint));
+}
+
+// Where the value of a flag without effect may be left out, what follows is one only if it is a choice.
+static bool ignored_has_value(const struct Flag *flag, const char *next)
+{
+    if (!flag->value || !next) return false;
+    int place;
+    char sentence[256];
+    struct Parse parse = {sentence, sizeof sentence};
+    return !strchr(flag->value, '|') || read_choice(&parse, flag, "", next, &place);
 }
 
 bool options_parse(enum CommandBit command, int argc, char **argv, struct Options *options, char *sentence, size_t size)
@@ -412,6 +450,10 @@ bool options_parse(enum CommandBit command, int argc, char **argv, struct Option
         options->given[flag - FLAGS] = true;
         char name[32];
         snprintf(name, sizeof name, "%.*s", (int)length, argument);
+        if (flag->kind == FLAG_IGNORED) {
+            i += !value && ignored_has_value(flag, i + 1 < argc ? argv[i + 1] : NULL);
+            continue;
+        }
         if (flag->kind == FLAG_SWITCH) {
             if (value) return wrong(&parse, "%s takes no value", name);
             *(bool *)((char *)options + flag->offset) = true;

@@ -25,7 +25,7 @@ enum CommandBit { COMMAND_LIST(COMMAND_BIT) ALL_COMMANDS = (1 << COMMAND_COUNT) 
 #define MAX_FIELDS 64
 #define MAX_CONTINUATIONS 1024
 #define MAX_ANSWERS 64
-#define MAX_FLAGS 128
+#define MAX_FLAGS 160
 
 #define MAX_LIST 256
 struct IntList { // count 0: not given
@@ -111,6 +111,8 @@ enum FlagKind {
     FLAG_ANSWER,       // one more of Options.answers
     FLAG_FIELD,        // one more of Options.fields
     FLAG_CONTINUATION, // one more of Options.continuations
+    FLAG_IGNORED, // of llama.cpp: it is taken and has no effect; `value` as of the others, or "on|off|auto", which may
+                  // be left out
 };
 
 #define FLAG_MAX_NAMES 4

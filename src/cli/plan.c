@@ -6,6 +6,7 @@
 #include "base/os.h"
 #include "cli/cli.h"
 #include "cli/model_path.h"
+#include "cli/nearest.h"
 #include "cli/plan_print.h"
 #include "cli/run.h"
 #include "engine/plan.h"
@@ -56,7 +57,13 @@ static int find_model(const struct Options *options, struct Planned *p, vkgpt_er
     }
     char path[4096], known[256];
     preset_names(known, sizeof known);
-    if (name) return fail(err, VKGPT_BAD_FILE, "%s: no such directory, and no preset; there are %s", name, known);
+    if (options->preset) {
+        char hint[96];
+        struct Nearest nearest = nearest_to(name, strlen(name));
+        nearest_add_list(&nearest, known);
+        return fail(err, VKGPT_BAD_ARGUMENT, "there is no preset '%s'; there are %s%s", name, known,
+                    nearest_hint(&nearest, hint));
+    }
     int code = model_path_for(NEED_CONFIG, options->model, path, sizeof path, err);
     if (!code) code = read_config(path, &p->config, err);
     snprintf(p->name, sizeof p->name, "%.511s", path);

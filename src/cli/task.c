@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/generation.h"
 #include "cli/model_path.h"
+#include "cli/nearest.h"
 #include "cli/print_json.h"
 #include "tasks/blanks.h"
 #include "tasks/escapes.h"
@@ -44,9 +45,13 @@ static int find_task(const char *name, char *path, size_t size, vkgpt_error *err
         return fail(err, VKGPT_BAD_FILE, "the task's name is %zu bytes long, that is too much", length);
     if (is_path || os_exists(path)) return 0;
     struct Buffer names = {0};
+    struct Nearest nearest = nearest_to(name, length);
+    char hint[96];
     task_names(dir, &names);
+    nearest_add_list(&nearest, names.data);
     // clang-format off
-    fail(err, VKGPT_BAD_FILE, "there is no task '%s'; there are %s, and files of your own (%s" SUFFIX ", ./%s)", name, names.data, name, name);
+    fail(err, VKGPT_BAD_FILE, "there is no task '%s'; there are %s, and files of your own (%s" SUFFIX ", ./%s)%s", name, names.data, name, name,
+         nearest_hint(&nearest, hint));
     // clang-format on
     buffer_free(&names);
     return VKGPT_BAD_FILE;

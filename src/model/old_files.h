@@ -1,4 +1,5 @@
-// What a command that writes a model finds in the place of it: the files that a reader would take for a part of the model.
+// What a command that writes a model finds in the place of it: the files that a reader would take for a part of the
+// model.
 #ifndef VKGPT_MODEL_OLD_FILES_H
 #define VKGPT_MODEL_OLD_FILES_H
 

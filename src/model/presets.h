@@ -41,7 +41,7 @@ struct PresetOutput {
     enum Dtype dtype;      // F32, F16 or BF16
     uint64_t seed;
     uint32_t shards;
-    bool force; // a model that is there may be replaced
+    bool force;                                                  // a model that is there may be replaced
     bool (*progress)(void *user, uint64_t done, uint64_t total); // bytes; false: stop (VKGPT_INTERRUPTED). Or NULL
     void *user;
 };
