@@ -13,7 +13,7 @@ target_compile_options(vkgpt_lib PRIVATE -fno-lto) # objcopy makes names local i
 shaders_embed(vkgpt_lib)
 packages_link(vkgpt_lib)
 
-install(FILES include/vkgpt.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES include/vkgpt.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development)
 if(VKGPT_SANITIZE)
     return() # the sanitizers have to be linked into the program, before all else
 endif()
@@ -30,7 +30,7 @@ add_custom_command(OUTPUT ${STATIC_LIBRARY}
     COMMAND ${CMAKE_COMMAND} -E rm -f ${STATIC_OBJECT}
     DEPENDS vkgpt_lib COMMENT "libvkgpt.a" COMMAND_EXPAND_LISTS VERBATIM)
 add_custom_target(vkgpt_static ALL DEPENDS ${STATIC_LIBRARY})
-install(FILES ${STATIC_LIBRARY} DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(FILES ${STATIC_LIBRARY} DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
 
 # ----------------------------------------------------------------------------------------- libvkgpt.so
 
@@ -41,7 +41,8 @@ if(BUILD_SHARED_LIBS)
         VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
     target_link_options(vkgpt_shared PRIVATE LINKER:--version-script=${VERSION_SCRIPT} LINKER:--no-undefined)
     target_link_libraries(vkgpt_shared PRIVATE ${LIBRARY_LINKS})
-    install(TARGETS vkgpt_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+    install(TARGETS vkgpt_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+        COMPONENT library NAMELINK_COMPONENT development)
 endif()
 
 # ------------------------------------------------------------------------ for CMake, and for pkg-config
@@ -51,7 +52,8 @@ set(CONFIG_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/vkgpt)
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/vkgptConfig.cmake.in ${CMAKE_BINARY_DIR}/vkgptConfig.cmake
     INSTALL_DESTINATION ${CONFIG_DIR} PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR)
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/vkgptConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${CMAKE_BINARY_DIR}/vkgptConfig.cmake ${CMAKE_BINARY_DIR}/vkgptConfigVersion.cmake DESTINATION ${CONFIG_DIR})
+install(FILES ${CMAKE_BINARY_DIR}/vkgptConfig.cmake ${CMAKE_BINARY_DIR}/vkgptConfigVersion.cmake DESTINATION ${CONFIG_DIR}
+        COMPONENT development)
 
 # the prefix is found from where the file is, so that an installed tree can be moved
 file(RELATIVE_PATH PREFIX_FROM_PC ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
@@ -60,4 +62,4 @@ foreach(dir LIB INCLUDE DATA)
     file(RELATIVE_PATH PC_${dir}DIR ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_${dir}DIR})
 endforeach()
 configure_file(${CMAKE_CURRENT_LIST_DIR}/vkgpt.pc.in ${CMAKE_BINARY_DIR}/vkgpt.pc @ONLY)
-install(FILES ${CMAKE_BINARY_DIR}/vkgpt.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${CMAKE_BINARY_DIR}/vkgpt.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)

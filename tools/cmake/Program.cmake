@@ -15,7 +15,7 @@ target_link_libraries(vkgpt PRIVATE vkgpt_cli vkgpt_flags)
 file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/share/vkgpt)
 file(CREATE_LINK ${CMAKE_SOURCE_DIR}/models ${CMAKE_BINARY_DIR}/share/vkgpt/models SYMBOLIC)
 
-install(TARGETS vkgpt RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS vkgpt RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT program)
 
 # one file per command, each the program's own words
 set(WRITTEN "")
@@ -23,7 +23,7 @@ function(program_writes file destination)
     add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/${file}
         COMMAND vkgpt help ${ARGN} > ${CMAKE_BINARY_DIR}/${file} DEPENDS vkgpt VERBATIM)
     set(WRITTEN ${WRITTEN} ${CMAKE_BINARY_DIR}/${file} PARENT_SCOPE)
-    install(FILES ${CMAKE_BINARY_DIR}/${file} DESTINATION ${destination})
+    install(FILES ${CMAKE_BINARY_DIR}/${file} DESTINATION ${destination} COMPONENT program)
 endfunction()
 
 if(NOT CMAKE_CROSSCOMPILING)

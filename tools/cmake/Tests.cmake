@@ -52,7 +52,8 @@ set(TEST_ENVIRONMENT
     VKGPT_TUNING=off                         # nor takes choices from there, or a second to find them
     ASAN_OPTIONS=detect_stack_use_after_return=1
     LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0
-    UBSAN_OPTIONS=print_stacktrace=1)
+    UBSAN_OPTIONS=print_stacktrace=1
+    TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp)
 
 # Registers one run of a test program: a name and the environment it runs in.
 function(test_register name program)
@@ -144,6 +145,12 @@ if(TARGET vkgpt_shared AND ABIDIFF AND CMAKE_C_COMPILER_ID STREQUAL GNU AND CMAK
         AND CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64)
     add_test(NAME abi COMMAND ${CMAKE_SOURCE_DIR}/tools/abi $<TARGET_FILE:vkgpt_shared>)
 endif()
+find_program(MMDEBSTRAP mmdebstrap)
+mark_as_advanced(MMDEBSTRAP)
+if(TARGET vkgpt_shared AND MMDEBSTRAP) # as root, with network
+    add_test(NAME debian_packages COMMAND ${CMAKE_SOURCE_DIR}/tools/debian-packages ${CMAKE_BINARY_DIR}/debian12)
+    set_tests_properties(debian_packages PROPERTIES TIMEOUT 3600)
+endif()
 add_test(NAME api_doc COMMAND ${CMAKE_SOURCE_DIR}/tools/api-doc --check)
 add_test(NAME setup_packages COMMAND ${CMAKE_SOURCE_DIR}/tests/setup_packages)
 
@@ -164,7 +171,8 @@ endif()
 # same: it runs the kernels, a fixture of each class, the session, and the persistent kernel, which lavapipe cannot run.
 set(TEST_LABELS
 #    name                                                                labels
-    "^tokenizer_long$                                                   | long"
+    "^(tokenizer_long|debian_packages)$                                 | long"
+    "^(install|python|abi|api_doc|setup_packages)$                      | short"
     "^gpu_suite\\.rehearsal$|^vendor_stats\\.amd$                       | ci"
     "^gpu_suite|^vendor_stats                                           | short"
     "^gpu_(cli_selftest|persistent)\\.lavapipe$                         | ci"

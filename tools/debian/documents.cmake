@@ -1,0 +1,15 @@
+# Run by cpack before it packs: puts the changelog and the copyright into each package, and compresses the manual page.
+set(gzip gzip --best --no-name --force)
+foreach(pair ${CPACK_VKGPT_DOCUMENTS_OF})
+    string(REGEX MATCH "^(.*)=(.*)$" pair ${pair})
+    set(root ${CPACK_TEMPORARY_DIRECTORY}/${CMAKE_MATCH_1}/usr/share)
+    set(documents ${root}/doc/${CMAKE_MATCH_2})
+    file(COPY ${CPACK_VKGPT_DOCUMENTS}/changelog ${CPACK_VKGPT_DOCUMENTS}/copyright DESTINATION ${documents}
+        FILE_PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
+    file(RENAME ${documents}/changelog ${documents}/changelog.Debian)
+    execute_process(COMMAND ${gzip} ${documents}/changelog.Debian COMMAND_ERROR_IS_FATAL ANY)
+    file(GLOB pages ${root}/man/man1/*.1)
+    foreach(page ${pages})
+        execute_process(COMMAND ${gzip} ${page} COMMAND_ERROR_IS_FATAL ANY)
+    endforeach()
+endforeach()
