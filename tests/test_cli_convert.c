@@ -9,12 +9,12 @@
 #include <cmocka.h>
 
 #include "cli/convert.h"
-#include "engine/reference.h"
 #include "fixture.h"
 #include "head_fixture.h"
 #include "model/config_write.h"
 #include "model/gguf_write.h"
 #include "program.h"
+#include "reference_model.h"
 #include "text/reader.h"
 #include "tokenizer_files.h"
 

@@ -6,13 +6,13 @@
 #include <string.h>
 
 #include "compare.h"
-#include "engine/reference.h"
 #include "head_fixture.h"
 #include "model/gguf_write.h"
 #include "model/lora.h"
 #include "model/table.h"
 #include "model_files.h"
 #include "program.h"
+#include "reference_model.h"
 
 #define LORA_FIXTURES VKGPT_SOURCE_DIR "/tests/fixtures/lora"
 #define BOUND 2e-5 // of logits of several units: PEFT merges in float64, and this in float32

@@ -4,8 +4,9 @@
 #include <string.h>
 
 #include "compare.h"
-#include "engine/reference.h"
 #include "fixture.h"
+#include "reference_model.h"
+#include "selftest/reference.h"
 #include "synthetic_model.h"
 
 static void philox_known_answers(void **state)
@@ -91,37 +92,34 @@ static void attend_rows_and_steps(void **state)
         reference_philox((uint32_t[2]){1, 2}, (uint32_t[4]){i, 0, 0, 0}, word);
         q[i] = word[0] * 0x1p-31 - 1, k[i] = word[1] * 0x1p-31 - 1, v[i] = word[2] * 0x1p-31 - 1;
     }
-    reference_attend(T, 0, HEADS, SIZE, q, k, v, 0.7, true, all);
+    reference_attend(T, 0, HEADS, SIZE, q, k, v, 0.7, 0, all);
     assert_within(difference_f64(all, v, DIM), 1e-15, "the first row sees itself only");
     for (size_t t = 0; t < T; t++) {
-        reference_attend(1, t, HEADS, SIZE, q + t * DIM, k, v, 0.7, true, step);
+        reference_attend(1, t, HEADS, SIZE, q + t * DIM, k, v, 0.7, 0, step);
         assert_within(difference_f64(step, all + t * DIM, DIM), 0, "row %zu alone", t);
     }
-    reference_attend(1, T - 1, HEADS, SIZE, q, k, v, 0.7, true, step);
-    reference_attend(T, 0, HEADS, SIZE, q, k, v, 0.7, false, all);
-    assert_within(difference_f64(all, step, DIM), 0, "row 0 with all positions in sight");
 
     // a window of 3 is what the last 3 positions alone give, and one of 7 is no limit
-    reference_attend_window(T, 0, HEADS, SIZE, q, k, v, 0.7, 3, all);
+    reference_attend(T, 0, HEADS, SIZE, q, k, v, 0.7, 3, all);
     for (size_t t = 0; t < T; t++) {
         size_t start = t < 3 ? 0 : t - 2;
         const double *K = k + start * DIM, *V = v + start * DIM;
-        reference_attend(1, t - start, HEADS, SIZE, q + t * DIM, K, V, 0.7, true, step);
+        reference_attend(1, t - start, HEADS, SIZE, q + t * DIM, K, V, 0.7, 0, step);
         assert_within(difference_f64(step, all + t * DIM, DIM), 0, "row %zu in a window", t);
-        reference_attend_window(1, t, HEADS, SIZE, q + t * DIM, k, v, 0.7, 3, step);
+        reference_attend(1, t, HEADS, SIZE, q + t * DIM, k, v, 0.7, 3, step);
         assert_within(difference_f64(step, all + t * DIM, DIM), 0, "row %zu in a window, alone", t);
     }
-    reference_attend(T, 0, HEADS, SIZE, q, k, v, 0.7, true, all);
-    reference_attend_window(1, T - 1, HEADS, SIZE, q + (T - 1) * DIM, k, v, 0.7, T, step);
+    reference_attend(T, 0, HEADS, SIZE, q, k, v, 0.7, 0, all);
+    reference_attend(1, T - 1, HEADS, SIZE, q + (T - 1) * DIM, k, v, 0.7, T, step);
     assert_within(difference_f64(step, all + (T - 1) * DIM, DIM), 0, "a window as wide as the rows");
 
     // two positions by hand: scores 3 and 1 (times 200: the exponentials must not overflow)
     const double two_q[1] = {1}, two_k[2] = {3, 1}, two_v[2] = {10, 20};
     double got;
-    reference_attend(1, 1, 1, 1, two_q, two_k, two_v, 0.5, true, &got);
+    reference_attend(1, 1, 1, 1, two_q, two_k, two_v, 0.5, 0, &got);
     const double e = exp(-1), want = (10 + 20 * e) / (1 + e);
     assert_within(difference_f64(&got, &want, 1), 1e-14, "softmax of two");
-    reference_attend(1, 1, 1, 1, two_q, two_k, two_v, 1000, true, &got);
+    reference_attend(1, 1, 1, 1, two_q, two_k, two_v, 1000, 0, &got);
     assert_true(got == 10);
 }
 

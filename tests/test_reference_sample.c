@@ -1,5 +1,5 @@
 // The sampling reference against what its definition gives by hand, and the draw in integers against float64.
-#include "engine/reference_sample.h"
+#include "selftest/reference_sample.h"
 
 #include <stdbool.h>
 

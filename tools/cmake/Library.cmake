@@ -4,7 +4,8 @@
 
 option(BUILD_SHARED_LIBS "Build libvkgpt.so beside libvkgpt.a" ON)
 
-file(GLOB LIBRARY_SOURCES CONFIGURE_DEPENDS src/base/*.c src/text/*.c src/model/*.c src/gpu/*.c src/engine/*.c)
+file(GLOB LIBRARY_SOURCES CONFIGURE_DEPENDS src/base/*.c src/text/*.c src/model/*.c src/gpu/*.c src/engine/*.c
+    src/selftest/*.c) # vkgpt_selftest is a function of the library, though its room stands above the engine
 add_library(vkgpt_lib STATIC ${LIBRARY_SOURCES})
 set_target_properties(vkgpt_lib PROPERTIES
     OUTPUT_NAME vkgpt_all POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden)

@@ -1,11 +1,11 @@
-#include "engine/reference_sample.h"
+#include "selftest/reference_sample.h"
 
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/reference.h"
+#include "selftest/reference.h"
 
 static void penalise(const struct ReferenceSampling *s, size_t vocab, double *logits)
 {

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/reference_sample.h"
-#include "engine/selftest.h"
+#include "selftest/reference_sample.h"
+#include "selftest/selftest.h"
 
 #define CONTEXT 40
 #define TOKEN_STRIDE (CONTEXT + 1)

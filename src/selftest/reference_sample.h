@@ -1,6 +1,6 @@
 // Sampling in plain C: what it means, in float64, and what `sample` has to give, token by token.
-#ifndef VKGPT_ENGINE_REFERENCE_SAMPLE_H
-#define VKGPT_ENGINE_REFERENCE_SAMPLE_H
+#ifndef VKGPT_SELFTEST_REFERENCE_SAMPLE_H
+#define VKGPT_SELFTEST_REFERENCE_SAMPLE_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/selftest.h"
+#include "selftest/selftest.h"
 #include "engine/session.h"
 
 #define ATTENTION_BOUND 2e-5 // exp() of Vulkan is good to 3 + 2 |x| units in the last place
@@ -208,8 +208,8 @@ static void fill_sequence(const struct Stage *stage, struct Attention *a, uint32
     double factor = l->size->kv != KV_Q8_0 || !sequence ? 1.0 : multiplies_halves(stage) ? SMALL : TINY;
     fill_cache(l, a->k, a->keys, sequence, position + rows, 101, 1.0);
     fill_cache(l, a->v, a->values, sequence, position + rows, 111, factor);
-    reference_attend_window(rows, position, l->size->heads, l->size->head_dim, a->queries + at, a->keys, a->values,
-                            (double)scale_of(l->size), l->size->window, a->want + at);
+    reference_attend(rows, position, l->size->heads, l->size->head_dim, a->queries + at, a->keys, a->values,
+                     (double)scale_of(l->size), l->size->window, a->want + at);
 }
 
 static void fill_all(const struct Stage *stage, struct Attention *a)

@@ -2,8 +2,8 @@
 // NaN as a float, as a half, and no sensible number), goes to the device, and comes back after the run. So a test sees
 // what was written and what should not have been: it takes what it expects out of an array, and the rest must be as it
 // was. A failure sticks: calls after it do nothing, and trial_end returns it.
-#ifndef VKGPT_ENGINE_TRIAL_H
-#define VKGPT_ENGINE_TRIAL_H
+#ifndef VKGPT_SELFTEST_TRIAL_H
+#define VKGPT_SELFTEST_TRIAL_H
 
 #include "engine/matrix.h"
 

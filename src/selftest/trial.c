@@ -1,4 +1,4 @@
-#include "engine/trial.h"
+#include "selftest/trial.h"
 
 #include <math.h>
 #include <stdlib.h>

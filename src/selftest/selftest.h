@@ -1,12 +1,11 @@
 // The selftest's own parts: an imaginary layer of awkward sizes, the stage that kernels are tried on, and the report.
-// selftest.c has the list of sizes; selftest_products.c, selftest_attention.c and selftest_sample.c what each kernel
-// has to give.
-#ifndef VKGPT_ENGINE_SELFTEST_H
-#define VKGPT_ENGINE_SELFTEST_H
+// selftest.c has the list of sizes; products.c, attention.c, lookup.c and sample.c what each kernel has to give.
+#ifndef VKGPT_SELFTEST_H
+#define VKGPT_SELFTEST_H
 
 #include "engine/kernels.h"
-#include "engine/reference.h"
-#include "engine/trial.h"
+#include "selftest/reference.h"
+#include "selftest/trial.h"
 
 #define SEQUENCES 3      // in every trial
 #define STOPPED 1        // decode: this sequence has stopped, and nothing of it may change

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/selftest.h"
+#include "selftest/selftest.h"
 
 // Rounding of a sum of `width` products, and of the norm before it: several times what devices were seen to make.
 // What multiplies halves has rounded its input, and weights in a small format, to 11 bits.

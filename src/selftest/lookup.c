@@ -1,7 +1,7 @@
 // What lookup has to leave: the drafts behind the newest token, and how many rows the next step reads.
 #include <string.h>
 
-#include "engine/selftest.h"
+#include "selftest/selftest.h"
 
 #define CONTEXT 40
 #define TOKEN_STRIDE (CONTEXT + 1)

@@ -1,5 +1,5 @@
 // The selftest: every kernel of the library, in every variant that the device can run, on a list of awkward sizes.
-#include "engine/selftest.h"
+#include "selftest/selftest.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/selftest.h"
+#include "selftest/selftest.h"
 #include "engine/small.h"
 
 struct Axis axis_of(uint32_t n) { return (struct Axis){1, n, padded(n)}; }

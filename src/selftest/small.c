@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/selftest.h"
+#include "selftest/selftest.h"
 
 #define PART 32
 #define HALF_INFINITY 0x7c00
