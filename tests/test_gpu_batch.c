@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../src/engine/generate.c" // for its parts; before cmocka, whose macro fail() hides a function
+#include "engine/bounds.h"
 #include "synthetic_model.h"
 
 #include "compare.h"

@@ -5,6 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/bounds.h"
+#include "engine/buffers.h"
+#include "engine/recordings.h"
+#include "engine/session_open.h"
+#include "engine/tuning.h"
 #include "../src/engine/prefill.c" // for its parts; before cmocka, whose macro fail() hides a function
 #include "../src/engine/tuning.h"
 #include "synthetic_model.h"
@@ -153,14 +158,14 @@ static struct Cache run_prompt(struct World *w, uint32_t most_rows, const uint32
     vkgpt_session *s = w->session;
     uint32_t allocated = s->block_rows, at = 0;
     s->block_rows = most_rows < allocated ? most_rows : allocated;
-    session_free_recordings(s); // which are for blocks of another size
+    recordings_free(s); // which are for blocks of another size
     CHECK(vkgpt_session_rewind(s, 0, &err));
     for (uint32_t i = 0; i < piece_count; at += pieces[i++]) CHECK(vkgpt_prompt(s, w->ids + at, pieces[i], &err));
     assert_int_equal(s->slots[0].cached, at - 1);
     struct Cache cache = read_cache(s, 0);
     const vkgpt_sampling greedy = {.top_p = 1, .repeat_penalty = 1, .ignore_eos = true};
     CHECK(vkgpt_generate(s, &greedy, 1, keep_token, &cache.next, NULL, &err));
-    session_free_recordings(s);
+    recordings_free(s);
     s->block_rows = allocated;
     return cache;
 }
@@ -367,7 +372,7 @@ static uint32_t chosen(vkgpt_session *s, uint64_t rows)
     s->device->software = false;
     uint32_t size = choose_block(s, rows);
     s->device->software = true;
-    return block_rows(s, size);
+    return buffers_block_rows(s, size);
 }
 
 static void test_sizes(void **state)
@@ -378,7 +383,7 @@ static void test_sizes(void **state)
     vkgpt_session *s = open_session(&w, 0, 2);
     assert_int_equal(s->block_rows, 2048);
     // nothing is measured: as many rows as FIRST_FLOPS allow, or FIRST_ROWS
-    double flops = row_flops(&w.model->config, s->context, false);
+    double flops = bounds_row_flops(&w.model->config, s->context, false);
     s->row_seconds = 0;
     s->first_flops = 300 * flops;
     assert_int_equal(chosen(s, 16), 16);
@@ -416,20 +421,20 @@ static void test_room(void **state)
         for (int software = 0; software < 2; software++) {
             s.context = sizes[i][0], s.sequences = sizes[i][1];
             w.device->software = software;
-            session_sizes(&s);
+            buffers_sizes(&s);
             assert_int_equal(s.block_rows, sizes[i][2 + software]);
             assert_true(s.rows >= s.block_rows && s.logit_rows <= s.block_rows &&
-                        block_rows(&s, BLOCK_SIZES - 1) == s.block_rows);
+                        buffers_block_rows(&s, BLOCK_SIZES - 1) == s.block_rows);
         }
     w.device->software = false;
     const vkgpt_device_info info = w.device->info;
     w.device->info.memory_bytes = UINT64_C(600) << 20; // 4.7 MiB for activations of 1024 floats a row
-    assert_int_equal(session_most_rows(&s), 1024);
+    assert_int_equal(buffers_most_rows(&s), 1024);
     w.device->info.memory_bytes = 0;
-    assert_int_equal(session_most_rows(&s), 512);
+    assert_int_equal(buffers_most_rows(&s), 512);
     w.device->info = info;
     w.device->info.max_buffer_range = 1024 * 768 * 4; // h
-    assert_int_equal(session_most_rows(&s), 1024);
+    assert_int_equal(buffers_most_rows(&s), 1024);
     w.device->info = info;
     w.device->software = true;
     close_world(&w);

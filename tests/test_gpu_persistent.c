@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/session.h" // before cmocka, whose macro fail() hides a function
+#include "engine/persistent.h" // before cmocka, whose macro fail() hides a function
 #include "decode_bits.h"
 #include "fixture.h"
 #include "synthetic_model.h"

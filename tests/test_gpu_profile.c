@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/session.h" // before cmocka, whose macro fail() hides a function
+#include "engine/session_open.h" // before cmocka, whose macro fail() hides a function
 
 #include "compare.h"
 #include "fixture.h"

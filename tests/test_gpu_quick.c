@@ -10,7 +10,9 @@
 #include "base/os.h"
 #include "engine/quick.h"
 #include "engine/session.h"
+#include "engine/settings.h"
 #include "engine/step_search.h" // before cmocka, whose macro fail() hides a function
+#include "engine/tuning.h"
 #include "decode_bits.h"
 #include "model_files.h"
 #include "synthetic_model.h"

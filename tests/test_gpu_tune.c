@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/session.h"
+#include "engine/settings.h"
 #include "engine/tuning.h" // before cmocka, whose macro fail() hides a function
 #include "decode_bits.h"
 #include "model_files.h"
@@ -49,17 +50,9 @@ static void close_device(vkgpt_device *device)
     unsetenv("VKGPT_DISABLE");
 }
 
-static const struct Matrix *matrix_of(const vkgpt_model *m, enum ProductKernel product)
-{
-    const struct Layer *l = &m->layers[0];
-    const struct Matrix *const matrices[] = {
-        [QKV] = &l->c_attn, [PROJECT] = &l->c_proj, [EXPAND] = &l->c_fc, [CONTRACT] = &l->c_out, [HEAD] = m->head};
-    return matrices[product];
-}
-
 static struct ProductKey key_of(const vkgpt_model *m, enum ProductKernel product, uint32_t sequences)
 {
-    const struct Matrix *w = matrix_of(m, product);
+    const struct Matrix *w = matrix_of(m, product, 0);
     return product_key(m->device, product, w->format, w->in, w->out, sequences);
 }
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/bounds.h"
 #include "engine/plan.h"
-#include "engine/session.h"
 #include "model/plan.h"
 #include "model/presets.h"
 
@@ -197,19 +197,19 @@ static void test_first_submissions(void **state)
     for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
         struct Config c = config_of(names[n]);
         for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
-            double flops = rows[r] * row_flops(&c, c.context, false);
-            uint32_t cut = cut_for(flops, FIRST_FLOPS, c.layers * LAYER_DISPATCHES);
+            double flops = rows[r] * bounds_row_flops(&c, c.context, false);
+            uint32_t cut = bounds_cut(flops, FIRST_FLOPS, c.layers * LAYER_DISPATCHES);
             assert_about(flops, largest_part(&c, rows[r], 0), 1e-6 * flops);
             assert_true(largest_part(&c, rows[r], cut) <= 20e9);
             assert_int_equal(cut == 0, flops <= 20e9);
         }
     }
     struct Config small = config_of("gpt2"), xl = config_of("gpt2-xl");
-    assert_int_equal(cut_for(64 * row_flops(&small, 1024, false), FIRST_FLOPS, 60),
+    assert_int_equal(bounds_cut(64 * bounds_row_flops(&small, 1024, false), FIRST_FLOPS, 60),
                      0); // the smallest block in one piece
-    assert_true(cut_for(64 * row_flops(&xl, 1024, false), FIRST_FLOPS, 240) > 0);
-    assert_int_equal(cut_for(1e15, 0, 240), 0); // a software driver
-    assert_int_equal(cut_for(1e15, FIRST_FLOPS, 240), 1);
+    assert_true(bounds_cut(64 * bounds_row_flops(&xl, 1024, false), FIRST_FLOPS, 240) > 0);
+    assert_int_equal(bounds_cut(1e15, 0, 240), 0); // a software driver
+    assert_int_equal(bounds_cut(1e15, FIRST_FLOPS, 240), 1);
 }
 
 // Matrix kernels want a required subgroup size and full subgroups, not one of the two.

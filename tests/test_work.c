@@ -2,7 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 
-#include "engine/session.h"
+#include "engine/work.h"
 #include "model/presets.h"
 
 #include <cmocka.h> // last: it has a macro called fail

@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/cache.h"
 #include "engine/kernels.h"
-#include "engine/session.h"
+#include "engine/persistent.h"
 #include "engine/small.h"
 #include "gpu/recording.h"
 #include "gpu/uniform_flow.h"
@@ -362,7 +363,7 @@ static struct Shape model_shape(const struct Preset *preset, uint32_t weights, u
         .head_dim = model.head_dim,
         .width = model.width,
         .inner = model.inner,
-        .span = session_span(&config),
+        .span = cache_span(&config),
         .kv = kv,
         .activation = ACTIVATION_GELU_TANH, // of every preset
     };

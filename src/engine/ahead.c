@@ -1,4 +1,7 @@
 // What a model is to the kernels, and kernels that are compiled before there is a session: while weights are uploaded.
+#include "engine/ahead.h"
+
+#include "engine/cache.h"
 #include "engine/session.h"
 
 struct Shape kernels_shape(const struct vkgpt_model *m, uint32_t kv)
@@ -12,7 +15,7 @@ struct Shape kernels_shape(const struct vkgpt_model *m, uint32_t kv)
         .vocab = m->vocab,
         .post_norm = m->config.post_norm,
         .no_final_norm = !m->config.final_norm,
-        .span = session_span(&m->config),
+        .span = cache_span(&m->config),
         .kv = kv,
         .activation = m->config.activation,
     };

@@ -1,11 +1,11 @@
 // What a session allocates, and how large each buffer is.
+#include "engine/buffers.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/session.h"
+#include "engine/cache.h"
 
-#define MIN_SPAN 64
-#define MAX_SPAN 256
 #define TILE_ROWS 32        // that a product may read at once
 #define LARGE_TILE_ROWS 128 // that the widest tile of a block has
 #define PROCESSOR_ROWS 512  // of a block at most on a software driver: more do not stay in a processor's caches
@@ -18,18 +18,18 @@ uint64_t session_cache_bytes(const struct vkgpt_session *s)
     return (bytes + 15) / 16 * 16; // read in words of 128 bits
 }
 
-uint64_t session_state_bytes(const struct vkgpt_session *s)
+uint64_t buffers_state_bytes(const struct vkgpt_session *s)
 {
     return MAX_GROUPS * sizeof(struct Group) + (s->sequences + SPARE_SEQUENCES) * sizeof(struct Sequence);
 }
 
-uint32_t session_wants(struct vkgpt_session *s, struct Want wants[SESSION_WANTS])
+uint32_t buffers_wants(struct vkgpt_session *s, struct Want wants[BUFFERS_WANTS])
 {
     const struct vkgpt_model *m = s->model;
     struct Buffers *b = &s->b;
     uint64_t rows = s->rows, steps = (uint64_t)s->sequences * s->step_rows,
              tokens = (uint64_t)s->sequences * (s->context + 1) * 4;
-    uint64_t state = session_state_bytes(s);
+    uint64_t state = buffers_state_bytes(s);
     bool matrices = s->device->info.coopmat; // a plan knows no more of a device
     uint64_t logit_bytes = (uint64_t)s->logit_rows * m->vocab * 4,
              logit_rows = s->logit_rows > steps ? s->logit_rows : steps;
@@ -56,9 +56,9 @@ uint32_t session_wants(struct vkgpt_session *s, struct Want wants[SESSION_WANTS]
         {MEMORY_READ, &b->scores, s->logit_rows * sizeof(struct RowScore), "scores"},
     };
     // clang-format on
-    _Static_assert(sizeof all / sizeof *all == SESSION_WANTS, "session_wants fills what its callers make room for");
+    _Static_assert(sizeof all / sizeof *all == BUFFERS_WANTS, "buffers_wants fills what its callers make room for");
     memcpy(wants, all, sizeof all);
-    return SESSION_WANTS;
+    return BUFFERS_WANTS;
 }
 
 static struct Pool *pool_of(struct vkgpt_session *s, enum MemoryKind kind)
@@ -87,7 +87,7 @@ static int make_cache(struct vkgpt_session *s, vkgpt_error *err)
     return status;
 }
 
-int session_make_buffers(struct vkgpt_session *s, vkgpt_error *err)
+int buffers_make(struct vkgpt_session *s, vkgpt_error *err)
 {
     uint64_t cache = 2 * (uint64_t)s->model->config.layers * memory_aligned(s->device, session_cache_bytes(s));
     uint64_t available = memory_available(s->device);
@@ -98,23 +98,17 @@ int session_make_buffers(struct vkgpt_session *s, vkgpt_error *err)
     s->device_pool = (struct Pool){.kind = MEMORY_DEVICE, .block_bytes = SESSION_BLOCK};
     s->upload_pool = (struct Pool){.kind = MEMORY_UPLOAD, .block_bytes = HOST_BLOCK};
     s->read_pool = (struct Pool){.kind = MEMORY_READ, .block_bytes = HOST_BLOCK};
-    struct Want wants[SESSION_WANTS];
+    struct Want wants[BUFFERS_WANTS];
     int status = VKGPT_OK;
-    for (uint32_t i = 0, count = session_wants(s, wants); !status && i < count; i++)
+    for (uint32_t i = 0, count = buffers_wants(s, wants); !status && i < count; i++)
         status = make_slice(s, &wants[i], err);
     return status ? status : make_cache(s, err);
-}
-
-uint32_t session_span(const struct Config *config)
-{
-    uint32_t eighth = (config->context / 8 + MIN_SPAN - 1) / MIN_SPAN * MIN_SPAN;
-    return eighth < MIN_SPAN ? MIN_SPAN : eighth > MAX_SPAN ? MAX_SPAN : eighth;
 }
 
 static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
-uint32_t session_most_rows(const struct vkgpt_session *s)
+uint32_t buffers_most_rows(const struct vkgpt_session *s)
 {
     const struct vkgpt_model *m = s->model;
     uint64_t q = (uint64_t)m->width * (s->kv == KV_Q8_0 ? 3 : 1), widest = q > m->inner ? q : m->inner;
@@ -137,14 +131,34 @@ static uint32_t whole_rows(const struct vkgpt_session *s)
     return rows < UINT32_MAX ? (uint32_t)rows : UINT32_MAX;
 }
 
-void session_sizes(struct vkgpt_session *s)
+void buffers_sizes(struct vkgpt_session *s)
 {
-    uint32_t span = session_span(&s->model->config);
+    uint32_t span = cache_span(&s->model->config);
     uint64_t logit_rows = LOGIT_BYTES / ((uint64_t)s->model->vocab * 4);
     uint32_t steps = (s->sequences * s->step_rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
-    s->block_rows = min_u32(whole_rows(s), session_most_rows(s));
+    s->block_rows = min_u32(whole_rows(s), buffers_most_rows(s));
     s->rows = max_u32(steps, s->block_rows);
     s->splits = (s->context + span - 1) / span;
     logit_rows = logit_rows / GROUP_ROWS * GROUP_ROWS;
     s->logit_rows = max_u32(GROUP_ROWS, logit_rows < s->block_rows ? (uint32_t)logit_rows : s->block_rows);
+}
+
+uint32_t buffers_block_rows(const struct vkgpt_session *s, uint32_t block_size)
+{
+    uint32_t rows = GROUP_ROWS << block_size;
+    return rows < s->block_rows ? rows : s->block_rows;
+}
+
+// It is written only, in order: it may lie in write-combined memory.
+void buffers_write_inbox(struct vkgpt_session *s, uint32_t turn, const struct Group *groups,
+                         const struct Sequence *sequences)
+{
+    static const struct Group no_groups[MAX_GROUPS];
+    static const struct Sequence stopped = {.stop = STOP_FULL};
+    uint8_t *to = s->b.inbox[turn].host;
+    memcpy(to, groups ? groups : no_groups, sizeof no_groups);
+    to += sizeof no_groups;
+    for (uint32_t i = 0; i < s->sequences + SPARE_SEQUENCES; i++, to += sizeof stopped)
+        memcpy(to, sequences && i < s->sequences ? &sequences[i] : &stopped, sizeof stopped);
+    memcpy(to, s->ids, (size_t)s->sequences * (s->context + 1) * sizeof *s->ids);
 }

@@ -1,6 +1,8 @@
 // The model: a transformer (Radford et al. 2018, 2019) as a list of dispatches. Decode runs the next token of every
 // sequence, and the drafts behind it, five dispatches a layer; prefill runs a block of tokens of any sequences.
-#include "engine/session.h"
+#include "engine/forward.h"
+
+#include "engine/work.h"
 
 static struct Grid grid(uint32_t x, uint32_t y, uint32_t z) { return (struct Grid){x, y, z}; }
 static uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }

@@ -3,7 +3,10 @@
 #include <string.h>
 
 #include "base/os.h"
-#include "engine/session.h"
+#include "engine/buffers.h"
+#include "engine/persistent.h"
+#include "engine/prefill.h"
+#include "engine/recordings.h"
 
 #define SUBMISSION_SECONDS 0.1 // of device time, about
 
@@ -122,7 +125,7 @@ static int submit_steps(struct Run *run)
         min_u32((furthest(run) - 2 + (run->steps + steps) * s->step_rows) / s->decode.span + 1, s->splits);
     while (1u << split_size < splits) split_size++;
     struct Recording *rec;
-    int status = session_record(s, step_size, split_size, run->turn, &rec, run->err);
+    int status = recordings_decode(s, step_size, split_size, run->turn, &rec, run->err);
     if (!status) status = recording_submit(rec, run->err);
     if (status) return status;
     uint32_t at = (run->oldest + run->count++) % IN_FLIGHT;
@@ -245,9 +248,9 @@ static int admit(struct vkgpt_session *s, const vkgpt_sampling *sampling, vkgpt_
     struct Sequence *sequences = s->admitted;
     for (uint32_t i = 0; i < s->sequences; i++)
         sequences[i] = sequence_of(s, &s->slots[i], &sampling[s->slots[i].runs ? i : 0]);
-    inbox_write(s, 0, NULL, sequences);
+    buffers_write_inbox(s, 0, NULL, sequences);
     struct Recording *rec;
-    int status = session_admit(s, &rec, err);
+    int status = recordings_admit(s, &rec, err);
     return status ? status : recording_submit(rec, err);
 }
 
@@ -255,12 +258,12 @@ static int admit(struct vkgpt_session *s, const vkgpt_sampling *sampling, vkgpt_
 static int generate(struct vkgpt_session *s, const vkgpt_sampling *sampling, uint32_t taking, size_t max_tokens,
                     bool (*on_token)(void *user, uint32_t sequence, uint32_t id), void *user, vkgpt_error *err)
 {
-    int status = session_check_head(s, err);
+    int status = model_check_head(s->model, err);
     for (uint32_t i = 0; !status && i < taking; i++) status = check_sampling(&sampling[i], err);
     for (uint32_t i = 0; i < s->sequences; i++) slot_start(s, &s->slots[i], i < taking, max_tokens);
     if (status || !any_runs(s)) return status;
     struct Run run = {.s = s, .on_token = on_token, .user = user, .err = err};
-    status = session_prefill(s, false, err);
+    status = prefill_sequences(s, false, err);
     if (!status) status = admit(s, sampling, err);
     if (!status) status = run_steps(&run);
     for (uint32_t i = 0; i < taking; i++)

@@ -1,7 +1,9 @@
 // vkgpt_hidden: hidden states, by blocks of prefill that end where the head would begin.
 #include <string.h>
 
-#include "engine/session.h"
+#include "engine/prefill.h"
+#include "engine/recordings.h"
+#include "engine/sequences.h"
 
 static int make_buffer(struct vkgpt_session *s, vkgpt_error *err)
 {
@@ -42,7 +44,7 @@ static int prefill_to(struct vkgpt_session *s, uint32_t end, vkgpt_error *err)
     struct Slot *slot = &s->slots[0];
     uint32_t position = slot->position;
     slot->position = end;
-    int status = session_prefill(s, true, err);
+    int status = prefill_sequences(s, true, err);
     slot->position = position;
     return status;
 }
@@ -58,13 +60,13 @@ static int run_rows(struct vkgpt_session *s, uint32_t start, const size_t *rows,
     struct Recording *rec;
     int status = prefill_to(s, end > HIDDEN_ROWS ? end - HIDDEN_ROWS : 0, err);
     if (!status) status = make_buffer(s, err);
-    if (!status) status = session_hidden_block(s, &rec, err);
+    if (!status) status = recordings_hidden(s, &rec, err);
     if (status) return status;
     uint32_t first = slot->cached;
     for (*taken = 1; *taken < row_count && start + rows[*taken] < first + HIDDEN_ROWS; ++*taken)
         end = start + (uint32_t)rows[*taken] + 1;
-    block_add(&block, 0, slot->cached, end, HIDDEN_ROWS / GROUP_ROWS);
-    status = block_run(s, rec, &block, err);
+    prefill_add(&block, 0, slot->cached, end, HIDDEN_ROWS / GROUP_ROWS);
+    status = prefill_run(s, rec, &block, err);
     for (size_t r = 0; !status && r < *taken; r++)
         status = take_row(s, start + (uint32_t)rows[r] - first, rows[r], hidden + r * s->model->config.embed_dim, err);
     return status;
@@ -75,8 +77,8 @@ int vkgpt_hidden(vkgpt_session *s, const uint32_t *ids, size_t count, const size
 {
     uint32_t start = s->slots[0].position;
     int status = check_rows(rows, row_count, count, err);
-    if (!status) status = session_append(s, 0, ids, count, s->context, err);
+    if (!status) status = sequence_append(s, 0, ids, count, s->context, err);
     for (size_t r = 0, taken; !status && r < row_count; r += taken)
         status = run_rows(s, start, rows + r, row_count - r, hidden + r * s->model->config.embed_dim, &taken, err);
-    return status ? status : session_prefill(s, false, err);
+    return status ? status : prefill_sequences(s, false, err);
 }

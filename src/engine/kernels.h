@@ -4,8 +4,9 @@
 #ifndef VKGPT_ENGINE_KERNELS_H
 #define VKGPT_ENGINE_KERNELS_H
 
-#include "engine/model.h"
 #include "engine/variants.h"
+#include "gpu/recording.h"
+#include "model/config.h"
 
 // qkv, project, expand, contract or head: y = W x + b.
 struct Product {

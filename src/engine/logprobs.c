@@ -1,7 +1,8 @@
 // How likely given tokens are, one by one: log softmax over the logits of the token before each.
 #include <math.h>
 
-#include "engine/session.h"
+#include "engine/prefill.h"
+#include "engine/sequences.h"
 
 struct Logprobs { // a call of vkgpt_logprobs
     const struct Slot *slot;
@@ -56,12 +57,12 @@ int vkgpt_logprobs(vkgpt_session *s, const uint32_t *ids, size_t count, uint32_t
     struct Logprobs l = {slot, start, vocab, top < vocab ? top : vocab, on_token, user, {{0}}};
     if (top > VKGPT_MAX_TOP)
         return fail(err, VKGPT_BAD_ARGUMENT, "the %u likeliest tokens: at most %u", top, VKGPT_MAX_TOP);
-    int status = session_check_head(s, err);
-    if (!status) status = session_prefill(s, false, err);
-    if (!status) status = session_append(s, 0, ids, count, s->context + 1, err);
+    int status = model_check_head(s->model, err);
+    if (!status) status = prefill_sequences(s, false, err);
+    if (!status) status = sequence_append(s, 0, ids, count, s->context + 1, err);
     if (status || !count) return status;
     if (start && slot->cached >= start) slot->cached = start - 1; // its logits say how likely the first token is
     vkgpt_token first = {ids[0], NAN, 0, l.top};
     if (!start && !on_token(user, 0, &first)) return fail(err, VKGPT_INTERRUPTED, "interrupted");
-    return session_logits(s, slot->position - 1, on_rows, &l, err);
+    return prefill_logits(s, slot->position - 1, on_rows, &l, err);
 }

@@ -39,5 +39,7 @@ struct vkgpt_model {
 
 // Fills the padded sizes, and where the vectors of a layer stand, from the facts of a model.
 void model_sizes(struct vkgpt_model *model, const struct Config *config);
+// A model that was opened for its hidden states has no head to run.
+int model_check_head(const struct vkgpt_model *model, vkgpt_error *err);
 
 #endif

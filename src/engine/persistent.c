@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/session.h"
+#include "engine/ahead.h"
+#include "engine/buffers.h"
+#include "engine/cache.h"
+#include "engine/forward.h"
 
 #define MOST_GROUPS 1024
 #define GPU_TURNS (1u << 18) // of a wait: about a fifth of a second
@@ -68,7 +71,7 @@ static uint64_t shared_bytes(const struct vkgpt_session *s)
     const struct vkgpt_model *m = s->model;
     uint64_t lanes = lanes_of(s->device), widest = larger(m->inner, larger(m->dim, m->width)), teams = lanes / TEAM;
     uint64_t staged = larger(step_rows(s) == 1 ? widest * 4 + widest / 2 : 0, lanes * 32);
-    return staged + teams * (m->head_dim + session_span(&m->config)) * 4 + lanes * 8 + 9216;
+    return staged + teams * (m->head_dim + cache_span(&m->config)) * 4 + lanes * 8 + 9216;
 }
 
 static bool fits_model(const struct vkgpt_session *s, char *why, size_t size)

@@ -3,22 +3,9 @@
 #ifndef VKGPT_ENGINE_PERSISTENT_H
 #define VKGPT_ENGINE_PERSISTENT_H
 
-#include "engine/kernels.h"
+#include "engine/session.h"
 
 #define PERSISTENT_ROWS 8 // of a step, at most
-
-struct vkgpt_session;
-
-struct Persistent {
-    const struct Pipeline *pipeline;
-    struct Slice program; // struct Phase (phases)
-    struct Slice meeting; // workgroups that have arrived; whether one gave up
-    struct Slice outcome; // likewise, which the host reads
-    uint32_t phases;
-    uint32_t groups;     // workgroups; 0: steps are dispatches
-    bool gave_up;        // a submission ended early, and the session went back to dispatches
-    uint32_t stays_away; // for tests: shaders/args.h
-};
 
 struct ProductFormats { // WEIGHTS_...
     uint32_t qkv, project, expand, contract, head, embed;

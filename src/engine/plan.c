@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/session.h"
+#include "engine/buffers.h"
+#include "engine/cache.h"
 #include "model/plan.h"
 
 #define GROUP_OUTPUTS 8 // of head on a GPU, by the variant that has the most workgroups
@@ -158,8 +159,8 @@ struct DrySession {
 static void dry_session(struct DrySession *dry, struct MemoryPlan *plan)
 {
     struct vkgpt_session *s = &dry->session;
-    struct Want wants[SESSION_WANTS];
-    uint32_t count = session_wants(s, wants);
+    struct Want wants[BUFFERS_WANTS];
+    uint32_t count = buffers_wants(s, wants);
     for (uint32_t i = 0; i < count; i++) {
         const struct Slice *slice = wants[i].slice;
         bool is_row = slice == &s->b.x || slice == &s->b.n || slice == &s->b.q || slice == &s->b.a ||
@@ -199,7 +200,7 @@ static void make_dry(struct Dry *dry, const struct MemoryAsk *ask)
     dry->s.session.sequences = ask->batch;
     dry->s.session.step_rows = 1;
     dry->s.session.kv = ask->kv == PLAN_F32 ? KV_F32 : ask->kv == PLAN_Q8_0 ? KV_Q8_0 : KV_F16;
-    session_sizes(&dry->s.session);
+    buffers_sizes(&dry->s.session);
     uint32_t stretch = ask->batch > 1 ? BEST_STRETCH : GROUP_OUTPUTS;
     dry->s.session.decode.head_groups = (dry->m.model.vocab + stretch - 1) / stretch;
 }

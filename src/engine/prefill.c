@@ -1,47 +1,19 @@
 // Prompts: tokens into the cache, in blocks of rows of any sequences, and the logits of every token.
+#include "engine/prefill.h"
+
 #include <string.h>
 
 #include "base/os.h"
-#include "engine/session.h"
+#include "engine/bounds.h"
+#include "engine/buffers.h"
+#include "engine/recordings.h"
+#include "engine/sequences.h"
 
 static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
-// ---------------------------------------------------------------------------------------------- inbox
-
-// It is written only, in order: it may lie in write-combined memory.
-void inbox_write(struct vkgpt_session *s, uint32_t turn, const struct Group *groups, const struct Sequence *sequences)
-{
-    static const struct Group no_groups[MAX_GROUPS];
-    static const struct Sequence stopped = {.stop = STOP_FULL};
-    uint8_t *to = s->b.inbox[turn].host;
-    memcpy(to, groups ? groups : no_groups, sizeof no_groups);
-    to += sizeof no_groups;
-    for (uint32_t i = 0; i < s->sequences + SPARE_SEQUENCES; i++, to += sizeof stopped)
-        memcpy(to, sequences && i < s->sequences ? &sequences[i] : &stopped, sizeof stopped);
-    memcpy(to, s->ids, (size_t)s->sequences * (s->context + 1) * sizeof *s->ids);
-}
-
-int session_append(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, size_t count, uint32_t room,
-                   vkgpt_error *err)
-{
-    int status = session_check_sequence(s, sequence, err);
-    if (status) return status;
-    struct Slot *slot = &s->slots[sequence];
-    if (count > room || slot->position + count > room)
-        return fail(err, VKGPT_BAD_ARGUMENT, "%u tokens and %zu more: the context has room for %u", slot->position,
-                    count, s->context);
-    for (size_t i = 0; i < count; i++)
-        if (ids[i] >= s->model->config.vocab)
-            return fail(err, VKGPT_BAD_ARGUMENT, "token id %u: %s has ids below %u", ids[i], s->model->name,
-                        s->model->config.vocab);
-    if (count) memcpy(slot->ids + slot->position, ids, count * sizeof *ids);
-    slot->position += (uint32_t)count;
-    return VKGPT_OK;
-}
-
 // ------------------------------------------------------------------------------------------- a block
 
-uint32_t block_add(struct BlockRows *block, uint32_t sequence, uint32_t from, uint32_t end, uint32_t most)
+uint32_t prefill_add(struct BlockRows *block, uint32_t sequence, uint32_t from, uint32_t end, uint32_t most)
 {
     while (from < end && block->count < most) {
         uint32_t rows = min_u32(end - from, GROUP_ROWS);
@@ -64,7 +36,7 @@ static int flight_start(struct vkgpt_session *s, struct Flight *f, uint32_t turn
     if (s->on_block && !s->on_block(s->user)) return fail(err, VKGPT_INTERRUPTED, "interrupted");
     int status = session_check_cancel(s, err);
     if (status) return status;
-    inbox_write(s, turn, f->block.groups, NULL);
+    buffers_write_inbox(s, turn, f->block.groups, NULL);
     f->start = os_seconds();
     status = recording_submit(f->rec, err);
     if (!status) s->counters.submissions++;
@@ -93,7 +65,7 @@ static int flight_end(struct vkgpt_session *s, const struct Flight *f, vkgpt_err
     return VKGPT_OK;
 }
 
-int block_run(struct vkgpt_session *s, struct Recording *rec, const struct BlockRows *block, vkgpt_error *err)
+int prefill_run(struct vkgpt_session *s, struct Recording *rec, const struct BlockRows *block, vkgpt_error *err)
 {
     struct Flight f = {.rec = rec, .block = *block};
     int status = flight_start(s, &f, 0, err);
@@ -118,9 +90,10 @@ static uint32_t groups_of(uint32_t rows) { return (rows + GROUP_ROWS - 1) / GROU
 static uint32_t choose_block(const struct vkgpt_session *s, uint64_t rows)
 {
     uint32_t size = 0;
-    while (size + 1 < BLOCK_SIZES && block_rows(s, size) < rows && block_rows(s, size) < s->block_rows) {
-        uint32_t next = block_rows(s, size + 1);
-        if (!block_is_short(s, rows < next ? (uint32_t)rows : next)) break;
+    while (size + 1 < BLOCK_SIZES && buffers_block_rows(s, size) < rows &&
+           buffers_block_rows(s, size) < s->block_rows) {
+        uint32_t next = buffers_block_rows(s, size + 1);
+        if (!bounds_block_is_short(s, rows < next ? (uint32_t)rows : next)) break;
         size++;
     }
     return size;
@@ -147,12 +120,12 @@ static int submit_next(struct Flights *f, uint64_t rows)
 {
     struct vkgpt_session *s = f->s;
     uint32_t size = choose_block(s, rows), turn = (f->oldest + f->count) % IN_FLIGHT,
-             most = block_rows(s, size) / GROUP_ROWS;
+             most = buffers_block_rows(s, size) / GROUP_ROWS;
     struct Flight *next = &f->flying[turn];
     *next = (struct Flight){0};
     for (uint32_t i = 0; i < s->sequences; i++)
-        s->slots[i].sent = block_add(&next->block, i, s->slots[i].sent, goal_of(&s->slots[i], f->whole), most);
-    int status = session_block(s, size, turn, &next->rec, f->err);
+        s->slots[i].sent = prefill_add(&next->block, i, s->slots[i].sent, goal_of(&s->slots[i], f->whole), most);
+    int status = recordings_block(s, size, turn, &next->rec, f->err);
     if (!status) status = flight_start(s, next, turn, f->err);
     if (!status) f->count++;
     return status;
@@ -168,7 +141,7 @@ static int end_oldest(struct Flights *f)
     return status;
 }
 
-int session_prefill(struct vkgpt_session *s, bool whole, vkgpt_error *err)
+int prefill_sequences(struct vkgpt_session *s, bool whole, vkgpt_error *err)
 {
     struct Flights f = {.s = s, .whole = whole, .err = err};
     int status = VKGPT_OK;
@@ -189,15 +162,24 @@ int session_prefill(struct vkgpt_session *s, bool whole, vkgpt_error *err)
 
 int vkgpt_batch_prompt(vkgpt_session *s, uint32_t sequence, const uint32_t *ids, size_t count, vkgpt_error *err)
 {
-    return session_append(s, sequence, ids, count, s->context, err);
+    return sequence_append(s, sequence, ids, count, s->context, err);
 }
 
-int vkgpt_batch_prefill(vkgpt_session *s, vkgpt_error *err) { return session_prefill(s, false, err); }
+int vkgpt_batch_prefill(vkgpt_session *s, vkgpt_error *err) { return prefill_sequences(s, false, err); }
 
 int vkgpt_prompt(vkgpt_session *s, const uint32_t *ids, size_t count, vkgpt_error *err)
 {
-    int status = session_append(s, 0, ids, count, s->context, err);
-    return status ? status : session_prefill(s, false, err);
+    int status = sequence_append(s, 0, ids, count, s->context, err);
+    return status ? status : prefill_sequences(s, false, err);
+}
+
+int vkgpt_batch_copy(vkgpt_session *s, uint32_t from, const uint32_t *to, size_t count, vkgpt_error *err)
+{
+    int status = sequence_check(s, from, err);
+    for (size_t i = 0; !status && i < count; i++) status = sequence_check(s, to[i], err);
+    if (!status) status = prefill_sequences(s, false, err);
+    for (size_t i = 0; !status && i < count; i++) status = sequences_copy(s, &(struct Copy){from, to[i]}, 1, err);
+    return status;
 }
 
 // --------------------------------------------------------------------------------------------- logits
@@ -225,18 +207,18 @@ static float *pack_rows(struct vkgpt_session *s, uint32_t rows)
     return logits;
 }
 
-int session_logits(struct vkgpt_session *s, uint32_t end,
+int prefill_logits(struct vkgpt_session *s, uint32_t end,
                    bool (*on_rows)(void *user, const float *logits, uint32_t position, uint32_t rows), void *user,
                    vkgpt_error *err)
 {
     struct Slot *slot = &s->slots[0];
     struct Recording *rec;
-    int status = slot->cached < end ? session_logits_block(s, &rec, err) : VKGPT_OK;
+    int status = slot->cached < end ? recordings_logits(s, &rec, err) : VKGPT_OK;
     while (!status && slot->cached < end) {
         uint32_t first = slot->cached;
         struct BlockRows block = {.count = 0};
-        block_add(&block, 0, first, min_u32(end, first + s->logit_rows), MAX_GROUPS);
-        status = block_run(s, rec, &block, err);
+        prefill_add(&block, 0, first, min_u32(end, first + s->logit_rows), MAX_GROUPS);
+        status = prefill_run(s, rec, &block, err);
         if (status) break;
         const float *logits = pack_rows(s, block.rows);
         status = check_logits(s, logits, first, block.rows, err);
@@ -263,8 +245,8 @@ int vkgpt_logits(vkgpt_session *s, const uint32_t *ids, size_t count,
                  vkgpt_error *err)
 {
     struct Rows rows = {on_rows, user, s->slots[0].position};
-    int status = session_check_head(s, err);
-    if (!status) status = session_prefill(s, true, err); // a token may wait from an earlier call
-    if (!status) status = session_append(s, 0, ids, count, s->context, err);
-    return status ? status : session_logits(s, s->slots[0].position, pass_rows, &rows, err);
+    int status = model_check_head(s->model, err);
+    if (!status) status = prefill_sequences(s, true, err); // a token may wait from an earlier call
+    if (!status) status = sequence_append(s, 0, ids, count, s->context, err);
+    return status ? status : prefill_logits(s, s->slots[0].position, pass_rows, &rows, err);
 }

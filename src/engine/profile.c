@@ -3,7 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/session.h"
+#include "engine/buffers.h"
+#include "engine/cache.h"
+#include "engine/forward.h"
+#include "engine/recordings.h"
+#include "engine/session_kernels.h"
+#include "engine/work.h"
 
 #define SUBMISSION_SECONDS 0.2 // of a block on a GPU, by the speed of the last one
 
@@ -154,7 +159,7 @@ static void set_state(struct Profile *p)
     for (uint32_t i = 0; i < s->sequences; i++) s->admitted[i] = (struct Sequence){.stop = STOP_FULL};
     s->admitted[0] = (struct Sequence){
         .position = position, .rows = 1, .remaining = 1, .context = s->context, .top_p = 1.0f, .repeat_penalty = 1.0f};
-    inbox_write(s, 0, groups, s->admitted);
+    buffers_write_inbox(s, 0, groups, s->admitted);
 }
 
 // As decode and prefill are recorded, but one step or block, and profiled.
@@ -166,7 +171,7 @@ static int record(struct Profile *p, bool each, struct Recording *rec)
     int status = p->rows ? session_prefill_kernels(s, p->rows, &p->kernels, p->err) : VKGPT_OK;
     if (!status) status = recording_begin_profiled(s->device, "a profile", most, most, each, rec, p->err);
     if (status) return status;
-    session_copy_inbox(s, rec, 0);
+    recordings_copy_inbox(s, rec, 0);
     while (splits < (s->slots[0].position - 1) / s->decode.span + 1) splits *= 2;
     if (p->rows) forward_block(s, rec, p->kernels, p->rows, LEAVES_CACHE);
     else forward_step(s, rec, p->kernels, splits < s->splits ? splits : s->splits);

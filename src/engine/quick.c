@@ -4,9 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/session.h"
+#include "engine/ahead.h"
+#include "engine/persistent.h"
+#include "engine/session_open.h"
+#include "engine/settings.h"
 #include "engine/step_search.h"
 #include "engine/tune_blocks.h"
+#include "engine/tuning.h"
 
 #define ROUNDS 5
 #define RESERVE 0.05 // seconds for what stands behind the search: closing the sessions and writing the file
@@ -65,4 +69,18 @@ void quick_tuning(vkgpt_model *m, vkgpt_format kv, char *note, size_t size)
     if (!status) status = vkgpt_tuning_save(m->device, NULL, &err);
     if (status) snprintf(note, size, "%s is not tuned: %.200s", m->device->info.name, err.text);
     else if (steps) write_note(&search, note, size);
+}
+
+int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **opened,
+                       vkgpt_error *err)
+{
+    vkgpt_session_options o = options ? *options : (vkgpt_session_options){0};
+    char note[sizeof(*opened)->note] = "";
+    *opened = NULL;
+    int status = session_check_options(model, &o, err);
+    if (status) return status;
+    if (o.sequences <= 1 && !o.lookup) quick_tuning(model, o.kv, note, sizeof note);
+    status = session_open(model, &o, opened, err);
+    if (!status && note[0]) memcpy((*opened)->note, note, sizeof note);
+    return status;
 }

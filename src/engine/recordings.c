@@ -1,39 +1,39 @@
 // A session's recordings, each made on first use and kept: `steps` for decode by their number and the splits of the
 // cache they look at, `blocks` for prefill by their rows.
-#include "engine/session.h"
+#include "engine/recordings.h"
 
-uint32_t block_rows(const struct vkgpt_session *s, uint32_t block_size)
-{
-    uint32_t rows = GROUP_ROWS << block_size;
-    return rows < s->block_rows ? rows : s->block_rows;
-}
+#include "engine/bounds.h"
+#include "engine/buffers.h"
+#include "engine/forward.h"
+#include "engine/persistent.h"
+#include "engine/session_kernels.h"
 
-void session_copy_inbox(struct vkgpt_session *s, struct Recording *rec, uint32_t turn)
+void recordings_copy_inbox(struct vkgpt_session *s, struct Recording *rec, uint32_t turn)
 {
-    VkDeviceSize state = session_state_bytes(s);
+    VkDeviceSize state = buffers_state_bytes(s);
     recording_copy(rec, &s->b.inbox[turn], 0, &s->b.state, 0, state);
     recording_copy(rec, &s->b.inbox[turn], state, &s->b.tokens, 0, (VkDeviceSize)s->sequences * (s->context + 1) * 4);
 }
 
-int session_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
+int recordings_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
 {
     *rec = &s->admit;
     if (s->admit.commands) return VKGPT_OK;
     int status = recording_begin(s->device, "setting the state", 1, &s->admit, err);
     if (status) return status;
-    session_copy_inbox(s, &s->admit, 0);
+    recordings_copy_inbox(s, &s->admit, 0);
     recording_fill(&s->admit, &s->b.ring, RING_EMPTY);
     return recording_end(&s->admit);
 }
 
-int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn,
-                  struct Recording **rec, vkgpt_error *err)
+int recordings_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn,
+                     struct Recording **rec, vkgpt_error *err)
 {
     struct Recording *steps = *rec = &s->steps[step_size][split_size][turn];
     if (steps->commands) return VKGPT_OK;
     int status = recording_begin(s->device, "decode", forward_max_sets(s), steps, err);
     if (status) return status;
-    recording_cut(steps, steps_cut(s, 1u << step_size));
+    recording_cut(steps, bounds_steps_cut(s, 1u << step_size));
     uint32_t splits = 1u << split_size;
     if (splits > s->splits) splits = s->splits;
     for (uint32_t i = 0; i < 1u << step_size; i++) forward_step(s, steps, &s->decode, splits);
@@ -43,11 +43,11 @@ int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_si
     return recording_end(steps);
 }
 
-int session_record(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn,
-                   struct Recording **rec, vkgpt_error *err)
+int recordings_decode(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn,
+                      struct Recording **rec, vkgpt_error *err)
 {
     if (s->persistent.groups) return persistent_steps(s, step_size, turn, rec, err);
-    return session_steps(s, step_size, split_size, turn, rec, err);
+    return recordings_steps(s, step_size, split_size, turn, rec, err);
 }
 
 static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, uint32_t turn,
@@ -58,8 +58,8 @@ static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t
     int status = session_prefill_kernels(s, rows, &k, err);
     if (!status) status = recording_begin(s->device, "prefill", forward_max_sets(s), rec, err);
     if (status) return status;
-    recording_cut(rec, block_cut(s, rows, leaves == LEAVES_LOGITS || leaves == LEAVES_SCORES));
-    session_copy_inbox(s, rec, turn);
+    recording_cut(rec, bounds_block_cut(s, rows, leaves == LEAVES_LOGITS || leaves == LEAVES_SCORES));
+    recordings_copy_inbox(s, rec, turn);
     forward_block(s, rec, k, rows, leaves);
     if (leaves == LEAVES_LOGITS)
         recording_copy(rec, &s->b.logits, 0, &s->b.readback, 0, (VkDeviceSize)rows * s->model->vocab * 4);
@@ -70,33 +70,35 @@ static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t
     return recording_end(rec);
 }
 
-int session_block(struct vkgpt_session *s, uint32_t block_size, uint32_t turn, struct Recording **rec, vkgpt_error *err)
+int recordings_block(struct vkgpt_session *s, uint32_t block_size, uint32_t turn, struct Recording **rec,
+                     vkgpt_error *err)
 {
-    uint32_t rows = block_rows(s, block_size);
+    uint32_t rows = buffers_block_rows(s, block_size);
     *rec = &s->blocks[block_size][turn];
-    if ((*rec)->part_count && !block_cut(s, rows, false)) recording_free(*rec); // made before anything was measured
+    if ((*rec)->part_count && !bounds_block_cut(s, rows, false))
+        recording_free(*rec); // made before anything was measured
     return record_block(s, *rec, rows, turn, LEAVES_CACHE, err);
 }
 
-int session_logits_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
+int recordings_logits(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
 {
     *rec = &s->logits_block;
     return record_block(s, *rec, s->logit_rows, 0, LEAVES_LOGITS, err);
 }
 
-int session_score_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
+int recordings_scores(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
 {
     *rec = &s->score_block;
     return record_block(s, *rec, s->logit_rows, 0, LEAVES_SCORES, err);
 }
 
-int session_hidden_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
+int recordings_hidden(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
 {
     *rec = &s->hidden_block;
     return record_block(s, *rec, HIDDEN_ROWS, 0, LEAVES_HIDDEN, err);
 }
 
-void session_free_recordings(struct vkgpt_session *s)
+void recordings_free(struct vkgpt_session *s)
 {
     recording_free(&s->admit);
     recording_free(&s->logits_block);

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/session.h"
+#include "engine/prefill.h"
+#include "engine/recordings.h"
+#include "engine/sequences.h"
 
 static int check(const struct vkgpt_session *s, const vkgpt_continuation *c, size_t at, vkgpt_error *err)
 {
@@ -63,8 +65,8 @@ static int read_contexts(const struct Window *w)
             s->slots[i].position = s->slots[i].cached;
         }
     }
-    int status = session_prefill(s, true, w->err);
-    return status ? status : session_copy(s, w->copies, copies, w->err);
+    int status = prefill_sequences(s, true, w->err);
+    return status ? status : sequences_copy(s, w->copies, copies, w->err);
 }
 
 static int add_score(const struct Window *w, const struct Group *group, const struct RowScore *rows)
@@ -91,13 +93,13 @@ static int read_continuations(const struct Window *w)
         w->scored[i] = (vkgpt_scored){0.0, true};
     }
     struct Recording *rec;
-    int status = session_score_block(s, &rec, w->err);
+    int status = recordings_scores(s, &rec, w->err);
     while (!status) {
         struct BlockRows block = {.count = 0};
         for (uint32_t i = 0; i < w->count; i++)
-            block_add(&block, i, s->slots[i].cached, s->slots[i].position, s->logit_rows / GROUP_ROWS);
+            prefill_add(&block, i, s->slots[i].cached, s->slots[i].position, s->logit_rows / GROUP_ROWS);
         if (!block.count) break;
-        status = block_run(s, rec, &block, w->err);
+        status = prefill_run(s, rec, &block, w->err);
         const struct RowScore *rows = (const struct RowScore *)s->b.scores.host;
         for (uint32_t g = 0; !status && g < block.count; g++)
             status = add_score(w, &block.groups[g], rows + g * GROUP_ROWS);
@@ -120,7 +122,7 @@ static int score_all(struct vkgpt_session *s, const vkgpt_continuation *c, size_
 
 int vkgpt_score(vkgpt_session *s, const vkgpt_continuation *c, size_t count, vkgpt_scored *scored, vkgpt_error *err)
 {
-    int status = session_check_head(s, err);
+    int status = model_check_head(s->model, err);
     for (size_t i = 0; !status && i < count; i++) status = check(s, &c[i], i, err);
     struct Copy *copies = device_alloc(s->device, s->sequences, sizeof *copies);
     if (!copies) status = fail_memory(err, "the copies of sequences", s->sequences * sizeof *copies);

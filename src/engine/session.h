@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 
 #include "engine/kernels.h"
-#include "engine/persistent.h"
+#include "engine/model.h"
 
 #define MAX_STEPS 32   // tokens in a submission
 #define STEP_SIZES 6   // 1, 2, 4, ... 32
@@ -53,6 +53,18 @@ struct Slot {
     vkgpt_stop stop;   // generate: why it ended
 };
 
+// Decode as one kernel: engine/persistent.h.
+struct Persistent {
+    const struct Pipeline *pipeline;
+    struct Slice program; // struct Phase (phases)
+    struct Slice meeting; // workgroups that have arrived; whether one gave up
+    struct Slice outcome; // likewise, which the host reads
+    uint32_t phases;
+    uint32_t groups;     // workgroups; 0: steps are dispatches
+    bool gave_up;        // a submission ended early, and the session went back to dispatches
+    uint32_t stays_away; // for tests: shaders/args.h
+};
+
 struct vkgpt_session {
     vkgpt_model *model;
     vkgpt_device *device;
@@ -89,157 +101,5 @@ struct vkgpt_session {
     vkgpt_counters counters;
     char note[384]; // vkgpt_session_note
 };
-
-// forward.c: what the model computes.
-
-// One decode step of every sequence: tokens from `position` on in, next tokens out. `splits` of the cache are looked
-// at.
-void forward_step(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t splits);
-// What a block of prefill leaves: the cache alone, or besides it what is made of the rows.
-enum Leaves { LEAVES_CACHE, LEAVES_HIDDEN, LEAVES_LOGITS, LEAVES_SCORES };
-// `rows` tokens, as the groups say, into the cache, and their logits where those or scores are to be left.
-void forward_block(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
-                   enum Leaves leaves);
-// How likely the tokens behind such rows are, from their logits.
-void forward_score(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows);
-// The hidden states of such rows, without their logits: what the head would read. Returns where they are.
-const struct Slice *forward_hidden(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k,
-                                   uint32_t rows);
-// One product of a decode step or a block alone, of one layer, with the norm or the merge before it where it does not
-// make that itself: what `tune` measures. b.arrived is 0.
-void forward_product(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
-                     enum ProductKernel which, uint32_t layer);
-uint32_t forward_max_sets(const struct vkgpt_session *s);
-// Workgroups that a product takes for one matrix, over all its chunks.
-uint32_t product_groups(const struct Product *product, const struct Matrix *matrix);
-
-// buffers.c
-
-#define SESSION_BLOCK ((VkDeviceSize)32 << 20) // of the pools
-#define HOST_BLOCK ((VkDeviceSize)4096)
-#define SESSION_WANTS 19
-
-struct Want { // a buffer, and how large it has to be
-    enum MemoryKind kind;
-    struct Slice *slice;
-    uint64_t bytes;
-    const char *what;
-};
-
-// Every buffer but the cache, by the session's sizes alone: `plan` asks it for sessions that there are not.
-uint32_t session_wants(struct vkgpt_session *s, struct Want wants[SESSION_WANTS]);
-// Of a row of K or V in the cache: one head at one position (cache.glsl).
-static inline uint32_t cache_row_bytes(uint32_t kv, uint32_t head_dim) // padded head_dim
-{
-    return kv == KV_F32 ? head_dim * 4 : kv == KV_F16 ? head_dim * 2 : head_dim + (head_dim + 63) / 64 * 4;
-}
-uint64_t session_state_bytes(const struct vkgpt_session *s);
-// Of K, or of V, of one layer.
-uint64_t session_cache_bytes(const struct vkgpt_session *s);
-// Positions in a split of the cache. Fixed by the model, not by the session's context: splits stand at the same
-// positions in every session, so that a text does not depend on it.
-uint32_t session_span(const struct Config *config);
-// Rows of a block of prefill at most, on this device, however long the context is.
-uint32_t session_most_rows(const struct vkgpt_session *s);
-void session_sizes(struct vkgpt_session *s); // fills rows, block_rows, logit_rows and splits
-int session_make_buffers(struct vkgpt_session *s, vkgpt_error *err);
-
-// ahead.c
-
-struct Shape kernels_shape(const struct vkgpt_model *model, uint32_t kv); // but the formats that occur
-uint32_t session_kv(const vkgpt_session_options *options);                // KV_F32, ...
-uint32_t session_step_rows(const vkgpt_session_options *options);         // of a decode step, over all sequences
-// Asks for all kernels of a session of a model whose matrices will be in these formats.
-void kernels_ahead(const struct vkgpt_model *model, const bool formats[FORMATS], const vkgpt_session_options *options);
-
-// bounds.c
-
-#define FIRST_FLOPS 20e9   // 100 ms on a device of 200 GFLOP/s
-#define FIRST_ROWS 128     // of a block before anything was measured that is cut, where it takes more
-#define BLOCK_SECONDS 0.1  // of a GPU's time that a block takes, about
-#define LAYER_DISPATCHES 5 // at least: qkv, attend, project, expand, contract
-// Of one row through the layers, with attention over so many positions, and through the head.
-double row_flops(const struct Config *config, uint32_t context, bool head);
-// After how many dispatches a recording of so many FLOPs is cut, for parts of at most `most` each; 0: not at all.
-uint32_t cut_for(double flops, double most, uint32_t dispatches);
-// For a block of prefill, and for decode steps: 0 as soon as one was measured.
-uint32_t block_cut(const struct vkgpt_session *s, uint32_t rows, bool head);
-uint32_t steps_cut(const struct vkgpt_session *s, uint32_t steps);
-// Whether a block of so many rows is no longer than a submission may be, by the speed of those before it. Before the
-// first one: whether it takes at most FIRST_FLOPS, or has at most FIRST_ROWS and is cut.
-bool block_is_short(const struct vkgpt_session *s, uint32_t rows);
-
-// work.c
-
-// Of a product of so many rows, made in whole tiles.
-struct Work product_work(uint32_t rows, uint32_t outputs, uint32_t width, uint32_t tile_rows, uint32_t tile_outputs);
-// Of attention over all heads, `width` in all, of the queries at `position` and behind it: so many queries at a time,
-// against whole tiles of keys, from that of the first key of the first query to that of the last one's own.
-struct Work attention_work(uint32_t position, uint32_t rows, uint32_t width, uint32_t window, uint32_t queries,
-                           uint32_t keys);
-
-// session.c
-
-// vkgpt_session_open without the quick tuning.
-int session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **opened, vkgpt_error *err);
-// Asked for when a session is opened; on a software driver with the first prompt, since a prompt of one token needs
-// none of them, and the same cores do everything.
-int session_prefill_kernels(struct vkgpt_session *s, uint32_t rows, const struct Kernels **kernels, vkgpt_error *err);
-int session_check_sequence(const struct vkgpt_session *s, uint32_t sequence, vkgpt_error *err);
-
-// A model that was opened for its hidden states has no head to run.
-int session_check_head(const struct vkgpt_session *s, vkgpt_error *err);
-
-// VKGPT_INTERRUPTED, once, where another thread has asked for it.
-int session_check_cancel(struct vkgpt_session *s, vkgpt_error *err);
-
-// Copies what is in the cache of one sequence to another, for each pair.
-struct Copy {
-    uint32_t from, to;
-};
-int session_copy(struct vkgpt_session *s, const struct Copy *copies, size_t count, vkgpt_error *err);
-
-// prefill.c
-
-// Rows of one recording of prefill, in groups.
-struct BlockRows {
-    struct Group groups[MAX_GROUPS];
-    uint32_t count, rows; // groups; tokens in them
-};
-// Tokens of a sequence from position `from` up to `end`, as long as there are fewer than `most` groups. Returns how far
-// that goes.
-uint32_t block_add(struct BlockRows *block, uint32_t sequence, uint32_t from, uint32_t end, uint32_t most);
-// Runs them; they are in the cache then.
-int block_run(struct vkgpt_session *s, struct Recording *rec, const struct BlockRows *block, vkgpt_error *err);
-
-// The state that a recording starts from, and all tokens, into the inbox of a turn. sequences NULL: none runs.
-void inbox_write(struct vkgpt_session *s, uint32_t turn, const struct Group *groups, const struct Sequence *sequences);
-// Appends tokens to a sequence, not yet to the cache. It has room for `room` of them in all, the context or one more.
-int session_append(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, size_t count, uint32_t room,
-                   vkgpt_error *err);
-// Hands out the logits of the first sequence's tokens that are not in the cache yet, up to `end`, which then are in it.
-int session_logits(struct vkgpt_session *s, uint32_t end,
-                   bool (*on_rows)(void *user, const float *logits, uint32_t position, uint32_t rows), void *user,
-                   vkgpt_error *err);
-// Brings the cache of each sequence up to all its tokens but the last, or (`whole`) to all of them.
-int session_prefill(struct vkgpt_session *s, bool whole, vkgpt_error *err);
-
-// recordings.c: each is made on first use and kept.
-void session_copy_inbox(struct vkgpt_session *s, struct Recording *rec,
-                        uint32_t turn); // state and tokens, from an inbox
-int session_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
-// 2^step_size decode steps in the session's form: as dispatches, over 2^split_size splits of the cache, or as one
-// kernel.
-int session_record(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn,
-                   struct Recording **rec, vkgpt_error *err);
-int session_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn,
-                  struct Recording **rec, vkgpt_error *err);
-int session_block(struct vkgpt_session *s, uint32_t block_size, uint32_t turn, struct Recording **rec,
-                  vkgpt_error *err);
-int session_logits_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
-int session_score_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
-int session_hidden_block(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err); // b.hidden is made
-uint32_t block_rows(const struct vkgpt_session *s, uint32_t block_size); // that a recording is made for
-void session_free_recordings(struct vkgpt_session *s);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "engine/kernels.h"
 #include "engine/persistent.h"
+#include "engine/tuning.h"
 
 const struct Matrix *matrix_of(const vkgpt_model *m, enum ProductKernel product, uint32_t l)
 {
@@ -15,6 +16,11 @@ const struct Matrix *matrix_of(const vkgpt_model *m, enum ProductKernel product,
 }
 
 uint32_t layers_of(const vkgpt_model *m, enum ProductKernel product) { return product == HEAD ? 1 : m->config.layers; }
+
+struct StepKey step_key(const vkgpt_model *m)
+{
+    return (struct StepKey){m->device->lanes, m->layers[0].c_attn.format, m->config.layers, m->dim, m->inner, m->vocab};
+}
 
 // ---------------------------------------------------------------------------------------- the settings
 

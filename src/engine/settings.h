@@ -4,6 +4,7 @@
 #ifndef VKGPT_ENGINE_SETTINGS_H
 #define VKGPT_ENGINE_SETTINGS_H
 
+#include "engine/model.h"
 #include "engine/tuning.h"
 
 #define SETTINGS_PRODUCTS (PRODUCT_KERNELS * FORMATS)
@@ -20,6 +21,8 @@ struct Settings {
 // The matrix of a product in a layer; layers_of says how many layers have one.
 const struct Matrix *matrix_of(const vkgpt_model *model, enum ProductKernel product, uint32_t layer);
 uint32_t layers_of(const vkgpt_model *model, enum ProductKernel product);
+
+struct StepKey step_key(const vkgpt_model *model);
 
 // The built-in settings; and what is kept of them, of which the variants that were found thoroughly are fixed.
 void settings_built_in(const vkgpt_model *model, struct Settings *settings);

@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-#include "engine/matrix.h"
+#include "gpu/recording.h"
+#include "model/checkpoint.h"
 
 #define PART 32 // weights that share a scale
 #define HALF_NAN 0x7e00

@@ -5,7 +5,12 @@
 #include <string.h>
 
 #include "base/os.h"
-#include "engine/session.h"
+#include "engine/buffers.h"
+#include "engine/persistent.h"
+#include "engine/recordings.h"
+#include "engine/session_open.h"
+#include "engine/settings.h"
+#include "engine/tuning.h"
 
 #define CONTEXT 128       // positions; the step's token stands in the middle
 #define RUN_SECONDS 0.008 // that a submission takes at least, where it may have so many steps
@@ -52,7 +57,7 @@ static int side_record(const struct Clock *clock, struct Side *side, vkgpt_error
 {
     uint32_t split_size = 0;
     while (1u << split_size < side->s->splits) split_size++;
-    return session_record(side->s, clock->step_size, split_size, 0, &side->rec, err);
+    return recordings_decode(side->s, clock->step_size, split_size, 0, &side->rec, err);
 }
 
 // A session with these settings and a sequence that may run on and on.
@@ -92,8 +97,8 @@ static int submit_and_wait(struct Recording *rec, vkgpt_error *err)
 static int side_run(const struct Clock *clock, struct Side *side, double *seconds, vkgpt_error *err)
 {
     struct Recording *admit;
-    inbox_write(side->s, 0, NULL, side->s->admitted);
-    int status = session_admit(side->s, &admit, err);
+    buffers_write_inbox(side->s, 0, NULL, side->s->admitted);
+    int status = recordings_admit(side->s, &admit, err);
     if (!status) status = submit_and_wait(admit, err);
     if (!status) status = recording_time(side->rec, seconds, err);
     if (status) return status;

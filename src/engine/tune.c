@@ -4,10 +4,17 @@
 // A variant is timed in a session of its own, since the sizes of some buffers depend on it. A recording goes over the
 // matrices of all layers, so that they come from where decode finds them, unless all of a kind fit into the device's
 // caches: what is measured of a small model is then the work and the launches, more than the memory.
-#include "engine/session.h"
+#include "engine/ahead.h"
+#include "engine/buffers.h"
+#include "engine/forward.h"
+#include "engine/persistent.h"
+#include "engine/recordings.h"
+#include "engine/session_open.h"
+#include "engine/settings.h"
 #include "engine/small.h"
 #include "engine/step_search.h"
 #include "engine/tune_blocks.h"
+#include "engine/tuning.h"
 
 #define BATCH_ROWS 8
 #define CONTEXT 512       // positions; the tokens stand in the middle
@@ -37,8 +44,8 @@ static int fill_session(struct vkgpt_session *s, vkgpt_error *err)
     for (uint32_t i = 0; i < s->sequences; i++)
         s->admitted[i] =
             (struct Sequence){.position = s->context / 2, .rows = 1, .remaining = 1, .context = s->context};
-    inbox_write(s, 0, NULL, s->admitted);
-    int status = session_admit(s, &admit, err);
+    buffers_write_inbox(s, 0, NULL, s->admitted);
+    int status = recordings_admit(s, &admit, err);
     if (!status) status = recording_time(admit, &seconds, err);
     if (!status) status = recording_begin(s->device, "tuning", 1, &rec, err);
     if (status) return status;

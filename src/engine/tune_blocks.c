@@ -1,9 +1,14 @@
 #include "engine/tune_blocks.h"
 
 #include "base/os.h"
-#include "engine/session.h"
+#include "engine/buffers.h"
+#include "engine/forward.h"
+#include "engine/recordings.h"
+#include "engine/session_kernels.h"
+#include "engine/session_open.h"
 #include "engine/settings.h"
 #include "engine/small.h"
+#include "engine/tuning.h"
 
 #define MOST_ROWS 1024    // of a block: larger ones run as it does
 #define RUNS 3            // of each recording, of which the quickest counts; one before them warms up
@@ -90,8 +95,8 @@ static int fill_session(const struct BlockTuner *t)
         groups[g] = (struct Group){.position = g * GROUP_ROWS, .rows = GROUP_ROWS};
     for (uint32_t g = 0; g < MAX_GROUPS; g++)
         if (groups[g].position + GROUP_ROWS > s->context) groups[g] = (struct Group){0};
-    inbox_write(s, 0, groups, NULL);
-    int status = session_admit(s, &admit, t->err);
+    buffers_write_inbox(s, 0, groups, NULL);
+    int status = recordings_admit(s, &admit, t->err);
     if (!status) status = recording_time(admit, &seconds, t->err);
     if (!status) status = recording_begin(s->device, "tuning", 1, &rec, t->err);
     if (status) return status;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/os.h"
-#include "engine/kernels.h"
+#include "gpu/recording.h"
 #include "engine/small.h"
 
 #define MAGIC "vkgpt-tuning "
@@ -112,11 +112,6 @@ int tuning_set(vkgpt_device *device, const struct ProductKey *key, struct Varian
 {
     if (put(device->tuning, &(struct Choice){*key, variant, by})) return VKGPT_OK;
     return fail(err, VKGPT_BAD_ARGUMENT, "%s: %u choices of kernels are kept at most", device->info.name, MAX_CHOICES);
-}
-
-struct StepKey step_key(const vkgpt_model *m)
-{
-    return (struct StepKey){m->device->lanes, m->layers[0].c_attn.format, m->config.layers, m->dim, m->inner, m->vocab};
 }
 
 uint32_t tuning_find_step(const vkgpt_device *device, const struct StepKey *key, enum StepSwitch which)

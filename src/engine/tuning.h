@@ -16,7 +16,6 @@
 #ifndef VKGPT_ENGINE_TUNING_H
 #define VKGPT_ENGINE_TUNING_H
 
-#include "engine/model.h"
 #include "engine/variants.h"
 
 enum FoundBy { FOUND_QUICK, FOUND_THOROUGH };
@@ -47,7 +46,6 @@ struct StepKey {
     uint32_t layers, width, inner, vocab;
 };
 
-struct StepKey step_key(const vkgpt_model *model);
 uint32_t tuning_find_step(const vkgpt_device *device, const struct StepKey *key, enum StepSwitch which);
 // As tuning_set. A value of 0 changes nothing.
 int tuning_set_step(vkgpt_device *device, const struct StepKey *key, enum StepSwitch which, uint32_t value,

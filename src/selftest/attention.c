@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "selftest/selftest.h"
-#include "engine/session.h"
+#include "engine/cache.h"
 
 #define ATTENTION_BOUND 2e-5 // exp() of Vulkan is good to 3 + 2 |x| units in the last place
 #define HALVES_BOUND 2e-3    // what multiplies halves has rounded queries, keys, weights and values to 11 bits

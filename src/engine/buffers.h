@@ -1,0 +1,33 @@
+// What a session allocates: how large each buffer is, and the inbox that the host fills.
+#ifndef VKGPT_ENGINE_BUFFERS_H
+#define VKGPT_ENGINE_BUFFERS_H
+
+#include "engine/session.h"
+
+#define SESSION_BLOCK ((VkDeviceSize)32 << 20) // of the pools
+#define HOST_BLOCK ((VkDeviceSize)4096)
+#define BUFFERS_WANTS 19
+
+struct Want { // a buffer, and how large it has to be
+    enum MemoryKind kind;
+    struct Slice *slice;
+    uint64_t bytes;
+    const char *what;
+};
+
+// Every buffer but the cache, by the session's sizes alone: `plan` asks it for sessions that it does not open.
+uint32_t buffers_wants(struct vkgpt_session *s, struct Want wants[BUFFERS_WANTS]);
+uint64_t buffers_state_bytes(const struct vkgpt_session *s);
+// Of K, or of V, of one layer.
+uint64_t session_cache_bytes(const struct vkgpt_session *s);
+// Rows of a block of prefill at most, on this device, however long the context is.
+uint32_t buffers_most_rows(const struct vkgpt_session *s);
+void buffers_sizes(struct vkgpt_session *s); // fills rows, block_rows, logit_rows and splits
+int buffers_make(struct vkgpt_session *s, vkgpt_error *err);
+uint32_t buffers_block_rows(const struct vkgpt_session *s, uint32_t block_size); // that a recording is made for
+
+// The state that a recording starts from, and all tokens, into the inbox of a turn. sequences NULL: none runs.
+void buffers_write_inbox(struct vkgpt_session *s, uint32_t turn, const struct Group *groups,
+                         const struct Sequence *sequences);
+
+#endif

@@ -1,0 +1,408 @@
+// From a checkpoint to a model on a device: what each tensor is on the device, and whether it all fits.
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/parallel.h"
+#include "engine/ahead.h"
+#include "engine/model.h"
+#include "engine/small.h"
+#include "engine/tuning.h"
+#include "model/lora.h"
+#include "model/table.h"
+
+#define HALF_MAX 65504.0f
+
+static struct Axis one(uint32_t n) { return (struct Axis){1, n, padded(n)}; }
+
+struct Loader {
+    struct vkgpt_model *model;
+    const struct Checkpoint *checkpoint;
+    const struct LoraMerged *merged;
+    struct Upload upload;
+    struct Progress progress;
+    vkgpt_format asked;
+    const vkgpt_session_options *session;
+    uint32_t kept_wide;        // matrices that stay in fp32 although a smaller format was chosen
+    uint32_t widened[FORMATS]; // matrices that took this format because their rows are no whole blocks of another
+    uint32_t widened_in;       // such a row
+    uint32_t repacked;         // matrices whose blocks in the file no kernel reads, or not here
+    enum BlockFormat repacked_from;
+    const uint8_t *ahead; // of the file that was asked for last
+    vkgpt_error *err;
+};
+
+// ------------------------------------------------------------------------------------------------ formats
+
+static uint32_t format_of(vkgpt_format asked)
+{
+    static const uint32_t formats[] = {
+        [VKGPT_AUTO] = WEIGHTS_F16,  [VKGPT_F32] = WEIGHTS_F32,   [VKGPT_F16] = WEIGHTS_F16,
+        [VKGPT_Q8_0] = WEIGHTS_Q8_0, [VKGPT_Q4_0] = WEIGHTS_Q4_0, [VKGPT_Q4_K] = WEIGHTS_Q4_K,
+    };
+    return formats[asked];
+}
+
+// What a matrix is meant to be, before its rows and values are looked at: what was asked for, else the blocks that the
+// file has it in, or q8_0 where no kernel reads those. Four bits would hurt tables and the head.
+static uint32_t wanted_format(const struct Loader *load, const struct Weight *weight, bool is_table)
+{
+    uint32_t format = format_of(load->asked);
+    if (load->asked == VKGPT_AUTO && weight->tensor->dtype == DTYPE_BLOCKS) {
+        enum BlockFormat block = weight->tensor->block;
+        format = block == BLOCK_Q4_0 ? WEIGHTS_Q4_0 : block == BLOCK_Q4_K ? WEIGHTS_Q4_K : WEIGHTS_Q8_0;
+    }
+    return is_table && small_format(format) ? WEIGHTS_Q8_0 : format;
+}
+
+// Positions lie in fp32 beside a token table in fp32, else in fp16.
+static uint32_t position_format(uint32_t table) { return table == WEIGHTS_F32 ? WEIGHTS_F32 : WEIGHTS_F16; }
+
+#define LARGEST_STEP 256 // rows
+
+struct Largest {
+    const struct Weight *weight;
+    float of[PARALLEL_MAX];
+};
+
+static void find_largest(void *user, uint32_t worker, uint32_t first, uint32_t count)
+{
+    struct Largest *largest = user;
+    struct Tensor rows = *largest->weight->tensor;
+    const struct BlockInfo *blocks = &BLOCK_INFO[rows.block];
+    if (rows.dtype == DTYPE_BLOCKS)
+        rows.data += (size_t)first * ((size_t)rows.shape[1] / blocks->weights * blocks->bytes);
+    else rows.data += first * rows.stride[0] * (int64_t)dtype_bytes(rows.dtype);
+    rows.shape[0] = count;
+    float found = weight_max_abs(&(struct Weight){.tensor = &rows});
+    if (found > largest->of[worker]) largest->of[worker] = found;
+}
+
+static float largest_magnitude(const struct Weight *weight)
+{
+    struct Largest largest = {.weight = weight};
+    float found = 0.0f;
+    parallel_rows((uint32_t)weight->tensor->shape[0], LARGEST_STEP, find_largest, &largest);
+    for (uint32_t i = 0; i < PARALLEL_MAX; i++) found = largest.of[i] > found ? largest.of[i] : found;
+    return found;
+}
+
+// The scales are halves too, so the small formats end where fp16 does.
+static int check_half(struct Loader *load, const struct Weight *weight, uint32_t *format)
+{
+    if (*format == WEIGHTS_F32 || weight->tensor->dtype == DTYPE_F16 || matrix_keeps_blocks(weight, *format))
+        return VKGPT_OK;
+    float largest = largest_magnitude(weight);
+    if (!(largest > HALF_MAX)) return VKGPT_OK;
+    if (load->asked == VKGPT_F16)
+        return fail(load->err, VKGPT_BAD_MODEL,
+                    "%s: tensor %s holds %g, fp16 ends at 65504 (use --weights auto or f32)", weight->tensor->file,
+                    weight->tensor->name, (double)largest);
+    *format = WEIGHTS_F32;
+    load->kept_wide++;
+    return VKGPT_OK;
+}
+
+// ------------------------------------------------------------------------------------------------ loading
+
+static int load_stack(struct Loader *load, struct Stack stack, struct Axis out, struct Axis in, bool is_table,
+                      struct Matrix *matrix)
+{
+    const struct Tensor *tensor = stack.weights[0]->tensor;
+    uint32_t wanted = wanted_format(load, stack.weights[0], is_table);
+    uint32_t row = in.groups * in.padded, format = matrix_format_for(wanted, row);
+    int status = VKGPT_OK;
+    for (uint32_t i = 0; i < stack.count; i++)
+        table_read_ahead(&load->checkpoint->table, stack.weights[i]->tensor, &load->ahead);
+    if (tensor->dtype == DTYPE_BLOCKS && !matrix_keeps_blocks(stack.weights[0], format))
+        load->repacked++, load->repacked_from = tensor->block;
+    if (format != wanted) load->widened[format]++, load->widened_in = row;
+    for (uint32_t i = 0; !status && i < stack.count; i++) status = check_half(load, stack.weights[i], &format);
+    if (status) return status;
+    return matrix_upload(&load->upload, &load->model->pool, stack, out, in, format, &load->progress, matrix, load->err);
+}
+
+static int load_matrix(struct Loader *load, const struct Weight *weight, struct Axis out, struct Axis in,
+                       struct Matrix *matrix)
+{
+    return load_stack(load, (struct Stack){{weight}, 1}, out, in, false, matrix);
+}
+
+// wte or the head
+static int load_table(struct Loader *load, const struct Weight *weight, struct Axis out, struct Axis in,
+                      struct Matrix *matrix)
+{
+    return load_stack(load, (struct Stack){{weight}, 1}, out, in, true, matrix);
+}
+
+static int load_qkv(struct Loader *load, const struct LayerWeights *w, struct Layer *layer)
+{
+    struct vkgpt_model *m = load->model;
+    const struct Config *c = &m->config;
+    struct Axis part = {c->heads, c->head_dim, m->head_dim}, all = {3 * c->heads, c->head_dim, m->head_dim};
+    uint32_t at = m->at.c_attn;
+    bool apart = !w->c_attn.tensor;
+    struct Stack stack = apart ? (struct Stack){{&w->q, &w->k, &w->v}, 3} : (struct Stack){{&w->c_attn}, 1};
+    int status = load_stack(load, stack, all, one(c->dim), false, &layer->c_attn);
+    if (!apart)
+        return status ? status
+                      : vector_upload(&load->upload, &layer->vectors, at, &w->c_attn_bias, all, 0.0f, load->err);
+    const struct Weight *biases[] = {&w->q_bias, &w->k_bias, &w->v_bias};
+    for (uint32_t i = 0; !status && i < 3; i++)
+        status = vector_upload(&load->upload, &layer->vectors, at + i * m->width, biases[i], part, 0.0f, load->err);
+    return status;
+}
+
+static int load_norm(struct Loader *load, const struct Slice *slice, uint32_t gain_at, const struct Weight *gain,
+                     uint32_t bias_at, const struct Weight *bias)
+{
+    struct Axis dim = one(load->model->config.dim);
+    int status = vector_upload(&load->upload, slice, gain_at, gain, dim, 1.0f, load->err);
+    return status ? status : vector_upload(&load->upload, slice, bias_at, bias, dim, 0.0f, load->err);
+}
+
+static int load_bias(struct Loader *load, const struct Slice *slice, uint32_t at, const struct Weight *bias,
+                     uint32_t size)
+{
+    return vector_upload(&load->upload, slice, at, bias, one(size), 0.0f, load->err);
+}
+
+static int load_layer(struct Loader *load, uint32_t l)
+{
+    struct vkgpt_model *m = load->model;
+    const struct Config *c = &m->config;
+    const struct LayerWeights *w = &load->checkpoint->layers[l];
+    const struct VectorOffsets *at = &m->at;
+    struct Layer *layer = &m->layers[l];
+    struct Axis dim = one(c->dim), inner = one(c->inner);
+    struct Axis heads = {c->heads, c->head_dim, m->head_dim};
+
+    int status =
+        pool_slice(m->device, &m->pool, (VkDeviceSize)at->count * 4, "norms and biases", &layer->vectors, load->err);
+    if (!status) status = load_qkv(load, w, layer);
+    if (!status) status = load_matrix(load, &w->c_proj, dim, heads, &layer->c_proj);
+    if (!status) status = load_matrix(load, &w->c_fc, inner, dim, &layer->c_fc);
+    if (!status) status = load_matrix(load, &w->c_out, dim, inner, &layer->c_out);
+    if (!status) status = load_norm(load, &layer->vectors, at->ln_1_gain, &w->ln_1_gain, at->ln_1_bias, &w->ln_1_bias);
+    if (!status) status = load_norm(load, &layer->vectors, at->ln_2_gain, &w->ln_2_gain, at->ln_2_bias, &w->ln_2_bias);
+    if (!status) status = load_bias(load, &layer->vectors, at->c_proj, &w->c_proj_bias, c->dim);
+    if (!status) status = load_bias(load, &layer->vectors, at->c_fc, &w->c_fc_bias, c->inner);
+    if (!status) status = load_bias(load, &layer->vectors, at->c_out, &w->c_out_bias, c->dim);
+    return status;
+}
+
+static int load_all(struct Loader *load)
+{
+    struct vkgpt_model *m = load->model;
+    const struct Checkpoint *ck = load->checkpoint;
+    const struct Config *c = &m->config;
+    struct Axis dim = one(c->dim), embed_dim = one(c->embed_dim), vocab = one(c->vocab);
+    struct Axis positions = one(c->position_offset + c->context);
+    int status = load_table(load, &ck->wte, vocab, embed_dim, &m->wte);
+    if (!status)
+        status = matrix_upload(&load->upload, &m->pool, (struct Stack){{&ck->wpe}, 1}, positions, dim,
+                               position_format(m->wte.format), &load->progress, &m->wpe, load->err);
+    if (!status && m->projected) status = load_matrix(load, &ck->project_in, dim, embed_dim, &m->project_in);
+    if (!status && m->projected) status = load_matrix(load, &ck->project_out, embed_dim, dim, &m->project_out);
+    if (!status && m->wpe.chunk_count > 1)
+        status = fail(load->err, VKGPT_OUT_OF_MEMORY, "%s: %u positions of width %u do not fit into one buffer of %s",
+                      m->name, c->context, c->dim, m->device->info.name);
+    m->head = &m->wte;
+    if (!status && !c->tied_head) {
+        status = load_table(load, &ck->head, vocab, embed_dim, &m->own_head);
+        m->head = &m->own_head;
+    }
+    if (!status)
+        status = pool_slice(m->device, &m->pool, (VkDeviceSize)m->dim * 8, "the final norm", &m->ln_f, load->err);
+    if (!status) status = load_norm(load, &m->ln_f, 0, &ck->ln_f_gain, m->dim, &ck->ln_f_bias);
+    for (uint32_t l = 0; !status && l < c->layers; l++) status = load_layer(load, l);
+    return status;
+}
+
+// The kernels of the session that is to come, for the formats that the matrices will be in unless their values forbid
+// it.
+static void compile_ahead(const struct Loader *load)
+{
+    const struct vkgpt_model *m = load->model;
+    const struct Checkpoint *ck = load->checkpoint;
+    bool formats[FORMATS] = {false};
+    formats[matrix_format_for(wanted_format(load, &ck->wte, true), m->embed_dim)] = true;
+    if (!m->config.tied_head) formats[matrix_format_for(wanted_format(load, &ck->head, true), m->embed_dim)] = true;
+    for (uint32_t l = 0; l < m->config.layers; l++) {
+        const struct LayerWeights *w = &ck->layers[l];
+        formats[matrix_format_for(wanted_format(load, w->c_attn.tensor ? &w->c_attn : &w->q, false), m->dim)] = true;
+        formats[matrix_format_for(wanted_format(load, &w->c_proj, false), m->width)] = true;
+        formats[matrix_format_for(wanted_format(load, &w->c_fc, false), m->dim)] = true;
+        formats[matrix_format_for(wanted_format(load, &w->c_out, false), m->inner)] = true;
+    }
+    if (m->projected) {
+        formats[matrix_format_for(wanted_format(load, &ck->project_in, false), m->embed_dim)] = true;
+        formats[matrix_format_for(wanted_format(load, &ck->project_out, false), m->dim)] = true;
+    }
+    kernels_ahead(m, formats, load->session);
+}
+
+static uint64_t fitted_bytes(uint32_t out, uint32_t in, uint32_t wanted)
+{
+    return matrix_bytes(out, in, matrix_format_for(wanted, in));
+}
+
+// Bytes on the device, unless values past the range of a half keep a matrix wide.
+struct Bytes {
+    uint64_t layers, table, positions, vectors;
+};
+
+static struct Bytes count_bytes(const struct Loader *load)
+{
+    const struct vkgpt_model *m = load->model;
+    const struct Checkpoint *ck = load->checkpoint;
+    uint32_t table = wanted_format(load, &ck->wte, true);
+    struct Bytes b = {
+        .table = fitted_bytes(m->vocab, m->embed_dim, table),
+        .positions =
+            matrix_bytes(padded(m->config.position_offset + m->config.context), m->dim, position_format(table)),
+        .vectors = ((uint64_t)m->at.count * m->config.layers + 2 * m->dim) * 4,
+    };
+    for (uint32_t l = 0; l < m->config.layers; l++) {
+        const struct LayerWeights *w = &ck->layers[l];
+        b.layers +=
+            fitted_bytes(3 * m->width, m->dim, wanted_format(load, w->c_attn.tensor ? &w->c_attn : &w->q, false));
+        b.layers += fitted_bytes(m->dim, m->width, wanted_format(load, &w->c_proj, false));
+        b.layers += fitted_bytes(m->inner, m->dim, wanted_format(load, &w->c_fc, false));
+        b.layers += fitted_bytes(m->dim, m->inner, wanted_format(load, &w->c_out, false));
+    }
+    if (!m->projected) return b;
+    b.layers += fitted_bytes(m->dim, m->embed_dim, wanted_format(load, &ck->project_in, false));
+    b.layers += fitted_bytes(m->embed_dim, m->dim, wanted_format(load, &ck->project_out, false));
+    return b;
+}
+
+// Refuses before anything is uploaded, and makes the blocks of memory as large as they need to be.
+static int make_room(struct Loader *load)
+{
+    struct vkgpt_model *m = load->model;
+    struct Bytes b = count_bytes(load);
+    uint64_t matrices = b.layers + b.table * (m->config.tied_head ? 1 : 2) + b.positions, vectors = b.vectors;
+    uint64_t available = memory_available(m->device);
+    uint64_t slices = 5ull * m->config.layers + 10; // each may lose an alignment
+    uint64_t bytes = matrices + vectors + slices * memory_aligned(m->device, 1);
+    load->progress.total = matrices;
+    m->info.step_bytes = b.layers + vectors + b.table;
+    if (matrices + vectors > available)
+        return fail(
+            load->err, VKGPT_OUT_OF_MEMORY, "%s: the weights need %llu bytes of device memory, %s has %llu%s", m->name,
+            (unsigned long long)(matrices + vectors), m->device->info.name, (unsigned long long)available,
+            load->asked == VKGPT_Q4_K || load->asked == VKGPT_Q4_0 ? ""
+                                                                   : " (--weights q8_0 or q4_k makes them smaller)");
+    m->pool = (struct Pool){.kind = MEMORY_DEVICE, .block_bytes = bytes < WEIGHT_BLOCK ? bytes : WEIGHT_BLOCK};
+    return VKGPT_OK;
+}
+
+__attribute__((format(printf, 2, 3))) static void note(vkgpt_model_info *info, const char *format, ...)
+{
+    size_t used = strlen(info->note);
+    va_list args;
+    if (used + 2 >= sizeof info->note) return;
+    va_start(args, format);
+    if (used) used += (size_t)snprintf(info->note + used, sizeof info->note - used, "; ");
+    vsnprintf(info->note + used, sizeof info->note - used, format, args);
+    va_end(args);
+    clean_sentence(info->note);
+}
+
+static void describe_formats(struct Loader *load)
+{
+    vkgpt_model_info *info = &load->model->info;
+    info->weights = small_name(wanted_format(load, &load->checkpoint->layers[0].c_fc, false));
+    if (load->repacked)
+        note(info, "%u matrices of the file are unpacked (%s among them) and kept in another format", load->repacked,
+             BLOCK_INFO[load->repacked_from].name);
+    for (uint32_t f = 0; f < FORMATS; f++)
+        if (load->widened[f])
+            note(info, "%u matrices are %s: rows of %u weights are no whole blocks of %s", load->widened[f],
+                 small_name(f), load->widened_in, info->weights);
+    if (load->kept_wide) note(info, "%u matrices hold values past 65504 and stay in fp32", load->kept_wide);
+}
+
+static void describe(struct Loader *load)
+{
+    struct vkgpt_model *m = load->model;
+    const struct Config *c = &m->config;
+    vkgpt_model_info *info = &m->info;
+    info->name = m->name;
+    info->architecture = c->architecture;
+    info->layers = c->layers, info->heads = c->heads, info->dim = c->dim, info->inner = c->inner;
+    info->context = c->context, info->vocab = c->vocab, info->hidden = c->embed_dim;
+    info->params = config_params(c);
+    info->bos = c->bos;
+    info->eos_count = c->eos_count;
+    memcpy(info->eos, c->eos, c->eos_count * sizeof c->eos[0]);
+    info->device_bytes = pool_bytes(&m->pool);
+    if (load->checkpoint->note[0]) note(info, "%s", load->checkpoint->note);
+    if (load->merged->weights)
+        note(info, "%u matrices have the LoRA weights of %.100s", load->merged->weights, load->merged->name);
+    describe_formats(load);
+    const char *untuned = tuning_note(m->device);
+    if (untuned) note(info, "%s", untuned);
+}
+
+static int load_model(struct Loader *load)
+{
+    struct vkgpt_model *m = load->model;
+    const struct Config *c = &load->checkpoint->config;
+    snprintf(m->name, sizeof m->name, "%.255s", load->checkpoint->name);
+    model_sizes(m, c);
+    int status = make_room(load);
+    if (status) return status;
+    m->layers = device_alloc(m->device, c->layers, sizeof *m->layers);
+    if (!m->layers) return fail_memory(load->err, "the layers", c->layers * sizeof *m->layers);
+    status = tuning_open(m->device, load->err);
+    if (status) return status;
+    if (load->session) compile_ahead(load);
+    upload_begin(m->device, &load->upload);
+    status = load_all(load);
+    int ended = upload_end(&load->upload, status ? NULL : load->err);
+    if (!status) status = ended;
+    if (!status) describe(load);
+    return status;
+}
+
+int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_options *options, vkgpt_model **opened,
+                     vkgpt_error *err)
+{
+    *opened = NULL;
+    if (options && (unsigned)options->weights > VKGPT_Q4_K)
+        return fail(err, VKGPT_BAD_ARGUMENT, "weights in format %d: there is none", (int)options->weights);
+    struct Checkpoint checkpoint = {0};
+    bool hidden_only = options && options->hidden_only;
+    int status = hidden_only ? checkpoint_open_headless(dir, &checkpoint, err) : checkpoint_open(dir, &checkpoint, err);
+    struct LoraMerged merged = {0};
+    if (!status && options && options->lora) status = lora_merge(options->lora, &checkpoint, &merged, err);
+    if (status) {
+        checkpoint_close(&checkpoint);
+        return status;
+    }
+    struct vkgpt_model *model = device_alloc(device, 1, sizeof *model);
+    if (!model) {
+        checkpoint_close(&checkpoint);
+        return fail_memory(err, "the model", sizeof *model);
+    }
+    model->device = device;
+    model->hidden_only = hidden_only;
+    struct Loader load = {.model = model, .checkpoint = &checkpoint, .merged = &merged, .err = err};
+    if (options) {
+        load.asked = options->weights;
+        load.session = options->session;
+        load.progress = (struct Progress){.report = options->progress, .user = options->user};
+    }
+    status = load_model(&load);
+    if (status != VKGPT_INTERRUPTED) status = table_end(&checkpoint.table, status, err);
+    checkpoint_close(&checkpoint);
+    if (status) {
+        vkgpt_model_close(model);
+        return status;
+    }
+    *opened = model;
+    return VKGPT_OK;
+}

@@ -1,0 +1,23 @@
+// A session's recordings: each is made on first use and kept.
+#ifndef VKGPT_ENGINE_RECORDINGS_H
+#define VKGPT_ENGINE_RECORDINGS_H
+
+#include "engine/session.h"
+
+void recordings_copy_inbox(struct vkgpt_session *s, struct Recording *rec,
+                           uint32_t turn); // state and tokens, from an inbox
+int recordings_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
+// 2^step_size decode steps in the session's form: as dispatches, over 2^split_size splits of the cache, or as one
+// kernel.
+int recordings_decode(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn,
+                      struct Recording **rec, vkgpt_error *err);
+int recordings_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn,
+                     struct Recording **rec, vkgpt_error *err);
+int recordings_block(struct vkgpt_session *s, uint32_t block_size, uint32_t turn, struct Recording **rec,
+                     vkgpt_error *err);
+int recordings_logits(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
+int recordings_scores(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
+int recordings_hidden(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err); // b.hidden is made
+void recordings_free(struct vkgpt_session *s);
+
+#endif

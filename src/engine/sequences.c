@@ -1,0 +1,100 @@
+#include "engine/sequences.h"
+
+#include <string.h>
+
+#include "engine/cache.h"
+
+int sequence_check(const struct vkgpt_session *s, uint32_t sequence, vkgpt_error *err)
+{
+    return sequence < s->sequences
+               ? VKGPT_OK
+               : fail(err, VKGPT_BAD_ARGUMENT, "sequence %u: the session has %u", sequence, s->sequences);
+}
+
+int sequence_append(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, size_t count, uint32_t room,
+                    vkgpt_error *err)
+{
+    int status = sequence_check(s, sequence, err);
+    if (status) return status;
+    struct Slot *slot = &s->slots[sequence];
+    if (count > room || slot->position + count > room)
+        return fail(err, VKGPT_BAD_ARGUMENT, "%u tokens and %zu more: the context has room for %u", slot->position,
+                    count, s->context);
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] >= s->model->config.vocab)
+            return fail(err, VKGPT_BAD_ARGUMENT, "token id %u: %s has ids below %u", ids[i], s->model->name,
+                        s->model->config.vocab);
+    if (count) memcpy(slot->ids + slot->position, ids, count * sizeof *ids);
+    slot->position += (uint32_t)count;
+    return VKGPT_OK;
+}
+
+void vkgpt_session_cancel(vkgpt_session *s) { atomic_store(&s->cancelled, true); }
+
+int session_check_cancel(struct vkgpt_session *s, vkgpt_error *err)
+{
+    return atomic_exchange(&s->cancelled, false) ? fail(err, VKGPT_INTERRUPTED, "cancelled") : VKGPT_OK;
+}
+
+int vkgpt_batch_rewind(vkgpt_session *s, uint32_t sequence, uint32_t position, vkgpt_error *err)
+{
+    int status = sequence_check(s, sequence, err);
+    if (status) return status;
+    struct Slot *slot = &s->slots[sequence];
+    if (position > slot->position)
+        return fail(err, VKGPT_BAD_ARGUMENT, "rewinding to %u of %u tokens", position, slot->position);
+    slot->position = position;
+    if (slot->cached > position) slot->cached = position;
+    return VKGPT_OK;
+}
+
+int vkgpt_session_rewind(vkgpt_session *s, uint32_t position, vkgpt_error *err)
+{
+    return vkgpt_batch_rewind(s, 0, position, err);
+}
+
+uint32_t vkgpt_batch_position(const vkgpt_session *s, uint32_t sequence)
+{
+    return sequence < s->sequences ? s->slots[sequence].position : 0;
+}
+
+uint32_t vkgpt_session_position(const vkgpt_session *s) { return vkgpt_batch_position(s, 0); }
+
+// The first `cached` positions of one sequence in K or V of a layer, for another.
+static void copy_cache(const struct vkgpt_session *s, struct Recording *rec, const struct Slice *cache, uint32_t from,
+                       uint32_t to, uint32_t cached)
+{
+    const struct vkgpt_model *m = s->model;
+    VkDeviceSize heads = m->config.heads, row = s->kv == KV_F32   ? m->head_dim * 4
+                                                : s->kv == KV_F16 ? m->head_dim * 2
+                                                                  : m->head_dim;
+    VkDeviceSize each = heads * s->context * row;
+    recording_copy_runs(rec, cache, from * each, to * each, cached * row, s->context * row, (uint32_t)heads);
+    if (s->kv != KV_Q8_0) return;
+    VkDeviceSize scales = s->sequences * each; // behind all rows
+    row = cache_row_bytes(s->kv, m->head_dim) - row;
+    each = heads * s->context * row;
+    recording_copy_runs(rec, cache, scales + from * each, scales + to * each, cached * row, s->context * row,
+                        (uint32_t)heads);
+}
+
+int sequences_copy(struct vkgpt_session *s, const struct Copy *copies, size_t count, vkgpt_error *err)
+{
+    struct Recording rec = {0};
+    if (!count) return VKGPT_OK;
+    int status = recording_begin(s->device, "copying sequences", 1, &rec, err);
+    if (status) return status;
+    for (size_t i = 0; i < count; i++) {
+        const struct Slot *source = &s->slots[copies[i].from];
+        struct Slot *slot = &s->slots[copies[i].to];
+        if (source == slot) continue;
+        memcpy(slot->ids, source->ids, source->position * sizeof *slot->ids);
+        slot->position = source->position;
+        slot->cached = source->cached;
+        for (uint32_t l = 0; l < s->model->config.layers; l++) {
+            copy_cache(s, &rec, &s->b.k[l], copies[i].from, copies[i].to, source->cached);
+            copy_cache(s, &rec, &s->b.v[l], copies[i].from, copies[i].to, source->cached);
+        }
+    }
+    return recording_run_once(&rec, err);
+}

@@ -1,0 +1,41 @@
+#include "engine/session_kernels.h"
+
+#include "engine/ahead.h"
+#include "engine/buffers.h"
+#include "engine/settings.h"
+#include "engine/tuning.h"
+
+static void note_format(struct Shape *shape, const struct Matrix *matrix) { shape->formats[matrix->format] = true; }
+
+struct Shape session_shape(const struct vkgpt_session *s)
+{
+    const struct vkgpt_model *m = s->model;
+    struct Shape shape = kernels_shape(m, s->kv);
+    const struct StepKey key = step_key(m);
+    shape.state_first = tuning_find_step(m->device, &key, STEP_PROLOGUE) == STEP_STATE_FIRST;
+    note_format(&shape, &m->wte);
+    note_format(&shape, m->head);
+    if (m->projected) {
+        note_format(&shape, &m->project_in);
+        note_format(&shape, &m->project_out);
+    }
+    for (uint32_t l = 0; l < m->config.layers; l++) {
+        note_format(&shape, &m->layers[l].c_attn);
+        note_format(&shape, &m->layers[l].c_proj);
+        note_format(&shape, &m->layers[l].c_fc);
+        note_format(&shape, &m->layers[l].c_out);
+    }
+    return shape;
+}
+
+int session_prefill_kernels(struct vkgpt_session *s, uint32_t rows, const struct Kernels **k, vkgpt_error *err)
+{
+    uint32_t size = 0;
+    while (size + 1 < BLOCK_SIZES && buffers_block_rows(s, size) < rows) size++;
+    *k = &s->prefill[size];
+    if (s->prefill_ready[size]) return VKGPT_OK;
+    struct Shape shape = session_shape(s);
+    int status = kernels_for_prefill(s->device, &shape, buffers_block_rows(s, size), &s->prefill[size], err);
+    s->prefill_ready[size] = !status;
+    return status;
+}

@@ -1,0 +1,12 @@
+// The kernels of a session that is open.
+#ifndef VKGPT_ENGINE_SESSION_KERNELS_H
+#define VKGPT_ENGINE_SESSION_KERNELS_H
+
+#include "engine/session.h"
+
+struct Shape session_shape(const struct vkgpt_session *s);
+// Asked for when a session is opened; on a software driver with the first prompt, since a prompt of one token needs
+// none of them, and the same cores do everything.
+int session_prefill_kernels(struct vkgpt_session *s, uint32_t rows, const struct Kernels **kernels, vkgpt_error *err);
+
+#endif

@@ -1,0 +1,142 @@
+#include "engine/session_open.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/ahead.h"
+#include "engine/bounds.h"
+#include "engine/buffers.h"
+#include "engine/forward.h"
+#include "engine/persistent.h"
+#include "engine/recordings.h"
+#include "engine/session_kernels.h"
+#include "engine/settings.h"
+#include "engine/tuning.h"
+
+int session_check_options(const vkgpt_model *model, const vkgpt_session_options *o, vkgpt_error *err)
+{
+    if (o->context > model->config.context)
+        return fail(err, VKGPT_BAD_ARGUMENT, "a context of %u tokens: %s has %u positions", o->context, model->name,
+                    model->config.context);
+    if (o->tokens_per_submission > MAX_STEPS)
+        return fail(err, VKGPT_BAD_ARGUMENT, "%u tokens per submission: at most %u", o->tokens_per_submission,
+                    MAX_STEPS);
+    if (o->sequences > MAX_SEQUENCES)
+        return fail(err, VKGPT_BAD_ARGUMENT, "%u sequences: at most %u", o->sequences, MAX_SEQUENCES);
+    if (o->lookup > MAX_LOOKUP)
+        return fail(err, VKGPT_BAD_ARGUMENT, "%u drafts a step: at most %u", o->lookup, MAX_LOOKUP);
+    if (o->kv > VKGPT_Q8_0) return fail(err, VKGPT_BAD_ARGUMENT, "the KV cache is kept in f32, f16 or q8_0 only");
+    return VKGPT_OK;
+}
+
+static int make_slots(struct vkgpt_session *s, vkgpt_error *err)
+{
+    size_t each = (size_t)s->context + 1;
+    s->slots = device_alloc(s->device, s->sequences, sizeof *s->slots);
+    s->ids = device_alloc(s->device, s->sequences * each, sizeof *s->ids);
+    s->admitted = device_alloc(s->device, s->sequences, sizeof *s->admitted);
+    if (!s->slots || !s->ids || !s->admitted)
+        return fail_memory(err, "the tokens", s->sequences * each * sizeof *s->ids);
+    for (uint32_t i = 0; i < s->sequences; i++) s->slots[i].ids = s->ids + i * each;
+    return VKGPT_OK;
+}
+
+// Whether decode is one kernel: as tuning found, or as VKGPT_PERSISTENT says, a number of workgroups, 0 for as many as
+// stay resident, or "off".
+static int choose_form(struct vkgpt_session *s, vkgpt_error *err)
+{
+    const char *asked = getenv("VKGPT_PERSISTENT");
+    const struct StepKey key = step_key(s->model);
+    if (!asked || !*asked)
+        return tuning_find_step(s->device, &key, STEP_FORM) == STEP_PERSISTENT ? persistent_open(s, 0, err) : VKGPT_OK;
+    if (!strcmp(asked, "off")) return VKGPT_OK;
+    char *end;
+    unsigned long groups = strtoul(asked, &end, 10);
+    if (*end || *asked < '0' || *asked > '9' || groups > UINT32_MAX)
+        return fail(err, VKGPT_BAD_ARGUMENT, "VKGPT_PERSISTENT is \"%s\": off, or a number of workgroups", asked);
+    int status = persistent_open(s, (uint32_t)groups, err);
+    if (status || s->persistent.groups) return status;
+    char why[96] = "its workgroups do not meet";
+    persistent_fits(s, why, sizeof why);
+    snprintf(s->note, sizeof s->note, "decode stays with dispatches on %.100s: %s", s->device->info.name, why);
+    return VKGPT_OK;
+}
+
+static int session_make(struct vkgpt_session *s, vkgpt_error *err)
+{
+    const struct vkgpt_model *m = s->model;
+    int status = tuning_open(s->device, err);
+    if (status) return status;
+    struct Shape shape = session_shape(s);
+    status = kernels_for_decode(s->device, &shape, s->sequences * s->step_rows, &s->decode, err);
+    if (status) return status;
+    buffers_sizes(s);
+    if (s->splits > 1u << (SPLIT_SIZES - 1))
+        return fail(err, VKGPT_BAD_ARGUMENT, "a context of %u tokens is too long", s->context);
+    bool several = s->sequences * s->step_rows > 1;
+    s->decode.head_groups =
+        several ? (m->config.vocab + BEST_STRETCH - 1) / BEST_STRETCH : product_groups(&s->decode.head, m->head);
+    status = make_slots(s, err);
+    if (!status) status = buffers_make(s, err);
+    if (!status) status = choose_form(s, err);
+    const struct Kernels *k; // compiled beside whatever comes before a prompt
+    for (uint32_t size = 0; size < BLOCK_SIZES && !status && !s->device->software; size++)
+        status = session_prefill_kernels(s, buffers_block_rows(s, size), &k, err);
+    return status;
+}
+
+int session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **opened, vkgpt_error *err)
+{
+    *opened = NULL;
+    vkgpt_session_options o = options ? *options : (vkgpt_session_options){0};
+    int status = session_check_options(model, &o, err);
+    if (status) return status;
+    struct vkgpt_session *s = device_alloc(model->device, 1, sizeof *s);
+    if (!s) return fail_memory(err, "the session", sizeof *s);
+    s->model = model;
+    s->device = model->device;
+    s->context = o.context ? o.context : model->config.context;
+    s->kv = session_kv(&o);
+    s->sequences = o.sequences ? o.sequences : 1;
+    s->step_rows = 1 + o.lookup;
+    s->steps_asked = o.tokens_per_submission;
+    s->on_block = o.on_block;
+    s->user = o.user;
+    s->first_flops = s->device->software ? 0.0 : FIRST_FLOPS; // no watchdog
+    s->blocks_queued = s->device->software ? 1 : IN_FLIGHT;   // a processor gains nothing, and takes long for a block
+    status = session_make(s, err);
+    if (status) {
+        vkgpt_session_close(s);
+        return status;
+    }
+    *opened = s;
+    return VKGPT_OK;
+}
+
+const char *vkgpt_session_note(const vkgpt_session *s) { return s->note; }
+
+void vkgpt_session_close(vkgpt_session *s)
+{
+    if (!s) return;
+    recordings_free(s);
+    pool_free(s->device, &s->device_pool);
+    pool_free(s->device, &s->upload_pool);
+    pool_free(s->device, &s->read_pool);
+    free(s->b.k);
+    free(s->b.v);
+    free(s->slots);
+    free(s->ids);
+    free(s->admitted);
+    free(s);
+}
+
+vkgpt_counters vkgpt_session_counters(const vkgpt_session *s)
+{
+    vkgpt_counters counters = s->counters;
+    counters.recordings = s->device->recordings;
+    counters.descriptor_writes = s->device->descriptor_writes;
+    counters.device_allocations = s->device->device_allocations;
+    counters.host_allocations = s->device->host_allocations;
+    return counters;
+}
