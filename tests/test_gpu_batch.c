@@ -176,16 +176,20 @@ static uint64_t steps_at_once(const struct Subject *subject, uint32_t lookup, ui
     vkgpt_session *session = open_session(subject, 1, lookup);
     vkgpt_sampling sampling = sampling_of(subject, 3);
     struct Tokens kept = {.count = {0}};
-    struct Run run = {.s = session, .on_token = keep, .user = &kept, .err = &err};
+    struct Decode decode = {.s = session, .on_token = keep, .user = &kept, .err = &err};
     CHECK(vkgpt_prompt(session, ids, count, &err));
     slot_start(session, &session->slots[0], true, tokens);
     CHECK(admit(session, &sampling, &err));
-    CHECK(submit_steps(&run));
-    CHECK(submit_steps(&run));
-    CHECK(device_wait(session->device, session->device->submitted, "both", &err));
-    CHECK(finish_oldest(&run));
+    for (uint32_t i = 0; i < 2; i++) {
+        struct Flying next;
+        CHECK(next_steps(&decode, &next));
+        CHECK(recording_submit(next.rec, &err));
+        note_submitted(&decode, &next);
+    }
+    CHECK(commands_wait(session->device, session->device->submitted, "both", &err));
+    CHECK(finish_oldest(&decode));
     assert_true(kept.count[0] >= 4 && kept.count[0] < tokens); // those of the first alone
-    CHECK(finish_oldest(&run));
+    CHECK(finish_oldest(&decode));
     if (!lookup) assert_int_equal(kept.count[0], tokens);
     uint64_t steps = vkgpt_session_counters(session).steps;
     vkgpt_session_close(session);

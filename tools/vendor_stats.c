@@ -13,6 +13,7 @@
 #include "engine/kernels.h"
 #include "engine/persistent.h"
 #include "engine/small.h"
+#include "gpu/device_open.h"
 #include "gpu/recording.h"
 #include "gpu/uniform_flow.h"
 #include "model/presets.h"

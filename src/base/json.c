@@ -1,13 +1,14 @@
 // The text is scanned first, for what yajl would let pass and for how much memory it can take; yajl then calls back for
 // each value. Where Python's reading is asked for, the scan puts marks that yajl reads as strings in the place of NaN
 // and the infinities.
-#include "base/json_node.h"
+#include "base/json.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <yajl/yajl_parse.h>
 
 #include "base/error.h"
+#include "base/json_node.h"
 #include "base/map.h"
 #include "base/os.h"
 #include "base/utf8.h"

@@ -2,7 +2,7 @@
 #ifndef VKGPT_BASE_JSON_NODE_H
 #define VKGPT_BASE_JSON_NODE_H
 
-#include "base/json.h"
+#include <stdint.h>
 
 #define MAX_NUMBER 256 // characters
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/json_node.h"
 
 static const struct Json constants[] = {{"t", 1, 0, 1, 0}, {"f", 1, 0, 1, 0}}, null_value = {"n", 1, 0, 1, 0};

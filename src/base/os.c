@@ -1,6 +1,6 @@
 // POSIX, with Linux's /proc for the program's place and the free memory.
 #define _GNU_SOURCE // sched_getaffinity
-#include "base/os_files.h"
+#include "base/os.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/os_files.h"
 
 // ---------------------------------------------------------------------------------------------- reading
 

@@ -3,9 +3,10 @@
 #define VKGPT_BASE_OS_FILES_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/stat.h>
 
-#include "base/os.h"
+#include "base/error.h"
 
 // The sentence of errno.
 int os_fail_errno(vkgpt_error *err, const char *path, const char *doing);

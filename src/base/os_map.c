@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/os.h"
 #include "base/os_files.h"
 
 // ---------------------------------------------------------------------------------------------- the guard

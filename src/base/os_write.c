@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/os.h"
 #include "base/os_files.h"
 
 #define PIECE ((size_t)16 << 20) // between two looks at os_interrupted

@@ -49,18 +49,28 @@ static void tell_ignored(const struct Options *options)
             fprintf(stderr, "vkgpt: %s has no effect: %s\n", flag->names[0], flag->help);
 }
 
-static int run_command(const struct Command *command, int argc, char **argv)
+// The command of a command line, with its flags. NULL: it has been answered, with `status`.
+static const struct Command *read_command(int argc, char **argv, struct Options *options, int *status)
 {
-    struct Options options;
-    char sentence[512];
-    bool good = options_parse(command->bit, argc, argv, &options, sentence, sizeof sentence);
-    if (options.help) {
-        help_command(stdout, command);
-        return finish_output(EXIT_OK);
+    const struct Command *command = commands_find(argv[1]);
+    char sentence[512], hint[96];
+    if (!command) {
+        *status = wrong_usage("there is no command '%s'%s (vkgpt --help shows them)", argv[1],
+                              commands_nearest(argv[1], hint));
+        return NULL;
     }
-    if (good) tell_ignored(&options);
-    if (!good) return wrong_usage("%s (vkgpt %s --help shows the flags)", sentence, command->name);
-    return command->run(&options);
+    bool good = options_parse(command->bit, argc - 2, argv + 2, options, sentence, sizeof sentence);
+    if (good && !options->help) {
+        tell_ignored(options);
+        return command;
+    }
+    if (options->help) {
+        help_command(stdout, command);
+        *status = finish_output(EXIT_OK);
+    } else {
+        *status = wrong_usage("%s (vkgpt %s --help shows the flags)", sentence, command->name);
+    }
+    return NULL;
 }
 
 static void no_memory(size_t bytes)
@@ -82,9 +92,8 @@ int main(int argc, char **argv)
     if (strcmp(name, "--version") == 0) return print_version();
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
     if (strcmp(name, "help") == 0) return help_main(argc - 2, argv + 2);
-    const struct Command *command = commands_find(name);
-    char hint[96];
-    if (!command)
-        return wrong_usage("there is no command '%s'%s (vkgpt --help shows them)", name, commands_nearest(name, hint));
-    return run_command(command, argc - 2, argv + 2);
+    struct Options options;
+    int status;
+    const struct Command *command = read_command(argc, argv, &options, &status);
+    return command ? command->run(&options) : status;
 }

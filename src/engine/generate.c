@@ -7,23 +7,27 @@
 #include "engine/persistent.h"
 #include "engine/prefill.h"
 #include "engine/recordings.h"
+#include "engine/sequences.h"
 
 #define SUBMISSION_SECONDS 0.1 // of device time, about
 
 static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
-// One run of vkgpt_batch_generate: what is submitted, and what is read back.
-struct Run {
+// Steps that were submitted together.
+struct Flying {
+    struct Recording *rec;
+    uint32_t steps, turn;
+    double start; // by the host's clock
+    bool whole;   // as one kernel
+};
+
+// One call of vkgpt_batch_generate: what is submitted, and what is read back.
+struct Decode {
     struct vkgpt_session *s;
     bool (*on_token)(void *user, uint32_t sequence, uint32_t id);
     void *user;
-    struct {
-        struct Recording *rec;
-        uint32_t steps, turn;
-        double start; // by the host's clock
-        bool whole;   // as one kernel
-    } flying[IN_FLIGHT];
+    struct Flying flying[IN_FLIGHT];
     uint32_t oldest, count, turn, steps; // steps: that fly
     uint32_t done;                       // steps of all submissions that were waited for
     vkgpt_error *err;
@@ -86,60 +90,59 @@ static void slot_start(const struct vkgpt_session *s, struct Slot *slot, bool ta
 // ------------------------------------------------------------------------------------------ submissions
 
 // The most tokens that a slot may still need, and the furthest that one may be, if every draft is taken.
-static uint32_t tokens_wanted(const struct Run *run)
+static uint32_t tokens_wanted(const struct Decode *d)
 {
     uint32_t most = 0;
-    for (uint32_t i = 0; i < run->s->sequences; i++)
-        if (run->s->slots[i].runs) most = max_u32(most, run->s->slots[i].end - run->s->slots[i].position);
-    return most > run->steps ? most - run->steps : 0;
+    for (uint32_t i = 0; i < d->s->sequences; i++)
+        if (d->s->slots[i].runs) most = max_u32(most, d->s->slots[i].end - d->s->slots[i].position);
+    return most > d->steps ? most - d->steps : 0;
 }
 
-static uint32_t furthest(const struct Run *run)
+static uint32_t furthest(const struct Decode *d)
 {
     uint32_t most = 1;
-    for (uint32_t i = 0; i < run->s->sequences; i++)
-        if (run->s->slots[i].runs) most = max_u32(most, run->s->slots[i].position);
+    for (uint32_t i = 0; i < d->s->sequences; i++)
+        if (d->s->slots[i].runs) most = max_u32(most, d->s->slots[i].position);
     return most;
 }
 
 // Steps of the next submission, as a power of two: one until a step has been timed.
-static uint32_t choose_steps(const struct Run *run)
+static uint32_t choose_steps(const struct Decode *d)
 {
-    const struct vkgpt_session *s = run->s;
+    const struct vkgpt_session *s = d->s;
     uint32_t most = s->steps_asked ? s->steps_asked : 1, size = 0;
     if (!s->steps_asked && s->step_seconds > 0.0) {
         double fit = SUBMISSION_SECONDS / s->step_seconds;
         most = fit >= MAX_STEPS ? MAX_STEPS : fit < 1.0 ? 1 : (uint32_t)fit;
     }
-    most = min_u32(most, tokens_wanted(run));
+    most = min_u32(most, tokens_wanted(d));
     while (size + 1 < STEP_SIZES && 2u << size <= most) size++;
     return size;
 }
 
-static int submit_steps(struct Run *run)
+// The recording of the next steps, from where the furthest sequence stands.
+static int next_steps(struct Decode *d, struct Flying *next)
 {
-    struct vkgpt_session *s = run->s;
-    uint32_t step_size = choose_steps(run), steps = 1u << step_size, split_size = 0;
+    struct vkgpt_session *s = d->s;
+    uint32_t step_size = choose_steps(d), steps = 1u << step_size, split_size = 0;
     // the last row of the last step at most: the first step's first row stands at position - 1
-    uint32_t splits =
-        min_u32((furthest(run) - 2 + (run->steps + steps) * s->step_rows) / s->decode.span + 1, s->splits);
+    uint32_t splits = min_u32((furthest(d) - 2 + (d->steps + steps) * s->step_rows) / s->decode.span + 1, s->splits);
     while (1u << split_size < splits) split_size++;
-    struct Recording *rec;
-    int status = recordings_decode(s, step_size, split_size, run->turn, &rec, run->err);
-    if (!status) status = recording_submit(rec, run->err);
-    if (status) return status;
-    uint32_t at = (run->oldest + run->count++) % IN_FLIGHT;
-    run->flying[at].turn = run->turn;
-    run->turn = (run->turn + 1) % IN_FLIGHT;
-    run->flying[at].rec = rec;
-    run->flying[at].steps = steps;
-    run->flying[at].start = os_seconds();
-    run->flying[at].whole = s->persistent.groups != 0;
-    run->steps += steps;
+    *next = (struct Flying){.steps = steps, .turn = d->turn, .whole = s->persistent.groups != 0};
+    return recordings_decode(s, step_size, split_size, d->turn, &next->rec, d->err);
+}
+
+static void note_submitted(struct Decode *d, const struct Flying *next)
+{
+    struct vkgpt_session *s = d->s;
+    struct Flying *flying = &d->flying[(d->oldest + d->count++) % IN_FLIGHT];
+    *flying = *next;
+    flying->start = os_seconds();
+    d->turn = (d->turn + 1) % IN_FLIGHT;
+    d->steps += next->steps;
     s->counters.submissions++;
-    s->counters.tokens_per_submission = steps;
-    s->counters.dispatches_per_token = (rec->dispatches + steps - 1) / steps;
-    return VKGPT_OK;
+    s->counters.tokens_per_submission = next->steps;
+    s->counters.dispatches_per_token = (next->rec->dispatches + next->steps - 1) / next->steps;
 }
 
 // -------------------------------------------------------------------------------------------- the ring
@@ -153,29 +156,29 @@ static void slot_stop(struct Slot *slot, vkgpt_stop stop)
 // Where the tokens of a slot end that the submissions up to `at` made, a stop included. The ring may already hold those
 // of the next one, which ran in the meantime: they are read when that one is counted. A step gives one token, or with
 // drafts as many as the state says that the submission left behind.
-static uint32_t made_by(const struct Run *run, uint32_t at, uint32_t sequence)
+static uint32_t made_by(const struct Decode *d, uint32_t at, uint32_t sequence)
 {
-    const struct vkgpt_session *s = run->s;
-    if (s->step_rows == 1) return s->slots[sequence].begin + run->done;
+    const struct vkgpt_session *s = d->s;
+    if (s->step_rows == 1) return s->slots[sequence].begin + d->done;
     const struct Sequence *left = (const struct Sequence *)s->b.progress.host;
-    left += run->flying[at].turn * s->sequences + sequence;
+    left += d->flying[at].turn * s->sequences + sequence;
     return left->position + 1 + (left->stop == STOP_EOS || left->stop == STOP_BAD_LOGITS);
 }
 
 // The tokens of a slot that have come since the last look.
-static int read_slot(struct Run *run, uint32_t at, uint32_t sequence)
+static int read_slot(struct Decode *d, uint32_t at, uint32_t sequence)
 {
-    struct vkgpt_session *s = run->s;
+    struct vkgpt_session *s = d->s;
     struct Slot *slot = &s->slots[sequence];
     const volatile uint32_t *ring = (const volatile uint32_t *)s->b.ring.host + (size_t)sequence * (s->context + 1);
-    uint32_t end = made_by(run, at, sequence);
+    uint32_t end = made_by(d, at, sequence);
     while (slot->runs && slot->position < end) {
         uint32_t id = ring[slot->position];
         if (id == RING_EMPTY) break;
         if (id & RING_STOP) {
             slot_stop(slot, VKGPT_STOP_EOS);
             if ((id & ~RING_STOP) == STOP_BAD_LOGITS)
-                return fail(run->err, VKGPT_BAD_LOGITS, "%s: the logits behind token %u hold a NaN or an infinity",
+                return fail(d->err, VKGPT_BAD_LOGITS, "%s: the logits behind token %u hold a NaN or an infinity",
                             s->model->name, slot->position - 1);
             break;
         }
@@ -183,7 +186,7 @@ static int read_slot(struct Run *run, uint32_t at, uint32_t sequence)
         slot->cached = slot->position - 1;
         slot->runs = slot->position < slot->end;
         s->counters.tokens_decoded++;
-        if (run->on_token && !run->on_token(run->user, sequence, id)) slot_stop(slot, VKGPT_STOP_CALLBACK);
+        if (d->on_token && !d->on_token(d->user, sequence, id)) slot_stop(slot, VKGPT_STOP_CALLBACK);
     }
     return VKGPT_OK;
 }
@@ -195,48 +198,28 @@ static bool any_runs(const struct vkgpt_session *s)
     return false;
 }
 
-static int finish_oldest(struct Run *run)
+static int finish_oldest(struct Decode *d)
 {
-    struct vkgpt_session *s = run->s;
-    uint32_t at = run->oldest, steps = run->flying[at].steps;
-    struct Recording *rec = run->flying[at].rec;
-    double start = run->flying[at].start;
-    run->oldest = (at + 1) % IN_FLIGHT;
-    run->count--;
-    run->steps -= steps;
-    run->done += steps;
-    int status = recording_wait(rec, run->err);
+    struct vkgpt_session *s = d->s;
+    uint32_t at = d->oldest, steps = d->flying[at].steps;
+    struct Recording *rec = d->flying[at].rec;
+    double start = d->flying[at].start;
+    d->oldest = (at + 1) % IN_FLIGHT;
+    d->count--;
+    d->steps -= steps;
+    d->done += steps;
+    int status = recording_wait(rec, d->err);
     if (status) return status;
-    bool cut_short = run->flying[at].whole && persistent_gave_up(s);
+    bool cut_short = d->flying[at].whole && persistent_gave_up(s);
     double seconds = recording_seconds(rec);
     s->counters.device_seconds += seconds;
     if (!any_runs(s)) return VKGPT_OK;
-    uint32_t before = furthest(run);
-    for (uint32_t i = 0; !status && i < s->sequences; i++) status = read_slot(run, at, i);
-    s->counters.steps += cut_short ? furthest(run) - before : steps;
+    uint32_t before = furthest(d);
+    for (uint32_t i = 0; !status && i < s->sequences; i++) status = read_slot(d, at, i);
+    s->counters.steps += cut_short ? furthest(d) - before : steps;
     if (seconds == 0.0) seconds = os_seconds() - start; // a device without timestamps
     // steps behind a stop cost nothing
     if (!status && any_runs(s) && !cut_short) s->step_seconds = seconds / steps;
-    return status;
-}
-
-// Keeps two submissions queued, once one has told how long a step takes.
-static int run_steps(struct Run *run)
-{
-    struct vkgpt_session *s = run->s;
-    int status = VKGPT_OK;
-    while (!status && any_runs(s)) {
-        status = session_check_cancel(s, run->err);
-        uint32_t queue = s->steps_asked || s->step_seconds > 0.0 ? IN_FLIGHT : 1;
-        while (!status && run->count < queue && tokens_wanted(run)) status = submit_steps(run);
-        if (!status) status = finish_oldest(run);
-    }
-    for (uint32_t i = 0; i < s->sequences; i++) s->slots[i].runs = false;
-    while (run->count) {             // what was queued behind a stop still runs
-        if (status) run->err = NULL; // the first failure is what is said
-        int drained = finish_oldest(run);
-        if (!status) status = drained;
-    }
     return status;
 }
 
@@ -254,20 +237,42 @@ static int admit(struct vkgpt_session *s, const vkgpt_sampling *sampling, vkgpt_
     return status ? status : recording_submit(rec, err);
 }
 
-// The first `taking` sequences take part.
-static int generate(struct vkgpt_session *s, const vkgpt_sampling *sampling, uint32_t taking, size_t max_tokens,
-                    bool (*on_token)(void *user, uint32_t sequence, uint32_t id), void *user, vkgpt_error *err)
+// The first `taking` sequences take part. Their last tokens go through the first step, in the cache or not.
+static int start(struct vkgpt_session *s, const vkgpt_sampling *sampling, uint32_t taking, size_t max_tokens,
+                 vkgpt_error *err)
 {
     int status = model_check_head(s->model, err);
     for (uint32_t i = 0; !status && i < taking; i++) status = check_sampling(&sampling[i], err);
     for (uint32_t i = 0; i < s->sequences; i++) slot_start(s, &s->slots[i], i < taking, max_tokens);
     if (status || !any_runs(s)) return status;
-    struct Run run = {.s = s, .on_token = on_token, .user = user, .err = err};
-    status = prefill_sequences(s, false, err);
-    if (!status) status = admit(s, sampling, err);
-    if (!status) status = run_steps(&run);
     for (uint32_t i = 0; i < taking; i++)
         if (s->slots[i].position) s->slots[i].cached = min_u32(s->slots[i].cached, s->slots[i].position - 1);
+    status = prefill_sequences(s, false, err);
+    return status ? status : admit(s, sampling, err);
+}
+
+// Steps until no sequence runs. Keeps two submissions queued, once one has told how long a step takes.
+static int decode(struct Decode *d)
+{
+    struct vkgpt_session *s = d->s;
+    int status = VKGPT_OK;
+    while (!status && any_runs(s)) {
+        status = session_check_cancel(s, d->err);
+        uint32_t queue = s->steps_asked || s->step_seconds > 0.0 ? IN_FLIGHT : 1;
+        while (!status && d->count < queue && tokens_wanted(d)) {
+            struct Flying next;
+            status = next_steps(d, &next);
+            if (!status) status = recording_submit(next.rec, d->err);
+            if (!status) note_submitted(d, &next);
+        }
+        if (!status) status = finish_oldest(d);
+    }
+    for (uint32_t i = 0; i < s->sequences; i++) s->slots[i].runs = false;
+    while (d->count) {             // what was queued behind a stop still runs
+        if (status) d->err = NULL; // the first failure is what is said
+        int drained = finish_oldest(d);
+        if (!status) status = drained;
+    }
     return status;
 }
 
@@ -278,7 +283,9 @@ int vkgpt_batch_generate(vkgpt_session *s, const vkgpt_sampling *sampling, size_
     uint32_t started = 0;
     for (uint32_t i = 0; i < s->sequences; i++) started += s->slots[i].position != 0;
     if (!started) return fail(err, VKGPT_BAD_ARGUMENT, "nothing to go on from: every prompt is empty");
-    int status = generate(s, sampling, s->sequences, max_tokens, on_token, user, err);
+    struct Decode d = {.s = s, .on_token = on_token, .user = user, .err = err};
+    int status = start(s, sampling, s->sequences, max_tokens, err);
+    if (!status) status = decode(&d);
     for (uint32_t i = 0; !status && stops && i < s->sequences; i++) stops[i] = s->slots[i].stop;
     return status;
 }
@@ -304,7 +311,9 @@ int vkgpt_generate(vkgpt_session *s, const vkgpt_sampling *sampling, size_t max_
     int status = check_sampling(&p, err);
     if (status) return status;
     if (!s->slots[0].position) return fail(err, VKGPT_BAD_ARGUMENT, "nothing to go on from: the prompt is empty");
-    status = generate(s, &p, 1, max_tokens, on_token ? pass_on : NULL, &stream, err);
+    struct Decode d = {.s = s, .on_token = on_token ? pass_on : NULL, .user = &stream, .err = err};
+    status = start(s, &p, 1, max_tokens, err);
+    if (!status) status = decode(&d);
     if (!status && stop) *stop = s->slots[0].stop;
     return status;
 }

@@ -61,16 +61,4 @@ struct vkgpt_device {
 // malloc and its kin for what lives as long as a device, model or session: counted, zeroed, NULL when there is none.
 void *device_alloc(vkgpt_device *device, size_t count, size_t size);
 
-// The layouts that every pipeline is made with; a part of opening a device.
-int device_make_layouts(vkgpt_device *device, vkgpt_error *err);
-
-// Submits a finished command buffer and says at which value of the timeline it is done; a failure leaves *value as it
-// is, so that nobody waits for what was never submitted. Errors: VKGPT_OUT_OF_MEMORY, after which the device goes on;
-// VKGPT_DEVICE_LOST and VKGPT_NO_DEVICE, after which each call of these two fails at once with the same sentence, and
-// objects close without waiting.
-int device_submit(vkgpt_device *device, VkCommandBuffer commands, uint64_t *value, vkgpt_error *err);
-// Waits for a value, at most 30 s on a GPU and 1,800 s on a software driver. `doing` names the work for the sentence.
-// Errors: as of device_submit.
-int device_wait(vkgpt_device *device, uint64_t value, const char *doing, vkgpt_error *err);
-
 #endif

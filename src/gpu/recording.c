@@ -1,10 +1,14 @@
 // Recordings: command buffers that are made once and submitted many times.
 #include "gpu/recording.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/os.h"
+
+#define GPU_WAIT_SECONDS 30
+#define SOFTWARE_WAIT_SECONDS 1800 // a software driver has no watchdog and may run anything
 
 // Which query is what.
 enum { QUERY_BEGIN, QUERY_END, QUERY_DISPATCHES }; // from there on: before the first dispatch, and behind each
@@ -313,17 +317,90 @@ int recording_end(struct Recording *rec)
     return rec->status;
 }
 
+// ------------------------------------------------------------------------------------------ the queue
+
+static int wait_seconds(const vkgpt_device *device)
+{
+    return device->software ? SOFTWARE_WAIT_SECONDS : GPU_WAIT_SECONDS;
+}
+
+// What ended the device is said again, for whatever is asked of it afterwards.
+static int fail_again(const vkgpt_device *device, vkgpt_error *err)
+{
+    if (err) *err = device->failure;
+    return device->failure.code;
+}
+
+// A failure for lack of memory leaves the device as it was; any other one ends it.
+static int queue_fail(vkgpt_device *device, VkResult result, const char *doing, vkgpt_error *err)
+{
+    vkgpt_error said = {0};
+    if (result == VK_TIMEOUT)
+        fail(&said, VKGPT_DEVICE_LOST, "%s: %s did not finish within %d s", device->info.name, doing,
+             wait_seconds(device));
+    else vk_fail(&said, result, doing);
+    if (said.code != VKGPT_OUT_OF_MEMORY) device->failure = said;
+    if (err) *err = said;
+    return said.code;
+}
+
+int commands_submit(vkgpt_device *device, VkCommandBuffer commands, uint64_t *value, vkgpt_error *err)
+{
+    if (device->failure.code) return fail_again(device, err);
+    uint64_t next = device->submitted + 1;
+    VkTimelineSemaphoreSubmitInfo timeline = {
+        .sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO,
+        .signalSemaphoreValueCount = 1,
+        .pSignalSemaphoreValues = &next,
+    };
+    VkSubmitInfo submit = {
+        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
+        .pNext = &timeline,
+        .commandBufferCount = 1,
+        .pCommandBuffers = &commands,
+        .signalSemaphoreCount = 1,
+        .pSignalSemaphores = &device->timeline,
+    };
+    VkResult result = device->vk.vkQueueSubmit(device->queue, 1, &submit, VK_NULL_HANDLE);
+    if (result) return queue_fail(device, result, "submitting work to the device", err);
+    *value = device->submitted = next;
+    return VKGPT_OK;
+}
+
+int commands_wait(vkgpt_device *device, uint64_t value, const char *doing, vkgpt_error *err)
+{
+    if (value <= device->reached) return VKGPT_OK;
+    if (device->failure.code) return fail_again(device, err);
+    VkSemaphoreWaitInfo wait = {
+        .sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
+        .semaphoreCount = 1,
+        .pSemaphores = &device->timeline,
+        .pValues = &value,
+    };
+    VkResult result = device->vk.vkWaitSemaphores(device->handle, &wait, (uint64_t)wait_seconds(device) * 1000000000u);
+    if (!result) {
+        device->reached = value;
+        return VKGPT_OK;
+    }
+    char running[160];
+    snprintf(running, sizeof running, "%.100s, running %.40s", device->info.name, doing);
+    int status = queue_fail(device, result, result == VK_TIMEOUT ? doing : running, err);
+    // the caller may free what the work uses, which goes on where only the wait has failed
+    if (!device->failure.code) device->vk.vkDeviceWaitIdle(device->handle);
+    return status;
+}
+
 int recording_submit(struct Recording *rec, vkgpt_error *err)
 {
     int status = VKGPT_OK;
     for (uint32_t i = 0; !status && i < rec->part_count; i++)
-        status = device_submit(rec->device, rec->parts[i], &rec->submitted, err);
-    return status ? status : device_submit(rec->device, rec->commands, &rec->submitted, err);
+        status = commands_submit(rec->device, rec->parts[i], &rec->submitted, err);
+    return status ? status : commands_submit(rec->device, rec->commands, &rec->submitted, err);
 }
 
 int recording_wait(struct Recording *rec, vkgpt_error *err)
 {
-    return rec->submitted ? device_wait(rec->device, rec->submitted, rec->name, err) : VKGPT_OK;
+    return rec->submitted ? commands_wait(rec->device, rec->submitted, rec->name, err) : VKGPT_OK;
 }
 
 // Of timestamps that follow each other in the pool.
@@ -390,7 +467,7 @@ void recording_free(struct Recording *rec)
 {
     vkgpt_device *device = rec->device;
     if (!device) return;
-    if (rec->submitted) device_wait(device, rec->submitted, rec->name, NULL);
+    if (rec->submitted) commands_wait(device, rec->submitted, rec->name, NULL);
     if (rec->part_count)
         device->vk.vkFreeCommandBuffers(device->handle, device->command_pool, rec->part_count, rec->parts);
     if (rec->commands) device->vk.vkFreeCommandBuffers(device->handle, device->command_pool, 1, &rec->commands);

@@ -83,6 +83,15 @@ struct Recording {
     vkgpt_error *err;
 };
 
+// Submits a finished command buffer and says at which value of the timeline it is done; a failure leaves *value as it
+// is, so that nobody waits for what was never submitted. Errors: VKGPT_OUT_OF_MEMORY, after which the device goes on;
+// VKGPT_DEVICE_LOST and VKGPT_NO_DEVICE, after which each call of these two fails at once with the same sentence, and
+// objects close without waiting.
+int commands_submit(vkgpt_device *device, VkCommandBuffer commands, uint64_t *value, vkgpt_error *err);
+// Waits for a value, at most 30 s on a GPU and 1,800 s on a software driver. `doing` names the work for the sentence.
+// Errors: as of commands_submit.
+int commands_wait(vkgpt_device *device, uint64_t value, const char *doing, vkgpt_error *err);
+
 // Begins a recording of at most max_sets different sets of buffers. err is kept until recording_end.
 int recording_begin(vkgpt_device *device, const char *name, uint32_t max_sets, struct Recording *rec, vkgpt_error *err);
 // What is dispatched goes to the end of a program, with room for what it will get; nothing else can be recorded.

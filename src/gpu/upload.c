@@ -29,7 +29,7 @@ int upload_reserve(struct Upload *upload, const struct Slice *slice, VkDeviceSiz
         return VKGPT_OK;
     }
     uint32_t i = upload->next;
-    int status = upload->commands[i] ? device_wait(upload->device, upload->submitted[i], "copying weights", err)
+    int status = upload->commands[i] ? commands_wait(upload->device, upload->submitted[i], "copying weights", err)
                                      : make_piece(upload, i, err);
     if (!status && bytes > UPLOAD_PIECE_BYTES)
         status =
@@ -64,7 +64,7 @@ int upload_commit(struct Upload *upload, const struct Slice *slice, VkDeviceSize
         result = device->vk.vkEndCommandBuffer(commands);
     }
     return result ? vk_fail(err, result, "staging weights")
-                  : device_submit(device, commands, &upload->submitted[i], err);
+                  : commands_submit(device, commands, &upload->submitted[i], err);
 }
 
 int upload_end(struct Upload *upload, vkgpt_error *err)
@@ -74,7 +74,7 @@ int upload_end(struct Upload *upload, vkgpt_error *err)
     for (uint32_t i = 0; i < UPLOAD_PIECES; i++) {
         if (!upload->commands[i]) continue;
         if (upload->submitted[i]) {
-            int waited = device_wait(device, upload->submitted[i], "copying weights", err);
+            int waited = commands_wait(device, upload->submitted[i], "copying weights", err);
             if (waited) status = waited;
         }
         device->vk.vkFreeCommandBuffers(device->handle, device->command_pool, 1, &upload->commands[i]);

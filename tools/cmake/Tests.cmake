@@ -96,6 +96,15 @@ endforeach()
 # no file and no function is longer than agreed
 add_test(NAME sizes COMMAND ${CMAKE_SOURCE_DIR}/tools/check-sizes)
 
+# rooms include those below them, as docs/architecture.md shows, and files make no circles of includes; the way of a token
+# is the one that is listed there, and short
+find_program(PYTHON3 python3)
+mark_as_advanced(PYTHON3)
+if(PYTHON3)
+    add_test(NAME includes COMMAND ${PYTHON3} -B ${CMAKE_SOURCE_DIR}/tools/check-includes)
+    add_test(NAME way COMMAND ${PYTHON3} -B ${CMAKE_SOURCE_DIR}/tools/check-way)
+endif()
+
 # that the SPIR-V in shaders/coopmat was made of these sources; else tools/coopmat makes it anew
 add_test(NAME coopmat_current COMMAND ${CMAKE_COMMAND} -E compare_files ${SPIRV_DIR}/coopmat.sha256 ${COOPMAT_DIR}/sources.sha256)
 
@@ -122,8 +131,6 @@ if(LIBDRM_INCLUDE AND XF86DRM_INCLUDE)
 endif()
 
 # tools/gpu-suite, rehearsed on a software driver, tools/results-page and tools/bench-peers; what they run is the programs of this build
-find_program(PYTHON3 python3)
-mark_as_advanced(PYTHON3)
 if(PYTHON3 AND EXISTS ${LAVAPIPE} AND NOT VKGPT_SANITIZE)
     foreach(class Page Run Peers Rehearsal)
         string(TOLOWER gpu_suite.${class} name)
