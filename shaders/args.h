@@ -14,10 +14,10 @@ typedef uint32_t uint;
 #define ARGS_FIT(name)
 #endif
 
-// Numbers of the values that specialization constants and fields take.
+// Values of specialization constants and of fields.
 #define WEIGHTS_F32 0
 #define WEIGHTS_F16 1
-#define WEIGHTS_Q8_0 2 // from here on the small formats: weights.glsl
+#define WEIGHTS_Q8_0 2 // from here on the quantised formats: weights.glsl
 #define WEIGHTS_Q4_0 3
 #define WEIGHTS_Q4_K 4
 #define FORMATS 5
@@ -33,11 +33,11 @@ typedef uint32_t uint;
 #define ACTIVATE_QUICK_GELU 4
 #define ACTIVATE_NONE 5
 
-// Why a sequence stopped, in its state and, with RING_STOP set, in the ring in place of a token.
+// Why a sequence stopped: in its state, and in the ring in place of a token, with RING_STOP set.
 #define STOP_NONE 0
 #define STOP_EOS 1
 #define STOP_BAD_LOGITS 2
-#define STOP_FULL 3 // as many tokens as asked for, or the context is full: the host knows which
+#define STOP_FULL 3 // all tokens that were asked for, or the context is full: the host knows which
 #define RING_STOP 0x80000000u
 #define RING_EMPTY 0xffffffffu // nothing written yet
 
@@ -59,20 +59,20 @@ struct Sequence {
     uint padding[2]; // to 128 bytes
 };
 
-// What the host sets and the kernels read: at the front the groups of a prefill block, then the sequences.
-#define GROUP_ROWS 16 // rows of a block that belong together
+// The state buffer, which the host sets and the kernels read: the groups of a prefill block, then the sequences.
+#define GROUP_ROWS 16 // rows of a block that are of one sequence, at positions in a row
 #define MAX_GROUPS 128
 struct Group {
     uint sequence;
     uint position; // of its first row
-    uint rows;     // of GROUP_ROWS that run
+    uint rows;     // how many of the GROUP_ROWS rows run
     uint padding;
 };
 
 #define PREFILL_TILE 64 // rows of a block, and outputs, that one workgroup of a product makes on a GPU
 
-#define STEP_TILE 8       // rows of a decode step that one workgroup of a product makes, where there are several
-#define SPARE_SEQUENCES 7 // behind the last, stopped: what such a tile may cover besides
+#define STEP_TILE 8       // rows of a decode step that one workgroup of a product makes, in steps of several rows
+#define SPARE_SEQUENCES 7 // stopped sequences after the last one, which such a tile may cover too
 
 // x = wte[token] + wpe[position], or one of the two; dispatched once per chunk of wte's rows.
 struct EmbedArgs {
@@ -121,7 +121,7 @@ struct ProductArgs {
 ARGS_FIT(ProductArgs);
 #define NO_BIAS 0xffffffffu
 
-// K and V of a row into a cache in KV_Q8_0; the other formats are written by qkv itself.
+// Writes K and V of a row into a cache in KV_Q8_0; qkv itself writes the other formats.
 struct CacheArgs {
     uint step_rows;
     uint heads, head_dim; // padded head_dim
@@ -131,7 +131,7 @@ struct CacheArgs {
 };
 ARGS_FIT(CacheArgs);
 
-// One query per head against the cache, a range of positions per workgroup.
+// Attention of one query per head over the cache, one range of positions per workgroup.
 struct AttendArgs {
     uint step_rows;
     uint heads, head_dim; // padded head_dim
@@ -144,14 +144,14 @@ struct AttendArgs {
 };
 ARGS_FIT(AttendArgs);
 
-// The continuation of the last place where the newest tokens stood before, as drafts behind the next token.
+// Drafts after the next token, copied from the last place where the newest tokens occurred before.
 struct LookupArgs {
-    uint step_rows; // one more than the drafts at most
+    uint step_rows; // the largest number of drafts, plus 1
     uint token_stride;
 };
 ARGS_FIT(LookupArgs);
 
-// The maximum of each stretch of the logits, where head has not left it.
+// The maximum of each part of the logits, where head has not written it.
 struct BestArgs {
     uint step_rows;
     uint vocab;
@@ -160,7 +160,7 @@ struct BestArgs {
 };
 ARGS_FIT(BestArgs);
 
-// How likely the token behind each row of a block is.
+// The log probability of the token after each row of a block.
 struct ScoreArgs {
     uint step_rows;
     uint vocab;
@@ -173,7 +173,7 @@ struct SampleArgs {
     uint step_rows;
     uint vocab;
     uint logits_stride;
-    uint groups; // partial results per row that head or best left
+    uint groups; // parts of a row, as head or best wrote them
     uint token_stride;
 };
 ARGS_FIT(SampleArgs);
@@ -185,7 +185,7 @@ struct CopyArgs {
 #define COPY_EACH 8
 ARGS_FIT(CopyArgs);
 
-// persistent: a list of kernels, once for each of `steps` tokens, as one dispatch. Its kernels: phases.
+// persistent: a list of kernels, its phases, run for each of `steps` tokens in one dispatch.
 #define PHASE_EMBED 0
 #define PHASE_QKV 1
 #define PHASE_ATTEND 2
@@ -199,7 +199,7 @@ ARGS_FIT(CopyArgs);
 #define PHASE_BEST 10
 #define NO_PHASE 0xffffffffu
 
-// What a dispatch of one of them would be.
+// One phase: what a dispatch of its kernel would be.
 struct Phase {
     uint kernel;      // PHASE_...
     uint x, y, z;     // workgroups
@@ -216,22 +216,22 @@ static_assert(sizeof(struct Phase) == PHASE_BYTES && offsetof(struct Phase, args
 struct PersistentArgs {
     uint steps, phases;
     uint sequences;
-    uint turns;                     // that a workgroup waits for the others before it gives up
-    uint stays_away;                // tests: the meeting to which the first workgroup does not come; 0: none
+    uint turns;                     // of its waiting loop, before a workgroup gives up
+    uint stays_away;                // tests: the barrier at which the first workgroup is missing; 0: none
     uint program_low, program_high; // address of the phases
 };
 ARGS_FIT(PersistentArgs);
-#define TRIAL_MEETINGS 64 // with no phases: what the workgroups do to see whether they can meet at all
-#define TRIAL_TURNS 70000 // more than what a driver that ends loops by itself lets a loop have
+#define TRIAL_MEETINGS 64 // of a run without phases, which finds out whether the workgroups can wait for each other
+#define TRIAL_TURNS 70000 // more than a driver allows that ends long loops by itself
 
-// What score leaves, per row.
+// The result of score, for each row.
 struct RowScore {
-    float logprob;  // of the token that follows in the text, in nats
+    float logprob;  // of the next token of the text, in nats
     uint likeliest; // id, the lowest on ties; SCORE_BAD where a logit is not finite
 };
 #define SCORE_BAD 0xffffffffu
 
-// What head or best leaves for sample, per workgroup.
+// The result of a workgroup of head or best, for sample.
 struct HeadPart {
     float maximum; // of its logits
     uint index;    // of the maximum, the lowest on ties

@@ -1,13 +1,13 @@
-// Attention of one query per head over the cache (Vaswani et al. 2017, 3.2), split into ranges of positions that are
-// fixed by absolute position: one workgroup per head, range and row. It leaves the weighted sum of the values,
-// not yet divided, with the maximum and the sum of the exponentials; `project` merges.
+// Attention of one query per head over the cache (Vaswani et al. 2017, 3.2). The cache is split into ranges of
+// positions, at multiples of SPAN; one workgroup per head, range and row. It writes the weighted sum of the values, not
+// yet divided, the maximum of the scores and the sum of the exponentials. `project` merges the ranges.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 
 layout(constant_id = 3) const uint HEAD_DIM = 64; // padded
 layout(constant_id = 4) const uint SPAN = 64;     // positions in a range
-layout(constant_id = 5) const uint AHEAD = 8;     // loads of keys or values under way before the first is used
+layout(constant_id = 5) const uint AHEAD = 8;     // loads of keys or values in flight before the first is used
 #define TEAM SIZE
 
 layout(push_constant) uniform Push { AttendArgs a; };

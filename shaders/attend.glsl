@@ -1,19 +1,19 @@
-// One query of one head against one range of the cache, by TEAM lanes: a whole workgroup, or in the persistent kernel a
-// part of one. The includer has q, k_cache and v_cache, [sequence][head][position][head_dim], parts, and the constants
-// HEAD_DIM, SPAN, AHEAD, TEAM.
+// Attention of one query of one head over one range of the cache, by TEAM lanes: a whole workgroup, or a part of one in
+// the persistent kernel. The includer declares q, k_cache and v_cache, [sequence][head][position][head_dim], parts, and
+// the constants HEAD_DIM, SPAN, AHEAD, TEAM.
 #include "cache.glsl"
 
 #define TEAMS (SIZE / TEAM)
 const uint CHUNKS = HEAD_DIM / 8;
 const uint KEY_ROUNDS = (CHUNKS + AHEAD - 1) / AHEAD;
-const uint KEYS_AHEAD = (CHUNKS + KEY_ROUNDS - 1) / KEY_ROUNDS; // dealt evenly
+const uint KEYS_AHEAD = (CHUNKS + KEY_ROUNDS - 1) / KEY_ROUNDS; // as even as possible
 shared vec4 query[TEAMS][HEAD_DIM / 4];
 shared float weight[TEAMS][SPAN];
-#ifndef partial // of 2 * SIZE quads, whose place may be another's
+#ifndef partial // 2 * SIZE quads; the includer may give it memory that it uses for something else too
 shared vec4 partial[2 * SIZE];
 #endif
 
-// This lane's team, and its place in it: subgroups in a row make a team.
+// The team of this lane, and its index in the team. A team is made of neighbouring subgroups.
 uint team() { return gl_SubgroupID / (gl_NumSubgroups / TEAMS); }
 uint team_lane() { return TEAMS == 1 ? gl_LocalInvocationID.x : gl_LocalInvocationID.x % TEAM; }
 
@@ -41,19 +41,21 @@ float team_sum(float value)
     return total;
 }
 
-// Leaves the weighted sum of the values, not yet divided, with the maximum and the sum of the exponentials. All teams of
-// a workgroup call it together, one that has nothing to do with `works` false.
+// Writes the weighted sum of the values, not yet divided, the maximum of the scores and the sum of the exponentials.
+// All teams of a workgroup call it together; a team without work passes `works` false.
 void attend(uint head, uint row_index, uint split, bool works)
 {
     Row row = row_at(row_index, a.step_rows);
     uint lane = team_lane(), mine = team(), first = split * SPAN;
     works = works && row.runs && first <= row.position;
     uint count = works ? min(SPAN, row.position + 1 - first) : 0;
-    uint least = a.window > 0 && row.position >= a.window ? row.position + 1 - a.window : 0; // that the window shows
-    uint hidden = least > first ? min(least - first, count) : 0;                              // of this range
+    // the first position inside the window, and how many of this range are before it
+    uint least = a.window > 0 && row.position >= a.window ? row.position + 1 - a.window : 0;
+    uint hidden = least > first ? min(least - first, count) : 0;
     uint cache = (row.sequence * a.heads + head) * a.context + first; // row
 
-    for (uint i = lane; works && i < HEAD_DIM / 4; i += TEAM) query[mine][i] = q[(row.index * a.q_stride + head * HEAD_DIM) / 4 + i];
+    for (uint i = lane; works && i < HEAD_DIM / 4; i += TEAM)
+        query[mine][i] = q[(row.index * a.q_stride + head * HEAD_DIM) / 4 + i];
     barrier();
 
     // scores: a position per lane
@@ -62,7 +64,8 @@ void attend(uint head, uint row_index, uint split, bool works)
         float score = 0.0;
         for (uint first = 0; first < CHUNKS; first += KEYS_AHEAD) {
             Eight keys[KEYS_AHEAD];
-            [[unroll]] for (uint i = 0; i < KEYS_AHEAD; i++) LOAD8(k_cache, cache + p, min(first + i, CHUNKS - 1), keys[i])
+            [[unroll]] for (uint i = 0; i < KEYS_AHEAD; i++)
+                LOAD8(k_cache, cache + p, min(first + i, CHUNKS - 1), keys[i])
             [[unroll]] for (uint i = 0; i < KEYS_AHEAD; i++) {
                 uint c = first + i;
                 if (c >= CHUNKS) break;
@@ -82,9 +85,9 @@ void attend(uint head, uint row_index, uint split, bool works)
         weight[mine][p] = e;
         sum += e;
     }
-    sum = team_sum(sum); // its barriers also show every weight to every lane
+    sum = team_sum(sum); // its barriers also make every weight visible to every lane
 
-    // values: 8 neighbours of the head per lane, positions dealt out over the groups of lanes
+    // values: each lane takes 8 neighbouring elements of the head; groups of lanes take positions in turn
     uint groups = TEAM / CHUNKS, group = lane / CHUNKS, c = lane % CHUNKS;
     vec4 low_sum = vec4(0.0), high_sum = vec4(0.0);
     if (group < groups) {

@@ -26,7 +26,7 @@ layout(binding = 4) writeonly buffer AHalves { uvec2 attention_halves[]; };
 
 layout(constant_id = 4) const uint QUERIES = 16; // of a workgroup
 layout(constant_id = 5) const uint SHARES = 1;   // queries whose sums one lane holds: ceil(QUERIES / (SIZE / CHUNKS))
-layout(constant_id = 6) const uint HALVES_OUT = 0; // 1: halves, for products of matrices
+layout(constant_id = 6) const uint HALVES_OUT = 0; // 1: halves, for cooperative matrices
 
 layout(binding = 4) writeonly buffer AHalves { uvec4 attention_halves[]; };
 
@@ -55,19 +55,20 @@ void main()
     vec4 low_sums[SHARES], high_sums[SHARES];
     [[unroll]] for (uint i = 0; i < SHARES; i++) { low_sums[i] = vec4(0.0); high_sums[i] = vec4(0.0); }
 
-    uint end = row.position + queries; // of what the last query sees
+    uint end = row.position + queries; // of the positions that the last query sees
     uint start = a.window > 0 && row.position >= a.window ? (row.position + 1 - a.window) / SIZE * SIZE : 0;
     for (uint tile = start; tile < end; tile += SIZE) {
         uint count = min(SIZE, end - tile);
 
-        // scores: a position per lane, against every query
+        // scores: one position per lane, with every query
         float scores[QUERIES];
         [[unroll]] for (uint t = 0; t < QUERIES; t++) scores[t] = 0.0;
         uint p = tile + min(lane, count - 1);
         for (uint d = 0; d < CHUNKS; d++) {
             vec4 low, high;
             CACHE8(k_cache, cache + p, d, low, high)
-            [[unroll]] for (uint t = 0; t < QUERIES; t++) scores[t] += dot(query[t][2 * d], low) + dot(query[t][2 * d + 1], high);
+            [[unroll]] for (uint t = 0; t < QUERIES; t++)
+                scores[t] += dot(query[t][2 * d], low) + dot(query[t][2 * d + 1], high);
         }
         [[unroll]] for (uint t = 0; t < QUERIES; t++) {
             uint position = row.position + t;
@@ -76,7 +77,7 @@ void main()
         }
         barrier();
 
-        // softmax: a query per subgroup. Where the window hides the whole tile, its maximum is not finite yet.
+        // softmax: one query per subgroup. If the whole tile is outside the window, the maximum is not finite yet.
         for (uint t = gl_SubgroupID; t < queries; t += gl_NumSubgroups) {
             float best = maximum[t];
             for (uint i = gl_SubgroupInvocationID; i < SIZE; i += lanes) best = max(best, weight[t][i]);
@@ -97,7 +98,7 @@ void main()
         }
         barrier();
 
-        // values: 8 neighbours of the head per lane, queries dealt out over the groups of lanes
+        // values: each lane takes 8 neighbouring elements of the head; groups of lanes take queries in turn
         if (group < groups) {
             [[unroll]] for (uint i = 0; i < SHARES; i++) {
                 uint t = min(group + i * groups, queries - 1);

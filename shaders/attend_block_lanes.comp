@@ -1,5 +1,5 @@
-// attend_block for software drivers: a workgroup is one subgroup with no barrier and no shared memory, which such a
-// driver pays dearly for. It takes as many queries as it has lanes; what all lanes need is handed round by shuffles.
+// attend_block for software drivers: a workgroup is one subgroup, without barriers and shared memory, which are slow on
+// such a driver. It takes as many queries as it has lanes; lanes exchange values by shuffles.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_shuffle : require
@@ -24,14 +24,14 @@ layout(binding = 4) writeonly buffer A { vec4 attention[]; }; // (rows, heads, h
 
 uint cache;
 
-// Scores of the tile: lane i holds positions tile + i, tile + i + QUERIES, ... against every query.
+// Scores of the tile: lane i computes positions tile + i, tile + i + QUERIES, ... for every query.
 void score(Row row, uint q_first, uint tile, out float scores[QUERIES][KEYS])
 {
     uint lane = gl_SubgroupInvocationID;
     [[unroll]] for (uint t = 0; t < QUERIES; t++)
         [[unroll]] for (uint m = 0; m < KEYS; m++) scores[t][m] = 0.0;
     for (uint c = 0; c < CHUNKS; c++) {
-        vec4 q_low = q[q_first + 2 * c], q_high = q[q_first + 2 * c + 1]; // of the query that is this lane's
+        vec4 q_low = q[q_first + 2 * c], q_high = q[q_first + 2 * c + 1]; // of this lane's query
         vec4 low[KEYS], high[KEYS];
         [[unroll]] for (uint m = 0; m < KEYS; m++) {
             uint p = min(tile + m * QUERIES + lane, a.context - 1);
@@ -67,7 +67,7 @@ void main()
         [[unroll]] for (uint i = 0; i < SHARES; i++) { low_sums[t][i] = vec4(0.0); high_sums[t][i] = vec4(0.0); }
     }
 
-    uint end = row.position + queries; // of what the last query sees
+    uint end = row.position + queries; // of the positions that the last query sees
     uint start = a.window > 0 && row.position >= a.window ? (row.position + 1 - a.window) / TILE * TILE : 0;
     for (uint tile = start; tile < end; tile += TILE) {
         float weights[QUERIES][KEYS];
@@ -77,7 +77,7 @@ void main()
             float best = maximum[t];
             [[unroll]] for (uint m = 0; m < KEYS; m++) best = max(best, weights[t][m]);
             best = subgroupMax(best);
-            float base = best == MINUS_INFINITY ? 0.0 : best; // the window may hide the whole tile
+            float base = best == MINUS_INFINITY ? 0.0 : best; // the whole tile may be outside the window
             float rescale = exp(maximum[t] - base), total = 0.0;
             [[unroll]] for (uint m = 0; m < KEYS; m++) {
                 weights[t][m] = exp(weights[t][m] - base);

@@ -1,6 +1,6 @@
-// The maximum of each stretch of a row of logits, where it stands, and whether a logit is not finite: what `head` itself
-// leaves where it makes one row at a time. One workgroup per stretch and row; 32 lanes look at a stretch of 256 in one
-// turn, with all loads ahead.
+// For each part of a row of logits: its maximum, the index of the maximum, and whether a logit is not finite. For one
+// row at a time `head` writes the same itself. One workgroup per part and row; 32 lanes load a part of 256 logits at
+// once.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"

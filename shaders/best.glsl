@@ -1,5 +1,5 @@
-// The maximum of one stretch of a row of logits, where it stands, and whether a logit is not finite, by a workgroup. The
-// includer has logits and parts.
+// The maximum of one part of a row of logits, its index, and whether a logit is not finite, by one workgroup. The
+// includer declares logits and parts.
 
 #define BEST_AHEAD 8
 
@@ -19,7 +19,7 @@ void best(uint row_index, uint stretch)
         [[unroll]] for (uint j = 0; j < BEST_AHEAD; j++) ahead[j] = logits[row_first + min(i + j * SIZE, last)];
         [[unroll]] for (uint j = 0; j < BEST_AHEAD; j++) {
             if (is_bad(ahead[j])) bad = 1;
-            if (ahead[j] > most) { most = ahead[j]; most_at = min(i + j * SIZE, last); } // rising: the lowest id
+            if (ahead[j] > most) { most = ahead[j]; most_at = min(i + j * SIZE, last); } // the lowest id stays
         }
     }
     float maximum = workgroup_max(most);

@@ -1,6 +1,7 @@
-// The K and V that qkv left, into a cache of bytes: per 32 of a head a scale, w = scale * q, as GGML's Q8_0, but with a
-// scale of a float's range: the upper half of one, since a half ends at 6e-5 where a device flushes what is smaller.
-// One lane per 64 of a head, which share the word of their two scales; z = 0 writes K, z = 1 V.
+// Quantises the K and V of qkv into a cache of bytes: each 32 elements of a head share a scale, w = scale * q, like
+// GGML's Q8_0. The scale has the range of a float: it is the upper half of one (bfloat16), because the smallest normal
+// half is 6e-5, and some devices make smaller ones zero. One lane per 64 elements of a head, whose two scales share a
+// word; z = 0 writes K, z = 1 writes V.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 // variants: - PREFILL
@@ -25,8 +26,8 @@ uint pack4(vec4 v)
     return bytes.x | bytes.y << 8 | bytes.z << 16 | bytes.w << 24;
 }
 
-// `quads` times four numbers from q[from] to the words of the cache from `to` on. Returns their scale, rounded up so that
-// the largest stays within 127.
+// Writes `quads` times four numbers, from q[from] on, to the words of the cache from `to` on. Returns their scale,
+// rounded up so that the largest quant is at most 127.
 uint quantise(uint from, uint quads, uint to)
 {
     float most = 0.0;
@@ -35,7 +36,7 @@ uint quantise(uint from, uint quads, uint to)
         most = max(most, max(max(v.x, v.y), max(v.z, v.w)));
     }
     uint scale = (floatBitsToUint(most / 127.0) + 0xffffu) >> 16;
-    float held = uintBitsToFloat(scale << 16), inverse = held > 0.0 ? 1.0 / held : 0.0; // of what the reader will multiply by
+    float held = uintBitsToFloat(scale << 16), inverse = held > 0.0 ? 1.0 / held : 0.0; // of the scale as it is stored
     for (uint i = 0; i < quads; i++) put(to + i, pack4(clamp(q[from + i] * inverse, -127.0, 127.0)));
     return scale;
 }
@@ -46,7 +47,7 @@ void main()
     uint words = SCALE_WORDS(a.head_dim), lane = gl_GlobalInvocationID.x;
     if (!row.runs || lane >= a.heads * words) return;
     uint head = lane / words, word = lane % words, quads = a.head_dim / 4;
-    uint part = gl_WorkGroupID.z + 1; // q comes first
+    uint part = gl_WorkGroupID.z + 1; // part 0 is q
     uint from = (row.index * a.stride + (part * a.heads + head) * a.head_dim) / 4 + word * 16;
     uint line = (row.sequence * a.heads + head) * a.context + row.position, to = line * quads + word * 16;
     uint first = min(8, quads - word * 16), second = min(8, quads - word * 16 - first);

@@ -1,12 +1,12 @@
-// The KV cache, K and V alike: rows [sequence][head][position] of head_dim numbers, as floats, as halves or, KV_Q8_0, as
-// signed bytes; behind the bytes of all rows, from word `scales` on, a scale per 32 of a row, the upper half of a float,
-// two to a word, each row beginning a word.
+// The KV cache. K and V have the same layout: rows [sequence][head][position] of head_dim numbers, as floats, halves or
+// (KV_Q8_0) signed bytes. After the bytes of all rows, from word `scales` on, there is a scale for each 32 elements of
+// a row: the upper half of a float, two in a word. Each row of scales begins at a word.
 #define SCALE_WORDS(head_dim) (((head_dim) + 63) / 64)
 
-// Eight neighbours as loaded, so that several loads can be under way before the first is used.
+// Eight neighbouring elements as loaded, so that several loads can be in flight before the first is used.
 struct Eight { uvec4 words[2]; uint scales; };
 
-// The neighbours `c` of a row into an Eight. The includer defines HEAD_DIM, CHUNKS and a.scales.
+// Loads the elements 8c to 8c + 7 of a row. The includer defines HEAD_DIM, CHUNKS and a.scales.
 #define LOAD8(cache, row, c, eight)                                                                        \
     {                                                                                                      \
         uint at = (row) * CHUNKS + (c);                                                                    \
@@ -19,7 +19,7 @@ struct Eight { uvec4 words[2]; uint scales; };
         }                                                                                                  \
     }
 
-// What they are. `at` is row * CHUNKS + c, of which q8_0 has two to a load.
+// Their values. `at` is row * CHUNKS + c; a load of q8_0 holds two of these.
 void unpack_eight(Eight eight, uint at, uint c, out vec4 low, out vec4 high)
 {
     if (KV == KV_F16) unpack8(eight.words[0], low, high);

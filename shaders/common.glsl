@@ -1,4 +1,4 @@
-// What kernels share: the workgroup, reductions, the formats of weights and cache, rows and sequences.
+// What all kernels share: the workgroup, reductions, the formats of weights and cache, rows and sequences.
 
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_arithmetic : require
@@ -6,12 +6,12 @@
 
 #include "args.h"
 
-// Of a workgroup. The same specialization constant twice, because arrays sized by gl_WorkGroupSize are compiled wrongly
-// by some drivers.
+// Lanes of a workgroup. The specialization constant is named a second time, because some drivers compile arrays sized
+// by gl_WorkGroupSize wrongly.
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint SIZE = 128;
 
-#ifndef PERSISTENT // which has a format for each product
+#ifndef PERSISTENT // it has a format for each product
 layout(constant_id = 1) const uint WEIGHTS = WEIGHTS_F16;
 #endif
 layout(constant_id = 2) const uint KV = KV_F16;
@@ -20,7 +20,8 @@ layout(constant_id = 2) const uint KV = KV_F16;
 
 shared vec2 reduce_scratch[SIZE]; // by subgroup
 
-// Lanes in this subgroup, when all of them ask. Not gl_SubgroupSize, which may be larger than what the driver runs.
+// Lanes in this subgroup, where all of them call it. Not gl_SubgroupSize, which may be larger than what the driver
+// runs.
 uint subgroup_lanes() { return subgroupAdd(1u); }
 
 vec2 workgroup_sum(vec2 value)
@@ -66,7 +67,7 @@ vec4 bytes4(uint word) { return vec4(ivec4(uvec4(word << 24, word << 16, word <<
 // NaN or infinity, by the bits: compilers may take isnan() for false
 bool is_bad(float x) { return (floatBitsToUint(x) & 0x7f800000u) == 0x7f800000u; }
 
-// ---- rows: of a prefill block they are tokens of any sequences, in groups; of a decode step the next tokens of each
+// ---- rows: in a prefill block, tokens of any sequences, in groups; in a decode step, the next tokens of each sequence
 
 #ifndef STATE_ACCESS
 #define STATE_ACCESS readonly
@@ -81,7 +82,7 @@ struct Row {
 };
 
 #ifdef PREFILL
-#define NEIGHBOURS GROUP_ROWS // of these rows the first runs if any does
+#define NEIGHBOURS GROUP_ROWS // of these rows the first one runs if any does
 Row row_at(uint index, uint step_rows)
 {
     Group group = groups[min(index / GROUP_ROWS, MAX_GROUPS - 1)];
@@ -94,7 +95,7 @@ Row row_at(uint index, uint step_rows)
 {
     uint sequence = index / step_rows, offset = index % step_rows;
     uint position = state[sequence].position, stop = state[sequence].stop, rows = state[sequence].rows;
-    bvec2 runs = bvec2(stop == STOP_NONE, offset < rows); // no branch: the loads go out together
+    bvec2 runs = bvec2(stop == STOP_NONE, offset < rows); // no branch, so that the loads go out together
     return Row(index, sequence, position + offset, all(runs));
 }
 #endif

@@ -1,5 +1,5 @@
-// to[i] = from[i]: no part of a model, but what a device is measured by. A large copy gives its bandwidth, and a copy of
-// nothing is the empty dispatch.
+// to[i] = from[i]: not a part of a model; it measures the device. A large copy gives the bandwidth, and a copy of
+// nothing the cost of a dispatch.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require

@@ -1,7 +1,7 @@
-// One row of x = wte[token] + wpe[position], or of one of the two, by a workgroup. The includer has tokens, wte as
-// `weights`, wpe, and x as `embedded`.
+// One row of x = wte[token] + wpe[position], or of one of the two, by one workgroup. The includer declares tokens, wte
+// as `weights`, wpe, and x as `embedded`.
 
-// Positions are never quantised: they lie in F32 beside an F32 wte, else in F16.
+// wpe is never quantised: it is F32 where wte is F32, else F16.
 void position8(uint i, out vec4 low, out vec4 high)
 {
     if (WEIGHTS == WEIGHTS_F32) {

@@ -1,5 +1,5 @@
-// Numbers rounded to halves, for the device's products of matrices. What is beyond their range becomes its end, for
-// infinity means that something went wrong, which must come out at the end: where one of them is no number, none is.
+// Floats rounded to halves, for cooperative matrices. A finite value out of range becomes the largest half. Infinity
+// and NaN are errors that must reach the logits: where one of the values is not finite, all become NaN.
 
 #define NO_HALVES 0x7e007e00u // two NaNs
 
@@ -21,7 +21,8 @@ uvec4 pack8(vec4 low, vec4 high) { return uvec4(pack4(low), pack4(high)); }
 
 uint pack2(vec2 v) { return pack4(vec4(v, 0.0, 0.0)).x; }
 
-// 8 halves as they are, or, where one is infinite, none is a number: adding to its exponent carries into its sign.
+// 8 halves as they are; where one is not finite, all become NaN. The test adds to the exponent, and an exponent of all
+// ones carries into the sign.
 uvec4 finite8(uvec4 halves)
 {
     uvec4 carried = (halves & 0x7fff7fffu) + 0x04000400u;

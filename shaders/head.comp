@@ -1,5 +1,5 @@
-// logits = norm(x) W. In decode of one row each workgroup also leaves its maximum, where it stands and whether a logit
-// is not finite, so that greedy sampling has a few hundred numbers to look at; of several rows `best` leaves it.
+// logits = norm(x) W. In decode of one row each workgroup also writes the maximum of its logits, its index, and whether
+// a logit is not finite, so that greedy sampling reads a few hundred numbers. For several rows `best` writes them.
 // variants: - LANES BATCH+LANES PREFILL PREFILL+LANES PREFILL+COOPMAT
 #version 460
 #extension GL_GOOGLE_include_directive : require

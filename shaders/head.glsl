@@ -1,5 +1,5 @@
-// The logits, and, of one row, the best of those that this workgroup makes: its maximum, where it stands and whether a
-// logit is not finite. The includer has logits, parts and the constant LEAVES_PARTS.
+// The logits, and, for one row, the maximum of those that this workgroup makes, its index, and whether a logit is not
+// finite. The includer declares logits, parts and the constant LEAVES_PARTS.
 
 shared uint part_index, part_bad;
 
@@ -22,7 +22,7 @@ void PHASE(store)(Row row, uint o, vec2 y)
     if (LEAVES_PARTS && o + 1 < a.outputs) consider(y.y, o + 1);
 }
 
-// Around the product: nothing seen yet; then what this workgroup has seen, as `part` of the row.
+// Called before and after the product: clears the maximum; then writes it as `part` of the row.
 void parts_begin()
 {
     head_best = MINUS_INFINITY, head_best_at = 0xffffffffu, head_bad = 0;

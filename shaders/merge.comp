@@ -1,4 +1,4 @@
-// The splits of the cache merged into attention's output, where the width is too large for `project` to do it.
+// Merges the splits of the cache into attention's output, where the width is too large for `project` to do it.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"

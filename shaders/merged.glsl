@@ -1,7 +1,7 @@
-// Four neighbours of attention's output from the splits of the cache, each a maximum, a sum of exponentials and a
-// weighted sum of values, merged into one softmax (Milakov and Gimelshein 2018). The splits, bound as the inputs, are
-// [row][head][split] of head_dim + 4 floats: the values, then maximum, sum, 0, 0. Those of MERGED_AHEAD splits are
-// loaded before the first is used; past the last split it is the last one again, with weight 0.
+// Four neighbouring elements of attention's output, merged from the splits of the cache into one softmax (Milakov and
+// Gimelshein 2018). Each split has a maximum, a sum of exponentials and a weighted sum of values. The splits, bound as
+// the inputs, are [row][head][split] of head_dim + 4 floats: the values, then maximum, sum, 0, 0. MERGED_AHEAD splits
+// are loaded before the first is used; loads past the last split read the last one, with weight 0.
 
 vec4 merged(Row row, uint i)
 {

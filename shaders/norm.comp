@@ -7,7 +7,7 @@
 layout(constant_id = 3) const uint WIDTH = 768; // padded
 layout(constant_id = 6) const uint SUBGROUP = 32;
 layout(constant_id = 14) const uint MOST_HELD = 16;
-layout(constant_id = 16) const uint HALVES_OUT = 0; // PREFILL: n is 1: halves, 0: floats
+layout(constant_id = 16) const uint HALVES_OUT = 0; // PREFILL: 1: n is halves, 0: floats
 
 layout(push_constant) uniform Push { NormArgs a; };
 #define PHASE(name) norm_##name
@@ -24,7 +24,7 @@ layout(binding = 3) writeonly buffer NHalves { uvec2 n_halves[]; };
 #else
 #define normed(i) n[first + (i)]
 #endif
-#define IN_PLACE // n may be x
+#define IN_PLACE // n and x may be the same
 #if defined(LANES) || defined(PREFILL)
 #include "norm_workgroup.glsl"
 #else

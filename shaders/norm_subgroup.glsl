@@ -1,6 +1,6 @@
-// Layer norm (Ba et al. 2016) as norm_workgroup.glsl has it, for GPUs: every subgroup adds up the whole row, its lanes
-// along it. So the sums need no barrier and do not depend on the workgroup's size, and a row gets the same bits in any
-// kernel. Then each lane of the workgroup writes its share. All loads are under way together.
+// Layer norm (Ba et al. 2016) for GPUs; norm_workgroup.glsl is the form for software drivers. Every subgroup adds up
+// the whole row. So the sums need no barrier and do not depend on the workgroup's size, and a row gets the same bits in
+// every kernel. Then each lane of the workgroup writes its share. All loads are in flight together.
 
 #ifndef NORM_SUBGROUP_GLSL
 #define NORM_SUBGROUP_GLSL
@@ -8,16 +8,16 @@
 #define QUADS (WIDTH / 4)
 #define LANE_QUADS ((QUADS + SUBGROUP - 1) / SUBGROUP)
 #define HELD (LANE_QUADS < MOST_HELD ? LANE_QUADS : MOST_HELD) // quads of a row in a lane's registers
-#define AGAIN (HELD < LANE_QUADS ? 4 : 1) // of the other quads, those that are loaded together
+#define AGAIN (HELD < LANE_QUADS ? 4 : 1) // other quads that are loaded together
 #define SHARE ((QUADS + SIZE - 1) / SIZE)
 
-// The quads at, at + lanes, ... of the row that begins at `first`; past its end the last one again.
+// Loads the quads at, at + lanes, ... of the row that begins at `first`; past the end of the row, the last quad again.
 #define LOAD_QUADS(count, quads, at) \
     [[unroll]] for (uint i = 0; i < count; i++) quads[i] = inputs[first + min((at) + i * lanes, QUADS - 1)];
 
 float quad_sum(uint at, vec4 v) { return mix(0.0, sum4(v), at < QUADS); }
 
-// Of the deviations, and of their squares, of the elements below dim.
+// The sums of the deviations, and of their squares, of the elements below dim.
 vec2 deviations(uint at, vec4 v, float mean, uint dim)
 {
     vec4 d = mix(vec4(0.0), v - mean, lessThan(4 * at + uvec4(0, 1, 2, 3), uvec4(dim)));
@@ -29,7 +29,7 @@ vec2 deviations(uint at, vec4 v, float mean, uint dim)
 void PHASE(norm_row)(uint first, uint dim, uint gain, uint bias, float eps)
 {
     uint lane = gl_SubgroupInvocationID, lanes = subgroup_lanes();
-    vec4 held[HELD]; // what does not fit is loaded again for each sum
+    vec4 held[HELD]; // the quads that do not fit are loaded again for each sum
     vec4 own[SHARE], gains[SHARE], biases[SHARE];
     LOAD_QUADS(HELD, held, lane)
     [[unroll]] for (uint i = 0; i < SHARE; i++) {

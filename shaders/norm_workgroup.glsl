@@ -1,10 +1,11 @@
-// Layer norm (Ba et al. 2016) of one row by one workgroup, from x into `normed`, which the includer defines as a
-// writable place of vec4, or by PUT_NORMED in a way of the includer's: n = (x - mean) / sqrt(variance + eps) * gain + bias. The includer says the padded width, WIDTH.
+// Layer norm (Ba et al. 2016) of one row by one workgroup: n = (x - mean) / sqrt(variance + eps) * gain + bias. The
+// result goes into `normed`, an array of vec4 that the includer declares, or through the includer's macro PUT_NORMED.
+// The includer defines the padded width, WIDTH.
 //
-// The row is held in registers, its loads in flight together. A second pass over the deviations: E[x*x] - mean*mean
-// cancels in fp32. The same pass finds what rounding left in the mean (a sum of 768 numbers near 1000 is off by 0.03) and
-// takes it out. The padding of a row holds zeros, and zero gains and biases, so it stays zero; only the second pass has to
-// leave it out.
+// The row is held in registers, with all its loads in flight together. The variance takes a second pass over the
+// deviations, because E[x*x] - mean*mean cancels in fp32. The same pass finds the rounding error of the mean (a sum of
+// 768 numbers near 1000 is off by 0.03) and corrects it. The padding of a row holds zeros, with zero gains and biases,
+// so it stays zero; only the second pass has to skip it.
 
 #ifndef PUT_NORMED
 #define PUT_NORMED(i, value) normed(i) = value;
@@ -21,7 +22,7 @@ void PHASE(norm_row)(uint x_first, uint dim, uint gain, uint bias, float eps)
     [[unroll]] for (uint i = 0; i < LANE_QUADS; i++) sum += mix(0.0, sum4(row[i]), i * SIZE + lane < QUADS);
     float mean = workgroup_sum(sum) / float(dim);
 
-    vec2 sums = vec2(0.0); // of the deviations, and of their squares
+    vec2 sums = vec2(0.0); // the deviations, and their squares
     [[unroll]] for (uint i = 0; i < LANE_QUADS; i++) {
         row[i] -= mean;
         uvec4 at = (i * SIZE + lane) * 4 + uvec4(0, 1, 2, 3);

@@ -1,8 +1,8 @@
-// Many decode steps as one dispatch: workgroups that stay, and go through the kernels of a step, its phases, together.
-// Between two phases all of them meet. What a phase does is what its kernel does, in the same files; the list of phases is
-// what the host would have dispatched.
+// Many decode steps as one dispatch. The workgroups stay resident and run the kernels of a step, its phases, one after
+// the other; between two phases all workgroups wait for each other. A phase includes the same files as its kernel, and
+// the list of phases is the list of dispatches that the host would have made.
 //
-// Its buffers are addresses, since each phase has its own; what one workgroup writes and another reads is coherent.
+// Buffers are addresses, since each phase has its own. Memory that one workgroup writes and another reads is coherent.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_buffer_reference : require
@@ -43,7 +43,7 @@ layout(push_constant) uniform Push { PersistentArgs run; };
 
 layout(binding = 1) readonly buffer Program { Phase phases[]; };
 layout(binding = 2) volatile buffer Meeting { uint arrived, gave_up; };
-layout(binding = 3) writeonly buffer Outcome { uint outcome; }; // which the host reads
+layout(binding = 3) writeonly buffer Outcome { uint outcome; }; // the host reads it
 
 #define WRITTEN layout(buffer_reference, std430, buffer_reference_align = 16) coherent buffer
 #define CONSTANT layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer
@@ -67,8 +67,8 @@ CONSTANT SampleArgsAt { SampleArgs args; };
 #define ONE_ROW (TOKENS == 1)
 #define LARGER(x, y) ((x) > (y) ? (x) : (y))
 
-// ---- the phase that runs: its buffers, by type and binding, and its arguments. They are variables because glslang 12
-// crashes on what is written through a reference that is made on the spot.
+// ---- the running phase: its buffers, by type and binding, and its arguments. They are variables, because glslang 12
+// crashes on stores through a reference that is not a variable.
 
 Weights weights_at, weights_3;
 Vectors vectors_2;
@@ -185,9 +185,10 @@ shared vec4 staged_x[LARGER(MOST_STAGED, 2 * SIZE)];
 #define WIDTH INNER
 #define ROWS CONTRACT_ROWS
 #define WEIGHTS CONTRACT_WEIGHTS
-void PHASE(stage)(Row row) // read by all subgroups, and not from the cache that a multiprocessor has for itself
+void PHASE(stage)(Row row) // all subgroups read it, and not from the multiprocessor's own cache
 {
-    for (uint i = gl_LocalInvocationID.x; i < WIDTH / 4; i += SIZE) staged(i) = inputs[row.index * (a.x_stride / 4) + i];
+    for (uint i = gl_LocalInvocationID.x; i < WIDTH / 4; i += SIZE)
+        staged(i) = inputs[row.index * (a.x_stride / 4) + i];
     barrier();
 }
 #include "residual.glsl"
@@ -215,7 +216,7 @@ void product(uint i, uint kernel)
     }
 }
 
-// The rows of a step, as many as workgroups, go to a workgroup each.
+// One row for each workgroup.
 
 void merge(uint i, uint rows)
 {
@@ -252,7 +253,7 @@ void norm(uint i, uint rows)
     }
 }
 
-// ---- the others
+// ---- the other phases
 
 EmbedArgs embed_args;
 #define a embed_args
@@ -301,7 +302,7 @@ SampleArgs sample_args;
 #include "sample.glsl"
 #undef a
 
-// All teams of the device take heads, rows and ranges of the cache in turn, those of different workgroups first.
+// All teams of the device take heads, rows and ranges of the cache in turn; neighbours go to different workgroups.
 void attend_all(uint i, uint rows)
 {
     phase_load(i);
@@ -344,13 +345,13 @@ void sample_all(uint i, uint sequences)
     }
 }
 
-// ---- the meeting of all workgroups
+// ---- the barrier across all workgroups
 
 uint meetings = 0;
 shared bool all_here;
 
-// All lanes of a workgroup come; then one of them makes what they wrote visible, counts the workgroup in, and waits for
-// the others. False: they did not come in time, and nothing more may be done.
+// After a barrier in the workgroup one lane makes the workgroup's stores visible, counts the workgroup in, and waits
+// for the others. False: the others did not arrive in time, and the kernel must end.
 bool meet()
 {
     meetings++;
@@ -361,19 +362,21 @@ bool meet()
         if (GROUP != 0 || meetings != run.stays_away) atomicAdd(arrived, 1);
         uint target = meetings * GROUPS, turns = 0;
         while (arrived < target && turns < run.turns) turns++;
-        all_here = arrived >= target; // false also where the driver has ended the loop
-        if (!all_here) { gave_up = 1 + turns; outcome = 1 + turns; } // of use nowhere, but an optimiser may not drop the loop
+        all_here = arrived >= target; // also false where the driver has ended the loop
+        // nobody reads the number of turns; it keeps optimisers from removing the loop
+        if (!all_here) { gave_up = 1 + turns; outcome = 1 + turns; }
         memoryBarrierBuffer();
     }
     barrier();
     return all_here;
 }
 
-// With no phases: whether loops run to their end here, which one workgroup can tell, and whether all can meet.
+// With no phases, a trial: whether loops run to their end on this driver, and whether all workgroups can wait for each
+// other.
 void trial()
 {
     if (GROUPS == 1 && gl_LocalInvocationIndex == 0) {
-        uint turns = 0, x = run.turns; // x comes back to where it was after 2^32 turns
+        uint turns = 0, x = run.turns; // x has its first value again after 2^32 turns
         do x = 1664525 * x + 1013904223; while (++turns < TRIAL_TURNS && x != run.turns);
         if (turns < TRIAL_TURNS) { gave_up = 1; outcome = 1; }
     }
@@ -404,9 +407,9 @@ void phase(uint i)
 
 void main()
 {
-    if (gl_LocalInvocationIndex == 0) all_here = gave_up == 0; // seen alike by all lanes, whenever it changes
+    if (gl_LocalInvocationIndex == 0) all_here = gave_up == 0; // all lanes see the same value, even if it changes
     barrier();
-    if (!all_here) return; // an earlier submission gave up: the host goes on without
+    if (!all_here) return; // an earlier submission gave up: the host goes on with dispatches
     if (run.phases == 0) trial();
     for (uint step = 0; step < run.steps && any_sequence_runs(); step++)
         for (uint i = 0; i < run.phases; i++) {

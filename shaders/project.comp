@@ -1,5 +1,5 @@
-// x += attention W + b, the ranges that `attend` left merged on the way in. In prefill there is nothing to merge, and
-// `contract` does it.
+// x += attention W + b. It merges the ranges of `attend` while it reads them. In prefill there is nothing to merge, and
+// `contract` is used.
 // variants: - LANES
 #version 460
 #extension GL_GOOGLE_include_directive : require

@@ -1,4 +1,4 @@
-// The input of project: the ranges that `attend` left, merged.
+// The input of project: the ranges of `attend`, merged.
 
 void PHASE(stage)(Row row)
 {

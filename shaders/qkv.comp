@@ -1,4 +1,4 @@
-// q, k, v = norm(x) W + b; q to scratch, k and v straight into the cache, unless that is quantised.
+// q, k, v = norm(x) W + b; q goes to scratch memory, k and v straight into the cache, unless it is quantised.
 // The rows of W are q, k and v in turn, each (heads, head_dim).
 // variants: - LANES BATCH+LANES PREFILL PREFILL+LANES PREFILL+COOPMAT
 #version 460

@@ -1,6 +1,6 @@
-// q, k, v = norm(x) W + b: q to scratch, k and v straight into the cache, unless that is quantised. The includer has q,
-// (rows, heads, head_dim), or with KV_Q8_0 k and v too, for `cache`; and k_cache and v_cache,
-// [sequence][head][position][head_dim].
+// q, k, v = norm(x) W + b: q goes to scratch memory, k and v straight into the cache, unless it is quantised. The
+// includer declares q, (rows, heads, head_dim), which with KV_Q8_0 holds k and v too, for `cache`; and k_cache and
+// v_cache, [sequence][head][position][head_dim].
 
 #define CACHE(cache, i, y)                                                    \
     if (KV == KV_F16) cache[(i) / 2] = packHalf2x16(y);                        \

@@ -1,4 +1,4 @@
-// x += y, for the products that end a half of a layer. The includer has the residual stream as y_rows.
+// x += y, for project and contract. The includer declares the residual stream as y_rows.
 
 uint PHASE(at)(uint row, uint o) { return (row * a.y_stride + o) / 2; }
 

@@ -300,7 +300,8 @@ void bins_fill(uint by, uint bins, uint found, uint above, uint shift)
                 bin = next;
                 sum = add64(sum, uvec2(weight, 0));
             }
-            [[unroll]] for (uint n = 0; n + 1 < SAMPLE_AHEAD; n++) v[n] = v[n + 1]; // v[j] would be memory to some compilers
+            // not v[j], which some compilers put into memory
+            [[unroll]] for (uint n = 0; n + 1 < SAMPLE_AHEAD; n++) v[n] = v[n + 1];
         }
     }
     if (sum != uvec2(0)) bin_add(bin, sum);

@@ -1,5 +1,5 @@
-// log softmax(logits)[next token] of the rows of a prefill block, the next token being the one that stands behind the
-// row's in `tokens`, and the likeliest one. One workgroup per row.
+// log softmax(logits)[next token] for each row of a prefill block, and the likeliest token. The next token is the one
+// after the row's own in `tokens`. One workgroup per row.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #define PREFILL
@@ -30,7 +30,7 @@ void main()
     if (best == maximum) atomicMin(likeliest, best_id);
     if (seen_bad) atomicOr(bad, 1);
 
-    float sum = 0.0; // a few hundred of them a lane, then a sum of lanes: nothing is lost in fp32
+    float sum = 0.0; // a few hundred terms per lane, then a sum over the lanes: fp32 is enough
     for (uint i = gl_LocalInvocationID.x; i < a.vocab; i += SIZE) sum += exp(max(logits[first + i] - maximum, -100.0));
     sum = workgroup_sum(sum);
     if (gl_LocalInvocationID.x != 0) return;

@@ -1,5 +1,5 @@
-// The input of a product is the norm of its row: every workgroup computes it again, which costs less than a
-// dispatch. Where the width is too large for shared memory, `norm` has done it before and STAGED is 0.
+// The input of a product is the norm of its row. Every workgroup computes it again, which costs less than a dispatch.
+// Where the width is too large for shared memory, `norm` has run before and STAGED is 0.
 #if !defined(PREFILL) && !defined(MANY)
 #define normed(i) staged(i)
 #ifdef LANES

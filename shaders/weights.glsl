@@ -1,27 +1,27 @@
-// The formats of a matrix on the device. The includer has `uvec4 weights[]`: a chunk of its rows, first the numbers of
-// all of them, row by row, then, for the small formats, from word `scales` on, what makes weights of them. `format` is
-// always a constant.
+// The formats of a matrix on the device. The includer declares `uvec4 weights[]`: a chunk of the matrix's rows. First
+// come the numbers of all rows, row by row; in the quantised formats the scales of all rows follow, from word `scales`
+// on. `format` is always a constant.
 //
 //   F32, F16  the weights themselves
-//   Q8_0      signed bytes in order; per 32 of a row a half scale: w = scale * q
-//   Q4_0      nibbles, in a word the weights 0 to 3 in the low half of its bytes, 4 to 7 in the high half; per 32 of a
-//             row a half scale: w = scale * (q - 8)
-//   Q4_K      the same nibbles; per 32 of a row a half scale and a half minimum: w = scale * q - minimum
+//   Q8_0      signed bytes in order; each 32 weights of a row have a scale, a half: w = scale * q
+//   Q4_0      nibbles: a word holds the weights 0 to 3 in the low halves of its bytes, 4 to 7 in the high halves; each
+//             32 weights of a row have a scale, a half: w = scale * (q - 8)
+//   Q4_K      the same nibbles; each 32 weights of a row have a scale and a minimum, halves: w = scale * q - minimum
 #ifndef VKGPT_WEIGHTS_GLSL
 #define VKGPT_WEIGHTS_GLSL
 
-// Weights of one step along a row: of the small formats what a 128-bit load holds.
+// Weights of one step along a row: in the quantised formats, those of one 128-bit load.
 #define UNIT (WEIGHTS >= WEIGHTS_Q4_0 ? 32 : WEIGHTS == WEIGHTS_Q8_0 ? 16 : 8)
 #define MAX_UNIT 32
 #define IS_QUANTISED (WEIGHTS >= WEIGHTS_Q8_0)
-#define HAS_MINIMUM (WEIGHTS >= WEIGHTS_Q4_0) // q4_0 has the one that makes q - 8 of q
+#define HAS_MINIMUM (WEIGHTS >= WEIGHTS_Q4_0) // in q4_0 it is 8 * scale, which makes q - 8 of q
 
 uint weights_word(uint i) { return weights[i / 4][i % 4]; }
 
 // The low halves of four bytes.
 vec4 nibbles4(uint word) { return vec4(uvec4(word, word >> 8, word >> 16, word >> 24) & 15u); }
 
-// The four quants j of what a 128-bit load brought.
+// The four quants j of a 128-bit load.
 vec4 quants4(uint format, uvec4 words, uint j)
 {
     if (format == WEIGHTS_Q8_0) return bytes4(words[j]);
@@ -36,15 +36,19 @@ vec4 unit_quad(uint format, uvec4 words[2], uint j)
     return vec4(unpackHalf2x16(words[0][2 * j]), unpackHalf2x16(words[0][2 * j + 1]));
 }
 
-// The four quants j of a block of 32, the blocks of all rows counted on.
+// The four quants j of a block of 32. Blocks are numbered through all rows.
 vec4 block_quad(uint format, uint block, uint j)
 {
     if (format == WEIGHTS_Q8_0) return bytes4(weights[2 * block + j / 4][j % 4]);
     return nibbles4(weights[block][j / 2] >> 4 * (j % 2));
 }
 
-// Scale and minimum of 32 weights, the blocks of all rows counted on: the word that they lie in, and what it says.
-uint scale_word(uint format, uint scales, uint block) { return weights_word(scales + (format == WEIGHTS_Q4_K ? block : block / 2)); }
+// Scale and minimum of a block of 32 weights: the word that holds them, and their values. Blocks are numbered through
+// all rows.
+uint scale_word(uint format, uint scales, uint block)
+{
+    return weights_word(scales + (format == WEIGHTS_Q4_K ? block : block / 2));
+}
 
 vec2 unpack_scale(uint format, uint word, uint block)
 {
@@ -54,9 +58,12 @@ vec2 unpack_scale(uint format, uint word, uint block)
     return vec2(scale, 8.0 * scale);
 }
 
-vec2 block_scale(uint format, uint scales, uint block) { return unpack_scale(format, scale_word(format, scales, block), block); }
+vec2 block_scale(uint format, uint scales, uint block)
+{
+    return unpack_scale(format, scale_word(format, scales, block), block);
+}
 
-// The sum of weight times x, from that of quant times x and that of x.
+// The sum of weight * x, from the sum of quant * x and the sum of x.
 float scaled(uint format, vec2 scale, float sum, float x_sum)
 {
     return format >= WEIGHTS_Q4_0 ? scale.x * sum - scale.y * x_sum : scale.x * sum;
