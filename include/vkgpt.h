@@ -79,7 +79,7 @@ typedef enum vkgpt_code {
     VKGPT_OUT_OF_MEMORY, // host or device memory
     VKGPT_DEVICE_LOST,   // the driver gave up, or a wait ran out of time
     VKGPT_BAD_LOGITS,    // the logits hold a NaN or an infinity
-    VKGPT_INTERRUPTED,   // a callback asked to stop
+    VKGPT_INTERRUPTED,   // a callback or vkgpt_session_cancel asked to stop
 } vkgpt_code;
 
 typedef struct vkgpt_error {

@@ -38,7 +38,7 @@ set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libvkgpt-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SHLIBDEPS OFF)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
-    "${DEBIAN_LIBRARY} (= ${DEBIAN_VERSION}), libpcre2-dev, libutf8proc-dev, libcjson-dev")
+    "${DEBIAN_LIBRARY} (= ${DEBIAN_VERSION}), libpcre2-dev, libutf8proc-dev, libcjson-dev, libyajl-dev")
 set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "library to run models of the GPT family (development files)
 The header, the static library, and what CMake and pkg-config need, to build
 programs with libvkgpt.")

@@ -3,6 +3,9 @@
 # a program may define its own fail(), and make Vulkan calls of its own.
 
 option(BUILD_SHARED_LIBS "Build libvkgpt.so beside libvkgpt.a" ON)
+if(VKGPT_PORTABLE)
+    set(BUILD_SHARED_LIBS OFF) # static libraries are made for programs
+endif()
 
 file(GLOB LIBRARY_SOURCES CONFIGURE_DEPENDS src/base/*.c src/text/*.c src/model/*.c src/gpu/*.c src/engine/*.c
     src/selftest/*.c) # vkgpt_selftest is a function of the library, though its room stands above the engine
