@@ -93,6 +93,26 @@ foreach(source ${TEST_SOURCES})
     endif()
 endforeach()
 
+# tests/fuzz: one harness for each reader. A test runs it over the committed inputs and, for two seconds, over damaged copies
+# of them; tools/fuzz builds it for libFuzzer instead.
+file(GLOB FUZZ_SOURCES CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)
+add_custom_target(fuzz)
+add_executable(fuzz_seeds EXCLUDE_FROM_ALL tests/fuzz/seeds_gguf.c)
+target_link_libraries(fuzz_seeds PRIVATE vkgpt_test_support vkgpt_test_flags)
+foreach(source ${FUZZ_SOURCES})
+    cmake_path(GET source STEM program)
+    string(REGEX REPLACE "^fuzz_" "" name ${program})
+    add_executable(${program} ${source} tests/fuzz/fuzz.c $<$<NOT:$<BOOL:${VKGPT_FUZZ}>>:tests/fuzz/main.c>)
+    target_include_directories(${program} PRIVATE tests/fuzz)
+    target_link_libraries(${program} PRIVATE vkgpt_cli vkgpt_tasks vkgpt_test_support vkgpt_test_flags)
+    add_dependencies(fuzz ${program})
+    if(VKGPT_FUZZ)
+        target_link_options(${program} PRIVATE -fsanitize=fuzzer)
+        continue()
+    endif()
+    test_register(fuzz.${name} "${program};${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name};2")
+endforeach()
+
 # no file and no function is longer than agreed
 add_test(NAME sizes COMMAND ${CMAKE_SOURCE_DIR}/tools/check-sizes)
 
