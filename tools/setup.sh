@@ -33,6 +33,7 @@ python3-numpy             python3-numpy            python-numpy              pyt
 pkgconf                   pkgconf-pkg-config       pkgconf                   pkgconf-pkg-config
 g++                       gcc-c++                  gcc                       gcc-c++
 clang                     clang                    clang                     clang
+libclang-rt-dev           compiler-rt              compiler-rt               -
 chromium-common           -                        -                         -
 clang-format-14           -                        -                         -
 abigail-tools             libabigail               libabigail                libabigail-tools
