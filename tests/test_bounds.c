@@ -31,7 +31,7 @@
 #include "tasks/items.h"
 #include "text/gguf_vocab.h"
 
-#define SMALL ((size_t)2000000) // N; the other size is 4 N
+#define SMALL ((size_t)(LIMITED ? 2000000 : 200000)) // N; the other size is 4 N
 #define BASE ((size_t)32 << 20)
 #define TIMES 12
 #define SLACK 0.01 // seconds that a clock may be wrong by
