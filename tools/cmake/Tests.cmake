@@ -78,6 +78,11 @@ foreach(source ${TEST_SOURCES})
         target_link_libraries(${program} PRIVATE vkgpt_faults)
         target_compile_definitions(${program} PRIVATE VKGPT_FAULTS_DIR="${FAULTS_DIR}")
     endif()
+    if(name MATCHES "malloc") # allocations that fail: tests/failing_malloc.c
+        foreach(function malloc calloc realloc strdup strndup free)
+            target_link_options(${program} PRIVATE LINKER:--wrap=${function})
+        endforeach()
+    endif()
     if(NOT name MATCHES "^gpu_")
         test_register(${name} ${program})
         continue()
@@ -205,6 +210,7 @@ set(TEST_LABELS
     "^gpu_suite|^vendor_stats                                           | short"
     "^gpu_(cli_selftest|persistent)\\.lavapipe$                         | ci"
     "^gpu_(device|faults|heads|plan|session|session_logits)\\.lavapipe$ | short sanitized"
+    "^gpu_malloc\\.lavapipe$                                            | short sanitized"
     "\\.(lavapipe|native)$                                              | short"
     "^gpu_(device|kernels|model|persistent|session|session_logits)\\.   | short" # SwiftShader's
     "^gpu_(cli_interrupt|heads|heads_cli|plan|score|tune_cli)\\.        | ci"
