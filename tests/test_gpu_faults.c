@@ -18,6 +18,7 @@
 
 #define PROMPT 40
 #define TOKENS 24
+#define TALES VKGPT_SOURCE_DIR "/models/tales"
 #define TRIES 3 // of a case that takes longer than it may, on a machine that has something else to do
 
 static const VkResult RESULTS[] = {VK_ERROR_OUT_OF_HOST_MEMORY, VK_ERROR_OUT_OF_DEVICE_MEMORY, VK_ERROR_DEVICE_LOST,
@@ -255,12 +256,54 @@ static void test_program(void **state)
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
         setenv("VKGPT_FAULT", faults[i], 1);
         double start = os_seconds();
-        struct Output output = RUN("generate", "-m", VKGPT_SOURCE_DIR "/models/tales", "-n", "8", "-p", "Once");
+        struct Output output = strstr(faults[i], "-4") ? RUN("bench", "-m", TALES, "-p", "8", "-n", "8")
+                                                       : RUN("generate", "-m", TALES, "-n", "8", "-p", "Once");
         if (os_seconds() - start > 20.0) fail_msg("%s: %.1f s", faults[i], os_seconds() - start);
         output.out_bytes = 0; // tokens that came before
         assert_sentence(output, 1, "");
     }
     unsetenv("VKGPT_FAULT");
+}
+
+// What a program prints with a fault, which has to be what it prints without one, and one line on stderr more.
+static void goes_on(const char *fault, const char *const *arguments)
+{
+    unsetenv("VKGPT_FAULT");
+    struct Output want = program_run(NULL, 0, arguments);
+    assert_status(&want, 0);
+    setenv("VKGPT_FAULT", fault, 1);
+    struct Output got = program_run(NULL, 0, arguments);
+    unsetenv("VKGPT_FAULT");
+    assert_status(&got, 0);
+    if (!strstr(got.err, "device lost") || !strstr(got.err, "begins again on a new device")) fail_msg("%s", got.err);
+    assert_string_equal(got.out, want.out);
+    output_free(&got);
+    output_free(&want);
+}
+
+#define EVAL_FILE(name) name ":" VKGPT_SOURCE_DIR "/tests/fixtures/eval/" name ".jsonl"
+#define GENERATE "generate", "-m", TALES, "-p", "Once", "-n", "24", "--submit", "1", "--seed", "7"
+
+// A device that is lost in the middle: the text goes on with the same bits on a new one, once.
+static void test_program_goes_on(void **state)
+{
+    (void)state;
+    static const char *const generate[] = {GENERATE, NULL}, *const drafts[] = {GENERATE, "--echo", "--lookup", "3",
+                                                                               NULL};
+    static const char *const eval[] = {"eval", "-m", TALES, "--tasks", EVAL_FILE("lambada") "," EVAL_FILE("piqa"),
+                                       NULL};
+    goes_on("vkQueueSubmit 12 -4", generate);
+    goes_on("vkWaitSemaphores 9 -4", generate);
+    goes_on("vkQueueSubmit 12 -4", drafts);
+    goes_on("vkQueueSubmit 1 -4", eval);
+    goes_on("vkQueueSubmit 2 -4", eval); // with what the first task gave
+    setenv("VKGPT_FAULT", "vkQueueSubmit 12 -4 2", 1);
+    struct Output output = RUN(GENERATE);
+    unsetenv("VKGPT_FAULT");
+    assert_status(&output, 1);
+    const char *first = strstr(output.err, "begins again on a new device");
+    if (!first || strstr(first + 1, "begins again") || !strstr(first, "device lost")) fail_msg("%s", output.err);
+    output_free(&output);
 }
 
 static int setup(void **state)
@@ -285,8 +328,9 @@ int main(void)
     setenv("VK_ADD_LAYER_PATH", VKGPT_FAULTS_DIR, 1);
     setenv("VK_INSTANCE_LAYERS", FAULTS_LAYER, 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lost_device), cmocka_unit_test(test_smaller_model), cmocka_unit_test(test_cut_file),
-        cmocka_unit_test(test_each_call),   cmocka_unit_test(test_program),
+        cmocka_unit_test(test_lost_device), cmocka_unit_test(test_smaller_model),
+        cmocka_unit_test(test_cut_file),    cmocka_unit_test(test_each_call),
+        cmocka_unit_test(test_program),     cmocka_unit_test(test_program_goes_on),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -163,7 +163,10 @@ static int run_tasks(struct Eval *e, vkgpt_error *err)
     if (!code && options->resume) code = open_record(e, err);
     if (code) return code;
     os_catch_interrupt(); // not before: reading and loading can simply be ended
-    for (size_t t = 0; !code && t < e->count; t++) code = run_items(e, &e->tasks[t], err);
+    for (size_t t = 0; !code && t < e->count; t++) {
+        code = run_items(e, &e->tasks[t], err);
+        if (code && !(code = run_again(&e->run, options, code, err))) code = run_items(e, &e->tasks[t], err);
+    }
     return code;
 }
 

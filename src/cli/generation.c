@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/error.h"
 #include "base/os.h"
 #include "cli/cli.h"
 #include "cli/generation_config.h"
@@ -56,9 +57,18 @@ static void shape_text(struct Generation *g)
     if (!g->trim && keep_reached(&g->keep, &g->text)) g->stopped = true;
 }
 
+// A token that was there before the device was lost. Another one cannot follow the text that was shown.
+static bool repeat(struct Generation *g, uint32_t id)
+{
+    g->differs = id != g->ids[g->repeated++];
+    g->interrupted = os_interrupted();
+    return !g->differs && !g->interrupted;
+}
+
 static bool on_token(void *user, uint32_t id)
 {
     struct Generation *g = user;
+    if (g->repeated < g->repeats) return repeat(g, id);
     if (!g->count) g->first = os_seconds() - g->begin;
     remember(g, id);
     if (g->tokenizer) {
@@ -235,10 +245,27 @@ static int run_prompt(struct Generation *g, struct Run *run, const struct Input 
     int code = vkgpt_prompt(run->session, input->ids, input->count, err);
     if (code == VKGPT_INTERRUPTED) code = 0; // no error: os_interrupted says so
     if (!code) echo_prompt(g, input);        // a prompt that does not fit leaves nothing on stdout
+    if (!code) g->echo = false;              // once
     g->begin = os_seconds();
     g->prefill = g->begin - start;
     g->prefilled = vkgpt_session_counters(run->session).tokens_prefilled;
     return code;
+}
+
+static int run_tokens(struct Generation *g, struct Run *run, const struct Input *input, vkgpt_error *err)
+{
+    int code = run_prompt(g, run, input, err);
+    if (code) return code;
+    g->interrupted = os_interrupted();
+    g->stop = VKGPT_STOP_LENGTH;
+    g->begun = true;
+    g->repeats = g->count;
+    g->repeated = 0;
+    size_t most = g->options->predict < 0 ? SIZE_MAX : (size_t)g->options->predict;
+    if (most && !g->interrupted) code = vkgpt_generate(run->session, &g->sampling, most, on_token, g, &g->stop, err);
+    if (!g->differs) return code;
+    return fail(err, VKGPT_DEVICE_LOST, "%s: begun again, the text is another one from token %zu on",
+                run_device(run)->name, g->repeated - 1);
 }
 
 int generation_run(struct Generation *g, struct Run *run, const struct Input *input, vkgpt_error *err)
@@ -248,12 +275,9 @@ int generation_run(struct Generation *g, struct Run *run, const struct Input *in
     if (!g->tokenizer && !options->json)
         fprintf(stderr, "vkgpt: %s: so the new ids are printed, not text\n", run->no_tokenizer);
     os_catch_interrupt(); // not before: loading can simply be ended
-    int code = run_prompt(g, run, input, err);
-    if (code) return code;
-    g->interrupted = os_interrupted();
-    g->stop = VKGPT_STOP_LENGTH;
-    size_t most = options->predict < 0 ? SIZE_MAX : (size_t)options->predict;
-    if (most && !g->interrupted) code = vkgpt_generate(run->session, &g->sampling, most, on_token, g, &g->stop, err);
+    int code = run_tokens(g, run, input, err);
+    if (code && !(code = run_again(run, options, code, err))) code = run_tokens(g, run, input, err);
+    if (code && !g->begun) return code;
     g->decode = os_seconds() - g->begin;
     finish_text(g); // what there is, also before the sentence of an error
     if (code || !options->logprobs) return code;

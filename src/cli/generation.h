@@ -24,10 +24,14 @@ struct Generation {
     struct Buffer screen; // whole characters that wait to be written
     uint32_t *ids;
     size_t count, capacity;
+    size_t repeats; // of them are to come again, after a device was lost: nothing of theirs is shown
+    size_t repeated;
     size_t silent;    // of them have no text in the tokenizer
     cJSON *logprobs;  // or NULL
     size_t prefilled; // tokens of the prompt without its last, which the first step takes
+    bool begun; // the prompt was read
     bool stopped, interrupted;
+    bool differs; // what came again is not what had come
     vkgpt_stop stop;
     double prefill, first, decode; // seconds: of the prompt, to the first token, of all tokens
     double begin;                  // when decoding began

@@ -37,7 +37,7 @@ static vkgpt_session_options session_options(const struct Options *options, uint
     };
 }
 
-static int open_model(struct Run *run, const struct Options *options, bool hidden_only, vkgpt_error *err)
+static int open_model(struct Run *run, const struct Options *options, vkgpt_error *err)
 {
     const vkgpt_session_options session = session_options(options, 0); // what it compiles has any context
     struct Progress progress;
@@ -46,7 +46,7 @@ static int open_model(struct Run *run, const struct Options *options, bool hidde
         .weights = (vkgpt_format)options->weights,
         .progress = progress_bytes,
         .user = &progress,
-        .hidden_only = hidden_only,
+        .hidden_only = run->hidden_only,
         .lora = options->lora,
         .session = &session,
     };
@@ -78,6 +78,13 @@ static void describe(const struct Run *run)
             (double)model->device_bytes / MIB, (double)model->step_bytes / MIB);
 }
 
+static int open_on_device(struct Run *run, const struct Options *options, vkgpt_error *err)
+{
+    int code = vkgpt_device_open(options->device, &run->device, err);
+    if (!code) code = open_model(run, options, err);
+    return code ? code : open_session(run, options, err);
+}
+
 // Where ids will do, a tokenizer that is not there, or that cannot be read, is only remembered.
 static int open_text(struct Run *run, const struct Options *options, bool needs_text, vkgpt_error *err)
 {
@@ -91,15 +98,13 @@ static int open_text(struct Run *run, const struct Options *options, bool needs_
 
 static int open_all(struct Run *run, const struct Options *options, bool needs_text, bool hidden_only, vkgpt_error *err)
 {
-    *run = (struct Run){0};
+    *run = (struct Run){.hidden_only = hidden_only};
     double start = os_seconds();
     int code = model_path(options->model, run->dir, sizeof run->dir, err);
     // the tokenizer first: it is quick, and needs no device to find a wrong one
     if (!code) code = open_text(run, options, needs_text, err);
     if (!code) tokenizer_notes(run->tokenizer);
-    if (!code) code = vkgpt_device_open(options->device, &run->device, err);
-    if (!code) code = open_model(run, options, hidden_only, err);
-    if (!code) code = open_session(run, options, err);
+    if (!code) code = open_on_device(run, options, err);
     if (code) {
         run_close(run);
         return code;
@@ -128,12 +133,29 @@ static void tell_gave_up(const struct Run *run)
         "vkgpt: decode as one kernel ended early on this device, and went on with dispatches (VKGPT_PERSISTENT=off avoids it)\n");
 }
 
-void run_close(struct Run *run)
+static void close_on_device(struct Run *run)
 {
     tell_gave_up(run);
     vkgpt_session_close(run->session);
     vkgpt_model_close(run->model);
     vkgpt_device_close(run->device);
+    run->session = NULL;
+    run->model = NULL;
+    run->device = NULL;
+}
+
+int run_again(struct Run *run, const struct Options *options, int code, vkgpt_error *err)
+{
+    if (code != VKGPT_DEVICE_LOST || run->again) return code;
+    fprintf(stderr, "vkgpt: %s; once, this begins again on a new device\n", err->text);
+    run->again = true;
+    close_on_device(run);
+    return open_on_device(run, options, err);
+}
+
+void run_close(struct Run *run)
+{
+    close_on_device(run);
     vkgpt_tokenizer_close(run->tokenizer);
     *run = (struct Run){0};
 }

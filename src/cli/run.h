@@ -14,6 +14,8 @@ struct Run {
     char no_tokenizer[sizeof((vkgpt_error){0}.text)]; // and why not
     double load_seconds;
     uint32_t context; // positions of the session
+    bool hidden_only; // as it was opened
+    bool again;       // a device was lost, and this is the second one
 };
 
 // The positions that a session of a model with so many gets: those of -c, or all, where it asks for none or for more,
@@ -24,6 +26,9 @@ uint32_t context_of(const struct Options *options, uint32_t positions);
 int run_open(struct Run *run, const struct Options *options, bool needs_text, vkgpt_error *err);
 // The same for vkgpt_hidden alone (vkgpt_model_options.hidden_only).
 int run_open_hidden(struct Run *run, const struct Options *options, bool needs_text, vkgpt_error *err);
+// Whether to do it again: where `code` says that the device was lost, for the first time, says so and opens a new device
+// with the model and an empty session. Returns `code` where nothing was lost; 0: do it again; or why it cannot be.
+int run_again(struct Run *run, const struct Options *options, int code, vkgpt_error *err);
 void run_close(struct Run *run);
 
 // Errors (VKGPT_BAD_ARGUMENT): so many tokens, of what `name` calls them, do not fit the context, and what helps.

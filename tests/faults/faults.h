@@ -1,7 +1,7 @@
 // A Vulkan layer that plays a driver which fails: the N-th call of a function returns a chosen result. It counts the
 // objects that are made and destroyed, so that a test sees what leaks. The loader loads it for VK_INSTANCE_LAYERS, and
 // a test program that is linked with it speaks to the same copy; for the program `vkgpt`, VKGPT_FAULT says "CALL N
-// RESULT".
+// RESULT", or "CALL N RESULT TIMES" where each n-th call fails, so often.
 #ifndef TESTS_FAULTS_H
 #define TESTS_FAULTS_H
 

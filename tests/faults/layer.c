@@ -67,7 +67,7 @@ static struct {
     atomic_uint_fast64_t calls[CALLS];
     atomic_int_fast64_t objects[CALLS];
     unsigned call; // that fails
-    uint64_t n;
+    uint64_t n, times;
     int result;
     atomic_bool lost;
     double time;
@@ -109,6 +109,7 @@ EXPORT void faults_set(unsigned index, uint64_t n, int result)
     for (unsigned i = 0; i < CALLS; i++) faults.calls[i] = 0;
     faults.call = index;
     faults.n = n;
+    faults.times = 1;
     faults.result = result;
     faults.lost = false;
     faults.time = 0.0;
@@ -133,11 +134,12 @@ static void read_environment(void)
 {
     const char *text = getenv("VKGPT_FAULT");
     char name[64];
-    unsigned long long n;
+    unsigned long long n, times = 1;
     int result;
-    if (!text || sscanf(text, "%63s %llu %d", name, &n, &result) != 3) return;
+    if (!text || sscanf(text, "%63s %llu %d %llu", name, &n, &result, &times) < 3) return;
     for (unsigned i = 0; i < CALLS; i++)
         if (!strcmp(names[i], name)) faults_set(i, n, result);
+    faults.times = times;
 }
 
 // ------------------------------------------------------------------------------------------- failing
@@ -158,7 +160,8 @@ static bool is_of_queue(enum Call call)
 static VkResult fault(enum Call call)
 {
     uint64_t count = ++faults.calls[call];
-    bool comes = faults.call == call && faults.n == count, lost = faults.lost && is_of_queue(call);
+    bool comes = faults.call == call && faults.n && count % faults.n == 0 && count / faults.n <= faults.times,
+         lost = faults.lost && is_of_queue(call);
     if (!comes && !lost) return VK_SUCCESS;
     // work that a real driver had lost would be at its end too
     if (is_of_queue(call) && next.DeviceWaitIdle) next.DeviceWaitIdle(next.device);
@@ -294,6 +297,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL layer_CreateDevice(VkPhysicalDevice physic
     PFN_vkCreateDevice create = (PFN_vkCreateDevice)get_instance(VK_NULL_HANDLE, "vkCreateDevice");
     result = create(physical, info, a, device);
     if (result) return result;
+    faults.lost = false; // this one is not
     next.device = *device;
     next.get = get = limits_of_device(*device, get);
 // clang-format off

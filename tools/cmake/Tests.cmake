@@ -31,6 +31,7 @@ target_include_directories(vkgpt_faults PUBLIC tests/faults PRIVATE SYSTEM ${VUL
 target_compile_options(vkgpt_faults PRIVATE -Wall -Wextra -fvisibility=hidden)
 set_target_properties(vkgpt_faults PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${FAULTS_DIR})
 target_link_libraries(vkgpt_faults PRIVATE Threads::Threads)
+target_link_options(vkgpt_faults PRIVATE LINKER:-z,nodelete) # its counts outlive an instance
 file(GENERATE OUTPUT ${FAULTS_DIR}/faults.json INPUT ${CMAKE_SOURCE_DIR}/tests/faults/layer.json.in)
 
 # The manifest of a driver of Mesa: Debian 12 has the processor in its name, Debian 13 does not.
