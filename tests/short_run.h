@@ -10,10 +10,12 @@
 static inline bool short_run(void) { return getenv("VKGPT_TEST_SHORT") != NULL; }
 
 // SwiftShader compiles no kernel within less than a second, and keeps none for the next process.
-static inline bool short_run_on_swiftshader(void)
+static inline bool on_swiftshader(void)
 {
     const char *driver = getenv("VK_DRIVER_FILES");
-    return short_run() && driver && strstr(driver, "swiftshader");
+    return driver && strstr(driver, "swiftshader");
 }
+
+static inline bool short_run_on_swiftshader(void) { return short_run() && on_swiftshader(); }
 
 #endif
