@@ -242,13 +242,15 @@ static pid_t start(const char *const *arguments)
     _exit(127);
 }
 
-// Sends a signal once `dir` has more than `names` names. False: the program was done before.
+// Sends a signal, and once more, once `dir` has more than `names` names. False: the program was done before.
 static bool interrupt(const char *const *arguments, const char *dir, int names, int number, int *status)
 {
     pid_t child = start(arguments);
     const struct timespec nap = {0, 500000};
     while (count_names(dir) <= names && waitpid(child, status, WNOHANG) == 0) nanosleep(&nap, NULL);
     double sent = os_seconds();
+    if (kill(child, number)) return false;
+    nanosleep(&nap, NULL);
     if (kill(child, number) || waitpid(child, status, 0) != child) return false;
     if (os_seconds() - sent > 1.0) fail_msg("%.2f s from the signal to the end", os_seconds() - sent);
     return !(WIFEXITED(*status) && WEXITSTATUS(*status) == 0);

@@ -280,6 +280,8 @@ void os_catch_interrupt(void)
     handle_endings(on_interrupt, (int)SA_RESETHAND | SA_RESTART); // the second one meets the default: the end
 }
 
+void os_hold_interrupt(void) { handle_endings(on_interrupt, SA_RESTART); }
+
 bool os_interrupted(void) { return interrupted != 0; }
 
 int os_signal(void) { return interrupted ? interrupted : SIGINT; }

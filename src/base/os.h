@@ -71,6 +71,8 @@ unsigned os_terminal_width(int fd); // columns, 80 when unknown
 // flag, and the second one ends the process.
 void os_end_on_signals(void);
 void os_catch_interrupt(void);
+// The same for whoever would leave something half-written: the second one does nothing more.
+void os_hold_interrupt(void);
 bool os_interrupted(void);
 int os_signal(void); // the one that os_interrupted tells of; SIGINT before there is any
 

@@ -128,7 +128,7 @@ int convert_main(const struct Options *options)
         .force = options->force,
         .note = on_note,
     };
-    os_catch_interrupt(); // what is half written is removed
+    os_hold_interrupt(); // what is half written is removed
     int code = model_path(options->model, model, sizeof model, &err);
     if (!code && options->tokenizer)
         code = model_path_for(NEED_TOKENIZER, options->tokenizer, tokenizer, sizeof tokenizer, &err);

@@ -57,7 +57,7 @@ static int write_model(const struct Options *options, const struct Config *confi
         .progress = show,
         .user = &bar,
     };
-    os_catch_interrupt();
+    os_hold_interrupt();
     code = preset_write(config, &output, err);
     if (bar.drawn > 0) fprintf(stderr, "\r\033[K");
     return code;
