@@ -29,7 +29,7 @@ struct Generation {
     size_t silent;    // of them have no text in the tokenizer
     cJSON *logprobs;  // or NULL
     size_t prefilled; // tokens of the prompt without its last, which the first step takes
-    bool begun; // the prompt was read
+    bool begun;       // the prompt was read
     bool stopped, interrupted;
     bool differs; // what came again is not what had come
     vkgpt_stop stop;

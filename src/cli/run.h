@@ -26,8 +26,9 @@ uint32_t context_of(const struct Options *options, uint32_t positions);
 int run_open(struct Run *run, const struct Options *options, bool needs_text, vkgpt_error *err);
 // The same for vkgpt_hidden alone (vkgpt_model_options.hidden_only).
 int run_open_hidden(struct Run *run, const struct Options *options, bool needs_text, vkgpt_error *err);
-// Whether to do it again: where `code` says that the device was lost, for the first time, says so and opens a new device
-// with the model and an empty session. Returns `code` where nothing was lost; 0: do it again; or why it cannot be.
+// Whether to do it again: where `code` says that the device was lost, for the first time, says so and opens a new
+// device with the model and an empty session. Returns `code` where nothing was lost; 0: do it again; or why it cannot
+// be.
 int run_again(struct Run *run, const struct Options *options, int code, vkgpt_error *err);
 void run_close(struct Run *run);
 
