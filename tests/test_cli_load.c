@@ -81,7 +81,7 @@ static void test_every_command(void **state)
         }
     }
     for (size_t c = 0; c < sizeof commands / sizeof *commands; c++) {
-        assert_sentence(run_with(c, "no-such-org/no-such-model"), 1, "`hf download no-such-org/no-such-model");
+        assert_sentence(run_with(c, "no-such-org/no-such-model"), 1, "`vkgpt pull no-such-org/no-such-model`");
         assert_sentence(run_with(c, "/no/such/place"), 1, "/no/such/place: no such");
     }
 }

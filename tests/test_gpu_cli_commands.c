@@ -46,6 +46,8 @@ static const struct Row {
     {"tune", {LABELS, "--dry-run", "--json"}, .out = "\"results\":"},
     {"selftest", .program = "test_gpu_cli_selftest.c"},
     {"convert", {TALES, "-o", "@tales.gguf", "--type", "q8_0"}, .written = "tales.gguf"},
+    {"pull", .program = "hub.py"},
+    {"models", {"--json"}, .out = "\"name\":"},
     {"plan", {"gpt2", "--json"}, .out = "\"weights_read\":"},
     {"make-model", {"gpt2", TALES, "-o", "@small", "--layers", "1", "--dim", "8", "--heads", "2"}, .written = "small/model.safetensors"},
 };
@@ -74,13 +76,13 @@ static void run_row(const struct Row *row)
     bytes_free(&file);
 }
 
-// The other test runs the command: RUN("selftest", ...).
+// The other test runs the command: ("selftest", ...).
 static void check_program(const struct Row *row)
 {
     char call[64];
     struct Bytes source = file_read(VKGPT_SOURCE_DIR "/tests", row->program);
     bytes_add(&source, "", 1);
-    snprintf(call, sizeof call, "RUN(\"%s\"", row->name);
+    snprintf(call, sizeof call, "(\"%s\",", row->name);
     if (!strstr((const char *)source.data, call)) fail_msg("%s does not run %s", row->program, row->name);
     bytes_free(&source);
 }

@@ -54,7 +54,16 @@ size_t os_find(const char *dir, const char *suffix, char *name, size_t size);
 // The name in a directory that ends in `suffix` and follows `name` by alphabet, put in its place; an empty `name`
 // asks for the first one. False when there is none.
 bool os_next(const char *dir, const char *suffix, char *name, size_t size);
-double os_seconds(void); // a monotonic clock
+bool os_file_bytes(const char *path, uint64_t *bytes); // of a file, also behind a link; false: it is none
+bool os_free_disk(const char *dir, uint64_t *bytes);   // that the user may still write there
+// A symbolic link at `path`; one that leads elsewhere is replaced.
+int os_symlink(const char *to, const char *path, vkgpt_error *err);
+// A lock between processes, on a file that is made for it (flock); it ends with the process. `waits` (or NULL) is
+// called once where another one holds it. Errors: VKGPT_BAD_FILE; VKGPT_INTERRUPTED as soon as os_interrupted says so.
+int os_lock(const char *path, void (*waits)(void *user), void *user, int *lock, vkgpt_error *err);
+void os_unlock(int lock);
+void os_wait(double seconds); // or until os_interrupted says so
+double os_seconds(void);      // a monotonic clock
 unsigned os_cores(void);
 // Bytes of physical memory not in use, or 0 when unknown.
 uint64_t os_free_memory(void);

@@ -33,6 +33,8 @@ int classify_main(const struct Options *options);
 int entail_main(const struct Options *options);
 int similar_main(const struct Options *options);
 int choose_main(const struct Options *options);
+int pull_main(const struct Options *options);
+int models_main(const struct Options *options);
 
 // Prints "vkgpt: SENTENCE" on stderr and returns EXIT_FAILED, or EXIT_USAGE for the second.
 int failed(const vkgpt_error *err);

@@ -10,6 +10,8 @@ static const char *const ENVIRONMENT[][2] = {
     {"VKGPT_DISABLE", "optional features of the device to do without, such as coopmat,shuffle (vkgpt.h lists them)"},
     {"VKGPT_PERSISTENT", "decode as one kernel: off, or its workgroups, 0 for as many as stay resident"},
     {"VKGPT_TUNING", "the file of vkgpt tune, other than that in the cache folder; off: none, no quick tuning"},
+    {"HF_HUB_CACHE, HF_HOME", "where the hub's cache is (~/.cache/huggingface/hub)"},
+    {"HF_TOKEN, HF_ENDPOINT", "of vkgpt pull: who asks, and another hub than https://huggingface.co"},
     {"VKGPT_VALIDATE", "1: run under the Vulkan validation layer; any message from it is a failure"},
 };
 static const char *const STATUSES[][2] = {
@@ -49,7 +51,7 @@ void help_first(FILE *out)
     fprintf(out,
             "vkgpt: %s. Try:\n"
             "  vkgpt generate \"Once upon a time\"   writes on, with the small model that comes with vkgpt\n"
-            "  vkgpt generate -m path/to/gpt2 \"The Vulkan API\"   with a model of yours\n"
+            "  vkgpt pull gpt2 && vkgpt generate -m gpt2 \"The Vulkan API\"   with GPT-2\n"
             "  vkgpt devices   lists what it runs on\n"
             "  vkgpt --help    lists all commands; vkgpt COMMAND --help has an example of each\n",
             SUMMARY);

@@ -142,6 +142,8 @@ const struct Flag FLAGS[] = {
 
     {SELFTEST, FLAG_FILE, {"--report"}, "FILE", AT(report),
      .help = "write device, limits, results and a short bench as one JSON to send in"},
+    {PULL, FLAG_WORD, {"NAME"}, NULL, AT(pull_name), .help = "openai-community/gpt2, or a short name: gpt2, distilgpt2, openai-gpt, gpt-neo-125m, opt-125m, ..."},
+    {PULL, FLAG_WORD, {"FILE.gguf"}, NULL, AT(pull_file), .help = "which of the GGUF files, where the model has several"},
     {MAKE_MODEL, FLAG_WORD, {"PRESET"}, NULL, AT(preset),
      .help = "gpt2, gpt2-medium, gpt2-large, gpt2-xl, gpt3-125m, ... gpt3-175b"},
     {MAKE_MODEL, FLAG_DIR, {"-o", "--output"}, "DIR", AT(output), .help = "the directory to write"},
@@ -173,7 +175,7 @@ const struct Flag FLAGS[] = {
      .help = "of one device's memory, such as 900GB/s, for the least time per token (900GB/s, a V100)"},
     {PLAN, FLAG_SWITCH, {"--explain"}, NULL, AT(explain), .help = "name the formula of each number"},
 
-    {WRITES | BATCHES | PERPLEXITY | QUALITY | TOKENIZE | DEVICES | PLAN | HEADS | TUNE, FLAG_SWITCH, {"--json"}, NULL, AT(json),
+    {WRITES | BATCHES | PERPLEXITY | QUALITY | TOKENIZE | DEVICES | PLAN | HEADS | TUNE | MODELS, FLAG_SWITCH, {"--json"}, NULL, AT(json),
      .help = "print one JSON object"},
 
     {RUNS | QUALITY, FLAG_INT, {"-c", "--ctx-size"}, "N", AT(context), UP_TO(0, INT32_MAX),
@@ -190,8 +192,8 @@ const struct Flag FLAGS[] = {
     {WRITES | BENCH, FLAG_INT, {"--lookup"}, "N", AT(lookup), UP_TO(0, 31),
      .help = "draft up to N tokens a step from the text so far; the same tokens, sooner where it repeats itself (0)"},
 
-    {ALL_COMMANDS, FLAG_FILE, {"-m", "--model"}, "DIR|FILE", AT(model),
-     .help = "the model: its directory, a GGUF file, or a folder of Hugging Face's cache (the one that comes with vkgpt)"},
+    {ALL_COMMANDS, FLAG_FILE, {"-m", "--model"}, "DIR|FILE|NAME", AT(model),
+     .help = "the model: its directory, a GGUF file, or a name: tales and shots come with vkgpt, others of the hub after vkgpt pull (tales)"},
     {TEXTS, FLAG_FILE, {"--tokenizer"}, "DIR|FILE", AT(tokenizer),
      .help = "take the tokenizer from another directory, its tokenizer.json, or a GGUF file (the model's)"},
     {RUNS | QUALITY | CONVERT, FLAG_DIR, {"--lora"}, "DIR", AT(lora),

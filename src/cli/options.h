@@ -9,7 +9,7 @@
 #define COMMAND_LIST(X) \
     X(GENERATE) X(TASK) X(EVAL) X(SCORE) X(FEW_SHOT) X(LOGITS) X(PERPLEXITY) X(QUALITY) X(CLASSIFY) X(ENTAIL) \
     X(SIMILAR) X(CHOOSE) X(TOKENIZE) X(DETOKENIZE) X(DEVICES) X(BENCH) X(TUNE) X(SELFTEST) X(CONVERT) X(PLAN) \
-    X(MAKE_MODEL)
+    X(MAKE_MODEL) X(PULL) X(MODELS)
 // clang-format on
 
 // clang-format off
@@ -86,7 +86,8 @@ struct Options {
     bool profile;
     // plan and make-model
     const char *preset;
-    int plan_weights, plan_kv; // enum PlanFormat
+    const char *pull_name, *pull_file; // pull
+    int plan_weights, plan_kv;         // enum PlanFormat
     int64_t batch, devices;
     double device_memory, bandwidth, train_tokens, flops, price; // bytes, bytes/s; 0: not given
     bool explain;

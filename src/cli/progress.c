@@ -33,14 +33,17 @@ static void draw(const char *name, double share, const char *behind)
     fflush(stderr);
 }
 
-void progress_bytes(void *user, uint64_t done, uint64_t total)
+static void show_bytes(struct Progress *progress, const char *name, uint64_t done, uint64_t total)
 {
-    struct Progress *progress = user;
     if (!total || !is_due(progress)) return;
     char behind[64];
     snprintf(behind, sizeof behind, "%.0f of %.0f MiB", (double)done / MIB, (double)total / MIB);
-    draw("loading", (double)done / (double)total, behind);
+    draw(name, (double)done / (double)total, behind);
 }
+
+void progress_bytes(void *user, uint64_t done, uint64_t total) { show_bytes(user, "loading", done, total); }
+
+void progress_download(void *user, uint64_t done, uint64_t total) { show_bytes(user, "downloading", done, total); }
 
 void progress_work(struct Progress *progress, const char *name, size_t before, size_t done, size_t total)
 {

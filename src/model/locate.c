@@ -9,12 +9,12 @@
 #include "base/os.h"
 #include "model/checkpoint.h"
 #include "model/content.h"
+#include "model/hub.h"
 #include "model/openai.h"
 
 #define SMALL_FILE ((size_t)64 << 20)
 #define MAX_INSIDE 512 // folders that are looked into
 #define ADAPTER_CONFIG "adapter_config.json"
-#define HUB_FOLDER "models--"
 
 static bool has(const char *dir, const char *name)
 {
@@ -221,23 +221,6 @@ static int explain(const char *dir, enum Need need, vkgpt_error *err)
                 dir);
 }
 
-// Where the hub's client keeps a model of this name ("org/name"), if it is there.
-static bool hub_cached(const char *name, char path[PATH_BYTES])
-{
-    static const struct Place {
-        const char *variable, *below;
-    } places[] = {{"HF_HUB_CACHE", ""}, {"HF_HOME", "/hub"}, {"HOME", "/.cache/huggingface/hub"}};
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        const char *root = getenv(places[i].variable), *slash = strchr(name, '/');
-        int org = slash ? (int)(slash - name) : 0;
-        if (!root || !*root) continue;
-        int n = snprintf(path, PATH_BYTES, "%s%s/" HUB_FOLDER "%.*s%s%s", root, places[i].below, org, name,
-                         slash ? "--" : "", slash ? slash + 1 : name);
-        if (n > 0 && n < PATH_BYTES && os_is_dir(path)) return true;
-    }
-    return false;
-}
-
 // "gpt2" or "openai-community/gpt2": what the hub may know.
 static bool is_hub_name(const char *path)
 {
@@ -249,15 +232,13 @@ static bool is_hub_name(const char *path)
 
 static int fail_missing(const char *path, vkgpt_error *err)
 {
-    char cached[PATH_BYTES];
+    char full[HUB_NAME_BYTES];
     static const char missing[] = "no such model directory or GGUF file";
-    if (!is_hub_name(path)) return fail(err, VKGPT_BAD_FILE, "%s: %s", path, missing);
-    if (hub_cached(path, cached))
-        return fail(err, VKGPT_BAD_FILE, "%s: %s here; Hugging Face's cache has it: -m %s", path, missing, cached);
+    if (!is_hub_name(path) || !hub_full_name(path, full)) return fail(err, VKGPT_BAD_FILE, "%s: %s", path, missing);
     return fail(err, VKGPT_BAD_FILE,
-                "%s: %s; if this is its name on the Hugging Face hub, `hf download %s --local-dir %s` fetches it, and "
-                "-m %s runs it",
-                path, missing, path, last_component(path), last_component(path));
+                "%s: %s, and Hugging Face's cache has no such model; if this is its name on the hub, `vkgpt pull %s` "
+                "downloads it",
+                path, missing, path);
 }
 
 // ------------------------------------------------------------------------------------------------- a directory
@@ -324,8 +305,10 @@ static int find_snapshot(const char *dir, char path[PATH_BYTES], vkgpt_error *er
         look_inside(snapshots, true, NEED_WEIGHTS, &in);
         if (in.count == 1) return path_join(path, snapshots, in.first, err);
         if (in.count) return fail_several(snapshots, "snapshots, and refs/main is absent", &in, err);
-        return fail(err, VKGPT_BAD_FILE,
-                    "%s: a folder of Hugging Face's cache without any snapshot: the download did not end", dir);
+        return fail(
+            err, VKGPT_BAD_FILE,
+            "%s: a folder of Hugging Face's cache without any snapshot: the download did not end, `vkgpt pull` goes on with it",
+            dir);
     }
     code = os_read_file(refs, 4096, &commit, &bytes, err);
     if (code) return code;
@@ -333,9 +316,10 @@ static int find_snapshot(const char *dir, char path[PATH_BYTES], vkgpt_error *er
     bool plain = *commit && !strchr(commit, '/') && *commit != '.';
     code = plain ? path_join(path, snapshots, commit, err) : fail(err, VKGPT_BAD_FILE, "%s: names no snapshot", refs);
     if (!code && !os_is_dir(path))
-        code = fail(err, VKGPT_BAD_FILE,
-                    "%s: refs/main is %.60s, and there is no such folder in snapshots: the download did not end", dir,
-                    commit);
+        code = fail(
+            err, VKGPT_BAD_FILE,
+            "%s: refs/main is %.60s, and there is no such folder in snapshots: the download did not end, `vkgpt pull` goes on with it",
+            dir, commit);
     free(commit);
     return code;
 }
@@ -465,7 +449,11 @@ int model_locate(const char *given, enum Need need, struct Located *located, vkg
     *located = (struct Located){0};
     int code = check_link(path, err);
     if (code) return code;
-    if (!os_exists(path)) return fail_missing(path, err);
+    if (!os_exists(path)) {
+        char cached[PATH_BYTES];
+        if (!is_hub_name(path) || !hub_cached(path, cached)) return fail_missing(path, err);
+        return locate_dir(cached, need, false, located, err);
+    }
     return os_is_dir(path) ? locate_dir(path, need, true, located, err) : locate_file(path, need, located, err);
 }
 

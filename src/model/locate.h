@@ -20,7 +20,8 @@ struct Located {
 // Takes: a Hugging Face directory, or a file of one whose weights or settings are those that the directory is read
 // with; a GGUF file of any name, or a directory that holds one and no config.json; OpenAI's release of GPT-1; the
 // folder of a model in the hub's cache (the snapshot of refs/main, or the only one); a folder that holds one of these
-// one level down, such as a trainer's output. Where several are there they are listed, and nothing is chosen. Errors
+// one level down, such as a trainer's output; where there is no such path, the name of a model in the hub's cache
+// (model/hub.h). Where several are there they are listed, and nothing is chosen. Errors
 // (VKGPT_BAD_FILE, VKGPT_BAD_MODEL): nothing there; all else, by what it is, with what to do: another class of model,
 // an adapter, the weights of another framework, a Git LFS pointer, a web page, ...
 int model_locate(const char *given, enum Need need, struct Located *located, vkgpt_error *err);

@@ -5,6 +5,16 @@ file(GLOB PROGRAM_SOURCES CONFIGURE_DEPENDS src/cli/*.c)
 list(REMOVE_ITEM PROGRAM_SOURCES ${CMAKE_SOURCE_DIR}/src/cli/main.c)
 add_library(vkgpt_cli STATIC ${PROGRAM_SOURCES})
 target_link_libraries(vkgpt_cli PUBLIC vkgpt_tasks PRIVATE vkgpt_flags)
+
+# downloads from the Hugging Face hub
+if(VKGPT_PULL)
+    file(GLOB HUB_SOURCES CONFIGURE_DEPENDS src/hub/*.c)
+    add_library(vkgpt_hub STATIC ${HUB_SOURCES})
+    target_include_directories(vkgpt_hub SYSTEM PRIVATE ${CURL_INCLUDE} ${MD_INCLUDE})
+    target_link_libraries(vkgpt_hub PUBLIC vkgpt_tasks ${CURL_LIBRARY} ${MD_LIBRARY} PRIVATE vkgpt_flags)
+    target_compile_definitions(vkgpt_cli PRIVATE VKGPT_WITH_CURL)
+    target_link_libraries(vkgpt_cli PUBLIC vkgpt_hub)
+endif()
 file(RELATIVE_PATH DATA_FROM_BIN ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_DATADIR}/vkgpt)
 target_compile_definitions(vkgpt_cli PRIVATE VKGPT_DATA_FROM_BIN="${DATA_FROM_BIN}")
 

@@ -188,6 +188,14 @@ endif()
 add_test(NAME api_doc COMMAND ${CMAKE_SOURCE_DIR}/tools/api-doc --check)
 add_test(NAME setup_packages COMMAND ${CMAKE_SOURCE_DIR}/tests/setup_packages)
 
+# vkgpt pull against a server on loopback that speaks the hub's API
+if(PYTHON3 AND VKGPT_PULL)
+    foreach(class Pull Faults TheirCache)
+        string(TOLOWER hub.${class} name)
+        test_register(${name} "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/hub.py;${CMAKE_BINARY_DIR};${class}")
+    endforeach()
+endif()
+
 # 100,000 random texts with each tokenizer of the fixtures against Hugging Face's tokenizers, which a virtual environment
 # brings along: python3 -m venv .venv && .venv/bin/pip install tokenizers
 add_executable(tokenize_lines tools/tokenize_lines.c)
