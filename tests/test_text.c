@@ -91,6 +91,8 @@ static void test_stops(void **state)
     STREAM("abcabd", "abc", true, "abd", "abcabc");
     STREAM("one two three", "one ", true, "two", "one two three four"); // the shorter one is there first
     STREAM("the end", "the ", true, "end");
+    STREAM("xabd", "x", true, "abd", "d"); // of two that end here the longer one
+    STREAM("xabd", "x", true, "d", "abd");
     STREAM("caf\xC3\xA9 noir", "caf", true, "\xC3\xA9");
 }
 
