@@ -6,6 +6,7 @@ import ctypes
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -37,7 +38,22 @@ def program(*arguments):
     return json.loads(done.stdout)
 
 
+def members(name):
+    """The names of a struct's members, in order, as they are in the header."""
+    with open(HEADER) as file:
+        body = re.search(r"typedef struct %s \{\n(.*?)\n\} %s;" % (name, name), file.read(), re.S)[1]
+    found = []
+    for declaration in filter(None, map(str.strip, re.sub(r"//[^\n]*", "", body).split(";"))):
+        function = re.search(r"\(\*(\w+)\)", declaration)
+        found += [function[1]] if function else [re.search(r"(\w+)(\[\d+\])?$", part)[1] for part in declaration.split(",")]
+    return found
+
+
 class Header(unittest.TestCase):
+    def test_members(self):
+        for name, struct in STRUCTS.items():
+            self.assertEqual([member for member, _ in struct._fields_], members(name), name)
+
     def test_structs(self):
         """Sizes, offsets and sizes of members, as the C compiler has them."""
         lines, expected = [], []
