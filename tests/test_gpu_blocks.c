@@ -31,7 +31,7 @@ static const struct SyntheticModel SMALL = {.layers = LAYERS,
                                             .seed = 5,
                                             .dtype = DTYPE_F16};
 
-struct Cache {
+struct Cached {
     uint16_t *halves; // (LAYERS, K and V, HEADS, count, head_dim)
     uint32_t count;   // of positions
     uint32_t next;    // the token behind them
@@ -42,7 +42,7 @@ struct World {
     vkgpt_model *model;
     vkgpt_session *session; // of one sequence
     uint32_t ids[CONTEXT];  // every prompt is a beginning of it
-    struct Cache want;      // of all of it
+    struct Cached want;     // of all of it
     bool blocks_end;        // on_block
     uint32_t blocks;        // that it was asked about
     uint32_t most;          // that it allows
@@ -139,11 +139,11 @@ static void copy_heads(vkgpt_session *s, const struct Slice *cache, uint32_t seq
 }
 
 // All that is in the cache of a sequence.
-static struct Cache read_cache(vkgpt_session *s, uint32_t sequence)
+static struct Cached read_cache(vkgpt_session *s, uint32_t sequence)
 {
     uint32_t count = s->slots[sequence].cached;
     size_t each = (size_t)HEADS * count * s->model->head_dim;
-    struct Cache cache = {malloc(2 * LAYERS * each * sizeof(uint16_t) + 1), count, 0};
+    struct Cached cache = {malloc(2 * LAYERS * each * sizeof(uint16_t) + 1), count, 0};
     assert_non_null(cache.halves);
     for (uint32_t l = 0; l < LAYERS; l++) {
         copy_heads(s, &s->b.k[l], sequence, count, cache.halves + 2 * l * each);
@@ -152,7 +152,7 @@ static struct Cache read_cache(vkgpt_session *s, uint32_t sequence)
     return cache;
 }
 
-static struct Cache run_prompt(struct World *w, uint32_t most_rows, const uint32_t *pieces, uint32_t piece_count)
+static struct Cached run_prompt(struct World *w, uint32_t most_rows, const uint32_t *pieces, uint32_t piece_count)
 {
     vkgpt_error err;
     vkgpt_session *s = w->session;
@@ -162,7 +162,7 @@ static struct Cache run_prompt(struct World *w, uint32_t most_rows, const uint32
     CHECK(vkgpt_session_rewind(s, 0, &err));
     for (uint32_t i = 0; i < piece_count; at += pieces[i++]) CHECK(vkgpt_prompt(s, w->ids + at, pieces[i], &err));
     assert_int_equal(s->slots[0].cached, at - 1);
-    struct Cache cache = read_cache(s, 0);
+    struct Cached cache = read_cache(s, 0);
     const vkgpt_sampling greedy = {.top_p = 1, .repeat_penalty = 1, .ignore_eos = true};
     CHECK(vkgpt_generate(s, &greedy, 1, keep_token, &cache.next, NULL, &err));
     recordings_free(s);
@@ -171,7 +171,7 @@ static struct Cache run_prompt(struct World *w, uint32_t most_rows, const uint32
 }
 
 // The bits of a beginning of what should be.
-static void same_bits(const struct World *w, struct Cache got, struct Cache want, const char *what)
+static void same_bits(const struct World *w, struct Cached got, struct Cached want, const char *what)
 {
     uint32_t size = w->model->head_dim;
     assert_true(got.count <= want.count);
@@ -184,7 +184,7 @@ static void same_bits(const struct World *w, struct Cache got, struct Cache want
         }
 }
 
-static void check_cache(const struct World *w, struct Cache got, const char *what)
+static void check_cache(const struct World *w, struct Cached got, const char *what)
 {
     same_bits(w, got, w->want, what);
     free(got.halves);
@@ -196,7 +196,7 @@ static void check_cache(const struct World *w, struct Cache got, const char *wha
 
 static void cuts_agree(struct World *w)
 {
-    struct Cache smallest = run_prompt(w, GROUP_ROWS, PIECES(LONG)), other;
+    struct Cached smallest = run_prompt(w, GROUP_ROWS, PIECES(LONG)), other;
     same_bits(w, smallest, w->want, "in the smallest blocks");
     for (uint32_t rows = 32; rows <= 2048; rows *= 8) {
         other = run_prompt(w, rows, PIECES(LONG));
@@ -230,7 +230,7 @@ static void lengths_agree(struct World *w)
     static const uint32_t lengths[] = {1, 2, 16, 17, 18, 129};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
         check_cache(w, run_prompt(w, 2048, PIECES(lengths[i])), "of another length");
-    struct Cache full = run_prompt(w, 2048, PIECES(CONTEXT));
+    struct Cached full = run_prompt(w, 2048, PIECES(CONTEXT));
     assert_int_equal(full.next, w->want.next);
     check_cache(w, full, "as long as the context");
 }
@@ -316,7 +316,7 @@ static void test_two_at_once(void **state)
     struct World w;
     open_world(&w, "", 0);
     vkgpt_session *s = w.session;
-    struct Cache want = run_prompt(&w, 2048, PIECES(200));
+    struct Cached want = run_prompt(&w, 2048, PIECES(200));
     vkgpt_counters before = vkgpt_session_counters(s);
     CHECK(vkgpt_session_rewind(s, 0, &err));
     s->block_rows = 64;
@@ -338,7 +338,7 @@ static void test_two_at_once(void **state)
     after = vkgpt_session_counters(s);
     assert_int_equal(after.submissions - before.submissions, 4);
     assert_int_equal(after.tokens_prefilled - before.tokens_prefilled, 199);
-    struct Cache got = read_cache(s, 0);
+    struct Cached got = read_cache(s, 0);
     same_bits(&w, got, want, "after an interruption");
     free(got.halves), free(want.halves);
     close_world(&w);

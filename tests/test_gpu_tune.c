@@ -52,7 +52,7 @@ static void close_device(vkgpt_device *device)
 
 static struct ProductKey key_of(const vkgpt_model *m, enum ProductKernel product, uint32_t sequences)
 {
-    const struct Matrix *w = matrix_of(m, product, 0);
+    const struct Matrix *w = model_matrix(m, product, 0);
     return product_key(m->device, product, w->format, w->in, w->out, sequences);
 }
 

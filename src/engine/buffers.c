@@ -4,19 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/cache.h"
-
 #define TILE_ROWS 32        // that a product may read at once
 #define LARGE_TILE_ROWS 128 // that the widest tile of a block has
 #define PROCESSOR_ROWS 512  // of a block at most on a software driver: more do not stay in a processor's caches
 #define MEMORY_SHARE 128    // of a device's memory; one part is for the activations of larger blocks at most
-
-uint64_t session_cache_bytes(const struct vkgpt_session *s)
-{
-    uint64_t bytes =
-        (uint64_t)s->sequences * s->model->config.heads * s->context * cache_row_bytes(s->kv, s->model->head_dim);
-    return (bytes + 15) / 16 * 16; // read in words of 128 bits
-}
 
 uint64_t buffers_state_bytes(const struct vkgpt_session *s)
 {
@@ -73,14 +64,15 @@ static int make_slice(struct vkgpt_session *s, const struct Want *want, vkgpt_er
 
 static int make_cache(struct vkgpt_session *s, vkgpt_error *err)
 {
+    const struct Cache cache = session_cache(s);
     uint32_t layers = s->model->config.layers;
     s->b.k = device_alloc(s->device, layers, sizeof *s->b.k);
     s->b.v = device_alloc(s->device, layers, sizeof *s->b.v);
     if (!s->b.k || !s->b.v) return fail_memory(err, "the KV cache", layers * sizeof *s->b.k);
     int status = VKGPT_OK;
     for (uint32_t l = 0; !status && l < layers; l++) {
-        const struct Want k = {MEMORY_DEVICE, &s->b.k[l], session_cache_bytes(s), "the KV cache"};
-        const struct Want v = {MEMORY_DEVICE, &s->b.v[l], session_cache_bytes(s), "the KV cache"};
+        const struct Want k = {MEMORY_DEVICE, &s->b.k[l], cache_bytes(&cache), "the KV cache"};
+        const struct Want v = {MEMORY_DEVICE, &s->b.v[l], cache_bytes(&cache), "the KV cache"};
         status = make_slice(s, &k, err);
         if (!status) status = make_slice(s, &v, err);
     }
@@ -89,7 +81,8 @@ static int make_cache(struct vkgpt_session *s, vkgpt_error *err)
 
 int buffers_make(struct vkgpt_session *s, vkgpt_error *err)
 {
-    uint64_t cache = 2 * (uint64_t)s->model->config.layers * memory_aligned(s->device, session_cache_bytes(s));
+    const struct Cache layout = session_cache(s);
+    uint64_t cache = 2 * (uint64_t)s->model->config.layers * memory_aligned(s->device, cache_bytes(&layout));
     uint64_t available = memory_available(s->device);
     if (cache > available)
         return fail(err, VKGPT_OUT_OF_MEMORY,

@@ -18,8 +18,6 @@ struct Want { // a buffer, and how large it has to be
 // Every buffer but the cache, by the session's sizes alone: `plan` asks it for sessions that it does not open.
 uint32_t buffers_wants(struct vkgpt_session *s, struct Want wants[BUFFERS_WANTS]);
 uint64_t buffers_state_bytes(const struct vkgpt_session *s);
-// Of K, or of V, of one layer.
-uint64_t session_cache_bytes(const struct vkgpt_session *s);
 // Rows of a block of prefill at most, on this device, however long the context is.
 uint32_t buffers_most_rows(const struct vkgpt_session *s);
 void buffers_sizes(struct vkgpt_session *s); // fills rows, block_rows, logit_rows and splits

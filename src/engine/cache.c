@@ -2,6 +2,49 @@
 
 #define MIN_SPAN 64
 #define MAX_SPAN 256
+#define SCALED 64 // elements that share a scale
+
+// Of one head at one position, without its scales.
+static uint32_t row_bytes(const struct Cache *c)
+{
+    return c->kv == KV_F32 ? c->head_dim * 4 : c->kv == KV_F16 ? c->head_dim * 2 : c->head_dim;
+}
+
+static uint32_t scale_bytes(const struct Cache *c)
+{
+    return c->kv == KV_Q8_0 ? (c->head_dim + SCALED - 1) / SCALED * 4 : 0;
+}
+
+static uint64_t rows(const struct Cache *c) { return (uint64_t)c->sequences * c->heads * c->context; }
+
+uint64_t cache_bytes(const struct Cache *c)
+{
+    uint64_t bytes = rows(c) * (row_bytes(c) + scale_bytes(c));
+    return (bytes + 15) / 16 * 16; // read in words of 128 bits
+}
+
+uint32_t cache_scales(const struct Cache *c) { return (uint32_t)(rows(c) * c->head_dim / 4); }
+
+uint64_t cache_read_bytes(const struct Cache *c, uint64_t positions)
+{
+    return 2 * positions * c->heads * (row_bytes(c) + scale_bytes(c));
+}
+
+// Runs of the heads of a sequence, `row` bytes for each position, behind `first` bytes.
+static void copy_rows(const struct Cache *c, struct Recording *rec, const struct Slice *slice, VkDeviceSize first,
+                      VkDeviceSize row, uint32_t from, uint32_t to, uint32_t positions)
+{
+    VkDeviceSize each = (VkDeviceSize)c->heads * c->context * row;
+    recording_copy_runs(rec, slice, first + from * each, first + to * each, positions * row, c->context * row,
+                        c->heads);
+}
+
+void cache_copy(const struct Cache *c, struct Recording *rec, const struct Slice *slice, uint32_t from, uint32_t to,
+                uint32_t positions)
+{
+    copy_rows(c, rec, slice, 0, row_bytes(c), from, to, positions);
+    if (scale_bytes(c)) copy_rows(c, rec, slice, rows(c) * row_bytes(c), scale_bytes(c), from, to, positions);
+}
 
 uint32_t cache_span(const struct Config *config)
 {

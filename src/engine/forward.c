@@ -20,16 +20,18 @@ uint32_t forward_max_sets(const struct vkgpt_session *s)
     uint32_t sets = 16 + s->model->wte.chunk_count + s->model->head->chunk_count + s->model->project_in.chunk_count +
                     s->model->project_out.chunk_count;
     for (uint32_t l = 0; l < s->model->config.layers; l++) {
-        const struct Layer *layer = &s->model->layers[l];
-        sets += 6 + layer->c_attn.chunk_count + layer->c_proj.chunk_count + layer->c_fc.chunk_count +
-                layer->c_out.chunk_count;
+        sets += 6;
+        for (uint32_t p = 0; p < LAYER_PRODUCTS; p++) sets += s->model->layers[l].matrices[p].chunk_count;
     }
     return sets;
 }
 
+// What the dispatch before is to the model, for a profile.
+static void note(const struct Pass *pass, const char *step) { recording_note(pass->rec, (struct Note){.step = step}); }
+
 // y = W x + b, once per chunk of W. bindings holds state, W, vectors, x, y and what the kernel writes besides: those
 // whose width may be cut into segments have their sums.
-static void product(struct Recording *rec, const struct Product *p, const struct Matrix *w, uint32_t rows,
+static void product(const struct Pass *pass, const char *step, const struct Product *p, const struct Matrix *w,
                     struct Bindings bindings, struct ProductArgs args)
 {
     for (uint32_t i = 0; i < w->chunk_count; i++) {
@@ -39,31 +41,36 @@ static void product(struct Recording *rec, const struct Product *p, const struct
         args.count = chunk->count;
         args.scales = chunk->scales;
         uint32_t groups = ceil_div(chunk->count, p->group_outputs[w->format]);
-        dispatch(rec, p->pipelines[w->format],
-                 grid(groups, ceil_div(rows, p->group_rows[w->format]), p->segments[w->format]), bindings, &args,
+        dispatch(pass->rec, p->pipelines[w->format],
+                 grid(groups, ceil_div(pass->rows, p->group_rows[w->format]), p->segments[w->format]), bindings, &args,
                  sizeof args);
-        recording_note_work(
-            rec, product_work(rows, chunk->count, w->in, p->whole_rows[w->format], p->whole_outputs[w->format]));
+        recording_note(pass->rec,
+                       (struct Note){.step = step,
+                                     .bytes = chunk->slice.bytes,
+                                     .work = product_work(pass->rows, chunk->count, w->in, p->whole_rows[w->format],
+                                                          p->whole_outputs[w->format])});
         args.first_group += groups;
     }
 }
 
-static void norm(struct vkgpt_session *s, struct Recording *rec, const struct Pipeline *pipeline, uint32_t rows,
-                 const struct Slice *vectors, uint32_t gain, uint32_t bias, const struct Slice *out)
+static void norm(const struct Pass *pass, const struct Pipeline *pipeline, const struct Slice *vectors, uint32_t gain,
+                 uint32_t bias, const struct Slice *out)
 {
+    struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
-    dispatch(rec, pipeline, grid(1, rows, 1), BUFFERS(&s->b.state, vectors, &s->b.x, out),
+    dispatch(pass->rec, pipeline, grid(1, pass->rows, 1), BUFFERS(&s->b.state, vectors, &s->b.x, out),
              ARGS(NormArgs, .step_rows = s->step_rows, .dim = m->config.dim, .stride = m->dim, .gain = gain,
                   .bias = bias, .eps = m->config.eps));
+    note(pass, "norm");
 }
 
 // The input of a product that wants norm(x): x where its kernel makes the norm itself, else n, made here.
-static const struct Slice *normed(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k,
-                                  const struct Product *p, const struct Matrix *w, uint32_t rows,
+static const struct Slice *normed(const struct Pass *pass, const struct Product *p, const struct Matrix *w,
                                   const struct Slice *vectors, uint32_t gain, uint32_t bias)
 {
+    struct vkgpt_session *s = pass->s;
     if (p->staged[w->format]) return &s->b.x;
-    norm(s, rec, p->halves ? k->norm_halves : k->norm_input, rows, vectors, gain, bias, &s->b.n);
+    norm(pass, p->halves ? pass->k->norm_halves : pass->k->norm_input, vectors, gain, bias, &s->b.n);
     return &s->b.n;
 }
 
@@ -83,79 +90,76 @@ static struct ProductArgs common_args(const struct vkgpt_session *s)
     };
 }
 
-static void embed_parts(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
-                        uint32_t parts, uint32_t dim, const struct Slice *out)
+static void embed_parts(const struct Pass *pass, uint32_t parts, uint32_t dim, const struct Slice *out)
 {
+    struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
     uint32_t chunks = parts & EMBED_TOKEN ? m->wte.chunk_count : 1;
     for (uint32_t i = 0; i < chunks; i++) {
         const struct Chunk *chunk = &m->wte.chunks[i];
-        dispatch(rec, k->embed[m->wte.format], grid(1, rows, 1),
+        dispatch(pass->rec, pass->k->embed[m->wte.format], grid(1, pass->rows, 1),
                  BUFFERS(&s->b.state, &s->b.tokens, &chunk->slice, &m->wpe.chunks[0].slice, out),
                  ARGS(EmbedArgs, .step_rows = s->step_rows, .dim = dim, .parts = parts, .first = chunk->first,
                       .count = chunk->count, .vocab = m->config.vocab, .token_stride = s->context + 1,
                       .position_offset = m->config.position_offset, .scales = chunk->scales));
+        note(pass, "embed");
     }
 }
 
 // x = wte[token] + wpe[position]; where the embedding has its own width, x = project_in(wte[token]) + wpe[position]
-static void embed(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows)
+static void embed(const struct Pass *pass)
 {
+    struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
     if (!m->projected) {
-        embed_parts(s, rec, k, rows, EMBED_TOKEN | EMBED_POSITION, m->dim, &s->b.x);
+        embed_parts(pass, EMBED_TOKEN | EMBED_POSITION, m->dim, &s->b.x);
         return;
     }
-    embed_parts(s, rec, k, rows, EMBED_POSITION, m->dim, &s->b.x);
-    embed_parts(s, rec, k, rows, EMBED_TOKEN, m->embed_dim, &s->b.e);
+    embed_parts(pass, EMBED_POSITION, m->dim, &s->b.x);
+    embed_parts(pass, EMBED_TOKEN, m->embed_dim, &s->b.e);
     struct ProductArgs args = common_args(s);
     args.x_stride = m->embed_dim, args.y_stride = m->dim, args.bias = NO_BIAS;
-    product(rec, &k->project_in, &m->project_in, rows,
+    product(pass, "project_in", &pass->k->project_in, &m->project_in,
             BUFFERS(&s->b.state, NULL, &m->ln_f, &s->b.e, &s->b.x, &s->b.arrived, &s->b.sums), args);
 }
 
 // What the head reads: ln_f(x), or, where the embedding has its own width, project_out(ln_f(x)); or x itself where the
 // head makes the norm.
-static const struct Slice *head_input(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k,
-                                      uint32_t rows)
+static const struct Slice *head_input(const struct Pass *pass)
 {
+    struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
-    const struct Product *first = m->projected ? &k->project_out : &k->head;
+    const struct Product *first = m->projected ? &pass->k->project_out : &pass->k->head;
     const struct Matrix *w = m->projected ? &m->project_out : m->head;
-    const struct Slice *in = m->config.final_norm ? normed(s, rec, k, first, w, rows, &m->ln_f, 0, m->dim) : &s->b.x;
+    const struct Slice *in = m->config.final_norm ? normed(pass, first, w, &m->ln_f, 0, m->dim) : &s->b.x;
     if (!m->projected) return in;
     struct ProductArgs args = common_args(s);
     args.norm_gain = 0, args.norm_bias = m->dim, args.bias = NO_BIAS;
     args.x_stride = m->dim, args.y_stride = m->embed_dim;
-    product(rec, first, &m->project_out, rows, BUFFERS(&s->b.state, NULL, &m->ln_f, in, &s->b.e), args);
+    product(pass, "project_out", first, &m->project_out, BUFFERS(&s->b.state, NULL, &m->ln_f, in, &s->b.e), args);
     return &s->b.e;
 }
 
 // logits = head(ln_f(x)); where the embedding has its own width, head(project_out(ln_f(x)))
-static void head(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows)
+static void head(const struct Pass *pass)
 {
+    struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
-    const struct Slice *in = head_input(s, rec, k, rows);
+    const struct Slice *in = head_input(pass);
     struct ProductArgs args = common_args(s);
     args.norm_gain = 0, args.norm_bias = m->dim, args.bias = NO_BIAS;
     args.x_stride = m->embed_dim, args.y_stride = m->vocab;
-    args.outputs = m->config.vocab, args.groups = k->head_groups;
-    product(rec, &k->head, m->head, rows, BUFFERS(&s->b.state, NULL, &m->ln_f, in, &s->b.logits, &s->b.head_parts),
-            args);
-}
-
-// Word of a layer's K, or V, at which the scales of its rows begin.
-static uint32_t cache_scales(const struct vkgpt_session *s)
-{
-    const struct vkgpt_model *m = s->model;
-    return s->sequences * m->config.heads * s->context * (m->head_dim / 4);
+    args.outputs = m->config.vocab, args.groups = pass->k->head_groups;
+    product(pass, "head", &pass->k->head, m->head,
+            BUFFERS(&s->b.state, NULL, &m->ln_f, in, &s->b.logits, &s->b.head_parts), args);
 }
 
 static uint32_t q_stride(const struct vkgpt_session *s) { return s->model->width * (s->kv == KV_Q8_0 ? 3 : 1); }
 
 // q, k, v of x or of its norm, k and v into the cache
-static void qkv(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l)
+static void qkv(const struct Pass *pass, uint32_t l)
 {
+    struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
     const struct Layer *layer = &m->layers[l];
     struct ProductArgs args = common_args(s);
@@ -163,79 +167,90 @@ static void qkv(struct vkgpt_session *s, struct Recording *rec, const struct Ker
     args.norm_gain = m->at.ln_1_gain, args.norm_bias = m->at.ln_1_bias;
     const struct Slice *in = &s->b.x;
     if (!m->config.post_norm)
-        in = normed(s, rec, k, &k->qkv, &layer->c_attn, rows, &layer->vectors, m->at.ln_1_gain, m->at.ln_1_bias);
-    product(rec, &k->qkv, &layer->c_attn, rows,
+        in = normed(pass, &pass->k->qkv, &layer->c_attn, &layer->vectors, m->at.ln_1_gain, m->at.ln_1_bias);
+    product(pass, "qkv", &pass->k->qkv, &layer->c_attn,
             BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.q, &s->b.k[l], &s->b.v[l]), args);
 }
 
 // k and v into a cache that is quantised; into another one qkv has written them
-static void cache(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l)
+static void cache(const struct Pass *pass, uint32_t l)
 {
+    struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
+    const struct Cache layout = session_cache(s);
     uint32_t heads = m->config.heads;
     if (s->kv != KV_Q8_0) return;
-    dispatch(rec, k->cache, grid(ceil_div(heads * ceil_div(m->head_dim, 64), k->cache_lanes), rows, 2),
+    dispatch(pass->rec, pass->k->cache,
+             grid(ceil_div(heads * ceil_div(m->head_dim, 64), pass->k->cache_lanes), pass->rows, 2),
              BUFFERS(&s->b.state, &s->b.q, &s->b.k[l], &s->b.v[l]),
              ARGS(CacheArgs, .step_rows = s->step_rows, .heads = heads, .head_dim = m->head_dim, .context = s->context,
-                  .stride = q_stride(s), .scales = cache_scales(s)));
+                  .stride = q_stride(s), .scales = cache_scales(&layout)));
+    note(pass, "cache");
 }
 
 // the queries against the cache, into `a` or, in decode, into parts that `project` merges
-static void attend(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l,
-                   uint32_t splits)
+static void attend(const struct Pass *pass, uint32_t l, uint32_t splits)
 {
+    struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
-    bool decode = !k->block_queries;
+    const struct Cache layout = session_cache(s);
+    bool decode = !pass->k->block_queries;
     const struct Slice *out = decode ? &s->b.parts : &s->b.a;
     uint32_t heads = m->config.heads;
-    struct Grid cover = decode ? grid(heads, rows, splits) : grid(heads, ceil_div(rows, k->block_queries), 1);
-    dispatch(rec, k->attend, cover, BUFFERS(&s->b.state, &s->b.q, &s->b.k[l], &s->b.v[l], out),
+    struct Grid cover =
+        decode ? grid(heads, pass->rows, splits) : grid(heads, ceil_div(pass->rows, pass->k->block_queries), 1);
+    dispatch(pass->rec, pass->k->attend, cover, BUFFERS(&s->b.state, &s->b.q, &s->b.k[l], &s->b.v[l], out),
              ARGS(AttendArgs, .step_rows = s->step_rows, .heads = heads, .head_dim = m->head_dim, .context = s->context,
                   .span = s->decode.span, .splits = s->splits, .scale = config_attention_scale(&m->config, l),
-                  .q_stride = q_stride(s), .window = config_window(&m->config, l), .scales = cache_scales(s)));
+                  .q_stride = q_stride(s), .window = config_window(&m->config, l), .scales = cache_scales(&layout)));
+    recording_note(pass->rec, (struct Note){.step = "attend", .layer = l});
 }
 
 // What project reads: `a`, or the parts where its kernel merges them itself, which else happens here.
-static const struct Slice *merged(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k,
-                                  const struct Matrix *w, uint32_t rows)
+static const struct Slice *merged(const struct Pass *pass, const struct Matrix *w)
 {
-    bool decode = !k->block_queries;
+    struct vkgpt_session *s = pass->s;
+    bool decode = !pass->k->block_queries;
     if (!decode) return &s->b.a;
-    if (k->project.staged[w->format]) return &s->b.parts;
+    if (pass->k->project.staged[w->format]) return &s->b.parts;
     struct ProductArgs args = common_args(s);
     args.y_stride = s->model->width;
-    dispatch(rec, k->merge, grid(1, rows, 1), BUFFERS(&s->b.state, &s->b.parts, &s->b.a), &args, sizeof args);
+    dispatch(pass->rec, pass->k->merge, grid(1, pass->rows, 1), BUFFERS(&s->b.state, &s->b.parts, &s->b.a), &args,
+             sizeof args);
+    note(pass, "merge");
     return &s->b.a;
 }
 
 // x += W attention, the parts of the cache merged
-static void project(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l)
+static void project(const struct Pass *pass, uint32_t l)
 {
+    struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
     const struct Layer *layer = &m->layers[l];
-    const struct Slice *in = merged(s, rec, k, &layer->c_proj, rows);
+    const struct Slice *in = merged(pass, &layer->c_proj);
     struct ProductArgs args = common_args(s);
     args.x_stride = m->width, args.y_stride = m->dim, args.bias = m->at.c_proj;
-    product(rec, &k->project, &layer->c_proj, rows,
+    product(pass, "project", &pass->k->project, &layer->c_proj,
             BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.x, &s->b.arrived, &s->b.sums), args);
 }
 
 // attention: x += project(attend(qkv(norm(x)))), or x = norm(x + project(attend(qkv(x))))
-static void attention(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
-                      uint32_t l, uint32_t splits)
+static void attention(const struct Pass *pass, uint32_t l, uint32_t splits)
 {
+    struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
-    qkv(s, rec, k, rows, l);
-    cache(s, rec, k, rows, l);
-    attend(s, rec, k, rows, l, splits);
-    project(s, rec, k, rows, l);
+    qkv(pass, l);
+    cache(pass, l);
+    attend(pass, l, splits);
+    project(pass, l);
     if (m->config.post_norm)
-        norm(s, rec, k->norm, rows, &m->layers[l].vectors, m->at.ln_1_gain, m->at.ln_1_bias, &s->b.x);
+        norm(pass, pass->k->norm, &m->layers[l].vectors, m->at.ln_1_gain, m->at.ln_1_bias, &s->b.x);
 }
 
 // h = activation(W x), of x or of its norm
-static void expand(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l)
+static void expand(const struct Pass *pass, uint32_t l)
 {
+    struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
     const struct Layer *layer = &m->layers[l];
     struct ProductArgs args = common_args(s);
@@ -243,96 +258,105 @@ static void expand(struct vkgpt_session *s, struct Recording *rec, const struct 
     args.norm_gain = m->at.ln_2_gain, args.norm_bias = m->at.ln_2_bias;
     const struct Slice *in = &s->b.x;
     if (!m->config.post_norm)
-        in = normed(s, rec, k, &k->expand, &layer->c_fc, rows, &layer->vectors, m->at.ln_2_gain, m->at.ln_2_bias);
-    product(rec, &k->expand, &layer->c_fc, rows, BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.h), args);
+        in = normed(pass, &pass->k->expand, &layer->c_fc, &layer->vectors, m->at.ln_2_gain, m->at.ln_2_bias);
+    product(pass, "expand", &pass->k->expand, &layer->c_fc, BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.h),
+            args);
 }
 
 // x += W h
-static void contract(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows, uint32_t l)
+static void contract(const struct Pass *pass, uint32_t l)
 {
+    struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
     const struct Layer *layer = &m->layers[l];
     struct ProductArgs args = common_args(s);
     args.x_stride = m->inner, args.y_stride = m->dim, args.bias = m->at.c_out;
-    product(rec, &k->contract, &layer->c_out, rows,
+    product(pass, "contract", &pass->k->contract, &layer->c_out,
             BUFFERS(&s->b.state, NULL, &layer->vectors, &s->b.h, &s->b.x, &s->b.arrived, &s->b.sums), args);
 }
 
 // feed forward: x += contract(activation(expand(norm(x)))), or x = norm(x + contract(activation(expand(x))))
-static void feed_forward(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
-                         uint32_t l)
+static void feed_forward(const struct Pass *pass, uint32_t l)
 {
+    struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
-    expand(s, rec, k, rows, l);
-    contract(s, rec, k, rows, l);
+    expand(pass, l);
+    contract(pass, l);
     if (m->config.post_norm)
-        norm(s, rec, k->norm, rows, &m->layers[l].vectors, m->at.ln_2_gain, m->at.ln_2_bias, &s->b.x);
+        norm(pass, pass->k->norm, &m->layers[l].vectors, m->at.ln_2_gain, m->at.ln_2_bias, &s->b.x);
 }
 
-static void sample(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows)
+static void sample(const struct Pass *pass)
 {
+    struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
-    if (rows > 1)
-        dispatch(rec, k->best, grid(k->head_groups, rows, 1), BUFFERS(&s->b.state, &s->b.logits, &s->b.head_parts),
+    if (pass->rows > 1) {
+        dispatch(pass->rec, pass->k->best, grid(pass->k->head_groups, pass->rows, 1),
+                 BUFFERS(&s->b.state, &s->b.logits, &s->b.head_parts),
                  ARGS(BestArgs, .step_rows = s->step_rows, .vocab = m->config.vocab, .logits_stride = m->vocab,
-                      .groups = k->head_groups));
-    dispatch(rec, k->sample, grid(s->sequences, 1, 1),
+                      .groups = pass->k->head_groups));
+        note(pass, "best");
+    }
+    dispatch(pass->rec, pass->k->sample, grid(s->sequences, 1, 1),
              BUFFERS(&s->b.state, &s->b.tokens, &s->b.logits, &s->b.head_parts, &s->b.ring),
              ARGS(SampleArgs, .step_rows = s->step_rows, .vocab = m->config.vocab, .logits_stride = m->vocab,
-                  .groups = k->head_groups, .token_stride = s->context + 1));
+                  .groups = pass->k->head_groups, .token_stride = s->context + 1));
+    note(pass, "sample");
 }
 
-void forward_step(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t splits)
+void forward_step(const struct Pass *pass, uint32_t splits)
 {
-    uint32_t rows = s->sequences * s->step_rows;
-    if (s->step_rows > 1)
-        dispatch(rec, k->lookup, grid(s->sequences, 1, 1), BUFFERS(&s->b.state, &s->b.tokens),
+    struct vkgpt_session *s = pass->s;
+    if (s->step_rows > 1) {
+        dispatch(pass->rec, pass->k->lookup, grid(s->sequences, 1, 1), BUFFERS(&s->b.state, &s->b.tokens),
                  ARGS(LookupArgs, .step_rows = s->step_rows, .token_stride = s->context + 1));
-    embed(s, rec, k, rows);
-    for (uint32_t l = 0; l < s->model->config.layers; l++) {
-        attention(s, rec, k, rows, l, splits);
-        feed_forward(s, rec, k, rows, l);
+        note(pass, "lookup");
     }
-    head(s, rec, k, rows);
-    sample(s, rec, k, rows);
+    embed(pass);
+    for (uint32_t l = 0; l < s->model->config.layers; l++) {
+        attention(pass, l, splits);
+        feed_forward(pass, l);
+    }
+    head(pass);
+    sample(pass);
 }
 
-void forward_block(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
-                   enum Leaves leaves)
+void forward_block(const struct Pass *pass, enum Leaves leaves)
 {
+    struct vkgpt_session *s = pass->s;
     uint32_t whole = s->model->config.layers - (leaves == LEAVES_CACHE);
-    if (k->splits) recording_fill(rec, &s->b.arrived, 0);
-    embed(s, rec, k, rows);
+    if (pass->k->splits) recording_fill(pass->rec, &s->b.arrived, 0);
+    embed(pass);
     for (uint32_t l = 0; l < whole; l++) {
-        attention(s, rec, k, rows, l, 0);
-        feed_forward(s, rec, k, rows, l);
+        attention(pass, l, 0);
+        feed_forward(pass, l);
     }
     if (leaves == LEAVES_CACHE) { // what the last layer makes of its k and v, nobody reads
-        qkv(s, rec, k, rows, whole);
-        cache(s, rec, k, rows, whole);
+        qkv(pass, whole);
+        cache(pass, whole);
     }
-    if (leaves == LEAVES_LOGITS || leaves == LEAVES_SCORES) head(s, rec, k, rows);
+    if (leaves == LEAVES_LOGITS || leaves == LEAVES_SCORES) head(pass);
 }
 
-void forward_score(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows)
+void forward_score(const struct Pass *pass)
 {
+    struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
-    dispatch(rec, k->score, grid(1, rows, 1), BUFFERS(&s->b.state, &s->b.tokens, &s->b.logits, &s->b.scores),
+    dispatch(pass->rec, pass->k->score, grid(1, pass->rows, 1),
+             BUFFERS(&s->b.state, &s->b.tokens, &s->b.logits, &s->b.scores),
              ARGS(ScoreArgs, .vocab = m->config.vocab, .logits_stride = m->vocab, .token_stride = s->context + 1));
+    note(pass, "score");
 }
 
-const struct Slice *forward_hidden(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k,
-                                   uint32_t rows)
+const struct Slice *forward_hidden(const struct Pass *pass)
 {
-    return head_input(s, rec, k, rows); // prefill's head makes no norm
+    return head_input(pass); // prefill's head makes no norm
 }
 
-void forward_product(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
-                     enum ProductKernel which, uint32_t l)
+void forward_product(const struct Pass *pass, enum ProductKernel which, uint32_t l)
 {
-    static void (*const products[])(struct vkgpt_session *, struct Recording *, const struct Kernels *, uint32_t,
-                                    uint32_t) = {
+    static void (*const products[])(const struct Pass *, uint32_t) = {
         [QKV] = qkv, [PROJECT] = project, [EXPAND] = expand, [CONTRACT] = contract};
-    if (which == HEAD) head(s, rec, k, rows);
-    else products[which](s, rec, k, rows, l);
+    if (which == HEAD) head(pass);
+    else products[which](pass, l);
 }

@@ -261,21 +261,9 @@ static uint32_t sample_size(const vkgpt_device *device)
     return size;
 }
 
-// Loads that a lane has in flight in attend, merge and sample, which have more to keep than a product: 8 for its 12. A
-// software driver waits for none, and compiles the code for each: sample takes nearly twice as long to compile with 8.
-uint32_t loads_ahead(const vkgpt_device *device) { return device->lanes ? 1 : built_in_loads(device) * 2 / 3; }
-
-// By Intel's compiler for an Arc A770: with 4 loads ahead, as its attend has, the sampler spills 5 registers, with 2
-// none.
-static uint32_t sample_ahead(const vkgpt_device *device)
-{
-    uint32_t loads = loads_ahead(device);
-    return loads < 8 && loads > 2 ? 2 : loads;
-}
-
 static int sample_get(vkgpt_device *device, struct Kernels *k, vkgpt_error *err)
 {
-    const uint32_t constants[4] = {sample_size(device), 0, 0, sample_ahead(device)};
+    const uint32_t constants[4] = {sample_size(device), 0, 0, built_in_sample_ahead(device)};
     return pipeline_get(device, "sample", constants, 4, &k->sample, err);
 }
 
@@ -302,7 +290,7 @@ static int attend_get(vkgpt_device *device, const struct Shape *shape, struct Ke
                                 .kv = shape->kv,
                                 .head_dim = shape->head_dim,
                                 .span_or_queries = shape->span,
-                                .ahead_or_shares = loads_ahead(device)};
+                                .ahead_or_shares = built_in_ahead(device)};
     k->span = shape->span;
     return pipeline_get(device, "attend", (uint32_t *)&c, COUNT(c), &k->attend, err);
 }
@@ -428,7 +416,7 @@ static int norms_get(const struct Making *making, struct Kernels *k, vkgpt_error
 
 static int merge_get(vkgpt_device *device, struct Kernels *k, vkgpt_error *err)
 {
-    uint32_t constants[4] = {ROW_KERNEL_SIZE, 0, 0, loads_ahead(device)};
+    uint32_t constants[4] = {ROW_KERNEL_SIZE, 0, 0, built_in_ahead(device)};
     return pipeline_get(device, "merge", constants, 4, &k->merge, err);
 }
 

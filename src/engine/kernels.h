@@ -59,7 +59,6 @@ int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, uint32_
 // attend alone, which leaves floats
 int kernel_for_blocks(vkgpt_device *device, const struct Shape *shape, struct Kernels *kernels, vkgpt_error *err);
 
-uint32_t loads_ahead(const vkgpt_device *device);         // of a lane of attend, merge and sample, 128 bits each
 uint32_t activation_constant(enum Activation activation); // ACTIVATE_...
 
 // Whether products of blocks may be made of the device's own products of matrices: weights in fp32 are not.

@@ -29,7 +29,8 @@ struct Loader {
     uint32_t widened_in;       // such a row
     uint32_t repacked;         // matrices whose blocks in the file no kernel reads, or not here
     enum BlockFormat repacked_from;
-    const uint8_t *ahead; // of the file that was asked for last
+    bool formats[FORMATS]; // that matrices will be in, unless their values forbid it
+    const uint8_t *ahead;  // of the file that was asked for last
     vkgpt_error *err;
 };
 
@@ -45,19 +46,45 @@ static uint32_t format_of(vkgpt_format asked)
 }
 
 // What a matrix is meant to be, before its rows and values are looked at: what was asked for, else the blocks that the
-// file has it in, or q8_0 where no kernel reads those. Four bits would hurt tables and the head.
-static uint32_t wanted_format(const struct Loader *load, const struct Weight *weight, bool is_table)
+// file has it in, or q8_0 where no kernel reads those.
+static uint32_t wanted_format(const struct Loader *load, const struct Weight *weight)
 {
-    uint32_t format = format_of(load->asked);
-    if (load->asked == VKGPT_AUTO && weight->tensor->dtype == DTYPE_BLOCKS) {
-        enum BlockFormat block = weight->tensor->block;
-        format = block == BLOCK_Q4_0 ? WEIGHTS_Q4_0 : block == BLOCK_Q4_K ? WEIGHTS_Q4_K : WEIGHTS_Q8_0;
-    }
-    return is_table && small_format(format) ? WEIGHTS_Q8_0 : format;
+    if (load->asked != VKGPT_AUTO || weight->tensor->dtype != DTYPE_BLOCKS) return format_of(load->asked);
+    enum BlockFormat block = weight->tensor->block;
+    return block == BLOCK_Q4_0 ? WEIGHTS_Q4_0 : block == BLOCK_Q4_K ? WEIGHTS_Q4_K : WEIGHTS_Q8_0;
 }
 
-// Positions lie in fp32 beside a token table in fp32, else in fp16.
-static uint32_t position_format(uint32_t table) { return table == WEIGHTS_F32 ? WEIGHTS_F32 : WEIGHTS_F16; }
+// The weight of a part, whose format the part is to have.
+static const struct Weight *weight_of(const struct Checkpoint *ck, enum ModelPart part, uint32_t l)
+{
+    switch (part) {
+    case PART_WTE:
+    case PART_WPE: return &ck->wte;
+    case PART_PROJECT_IN: return &ck->project_in;
+    case PART_PROJECT_OUT: return &ck->project_out;
+    case PART_HEAD: return &ck->head;
+    default: break;
+    }
+    const struct LayerWeights *w = &ck->layers[l];
+    const struct Weight *const weights[LAYER_PRODUCTS] = {[QKV] = w->c_attn.tensor ? &w->c_attn : &w->q,
+                                                          [PROJECT] = &w->c_proj,
+                                                          [EXPAND] = &w->c_fc,
+                                                          [CONTRACT] = &w->c_out};
+    return weights[part - PART_LAYER];
+}
+
+// What is wanted of the device, unless values past the range of a half keep a matrix wide.
+struct Counting {
+    const struct Loader *load;
+    struct ModelBytes bytes;
+    bool formats[FORMATS]; // of matrices
+};
+
+static uint32_t wanted_of_part(void *user, enum ModelPart part, uint32_t layer)
+{
+    const struct Counting *c = user;
+    return wanted_format(c->load, weight_of(c->load->checkpoint, part, layer));
+}
 
 #define LARGEST_STEP 256 // rows
 
@@ -110,7 +137,8 @@ static int load_stack(struct Loader *load, struct Stack stack, struct Axis out, 
                       struct Matrix *matrix)
 {
     const struct Tensor *tensor = stack.weights[0]->tensor;
-    uint32_t wanted = wanted_format(load, stack.weights[0], is_table);
+    uint32_t wanted = wanted_format(load, stack.weights[0]);
+    if (is_table) wanted = model_table_format(wanted);
     uint32_t row = in.groups * in.padded, format = matrix_format_for(wanted, row);
     int status = VKGPT_OK;
     for (uint32_t i = 0; i < stack.count; i++)
@@ -202,7 +230,7 @@ static int load_all(struct Loader *load)
     int status = load_table(load, &ck->wte, vocab, embed_dim, &m->wte);
     if (!status)
         status = matrix_upload(&load->upload, &m->pool, (struct Stack){{&ck->wpe}, 1}, positions, dim,
-                               position_format(m->wte.format), &load->progress, &m->wpe, load->err);
+                               model_position_format(m->wte.format), &load->progress, &m->wpe, load->err);
     if (!status && m->projected) status = load_matrix(load, &ck->project_in, dim, embed_dim, &m->project_in);
     if (!status && m->projected) status = load_matrix(load, &ck->project_out, embed_dim, dim, &m->project_out);
     if (!status && m->wpe.chunk_count > 1)
@@ -220,82 +248,30 @@ static int load_all(struct Loader *load)
     return status;
 }
 
-// The kernels of the session that is to come, for the formats that the matrices will be in unless their values forbid
-// it.
-static void compile_ahead(const struct Loader *load)
+static void count(void *user, const struct ModelWant *want)
 {
-    const struct vkgpt_model *m = load->model;
-    const struct Checkpoint *ck = load->checkpoint;
-    bool formats[FORMATS] = {false};
-    formats[matrix_format_for(wanted_format(load, &ck->wte, true), m->embed_dim)] = true;
-    if (!m->config.tied_head) formats[matrix_format_for(wanted_format(load, &ck->head, true), m->embed_dim)] = true;
-    for (uint32_t l = 0; l < m->config.layers; l++) {
-        const struct LayerWeights *w = &ck->layers[l];
-        formats[matrix_format_for(wanted_format(load, w->c_attn.tensor ? &w->c_attn : &w->q, false), m->dim)] = true;
-        formats[matrix_format_for(wanted_format(load, &w->c_proj, false), m->width)] = true;
-        formats[matrix_format_for(wanted_format(load, &w->c_fc, false), m->dim)] = true;
-        formats[matrix_format_for(wanted_format(load, &w->c_out, false), m->inner)] = true;
-    }
-    if (m->projected) {
-        formats[matrix_format_for(wanted_format(load, &ck->project_in, false), m->embed_dim)] = true;
-        formats[matrix_format_for(wanted_format(load, &ck->project_out, false), m->dim)] = true;
-    }
-    kernels_ahead(m, formats, load->session);
-}
-
-static uint64_t fitted_bytes(uint32_t out, uint32_t in, uint32_t wanted)
-{
-    return matrix_bytes(out, in, matrix_format_for(wanted, in));
-}
-
-// Bytes on the device, unless values past the range of a half keep a matrix wide.
-struct Bytes {
-    uint64_t layers, table, positions, vectors;
-};
-
-static struct Bytes count_bytes(const struct Loader *load)
-{
-    const struct vkgpt_model *m = load->model;
-    const struct Checkpoint *ck = load->checkpoint;
-    uint32_t table = wanted_format(load, &ck->wte, true);
-    struct Bytes b = {
-        .table = fitted_bytes(m->vocab, m->embed_dim, table),
-        .positions =
-            matrix_bytes(padded(m->config.position_offset + m->config.context), m->dim, position_format(table)),
-        .vectors = ((uint64_t)m->at.count * m->config.layers + 2 * m->dim) * 4,
-    };
-    for (uint32_t l = 0; l < m->config.layers; l++) {
-        const struct LayerWeights *w = &ck->layers[l];
-        b.layers +=
-            fitted_bytes(3 * m->width, m->dim, wanted_format(load, w->c_attn.tensor ? &w->c_attn : &w->q, false));
-        b.layers += fitted_bytes(m->dim, m->width, wanted_format(load, &w->c_proj, false));
-        b.layers += fitted_bytes(m->inner, m->dim, wanted_format(load, &w->c_fc, false));
-        b.layers += fitted_bytes(m->dim, m->inner, wanted_format(load, &w->c_out, false));
-    }
-    if (!m->projected) return b;
-    b.layers += fitted_bytes(m->dim, m->embed_dim, wanted_format(load, &ck->project_in, false));
-    b.layers += fitted_bytes(m->embed_dim, m->dim, wanted_format(load, &ck->project_out, false));
-    return b;
+    struct Counting *c = user;
+    model_count(&c->bytes, want);
+    if (want->part != PART_WPE && want->part != PART_VECTORS) c->formats[want->format] = true;
 }
 
 // Refuses before anything is uploaded, and makes the blocks of memory as large as they need to be.
 static int make_room(struct Loader *load)
 {
     struct vkgpt_model *m = load->model;
-    struct Bytes b = count_bytes(load);
-    uint64_t matrices = b.layers + b.table * (m->config.tied_head ? 1 : 2) + b.positions, vectors = b.vectors;
-    uint64_t available = memory_available(m->device);
-    uint64_t slices = 5ull * m->config.layers + 10; // each may lose an alignment
-    uint64_t bytes = matrices + vectors + slices * memory_aligned(m->device, 1);
-    load->progress.total = matrices;
-    m->info.step_bytes = b.layers + vectors + b.table;
-    if (matrices + vectors > available)
-        return fail(
-            load->err, VKGPT_OUT_OF_MEMORY, "%s: the weights need %llu bytes of device memory, %s has %llu%s", m->name,
-            (unsigned long long)(matrices + vectors), m->device->info.name, (unsigned long long)available,
-            load->asked == VKGPT_Q4_K || load->asked == VKGPT_Q4_0 ? ""
-                                                                   : " (--weights q8_0 or q4_k makes them smaller)");
-    m->pool = (struct Pool){.kind = MEMORY_DEVICE, .block_bytes = bytes < WEIGHT_BLOCK ? bytes : WEIGHT_BLOCK};
+    struct Counting c = {.load = load};
+    model_wants(m, wanted_of_part, count, &c);
+    uint64_t bytes = model_total_bytes(&c.bytes), available = memory_available(m->device);
+    load->progress.total = bytes - c.bytes.vectors;
+    m->info.step_bytes = model_step_bytes(&c.bytes);
+    if (bytes > available)
+        return fail(load->err, VKGPT_OUT_OF_MEMORY, "%s: the weights need %llu bytes of device memory, %s has %llu%s",
+                    m->name, (unsigned long long)bytes, m->device->info.name, (unsigned long long)available,
+                    load->asked == VKGPT_Q4_K || load->asked == VKGPT_Q4_0
+                        ? ""
+                        : " (--weights q8_0 or q4_k makes them smaller)");
+    m->pool = (struct Pool){.kind = MEMORY_DEVICE, .block_bytes = model_block_bytes(m, &c.bytes)};
+    memcpy(load->formats, c.formats, sizeof load->formats);
     return VKGPT_OK;
 }
 
@@ -314,7 +290,7 @@ __attribute__((format(printf, 2, 3))) static void note(vkgpt_model_info *info, c
 static void describe_formats(struct Loader *load)
 {
     vkgpt_model_info *info = &load->model->info;
-    info->weights = small_name(wanted_format(load, &load->checkpoint->layers[0].c_fc, false));
+    info->weights = small_name(wanted_format(load, &load->checkpoint->layers[0].c_fc));
     if (load->repacked)
         note(info, "%u matrices of the file are unpacked (%s among them) and kept in another format", load->repacked,
              BLOCK_INFO[load->repacked_from].name);
@@ -359,7 +335,7 @@ static int load_model(struct Loader *load)
     if (!m->layers) return fail_memory(load->err, "the layers", c->layers * sizeof *m->layers);
     status = tuning_open(m->device, load->err);
     if (status) return status;
-    if (load->session) compile_ahead(load);
+    if (load->session) kernels_ahead(m, load->formats, load->session); // for the session that is to come
     upload_begin(m->device, &load->upload);
     status = load_all(load);
     int ended = upload_end(&load->upload, status ? NULL : load->err);

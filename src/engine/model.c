@@ -4,6 +4,9 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "engine/small.h"
+
+#define WEIGHT_BLOCK ((uint64_t)256 << 20) // of the weights' memory, when a model is larger than one
 
 static struct VectorOffsets vector_offsets(const struct vkgpt_model *m)
 {
@@ -34,6 +37,99 @@ void model_sizes(struct vkgpt_model *m, const struct Config *c)
     m->at = vector_offsets(m);
 }
 
+const struct Matrix *model_matrix(const struct vkgpt_model *m, enum ProductKernel product, uint32_t l)
+{
+    return product == HEAD ? m->head : &m->layers[l].matrices[product];
+}
+
+uint32_t model_layers_of(const struct vkgpt_model *m, enum ProductKernel product)
+{
+    return product == HEAD ? 1 : m->config.layers;
+}
+
+// ---------------------------------------------------------------------------------------------------- sizes
+
+struct Wanting {
+    const struct vkgpt_model *model;
+    uint32_t (*wanted)(void *user, enum ModelPart part, uint32_t layer);
+    void (*each)(void *user, const struct ModelWant *want);
+    void *user;
+};
+
+uint32_t model_table_format(uint32_t wanted) { return small_format(wanted) ? WEIGHTS_Q8_0 : wanted; }
+
+uint32_t model_position_format(uint32_t table) { return table == WEIGHTS_F32 ? WEIGHTS_F32 : WEIGHTS_F16; }
+
+static uint32_t part_format(enum ModelPart part, uint32_t wanted)
+{
+    if (part == PART_WPE) return model_position_format(wanted);
+    return part == PART_WTE || part == PART_HEAD ? model_table_format(wanted) : wanted;
+}
+
+static void want_matrix(const struct Wanting *w, enum ModelPart part, uint32_t layer, uint32_t out, uint32_t in)
+{
+    uint32_t format = matrix_format_for(part_format(part, w->wanted(w->user, part, layer)), in);
+    const struct ModelWant want = {part, layer, out, in, format, matrix_bytes(out, in, format)};
+    w->each(w->user, &want);
+}
+
+static void want_vectors(const struct Wanting *w, uint32_t layer, uint32_t floats)
+{
+    const struct ModelWant want = {PART_VECTORS, layer, 1, floats, WEIGHTS_F32, (uint64_t)floats * 4};
+    w->each(w->user, &want);
+}
+
+static void want_layer(const struct Wanting *w, uint32_t layer)
+{
+    const struct vkgpt_model *m = w->model;
+    want_vectors(w, layer, m->at.count);
+    want_matrix(w, PART_LAYER + QKV, layer, 3 * m->width, m->dim);
+    want_matrix(w, PART_LAYER + PROJECT, layer, m->dim, m->width);
+    want_matrix(w, PART_LAYER + EXPAND, layer, m->inner, m->dim);
+    want_matrix(w, PART_LAYER + CONTRACT, layer, m->dim, m->inner);
+}
+
+void model_wants(const struct vkgpt_model *m, uint32_t (*wanted)(void *user, enum ModelPart part, uint32_t layer),
+                 void (*each)(void *user, const struct ModelWant *want), void *user)
+{
+    const struct Wanting w = {m, wanted, each, user};
+    want_matrix(&w, PART_WTE, 0, m->vocab, m->embed_dim);
+    want_matrix(&w, PART_WPE, 0, padded(m->config.position_offset + m->config.context), m->dim);
+    if (m->projected) {
+        want_matrix(&w, PART_PROJECT_IN, 0, m->dim, m->embed_dim);
+        want_matrix(&w, PART_PROJECT_OUT, 0, m->embed_dim, m->dim);
+    }
+    if (!m->config.tied_head) want_matrix(&w, PART_HEAD, 0, m->vocab, m->embed_dim);
+    want_vectors(&w, 0, 2 * m->dim); // ln_f
+    for (uint32_t l = 0; l < m->config.layers; l++) want_layer(&w, l);
+}
+
+void model_count(struct ModelBytes *b, const struct ModelWant *want)
+{
+    switch (want->part) {
+    case PART_WTE:
+    case PART_HEAD: b->head = want->bytes, b->tables += want->bytes; break; // a head of its own comes behind wte
+    case PART_WPE: b->tables += want->bytes; break;
+    case PART_PROJECT_IN:
+    case PART_PROJECT_OUT: b->projections += want->bytes; break;
+    case PART_VECTORS: b->vectors += want->bytes; break;
+    default: b->layers += want->bytes;
+    }
+}
+
+uint64_t model_step_bytes(const struct ModelBytes *b) { return b->layers + b->projections + b->vectors + b->head; }
+
+uint64_t model_total_bytes(const struct ModelBytes *b) { return b->layers + b->projections + b->vectors + b->tables; }
+
+uint64_t model_block_bytes(const struct vkgpt_model *m, const struct ModelBytes *b)
+{
+    uint64_t slices = 5ull * m->config.layers + 10; // each may lose an alignment
+    uint64_t bytes = model_total_bytes(b) + slices * memory_aligned(m->device, 1);
+    return bytes < WEIGHT_BLOCK ? bytes : WEIGHT_BLOCK;
+}
+
+// ---------------------------------------------------------------------------------------------------- closing
+
 int model_check_head(const struct vkgpt_model *m, vkgpt_error *err)
 {
     if (!m->hidden_only) return VKGPT_OK;
@@ -43,12 +139,8 @@ int model_check_head(const struct vkgpt_model *m, vkgpt_error *err)
 void vkgpt_model_close(vkgpt_model *model)
 {
     if (!model) return;
-    for (uint32_t l = 0; model->layers && l < model->config.layers; l++) {
-        matrix_free(&model->layers[l].c_attn);
-        matrix_free(&model->layers[l].c_proj);
-        matrix_free(&model->layers[l].c_fc);
-        matrix_free(&model->layers[l].c_out);
-    }
+    for (uint32_t l = 0; model->layers && l < model->config.layers; l++)
+        for (uint32_t p = 0; p < LAYER_PRODUCTS; p++) matrix_free(&model->layers[l].matrices[p]);
     free(model->layers);
     matrix_free(&model->wte);
     matrix_free(&model->wpe);

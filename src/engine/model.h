@@ -3,12 +3,18 @@
 #define VKGPT_ENGINE_MODEL_H
 
 #include "engine/matrix.h"
+#include "engine/products.h"
 
 struct Layer {
-    struct Matrix c_attn; // (3 heads head_dim, dim)
-    struct Matrix c_proj; // (dim, heads head_dim)
-    struct Matrix c_fc;   // (inner, dim)
-    struct Matrix c_out;  // (dim, inner)
+    union {
+        struct {
+            struct Matrix c_attn; // (3 heads head_dim, dim)
+            struct Matrix c_proj; // (dim, heads head_dim)
+            struct Matrix c_fc;   // (inner, dim)
+            struct Matrix c_out;  // (dim, inner)
+        };
+        struct Matrix matrices[LAYER_PRODUCTS]; // the same: QKV, PROJECT, EXPAND, CONTRACT
+    };
     struct Slice vectors; // norms and biases, at the offsets below
 };
 
@@ -35,10 +41,44 @@ struct vkgpt_model {
     vkgpt_model_info info;
 };
 
-#define WEIGHT_BLOCK ((VkDeviceSize)256 << 20) // of the weights' memory, when a model is larger than one
-
 // Fills the padded sizes, and where the vectors of a layer stand, from the facts of a model.
 void model_sizes(struct vkgpt_model *model, const struct Config *config);
+
+// The matrix of a product; of the head, whatever the layer.
+const struct Matrix *model_matrix(const struct vkgpt_model *model, enum ProductKernel product, uint32_t layer);
+uint32_t model_layers_of(const struct vkgpt_model *model,
+                         enum ProductKernel product); // that have a matrix of their own
+
+// What a model's memory is made of. The matrices of a layer follow PART_LAYER in the order of enum ProductKernel.
+enum ModelPart { PART_WTE, PART_WPE, PART_PROJECT_IN, PART_PROJECT_OUT, PART_HEAD, PART_VECTORS, PART_LAYER };
+
+struct ModelWant { // a matrix, or vectors
+    enum ModelPart part;
+    uint32_t layer;
+    uint32_t out, in; // padded; vectors: 1 and how many floats
+    uint32_t format;  // WEIGHTS_..., whose blocks divide a row
+    uint64_t bytes;
+};
+
+uint32_t model_table_format(uint32_t wanted);   // of wte and the head: four bits would hurt them
+uint32_t model_position_format(uint32_t table); // fp32 beside a token table in fp32, else fp16
+
+// Hands out all parts, in the order in which they are uploaded. `wanted` gives the format that was asked for, or that
+// the file has; of PART_WPE, that of PART_WTE.
+void model_wants(const struct vkgpt_model *model, uint32_t (*wanted)(void *user, enum ModelPart part, uint32_t layer),
+                 void (*each)(void *user, const struct ModelWant *want), void *user);
+
+// Sums of what model_wants hands out.
+struct ModelBytes {
+    uint64_t layers, tables, projections, vectors; // tables: wte, wpe and a head of its own
+    uint64_t head;                                 // of the tables, what a step reads
+};
+void model_count(struct ModelBytes *bytes, const struct ModelWant *want);
+uint64_t model_step_bytes(const struct ModelBytes *bytes);  // that a step reads
+uint64_t model_total_bytes(const struct ModelBytes *bytes); // all
+// Of a block of the weights' memory.
+uint64_t model_block_bytes(const struct vkgpt_model *model, const struct ModelBytes *bytes);
+
 // A model that was opened for its hidden states has no head to run.
 int model_check_head(const struct vkgpt_model *model, vkgpt_error *err);
 

@@ -6,7 +6,6 @@
 
 #include "engine/ahead.h"
 #include "engine/buffers.h"
-#include "engine/cache.h"
 #include "engine/forward.h"
 
 #define MOST_GROUPS 1024
@@ -50,16 +49,11 @@ static bool refuse(char *why, size_t size, const char *sentence)
 // Every layer has each of its matrices in one chunk, and in the format of the first layer's.
 static bool layers_alike(const struct vkgpt_model *m)
 {
-    const struct Layer *first = &m->layers[0];
-    for (uint32_t l = 0; l < m->config.layers; l++) {
-        const struct Layer *layer = &m->layers[l];
-        const struct Matrix *pairs[][2] = {{&layer->c_attn, &first->c_attn},
-                                           {&layer->c_proj, &first->c_proj},
-                                           {&layer->c_fc, &first->c_fc},
-                                           {&layer->c_out, &first->c_out}};
-        for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-            if (pairs[i][0]->chunk_count != 1 || pairs[i][0]->format != pairs[i][1]->format) return false;
-    }
+    for (uint32_t l = 0; l < m->config.layers; l++)
+        for (uint32_t p = 0; p < LAYER_PRODUCTS; p++) {
+            const struct Matrix *matrix = &m->layers[l].matrices[p];
+            if (matrix->chunk_count != 1 || matrix->format != m->layers[0].matrices[p].format) return false;
+        }
     return true;
 }
 
@@ -124,9 +118,9 @@ int persistent_pipeline(vkgpt_device *device, const struct Shape *shape, const s
         .activation = activation_constant(shape->activation),
         .head_dim = shape->head_dim,
         .span = shape->span,
-        .attend_ahead = loads_ahead(device),
+        .attend_ahead = built_in_ahead(device),
         .loads = built_in_loads(device),
-        .merged_ahead = loads_ahead(device),
+        .merged_ahead = built_in_ahead(device),
         .most_held = built_in_held(device),
         .team = TEAM,
         .pre_norm = !shape->post_norm,
@@ -235,7 +229,7 @@ static int make_program(struct vkgpt_session *s, vkgpt_error *err)
     program.phases = device_alloc(s->device, program.capacity, sizeof *program.phases);
     if (!program.phases) return fail_memory(err, "the program of a step", program.capacity * sizeof *program.phases);
     struct Recording rec = recording_of_program(s->device, "the program of a step", &program, err);
-    forward_step(s, &rec, &k, s->splits);
+    forward_step(&(struct Pass){s, &rec, &k, step_rows(s)}, s->splits);
     int status = rec.status ? rec.status : upload_program(s, &program, err);
     free(program.phases);
     return status;

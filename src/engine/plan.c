@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "engine/buffers.h"
-#include "engine/cache.h"
 #include "model/plan.h"
 
 #define GROUP_OUTPUTS 8 // of head on a GPU, by the variant that has the most workgroups
@@ -73,80 +72,38 @@ static void dry_slice(const vkgpt_device *device, struct DryPool *pool, uint64_t
 struct DryModel {
     struct vkgpt_device device;
     struct vkgpt_model model;
-    uint32_t format, table_format, position_format; // WEIGHTS_...
+    uint32_t format; // WEIGHTS_..., that was asked for
+    struct ModelBytes bytes;
     struct DryPool pool;
 };
 
-static uint64_t dry_bytes(uint32_t out, uint32_t in, uint32_t wanted)
+static uint32_t wanted_format(void *user, enum ModelPart part, uint32_t layer)
 {
-    return matrix_bytes(out, in, matrix_format_for(wanted, in));
+    const struct DryModel *dry = user;
+    (void)part, (void)layer;
+    return dry->format;
 }
+
+static void count(void *user, const struct ModelWant *want) { model_count(&((struct DryModel *)user)->bytes, want); }
 
 // As matrix.c's chunks.
-static void dry_matrix(struct DryModel *dry, uint32_t out, uint32_t in, uint32_t wanted)
+static void dry_want(void *user, const struct ModelWant *want)
 {
-    uint64_t pitch = dry_bytes(1, in, wanted), most = memory_max_slice(&dry->device) / pitch / PAD * PAD;
+    struct DryModel *dry = user;
+    uint64_t pitch = want->bytes / want->out, most = memory_max_slice(&dry->device) / pitch;
+    if (want->part != PART_VECTORS) most = most / PAD * PAD;
     if (!most) return; // no device of these limits holds a row
-    if (out >= most) dry_slices(&dry->device, &dry->pool, most * pitch, out / most);
-    if (out % most) dry_slice(&dry->device, &dry->pool, out % most * pitch);
+    if (want->out >= most) dry_slices(&dry->device, &dry->pool, most * pitch, want->out / most);
+    if (want->out % most) dry_slice(&dry->device, &dry->pool, want->out % most * pitch);
 }
 
-static uint32_t position_rows(const struct vkgpt_model *m)
-{
-    return padded(m->config.position_offset + m->config.context);
-}
-
-static uint64_t layer_bytes(const struct DryModel *dry)
-{
-    const struct vkgpt_model *m = &dry->model;
-    return dry_bytes(3 * m->width, m->dim, dry->format) + dry_bytes(m->dim, m->width, dry->format) +
-           dry_bytes(m->inner, m->dim, dry->format) + dry_bytes(m->dim, m->inner, dry->format);
-}
-
-static uint64_t table_bytes(const struct DryModel *dry)
-{
-    const struct vkgpt_model *m = &dry->model;
-    uint64_t token = dry_bytes(m->vocab, m->embed_dim, dry->table_format) * (m->config.tied_head ? 1 : 2);
-    uint64_t projections = dry_bytes(m->dim, m->embed_dim, dry->format) + dry_bytes(m->embed_dim, m->dim, dry->format);
-    return token + dry_bytes(position_rows(m), m->dim, dry->position_format) + (m->projected ? projections : 0);
-}
-
-static uint64_t vector_bytes(const struct vkgpt_model *m)
-{
-    return ((uint64_t)m->at.count * m->config.layers + 2 * m->dim) * 4;
-}
-
-// In the order in which model.c uploads them.
-static void dry_weights(struct DryModel *dry)
-{
-    const struct vkgpt_model *m = &dry->model;
-    dry_matrix(dry, m->vocab, m->embed_dim, dry->table_format);
-    dry_matrix(dry, position_rows(m), m->dim, dry->position_format);
-    if (m->projected) {
-        dry_matrix(dry, m->dim, m->embed_dim, dry->format);
-        dry_matrix(dry, m->embed_dim, m->dim, dry->format);
-    }
-    if (!m->config.tied_head) dry_matrix(dry, m->vocab, m->embed_dim, dry->table_format);
-    dry_slice(&dry->device, &dry->pool, (uint64_t)m->dim * 8);
-    for (uint32_t l = 0; l < m->config.layers; l++) {
-        dry_slice(&dry->device, &dry->pool, (uint64_t)m->at.count * 4);
-        dry_matrix(dry, 3 * m->width, m->dim, dry->format);
-        dry_matrix(dry, m->dim, m->width, dry->format);
-        dry_matrix(dry, m->inner, m->dim, dry->format);
-        dry_matrix(dry, m->dim, m->inner, dry->format);
-    }
-}
-
-// Tables and the head stay at q8_0, positions at fp16, or fp32 beside a token table in fp32.
-static void choose_formats(struct DryModel *dry, enum PlanFormat asked)
+static uint32_t format_of(enum PlanFormat asked)
 {
     static const uint32_t formats[PLAN_FORMATS] = {
         [PLAN_AUTO] = WEIGHTS_F16,  [PLAN_F32] = WEIGHTS_F32,   [PLAN_F16] = WEIGHTS_F16,
         [PLAN_Q8_0] = WEIGHTS_Q8_0, [PLAN_Q4_0] = WEIGHTS_Q4_0, [PLAN_Q4_K] = WEIGHTS_Q4_K,
     };
-    dry->format = formats[asked];
-    dry->table_format = asked >= PLAN_Q8_0 ? WEIGHTS_Q8_0 : dry->format;
-    dry->position_format = asked == PLAN_F32 ? WEIGHTS_F32 : WEIGHTS_F16;
+    return formats[asked];
 }
 
 // --------------------------------------------------------------------------------------------------- session
@@ -169,8 +126,9 @@ static void dry_session(struct DrySession *dry, struct MemoryPlan *plan)
         if (wants[i].kind == MEMORY_DEVICE) *part += wants[i].bytes;
         dry_slice(s->device, &dry->pools[wants[i].kind], wants[i].bytes);
     }
-    dry_slices(s->device, &dry->pools[MEMORY_DEVICE], session_cache_bytes(s), 2 * s->model->config.layers);
-    plan->cache = 2 * s->model->config.layers * session_cache_bytes(s);
+    const struct Cache cache = session_cache(s);
+    dry_slices(s->device, &dry->pools[MEMORY_DEVICE], cache_bytes(&cache), 2 * s->model->config.layers);
+    plan->cache = 2 * s->model->config.layers * cache_bytes(&cache);
     plan->rows = s->rows;
 }
 
@@ -193,7 +151,8 @@ static void make_dry(struct Dry *dry, const struct MemoryAsk *ask)
     dry->m.device.info = ask->limits ? *ask->limits : usual;
     dry->m.device.software = !strcmp(dry->m.device.info.type, "software");
     model_sizes(&dry->m.model, &share);
-    choose_formats(&dry->m, ask->weights);
+    dry->m.model.device = &dry->m.device;
+    dry->m.format = format_of(ask->weights);
     dry->s.session.model = &dry->m.model;
     dry->s.session.device = &dry->m.device;
     dry->s.session.context = ask->context;
@@ -207,28 +166,29 @@ static void make_dry(struct Dry *dry, const struct MemoryAsk *ask)
 
 static void plan_weights(struct DryModel *dry, struct MemoryPlan *plan)
 {
-    uint32_t layers = dry->model.config.layers;
-    plan->tables = table_bytes(dry);
-    plan->layers = layer_bytes(dry) * layers;
-    plan->vectors = vector_bytes(&dry->model);
-    uint64_t room =
-        plan->tables + plan->layers + plan->vectors + (5ull * layers + 10) * memory_aligned(&dry->device, 1);
-    dry->pool.block_bytes = room < WEIGHT_BLOCK ? room : WEIGHT_BLOCK;
-    dry_weights(dry);
+    model_wants(&dry->model, wanted_format, count, dry);
+    plan->tables = dry->bytes.tables + dry->bytes.projections;
+    plan->layers = dry->bytes.layers;
+    plan->vectors = dry->bytes.vectors;
+    dry->pool.block_bytes = model_block_bytes(&dry->model, &dry->bytes);
+    model_wants(&dry->model, wanted_format, dry_want, dry);
     plan->weight_blocks = dry->pool.total;
     plan->staging = dry->device.info.unified ? 0 : UPLOAD_PIECES * UPLOAD_PIECE_BYTES;
 }
 
-// What one step reads, over all devices.
+// What one step reads, over all devices, which each have an even share of the layers.
 static void plan_step(const struct Dry *dry, const struct MemoryAsk *ask, struct MemoryPlan *plan)
 {
     const struct Config *c = ask->config;
     const struct vkgpt_model *m = &dry->m.model;
-    uint64_t head = dry_bytes(m->vocab, m->embed_dim, dry->m.table_format), positions = 0;
-    uint64_t vectors = ((uint64_t)m->at.count * c->layers + 2 * m->dim) * 4;
-    plan->step = layer_bytes(&dry->m) * c->layers + vectors + head;
+    struct ModelBytes all = dry->m.bytes;
+    uint64_t final_norm = (uint64_t)m->dim * 8, positions = 0;
+    all.layers = all.layers / m->config.layers * c->layers;
+    all.vectors = (all.vectors - final_norm) / m->config.layers * c->layers + final_norm;
+    plan->step = model_step_bytes(&all);
     for (uint32_t l = 0; l < c->layers; l++) positions += positions_seen(c, l, ask->context);
-    plan->step_cache = 2 * positions * c->heads * cache_row_bytes(dry->s.session.kv, m->head_dim) * ask->batch;
+    const struct Cache cache = session_cache(&dry->s.session);
+    plan->step_cache = cache_read_bytes(&cache, positions) * ask->batch;
 }
 
 static int dry_run(struct Dry *dry, const struct MemoryAsk *ask, struct MemoryPlan *plan, vkgpt_error *err)

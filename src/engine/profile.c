@@ -1,10 +1,9 @@
 // Where the time of a token goes: one decode step, or one block of prefill, with a timestamp around each dispatch. What
-// a dispatch is to the model, and what it reads, is told by the buffers that it binds.
+// a dispatch is to the model, and what it reads, the forward pass notes beside it.
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/buffers.h"
-#include "engine/cache.h"
 #include "engine/forward.h"
 #include "engine/recordings.h"
 #include "engine/session_kernels.h"
@@ -26,71 +25,19 @@ struct Profile {
 
 // --------------------------------------------------------------------------------------------- what is read
 
-static uint64_t cache_bytes(const vkgpt_session *s, uint32_t layer, uint32_t positions, uint32_t rows)
+static uint64_t cache_seen(const vkgpt_session *s, uint32_t layer, uint32_t positions, uint32_t rows)
 {
-    const struct vkgpt_model *m = s->model;
-    uint32_t window = config_window(&m->config, layer);
+    uint32_t window = config_window(&s->model->config, layer);
     uint64_t seen = window && window + rows - 1 < positions ? window + rows - 1 : positions;
-    return 2 * seen * m->config.heads * cache_row_bytes(s->kv, m->head_dim);
+    const struct Cache cache = session_cache(s);
+    return cache_read_bytes(&cache, seen);
 }
 
 uint64_t vkgpt_step_bytes(const vkgpt_session *s, uint32_t position)
 {
     uint64_t bytes = s->model->info.step_bytes;
-    for (uint32_t l = 0; l < s->model->config.layers; l++) bytes += cache_bytes(s, l, position + 1, 1);
+    for (uint32_t l = 0; l < s->model->config.layers; l++) bytes += cache_seen(s, l, position + 1, 1);
     return bytes;
-}
-
-static bool is_slice(const struct Slice *a, const struct Slice *b)
-{
-    return a->buffer == b->buffer && a->offset == b->offset;
-}
-
-static bool binds(const struct Mark *mark, const struct Slice *slice)
-{
-    for (uint32_t i = 0; i < mark->count; i++)
-        if (is_slice(&mark->slices[i], slice)) return true;
-    return false;
-}
-
-// Bytes of the chunk of W that is bound; 0: none is.
-static uint64_t bound_bytes(const struct Mark *mark, const struct Matrix *w)
-{
-    for (uint32_t i = 0; i < w->chunk_count; i++)
-        if (binds(mark, &w->chunks[i].slice)) return w->chunks[i].slice.bytes;
-    return 0;
-}
-
-static bool is_kernel(const struct Mark *mark, const char *name)
-{
-    return !strncmp(mark->pipeline->kernel, name, strlen(name));
-}
-
-// A kernel without weights or cache: its file's name, for all its variants.
-static const char *plain_step(const struct Mark *mark)
-{
-    static const char *const names[] = {"embed", "cache", "attend", "merge", "norm", "best", "sample", "lookup"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (is_kernel(mark, names[i])) return names[i];
-    return mark->pipeline->kernel;
-}
-
-// A product is known by its matrix: one kernel may serve several. embed reads a row of a table that may be the head
-// too.
-static const char *product_step(const struct vkgpt_model *m, const struct Mark *mark, uint64_t *bytes)
-{
-    if (is_kernel(mark, "embed")) return NULL;
-    if ((*bytes = bound_bytes(mark, m->head))) return "head";
-    if ((*bytes = bound_bytes(mark, &m->project_in))) return "project_in";
-    if ((*bytes = bound_bytes(mark, &m->project_out))) return "project_out";
-    for (uint32_t l = 0; l < m->config.layers; l++) {
-        const struct Layer *layer = &m->layers[l];
-        if ((*bytes = bound_bytes(mark, &layer->c_attn))) return "qkv";
-        if ((*bytes = bound_bytes(mark, &layer->c_proj))) return "project";
-        if ((*bytes = bound_bytes(mark, &layer->c_fc))) return "expand";
-        if ((*bytes = bound_bytes(mark, &layer->c_out))) return "contract";
-    }
-    return NULL;
 }
 
 // A step of decode has no tiles.
@@ -103,19 +50,12 @@ static struct Work attend_work(const struct Profile *p, uint32_t layer)
                           queries, keys);
 }
 
-static const char *step_of(const struct Profile *p, const struct Mark *mark, uint64_t *bytes, struct Work *work)
+// Of the weights, or of the cache.
+static uint64_t read_bytes(const struct Profile *p, const struct Note *note)
 {
     const vkgpt_session *s = p->s;
-    *bytes = 0;
-    *work = mark->work;
-    const char *product = product_step(s->model, mark, bytes);
-    if (product) return product;
-    for (uint32_t l = 0; is_kernel(mark, "attend") && l < s->model->config.layers; l++) {
-        if (!binds(mark, &s->b.k[l])) continue;
-        *bytes = cache_bytes(s, l, s->slots[0].position, p->rows ? p->rows : 1);
-        *work = attend_work(p, l);
-    }
-    return plain_step(mark);
+    if (strcmp(note->step, "attend")) return note->bytes;
+    return cache_seen(s, note->layer, s->slots[0].position, p->rows ? p->rows : 1);
 }
 
 // ------------------------------------------------------------------------------------------------ the lines
@@ -133,13 +73,12 @@ static void add_up(struct Profile *p)
 {
     for (uint32_t i = 0; i < p->rec.dispatches; i++) {
         const struct Mark *mark = &p->rec.marks[i];
-        uint64_t bytes;
-        struct Work work;
-        const char *step = step_of(p, mark, &bytes, &work);
-        vkgpt_profile_line *line = line_for(p, step, mark->pipeline->kernel);
+        const struct Note *note = &mark->note;
+        struct Work work = strcmp(note->step, "attend") ? note->work : attend_work(p, note->layer);
+        vkgpt_profile_line *line = line_for(p, note->step, mark->pipeline->kernel);
         line->calls++;
         line->seconds += p->fastest[i];
-        line->bytes += bytes;
+        line->bytes += read_bytes(p, note);
         line->flops += work.needed;
         line->flops_done += work.done;
     }
@@ -173,8 +112,9 @@ static int record(struct Profile *p, bool each, struct Recording *rec)
     if (status) return status;
     recordings_copy_inbox(s, rec, 0);
     while (splits < (s->slots[0].position - 1) / s->decode.span + 1) splits *= 2;
-    if (p->rows) forward_block(s, rec, p->kernels, p->rows, LEAVES_CACHE);
-    else forward_step(s, rec, p->kernels, splits < s->splits ? splits : s->splits);
+    const struct Pass pass = {s, rec, p->kernels, p->rows ? p->rows : s->sequences * s->step_rows};
+    if (p->rows) forward_block(&pass, LEAVES_CACHE);
+    else forward_step(&pass, splits < s->splits ? splits : s->splits);
     return recording_end(rec);
 }
 

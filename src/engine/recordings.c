@@ -36,7 +36,8 @@ int recordings_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split
     recording_cut(steps, bounds_steps_cut(s, 1u << step_size));
     uint32_t splits = 1u << split_size;
     if (splits > s->splits) splits = s->splits;
-    for (uint32_t i = 0; i < 1u << step_size; i++) forward_step(s, steps, &s->decode, splits);
+    const struct Pass pass = {s, steps, &s->decode, s->sequences * s->step_rows};
+    for (uint32_t i = 0; i < 1u << step_size; i++) forward_step(&pass, splits);
     VkDeviceSize each = s->sequences * sizeof(struct Sequence);
     if (s->step_rows > 1)
         recording_copy(steps, &s->b.state, MAX_GROUPS * sizeof(struct Group), &s->b.progress, turn * each, each);
@@ -60,13 +61,13 @@ static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t
     if (status) return status;
     recording_cut(rec, bounds_block_cut(s, rows, leaves == LEAVES_LOGITS || leaves == LEAVES_SCORES));
     recordings_copy_inbox(s, rec, turn);
-    forward_block(s, rec, k, rows, leaves);
+    const struct Pass pass = {s, rec, k, rows};
+    forward_block(&pass, leaves);
     if (leaves == LEAVES_LOGITS)
         recording_copy(rec, &s->b.logits, 0, &s->b.readback, 0, (VkDeviceSize)rows * s->model->vocab * 4);
-    if (leaves == LEAVES_SCORES) forward_score(s, rec, k, rows);
+    if (leaves == LEAVES_SCORES) forward_score(&pass);
     if (leaves == LEAVES_HIDDEN)
-        recording_copy(rec, forward_hidden(s, rec, k, rows), 0, &s->b.hidden, 0,
-                       (VkDeviceSize)rows * s->model->embed_dim * 4);
+        recording_copy(rec, forward_hidden(&pass), 0, &s->b.hidden, 0, (VkDeviceSize)rows * s->model->embed_dim * 4);
     return recording_end(rec);
 }
 

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "engine/cache.h"
-
 int sequence_check(const struct vkgpt_session *s, uint32_t sequence, vkgpt_error *err)
 {
     return sequence < s->sequences
@@ -60,26 +58,9 @@ uint32_t vkgpt_batch_position(const vkgpt_session *s, uint32_t sequence)
 
 uint32_t vkgpt_session_position(const vkgpt_session *s) { return vkgpt_batch_position(s, 0); }
 
-// The first `cached` positions of one sequence in K or V of a layer, for another.
-static void copy_cache(const struct vkgpt_session *s, struct Recording *rec, const struct Slice *cache, uint32_t from,
-                       uint32_t to, uint32_t cached)
-{
-    const struct vkgpt_model *m = s->model;
-    VkDeviceSize heads = m->config.heads, row = s->kv == KV_F32   ? m->head_dim * 4
-                                                : s->kv == KV_F16 ? m->head_dim * 2
-                                                                  : m->head_dim;
-    VkDeviceSize each = heads * s->context * row;
-    recording_copy_runs(rec, cache, from * each, to * each, cached * row, s->context * row, (uint32_t)heads);
-    if (s->kv != KV_Q8_0) return;
-    VkDeviceSize scales = s->sequences * each; // behind all rows
-    row = cache_row_bytes(s->kv, m->head_dim) - row;
-    each = heads * s->context * row;
-    recording_copy_runs(rec, cache, scales + from * each, scales + to * each, cached * row, s->context * row,
-                        (uint32_t)heads);
-}
-
 int sequences_copy(struct vkgpt_session *s, const struct Copy *copies, size_t count, vkgpt_error *err)
 {
+    const struct Cache cache = session_cache(s);
     struct Recording rec = {0};
     if (!count) return VKGPT_OK;
     int status = recording_begin(s->device, "copying sequences", 1, &rec, err);
@@ -92,8 +73,8 @@ int sequences_copy(struct vkgpt_session *s, const struct Copy *copies, size_t co
         slot->position = source->position;
         slot->cached = source->cached;
         for (uint32_t l = 0; l < s->model->config.layers; l++) {
-            copy_cache(s, &rec, &s->b.k[l], copies[i].from, copies[i].to, source->cached);
-            copy_cache(s, &rec, &s->b.v[l], copies[i].from, copies[i].to, source->cached);
+            cache_copy(&cache, &rec, &s->b.k[l], copies[i].from, copies[i].to, source->cached);
+            cache_copy(&cache, &rec, &s->b.v[l], copies[i].from, copies[i].to, source->cached);
         }
     }
     return recording_run_once(&rec, err);

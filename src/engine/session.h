@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "engine/cache.h"
 #include "engine/kernels.h"
 #include "engine/model.h"
 
@@ -101,5 +102,10 @@ struct vkgpt_session {
     vkgpt_counters counters;
     char note[384]; // vkgpt_session_note
 };
+
+static inline struct Cache session_cache(const struct vkgpt_session *s)
+{
+    return (struct Cache){s->kv, s->sequences, s->model->config.heads, s->context, s->model->head_dim};
+}
 
 #endif

@@ -19,12 +19,8 @@ struct Shape session_shape(const struct vkgpt_session *s)
         note_format(&shape, &m->project_in);
         note_format(&shape, &m->project_out);
     }
-    for (uint32_t l = 0; l < m->config.layers; l++) {
-        note_format(&shape, &m->layers[l].c_attn);
-        note_format(&shape, &m->layers[l].c_proj);
-        note_format(&shape, &m->layers[l].c_fc);
-        note_format(&shape, &m->layers[l].c_out);
-    }
+    for (uint32_t l = 0; l < m->config.layers; l++)
+        for (uint32_t p = 0; p < LAYER_PRODUCTS; p++) note_format(&shape, &m->layers[l].matrices[p]);
     return shape;
 }
 

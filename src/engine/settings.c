@@ -4,19 +4,6 @@
 #include "engine/persistent.h"
 #include "engine/tuning.h"
 
-const struct Matrix *matrix_of(const vkgpt_model *m, enum ProductKernel product, uint32_t l)
-{
-    switch (product) {
-    case QKV: return &m->layers[l].c_attn;
-    case PROJECT: return &m->layers[l].c_proj;
-    case EXPAND: return &m->layers[l].c_fc;
-    case CONTRACT: return &m->layers[l].c_out;
-    default: return m->head;
-    }
-}
-
-uint32_t layers_of(const vkgpt_model *m, enum ProductKernel product) { return product == HEAD ? 1 : m->config.layers; }
-
 struct StepKey step_key(const vkgpt_model *m)
 {
     return (struct StepKey){m->device->lanes, m->layers[0].c_attn.format, m->config.layers, m->dim, m->inner, m->vocab};
@@ -27,8 +14,8 @@ struct StepKey step_key(const vkgpt_model *m)
 // Layers may keep a matrix in different formats: each is a product of its own.
 static void add_product(const vkgpt_model *m, enum ProductKernel product, uint32_t format, struct Settings *s)
 {
-    for (uint32_t l = 0; l < layers_of(m, product); l++) {
-        const struct Matrix *w = matrix_of(m, product, l);
+    for (uint32_t l = 0; l < model_layers_of(m, product); l++) {
+        const struct Matrix *w = model_matrix(m, product, l);
         if (w->format != format) continue;
         const struct ProductKey key = product_key(m->device, product, format, w->in, w->out, 1);
         s->variants[s->count] = variant_built_in(m->device, &key);

@@ -18,10 +18,6 @@ struct Settings {
     uint32_t switches[STEP_SWITCHES]; // 0: not measured
 };
 
-// The matrix of a product in a layer; layers_of says how many layers have one.
-const struct Matrix *matrix_of(const vkgpt_model *model, enum ProductKernel product, uint32_t layer);
-uint32_t layers_of(const vkgpt_model *model, enum ProductKernel product);
-
 struct StepKey step_key(const vkgpt_model *model);
 
 // The built-in settings; and what is kept of them, of which the variants that were found thoroughly are fixed.

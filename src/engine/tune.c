@@ -61,10 +61,11 @@ static int time_session(const struct Tuner *t, struct vkgpt_session *s, double *
     int status = fill_session(s, t->err);
     if (!status) status = recording_begin(s->device, "tuning", forward_max_sets(s), &rec, t->err);
     if (status) return status;
+    const struct Pass step = {s, &rec, &s->decode, s->sequences * s->step_rows};
     for (uint32_t pass = 0; pass < t->passes; pass++)
-        for (uint32_t l = 0; l < layers_of(t->model, t->key.product); l++)
-            if (matrix_of(t->model, t->key.product, l)->format == t->key.format)
-                forward_product(s, &rec, &s->decode, s->sequences * s->step_rows, t->key.product, l);
+        for (uint32_t l = 0; l < model_layers_of(t->model, t->key.product); l++)
+            if (model_matrix(t->model, t->key.product, l)->format == t->key.format)
+                forward_product(&step, t->key.product, l);
     status = recording_end(&rec);
     for (uint32_t i = 0; !status && i < 1 + RUNS; i++) { // the first one warms up
         double seconds;
@@ -191,9 +192,9 @@ static int tune_product(vkgpt_model *m, enum ProductKernel product, uint32_t row
     for (uint32_t format = 0; !status && format < FORMATS; format++) {
         struct Tuner t = {.model = m, .err = err};
         const struct Matrix *w = NULL;
-        for (uint32_t l = 0; l < layers_of(m, product); l++) {
-            if (matrix_of(m, product, l)->format != format) continue;
-            w = matrix_of(m, product, l);
+        for (uint32_t l = 0; l < model_layers_of(m, product); l++) {
+            if (model_matrix(m, product, l)->format != format) continue;
+            w = model_matrix(m, product, l);
             t.products++;
         }
         if (!w) continue;

@@ -32,7 +32,7 @@ static const struct Matrix *matrix_from(const vkgpt_model *m, enum ProductKernel
                                         uint32_t *from)
 {
     for (; *from < m->config.layers; ++*from)
-        if (matrix_of(m, product, *from)->format == format) return matrix_of(m, product, *from);
+        if (model_matrix(m, product, *from)->format == format) return model_matrix(m, product, *from);
     return NULL;
 }
 
@@ -113,9 +113,10 @@ static int record(const struct BlockTuner *t, const struct Kernels *k, struct Re
     int status = recording_begin(s->device, "tuning", forward_max_sets(s), rec, t->err);
     *products = 0;
     if (status) return status;
+    const struct Pass block = {s, rec, k, t->key.block < s->block_rows ? t->key.block : s->block_rows};
     for (uint32_t pass = 0; pass < t->passes; pass++)
         for (uint32_t l = 0; matrix_from(t->model, t->key.product, t->key.format, &l); l++, ++*products)
-            forward_product(s, rec, k, t->key.block < s->block_rows ? t->key.block : s->block_rows, t->key.product, l);
+            forward_product(&block, t->key.product, l);
     return recording_end(rec);
 }
 

@@ -4,11 +4,8 @@
 #ifndef VKGPT_ENGINE_VARIANTS_H
 #define VKGPT_ENGINE_VARIANTS_H
 
+#include "engine/products.h"
 #include "engine/tiles.h"
-
-enum ProductKernel { QKV, PROJECT, EXPAND, CONTRACT, HEAD, PRODUCT_KERNELS };
-
-const char *product_kernel_name(enum ProductKernel product); // "qkv"
 
 // What a choice is made for.
 struct ProductKey {
@@ -47,6 +44,11 @@ uint32_t built_in_step_tokens(const vkgpt_device *device);
 // quads (MOST_HELD).
 uint32_t built_in_loads(const vkgpt_device *device);
 uint32_t built_in_held(const vkgpt_device *device);
+// Loads of 128 bits that a lane has in flight in attend and merge, and in sample, which have more to keep than a
+// product. A software driver waits for none, and compiles the code for each: sample takes nearly twice as long to
+// compile with 8.
+uint32_t built_in_ahead(const vkgpt_device *device);
+uint32_t built_in_sample_ahead(const vkgpt_device *device);
 // Whether decode as one kernel fits into the registers of a lane. By the compilers: Intel's spills a thousand.
 bool built_in_persistent(const vkgpt_device *device);
 // Every variant that may take the built-in one's place; that one comes first. Returns how many.

@@ -188,7 +188,7 @@ static void barrier(struct Recording *rec, VkPipelineStageFlags from, VkAccessFl
 #define SHADER_USE (VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT)
 
 // Notes a dispatch that is about to be recorded.
-static void mark(struct Recording *rec, const struct Pipeline *pipeline, const struct Bindings *bindings)
+static void mark(struct Recording *rec, const struct Pipeline *pipeline)
 {
     if (rec->dispatches == rec->mark_capacity) {
         rec->status =
@@ -197,8 +197,6 @@ static void mark(struct Recording *rec, const struct Pipeline *pipeline, const s
     }
     struct Mark *at = &rec->marks[rec->dispatches];
     at->pipeline = pipeline;
-    at->count = bindings->count;
-    for (uint32_t i = 0; i < bindings->count; i++) at->slices[i] = *bindings->slices[i];
     if (!rec->dispatches) timestamp(rec, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, QUERY_DISPATCHES);
 }
 
@@ -236,7 +234,7 @@ void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Gri
     const struct VolkDeviceTable *vk = &rec->device->vk;
     VkDescriptorSet set = find_set(rec, &bindings);
     if (!rec->status) rec->status = pipeline_ready(rec->device, pipeline, rec->err);
-    if (!rec->status && rec->marks) mark(rec, pipeline, &bindings);
+    if (!rec->status && rec->marks) mark(rec, pipeline);
     if (rec->status) return;
     vk->vkCmdBindPipeline(rec->commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->handle);
     vk->vkCmdBindDescriptorSets(rec->commands, VK_PIPELINE_BIND_POINT_COMPUTE, rec->device->pipeline_layout, 0, 1, &set,
@@ -250,9 +248,9 @@ void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Gri
     if (rec->cut && rec->dispatches % rec->cut == 0) end_part(rec);
 }
 
-void recording_note_work(struct Recording *rec, struct Work work)
+void recording_note(struct Recording *rec, struct Note note)
 {
-    if (!rec->status && rec->marks) rec->marks[rec->dispatches - 1].work = work;
+    if (!rec->status && rec->marks) rec->marks[rec->dispatches - 1].note = note;
 }
 
 // Around a transfer: what was written before it is there, what it writes is there for all that follows.

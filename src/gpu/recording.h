@@ -51,11 +51,16 @@ struct Work {            // FLOPs
     double needed, done; // done: with what fills up tiles
 };
 
+struct Note {         // what a dispatch is, for a profile
+    const char *step; // its name in the model: "qkv"
+    uint32_t layer;   // of attend
+    uint64_t bytes;   // of weights that it reads
+    struct Work work; // 0: not known
+};
+
 struct Mark { // a dispatch of a profiled recording
     const struct Pipeline *pipeline;
-    struct Slice slices[MAX_BUFFERS];
-    uint32_t count;
-    struct Work work; // 0: not noted
+    struct Note note;
 };
 
 struct Program { // dispatches as a list, for the persistent kernel
@@ -106,8 +111,8 @@ int recording_begin_profiled(vkgpt_device *device, const char *name, uint32_t ma
 // Runs a kernel over a grid of workgroups, then makes what it wrote visible to what follows.
 void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Grid grid, struct Bindings bindings,
               const void *args, size_t args_bytes);
-// What the dispatch before it computes; of a profiled recording alone.
-void recording_note_work(struct Recording *rec, struct Work work);
+// What the dispatch before it is; a profiled recording keeps it.
+void recording_note(struct Recording *rec, struct Note note);
 // Copies bytes and makes them visible to kernels and, at the end of a recording, to the host.
 void recording_copy(struct Recording *rec, const struct Slice *from, VkDeviceSize from_offset, const struct Slice *to,
                     VkDeviceSize to_offset, VkDeviceSize bytes);

@@ -31,20 +31,26 @@ static size_t cache_row(const struct TestLayer *l, uint32_t sequence, uint32_t h
     return ((size_t)sequence * l->size->heads + head) * l->size->context + position;
 }
 
-static size_t cache_bytes(const struct TestLayer *l)
+static struct Cache layout_of(const struct TestLayer *l)
 {
-    size_t bytes = cache_row(l, SEQUENCES, 0, 0) * cache_row_bytes(l->size->kv, l->head_dim);
-    return (bytes + 15) / 16 * 16;
+    return (struct Cache){l->size->kv, SEQUENCES, l->size->heads, l->size->context, l->head_dim};
 }
 
-static uint32_t cache_scales(const struct TestLayer *l)
+static size_t bytes_of(const struct TestLayer *l)
 {
-    return (uint32_t)(cache_row(l, SEQUENCES, 0, 0) * l->head_dim / 4);
+    const struct Cache layout = layout_of(l);
+    return (size_t)cache_bytes(&layout);
+}
+
+static uint32_t scales_of(const struct TestLayer *l)
+{
+    const struct Cache layout = layout_of(l);
+    return cache_scales(&layout);
 }
 
 static uint8_t *cache_scale(const struct TestLayer *l, uint8_t *cache, size_t row, uint32_t block)
 {
-    return cache + 4 * (cache_scales(l) + row * ((l->head_dim + 63) / 64)) + 2 * block;
+    return cache + 4 * (scales_of(l) + row * ((l->head_dim + 63) / 64)) + 2 * block;
 }
 
 // A scale is the upper half of a float, rounded up.
@@ -142,7 +148,7 @@ int selftest_cache(const struct Stage *stage)
     struct Trial t;
     trial_begin(&t, stage->test->device, stage->test->err);
     struct Array *state = stage_state(stage, &t), *q = stage_input(stage, &t, axis_heads(l, 3), 131, 0.0, &qkv),
-                 *k = trial_array(&t, cache_bytes(l)), *v = trial_array(&t, cache_bytes(l));
+                 *k = trial_array(&t, bytes_of(l)), *v = trial_array(&t, bytes_of(l));
     if (!t.status) make_tiny(stage, q, axis_heads(l, 3), qkv);
     trial_start(&t);
     uint32_t words = l->size->heads * ((l->head_dim + 63) / 64), lanes = stage->kernels->cache_lanes;
@@ -150,7 +156,7 @@ int selftest_cache(const struct Stage *stage)
         dispatch(&t.rec, stage->kernels->cache, (struct Grid){(words + lanes - 1) / lanes, stage->rows, 2},
                  BUFFERS(&state->slice, &q->slice, &k->slice, &v->slice),
                  ARGS(CacheArgs, .step_rows = stage->step_rows, .heads = l->size->heads, .head_dim = l->head_dim,
-                      .context = l->size->context, .stride = 3 * l->width, .scales = cache_scales(l)));
+                      .context = l->size->context, .stride = 3 * l->width, .scales = scales_of(l)));
     trial_finish(&t);
     struct Measure m = {0};
     if (!t.status) {
@@ -233,8 +239,8 @@ static int attention_make(const struct Stage *stage, size_t out_bytes, struct At
     trial_begin(&a->t, stage->test->device, stage->test->err);
     a->state = stage_state(stage, &a->t);
     a->q = stage_input(stage, &a->t, axis_heads(l, 1), 121, 0.0, &a->queries);
-    a->k = trial_array(&a->t, cache_bytes(l));
-    a->v = trial_array(&a->t, cache_bytes(l));
+    a->k = trial_array(&a->t, bytes_of(l));
+    a->v = trial_array(&a->t, bytes_of(l));
     a->out = trial_array(&a->t, out_bytes);
     a->keys = trial_scratch(&a->t, l->size->context * width, sizeof *a->keys);
     a->values = trial_scratch(&a->t, l->size->context * width, sizeof *a->values);
@@ -257,7 +263,7 @@ static struct AttendArgs attend_args(const struct Stage *stage)
         .scale = scale_of(size),
         .window = size->window,
         .q_stride = l->width,
-        .scales = cache_scales(l),
+        .scales = scales_of(l),
     };
 }
 
