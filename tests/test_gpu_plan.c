@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/plan.h"
+#include "engine/memory_plan.h"
 #include "engine/session.h"
 #include "model/presets.h"
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "engine/bounds.h"
-#include "engine/plan.h"
-#include "model/plan.h"
+#include "engine/memory_plan.h"
+#include "model/arithmetic.h"
 #include "model/presets.h"
 
 #include <cmocka.h>

@@ -9,7 +9,7 @@
 #include "tasks/keep.h"
 #include "tasks/npy_write.h"
 #include "tasks/stops.h"
-#include "tasks/utf8.h"
+#include "tasks/utf8_stream.h"
 
 #include <cmocka.h> // last: its fail is a macro, ours a function
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "tasks/stops.h"
-#include "tasks/utf8.h"
+#include "tasks/utf8_stream.h"
 #include "vkgpt.h"
 
 #include <cmocka.h> // last: its fail is a macro, ours a function

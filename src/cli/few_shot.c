@@ -12,7 +12,7 @@
 #include "cli/run.h"
 #include "tasks/blanks.h"
 #include "tasks/escapes.h"
-#include "tasks/utf8.h"
+#include "tasks/utf8_stream.h"
 
 #define TASKS "models/tasks"
 #define SUFFIX ".jsonl"

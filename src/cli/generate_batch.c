@@ -13,7 +13,7 @@
 #include "cli/print_json.h"
 #include "tasks/escapes.h"
 
-struct Text { // one continuation
+struct Continuation { // one continuation
     const struct Input *input;
     vkgpt_sampling sampling;
     struct Stops stops;
@@ -31,12 +31,12 @@ struct Batch {
     struct Input *inputs; // the prompts
     size_t input_count;
     char (*names)[64]; // of the prompts, for sentences
-    struct Text *texts;
+    struct Continuation *texts;
     size_t count;
-    struct Text *first;     // of those that run now
-    cJSON *json;            // the texts that are done
-    size_t decoded, silent; // tokens; without a text
-    double prefill, decode; // seconds
+    struct Continuation *first; // of those that run now
+    cJSON *json;                // the texts that are done
+    size_t decoded, silent;     // tokens; without a text
+    double prefill, decode;     // seconds
 };
 
 // ---------------------------------------------------------------------------------------------- prompts
@@ -91,7 +91,7 @@ static int encode(struct Batch *b, vkgpt_error *err)
 static bool on_token(void *user, uint32_t sequence, uint32_t id)
 {
     struct Batch *b = user;
-    struct Text *t = &b->first[sequence];
+    struct Continuation *t = &b->first[sequence];
     if (t->count == t->capacity) {
         t->capacity = t->capacity * 2 + 64;
         t->ids = reallocate(t->ids, t->capacity * sizeof *t->ids);
@@ -137,7 +137,7 @@ static int run_some(struct Batch *b, uint32_t count, uint32_t sequences, vkgpt_e
     b->decode += os_seconds() - start;
     for (uint32_t i = 0; !code && i < count; i++) b->first[i].stop = stops[i];
     for (uint32_t i = 0; !code && b->options->logprobs && i < count; i++) {
-        struct Text *t = &b->first[i];
+        struct Continuation *t = &b->first[i];
         const struct Continued text = {t->input->ids, t->ids, t->input->count, t->count, 0};
         code = logprobs_json(&b->run, &text, (size_t)b->options->logprobs, &t->logprobs, err);
     }
@@ -146,7 +146,7 @@ static int run_some(struct Batch *b, uint32_t count, uint32_t sequences, vkgpt_e
 
 // ---------------------------------------------------------------------------------------------- output
 
-static const char *stop_name(const struct Text *t)
+static const char *stop_name(const struct Continuation *t)
 {
     static const char *const names[] = {[VKGPT_STOP_LENGTH] = "length",
                                         [VKGPT_STOP_EOS] = "eos",
@@ -155,7 +155,7 @@ static const char *stop_name(const struct Text *t)
     return t->stopped ? "stop" : names[t->stop];
 }
 
-static void keep_json(struct Batch *b, struct Text *t)
+static void keep_json(struct Batch *b, struct Continuation *t)
 {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddItemToObject(json, "prompt_ids", json_ids(t->input->ids, t->input->count));
@@ -168,7 +168,7 @@ static void keep_json(struct Batch *b, struct Text *t)
     cJSON_AddItemToArray(b->json, json);
 }
 
-static void print_text(const struct Batch *b, const struct Text *t)
+static void print_text(const struct Batch *b, const struct Continuation *t)
 {
     struct Utf8 utf8 = {0};
     struct Buffer screen = {0};
@@ -244,7 +244,7 @@ static void make_texts(struct Batch *b, const struct Generation *g)
     b->count = b->options->prompts ? b->input_count : (size_t)b->options->parallel;
     b->texts = allocate(b->count * sizeof *b->texts);
     for (size_t i = 0; i < b->count; i++) {
-        b->texts[i] = (struct Text){.input = &b->inputs[b->options->prompts ? i : 0], .stops = g->stops};
+        b->texts[i] = (struct Continuation){.input = &b->inputs[b->options->prompts ? i : 0], .stops = g->stops};
     }
 }
 

@@ -8,7 +8,7 @@
 #include "cli/run.h"
 #include "tasks/keep.h"
 #include "tasks/stops.h"
-#include "tasks/utf8.h"
+#include "tasks/utf8_stream.h"
 
 struct Generation {
     const struct Options *options;

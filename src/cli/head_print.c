@@ -7,7 +7,7 @@
 
 #include "cli/cli.h"
 #include "cli/print_json.h"
-#include "tasks/utf8.h"
+#include "tasks/utf8_stream.h"
 
 void rows_softmax(struct Row *rows, size_t count)
 {

@@ -5,14 +5,14 @@
 #include "cli/cli.h"
 #include "cli/head_print.h"
 
-struct Pair {
+struct SentencePair {
     struct Text texts[2];
     struct Buffer kept[2];
     struct Tokens sequences[2]; // the second: the other order
     size_t count;               // of sequences: 1 or 2
 };
 
-static int run_pair(struct HeadRun *h, struct Pair *pair, double *scores, vkgpt_error *err)
+static int run_pair(struct HeadRun *h, struct SentencePair *pair, double *scores, vkgpt_error *err)
 {
     uint32_t dim = h->info->hidden;
     float *hidden = allocate(2 * dim * sizeof *hidden), *other = hidden + dim;
@@ -27,7 +27,7 @@ static int run_pair(struct HeadRun *h, struct Pair *pair, double *scores, vkgpt_
     return code;
 }
 
-static int pair_main(const struct Options *options, const char *command, struct Pair *pair)
+static int pair_main(const struct Options *options, const char *command, struct SentencePair *pair)
 {
     struct HeadRun h;
     double *scores = NULL;
@@ -50,7 +50,7 @@ int entail_main(const struct Options *options)
 {
     if (!options->premise || !options->hypothesis)
         return wrong_usage("entail needs --premise TEXT and --hypothesis TEXT");
-    struct Pair pair = {.count = 1};
+    struct SentencePair pair = {.count = 1};
     pair.texts[0] = head_text(options, options->premise, "--premise", &pair.kept[0]);
     pair.texts[1] = head_text(options, options->hypothesis, "--hypothesis", &pair.kept[1]);
     return pair_main(options, "entail", &pair);
@@ -60,7 +60,7 @@ int similar_main(const struct Options *options)
 {
     if (!options->first || !options->second)
         return wrong_usage("similar needs two texts, or --first TEXT and --second TEXT");
-    struct Pair pair = {.count = 2};
+    struct SentencePair pair = {.count = 2};
     pair.texts[0] = head_text(options, options->first, "--first", &pair.kept[0]);
     pair.texts[1] = head_text(options, options->second, "--second", &pair.kept[1]);
     return pair_main(options, "similar", &pair);

@@ -9,8 +9,8 @@
 #include "cli/nearest.h"
 #include "cli/plan_print.h"
 #include "cli/run.h"
-#include "engine/plan.h"
-#include "model/plan.h"
+#include "engine/memory_plan.h"
+#include "model/arithmetic.h"
 #include "model/presets.h"
 
 struct Planned {

@@ -9,7 +9,7 @@
 #include "cli/run.h"
 #include "tasks/escapes.h"
 #include "tasks/pair.h"
-#include "tasks/utf8.h"
+#include "tasks/utf8_stream.h"
 
 struct Scores {
     const struct Options *options;

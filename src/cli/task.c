@@ -96,7 +96,7 @@ static int list_task(const char *path, const char *name, vkgpt_error *err)
 // ------------------------------------------------------------------------------------------- the fields
 
 // What one run of a task holds.
-struct Job {
+struct TaskRun {
     struct Options options; // the command line's, and where it says nothing the task's
     struct Task task;
     struct Buffer values[TASK_MAX_FIELDS];
@@ -106,7 +106,7 @@ struct Job {
 };
 
 // name=text, or name=@file
-static int read_field(struct Job *job, const char *pair, vkgpt_error *err)
+static int read_field(struct TaskRun *job, const char *pair, vkgpt_error *err)
 {
     const struct Task *task = &job->task;
     const char *text = strchr(pair, '=') + 1;
@@ -131,7 +131,7 @@ static int read_field(struct Job *job, const char *pair, vkgpt_error *err)
 }
 
 // The first field is what -p, -f or stdin hold. Returns the exit status, with the sentence printed.
-static int read_first(struct Job *job)
+static int read_first(struct TaskRun *job)
 {
     const struct Options *options = &job->options;
     bool flag = options->prompt || options->file;
@@ -150,7 +150,7 @@ static int read_first(struct Job *job)
 }
 
 // Fallbacks for what was not given. The line breaks that a text ends in are not part of it: a file has one.
-static int finish_fields(struct Job *job, vkgpt_error *err)
+static int finish_fields(struct TaskRun *job, vkgpt_error *err)
 {
     for (size_t i = 0; i < job->task.field_count; i++) {
         const struct TaskField *field = &job->task.fields[i];
@@ -169,7 +169,7 @@ static int finish_fields(struct Job *job, vkgpt_error *err)
     return 0;
 }
 
-static int read_fields(struct Job *job, vkgpt_error *err)
+static int read_fields(struct TaskRun *job, vkgpt_error *err)
 {
     int code = 0;
     for (size_t i = 0; !code && i < job->options.field_count; i++) code = read_field(job, job->options.fields[i], err);
@@ -181,7 +181,7 @@ static int read_fields(struct Job *job, vkgpt_error *err)
 
 // -------------------------------------------------------------------------------------------- the answer
 
-static int encode_prompt(struct Job *job, struct Run *run, vkgpt_error *err)
+static int encode_prompt(struct TaskRun *job, struct Run *run, vkgpt_error *err)
 {
     const struct Options *options = &job->options;
     const vkgpt_model_info *model = run_model(run);
@@ -197,7 +197,7 @@ static int encode_prompt(struct Job *job, struct Run *run, vkgpt_error *err)
     return code;
 }
 
-static cJSON *json_task(const struct Job *job)
+static cJSON *json_task(const struct TaskRun *job)
 {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "task", job->options.task);
@@ -205,7 +205,7 @@ static cJSON *json_task(const struct Job *job)
     return json;
 }
 
-static int write_answer(struct Job *job)
+static int write_answer(struct TaskRun *job)
 {
     struct Generation generation;
     struct Run run;
@@ -226,7 +226,7 @@ static int write_answer(struct Job *job)
     return status;
 }
 
-static int score_answers(struct Job *job, const struct Run *run, vkgpt_error *err)
+static int score_answers(struct TaskRun *job, const struct Run *run, vkgpt_error *err)
 {
     const struct Options *options = &job->options;
     const struct PairRules rules = {run->tokenizer, run_model(run), !options->no_special};
@@ -234,7 +234,7 @@ static int score_answers(struct Job *job, const struct Run *run, vkgpt_error *er
                          (enum Normalize)options->normalize, err);
 }
 
-static int choose_answer(struct Job *job)
+static int choose_answer(struct TaskRun *job)
 {
     struct Run run;
     vkgpt_error err;
@@ -249,7 +249,7 @@ static int choose_answer(struct Job *job)
 // ---------------------------------------------------------------------------------------------- the task
 
 // The prompt, and the answers where the task gives some.
-static int fill(struct Job *job, vkgpt_error *err)
+static int fill(struct TaskRun *job, vkgpt_error *err)
 {
     const struct Task *task = &job->task;
     struct Buffer behind = {0}, list = {0};
@@ -267,7 +267,7 @@ static int fill(struct Job *job, vkgpt_error *err)
 }
 
 // The prompt, exactly; where answers are given, the prompt with each of them.
-static int show(const struct Job *job)
+static int show(const struct TaskRun *job)
 {
     const struct Buffer *prompt = &job->input.text;
     size_t count = job->answers.count ? job->answers.count : 1;
@@ -278,7 +278,7 @@ static int show(const struct Job *job)
     return finish_output(EXIT_OK);
 }
 
-static int run_task(struct Job *job)
+static int run_task(struct TaskRun *job)
 {
     vkgpt_error err;
     if (apply_settings(&job->task, &job->options, &err)) return failed(&err);
@@ -294,7 +294,7 @@ int task_main(const struct Options *options)
     if (options->list) return list_data(TASKS, SUFFIX, list_task);
     if (!options->task)
         return wrong_usage("task needs the name of a task, or a file; --list shows those that come with vkgpt");
-    struct Job job = {.options = *options};
+    struct TaskRun job = {.options = *options};
     char path[4096];
     vkgpt_error err;
     int code = find_task(options->task, path, sizeof path, &err);

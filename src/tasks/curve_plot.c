@@ -9,7 +9,7 @@
 #include "base/os.h"
 #include "tasks/buffer.h"
 #include "tasks/curve.h"
-#include "tasks/utf8.h"
+#include "tasks/utf8_stream.h"
 
 #define WIDTH 640
 #define HEIGHT 420

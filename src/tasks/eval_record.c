@@ -57,7 +57,7 @@ static int write_line(struct EvalRecord *record, cJSON *json, vkgpt_error *err)
 
 // ------------------------------------------------------------------------------------- reading a record
 
-struct Reader {
+struct RecordReader {
     const char *path;
     size_t line;
     const struct Setting *settings;
@@ -67,12 +67,12 @@ struct Reader {
     vkgpt_error *err;
 };
 
-static int broken_line(const struct Reader *r, const char *what)
+static int broken_line(const struct RecordReader *r, const char *what)
 {
     return fail(r->err, VKGPT_BAD_FILE, "%s:%zu: is no line of results: %s", r->path, r->line, what);
 }
 
-static int read_settings(const struct Reader *r, const struct Json *json)
+static int read_settings(const struct RecordReader *r, const struct Json *json)
 {
     const char *model = "";
     for (int i = 0; i < SETTINGS; i++) {
@@ -93,14 +93,14 @@ static int read_settings(const struct Reader *r, const struct Json *json)
     return 0;
 }
 
-static size_t find_task(const struct Reader *r, const char *name)
+static size_t find_task(const struct RecordReader *r, const char *name)
 {
     size_t i = 0;
     while (i < r->count && strcmp(r->tasks[i].name, name) != 0) i++;
     return i;
 }
 
-static int read_task(const struct Reader *r, const struct Json *json, size_t at)
+static int read_task(const struct RecordReader *r, const struct Json *json, size_t at)
 {
     const struct EvalTask *task = &r->tasks[at];
     const char *file = json_text(json_get(json, "file")), *hash = json_text(json_get(json, "hash"));
@@ -116,7 +116,7 @@ static int read_task(const struct Reader *r, const struct Json *json, size_t at)
     return 0;
 }
 
-static int read_item(const struct Reader *r, const struct Json *json, struct EvalTask *task)
+static int read_item(const struct RecordReader *r, const struct Json *json, struct EvalTask *task)
 {
     int64_t number, cut;
     if (!json_integer(json_get(json, "item"), 0, INT32_MAX, &number))
@@ -140,7 +140,7 @@ static int read_item(const struct Reader *r, const struct Json *json, struct Eva
     return 0;
 }
 
-static int read_line(const struct Reader *r, const char *text, size_t bytes)
+static int read_line(const struct RecordReader *r, const char *text, size_t bytes)
 {
     char what[4096 + 32];
     snprintf(what, sizeof what, "%s:%zu", r->path, r->line);
@@ -160,7 +160,7 @@ static int read_line(const struct Reader *r, const char *text, size_t bytes)
 }
 
 // Reads the lines that are whole. Cuts off what is behind them, so that the next line begins where it should.
-static int read_record(struct Reader *r)
+static int read_record(struct RecordReader *r)
 {
     char *data;
     size_t bytes, at = 0;
@@ -227,7 +227,7 @@ int eval_record_open(struct EvalRecord *record, const char *path, const struct E
 {
     struct Setting settings[SETTINGS];
     int code = settings_of(settings, subject, err);
-    struct Reader reader = {path, 0, settings, tasks, count, calloc(count, sizeof(bool)), err};
+    struct RecordReader reader = {path, 0, settings, tasks, count, calloc(count, sizeof(bool)), err};
     if (!code && !reader.known) code = fail_memory(err, "the tasks", count);
     if (!code && os_exists(path)) code = read_record(&reader);
     *record = (struct EvalRecord){.path = path};

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "tasks/buffer.h"
-#include "tasks/utf8.h"
+#include "tasks/utf8_stream.h"
 
 // One raw piece of text: a node for each of a thousand ids costs more memory than the ids.
 cJSON *json_ids(const uint32_t *ids, size_t count)

@@ -12,7 +12,7 @@
 
 #define MAX_TASK_BYTES ((size_t)1 << 20)
 
-struct Reader {
+struct TaskReader {
     struct Task *task;
     char *at;          // the line that comes next
     unsigned line;     // the number of the current one, from 1
@@ -36,7 +36,7 @@ __attribute__((format(printf, 4, 5))) static int wrong_line(const char *path, un
 // ------------------------------------------------------------------------------------------ header lines
 
 // The next line with its end cut off, or NULL behind the last one.
-static char *next_line(struct Reader *r)
+static char *next_line(struct TaskReader *r)
 {
     if (!*r->at) return NULL;
     char *line = r->at, *end = strchr(line, '\n');
@@ -86,7 +86,7 @@ size_t task_field(const struct Task *task, const char *name, size_t bytes)
     return i;
 }
 
-static int add_field(struct Reader *r, const char *name, const char *about)
+static int add_field(struct TaskReader *r, const char *name, const char *about)
 {
     struct Task *task = r->task;
     if (!is_name(name, strlen(name)))
@@ -98,7 +98,7 @@ static int add_field(struct Reader *r, const char *name, const char *about)
     return 0;
 }
 
-static int add_default(struct Reader *r, const char *name, const char *value)
+static int add_default(struct TaskReader *r, const char *name, const char *value)
 {
     struct Task *task = r->task;
     size_t i = task_field(task, name, strlen(name));
@@ -109,7 +109,7 @@ static int add_default(struct Reader *r, const char *name, const char *value)
     return 0;
 }
 
-static int add_stop(struct Reader *r, const char *value)
+static int add_stop(struct TaskReader *r, const char *value)
 {
     if (!*value) return WRONG(r, "stop needs a text that is not empty, such as \\n");
     if (r->task->stop_count == TASK_MAX_STOPS) return WRONG(r, "there are more than %d stops", TASK_MAX_STOPS);
@@ -118,7 +118,7 @@ static int add_stop(struct Reader *r, const char *value)
 }
 
 // keep: 3 sentences
-static int set_keep(struct Reader *r, const char *value)
+static int set_keep(struct TaskReader *r, const char *value)
 {
     static const struct {
         const char *name;
@@ -147,7 +147,7 @@ int task_refuse_setting(const struct Task *task, const struct TaskSetting *setti
     return wrong_line(task->path, setting->line, err, "%s", sentence);
 }
 
-static int add_setting(struct Reader *r, const char *key, const char *value)
+static int add_setting(struct TaskReader *r, const char *key, const char *value)
 {
     struct Task *task = r->task;
     size_t known = 0;
@@ -168,7 +168,7 @@ static int add_setting(struct Reader *r, const char *key, const char *value)
 // ------------------------------------------------------------------------------------------- the header
 
 // Keys that can be given once, by the first line of each.
-static int check_once(struct Reader *r, const char *key)
+static int check_once(struct TaskReader *r, const char *key)
 {
     const struct Task *task = r->task;
     bool twice = (strcmp(key, "about") == 0 && task->about) || (strcmp(key, "keep") == 0 && task->keep.unit) ||
@@ -177,7 +177,7 @@ static int check_once(struct Reader *r, const char *key)
     return twice ? WRONG(r, "%s stands here twice", key) : 0;
 }
 
-static int read_pair(struct Reader *r, char *key, char *value)
+static int read_pair(struct TaskReader *r, char *key, char *value)
 {
     struct Task *task = r->task;
     int code = check_once(r, key);
@@ -198,7 +198,7 @@ static int read_pair(struct Reader *r, char *key, char *value)
     return 0;
 }
 
-static int read_header(struct Reader *r)
+static int read_header(struct TaskReader *r)
 {
     for (char *line; (line = next_line(r));) {
         line = trim(line);
@@ -305,7 +305,7 @@ void task_fill_answers(const struct Task *task, const struct Buffer *values, str
 
 // ---------------------------------------------------------------------------------------------- the file
 
-static int read_prompt(struct Reader *r)
+static int read_prompt(struct TaskReader *r)
 {
     struct Task *task = r->task;
     task->prompt_line = r->line + 1;
@@ -341,7 +341,7 @@ int task_read(const char *path, struct Task *task, task_check *check, vkgpt_erro
     if (strlen(task->text) != bytes)
         return fail(err, VKGPT_BAD_FILE, "%s: is no task: byte %zu of it is a NUL", path, strlen(task->text));
     clean_text(task->text);
-    struct Reader reader = {.task = task, .at = task->text, .check = check, .err = err};
+    struct TaskReader reader = {.task = task, .at = task->text, .check = check, .err = err};
     code = read_header(&reader);
     return code ? code : read_prompt(&reader);
 }

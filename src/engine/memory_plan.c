@@ -1,5 +1,5 @@
 // A dry run of loading a model and opening a session: the same sizes and blocks, and no device.
-#include "engine/plan.h"
+#include "engine/memory_plan.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "engine/buffers.h"
-#include "model/plan.h"
+#include "model/arithmetic.h"
 
 #define GROUP_OUTPUTS 8 // of head on a GPU, by the variant that has the most workgroups
 

@@ -1,7 +1,7 @@
 // Bytes that a model makes, as whole UTF-8 characters. What is no UTF-8 becomes U+FFFD, one for each maximal part
 // that begins like a character and does not end as one (The Unicode Standard 15, section 3.9, table 3-7).
-#ifndef VKGPT_TASKS_UTF8_H
-#define VKGPT_TASKS_UTF8_H
+#ifndef VKGPT_TASKS_UTF8_STREAM_H
+#define VKGPT_TASKS_UTF8_STREAM_H
 
 #include "tasks/buffer.h"
 

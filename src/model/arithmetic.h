@@ -1,7 +1,7 @@
 // The arithmetic of the papers: what a model weighs on disk and what it costs to train and to run, from its facts
 // alone.
-#ifndef VKGPT_MODEL_PLAN_H
-#define VKGPT_MODEL_PLAN_H
+#ifndef VKGPT_MODEL_ARITHMETIC_H
+#define VKGPT_MODEL_ARITHMETIC_H
 
 #include "model/config.h"
 

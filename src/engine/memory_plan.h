@@ -1,7 +1,7 @@
 // What a run needs of a device's memory, before there is a device: the sizes by which the engine allocates, put into
 // blocks as the engine's pools put them.
-#ifndef VKGPT_ENGINE_PLAN_H
-#define VKGPT_ENGINE_PLAN_H
+#ifndef VKGPT_ENGINE_MEMORY_PLAN_H
+#define VKGPT_ENGINE_MEMORY_PLAN_H
 
 #include "model/config.h"
 

@@ -1,4 +1,4 @@
-#include "model/plan.h"
+#include "model/arithmetic.h"
 
 #include "model/blocks.h"
 

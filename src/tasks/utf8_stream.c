@@ -1,4 +1,4 @@
-#include "tasks/utf8.h"
+#include "tasks/utf8_stream.h"
 
 #include <stdbool.h>
 #include <stdio.h>
