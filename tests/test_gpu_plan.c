@@ -60,7 +60,7 @@ static void session_agrees(vkgpt_model *model, const struct MemoryPlan *plan, co
     vkgpt_session_close(s);
 }
 
-static void model_agrees(vkgpt_device *device, const char *dir, enum PlanFormat weights)
+static void model_agrees(vkgpt_device *device, const char *dir, vkgpt_format weights)
 {
     vkgpt_error err;
     vkgpt_model *model;
@@ -71,7 +71,7 @@ static void model_agrees(vkgpt_device *device, const char *dir, enum PlanFormat 
         struct MemoryAsk ask = {
             .config = &model->config,
             .weights = weights,
-            .kv = (const enum PlanFormat[]){PLAN_F16, PLAN_F32, PLAN_Q8_0}[i % 3],
+            .kv = (const vkgpt_format[]){VKGPT_F16, VKGPT_F32, VKGPT_Q8_0}[i % 3],
             .context = i & 2 ? 77 : model->config.context,
             .batch = 1,
             .devices = 1,
@@ -104,13 +104,12 @@ static void test_default_model(void **state)
     (void)state;
     vkgpt_device *device;
     device_open(&device);
-    for (int weights = PLAN_AUTO; weights < PLAN_FORMATS; weights++)
-        model_agrees(device, TALES, (enum PlanFormat)weights);
+    for (int weights = VKGPT_AUTO; weights <= VKGPT_Q4_K; weights++) model_agrees(device, TALES, (vkgpt_format)weights);
     device_close(device);
 }
 
 static void made_model_agrees(vkgpt_device *device, const char *preset, const struct PresetSizes *sizes,
-                              enum PlanFormat weights)
+                              vkgpt_format weights)
 {
     static const char *const files[] = {"config.json", "model.safetensors", "vocab.json", "merges.txt"};
     vkgpt_error err;
@@ -136,13 +135,14 @@ static void test_made_models(void **state)
     vkgpt_device *device;
     device_open(&device);
     // more than one block of weights, and tables in chunks where a buffer ends at 128 MiB
-    made_model_agrees(device, "gpt2", &(struct PresetSizes){.layers = 5}, PLAN_F32);
+    made_model_agrees(device, "gpt2", &(struct PresetSizes){.layers = 5}, VKGPT_F32);
     // sizes that are padded, and a split cache
     made_model_agrees(device, "gpt3-125m",
-                      &(struct PresetSizes){.layers = 3, .dim = 45, .heads = 3, .inner = 77, .vocab = 307}, PLAN_F16);
+                      &(struct PresetSizes){.layers = 3, .dim = 45, .heads = 3, .inner = 77, .vocab = 307}, VKGPT_F16);
     // rows of 96 take a wider format than the one that is asked for, those of 256 do not
     made_model_agrees(device, "gpt2",
-                      &(struct PresetSizes){.layers = 3, .dim = 96, .heads = 3, .inner = 256, .vocab = 307}, PLAN_Q4_K);
+                      &(struct PresetSizes){.layers = 3, .dim = 96, .heads = 3, .inner = 256, .vocab = 307},
+                      VKGPT_Q4_K);
     device_close(device);
 }
 

@@ -89,9 +89,9 @@ static void test_parts(void **state)
                 plan.layers + plan.tables + plan.vectors + plan.cache + plan.activations + plan.logits + plan.state);
     assert_int_equal(plan.staging, 32 << 20);
 
-    ask.batch = 5, ask.kv = PLAN_F32, ask.context = 100;
+    ask.batch = 5, ask.kv = VKGPT_F32, ask.context = 100;
     assert_int_equal(plan_of(&ask).cache, 5 * 2 * 12 * 100 * 768 * 4);
-    ask.kv = PLAN_Q8_0;
+    ask.kv = VKGPT_Q8_0;
     assert_int_equal(plan_of(&ask).cache, 5 * 2 * 12 * 100 * 768 / 32 * 34);
     ask.devices = 5; // 3 of 12 layers are the most that one of 5 holds
     assert_int_equal(plan_of(&ask).layers, 3 * 12 * 768 * 768 * 2);
@@ -112,14 +112,14 @@ static void test_small_formats(void **state)
 {
     (void)state;
     struct Config config = config_of("gpt2"), xl = config_of("gpt2-xl");
-    struct MemoryAsk ask = {.config = &config, .weights = PLAN_Q8_0, .context = 1024, .batch = 1, .devices = 1};
+    struct MemoryAsk ask = {.config = &config, .weights = VKGPT_Q8_0, .context = 1024, .batch = 1, .devices = 1};
     uint64_t tables = 50264ull * 768 / 32 * 34 + 1024 * 768 * 2;
     assert_int_equal(plan_of(&ask).layers, 12 * 12 * 768 * 768 / 32 * 34);
     assert_int_equal(plan_of(&ask).tables, tables);
-    ask.weights = PLAN_Q4_0;
+    ask.weights = VKGPT_Q4_0;
     assert_int_equal(plan_of(&ask).layers, 12 * 12 * 768 * 768 / 32 * 18);
     assert_int_equal(plan_of(&ask).tables, tables); // not in four bits
-    ask.weights = PLAN_Q4_K;
+    ask.weights = VKGPT_Q4_K;
     assert_int_equal(plan_of(&ask).layers, 12 * 12 * 768 * 768 / 32 * 20);
     ask.config = &xl; // rows of 1600 are no whole blocks of 256, rows of 6400 are
     assert_int_equal(plan_of(&ask).layers, 48 * (8ull * 1600 * 1600 / 32 * 18 + 1600 * 6400 / 32 * 20));

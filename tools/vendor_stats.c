@@ -280,8 +280,8 @@ static void element_name(const struct Tool *tool, enum Set set, uint32_t i, char
 {
     switch (set) {
     case MODELS: snprintf(text, size, "%s", tool->models[i]->name); break;
-    case WEIGHTS: snprintf(text, size, "%s", small_name(i)); break;
-    case KV: snprintf(text, size, "%s", small_name(KV_FORMATS[i])); break;
+    case WEIGHTS: snprintf(text, size, "%s", format_name(i)); break;
+    case KV: snprintf(text, size, "%s", format_name(KV_FORMATS[i])); break;
     default:
         if (STEP_ROWS[i]) snprintf(text, size, "%u", STEP_ROWS[i]);
         else snprintf(text, size, "prefill");

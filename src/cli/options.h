@@ -87,7 +87,7 @@ struct Options {
     // plan and make-model
     const char *preset;
     const char *pull_name, *pull_file; // pull
-    int plan_weights, plan_kv;         // enum PlanFormat
+    int plan_weights, plan_kv;         // vkgpt_format
     int64_t batch, devices;
     double device_memory, bandwidth, train_tokens, flops, price; // bytes, bytes/s; 0: not given
     bool explain;

@@ -9,6 +9,7 @@
 #include "cli/nearest.h"
 #include "cli/plan_print.h"
 #include "cli/run.h"
+#include "engine/formats.h"
 #include "engine/memory_plan.h"
 #include "model/arithmetic.h"
 #include "model/presets.h"
@@ -78,7 +79,8 @@ static int find_model(const struct Options *options, struct Planned *p, vkgpt_er
 static void add_model(struct Report *r, const struct Planned *p)
 {
     const struct Config *c = &p->config;
-    report_model(r, p->name, c->architecture, PLAN_FORMAT_NAMES[p->ask.weights], PLAN_FORMAT_NAMES[p->ask.kv]);
+    report_model(r, p->name, c->architecture, format_name(format_of(p->ask.weights)),
+                 format_name(format_of(p->ask.kv)));
     report_note(r, "%s: %s, %u layers, %u heads of %u, width %u, inner %u, context %u, vocabulary %u", p->name,
                 c->architecture, c->layers, c->heads, c->head_dim, c->dim, c->inner, c->context, c->vocab);
     if (p->preset && p->preset->departs) report_note(r, "%s", p->preset->departs);
@@ -116,7 +118,7 @@ static void add_memory(struct Report *r, const struct Planned *p)
     const struct MemoryPlan *m = &p->memory;
     const struct MemoryAsk *k = &p->ask;
     const struct Config *c = k->config;
-    const char *weights = PLAN_FORMAT_NAMES[k->weights], *kv = PLAN_FORMAT_NAMES[k->kv];
+    const char *weights = format_name(format_of(k->weights)), *kv = format_name(format_of(k->kv));
     uint32_t layers = (c->layers + k->devices - 1) / k->devices;
     ADD("memory", "tables", "tables", UNIT_BYTES, m->tables,
         "token table%s, %u positions%s: q8_0 or wider, rows padded to 8",
@@ -198,7 +200,7 @@ static int find_memory(const struct Options *o, struct Planned *p, vkgpt_error *
 
 static int make_plan(const struct Options *o, struct Planned *p, vkgpt_error *err)
 {
-    static const enum PlanFormat kv[] = {PLAN_AUTO, PLAN_F32, PLAN_F16, PLAN_Q8_0}; // in the order of --kv's choices
+    static const vkgpt_format kv[] = {VKGPT_AUTO, VKGPT_F32, VKGPT_F16, VKGPT_Q8_0}; // in the order of --kv's choices
     int code = find_model(o, p, err);
     if (!code) code = find_memory(o, p, err);
     if (code) return code;
@@ -206,7 +208,7 @@ static int make_plan(const struct Options *o, struct Planned *p, vkgpt_error *er
     arithmetic_of(&p->config, &training, &p->arithmetic);
     p->ask = (struct MemoryAsk){
         .config = &p->config,
-        .weights = (enum PlanFormat)o->plan_weights,
+        .weights = (vkgpt_format)o->plan_weights,
         .kv = kv[o->plan_kv],
         .context = context_of(o, p->config.context),
         .batch = (uint32_t)o->batch,

@@ -1,5 +1,6 @@
 // What a model is to the kernels, and kernels that are compiled before there is a session: while weights are uploaded.
 #include "engine/ahead.h"
+#include "engine/formats.h"
 
 #include "engine/cache.h"
 #include "engine/session.h"
@@ -21,11 +22,6 @@ struct Shape kernels_shape(const struct vkgpt_model *m, uint32_t kv)
     };
 }
 
-uint32_t session_kv(const vkgpt_session_options *o)
-{
-    return o->kv == VKGPT_F32 ? KV_F32 : o->kv == VKGPT_Q8_0 ? KV_Q8_0 : KV_F16;
-}
-
 uint32_t session_step_rows(const vkgpt_session_options *o)
 {
     return (o->sequences ? o->sequences : 1) * (1 + o->lookup);
@@ -34,7 +30,7 @@ uint32_t session_step_rows(const vkgpt_session_options *o)
 // A prompt comes first. What is wrong with the options, the session will say.
 void kernels_ahead(const struct vkgpt_model *m, const bool formats[FORMATS], const vkgpt_session_options *o)
 {
-    struct Shape shape = kernels_shape(m, session_kv(o));
+    struct Shape shape = kernels_shape(m, format_kv(o->kv));
     struct Kernels unused;
     for (uint32_t f = 0; f < FORMATS; f++) shape.formats[f] = formats[f];
     for (uint32_t size = 0; size < BLOCK_SIZES; size++)

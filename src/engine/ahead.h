@@ -6,7 +6,6 @@
 #include "engine/model.h"
 
 struct Shape kernels_shape(const struct vkgpt_model *model, uint32_t kv); // but the formats that occur
-uint32_t session_kv(const vkgpt_session_options *options);                // KV_F32, ...
 uint32_t session_step_rows(const vkgpt_session_options *options);         // of a decode step, over all sequences
 // Asks for all kernels of a session of a model whose matrices will be in these formats.
 void kernels_ahead(const struct vkgpt_model *model, const bool formats[FORMATS], const vkgpt_session_options *options);

@@ -7,7 +7,7 @@
 #include "base/parallel.h"
 #include "engine/ahead.h"
 #include "engine/model.h"
-#include "engine/small.h"
+#include "engine/formats.h"
 #include "engine/tuning.h"
 #include "model/lora.h"
 #include "model/table.h"
@@ -36,22 +36,12 @@ struct Loader {
 
 // ------------------------------------------------------------------------------------------------ formats
 
-static uint32_t format_of(vkgpt_format asked)
-{
-    static const uint32_t formats[] = {
-        [VKGPT_AUTO] = WEIGHTS_F16,  [VKGPT_F32] = WEIGHTS_F32,   [VKGPT_F16] = WEIGHTS_F16,
-        [VKGPT_Q8_0] = WEIGHTS_Q8_0, [VKGPT_Q4_0] = WEIGHTS_Q4_0, [VKGPT_Q4_K] = WEIGHTS_Q4_K,
-    };
-    return formats[asked];
-}
-
 // What a matrix is meant to be, before its rows and values are looked at: what was asked for, else the blocks that the
 // file has it in, or q8_0 where no kernel reads those.
 static uint32_t wanted_format(const struct Loader *load, const struct Weight *weight)
 {
     if (load->asked != VKGPT_AUTO || weight->tensor->dtype != DTYPE_BLOCKS) return format_of(load->asked);
-    enum BlockFormat block = weight->tensor->block;
-    return block == BLOCK_Q4_0 ? WEIGHTS_Q4_0 : block == BLOCK_Q4_K ? WEIGHTS_Q4_K : WEIGHTS_Q8_0;
+    return format_of_blocks(weight->tensor->block);
 }
 
 // The weight of a part, whose format the part is to have.
@@ -290,14 +280,14 @@ __attribute__((format(printf, 2, 3))) static void note(vkgpt_model_info *info, c
 static void describe_formats(struct Loader *load)
 {
     vkgpt_model_info *info = &load->model->info;
-    info->weights = small_name(wanted_format(load, &load->checkpoint->layers[0].c_fc));
+    info->weights = format_name(wanted_format(load, &load->checkpoint->layers[0].c_fc));
     if (load->repacked)
         note(info, "%u matrices of the file are unpacked (%s among them) and kept in another format", load->repacked,
              BLOCK_INFO[load->repacked_from].name);
     for (uint32_t f = 0; f < FORMATS; f++)
         if (load->widened[f])
             note(info, "%u matrices are %s: rows of %u weights are no whole blocks of %s", load->widened[f],
-                 small_name(f), load->widened_in, info->weights);
+                 format_name(f), load->widened_in, info->weights);
     if (load->kept_wide) note(info, "%u matrices hold values past 65504 and stay in fp32", load->kept_wide);
 }
 

@@ -15,12 +15,12 @@ static uint32_t axis_padded(struct Axis axis) { return axis.groups * axis.padded
 // Of a row on the device, without what makes weights of the quants.
 static uint64_t row_bytes(uint32_t in, uint32_t format)
 {
-    return small_format(format) ? small_quant_bytes(format, in) : (uint64_t)in * element_bytes(format);
+    return format_is_small(format) ? small_quant_bytes(format, in) : (uint64_t)in * element_bytes(format);
 }
 
 static uint64_t row_scale_bytes(uint32_t in, uint32_t format)
 {
-    return small_format(format) ? small_scale_bytes(format, in) : 0;
+    return format_is_small(format) ? small_scale_bytes(format, in) : 0;
 }
 
 uint64_t matrix_bytes(uint32_t out, uint32_t in, uint32_t format)
@@ -32,14 +32,14 @@ uint32_t matrix_format_for(uint32_t format, uint32_t in)
 {
     static const uint32_t wider[FORMATS] = {
         [WEIGHTS_Q4_K] = WEIGHTS_Q4_0, [WEIGHTS_Q4_0] = WEIGHTS_Q8_0, [WEIGHTS_Q8_0] = WEIGHTS_F16};
-    while (small_format(format) && in % BLOCK_INFO[small_blocks(format)].weights) format = wider[format];
+    while (format_is_small(format) && in % BLOCK_INFO[format_blocks(format)].weights) format = wider[format];
     return format;
 }
 
 bool matrix_keeps_blocks(const struct Weight *weight, uint32_t format)
 {
-    return small_format(format) && weight->tensor->dtype == DTYPE_BLOCKS &&
-           weight->tensor->block == small_blocks(format);
+    return format_is_small(format) && weight->tensor->dtype == DTYPE_BLOCKS &&
+           weight->tensor->block == format_blocks(format);
 }
 
 static int make_chunks(vkgpt_device *device, struct Pool *pool, struct Matrix *matrix, const char *name,
@@ -165,7 +165,7 @@ static void fill_piece(void *user, uint32_t worker, uint32_t first, uint32_t cou
     const struct RowSource *source = piece->source;
     uint32_t in = axis_padded(source->in), format = source->format;
     uint8_t *rows = piece->rows + first * row_bytes(in, format);
-    if (!small_format(format)) {
+    if (!format_is_small(format)) {
         fill_rows(source, worker, piece->first + first, count, rows);
         return;
     }
@@ -227,7 +227,7 @@ int matrix_upload(struct Upload *upload, struct Pool *pool, struct Stack stack, 
                     (unsigned long long)pitch);
     struct RowSource source = {.stack = stack, .out = out, .in = in, .format = format, .raw = in.size == in.padded};
     for (uint32_t i = 0; i < stack.count; i++) source.raw = source.raw && matrix_keeps_blocks(stack.weights[i], format);
-    if (in.size != in.padded || small_format(format)) source.room_bytes = (size_t)STEP * matrix->in * 4;
+    if (in.size != in.padded || format_is_small(format)) source.room_bytes = (size_t)STEP * matrix->in * 4;
     uint64_t rooms = 3ull * parallel_workers() * source.room_bytes,
              scale_bytes = piece_rows * row_scale_bytes(matrix->in, format);
     uint8_t *memory = device_alloc(upload->device, rooms + scale_bytes + 1, 1);

@@ -8,11 +8,10 @@
 #include <string.h>
 
 #include "engine/buffers.h"
+#include "engine/formats.h"
 #include "model/arithmetic.h"
 
 #define GROUP_OUTPUTS 8 // of head on a GPU, by the variant that has the most workgroups
-
-const char *const PLAN_FORMAT_NAMES[PLAN_FORMATS] = {"f16", "f32", "f16", "q8_0", "q4_0", "q4_k"};
 
 // --------------------------------------------------------------------------------------- pools without memory
 
@@ -97,15 +96,6 @@ static void dry_want(void *user, const struct ModelWant *want)
     if (want->out % most) dry_slice(&dry->device, &dry->pool, want->out % most * pitch);
 }
 
-static uint32_t format_of(enum PlanFormat asked)
-{
-    static const uint32_t formats[PLAN_FORMATS] = {
-        [PLAN_AUTO] = WEIGHTS_F16,  [PLAN_F32] = WEIGHTS_F32,   [PLAN_F16] = WEIGHTS_F16,
-        [PLAN_Q8_0] = WEIGHTS_Q8_0, [PLAN_Q4_0] = WEIGHTS_Q4_0, [PLAN_Q4_K] = WEIGHTS_Q4_K,
-    };
-    return formats[asked];
-}
-
 // --------------------------------------------------------------------------------------------------- session
 
 struct DrySession {
@@ -158,7 +148,7 @@ static void make_dry(struct Dry *dry, const struct MemoryAsk *ask)
     dry->s.session.context = ask->context;
     dry->s.session.sequences = ask->batch;
     dry->s.session.step_rows = 1;
-    dry->s.session.kv = ask->kv == PLAN_F32 ? KV_F32 : ask->kv == PLAN_Q8_0 ? KV_Q8_0 : KV_F16;
+    dry->s.session.kv = format_kv(ask->kv);
     buffers_sizes(&dry->s.session);
     uint32_t stretch = ask->batch > 1 ? BEST_STRETCH : GROUP_OUTPUTS;
     dry->s.session.decode.head_groups = (dry->m.model.vocab + stretch - 1) / stretch;
@@ -302,31 +292,34 @@ static void advise_less(struct Advising *a, const struct MemoryAsk *ask)
 }
 
 // Narrower formats, the widest that fits: of the cache, of the weights, of both.
-static const enum PlanFormat narrower[] = {PLAN_F16, PLAN_Q8_0, PLAN_Q4_K, PLAN_Q4_0};
-static const uint32_t bits[PLAN_FORMATS] = {
-    [PLAN_AUTO] = 160, [PLAN_F32] = 320, [PLAN_F16] = 160, [PLAN_Q8_0] = 85, [PLAN_Q4_K] = 50, [PLAN_Q4_0] = 45};
+static const vkgpt_format narrower[] = {VKGPT_F16, VKGPT_Q8_0, VKGPT_Q4_K, VKGPT_Q4_0};
+
+static const char *name_of(vkgpt_format asked) { return format_name(format_of(asked)); }
+
+static bool narrower_than(vkgpt_format a, vkgpt_format b)
+{
+    return matrix_bytes(PAD, 256, format_of(a)) < matrix_bytes(PAD, 256, format_of(b));
+}
 
 static void advise_formats(struct Advising *a, const struct MemoryAsk *ask)
 {
     struct MemoryAsk other = *ask;
     for (size_t i = 0; i < 2; i++) {
         other.kv = narrower[i];
-        if (bits[other.kv] < bits[ask->kv] && advise(a, &other, "--kv %s", PLAN_FORMAT_NAMES[other.kv])) break;
+        if (narrower_than(other.kv, ask->kv) && advise(a, &other, "--kv %s", name_of(other.kv))) break;
     }
     other = *ask;
     bool found = false;
     for (size_t i = 0; !found && i < 4; i++) {
         other.weights = narrower[i];
-        found = bits[other.weights] < bits[ask->weights] &&
-                advise(a, &other, "--weights %s", PLAN_FORMAT_NAMES[other.weights]);
+        found = narrower_than(other.weights, ask->weights) && advise(a, &other, "--weights %s", name_of(other.weights));
     }
     if (a->count) return;
-    other.kv = bits[ask->kv] > bits[PLAN_Q8_0] ? PLAN_Q8_0 : ask->kv;
+    other.kv = narrower_than(VKGPT_Q8_0, ask->kv) ? VKGPT_Q8_0 : ask->kv;
     for (size_t i = 0; !found && i < 4; i++) {
         other.weights = narrower[i];
-        if (bits[other.weights] > bits[ask->weights]) continue;
-        found =
-            advise(a, &other, "--weights %s --kv %s", PLAN_FORMAT_NAMES[other.weights], PLAN_FORMAT_NAMES[other.kv]);
+        if (narrower_than(ask->weights, other.weights)) continue;
+        found = advise(a, &other, "--weights %s --kv %s", name_of(other.weights), name_of(other.kv));
     }
 }
 

@@ -5,18 +5,14 @@
 
 #include "model/config.h"
 
-// vkgpt_format, by the same numbers.
-enum PlanFormat { PLAN_AUTO, PLAN_F32, PLAN_F16, PLAN_Q8_0, PLAN_Q4_0, PLAN_Q4_K, PLAN_FORMATS };
-
-extern const char *const PLAN_FORMAT_NAMES[PLAN_FORMATS]; // "f16" for auto, which it is
-
 struct MemoryAsk {
     const struct Config *config;
-    enum PlanFormat weights; // of the matrices; tables are q8_0 at the least, and rows that are no whole blocks wider
-    enum PlanFormat kv;      // f32, f16 or q8_0
-    uint32_t context;        // positions of the cache
-    uint32_t batch;          // sequences
-    uint32_t devices;        // that the layers are cut over, evenly; each is reckoned with the tables
+    vkgpt_format weights; // of the matrices; tables are q8_0 at the least, and rows that are not a multiple of its
+                          // blocks are wider
+    vkgpt_format kv;      // f32, f16 or q8_0
+    uint32_t context;     // positions of the cache
+    uint32_t batch;       // sequences
+    uint32_t devices;     // that the layers are cut over, evenly; each is reckoned with the tables
     // alignment, largest buffer and allocation, memory; NULL: those of a usual GPU of 8 GiB
     const vkgpt_device_info *limits;
 };

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
-#include "engine/small.h"
+#include "engine/formats.h"
 
 #define WEIGHT_BLOCK ((uint64_t)256 << 20) // of the weights' memory, when a model is larger than one
 
@@ -56,7 +56,7 @@ struct Wanting {
     void *user;
 };
 
-uint32_t model_table_format(uint32_t wanted) { return small_format(wanted) ? WEIGHTS_Q8_0 : wanted; }
+uint32_t model_table_format(uint32_t wanted) { return format_is_small(wanted) ? WEIGHTS_Q8_0 : wanted; }
 
 uint32_t model_position_format(uint32_t table) { return table == WEIGHTS_F32 ? WEIGHTS_F32 : WEIGHTS_F16; }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/ahead.h"
+#include "engine/formats.h"
 #include "engine/persistent.h"
 #include "engine/session_open.h"
 #include "engine/settings.h"
@@ -58,7 +59,7 @@ void quick_tuning(vkgpt_model *m, vkgpt_format kv, char *note, size_t size)
     *note = 0;
     if (tuning_open(m->device, NULL) || !wanted(m)) return;
     search.whole_only = !settings_incomplete(m);
-    persistent_ahead(m, session_kv(&(vkgpt_session_options){.kv = kv}));
+    persistent_ahead(m, format_kv(kv));
     bool steps = settings_incomplete(m) || settings_form_unknown(m);
     settings_kept(m, &search.best);
     int status = settings_install(m, &search.best, FOUND_QUICK, &err);

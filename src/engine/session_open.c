@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/ahead.h"
+#include "engine/formats.h"
 #include "engine/bounds.h"
 #include "engine/buffers.h"
 #include "engine/forward.h"
@@ -97,7 +98,7 @@ int session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt
     s->model = model;
     s->device = model->device;
     s->context = o.context ? o.context : model->config.context;
-    s->kv = session_kv(&o);
+    s->kv = format_kv(o.kv);
     s->sequences = o.sequences ? o.sequences : 1;
     s->step_rows = 1 + o.lookup;
     s->steps_asked = o.tokens_per_submission;

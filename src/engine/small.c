@@ -8,18 +8,6 @@
 #define PART 32 // weights that share a scale
 #define HALF_NAN 0x7e00
 
-bool small_format(uint32_t format) { return format >= WEIGHTS_Q8_0; }
-
-enum BlockFormat small_blocks(uint32_t format)
-{
-    return format == WEIGHTS_Q8_0 ? BLOCK_Q8_0 : format == WEIGHTS_Q4_0 ? BLOCK_Q4_0 : BLOCK_Q4_K;
-}
-
-const char *small_name(uint32_t format)
-{
-    return small_format(format) ? BLOCK_INFO[small_blocks(format)].name : format == WEIGHTS_F16 ? "f16" : "f32";
-}
-
 size_t small_quant_bytes(uint32_t format, size_t weights) { return format == WEIGHTS_Q8_0 ? weights : weights / 2; }
 size_t small_scale_bytes(uint32_t format, size_t weights) { return weights / PART * (format == WEIGHTS_Q4_K ? 4 : 2); }
 
@@ -67,7 +55,7 @@ static void relay_q4_k(const uint8_t *block, uint8_t *quants, uint8_t *scales)
 
 void small_relay(uint32_t format, const uint8_t *blocks, size_t weights, uint8_t *quants, uint8_t *scales)
 {
-    const struct BlockInfo *info = &BLOCK_INFO[small_blocks(format)];
+    const struct BlockInfo *info = &BLOCK_INFO[format_blocks(format)];
     for (size_t done = 0; done < weights; done += info->weights, blocks += info->bytes) {
         uint8_t *q = quants + small_quant_bytes(format, done), *s = scales + small_scale_bytes(format, done);
         if (format == WEIGHTS_Q8_0) relay_q8_0(blocks, q, s);
@@ -90,12 +78,12 @@ static bool all_finite(const float *in, size_t count)
 
 void small_quantise(uint32_t format, float *in, size_t weights, uint8_t *room, uint8_t *quants, uint8_t *scales)
 {
-    const struct BlockInfo *info = &BLOCK_INFO[small_blocks(format)];
+    const struct BlockInfo *info = &BLOCK_INFO[format_blocks(format)];
     for (size_t done = 0; done < weights; done += info->weights) {
         uint8_t *block = room + done / info->weights * info->bytes;
         bool finite = all_finite(in + done, info->weights);
         if (!finite) memset(in + done, 0, info->weights * sizeof *in);
-        block_pack(small_blocks(format), in + done, info->weights, block);
+        block_pack(format_blocks(format), in + done, info->weights, block);
         if (!finite) block[0] = HALF_NAN & 255, block[1] = HALF_NAN >> 8;
     }
     small_relay(format, room, weights, quants, scales);

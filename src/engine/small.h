@@ -8,15 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/blocks.h"
+#include "engine/formats.h"
 
 // Bytes of `weights` weights, a multiple of 32: their quants, their scales. Formats are WEIGHTS_Q8_0 and so on.
 size_t small_quant_bytes(uint32_t format, size_t weights);
 size_t small_scale_bytes(uint32_t format, size_t weights);
-
-bool small_format(uint32_t format);             // one of those
-enum BlockFormat small_blocks(uint32_t format); // that GGUF keeps it in
-const char *small_name(uint32_t format);        // "q8_0"; "f16" and "f32" too
 
 // Re-lays whole blocks.
 void small_relay(uint32_t format, const uint8_t *blocks, size_t weights, uint8_t *quants, uint8_t *scales);

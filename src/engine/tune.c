@@ -11,7 +11,7 @@
 #include "engine/recordings.h"
 #include "engine/session_open.h"
 #include "engine/settings.h"
-#include "engine/small.h"
+#include "engine/formats.h"
 #include "engine/step_search.h"
 #include "engine/tune_blocks.h"
 #include "engine/tuning.h"
@@ -170,7 +170,7 @@ static int tune_key(struct Tuner *t, vkgpt_tuned *tuned)
     int set = tuning_set(device, &t->key, times.variants[status ? 0 : best], FOUND_THOROUGH, status ? NULL : t->err);
     *tuned = (vkgpt_tuned){
         .kernel = product_kernel_name(t->key.product),
-        .weights = small_name(t->key.format),
+        .weights = format_name(t->key.format),
         .outputs = t->key.outputs,
         .width = t->key.width,
         .tokens = t->key.tokens,
@@ -218,7 +218,7 @@ static int tune_step(vkgpt_model *m, void (*on_result)(void *, const vkgpt_tuned
     settings_kept(m, &measured);
     settings_built_in(m, &search.best);
     for (uint32_t i = 0; i < measured.count; i++) measured.fixed[i] = false;
-    persistent_ahead(m, session_kv(&(vkgpt_session_options){.kv = search.kv}));
+    persistent_ahead(m, format_kv(search.kv));
     int status = pipelines_ready(m->device, err);
     if (!status) status = step_search(&search, err);
     if (!status && !search.tried) status = settings_install(m, &measured, FOUND_THOROUGH, err);

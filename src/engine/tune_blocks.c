@@ -7,7 +7,7 @@
 #include "engine/session_kernels.h"
 #include "engine/session_open.h"
 #include "engine/settings.h"
-#include "engine/small.h"
+#include "engine/formats.h"
 #include "engine/tuning.h"
 
 #define MOST_ROWS 1024    // of a block: larger ones run as it does
@@ -170,7 +170,7 @@ static void tell(const struct Results *r, uint32_t tried, struct Variant built_i
     const struct ProductKey *key = &r->t->key;
     const vkgpt_tuned tuned = {
         .kernel = product_kernel_name(key->product),
-        .weights = small_name(key->format),
+        .weights = format_name(key->format),
         .outputs = key->outputs,
         .width = key->width,
         .tokens = key->block,

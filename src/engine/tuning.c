@@ -7,7 +7,7 @@
 
 #include "base/os.h"
 #include "gpu/recording.h"
-#include "engine/small.h"
+#include "engine/formats.h"
 
 #define MAGIC "vkgpt-tuning "
 #define FORMAT_VERSION "3 "
@@ -169,7 +169,7 @@ static bool read_kernels(char **line, bool *lanes, uint32_t *format)
 {
     const char *kernels = next_word(line), *name = next_word(line);
     if (!kernels || !name) return false;
-    for (*format = 0; *format < FORMATS && strcmp(name, small_name(*format));) ++*format;
+    for (*format = 0; *format < FORMATS && strcmp(name, format_name(*format));) ++*format;
     *lanes = !strcmp(kernels, "lanes");
     return *format < FORMATS && (*lanes || !strcmp(kernels, "gpu"));
 }
@@ -365,7 +365,7 @@ static size_t tile_line(const struct Choice *c, char *line, size_t size)
     const struct Tile tile = tile_listed(c->variant.tile);
     return (size_t)snprintf(
         line, size, "tile %s gpu %s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %s %s\n",
-        product_kernel_name(key->product), small_name(key->format), key->width, key->outputs, key->block, tile.rows,
+        product_kernel_name(key->product), format_name(key->format), key->width, key->outputs, key->block, tile.rows,
         tile.outputs, tile.size, c->variant.split ? "split" : "whole", FOUND_WORDS[c->by]);
 }
 
@@ -376,7 +376,7 @@ static size_t choice_line(const struct Choice *c, char *line, size_t size)
     if (key->block) return tile_line(c, line, size);
     return (size_t)snprintf(
         line, size, "%s %s %s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %d %s\n",
-        product_kernel_name(key->product), key->lanes ? "lanes" : "gpu", small_name(key->format), key->width,
+        product_kernel_name(key->product), key->lanes ? "lanes" : "gpu", format_name(key->format), key->width,
         key->outputs, key->tokens, v->rows, v->size, v->loads, v->staged, FOUND_WORDS[c->by]);
 }
 
@@ -384,7 +384,7 @@ static size_t step_line(const struct StepChoice *c, char *line, size_t size)
 {
     const struct StepKey *key = &c->key;
     return (size_t)snprintf(line, size, "step %s %s %s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %s\n",
-                            SWITCH_WORDS[c->which][c->value], key->lanes ? "lanes" : "gpu", small_name(key->format),
+                            SWITCH_WORDS[c->which][c->value], key->lanes ? "lanes" : "gpu", format_name(key->format),
                             key->layers, key->width, key->inner, key->vocab, FOUND_WORDS[c->by]);
 }
 

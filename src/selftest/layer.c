@@ -34,7 +34,7 @@ static void image_row(struct Image *image, const struct Chunk *chunk, uint32_t a
     memset(image->row, 0, whole(in) * sizeof *image->row);
     for (uint32_t i = 0; i < in.groups * in.size; i++)
         image->row[i / in.size * in.padded + i % in.size] = (double)values[i];
-    if (small_format(format))
+    if (format_is_small(format))
         selftest_small_row(format, image->row, whole(in), bytes,
                            image->bytes + (size_t)chunk->scales * 4 + at * image->scale_pitch);
     else strip_fill(bytes, (struct Strip){0, 1, whole(in), whole(in), whole(in), format == WEIGHTS_F16}, image->row);
@@ -48,7 +48,7 @@ static int upload_chunk(struct Selftest *test, struct Pool *pool, const float *v
 {
     size_t width = (size_t)in.groups * in.size, bytes = matrix_bytes(chunk->count, whole(in), format);
     struct Image image = {.pitch = matrix_bytes(1, whole(in), format)};
-    if (small_format(format)) {
+    if (format_is_small(format)) {
         image.pitch = small_quant_bytes(format, whole(in));
         image.scale_pitch = small_scale_bytes(format, whole(in));
         chunk->scales = (uint32_t)(chunk->count * image.pitch / 4);
@@ -354,6 +354,6 @@ void stage_report(const struct Stage *stage, const struct Pipeline *pipeline, st
     if (stage->step_rows > 1) snprintf(block, sizeof block, ", %u rows", stage->rows);
     if (stage->prefill) snprintf(block, sizeof block, ", %u from %u", s->rows, s->first);
     selftest_report(stage->test, pipeline->kernel, measure.error, bound, "C %u, H %u of %u, F %u, V %u, %s/%s%s%s",
-                    s->dim, s->heads, s->head_dim, s->inner, s->vocab, small_name(s->weights),
+                    s->dim, s->heads, s->head_dim, s->inner, s->vocab, format_name(s->weights),
                     (const char *const[]){"f32", "f16", "q8_0"}[s->kv], block, s->small_shared ? ", unstaged" : "");
 }

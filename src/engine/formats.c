@@ -1,0 +1,36 @@
+#include "engine/formats.h"
+
+// By WEIGHTS_...
+static const struct {
+    vkgpt_format asked;
+    const char *name;
+    enum BlockFormat blocks; // of small ones
+} TABLE[FORMATS] = {
+    [WEIGHTS_F32] = {VKGPT_F32, "f32", 0},
+    [WEIGHTS_F16] = {VKGPT_F16, "f16", 0},
+    [WEIGHTS_Q8_0] = {VKGPT_Q8_0, "q8_0", BLOCK_Q8_0},
+    [WEIGHTS_Q4_0] = {VKGPT_Q4_0, "q4_0", BLOCK_Q4_0},
+    [WEIGHTS_Q4_K] = {VKGPT_Q4_K, "q4_k", BLOCK_Q4_K},
+};
+
+bool format_is_small(uint32_t format) { return format >= WEIGHTS_Q8_0; }
+
+enum BlockFormat format_blocks(uint32_t format) { return TABLE[format].blocks; }
+
+const char *format_name(uint32_t format) { return TABLE[format].name; }
+
+uint32_t format_of(vkgpt_format asked)
+{
+    for (uint32_t f = 0; f < FORMATS; f++)
+        if (TABLE[f].asked == asked) return f;
+    return WEIGHTS_F16;
+}
+
+uint32_t format_of_blocks(enum BlockFormat blocks)
+{
+    for (uint32_t f = WEIGHTS_Q8_0; f < FORMATS; f++)
+        if (TABLE[f].blocks == blocks) return f;
+    return WEIGHTS_Q8_0;
+}
+
+uint32_t format_kv(vkgpt_format asked) { return asked == VKGPT_F32 ? KV_F32 : asked == VKGPT_Q8_0 ? KV_Q8_0 : KV_F16; }
