@@ -6,6 +6,7 @@
 #ifndef VKGPT_TASKS_ITEMS_H
 #define VKGPT_TASKS_ITEMS_H
 
+#include "tasks/item.h"
 #include "vkgpt.h"
 
 enum ItemForm {
@@ -16,21 +17,6 @@ enum ItemForm {
     ITEM_PIQA,       // goal, sol1, sol2, label
     ITEM_ARC,        // question (a text, or stem and choices), choices, answerKey
     ITEM_WINOGRANDE, // sentence with a _ in it, option1, option2, answer
-};
-
-struct Choice {
-    char *context; // what stands before it, where that differs from choice to choice (Winogrande); else NULL
-    char *text;    // with the blank that parts it from the context
-};
-
-struct Item {
-    char *description; // of the task, "" where there is none
-    char *context;     // with Winogrande, that of the right choice
-    char *completion;  // the right answer, with the blank that parts it from the context
-    struct Choice *choices;
-    size_t choice_count; // 0: the answer is written, not chosen
-    size_t gold;         // the right choice
-    size_t line;         // of the file
 };
 
 struct Items {

@@ -5,7 +5,8 @@
 
 #include "base/json.h"
 
-#include "tasks/items.h"
+#include "tasks/item.h"
+#include "vkgpt.h"
 
 struct Line {
     const struct Json *object;
