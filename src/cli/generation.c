@@ -252,7 +252,8 @@ static int run_prompt(struct Generation *g, struct Run *run, const struct Input 
     return code;
 }
 
-static int run_tokens(struct Generation *g, struct Run *run, const struct Input *input, vkgpt_error *err)
+// The prompt, and what a text begins with, the first time and again.
+static int begin_tokens(struct Generation *g, struct Run *run, const struct Input *input, vkgpt_error *err)
 {
     int code = run_prompt(g, run, input, err);
     if (code) return code;
@@ -261,8 +262,12 @@ static int run_tokens(struct Generation *g, struct Run *run, const struct Input 
     g->begun = true;
     g->repeats = g->count;
     g->repeated = 0;
-    size_t most = g->options->predict < 0 ? SIZE_MAX : (size_t)g->options->predict;
-    if (most && !g->interrupted) code = vkgpt_generate(run->session, &g->sampling, most, on_token, g, &g->stop, err);
+    return code;
+}
+
+// What is begun again has to give the tokens that are printed already.
+static int check_repeated(const struct Generation *g, const struct Run *run, int code, vkgpt_error *err)
+{
     if (!g->differs) return code;
     return fail(err, VKGPT_DEVICE_LOST, "%s: begun again, the text is another one from token %zu on",
                 run_device(run)->name, g->repeated - 1);
@@ -275,8 +280,15 @@ int generation_run(struct Generation *g, struct Run *run, const struct Input *in
     if (!g->tokenizer && !options->json)
         fprintf(stderr, "vkgpt: %s: so the new ids are printed, not text\n", run->no_tokenizer);
     os_catch_interrupt(); // not before: loading can simply be ended
-    int code = run_tokens(g, run, input, err);
-    if (code && !(code = run_again(run, options, code, err))) code = run_tokens(g, run, input, err);
+    size_t most = options->predict < 0 ? SIZE_MAX : (size_t)options->predict;
+    int code;
+    for (bool again = false;; again = true) { // once, when the device is lost
+        code = begin_tokens(g, run, input, err);
+        if (!code && most && !g->interrupted)
+            code = vkgpt_generate(run->session, &g->sampling, most, on_token, g, &g->stop, err);
+        code = check_repeated(g, run, code, err);
+        if (!code || again || (code = run_again(run, options, code, err))) break;
+    }
     if (code && !g->begun) return code;
     g->decode = os_seconds() - g->begin;
     finish_text(g); // what there is, also before the sentence of an error
