@@ -42,6 +42,7 @@ HUB = "models--openai-community--gpt2"  # a model that was downloaded
 TEXT = "Once upon a time there was a king who had three sons, and he sent them out into the wide world.\n"
 TEXTS = {"prompt.txt": "Once upon a time", "prompts.txt": "Once upon a time\nThe old king\n", "story.txt": TEXT * 4}
 TEXTS |= {"book.txt": TEXT * 20, "article.txt": TEXT * 2, "app.c": "int main(void) { return 0; }\n"}
+FOLDERS = ("models", "docs", "tools", "tests", "include", "src", "shaders")
 PROGRAMS = """vkgpt build/ tools/ pack/ ./ cmake ctest cpack sudo apt-get dnf pacman zypper git echo cat printf python3 pip
     .venv/ cc gcc g++ c++ clang pkg-config curl tar export""".split()
 NEVER = r"(^|[\s;&|])(sudo|apt-get|dnf|pacman|zypper|cmake|vkgpt pull|tools/[\w-]+)"  # they change the machine, build or download
@@ -142,13 +143,16 @@ def broken_link(page, target):
     return None
 
 
-def tracked(*patterns):
-    listed = subprocess.run(["git", "-C", ROOT, "ls-files", *patterns], capture_output=True, text=True)
-    return sorted(ROOT / name for name in listed.stdout.split())
+def markdown():
+    """Every page of the tree, and none of a build."""
+    found = [*ROOT.glob("*.md")] + [page for name in FOLDERS for page in (ROOT / name).rglob("*.md")]
+    assert ROOT / "README.md" in found and ROOT / "docs" / "models.md" in found
+    return sorted(found)
 
 
 def pages():
-    found = [p for p in tracked("*.md") if p.parent in (ROOT, ROOT / "docs") or p.is_relative_to(ROOT / "models")]
+    """Those whose commands run."""
+    found = [p for p in markdown() if p.parent in (ROOT, ROOT / "docs") or p.is_relative_to(ROOT / "models")]
     return [page for page in found if page.name != "CHANGELOG.md"]
 
 
@@ -173,7 +177,7 @@ def make_shared(folder):
 
 def make_clone(folder, shared):
     """A folder that commands run in as they would in a clone."""
-    for name in ("models", "docs", "tools", "tests", "include", "src", "shaders"):
+    for name in FOLDERS:
         (folder / name).symlink_to(ROOT / name)
     (folder / "build").mkdir()
     (folder / "build" / "vkgpt").symlink_to(VKGPT)
@@ -343,14 +347,14 @@ class Commands(unittest.TestCase):
 
 class Links(unittest.TestCase):
     def test_relative_links(self):
-        for page in tracked("*.md"):
+        for page in markdown():
             for link in links_of(page.read_text()):
                 with self.subTest(page=page.relative_to(ROOT), line=link.line, link=link.target):
                     self.assertIsNone(broken_link(page, link.target))
 
     def test_paths_in_code(self):
         """Inline code that begins with a folder of the tree names files that are there; * stands for any name."""
-        folders = r"(src|docs|tools|models|tests|shaders|include)/[\w./*-]+$"
+        folders = rf"({'|'.join(FOLDERS)})/[\w./*-]+$"
         for page in pages():
             for line, code in inline_of(page.read_text()):
                 if re.match(folders, code):
