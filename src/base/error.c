@@ -3,7 +3,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-// Names in files may hold anything: what moves a terminal's cursor, or ends the sentence, becomes a question mark.
 void clean_sentence(char *text)
 {
     for (unsigned char *c = (unsigned char *)text; *c; c++) {

@@ -1,6 +1,6 @@
-// The text is scanned first, for what yajl would let pass and for how much memory it can take; yajl then calls back for
-// each value. Where Python's reading is asked for, the scan puts marks that yajl reads as strings in the place of NaN
-// and the infinities.
+// A scan of the text comes first: it refuses what yajl would accept, and finds how much memory yajl can need. Then yajl
+// calls back for each value. When the text is read as Python does, the scan replaces NaN and the infinities by marks,
+// which yajl reads as strings.
 #include "base/json.h"
 
 #include <stdlib.h>
@@ -14,17 +14,17 @@
 #include "base/utf8.h"
 
 #define MAX_DEPTH 128
-#define MAX_BYTES ((size_t)1 << 29) // of a text
-#define FEW 8                       // members, whose keys are compared each with each
+#define MAX_BYTES ((size_t)1 << 29) // largest text
+#define FEW 8                       // up to this many members, every key is compared with every other
 
 struct Parser {
     const char *what;
     bool python;
     struct Json *nodes;
     size_t count;
-    char *texts;                               // where the next one goes
-    uint32_t key;                              // of the member that comes next
-    size_t open[MAX_DEPTH], before[MAX_DEPTH]; // the lists and objects around it, and the last value in each; 0: none
+    char *texts;                               // where the next text goes
+    uint32_t key;                              // bytes of the next member's key and its NUL
+    size_t open[MAX_DEPTH], before[MAX_DEPTH]; // open lists and objects, the last value in each (0: none)
     size_t depth;
     int code;
     vkgpt_error *err;
@@ -32,8 +32,8 @@ struct Parser {
 
 // ------------------------------------------------------------------------------------------------- the scan
 
-// Numbers that Python writes and JSON does not have. A mark is a string of one byte that is not UTF-8, so that no
-// string of an accepted text is one; blanks fill it up to the length of the word.
+// Numbers that Python writes and JSON does not have. A mark is a JSON string of one byte that is not UTF-8, so it
+// differs from every string of an accepted text. Blanks fill it up to the length of the word.
 static const struct Word {
     const char *text, *mark;
 } words[] = {
@@ -44,7 +44,7 @@ static const struct Word {
 
 #define WORDS (sizeof words / sizeof *words)
 
-// The length of the word that text begins with, which its mark takes the place of, or 0.
+// Replaces the word at the start of text by its mark. Returns the word's length, or 0 when there is no word.
 static size_t mark_word(char *text, size_t bytes)
 {
     for (size_t w = 0; w < WORDS; w++) {
@@ -69,8 +69,8 @@ static int32_t escaped_unit(const char *text, size_t bytes)
     return unit;
 }
 
-// The bytes of an escape, checked as far as yajl does not. Errors: \u0000, at which C strings end; half a surrogate
-// pair.
+// The length of an escape, with the checks that yajl does not make. Errors: \u0000, which would end a C string; half a
+// surrogate pair.
 static int scan_escape(const char *what, const char *text, size_t at, size_t bytes, size_t *length, vkgpt_error *err)
 {
     int32_t unit = escaped_unit(text + at, bytes - at);
@@ -84,7 +84,7 @@ static int scan_escape(const char *what, const char *text, size_t at, size_t byt
                 (unsigned)unit);
 }
 
-// What a text can take at most.
+// Upper bounds for what a text needs.
 struct Need {
     size_t values;
     size_t escaped; // bytes of the longest string with an escape
@@ -93,14 +93,14 @@ struct Need {
 struct Scan {
     const char *what, *text;
     size_t bytes, at;
-    size_t string; // where the string that `at` is in began
+    size_t string; // where the string around `at` begins
     bool in_string, escapes;
-    size_t depth, digits; // of the number that `at` is in
+    size_t depth, digits; // digits: of the number around `at`
     struct Need need;
     vkgpt_error *err;
 };
 
-// A byte between strings. Errors: nesting past MAX_DEPTH, a number past MAX_NUMBER.
+// A byte outside strings. Errors: nesting past MAX_DEPTH, a number past MAX_NUMBER.
 static int scan_between(struct Scan *s, char c)
 {
     s->digits = c && strchr("0123456789+-.eE", c) ? s->digits + 1 : 0;
@@ -125,7 +125,7 @@ static void scan_quote(struct Scan *s)
     s->digits = 0;
 }
 
-// The character at s->at, and its length. Errors: a byte that no JSON text holds, and those of escapes.
+// Scans the character at s->at and returns its length. Errors: a byte that JSON does not allow, a bad escape.
 static int scan_character(struct Scan *s, size_t *length)
 {
     unsigned char c = (unsigned char)s->text[s->at];
@@ -144,7 +144,7 @@ static int scan_character(struct Scan *s, size_t *length)
     return 0;
 }
 
-// `marked` is the same text where words are marked in it, else NULL.
+// `marked` is the same text when words are to be replaced by marks in it, else NULL.
 static int scan(const char *what, const char *text, size_t bytes, char *marked, struct Need *need, vkgpt_error *err)
 {
     struct Scan s = {.what = what, .text = text, .bytes = bytes, .need = {.values = 1}, .err = err};
@@ -161,20 +161,21 @@ static int scan(const char *what, const char *text, size_t bytes, char *marked, 
 
 // --------------------------------------------------------------------------------------------- memory for yajl
 
-// yajl believes that memory never runs out: it gets all that it can need beforehand. Nothing is given back.
+// yajl does not expect an allocation to fail, so all the memory that it can need is allocated first. Nothing is freed
+// before the end.
 struct Arena {
     char *data;
-    size_t bytes, used, last; // last: where the newest piece begins, which can grow
+    size_t bytes, used, last; // last: where the newest piece begins; only this piece can grow in place
 };
 
 #define ALIGN ((size_t)16)
-#define YAJL_BYTES ((size_t)16 << 10) // for its own, the levels and the longest number
+#define YAJL_BYTES ((size_t)16 << 10) // yajl's own data, its stack of levels, and the longest number
 
 static void *arena_get(void *user, size_t bytes)
 {
     struct Arena *a = user;
     size_t at = a->used, whole = ALIGN + (bytes + ALIGN - 1) / ALIGN * ALIGN;
-    if (whole < bytes || whole > a->bytes - a->used) abort(); // not while arena_bytes is right
+    if (whole < bytes || whole > a->bytes - a->used) abort(); // cannot happen while arena_bytes is right
     memcpy(a->data + at, &bytes, sizeof bytes);
     a->used += whole;
     a->last = at + ALIGN;
@@ -200,7 +201,7 @@ static void arena_keep(void *user, void *piece)
     (void)piece;
 }
 
-// Its buffer for a string without its escapes doubles.
+// yajl decodes a string with escapes into a buffer that it doubles as needed.
 static size_t arena_bytes(const struct Need *need) { return YAJL_BYTES + 2 * need->escaped; }
 
 // ----------------------------------------------------------------------------------------------- the values
@@ -213,7 +214,7 @@ static void put_text(struct Parser *p, const void *text, size_t bytes)
     p->texts += bytes + 1;
 }
 
-// The next value; its text is to be put behind it.
+// Begins the next value; the caller appends its text.
 static void begin_value(struct Parser *p)
 {
     struct Json *node = &p->nodes[p->count];
@@ -258,7 +259,7 @@ static int on_string(void *parser, const unsigned char *text, size_t bytes)
     const struct Word *word = marked_word(p, text, bytes);
     begin_value(p);
     if (word) {
-        put_text(p, word->text, strlen(word->text)); // which strtod reads
+        put_text(p, word->text, strlen(word->text)); // strtod reads these words
     } else {
         *p->texts++ = '"';
         put_text(p, text, bytes);
@@ -278,7 +279,7 @@ static int on_key(void *parser, const unsigned char *text, size_t bytes)
 
 static int open_value(struct Parser *p, char letter)
 {
-    p->open[p->depth] = p->count; // the scan counted the levels
+    p->open[p->depth] = p->count; // the scan has checked the depth
     one_letter(p, letter);
     p->before[p->depth++] = 0;
     return 1;
@@ -300,14 +301,14 @@ static int on_array_end(void *parser)
     return 1;
 }
 
-// --------------------------------------------------------------------------------------- keys that are there twice
+// --------------------------------------------------------------------------------------- duplicate keys
 
 static bool same_key(const struct Json *a, const struct Json *b)
 {
     return a->key == b->key && memcmp(json_key(a), json_key(b), a->key) == 0;
 }
 
-// `earlier` has the key of `later`: an error, or, as Python has it, the later one counts.
+// `earlier` and `later` have the same key: an error, or the later one counts, as in Python.
 static int key_twice(struct Parser *p, struct Json *earlier, const struct Json *later)
 {
     earlier->replaced = p->python;
@@ -327,7 +328,7 @@ static int few_keys(struct Parser *p, const struct Json *object)
     return code;
 }
 
-// A hash table of the members' places, at most half full. It hashes with a secret, as base/map.h says.
+// Uses a hash table of the members' indices, at most half full. It hashes with a secret, for the reason in base/map.h.
 static int many_keys(struct Parser *p, const struct Json *object, size_t count)
 {
     uint64_t secret[2];
@@ -375,7 +376,7 @@ static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c ==
 static int run_yajl(struct Parser *p, yajl_handle yajl, const char *text, size_t bytes)
 {
     size_t mark = utf8_mark(text, bytes);
-    yajl_config(yajl, yajl_dont_validate_strings, 1); // the scan did
+    yajl_config(yajl, yajl_dont_validate_strings, 1); // the scan did this
     yajl_config(yajl, yajl_allow_trailing_garbage, 1);
     yajl_status status = yajl_parse(yajl, (const unsigned char *)text + mark, bytes - mark);
     size_t at = mark + yajl_get_bytes_consumed(yajl);
@@ -390,7 +391,7 @@ static int run_yajl(struct Parser *p, yajl_handle yajl, const char *text, size_t
                 bytes);
 }
 
-// The text is that of `marked` where that is not NULL.
+// `marked` is NULL, or the same pointer as text: then the text is read as Python does.
 static int parse(const char *what, const char *text, size_t bytes, char *marked, struct Json **json, vkgpt_error *err)
 {
     *json = NULL;
@@ -401,7 +402,7 @@ static int parse(const char *what, const char *text, size_t bytes, char *marked,
     int code = scan(what, text, bytes, marked, &need, err);
     if (code) return code;
 
-    // no value and no key takes more bytes than in the text, but for the NUL behind a number that is all there is
+    // a value or key needs at most its bytes in the text; a number that is the whole text needs 1 more, for its NUL
     size_t room = need.values * sizeof(struct Json) + bytes + 1;
     struct Json *nodes = malloc(room);
     struct Arena arena = {.data = malloc(arena_bytes(&need)), .bytes = arena_bytes(&need)};

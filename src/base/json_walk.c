@@ -1,4 +1,4 @@
-// Looking at the values that json.c made, and showing them in sentences.
+// Walks over the values that json.c read, and shows them in sentences.
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
@@ -31,7 +31,7 @@ double json_number(const struct Json *item)
     if (!json_is_number(item)) return NAN;
     char text[MAX_NUMBER + 1], *point = NULL;
     snprintf(text, sizeof text, "%s", item->text);
-    char local = *localeconv()->decimal_point; // which strtod wants
+    char local = *localeconv()->decimal_point; // strtod expects this one
     if (local && local != '.' && (point = strchr(text, '.'))) *point = local;
     return strtod(text, NULL);
 }
@@ -39,17 +39,17 @@ double json_number(const struct Json *item)
 bool json_integer(const struct Json *item, int64_t min, int64_t max, int64_t *value)
 {
     double d = json_number(item);
-    if (!(fabs(d) <= 9007199254740992.0) || d != floor(d)) return false; // NaN fails the first
+    if (!(fabs(d) <= 9007199254740992.0) || d != floor(d)) return false; // NaN fails the first test
     int64_t whole = (int64_t)d;
     if (whole < min || whole > max) return false;
     *value = whole;
     return true;
 }
 
-// From a node on, the first one that counts.
+// The first node from `item` on that no later member replaces.
 static const struct Json *counting(const struct Json *item)
 {
-    while (item->replaced) item += item->span; // behind it comes the one that replaces it, or another one
+    while (item->replaced) item += item->span; // a node always follows: the replacing member comes later
     return item;
 }
 
@@ -89,7 +89,7 @@ const struct Json *json_get(const struct Json *object, const char *key)
 
 struct Shower {
     char *text;
-    size_t used; // past JSON_SHOWN - 1 where there is more than fits
+    size_t used; // larger than JSON_SHOWN - 1 when the text does not fit
 };
 
 static void show(struct Shower *s, const char *text, size_t bytes)
@@ -129,7 +129,7 @@ static void show_plain(struct Shower *s, const struct Json *item)
     else show(s, word, strlen(word));
 }
 
-// At most MAX_DEPTH deep.
+// Recursive, at most MAX_DEPTH deep.
 static void show_value(struct Shower *s, const struct Json *item)
 {
     bool object = json_is_object(item);

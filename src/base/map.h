@@ -1,5 +1,5 @@
 // A hash table from byte strings to 32-bit values. Keys are not copied: they must outlive the map. Each table hashes
-// with a secret of its own, so that nobody can write a file whose keys all meet in one place.
+// with a secret of its own, so that nobody can write a file whose keys all collide.
 #ifndef VKGPT_BASE_MAP_H
 #define VKGPT_BASE_MAP_H
 
@@ -22,11 +22,11 @@ struct Map {
 // The hash of a key under a secret: SipHash-2-4.
 uint64_t map_hash(const uint64_t secret[2], const char *key, size_t bytes);
 
-// Room for so many keys at once, so that adding them copies nothing. False: no memory.
+// Makes room for `count` keys, so that adding them does not grow the table. False: no memory.
 bool map_reserve(struct Map *map, size_t count);
-// Adds a key of less than 4 GiB. 1: added; 0: it is there already (its value stays); -1: no memory.
+// Adds a key of less than 4 GiB. 1: added; 0: the key is in the map already and keeps its value; -1: no memory.
 int map_add(struct Map *map, const char *key, size_t bytes, uint32_t value);
-// The same, but a key that is there gets the new value. 1, or -1: no memory.
+// The same, but a key that is in the map gets the new value. 1, or -1: no memory.
 int map_set(struct Map *map, const char *key, size_t bytes, uint32_t value);
 bool map_find(const struct Map *map, const char *key, size_t bytes, uint32_t *value);
 void map_free(struct Map *map);

@@ -1,4 +1,4 @@
-// POSIX, with Linux's /proc for the program's place and the free memory.
+// POSIX, and Linux's /proc for the program's directory and the free memory.
 #define _GNU_SOURCE // sched_getaffinity
 #include "base/os.h"
 
@@ -28,7 +28,7 @@ int os_fail_errno(vkgpt_error *err, const char *path, const char *doing)
     return fail(err, VKGPT_BAD_FILE, "%s: cannot %s: %s", path, doing, strerror(errno));
 }
 
-// O_NONBLOCK: a pipe that nobody writes to would be waited for. On files it means nothing.
+// Without O_NONBLOCK, opening a pipe waits for a writer. On files it has no effect.
 int os_open(const char *path, bool only_files, int *fd, struct stat *st, vkgpt_error *err)
 {
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (only_files ? O_NONBLOCK : 0));
@@ -42,8 +42,8 @@ int os_open(const char *path, bool only_files, int *fd, struct stat *st, vkgpt_e
     return code;
 }
 
-// Reads to the end, growing as bytes come rather than by what the file claims: a pipe claims nothing. A terminal hands
-// out whole lines, and a part of one only where Ctrl-D was pressed behind it.
+// Reads to the end. The buffer grows with the bytes that arrive, not by the size of the file: a pipe has no size. A
+// terminal returns whole lines, and a part of a line only when Ctrl-D was pressed after it.
 static int read_all(int fd, const char *path, size_t limit, size_t hint, char **data, size_t *bytes, vkgpt_error *err)
 {
     bool terminal = os_is_terminal(fd);
@@ -107,9 +107,9 @@ int os_read_file(const char *path, size_t limit, char **data, size_t *bytes, vkg
     return read_whole(path, true, limit, data, bytes, err);
 }
 
-// ---------------------------------------------------------------------------------------------- places
+// ---------------------------------------------------------------------------------------------- paths
 
-// A link that goes in circles, and what may not be looked at, are there: whoever opens them says what is wrong.
+// A loop of links and a path without permission count as existing: opening them later gives the error sentence.
 bool os_exists(const char *path)
 {
     struct stat st;
@@ -135,7 +135,7 @@ int os_make_dirs(const char *path)
     for (char *p = copy + 1; *copy && *p; p++) {
         if (*p != '/') continue;
         *p = '\0';
-        (void)mkdir(copy, 0777); // the last one tells
+        (void)mkdir(copy, 0777); // the check at the end is enough
         *p = '/';
     }
     (void)mkdir(copy, 0777);
@@ -211,7 +211,7 @@ unsigned os_cores(void)
     return n > 0 ? (unsigned)n : 1;
 }
 
-// Without /proc, as in a bare container: less than there is, since what caches hold is not counted.
+// For systems without /proc, such as a bare container. An underestimate: memory held by caches is not counted.
 static uint64_t unused_memory(void)
 {
     struct sysinfo info;
@@ -252,7 +252,7 @@ unsigned os_terminal_width(int fd)
 
 static const int endings[] = {SIGINT, SIGTERM, SIGHUP};
 
-static volatile sig_atomic_t interrupted; // by which signal; a handler reaches nothing but a global
+static volatile sig_atomic_t interrupted; // number of the signal; a handler can only reach globals
 
 static void on_interrupt(int number) { interrupted = number; }
 
@@ -264,7 +264,7 @@ void os_ending_signals(sigset_t *set)
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) sigaddset(set, endings[i]);
 }
 
-// Whoever had a signal ignored, as nohup does, is obeyed.
+// A signal that was set to be ignored, as nohup does, stays ignored.
 static void handle_endings(void (*handler)(int), int flags)
 {
     struct sigaction action = {.sa_handler = handler, .sa_flags = flags}, now;
@@ -277,7 +277,7 @@ void os_end_on_signals(void) { handle_endings(on_end, 0); }
 
 void os_catch_interrupt(void)
 {
-    handle_endings(on_interrupt, (int)SA_RESETHAND | SA_RESTART); // the second one meets the default: the end
+    handle_endings(on_interrupt, (int)SA_RESETHAND | SA_RESTART); // the second one ends the process
 }
 
 void os_hold_interrupt(void) { handle_endings(on_interrupt, SA_RESTART); }

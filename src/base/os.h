@@ -1,4 +1,4 @@
-// Every call of the operating system that is not C11 lives here, so that another system is one more file.
+// Calls of the operating system that are not C11, behind one interface: another system needs another set of os*.c.
 #ifndef VKGPT_BASE_OS_H
 #define VKGPT_BASE_OS_H
 
@@ -11,78 +11,79 @@ struct Mapping {
     struct MapGuard *guard;
 };
 
-// Errors (VKGPT_BAD_FILE): missing, unreadable, a directory, pipe or device, also behind a link; VKGPT_OUT_OF_MEMORY.
-// From the first os_map to the last os_unmap a handler of SIGBUS of the library's is installed, for the whole process:
-// what another program cuts off a mapped file reads as zeros. Any other SIGBUS goes to the handler that was there
-// before.
+// Errors (VKGPT_BAD_FILE): missing, unreadable, a directory, pipe or device (a link is followed); VKGPT_OUT_OF_MEMORY.
+// From the first os_map to the last os_unmap, the library installs a SIGBUS handler for the whole process: when another
+// program truncates a mapped file, the missing part reads as zeros. Any other SIGBUS goes to the handler that was
+// installed before.
 int os_map(const char *path, struct Mapping *mapping, vkgpt_error *err);
-// To be asked before what was read is believed. Errors (VKGPT_BAD_FILE): the file is shorter than when it was mapped.
+// Call this before using what was read. Errors (VKGPT_BAD_FILE): the file is shorter than when it was mapped.
 int os_map_check(const struct Mapping *mapping, const char *path, vkgpt_error *err);
 void os_unmap(struct Mapping *mapping);
-// Asks for a part of a mapping to be read from the disk while the caller does something else. A hint: nothing fails.
+// Asks the system to read a part of a mapping from the disk in the background. A hint: it cannot fail.
 void os_read_ahead(const uint8_t *data, size_t bytes);
-// Reads a small file whole into malloc'ed memory, one NUL byte added behind it. Errors (VKGPT_BAD_FILE): as of os_map,
-// and more than `limit` bytes.
+// Reads a whole small file into malloc'ed memory and appends a NUL byte. Errors (VKGPT_BAD_FILE): those of os_map, and
+// more than `limit` bytes.
 int os_read_file(const char *path, size_t limit, char **data, size_t *bytes, vkgpt_error *err);
-// The same for what the user names and no stranger sends, which may be a pipe or device: it is waited for. "-" is
-// stdin; on a terminal one Ctrl-D ends it, in the middle of a line too.
+// The same for a path from the user, not from an untrusted source: it may be a pipe or device, and the call
+// waits for its end. "-" is stdin; on a terminal one Ctrl-D ends it, also in the middle of a line.
 int os_read(const char *path, size_t limit, char **data, size_t *bytes, vkgpt_error *err);
-// Writes a file so that a reader sees all of it or nothing: a temporary file beside it, fsync, then a rename. A pipe or
-// device is written as it stands. SIGINT, SIGTERM and SIGHUP wait meanwhile.
+// Writes a file so that a reader sees all of it or nothing: a temporary file in the same directory, fsync, then a
+// rename. A pipe or device is written directly. SIGINT, SIGTERM and SIGHUP are blocked until the file is written.
 int os_write(const char *path, const void *data, size_t bytes, vkgpt_error *err);
 
-// A file that is written piece by piece, and that a reader sees whole or not at all. Zeroed is closed.
+// A file that is written piece by piece; a reader sees all of it or nothing. A zeroed struct is a closed file.
 struct Saving {
     int fd;
     char *temporary, *target; // target NULL: nothing is open
 };
 int os_save_begin(const char *path, struct Saving *saving, vkgpt_error *err);
-// Errors: VKGPT_BAD_FILE; VKGPT_INTERRUPTED as soon as os_interrupted says so.
+// Errors: VKGPT_BAD_FILE; VKGPT_INTERRUPTED as soon as os_interrupted is true.
 int os_save_write(struct Saving *saving, const void *data, size_t bytes, vkgpt_error *err);
-// Gives the file its name, replacing one of that name; or, when it is not to be kept, removes what was written.
+// Gives the file its name, replacing a file of that name; with `keep` false, removes what was written.
 int os_save_end(struct Saving *saving, bool keep, vkgpt_error *err);
 
-// Brings a file that was written beside its place to the disk, and gives it its name. `from` stays where that fails.
+// Renames `from` to `to`, after fsync. `from` stays when this fails.
 int os_replace(const char *from, const char *to, vkgpt_error *err);
 
-bool os_exists(const char *path); // a file or directory, or something that cannot be looked at
+bool os_exists(const char *path); // true also for a path that cannot be checked, such as a loop of links
 bool os_is_dir(const char *path);
-bool os_is_link(const char *path);  // a symbolic one, also to what is not there
+bool os_is_link(const char *path);  // a symbolic link, also a broken one
 int os_make_dirs(const char *path); // like mkdir -p; 0 on success
-// How many names in a directory end in `suffix`; the first by alphabet that fits goes into `name`.
+// How many names in a directory end in `suffix`; `name` becomes the first one by alphabet. Names of `size` bytes and
+// more do not count.
 size_t os_find(const char *dir, const char *suffix, char *name, size_t size);
-// The name in a directory that ends in `suffix` and follows `name` by alphabet, put in its place; an empty `name`
-// asks for the first one. False when there is none.
+// Replaces `name` by the next name in the directory, by alphabet, that ends in `suffix`; an empty `name` asks for the
+// first one. False when there is none.
 bool os_next(const char *dir, const char *suffix, char *name, size_t size);
-bool os_file_bytes(const char *path, uint64_t *bytes); // of a file, also behind a link; false: it is none
-bool os_free_disk(const char *dir, uint64_t *bytes);   // that the user may still write there
-// A symbolic link at `path`; one that leads elsewhere is replaced.
+bool os_file_bytes(const char *path, uint64_t *bytes); // follows links; false: not a file
+bool os_free_disk(const char *dir, uint64_t *bytes);   // free for the user
+// Makes a symbolic link at `path`, and replaces a link to something else.
 int os_symlink(const char *to, const char *path, vkgpt_error *err);
-// A lock between processes, on a file that is made for it (flock); it ends with the process. `waits` (or NULL) is
-// called once where another one holds it. Errors: VKGPT_BAD_FILE; VKGPT_INTERRUPTED as soon as os_interrupted says so.
+// A lock between processes (flock), on a file that exists only for this; it ends with the process. `waits` (or NULL) is
+// called once if another process holds it. Errors: VKGPT_BAD_FILE; VKGPT_INTERRUPTED as soon as os_interrupted is true.
 int os_lock(const char *path, void (*waits)(void *user), void *user, int *lock, vkgpt_error *err);
 void os_unlock(int lock);
-void os_wait(double seconds); // or until os_interrupted says so
+void os_wait(double seconds); // less when os_interrupted becomes true
 double os_seconds(void);      // a monotonic clock
 unsigned os_cores(void);
 // Bytes of physical memory not in use, or 0 when unknown.
 uint64_t os_free_memory(void);
-// Where caches go ($XDG_CACHE_HOME/vkgpt or ~/.cache/vkgpt), or false when there is no such place.
+// The directory for caches, $XDG_CACHE_HOME/vkgpt or ~/.cache/vkgpt; false when there is none.
 bool os_cache_dir(char *path, size_t size);
 // The directory of the running program, without a trailing slash.
 bool os_program_dir(char *path, size_t size);
-// Bytes that nobody can foretell, or, where the system has none to give, that differ from run to run.
+// Unpredictable bytes; if the system cannot give any, bytes that differ from run to run.
 void os_random(void *bytes, size_t count);
 bool os_is_terminal(int fd);
 unsigned os_terminal_width(int fd); // columns, 80 when unknown
-// The signals that ask a program to end (SIGINT, SIGTERM, SIGHUP; one that is ignored stays so). From os_end_on_signals
-// on each ends the process at once, with status 128 + its number; from os_catch_interrupt on the first one only sets a
-// flag, and the second one ends the process.
+// The signals that ask a program to end: SIGINT, SIGTERM and SIGHUP. A signal that is ignored stays ignored. After
+// os_end_on_signals, each one ends the process at once, with status 128 + its number. After os_catch_interrupt, the
+// first one only sets a flag, and the second one ends the process.
 void os_end_on_signals(void);
 void os_catch_interrupt(void);
-// The same for whoever would leave something half-written: the second one does nothing more.
+// As os_catch_interrupt, but the second one does nothing: for work that must not be left half-written.
 void os_hold_interrupt(void);
 bool os_interrupted(void);
-int os_signal(void); // the one that os_interrupted tells of; SIGINT before there is any
+int os_signal(void); // the signal that set the flag; SIGINT if none did
 
 #endif

@@ -1,4 +1,4 @@
-// What the files of base/os*.c share.
+// Functions shared by the files base/os*.c.
 #ifndef VKGPT_BASE_OS_FILES_H
 #define VKGPT_BASE_OS_FILES_H
 
@@ -8,12 +8,12 @@
 
 #include "base/error.h"
 
-// The sentence of errno.
+// Fails with the sentence of errno.
 int os_fail_errno(vkgpt_error *err, const char *path, const char *doing);
-// Opens for reading and tells what it is. Errors: missing, unreadable, a directory; with only_files also a pipe or
-// device, without waiting for anybody.
+// Opens a file for reading, and returns its stat. Errors: missing, unreadable, a directory; with only_files also a pipe
+// or device, without waiting for a writer.
 int os_open(const char *path, bool only_files, int *fd, struct stat *st, vkgpt_error *err);
-// SIGINT, SIGTERM and SIGHUP: what asks a program to end.
+// SIGINT, SIGTERM and SIGHUP: the signals that ask a program to end.
 void os_ending_signals(sigset_t *set);
 
 #endif

@@ -1,6 +1,6 @@
-// Files in memory. Where a file is cut while it is mapped, touching what is gone raises SIGBUS, in whichever thread.
-// While any file is mapped, a handler of ours puts pages of zeros there and notes it: the reader goes on, comes to its
-// end, and asks os_map_check before it believes what it read. Other SIGBUS go to the handler that was there before.
+// Files in memory. If a file is truncated while it is mapped, reading the missing part raises SIGBUS in the thread that
+// reads. While any file is mapped, a handler of ours maps pages of zeros there and sets a flag. The reader continues to
+// its end, and calls os_map_check before it uses what it read. Any other SIGBUS goes to the handler installed before.
 #define _GNU_SOURCE // MAP_ANONYMOUS
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 
 // ---------------------------------------------------------------------------------------------- the guard
 
-// A mapping that is watched. It is never freed, and used again for the next file: the handler may be looking at it.
+// A mapping that is watched. It is never freed but used again for the next file: the handler may be reading it.
 struct MapGuard {
     struct MapGuard *next;
     atomic_uintptr_t begin, end; // end 0: free
@@ -26,7 +26,7 @@ struct MapGuard {
     ino_t inode;
 };
 
-// A handler reaches nothing but globals.
+// Globals: a handler can reach nothing else.
 static _Atomic(struct MapGuard *) guards;
 static size_t guarded;
 static struct sigaction before;
@@ -36,7 +36,7 @@ static void pass_on(int number, siginfo_t *info, void *context)
 {
     if (before.sa_flags & SA_SIGINFO) before.sa_sigaction(number, info, context);
     else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) before.sa_handler(number);
-    else sigaction(number, &before, NULL); // it comes again, and ends the process
+    else sigaction(number, &before, NULL); // the signal is raised again, and ends the process
 }
 
 static void on_bus(int number, siginfo_t *info, void *context)
@@ -61,7 +61,7 @@ static void install(void)
     sigaction(SIGBUS, &ours, &before);
 }
 
-// Unless somebody has put his own in its place meanwhile.
+// Restores the old handler, unless another one has been installed since.
 static void uninstall(void)
 {
     struct sigaction now;
@@ -107,7 +107,7 @@ static void unguard(struct MapGuard *g)
     pthread_mutex_unlock(&lock);
 }
 
-// A cut within the last page raises nothing: the size tells.
+// A cut inside the last page raises no SIGBUS, so the size is compared too.
 int os_map_check(const struct Mapping *mapping, const char *path, vkgpt_error *err)
 {
     struct stat st;
@@ -149,7 +149,7 @@ void os_unmap(struct Mapping *mapping)
 
 void os_read_ahead(const uint8_t *data, size_t bytes)
 {
-    // Linux cuts a request down to the larger of the disk's read-ahead and its best transfer: 128 KiB at the least
+    // Linux limits a request to the larger of the disk's read-ahead and its best transfer size, at least 128 KiB
     const size_t step = 128u << 10;
     size_t into = (uintptr_t)data % (size_t)sysconf(_SC_PAGESIZE);
     for (data -= into, bytes += into; bytes; data += step) {

@@ -1,4 +1,4 @@
-// What several programs share on a disk: locks, links, and the room that is left.
+// What several programs share on a disk: locks, links, and the free space.
 #define _GNU_SOURCE // flock
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +32,7 @@ int os_lock(const char *path, void (*waits)(void *user), void *user, int *lock, 
     if (*lock < 0) return os_fail_errno(err, path, "open");
     int code = 0;
     for (bool told = false; !code && flock(*lock, LOCK_EX | LOCK_NB) != 0;) {
-        if (errno == ENOSYS || errno == ENOTSUP || errno == ENOLCK) break; // a file system that has no locks
+        if (errno == ENOSYS || errno == ENOTSUP || errno == ENOLCK) break; // a file system without locks
         if (errno != EWOULDBLOCK && errno != EINTR) code = os_fail_errno(err, path, "lock");
         if (!code && !told && waits) waits(user);
         told = true;

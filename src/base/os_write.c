@@ -1,5 +1,5 @@
-// Files that a reader sees whole or not at all: written beside the place, brought to the disk, then renamed. There is
-// one way to do that, and everything that is saved goes it.
+// Files of which a reader sees all or nothing: written to a temporary file in the same directory, fsync, then a rename.
+// Everything that is saved is saved this way.
 #define _GNU_SOURCE // realpath, O_NOFOLLOW
 #include <errno.h>
 #include <fcntl.h>
@@ -13,9 +13,9 @@
 #include "base/os.h"
 #include "base/os_files.h"
 
-#define PIECE ((size_t)16 << 20) // between two looks at os_interrupted
+#define PIECE ((size_t)16 << 20) // written between two checks of os_interrupted
 
-// False with errno set when not every byte could be written.
+// False, with errno set, when not all bytes could be written.
 static bool write_all(int fd, const char *data, size_t bytes)
 {
     while (bytes) {
@@ -30,20 +30,20 @@ static bool write_all(int fd, const char *data, size_t bytes)
 
 // ---------------------------------------------------------------------------------------------- replacing
 
-// The name of a new file is in its directory, which has a place on the disk of its own.
+// The name of a new file is stored in its directory, which needs an fsync of its own.
 static void sync_directory(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *dir = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
     int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (fd >= 0) {
-        (void)fsync(fd); // some file systems cannot: the file itself is there
+        (void)fsync(fd); // some file systems cannot; the file itself is safe
         close(fd);
     }
     free(dir);
 }
 
-// Some file systems, and what is no disk, know no fsync; whatever else it says is a failed write.
+// Some file systems and devices have no fsync; any other error is a failed write.
 static bool sync_file(int fd) { return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS; }
 
 int os_replace(const char *from, const char *to, vkgpt_error *err)
@@ -113,8 +113,8 @@ int os_save_end(struct Saving *saving, bool keep, vkgpt_error *err)
 
 // ---------------------------------------------------------------------------------------------- a whole file
 
-// A pipe or device cannot be replaced by a rename: it is written as it stands. /dev/stdout may well be a file
-// that holds text already, which stays: hence O_APPEND.
+// A pipe or device cannot be replaced by a rename: it is written directly. O_APPEND, because /dev/stdout may be a file,
+// and the text in it must stay.
 static int write_in_place(const char *path, const void *data, size_t bytes, vkgpt_error *err)
 {
     int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
@@ -124,7 +124,7 @@ static int write_in_place(const char *path, const void *data, size_t bytes, vkgp
     return code;
 }
 
-// A signal that ends the process waits until the file has its name: it is small.
+// Signals that end the process are blocked until the file has its name; the file is small.
 int os_write(const char *path, const void *data, size_t bytes, vkgpt_error *err)
 {
     struct stat st;

@@ -11,7 +11,7 @@ void queue_open(struct Queue *queue, void (*run)(void *user, struct Job *job), v
     pthread_cond_init(&queue->done, NULL);
 }
 
-// Under the lock, which is free while the job runs.
+// Called with the lock held; releases it while the job runs.
 static void do_job(struct Queue *queue, struct Job *job)
 {
     job->state = JOB_RUNS;
@@ -44,12 +44,12 @@ static void *work(void *argument)
     struct Queue *queue = hand->queue;
     pthread_mutex_lock(&queue->lock);
     for (struct Job *job; (job = take_first(queue));) do_job(queue, job);
-    hand->works = false; // under the lock: whoever adds a job next starts another thread
+    hand->works = false; // under the lock, so that the next queue_add starts another thread
     pthread_mutex_unlock(&queue->lock);
     return NULL;
 }
 
-// A thread more, unless each core has one. Signals are for the threads of the program.
+// Starts one more thread, unless each core has one. It blocks signals: those are for the program's own threads.
 static void call_hand(struct Queue *queue)
 {
     uint32_t at = 0, most = parallel_workers();
@@ -57,10 +57,10 @@ static void call_hand(struct Queue *queue)
     if (at == most) return;
     struct QueueHand *hand = &queue->hands[at];
     sigset_t all, before;
-    if (hand->started) pthread_join(hand->thread, NULL); // it has nothing left to do but to return
+    if (hand->started) pthread_join(hand->thread, NULL); // it is returning: this does not wait long
     hand->queue = queue;
     sigfillset(&all);
-    sigdelset(&all, SIGBUS); // what a thread itself does wrong is its own: of a file that is cut, os_map's
+    sigdelset(&all, SIGBUS); // a fault is handled in the thread that causes it: os_map's handler for a truncated file
     sigdelset(&all, SIGSEGV);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     hand->started = hand->works = !pthread_create(&hand->thread, NULL, work, hand);

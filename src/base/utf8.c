@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-// Bytes of the character that begins with `first`, 0: none does.
+// Length of a character that begins with `first`; 0: no character does.
 static size_t character_bytes(unsigned char first)
 {
     if (first < 0x80) return 1;
@@ -15,7 +15,7 @@ size_t utf8_part(const char *text, size_t bytes)
     const unsigned char *s = (const unsigned char *)text;
     size_t n = character_bytes(s[0]), i = 1;
     unsigned char low = s[0] == 0xE0 ? 0xA0 : s[0] == 0xF0 ? 0x90 : 0x80;  // no overlong form
-    unsigned char high = s[0] == 0xED ? 0x9F : s[0] == 0xF4 ? 0x8F : 0xBF; // no surrogate, none past U+10FFFF
+    unsigned char high = s[0] == 0xED ? 0x9F : s[0] == 0xF4 ? 0x8F : 0xBF; // no surrogate, nothing past U+10FFFF
     if (n < 2 || bytes < 2 || s[1] < low || s[1] > high) return 1;
     for (i = 2; i < n && i < bytes && (s[i] & 0xC0) == 0x80;) i++;
     return i;
