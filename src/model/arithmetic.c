@@ -2,7 +2,7 @@
 
 #include "model/blocks.h"
 
-// Weights of the products and tables, which the block formats hold; what is left are norms and biases.
+// Weights of matrices and tables, which are quantised; the others are norms and biases.
 static uint64_t matrix_params(const struct Config *c)
 {
     uint64_t dim = c->dim, inner = c->inner, embed_dim = c->embed_dim;

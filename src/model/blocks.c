@@ -1,5 +1,5 @@
-// GGML's block formats unpacked and packed, one function per format and direction, each over one block. The loops
-// have a known trip count, no branches and no aliases, so that the compiler makes vector code of them.
+// Unpacks and packs GGML's block formats, with one function per format and direction, for one block each. The loops
+// have a known trip count, no branches and no aliases, so that the compiler can vectorise them.
 #include "model/blocks.h"
 
 #include <float.h>
@@ -56,7 +56,7 @@ static void unpack_q4_1(const uint8_t *restrict block, float *restrict out)
     for (int i = 0; i < 16; i++) out[16 + i] = scale * (float)(nibbles[i] >> 4) + minimum;
 }
 
-// The fifth bits of 32 weights, each at the place of 16: bit i of a little-endian word is weight i's.
+// The fifth bits of 32 weights, each shifted to the value 16: bit i of a little-endian word belongs to weight i.
 static void fifth_bits(const uint8_t *restrict bytes, uint8_t *restrict fifth)
 {
     for (int b = 0; b < 4; b++)
@@ -83,7 +83,7 @@ static void unpack_q5_1(const uint8_t *restrict block, float *restrict out)
     for (int i = 0; i < 16; i++) out[16 + i] = scale * (float)(nibbles[i] >> 4 | fifth[16 + i]) + minimum;
 }
 
-// Of IQ4_NL and IQ4_XS: close together where weights are many.
+// The values of IQ4_NL and IQ4_XS: denser near 0, where most weights are.
 static const int8_t unequal[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
 static void unpack_unequal(const uint8_t *restrict nibbles, float scale, float *restrict out)
@@ -99,12 +99,13 @@ static void unpack_iq4_nl(const uint8_t *restrict block, float *restrict out)
 
 // ---------------------------------------------------------------------------------- unpacking, 256 weights
 
-struct Parts { // what the eight parts of a block are scaled by; the minimum is subtracted
+struct Parts { // scales and minimums of the eight parts of a block; the minimum is subtracted
     float scale[PARTS], minimum[PARTS];
 };
 
-// A half scale, a half minimum, and 12 bytes with eight 6-bit multiples of each: the lower four whole in the low bits
-// of bytes 0 to 3 and 4 to 7, the upper four as nibbles in bytes 8 to 11 and the high bits of those before.
+// A half scale, a half minimum, and 12 bytes with eight 6-bit multiples of each. Multiples 0 to 3 are the low 6 bits of
+// bytes 0 to 3 (scales) and 4 to 7 (minimums). Multiples 4 to 7 have their low 4 bits in bytes 8 to 11, and their high
+// 2 bits in the high bits of bytes 0 to 7.
 static void parts_unpack(const uint8_t *restrict block, struct Parts *restrict parts)
 {
     float scale = half_at(block), minimum = half_at(block + 2);
@@ -135,7 +136,7 @@ static void unpack_q5_k(const uint8_t *restrict block, float *restrict out)
 {
     struct Parts parts;
     parts_unpack(block, &parts);
-    const uint8_t *restrict fifth = block + 16; // bit p of byte i is weight i's of part p
+    const uint8_t *restrict fifth = block + 16; // bit p of byte i belongs to weight i of part p
     for (int p = 0; p < PARTS; p += 2) {
         const uint8_t *restrict nibbles = block + 48 + p / 2 * SMALL;
         float *restrict low = out + p * SMALL, *restrict high = low + SMALL;
@@ -162,7 +163,7 @@ static void unpack_q6_k(const uint8_t *restrict block, float *restrict out)
     for (int half = 0; half < 2; half++) {
         const uint8_t *nibbles = block + 64 * half, *top = block + 128 + 32 * half;
         const int8_t *scales = (const int8_t *)block + 192 + 8 * half;
-        for (int s = 0; s < 2; s++) { // sixteens of a quarter
+        for (int s = 0; s < 2; s++) { // the first or second 16 of every 32 weights
             float *quarter = out + 128 * half + 16 * s;
             unpack_sixes(nibbles + 16 * s, 0, top + 16 * s, 0, scale * scales[s], quarter);
             unpack_sixes(nibbles + 32 + 16 * s, 0, top + 16 * s, 2, scale * scales[s + 2], quarter + 32);
@@ -172,7 +173,7 @@ static void unpack_q6_k(const uint8_t *restrict block, float *restrict out)
     }
 }
 
-// Sixteens of weights have a scale and a minimum; eight of them share 32 bytes, two bits each.
+// Every 16 weights have a scale and a minimum. 128 weights share 32 bytes, with two bits each.
 static void unpack_q2_k(const uint8_t *restrict block, float *restrict out)
 {
     float scale = half_at(block + 80), minimum = half_at(block + 82);
@@ -184,8 +185,8 @@ static void unpack_q2_k(const uint8_t *restrict block, float *restrict out)
     }
 }
 
-// Likewise without minimums: where its third bit is not set, a weight is 4 less. The scales' low bits are the nibbles
-// of 8 bytes, their high ones two each in 4 more.
+// As unpack_q2_k, without minimums; a weight whose third bit is not set is 4 less. The low 4 bits of the scales are the
+// nibbles of 8 bytes; their high 2 bits are in 4 more bytes.
 static void unpack_q3_k(const uint8_t *restrict block, float *restrict out)
 {
     float scale = half_at(block + 108);
@@ -220,7 +221,7 @@ static float max_abs(const float *in)
     return max;
 }
 
-// 1 / scale, or 0 for one so small that its half is zero anyhow.
+// 1 / scale, or 0 if the scale is so small that it is zero in half precision anyway.
 static float inverse(float scale) { return fabsf(scale) < FLT_MIN ? 0 : 1 / scale; }
 
 static float clamp(float value, float low, float high) { return value < low ? low : value > high ? high : value; }
@@ -232,7 +233,7 @@ static void pack_q8_0(const float *restrict in, uint8_t *restrict block)
     for (int i = 0; i < SMALL; i++) block[2 + i] = (uint8_t)(int8_t)roundf(clamp(in[i] * back, -127, 127));
 }
 
-// The weight of the largest magnitude becomes -8, the end of the range that has one step more.
+// The weight of the largest magnitude becomes -8: the range -8 to 7 has one more step on that side.
 static void pack_q4_0(const float *restrict in, uint8_t *restrict block)
 {
     float magnitude = 0, largest = 0;
@@ -251,19 +252,19 @@ static void pack_q4_0(const float *restrict in, uint8_t *restrict block)
 
 // ------------------------------------------------------------------------------------ packing, 256 weights
 
-#define LEVELS 15    // of a 4-bit quant
-#define MULTIPLES 63 // of a 6-bit scale or minimum
+#define LEVELS 15    // the largest 4-bit level
+#define MULTIPLES 63 // the largest 6-bit scale or minimum
 
 struct Fit { // x is about scale * level - minimum, both at least 0
     float scale, minimum, error;
 };
 
-struct Sums {        // over the weights of a part, each counted w times
-    float w, x, xx;  // of the part
-    float l, ll, xl; // of the levels that are tried
+struct Sums {        // sums over the weights of a part, each with the factor w
+    float w, x, xx;  // x: the weights
+    float l, ll, xl; // l: the levels that are tried
 };
 
-// Halved again and again: an order of additions that vector code keeps.
+// Adds the upper half to the lower half, again and again: vector code can keep this order of additions.
 static inline float product_sum(const float *restrict a, const float *restrict b)
 {
     float sum[SMALL];
@@ -274,7 +275,7 @@ static inline float product_sum(const float *restrict a, const float *restrict b
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-// The sums for the levels that x - low has on a grid of `steps` to the unit.
+// The sums for the levels of x - low on a grid with `steps` levels per unit.
 static void sums_level(const float *restrict x, const float *restrict w, const float *restrict wx, float low,
                        float steps, struct Sums *restrict sums)
 {
@@ -290,7 +291,7 @@ static void sums_level(const float *restrict x, const float *restrict w, const f
     sums->xl = product_sum(wx, level);
 }
 
-// The scale and minimum of least weighted square error for given levels.
+// The scale and minimum with the least weighted square error, for given levels.
 static struct Fit fit_levels(const struct Sums *s)
 {
     struct Fit fit = {0};
@@ -299,7 +300,7 @@ static struct Fit fit_levels(const struct Sums *s)
         fit.scale = (s->w * s->xl - s->x * s->l) / determinant;
         fit.minimum = -(s->ll * s->x - s->l * s->xl) / determinant;
     }
-    if (!(determinant > 0) || fit.minimum < 0) { // none below zero: the line goes through the origin
+    if (!(determinant > 0) || fit.minimum < 0) { // the minimum must not be negative: a line through the origin
         fit.scale = s->ll > 0 ? s->xl / s->ll : 0;
         fit.minimum = 0;
     }
@@ -308,8 +309,8 @@ static struct Fit fit_levels(const struct Sums *s)
     return fit;
 }
 
-// Grids a little narrower and wider than the range are tried, the line fitted to each one's levels, and the best is
-// kept. Large weights count more: by their magnitude and the root of the mean square.
+// Tries grids a little narrower and wider than the range, fits a line to the levels of each, and keeps the best. Large
+// weights count more: the factor w is the magnitude plus the root mean square.
 static struct Fit part_fit(const float *restrict x)
 {
     float low = 0, high = x[0], w[SMALL], wx[SMALL];
@@ -360,7 +361,7 @@ static void pack_q4_k(const float *restrict in, uint8_t *restrict block)
 {
     float x[BIG], scale = 0, minimum = 0;
     struct Fit fits[PARTS];
-    for (int i = 0; i < BIG; i++) x[i] = clamp(in[i], -HALF_MAX * MULTIPLES, HALF_MAX * MULTIPLES); // what it can say
+    for (int i = 0; i < BIG; i++) x[i] = clamp(in[i], -HALF_MAX * MULTIPLES, HALF_MAX * MULTIPLES); // the range
     for (int p = 0; p < PARTS; p++) {
         fits[p] = part_fit(x + p * SMALL);
         scale = fmaxf(scale, fits[p].scale);
@@ -376,7 +377,7 @@ static void pack_q4_k(const float *restrict in, uint8_t *restrict block)
     half_put(block + 2, fminf(minimum / MULTIPLES, HALF_MAX));
     multiples_pack(scales, minimums, block + 4);
 
-    struct Parts parts; // as whoever unpacks will have them
+    struct Parts parts; // as unpacking gives them
     parts_unpack(block, &parts);
     for (int p = 0; p < PARTS; p += 2) {
         levels_pack(x + p * SMALL, parts.scale[p], parts.minimum[p], levels);

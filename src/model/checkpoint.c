@@ -1,5 +1,5 @@
-// Opening a checkpoint: which files hold it, which tensor is which weight, and whether its shape is what the config
-// says. Tensors that no table below names (mask buffers, other heads, layers past n_layer) are left alone.
+// Opens a checkpoint: finds its files, the tensor of each weight, and checks its shape against the config. Tensors that
+// are in no table below (mask buffers, other heads, layers past n_layer) are ignored.
 #include "model/checkpoint.h"
 
 #include <inttypes.h>
@@ -32,7 +32,7 @@ static const struct Source {
     {OPENAI_SHAPES, false, openai_read},
 };
 
-// The first of them that is there; or the one safetensors file, whatever its name.
+// The first of the sources that exists; else the only safetensors file, whatever its name.
 bool checkpoint_weights_in(const char *dir, char *name, size_t size)
 {
     char path[PATH_BYTES];
@@ -44,12 +44,12 @@ bool checkpoint_weights_in(const char *dir, char *name, size_t size)
     return os_find(dir, ".safetensors", name, size) == 1 && !strstr(name, "-of-") && strncmp(name, "adapter_", 8) != 0;
 }
 
-// path becomes the file that stands for the weights in sentences.
+// `path` becomes the file that sentences name.
 static int tensors_read(const char *dir, struct TensorTable *table, char path[PATH_BYTES], vkgpt_error *err)
 {
     char name[256];
     if (!checkpoint_weights_in(dir, name, sizeof name))
-        return fail(err, VKGPT_BAD_FILE, "%s: no weights there", dir); // gone since
+        return fail(err, VKGPT_BAD_FILE, "%s: no weights there", dir); // deleted since model_locate
     int code = path_join(path, dir, name, err);
     for (size_t i = 0; !code && i < sizeof sources / sizeof *sources; i++) {
         const struct Source *source = &sources[i];
@@ -62,11 +62,11 @@ static int tensors_read(const char *dir, struct TensorTable *table, char path[PA
 
 // ----------------------------------------------------------------------------------------------- the weights
 
-enum Extent { ONE, DIM, QKV, INNER, VOCAB, EMBED, POSITIONS }; // sizes that the config gives
+enum Extent { ONE, DIM, QKV, INNER, VOCAB, EMBED, POSITIONS }; // sizes from the config
 
-enum Where { ALWAYS, IF_AFFINE, IF_QKV_BIAS, IF_BIAS, IF_FINAL_NORM, IF_PROJECTED }; // models that have a weight
+enum Where { ALWAYS, IF_AFFINE, IF_QKV_BIAS, IF_BIAS, IF_FINAL_NORM, IF_PROJECTED }; // which models have a weight
 
-struct Slot { // a weight of (out, in), or of (out) where in is ONE
+struct Slot { // a weight of shape (out, in), or (out) if `in` is ONE
     const char *name;
     size_t field; // offset of its struct Weight
     enum Extent out, in;
@@ -93,7 +93,7 @@ static const struct Slot gpt1_model[] = {
     END_OF_SLOTS,
 };
 
-// GPT-1's and GPT-2's: Conv1D, which keeps (in, out).
+// GPT-1 and GPT-2: Conv1D, which stores (in, out).
 static const struct Slot gpt_layer[] = {
     {"ln_1.weight", OF_LAYER(ln_1_gain), DIM, ONE, false, ALWAYS},
     {"ln_1.bias", OF_LAYER(ln_1_bias), DIM, ONE, false, ALWAYS},
@@ -110,7 +110,7 @@ static const struct Slot gpt_layer[] = {
     END_OF_SLOTS,
 };
 
-// GPT-2's names over Linear, which keeps (out, in).
+// GPT-2's names, but Linear, which stores (out, in).
 static const struct Slot neo_layer[] = {
     {"ln_1.weight", OF_LAYER(ln_1_gain), DIM, ONE, false, ALWAYS},
     {"ln_1.bias", OF_LAYER(ln_1_bias), DIM, ONE, false, ALWAYS},
@@ -180,14 +180,14 @@ static const struct Slot gguf_layer[] = {
     END_OF_SLOTS,
 };
 
-// What one architecture calls its weights. Either prefix stands before all of them, that of the class with a head or
-// that of the class without.
+// The names of an architecture's weights. Each name has a prefix: prefixes[0] in the class with a head, prefixes[1] in
+// the class without.
 static const struct Names {
     const char *architecture;
     const char *prefixes[2];
-    const char *wte, *head; // the head's has no prefix
+    const char *wte, *head; // the head has no prefix
     const struct Slot *model;
-    const char *layers; // before the layer's number
+    const char *layers; // the text before the layer's number
     const struct Slot *layer;
     // clang-format off
 } names[] = {
@@ -204,7 +204,7 @@ static const struct Names *names_of(const struct Checkpoint *c)
 {
     const struct Names *n = names;
     if (c->gguf) return &gguf_names;
-    while (strcmp(n->architecture, c->config.architecture) != 0) n++; // config_read knows no others
+    while (strcmp(n->architecture, c->config.architecture) != 0) n++; // config_read accepts no others
     return n;
 }
 
@@ -246,7 +246,7 @@ static const struct Tensor *find(const struct Checkpoint *c, const char *name)
     return tensor;
 }
 
-// A weight is this tensor, if its type and shape are right.
+// Sets a weight to this tensor, if type and shape are right.
 static int weight_take(const struct Config *config, const struct Slot *slot, const struct Tensor *tensor,
                        struct Weight *weight, vkgpt_error *err)
 {
@@ -281,7 +281,7 @@ static int fail_absent(const struct Checkpoint *c, const char *path, const char 
                 name);
 }
 
-// Fills the fields of base that the slots name; layer is what stands before their names, "h.3." or "".
+// Fills the fields of `base` that the slots name; `layer` is the prefix of their names, "h.3." or "".
 static int slots_fill(const struct Checkpoint *c, const struct Slot *slots, const char *layer, void *base,
                       const char *path, vkgpt_error *err)
 {
@@ -312,7 +312,7 @@ static int layers_fill(struct Checkpoint *c, const char *path, vkgpt_error *err)
     return 0;
 }
 
-// Two matrices of one shape hold the same numbers, bit for bit once widened.
+// Whether two matrices of the same shape have the same values, bit for bit after widening to float.
 static bool weights_equal(const struct Weight *a, const struct Weight *b)
 {
     const struct Tensor *x = a->tensor, *y = b->tensor;
@@ -332,8 +332,8 @@ static bool weights_equal(const struct Weight *a, const struct Weight *b)
     return true;
 }
 
-// The token table and the head. Tied, one tensor under either name is both; a second one that is a copy changes
-// nothing, and one that differs is a head of its own.
+// The token table and the head. When they are tied, one tensor under either name is both. If the file has both tensors,
+// an equal copy stays tied, and a different one becomes the head.
 static int tables_fill(struct Checkpoint *c, const char *path, bool headless, vkgpt_error *err)
 {
     const char *wte_name = names_of(c)->wte, *head_name = names_of(c)->head;
@@ -445,7 +445,7 @@ void checkpoint_close(struct Checkpoint *checkpoint)
     *checkpoint = (struct Checkpoint){0};
 }
 
-// ------------------------------------------------------------------------------------------- what the file has more
+// ------------------------------------------------------------------------------------------- the other tensors
 
 static void mark(const struct Checkpoint *c, const struct Weight *weights, size_t count, const struct Tensor **marked)
 {

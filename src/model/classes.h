@@ -1,4 +1,4 @@
-// The models that people meet and vkgpt does not run: their names, and what runs them.
+// Well-known models that vkgpt does not run: their names, and which programs run them.
 #ifndef VKGPT_MODEL_CLASSES_H
 #define VKGPT_MODEL_CLASSES_H
 
@@ -6,8 +6,8 @@
 
 #define CLASS_BYTES 160
 
-// What to say of a model_type of config.json, or of a general.architecture of GGUF, that is not run here: "a Llama,
-// which llama.cpp runs". Always something.
+// The part of a sentence about a model_type (config.json) or general.architecture (GGUF) that vkgpt does not run: "this
+// is a Llama, which llama.cpp and transformers run". Never empty.
 const char *class_told(const char *type, char text[CLASS_BYTES]);
 
 #endif

@@ -1,6 +1,6 @@
-// config.json and generation_config.json of a Hugging Face directory, read into struct Config. The tables below
-// say which key means what; a key that is absent keeps Hugging Face's default, and a key in no table is ignored.
-// Every number is bounded here, so that whoever allocates from it need not ask again.
+// Reads config.json and generation_config.json of a Hugging Face directory into struct Config. The tables below map the
+// keys; an absent key has Hugging Face's default, and a key in no table is ignored. Every number is bounded here, so
+// that code that allocates from it need not check again.
 #include "model/config.h"
 
 #include <float.h>
@@ -16,21 +16,21 @@
 #include "model/openai.h"
 #include "model/path.h"
 
-#define CONFIG_BYTES (16u << 20) // of config.json: real ones have a few KB
+#define CONFIG_BYTES (16u << 20) // limit for config.json; real ones have a few KB
 
 #define MAX_DIM (1 << 20)
-#define MAX_ROWS (1 << 24) // of the tables, and the inner width
+#define MAX_ROWS (1 << 24) // limit for the rows of the tables, and for the inner width
 
 enum Kind {
     SIZE,          // a whole number in [1, max]
-    SIZE_OR_NULL,  // likewise; null leaves 0, which means that the default follows from another size
+    SIZE_OR_NULL,  // SIZE or null; null leaves 0: the default follows from another size
     FLAG,          // true or false
-    FLAG_NOT,      // likewise; the field is the opposite
+    FLAG_NOT,      // true or false; the field is the opposite
     EPSILON,       // a number above 0
     FUNCTION,      // the name of an activation
-    FUNCTION_GPT1, // likewise, by the names of 2018
+    FUNCTION_GPT1, // the name of an activation in GPT-1's code of 2018
     ONLY_FALSE,    // changes the forward pass when true
-    ONLY_TRUE,     // changes it when false
+    ONLY_TRUE,     // changes the forward pass when false
     ONLY_EMPTY,    // changes the forward pass when not null, {} or []
     ONLY_NULL,     // changes the forward pass when not null
 };
@@ -42,7 +42,7 @@ struct Key {
     int64_t max;
 };
 
-// Two names for one field: the second is Hugging Face's alias (attribute_map), which wins there too.
+// Some fields have two keys: the second is Hugging Face's alias (attribute_map), which wins there too.
 static const struct Key gpt2_keys[] = {
     {"vocab_size", SIZE, offsetof(struct Config, vocab), MAX_ROWS},
     {"n_positions", SIZE, offsetof(struct Config, context), MAX_ROWS},
@@ -62,7 +62,7 @@ static const struct Key gpt2_keys[] = {
     {NULL, 0, 0, 0},
 };
 
-// The inner width is not among them: Hugging Face makes it 4 times the width, whatever the file says.
+// There is no key for the inner width: in Hugging Face it is 4 times the width, whatever the file says.
 static const struct Key gpt1_keys[] = {
     {"vocab_size", SIZE, offsetof(struct Config, vocab), MAX_ROWS},
     {"n_positions", SIZE, offsetof(struct Config, context), MAX_ROWS},
@@ -79,7 +79,7 @@ static const struct Key gpt1_keys[] = {
     {NULL, 0, 0, 0},
 };
 
-// And attention_layers or attention_types, which attention_read knows.
+// attention_read reads attention_layers and attention_types.
 static const struct Key neo_keys[] = {
     {"vocab_size", SIZE, offsetof(struct Config, vocab), MAX_ROWS},
     {"max_position_embeddings", SIZE, offsetof(struct Config, context), MAX_ROWS},
@@ -114,7 +114,7 @@ static const struct Key opt_keys[] = {
     {NULL, 0, 0, 0},
 };
 
-// What any model of the family may ask for and none gets.
+// Keys that any model of the family may have, with the values that are refused.
 static const struct Key refused_keys[] = {
     {"add_cross_attention", ONLY_FALSE, 0, 0},
     {"is_encoder_decoder", ONLY_FALSE, 0, 0},
@@ -131,7 +131,7 @@ enum { GPT2, GPT1, NEO, OPT };
 
 // The defaults are those of Hugging Face's configuration classes.
 static const struct Family {
-    const char *class; // start of the names under "architectures"
+    const char *class; // how the names under "architectures" begin
     const char *dim_name, *heads_name;
     const struct Key *keys;
     int (*read_more)(const char *path, const struct Json *json, struct Config *config, vkgpt_error *err); // or NULL
@@ -232,7 +232,7 @@ static int read_activation(const char *path, const struct Key *key, const struct
                       err);
 }
 
-// True when a key that changes the forward pass is set so that it changes nothing.
+// Whether the value of such a key leaves the forward pass unchanged.
 static bool is_harmless(enum Kind kind, const struct Json *item)
 {
     if (json_is_null(item)) return true;
@@ -280,7 +280,7 @@ static int keys_read(const char *path, const struct Key *keys, const struct Json
 
 // ------------------------------------------------------------------------------------- GPT-Neo's attention
 
-// The kind of layer `layer`, "global" or "local"; layers past the last are counted by the caller.
+// The kind of layer `layer`, "global" or "local". The caller checks the number of layers afterwards.
 static int kind_read(const char *path, const char *key, const struct Json *item, uint32_t layer, struct Config *config,
                      vkgpt_error *err)
 {
@@ -313,7 +313,7 @@ static int attention_layers_read(const char *path, const struct Json *list, stru
     return kinds_check(path, key, layer, config, err);
 }
 
-// [[["global", "local"], 12], ...]: lists of kinds, and how often each is repeated.
+// [[["global", "local"], 12], ...]: lists of kinds, and how often each list is repeated.
 static int attention_types_read(const char *path, const struct Json *list, struct Config *config, vkgpt_error *err)
 {
     static const char key[] = "attention_types";
@@ -337,7 +337,7 @@ static int attention_types_read(const char *path, const struct Json *list, struc
     return kinds_check(path, key, layer, config, err);
 }
 
-// attention_layers goes before attention_types, as in Hugging Face's class; neither means 12 times global, local.
+// attention_layers wins over attention_types, as in Hugging Face's class; the default is 12 times global, local.
 static int attention_read(const char *path, const struct Json *json, struct Config *config, vkgpt_error *err)
 {
     const struct Json *layers = json_get(json, "attention_layers"), *types = json_get(json, "attention_types");
@@ -349,7 +349,7 @@ static int attention_read(const char *path, const struct Json *json, struct Conf
 
 // --------------------------------------------------------------------------------------------- token ids
 
-// An id below the vocabulary, or -1: a negative id, or one past the vocabulary, means that there is none.
+// An id below the vocabulary size, else -1: a negative id or one past the vocabulary means that there is none.
 static int read_id(const char *path, const char *key, const struct Json *item, uint32_t vocab, int64_t *id,
                    vkgpt_error *err)
 {
@@ -372,7 +372,7 @@ static int add_eos(const char *path, const struct Json *item, struct Config *con
     return 0;
 }
 
-// null: no end token. A number, or a list of numbers.
+// null (no end token), a number, or a list of numbers.
 static int read_eos(const char *path, const struct Json *item, struct Config *config, vkgpt_error *err)
 {
     config->eos_count = 0;
@@ -402,7 +402,7 @@ static int tokens_read(const char *path, const struct Json *json, bool null_coun
     return code;
 }
 
-// The defaults of the class are ids of the full vocabulary: a smaller one has them not.
+// The class's defaults are ids of the full vocabulary: a smaller one has none of them.
 static void tokens_drop_absent(struct Config *config)
 {
     if (config->bos >= config->vocab) config->bos = -1;
@@ -425,8 +425,8 @@ static bool class_matches(const char *name, const char *class)
     return false;
 }
 
-// By model_type; where there is none (files of 2019), by the class under "architectures"; GPT-2 where there is
-// neither, as Hugging Face's GPT2LMHeadModel reads it.
+// Finds the family by model_type; without it (files of 2019), by the class under "architectures"; without both it is
+// GPT-2, as for Hugging Face's GPT2LMHeadModel.
 static int find_family(const char *path, const struct Json *json, const struct Family **family, vkgpt_error *err)
 {
     const struct Json *type = json_get(json, "model_type");
@@ -453,7 +453,7 @@ int config_check_class(const char *path, vkgpt_error *err)
     return code;
 }
 
-// What the sizes have to be to one another, and what follows from them.
+// Checks the sizes against each other, and sets what follows from them.
 static int config_check(const char *path, const struct Family *family, struct Config *config, vkgpt_error *err)
 {
     if (config->dim % config->heads)
@@ -489,7 +489,7 @@ static int main_read(const char *path, struct Config *config, vkgpt_error *err)
     return code;
 }
 
-// bos and eos, which go before those of config.json; null leaves those.
+// bos and eos of this file replace those of config.json; null keeps them.
 static int generation_read(const char *dir, struct Config *config, vkgpt_error *err)
 {
     char path[PATH_BYTES];
@@ -510,7 +510,7 @@ static int directory_check(const char *dir, vkgpt_error *err)
     return fail(err, VKGPT_BAD_FILE, "%s: is a file; a model is a directory with config.json and its weights", dir);
 }
 
-// OpenAI's release of GPT-1: sizes from the shapes of its tensors, and all else as its code has it.
+// OpenAI's release of GPT-1: the sizes come from the shapes of its tensors, all else is as in its code.
 static int openai_config(const char *path, struct Config *config, vkgpt_error *err)
 {
     *config = families[GPT1].defaults;
@@ -533,7 +533,7 @@ int config_read(const char *dir, struct Config *config, vkgpt_error *err)
     return code ? code : generation_read(dir, config, err);
 }
 
-// ------------------------------------------------------------------------------------ what follows from it
+// ------------------------------------------------------------------------------------ derived values
 
 float config_attention_scale(const struct Config *config, uint32_t layer)
 {

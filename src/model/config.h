@@ -1,5 +1,5 @@
-// What makes one model of the GPT family differ from another, as facts. The engine has one forward pass and
-// reads these; it never asks for a model's name. Read once from a checkpoint, checked, trusted afterwards.
+// The differences between the models of the GPT family, as facts. The engine has one forward pass, which reads these
+// and never asks for a model's name. They are read once from a checkpoint, checked, and trusted afterwards.
 #ifndef VKGPT_MODEL_CONFIG_H
 #define VKGPT_MODEL_CONFIG_H
 
@@ -17,7 +17,7 @@ enum Activation {         // the names are Hugging Face's
 #define CONFIG_MAX_LAYERS 4096
 
 struct Config {
-    const char *architecture; // "gpt2", "openai-gpt", "gpt_neo", "opt": for whoever finds the weights, not the engine
+    const char *architecture; // "gpt2", "openai-gpt", "gpt_neo", "opt": for finding the weights, not for the engine
     uint32_t layers;          // L
     uint32_t heads;
     uint32_t dim;      // C
@@ -31,11 +31,11 @@ struct Config {
     bool scale_by_inverse_layer; // and by (layer + 1)
     bool tied_head;              // the head is wte
     bool post_norm;              // x = ln_1(x + attention(x)), x = ln_2(x + mlp(x)): GPT-1, OPT-350M
-    bool final_norm;             // ln_f before the head: not in post-norm models
-    bool norm_affine;            // norms have gains and biases; without, the gain is 1 and the bias 0
-    bool qkv_bias, bias;         // q, k and v have biases; the other products of a layer have them
-    uint32_t embed_dim;          // width of wte and of the head; not dim in OPT-350M, which projects in and out
-    uint32_t position_offset;    // row of wpe that stands for position 0: 2 in OPT
+    bool final_norm;             // ln_f before the head; false in post-norm models
+    bool norm_affine;            // norms have gains and biases; if false, the gain is 1 and the bias 0
+    bool qkv_bias, bias;         // q, k and v have biases; the other matrices of a layer have biases
+    uint32_t embed_dim;          // width of wte and of the head: dim, except in OPT-350M (project_in, project_out)
+    uint32_t position_offset;    // row of wpe for position 0: 2 in OPT
     uint32_t window;             // a local layer's query at i sees the keys j with 0 <= i - j < window; 0: all
     uint8_t local[CONFIG_MAX_LAYERS / 8]; // bit l: layer l is local (GPT-3's banded layers, GPT-Neo)
     int64_t bos;                          // -1: none
@@ -43,19 +43,20 @@ struct Config {
     uint32_t eos[CONFIG_MAX_EOS];
 };
 
-// Reads config.json, then generation_config.json (bos and eos only) where there is one. OpenAI's release of GPT-1
-// has neither: its sizes come from params_shapes.json (openai.h).
+// Reads config.json, then generation_config.json if it exists (bos and eos only). OpenAI's release of GPT-1 has
+// neither: its sizes come from params_shapes.json (openai.h).
 // Errors (VKGPT_BAD_FILE, VKGPT_BAD_MODEL): see the implementation's table of keys; each names file, key and value.
 int config_read(const char *dir, struct Config *config, vkgpt_error *err);
-// Refuses the config.json of another class of model, by name and with what runs it. 0 for one that cannot be read.
+// Refuses the config.json of a class that vkgpt does not run; the sentence names it and what runs it. 0 if the file
+// cannot be read.
 int config_check_class(const char *path, vkgpt_error *err);
 
-// The factor on the attention scores of one layer: 1, 1/sqrt(head_dim), and 1/(layer+1) of that.
+// The factor on the attention scores of one layer: 1 or 1/sqrt(head_dim), and that divided by (layer + 1) if asked for.
 float config_attention_scale(const struct Config *config, uint32_t layer);
 
-// Positions back that layer l sees, itself included; 0: all.
+// How many positions a query of layer l sees, its own included; 0: all positions up to its own.
 uint32_t config_window(const struct Config *config, uint32_t layer);
 
-uint64_t config_params(const struct Config *config); // weights, the head counted once when tied
+uint64_t config_params(const struct Config *config); // number of parameters; a tied head is not counted twice
 
 #endif

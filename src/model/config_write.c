@@ -1,5 +1,5 @@
-// The facts of struct Config as config.json's keys. A fact that the keys of a class do not reach has to be what the
-// class has anyway: the file is read again before it counts.
+// Writes the facts of struct Config as keys of config.json. A fact without a key must have the class's default value:
+// to check this, the file is read again and compared.
 #include "model/config_write.h"
 
 #include <cjson/cJSON.h>
@@ -26,7 +26,7 @@ static const struct Field {
     const char *name;
     size_t offset, bytes;
 } fields[] = {
-    // all but architecture and the end tokens
+    // all fields but architecture and the end tokens
     FIELD(layers),
     FIELD(heads),
     FIELD(dim),
@@ -66,7 +66,7 @@ const char *config_difference(const struct Config *a, const struct Config *b)
 
 static const char *activation_name(const struct Config *config)
 {
-    bool gpt1 = strcmp(config->architecture, "openai-gpt") == 0; // whose names are those of 2018
+    bool gpt1 = strcmp(config->architecture, "openai-gpt") == 0; // with its names of 2018
     switch (config->activation) {
     case ACTIVATION_GELU_TANH: return gpt1 ? "gelu" : "gelu_new";
     case ACTIVATION_GELU_ERF: return "gelu";
@@ -77,7 +77,7 @@ static const char *activation_name(const struct Config *config)
     return "";
 }
 
-// The shortest decimal that reads back as this float.
+// Writes the shortest decimal that reads back as this float.
 static void add_float(cJSON *json, const char *key, float value)
 {
     char text[32];
@@ -88,7 +88,7 @@ static void add_float(cJSON *json, const char *key, float value)
     cJSON_AddRawToObject(json, key, text);
 }
 
-// null, one id, or a list of them.
+// null, one id, or a list of ids.
 static void add_ids(cJSON *json, const char *key, const uint32_t *ids, uint32_t count)
 {
     cJSON *list = count > 1 ? cJSON_AddArrayToObject(json, key) : NULL;
@@ -97,7 +97,7 @@ static void add_ids(cJSON *json, const char *key, const uint32_t *ids, uint32_t 
     if (count == 0) cJSON_AddNullToObject(json, key);
 }
 
-// Those that the class gpt2 has and openai-gpt has not.
+// The keys that gpt2 has and openai-gpt does not.
 static void add_gpt2(cJSON *json, const struct Config *c)
 {
     cJSON_AddStringToObject(json, "activation_function", activation_name(c));
@@ -132,7 +132,7 @@ static cJSON *config_json(const struct Config *c, bool half)
 
 // ------------------------------------------------------------------------------------------------------ the file
 
-// Prints, writes and frees.
+// Writes and frees `json`.
 static int json_write(const char *dir, cJSON *json, vkgpt_error *err)
 {
     char path[PATH_BYTES];
@@ -164,7 +164,7 @@ int config_write(const char *dir, const struct Config *config, bool half, vkgpt_
                 field, config->architecture);
 }
 
-// A value to be written again; numbers as they stood in the file, also those that cJSON has not: NaN, 1e999.
+// A copy of a value, for writing. Numbers keep their text, also those that cJSON cannot hold: NaN, 1e999.
 static cJSON *copy_of(const struct Json *item)
 {
     if (json_text(item)) return cJSON_CreateString(json_text(item));

@@ -1,4 +1,4 @@
-// One table of first bytes, and a few kinds that take more than that to be known by.
+// A table of first bytes, and functions for the few kinds that need more than that.
 #include "model/content.h"
 
 #include <ctype.h>
@@ -17,7 +17,7 @@ static const struct Kind {
     enum Content content;
     const char *bytes;
     size_t count;
-    const char *what; // of CONTENT_FOREIGN, behind the file's name
+    const char *what; // for CONTENT_FOREIGN: the sentence after the file's name
 } kinds[] = {
     {CONTENT_GGUF, BYTES("GGUF"), NULL},
     {CONTENT_PYTORCH, BYTES("PK\003\004"), NULL},
@@ -53,7 +53,7 @@ static const struct Kind onnx = {.content = CONTENT_FOREIGN, .what = "is a graph
 static const struct Kind safetensors = {.content = CONTENT_SAFETENSORS};
 static const struct Kind json = {.content = CONTENT_JSON};
 
-// The text begins with this, in any case of letters, behind blanks.
+// Whether the data begins with this text, after blanks, in upper or lower case.
 static bool begins(const uint8_t *data, size_t bytes, const char *text)
 {
     size_t at = 0, length = strlen(text);
@@ -64,7 +64,7 @@ static bool begins(const uint8_t *data, size_t bytes, const char *text)
     return true;
 }
 
-// A header's length that fits the file, and a JSON object behind it.
+// A header length that fits the file, then a JSON object.
 static bool is_safetensors(const struct Mapping *file)
 {
     uint64_t length = 0;
@@ -72,21 +72,21 @@ static bool is_safetensors(const struct Mapping *file)
     return length && length <= file->bytes - 8 && file->data[8] == '{';
 }
 
-// A table of LevelDB: by its last bytes.
+// A LevelDB table, known by its last bytes.
 static bool is_tensorflow(const struct Mapping *file)
 {
     static const char footer[] = "\x57\xfb\x80\x8b\x24\x75\x47\xdb";
     return file->bytes >= 48 && memcmp(file->data + file->bytes - 8, footer, 8) == 0;
 }
 
-// ModelProto: ir_version, then producer_name.
+// A ModelProto message: ir_version, then producer_name.
 static bool is_onnx(const struct Mapping *file)
 {
     const uint8_t *d = file->data;
     return file->bytes > 16 && d[0] == 0x08 && d[1] >= 1 && d[1] <= 31 && d[2] == 0x12 && d[3] >= 1 && isalpha(d[4]);
 }
 
-// A map of few names, the first of them "params", "transformer", "model" or "lm_head".
+// A msgpack map of fewer than 16 names; the first is "params", "transformer", "model" or "lm_head".
 static bool is_flax(const struct Mapping *file)
 {
     static const char *const names[] = {"params", "transformer", "model", "lm_head"};

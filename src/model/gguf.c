@@ -1,5 +1,5 @@
-// Reading a GGUF file: one cursor walks over header, keys and tensor descriptions, and every length is compared with
-// what is left of the file before it is believed. Values and tensors stay in the mapping.
+// Reads a GGUF file: one cursor walks over header, keys and tensor descriptions, and checks every length against the
+// rest of the file before using it. Values and tensors stay in the mapping.
 #include "model/gguf.h"
 
 #include <inttypes.h>
@@ -10,14 +10,14 @@
 #include "base/error.h"
 #include "model/table.h"
 
-#define KEY_LEAST 13    // bytes of a key: length, type, a value of one byte
-#define TENSOR_LEAST 24 // of a tensor: length of the name, dimensions, type, offset
-#define NAME_LIMIT 255  // of a tensor; ggml's own is 63
+#define KEY_LEAST 13    // smallest key in bytes: length, type, a value of one byte
+#define TENSOR_LEAST 24 // smallest tensor description: length of the name, dimensions, type, offset
+#define NAME_LIMIT 255  // longest tensor name; ggml's own limit is 63
 #define MAX_DIMENSIONS 4
 
-static const struct Kind { // of a value
+static const struct Kind { // kinds of values
     const char *name;
-    uint32_t bytes; // 0: not all have one size
+    uint32_t bytes; // 0: the size varies
 } kinds[GGUF_TYPES] = {
     [GGUF_U8] = {"uint8", 1},      [GGUF_I8] = {"int8", 1},     [GGUF_U16] = {"uint16", 2},  [GGUF_I16] = {"int16", 2},
     [GGUF_U32] = {"uint32", 4},    [GGUF_I32] = {"int32", 4},   [GGUF_F32] = {"float32", 4}, [GGUF_BOOL] = {"bool", 1},
@@ -25,7 +25,7 @@ static const struct Kind { // of a value
     [GGUF_F64] = {"float64", 8},
 };
 
-// Types of tensors. Those that are not unpacked here are known by their size, so that their ranges can be checked.
+// Types of tensors. Types that vkgpt does not unpack are listed with their size, so that their ranges can be checked.
 static const struct Form {
     uint32_t type;
     const char *name;
@@ -146,7 +146,7 @@ static int check_flags(struct Cursor *c, const char *what, const uint8_t *flags,
     return 0;
 }
 
-// `count` values of one type, the cursor on the first.
+// Takes `count` values of one type.
 static int take_values(struct Cursor *c, const char *what, enum GgufType type, uint64_t count)
 {
     const uint8_t *at;
@@ -214,7 +214,7 @@ static int find_form(struct Cursor *c, const char *name, uint64_t type, const st
                 type);
 }
 
-// The file has the fastest dimension first.
+// In the file the fastest dimension comes first.
 static int take_shape(struct Cursor *c, struct Tensor *tensor)
 {
     char what[NAME_LIMIT + 40];
@@ -236,7 +236,7 @@ static int take_shape(struct Cursor *c, struct Tensor *tensor)
     return 0;
 }
 
-// Bytes of the whole, and the strides.
+// Computes the size in bytes and the strides.
 static int measure(struct Cursor *c, const struct Form *form, struct Tensor *tensor)
 {
     char shape[SHAPE_BYTES];
@@ -255,7 +255,7 @@ static int measure(struct Cursor *c, const struct Form *form, struct Tensor *ten
     return 0;
 }
 
-// `offset` becomes the place of its data, counted from the first tensor's.
+// `offset` becomes the position of the tensor's data, relative to the start of all tensor data.
 static int take_tensor(struct Cursor *c, char name[NAME_LIMIT + 1], struct Tensor *tensor, uint64_t *offset)
 {
     struct GgufText text;
@@ -296,7 +296,7 @@ static int by_place(const void *a, const void *b)
     return ((*x)->data > (*y)->data) - ((*x)->data < (*y)->data);
 }
 
-// Each byte belongs to one tensor.
+// No two tensors may share a byte.
 static int check_overlap(struct Cursor *c, const struct Tensor *tensors, uint64_t count)
 {
     const struct Tensor **order = malloc(count * sizeof *order);
@@ -315,13 +315,13 @@ static int check_overlap(struct Cursor *c, const struct Tensor *tensors, uint64_
     return code;
 }
 
-// The tensors' descriptions, then their data, which begins at the next multiple of the alignment.
+// The descriptions of the tensors, then their data, which begins at the next multiple of the alignment.
 static int take_tensors(struct Cursor *c, const struct Gguf *gguf, const struct Mapping *file, uint64_t count,
                         struct TensorTable *table)
 {
     int64_t alignment;
     size_t first = table->count;
-    uint64_t *offsets = malloc(count * sizeof *offsets); // count was compared with the file's size
+    uint64_t *offsets = malloc(count * sizeof *offsets); // take_header checked count against the file's size
     if (!offsets) return fail_memory(c->err, c->path, count * sizeof *offsets);
     int code = alignment_of(gguf, &alignment, c->err);
     if (!code) code = table_reserve(table, c->path, count, c->err);
@@ -422,7 +422,7 @@ static int fail_type(const struct Gguf *gguf, const char *key, const struct Gguf
                 value->type == GGUF_ARRAY ? " of values" : "", wanted);
 }
 
-// False for a value that is no whole number, or past int64_t.
+// False for a value that is not an integer, or does not fit int64_t.
 static bool whole(const struct GgufValue *v, int64_t *value)
 {
     switch (v->type) {

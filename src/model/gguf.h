@@ -24,20 +24,20 @@ enum GgufType {
 };
 
 #define GGUF_MAGIC "GGUF"
-#define GGUF_VERSION 3    // that is written
-#define GGUF_ALIGNMENT 32 // unless general.alignment says otherwise
+#define GGUF_VERSION 3    // the version that vkgpt writes
+#define GGUF_ALIGNMENT 32 // the default of general.alignment
 
-// The keys of the tokens that end a text, in the order in which they are listed.
+// The keys of the tokens that end a text, in the order in which Config.eos lists them.
 #define GGUF_MAX_ENDS 3
 extern const char *const GGUF_ENDS[GGUF_MAX_ENDS];
 
-struct GgufText { // not ended by a NUL
+struct GgufText { // no NUL at the end
     const char *text;
     size_t bytes;
 };
 
 struct GgufValue {
-    enum GgufType type; // GGUF_ARRAY: of `count` values of type `element`
+    enum GgufType type; // GGUF_ARRAY: `count` values of type `element`
     enum GgufType element;
     uint64_t count;
     const uint8_t *data; // unaligned, in the mapping
@@ -56,49 +56,49 @@ struct Gguf {
     struct Map by_name;
 };
 
-// Maps the file into the table, which keeps it, and adds its tensors under their own names, shapes turned round to
-// (out, in). A type that vkgpt does not unpack becomes DTYPE_OTHER. The Gguf points into the table's mapping and is
-// freed with gguf_free, also after an error.
+// Maps the file (the table owns the mapping), and adds its tensors under their own names, with shapes reversed to
+// (out, in). A type that vkgpt does not unpack becomes DTYPE_OTHER. The Gguf points into the table's mapping; free it
+// with gguf_free, also after an error.
 // Errors (VKGPT_BAD_FILE): another magic or version; counts, lengths, dimensions and offsets that overflow or pass the
-// end of the file; arrays of arrays; an alignment that is no power of two; types that are not known; a row that is no
-// multiple of its format's block; a key or tensor that is there twice.
+// end of the file; arrays of arrays; an alignment that is not a power of two; unknown types; a row that is not a
+// multiple of the block size; a duplicate key or tensor.
 int gguf_read(const char *path, struct TensorTable *table, struct Gguf *gguf, vkgpt_error *err);
 void gguf_free(struct Gguf *gguf);
 
 // The value of a key, or NULL.
 const struct GgufValue *gguf_find(const struct Gguf *gguf, const char *key);
 
-// The functions below leave *value as it is where the key is absent. Errors (VKGPT_BAD_MODEL): another type, or out
-// of [min, max].
+// The functions below leave *value unchanged if the key is absent. Errors (VKGPT_BAD_MODEL): another type, or outside
+// [min, max].
 int gguf_integer(const struct Gguf *gguf, const char *key, int64_t min, int64_t max, int64_t *value, vkgpt_error *err);
 int gguf_real(const struct Gguf *gguf, const char *key, double *value, vkgpt_error *err);
 int gguf_flag(const struct Gguf *gguf, const char *key, bool *value, vkgpt_error *err);
 int gguf_text(const struct Gguf *gguf, const char *key, struct GgufText *value, vkgpt_error *err);
-// An array of that element type.
+// An array with this element type.
 int gguf_array(const struct Gguf *gguf, const char *key, enum GgufType element, const struct GgufValue **value,
                vkgpt_error *err);
 
-// The string at *at, which moves on to the next one of the array.
+// The string at *at; *at moves to the next string of the array.
 struct GgufText gguf_next_text(const uint8_t **at);
 int32_t gguf_i32_at(const struct GgufValue *array, uint64_t index);
 
 bool gguf_text_is(struct GgufText text, const char *wanted);
 
-// A text cut and cleaned for a sentence.
+// A text for use in a sentence: shortened, with '?' for all but printable ASCII.
 struct GgufShown {
     char text[64];
 };
 struct GgufShown gguf_shown(struct GgufText text);
 
-// Facts of the model from the keys of architecture gpt2; `vocab` comes from the token table.
-// Errors (VKGPT_BAD_MODEL): another architecture, by name; a key absent or out of range; sizes that contradict one
-// another or the tensors (block_count, the token list).
+// The model's config from the keys of architecture gpt2; `vocab` comes from the token table.
+// Errors (VKGPT_BAD_MODEL): another architecture, by name; a key that is absent or out of range; sizes that contradict
+// each other or the tensors (block_count, the token list).
 int gguf_config(const struct Gguf *gguf, const struct TensorTable *table, struct Config *config, vkgpt_error *err);
 // The same from a file.
 int gguf_config_read(const char *path, struct Config *config, vkgpt_error *err);
 
-// Whether a model's path means a GGUF file: one by its magic or that ends in .gguf, or a directory with one that ends
-// so and no config.json. `path` (PATH_BYTES) becomes the file's. Several such files in a directory are an error.
+// Whether a model's path means a GGUF file: a file with its magic or the suffix .gguf, or a directory that has a file
+// with this suffix and no config.json. `path` (PATH_BYTES) becomes the file's path. Several such files are an error.
 int gguf_path(const char *given, bool *is_gguf, char *path, vkgpt_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-// What the keys of a GGUF file of architecture gpt2 say, as struct Config; and which path means such a file.
+// Reads struct Config from the keys of a GGUF file of architecture gpt2, and decides which path means such a file.
 #include <float.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "model/path.h"
 #include "model/table.h"
 
-#define MAX_DIM (1 << 20) // as config.json's
+#define MAX_DIM (1 << 20) // the limits of config.c
 #define MAX_ROWS (1 << 24)
 #define TOKEN_TABLE "token_embd.weight"
 
@@ -24,7 +24,7 @@ static int need_size(const struct Gguf *gguf, const char *key, int64_t max, uint
     return code;
 }
 
-// A part of a split file has some of the tensors, and only the first has the keys.
+// Each part of a split file has some of the tensors, and only the first part has the keys.
 static int check_split(const struct Gguf *gguf, vkgpt_error *err)
 {
     int64_t count = 1, part = 0;
@@ -65,7 +65,7 @@ static int read_sizes(const struct Gguf *gguf, struct Config *config, vkgpt_erro
     return 0;
 }
 
-// Keys that would change the forward pass, were they not what the other sizes say.
+// Keys that must have the value that follows from the other sizes: another value would change the forward pass.
 static int check_attention(const struct Gguf *gguf, const struct Config *config, vkgpt_error *err)
 {
     const struct {
@@ -103,7 +103,7 @@ static int read_epsilon(const struct Gguf *gguf, struct Config *config, vkgpt_er
     return 0;
 }
 
-// The rows of the token table, with which vocab_size and the token list have to agree.
+// The vocabulary size is the rows of the token table; vocab_size and the token list must agree with it.
 static int read_vocab(const struct Gguf *gguf, const struct TensorTable *table, struct Config *config, vkgpt_error *err)
 {
     const struct Tensor *wte = table_find(table, TOKEN_TABLE);
@@ -130,7 +130,7 @@ static int read_vocab(const struct Gguf *gguf, const struct TensorTable *table, 
 }
 
 const char *const GGUF_ENDS[GGUF_MAX_ENDS] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
-                                              "tokenizer.ggml.eom_token_id"}; // of text, of a turn, of a message
+                                              "tokenizer.ggml.eom_token_id"}; // end of text, of a turn, of a message
 
 static bool is_end(const struct Config *config, int64_t id)
 {
@@ -153,7 +153,7 @@ static int read_tokens(const struct Gguf *gguf, struct Config *config, vkgpt_err
     return code;
 }
 
-// Layers past block_count mean that it is wrong; missing ones are found when their weights are.
+// Layers past block_count mean that it is wrong. Missing layers are found later, when their weights are looked up.
 static int check_layers(const struct Gguf *gguf, const struct TensorTable *table, const struct Config *config,
                         vkgpt_error *err)
 {

@@ -1,4 +1,4 @@
-// The head of a GGUF file is made in memory; the tensors go from the checkpoint to the file a few rows at a time.
+// The header, keys and tensor descriptions are built in memory; the tensors are copied a few rows at a time.
 #include "model/gguf_write.h"
 
 #include <inttypes.h>
@@ -97,7 +97,7 @@ void gguf_keys_free(struct GgufKeys *keys)
 
 // ------------------------------------------------------------------------------------------------- the model
 
-// A field of the config with the one value that GGUF's gpt2 gives it.
+// A field of the config that has one fixed value in GGUF's gpt2.
 #define ALWAYS(field, value)                                                                                           \
     {                                                                                                                  \
 #field, offsetof(struct Config, field), sizeof(((struct Config *)0)->field), value                             \
@@ -112,7 +112,7 @@ static const struct Fixed {
     ALWAYS(bias, true),       ALWAYS(position_offset, 0), ALWAYS(window, 0),
 };
 
-// The first field that is not what gpt2's is, or NULL.
+// The first field whose value differs from gpt2's, or NULL.
 static const char *not_gpt2(const struct Config *c)
 {
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
@@ -167,7 +167,7 @@ int gguf_can_hold(const char *model, const struct Checkpoint *c, vkgpt_error *er
 
 static const struct Type {
     const char *name;
-    uint32_t file_type; // llama.cpp's
+    uint32_t file_type; // llama.cpp's number
 } types[] = {
     [GGUF_FILE_F32] = {"f32", 0},   [GGUF_FILE_F16] = {"f16", 1},    [GGUF_FILE_Q8_0] = {"q8_0", 7},
     [GGUF_FILE_Q4_0] = {"q4_0", 2}, [GGUF_FILE_Q4_K] = {"q4_k", 14},
@@ -192,7 +192,7 @@ void gguf_put_model(struct GgufKeys *keys, const struct Checkpoint *checkpoint, 
 
 // ----------------------------------------------------------------------------------------------- the tensors
 
-struct Form { // of a tensor in the file
+struct Form { // format of a tensor in the file
     const char *name;
     enum Dtype dtype;
     enum BlockFormat block;
@@ -214,7 +214,7 @@ enum Role { VECTOR, TABLE, MATRIX }; // f32; q8_0 or better; the file's type
 struct Item {
     char name[48];
     const struct Weight *weight;
-    int64_t rows, in; // rows 1 and a vector
+    int64_t rows, in; // a vector has 1 row
     enum Role role;
     const struct Form *form;
     uint64_t bytes;
@@ -304,7 +304,7 @@ static int list_items(struct Writer *w)
 
 static uint64_t padded(uint64_t bytes) { return (bytes + GGUF_ALIGNMENT - 1) / GGUF_ALIGNMENT * GGUF_ALIGNMENT; }
 
-// The file's order has the fastest dimension first.
+// In the file the fastest dimension comes first.
 static void describe(const struct Writer *w, struct GgufKeys *head)
 {
     uint64_t offset = 0;
@@ -372,7 +372,7 @@ static int write_chunks(struct Writer *w, const struct Item *item)
     if (step > item->rows) step = item->rows;
     size_t bytes = (size_t)(step * item->in) * sizeof(float);
     float *values = malloc(bytes);
-    uint8_t *packed = malloc(bytes); // no form takes more
+    uint8_t *packed = malloc(bytes); // no format needs more
     int code = values && packed ? 0 : fail_memory(w->err, w->path, bytes);
     for (int64_t r = 0; !code && r < item->rows; r += step)
         code = write_rows(w, item, r, item->rows - r < step ? item->rows - r : step, values, packed);

@@ -1,21 +1,21 @@
-// Writing a GGUF file of architecture gpt2: keys are gathered first, then the tensors are written one by one.
+// Writes a GGUF file of architecture gpt2: the keys are collected first, then the tensors are written one by one.
 #ifndef VKGPT_MODEL_GGUF_WRITE_H
 #define VKGPT_MODEL_GGUF_WRITE_H
 
 #include "model/gguf.h"
 
-struct GgufKeys { // zeroed is empty; freed with gguf_keys_free
+struct GgufKeys { // zeroed: empty; free with gguf_keys_free
     uint8_t *data;
     size_t bytes, capacity;
     uint64_t count;
-    bool out_of_memory; // found out when the file is written
+    bool out_of_memory; // reported when the file is written
 };
 
 void gguf_put_integer(struct GgufKeys *keys, const char *key, uint32_t value);
 void gguf_put_real(struct GgufKeys *keys, const char *key, float value);
 void gguf_put_flag(struct GgufKeys *keys, const char *key, bool value);
 void gguf_put_text(struct GgufKeys *keys, const char *key, const char *value);
-// An array; its `count` elements follow through gguf_put_element_x.
+// Begins an array; put its `count` elements with gguf_put_element_x.
 void gguf_put_array(struct GgufKeys *keys, const char *key, enum GgufType element, uint64_t count);
 void gguf_put_element_text(struct GgufKeys *keys, const char *text, size_t bytes);
 void gguf_put_element_i32(struct GgufKeys *keys, int32_t value);
@@ -23,27 +23,27 @@ void gguf_keys_free(struct GgufKeys *keys);
 
 enum GgufFileType { GGUF_FILE_F32, GGUF_FILE_F16, GGUF_FILE_Q8_0, GGUF_FILE_Q4_0, GGUF_FILE_Q4_K };
 
-// What GGUF's gpt2 cannot say is refused by name (VKGPT_BAD_MODEL): another class, a field of the config that has
-// another value than gpt2's, more than three end tokens. `model` is the model's path, for the sentence.
+// Refuses a config that GGUF's gpt2 cannot express, by name (VKGPT_BAD_MODEL): another class, a field with another
+// value than gpt2's, more than three end tokens. `model` is the model's path, for the sentence.
 int gguf_can_say(const char *model, const struct Config *config, vkgpt_error *err);
-// Likewise a tensor of the checkpoint that is no weight of gpt2 and not implied: the head for a task, a layer past
-// the last.
+// Refuses a tensor that is neither a weight of gpt2 nor checkpoint_implied, in the same way: the head for a task, a
+// layer past the last.
 int gguf_can_hold(const char *model, const struct Checkpoint *checkpoint, vkgpt_error *err);
 
-// The keys of the architecture, before those of the tokenizer.
+// Puts the keys of the architecture. Call it before putting those of the tokenizer.
 void gguf_put_model(struct GgufKeys *keys, const struct Checkpoint *checkpoint, enum GgufFileType type);
 
-// Writes the file beside its place, then renames it. Matrices are of the type; norms, biases and positions f32; the
-// token table and the head q8_0 or better. A matrix whose rows are no whole blocks takes q8_0 where that fits, else
-// f16; one with values past 65504 takes f32 in place of f16. `note` gets one sentence for each such change of a
-// matrix. `check`, where it is not NULL, reads the file before it gets its name, and an error of it leaves none.
-// Errors: of the file system (VKGPT_BAD_FILE); a NaN or infinity where blocks are packed (VKGPT_BAD_MODEL).
+// Writes a temporary file, then renames it. Matrices have the given type; norms, biases and positions are f32; the
+// token table and the head are q8_0 or better. A matrix whose rows are not a multiple of the block size becomes q8_0 if
+// that fits, else f16; one with values past 65504 becomes f32 in place of f16. `note` gets one sentence for each such
+// change. `check`, if not NULL, reads the file before it gets its name; if it fails, no file is left.
+// Errors: of the file system (VKGPT_BAD_FILE); a NaN or infinity in a matrix that is quantised (VKGPT_BAD_MODEL).
 struct GgufOutput {
     const char *path;
     enum GgufFileType type;
     void (*note)(const char *sentence); // or NULL
     int (*check)(const char *path, void *user, vkgpt_error *err);
-    void *user; // of check
+    void *user; // for check
 };
 int gguf_write(const struct GgufOutput *output, const struct Checkpoint *checkpoint, const struct GgufKeys *keys,
                vkgpt_error *err);

@@ -1,5 +1,5 @@
-// The heads that Hugging Face's classes put on a checkpoint: found by their tensors, checked against config.json, and
-// kept in fp32, since they are tiny.
+// The heads of Hugging Face's classes: found by their tensors, checked against config.json, and kept in fp32, since
+// they are small.
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@
 
 struct vkgpt_head {
     vkgpt_head_info info;
-    char name[256]; // of the model, for sentences
+    char name[256]; // name of the model, for sentences
     char **labels;
     float *weight; // (scores, hidden)
     float *bias;   // (scores), or NULL
@@ -30,7 +30,7 @@ struct vkgpt_head {
     int64_t pad;   // -1: none
 };
 
-// What is open while a head is read.
+// The inputs while a head is read.
 struct Source {
     const char *path; // of config.json
     const struct Json *json;
@@ -94,7 +94,7 @@ static int label_read(struct vkgpt_head *head, const struct Source *s, const str
     return label_set(head, (uint32_t)i, json_text(item), s->err);
 }
 
-// id2label, else as many as num_labels says, else two: Hugging Face's names are LABEL_0, LABEL_1, ...
+// The labels of id2label; without it, num_labels labels, or two, with Hugging Face's names LABEL_0, LABEL_1, ...
 static int labels_read(struct vkgpt_head *head, const struct Source *s)
 {
     const struct Json *map = json_get(s->json, "id2label"), *number = json_get(s->json, "num_labels");
@@ -129,7 +129,7 @@ static int problem_read(struct vkgpt_head *head, const struct Source *s)
     return VKGPT_OK;
 }
 
-// OPT's is 1 where the file has none; null is none.
+// The padding token; the default is 1 for OPT and none for others; null: none.
 static int pad_read(struct vkgpt_head *head, const struct Source *s)
 {
     const struct Json *pad = json_find(s->json, "pad_token_id");
@@ -140,7 +140,7 @@ static int pad_read(struct vkgpt_head *head, const struct Source *s)
     return fail_value(s, "pad_token_id", pad, "not a token id");
 }
 
-// A key whose absence means what Hugging Face's classes do.
+// Checks a key; if it is absent, Hugging Face's default is a good value.
 static int summary_key(const struct Source *s, const char *key, bool good, const char *wanted)
 {
     const struct Json *item = json_find(s->json, key);
@@ -166,7 +166,7 @@ static int summary_read(struct vkgpt_head *head, const struct Source *s)
 
 // ------------------------------------------------------------------------------------------------- tensors
 
-// Reads a tensor of (rows, columns), or of (rows) where columns is 0.
+// Reads a tensor of shape (rows, columns), or (rows) if columns is 0.
 static int tensor_read(const struct Source *s, const struct Tensor *tensor, uint32_t rows, uint32_t columns,
                        float **out)
 {
@@ -180,7 +180,7 @@ static int tensor_read(const struct Source *s, const struct Tensor *tensor, uint
         return fail(s->err, VKGPT_BAD_MODEL,
                     "%s: tensor %s is of type %s, which is not read; F64, F32, F16 and BF16 are", tensor->file,
                     tensor->name, tensor->dtype_name);
-    size_t count = (size_t)rows * (columns ? columns : 1); // no more than the file holds
+    size_t count = (size_t)rows * (columns ? columns : 1); // not more than the file holds
     *out = malloc(count * sizeof **out);
     if (!*out) return fail_memory(s->err, tensor->name, count * sizeof **out);
     if (columns) weight_rows(&(struct Weight){.tensor = tensor}, 0, rows, columns, *out);
@@ -220,7 +220,7 @@ static int choice_open(struct vkgpt_head *head, const struct Source *s, const st
 static int fail_no_head(struct vkgpt_head *head, const struct Source *s)
 {
     bool labels = ends_with(s->class, "ForSequenceClassification"), choice = ends_with(s->class, "DoubleHeadsModel");
-    int code = choice ? summary_read(head, s) : VKGPT_OK; // without a projection there is no tensor
+    int code = choice ? summary_read(head, s) : VKGPT_OK; // no tensor if there is no projection
     if (code) return code;
     if (labels) return fail_value(s, CLASS_KEY, s->class_item, "and the checkpoint has no tensor " SCORE);
     if (choice) return fail_value(s, CLASS_KEY, s->class_item, "and the checkpoint has no tensor " CHOICE_WEIGHT);
@@ -231,7 +231,7 @@ static int fail_no_head(struct vkgpt_head *head, const struct Source *s)
         s->path, SCORE, CHOICE_WEIGHT);
 }
 
-// By the tensors; where both are there, by the class.
+// Finds the head by its tensors; if the checkpoint has both, by the class.
 static int head_find(struct vkgpt_head *head, const struct Source *s)
 {
     const struct Tensor *score = table_find(&s->checkpoint->table, SCORE),

@@ -6,7 +6,7 @@
 
 #include "base/os.h"
 
-#define MAX_PART 96 // letters of an organisation or a model, as the hub allows them
+#define MAX_PART 96 // characters in an organisation's or a model's name: the hub's limit
 
 const struct HubShort HUB_SHORT_NAMES[] = {
     {"gpt2", "openai-community/gpt2"},
@@ -30,7 +30,7 @@ const struct HubShort HUB_SHORT_NAMES[] = {
     {0},
 };
 
-// One part of a name: no dot or hyphen at its ends, no two of them in a row.
+// One part of a name: no dot or hyphen at its start or end, and no two dots or two hyphens in a row.
 static bool is_part(const char *text, size_t length)
 {
     static const char marks[] = "-.";
@@ -54,7 +54,7 @@ bool hub_full_name(const char *name, char full[HUB_NAME_BYTES])
     return true;
 }
 
-// A value of the environment, with "~/" at its beginning as Python's expanduser reads it.
+// A variable of the environment. If it begins with "~/", *home is the home directory, as in Python's expanduser.
 static const char *folder_from(const char *variable, const char **home)
 {
     const char *value = getenv(variable);
@@ -71,7 +71,7 @@ bool hub_cache_dir(char path[PATH_BYTES])
     static const struct Place {
         const char *variable, *below;
     } places[] = {{"HF_HUB_CACHE", ""},
-                  {"HUGGINGFACE_HUB_CACHE", ""}, // its older name
+                  {"HUGGINGFACE_HUB_CACHE", ""}, // the older name
                   {"HF_HOME", "/hub"},
                   {"XDG_CACHE_HOME", "/huggingface/hub"},
                   {"HOME", "/.cache/huggingface/hub"}};
@@ -99,7 +99,7 @@ bool hub_cached(const char *name, char path[PATH_BYTES])
     char full[HUB_NAME_BYTES];
     if (!hub_full_name(name, full)) return false;
     if (hub_folder(full, path) && os_is_dir(path)) return true;
-    return strchr(name, '/') == NULL && hub_folder(name, path) && os_is_dir(path); // fetched by its old name
+    return strchr(name, '/') == NULL && hub_folder(name, path) && os_is_dir(path); // downloaded by its short name
 }
 
 bool hub_name_of(const char *folder, char full[HUB_NAME_BYTES])

@@ -1,5 +1,5 @@
-// A path is a folder that is usable as it is, a file of one, a folder of the hub's cache, or a folder around one; or
-// else it is explained.
+// A path is a usable folder, a file in one, a folder of the hub's cache, or a folder around one of these. For anything
+// else, the error explains what it is.
 #include "model/locate.h"
 
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "model/openai.h"
 
 #define SMALL_FILE ((size_t)64 << 20)
-#define MAX_INSIDE 512 // folders that are looked into
+#define MAX_INSIDE 512 // most folders that are looked into
 #define ADAPTER_CONFIG "adapter_config.json"
 
 static bool has(const char *dir, const char *name)
@@ -24,7 +24,7 @@ static bool has(const char *dir, const char *name)
 
 static bool has_config(const char *dir) { return has(dir, "config.json") || has(dir, OPENAI_SHAPES); }
 
-// In the order in which a directory is read.
+// The first tokenizer file, in the order of precedence.
 static const char *tokenizer_in(const char *dir)
 {
     static const char *const files[] = {"tokenizer.json", "vocab.json", "encoder_bpe_40000.json", "vocab.txt",
@@ -70,7 +70,7 @@ static const char *last_component(const char *path)
     return slash ? slash + 1 : path;
 }
 
-// The folder of a file: "." where the path names none.
+// The folder of a file: "." if the path has none.
 static void folder_of(const char *path, char dir[PATH_BYTES])
 {
     size_t length = (size_t)(last_component(path) - path);
@@ -87,7 +87,7 @@ static int take(const char *path, struct Located *l, vkgpt_error *err)
     return 0;
 }
 
-// ------------------------------------------------------------------------------------- what is no model at all
+// ------------------------------------------------------------------------------------- not a model
 
 static int fail_adapter(const char *dir, vkgpt_error *err)
 {
@@ -95,7 +95,7 @@ static int fail_adapter(const char *dir, vkgpt_error *err)
     struct Json *json = NULL;
     int code = path_join(path, dir, ADAPTER_CONFIG, err);
     if (code) return code;
-    (void)json_read(path, SMALL_FILE, &json, NULL); // what it does not say is left out
+    (void)json_read(path, SMALL_FILE, &json, NULL); // the sentence leaves out what the file does not say
     const char *type = json_text(json_get(json, "peft_type"));
     const char *base = json_text(json_get(json, "base_model_name_or_path"));
     if (type && strcmp(type, "LORA") != 0)
@@ -112,7 +112,7 @@ static int fail_adapter(const char *dir, vkgpt_error *err)
 
 #define SAVE_AGAIN(from) "load it in transformers 4 with " from "=True and save it again"
 
-// Weights of other programs, by the names that these give them; a name that begins with a dot is an ending.
+// Weights of other programs, by their file names; a name that begins with a dot is a suffix.
 static const struct Foreign {
     const char *name, *what;
 } foreign[] = {
@@ -143,7 +143,7 @@ static int fail_foreign(const char *dir, vkgpt_error *err)
     }
     if (!os_find(dir, ".bin", name, sizeof name)) return 0;
     int code = path_join(path, dir, name, err);
-    if (!code) code = content_check(path, err); // llm.c's, or the old ggml's
+    if (!code) code = content_check(path, err); // a model of llm.c, or of ggml before GGUF
     return code ? code
                 : fail(err, VKGPT_BAD_MODEL,
                        "%s: holds %s, which is no name that is read; a Hugging Face directory has config.json "
@@ -168,7 +168,7 @@ static int fail_no_weights(const char *dir, vkgpt_error *err)
                 "%s: no weights there: neither model.safetensors nor pytorch_model.bin, nor an index of shards", dir);
 }
 
-// What the cache keeps of a download that did not end: a link to bytes that are not there.
+// An unfinished download leaves a broken link in the cache.
 static int check_link(const char *path, vkgpt_error *err)
 {
     if (!os_is_link(path) || os_exists(path)) return 0;
@@ -187,7 +187,7 @@ static int check_links(const char *dir, vkgpt_error *err)
     return code;
 }
 
-// A file that is not what its name says goes before whatever its content would be called.
+// Refuses files whose content does not fit their names; these errors come before all others.
 static int check_files(const char *dir, vkgpt_error *err)
 {
     char path[PATH_BYTES], name[256];
@@ -221,7 +221,7 @@ static int explain(const char *dir, enum Need need, vkgpt_error *err)
                 dir);
 }
 
-// "gpt2" or "openai-community/gpt2": what the hub may know.
+// Whether this can be a name on the hub, such as "gpt2" or "openai-community/gpt2".
 static bool is_hub_name(const char *path)
 {
     const char *slash = strchr(path, '/');
@@ -267,7 +267,7 @@ static int take_dir(const char *dir, enum Need need, struct Located *l, vkgpt_er
     return take(dir, l, err);
 }
 
-struct Inside { // folders of a folder
+struct Inside { // folders inside a folder
     size_t count;
     char first[256], list[400];
 };
@@ -374,7 +374,7 @@ static int fail_alone(const char *path, enum Content content, vkgpt_error *err)
                 path, what);
 }
 
-// A file of a model's directory stands for the directory, if it is what is read there.
+// A file in a model's directory means the directory, if it is the file that is read there.
 static int locate_part(const char *path, enum Content content, enum Need need, struct Located *l, vkgpt_error *err)
 {
     char dir[PATH_BYTES], read[256];
@@ -396,7 +396,7 @@ static int locate_part(const char *path, enum Content content, enum Need need, s
                 path);
 }
 
-// A file of a tokenizer stands for its directory, if no other goes before it there.
+// A file of a tokenizer means its directory, if no other file there has precedence.
 static int locate_tokenizer(const char *path, struct Located *l, vkgpt_error *err)
 {
     char dir[PATH_BYTES];
@@ -426,8 +426,7 @@ static int locate_file(const char *path, enum Need need, struct Located *l, vkgp
 {
     enum Content content = content_of(path);
     if (content == CONTENT_FOREIGN) return content_check(path, err);
-    bool gguf =
-        content == CONTENT_GGUF || (content == CONTENT_UNKNOWN && ends_with(path, ".gguf")); // whose reader tells
+    bool gguf = content == CONTENT_GGUF || (content == CONTENT_UNKNOWN && ends_with(path, ".gguf")); // its reader fails
     if (gguf && need == NEED_ADAPTER)
         return fail(err, VKGPT_BAD_MODEL, "%s: is a GGUF file, and LoRA weights of PEFT are needed", path);
     if (gguf) return take(path, l, err);

@@ -1,5 +1,5 @@
-// The settings are checked first, then the names of all tensors, then each weight is widened once and added to. Tensors
-// of the adapter are read by the readers of checkpoints.
+// Checks the settings, then merges each tensor of the adapter into its weight, which is widened to fp32 first. The
+// readers of checkpoints read the adapter's tensors.
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "model/lora.h"
 
@@ -21,10 +21,10 @@
 #define CONFIG_BYTES (16u << 20)
 #define MAX_PATTERNS 4096
 #define MAX_RANK (1 << 20)
-#define STEP 64 // rows that a worker takes at once
+#define STEP 64 // rows that a worker takes at a time
 #define PREFIX "base_model.model."
-#define MODULE_BYTES 512 // of a module's name
-#define NAME_BYTES 640   // of a tensor's
+#define MODULE_BYTES 512 // longest name of a module
+#define NAME_BYTES 640   // longest name of a tensor
 
 struct Lora {
     char path[PATH_BYTES]; // of adapter_config.json
@@ -43,14 +43,14 @@ static int fail_key(const struct Lora *l, const char *key, const struct Json *it
     return fail(l->err, VKGPT_BAD_MODEL, "%s: %s is %s, %s", l->path, key, json_shown(item, text), what);
 }
 
-// Null, false, [] and {} ask for nothing.
+// Whether a setting is off: null, false, [] or {}.
 static bool is_off(const struct Json *item)
 {
     return !item || json_is_null(item) || json_is_false(item) ||
            ((json_is_array(item) || json_is_object(item)) && !json_first(item));
 }
 
-// What makes something else of the product than W + scale B A, or changes weights that lie outside of the adapter.
+// Settings that make the product something else than W + scale B A, or change weights outside the adapter.
 static const char *const refused[] = {
     "use_dora",          "modules_to_save",
     "layer_replication", "trainable_token_indices",
@@ -60,7 +60,7 @@ static const char *const refused[] = {
     "velora_config",     "monteclora_config",
 };
 
-// Ways to begin that leave the model's own weights as they are; the others move a part of them into A and B.
+// Initialisations that leave the model's own weights unchanged; the others move a part of them into A and B.
 static bool is_plain_start(const struct Json *item)
 {
     static const char *const plain[] = {"gaussian", "eva", "orthogonal"};
@@ -70,7 +70,7 @@ static bool is_plain_start(const struct Json *item)
     return is_off(item) || json_is_true(item);
 }
 
-// Each is compared with the names of all modules.
+// Limits the number of patterns: each one is compared with the names of all modules.
 static int check_patterns(const struct Lora *l)
 {
     static const char *const lists[] = {"rank_pattern", "alpha_pattern"};
@@ -97,7 +97,7 @@ static int check_settings(const struct Lora *l)
                : fail_key(l, "init_lora_weights", start, "which changes the model's own weights and is not supported");
 }
 
-// A pattern's key is a regular expression for the end of a module's name, from a dot on or from its beginning.
+// A pattern's key is a regular expression for a whole module name, or for the part after a dot.
 static int key_matches(const struct Lora *l, const char *key, const char *module, bool *matches)
 {
     char pattern[512];
@@ -116,7 +116,7 @@ static int key_matches(const struct Lora *l, const char *key, const char *module
     return fail(l->err, VKGPT_BAD_MODEL, "%s: \"%.80s\" is no pattern for the names of modules", l->path, key);
 }
 
-// The first entry of rank_pattern or alpha_pattern that the module's name matches, else the key of all.
+// The first entry of rank_pattern or alpha_pattern that matches the module's name, else the value of `key`.
 static int setting_of(const struct Lora *l, const char *patterns, const char *key, const char *module, double *value)
 {
     const struct Json *item = json_get(l->config, key), *list = json_get(l->config, patterns);
@@ -149,18 +149,18 @@ static int scale_of(const struct Lora *l, const char *module, int64_t rank, floa
 
 // ------------------------------------------------------------------------------------------------- the weights
 
-struct Merged { // a tensor of the checkpoint that is not in its file any more
+struct Merged { // a tensor of the checkpoint that is in memory, no longer in its file
     struct Tensor tensor;
     float values[];
 };
 
 struct Merge {
     const struct Weight *from;
-    float *values; // in the order of the file
+    float *values; // in the file's order
     int64_t out, in, rank;
     const float *up, *down; // (out, rank), (rank, in); up NULL: nothing is added
     float scale;
-    float *rooms; // STEP + 1 rows for each worker
+    float *rooms; // STEP + 1 rows per worker
 };
 
 static void merge_rows(void *user, uint32_t worker, uint32_t first, uint32_t count)
@@ -189,11 +189,11 @@ static int fail_room(const struct Lora *l, const struct Tensor *t, size_t bytes)
                 bytes);
 }
 
-// A tensor of the same name, file and shape in fp32, row-major, its values still to come.
+// A tensor of the same name, file and shape, in fp32 and row-major; the caller fills in its values.
 static int widened(const struct Lora *l, const struct Tensor *t, struct Merged **wide)
 {
     size_t count = 1;
-    for (int i = 0; i < t->rank; i++) count *= (size_t)t->shape[i]; // the file has as many, so it does not overflow
+    for (int i = 0; i < t->rank; i++) count *= (size_t)t->shape[i]; // the file has this many: no overflow
     size_t bytes = sizeof **wide + count * sizeof(float);
     uint64_t unused = os_free_memory();
     *wide = unused && bytes > unused ? NULL : table_room(&l->to->table, bytes);
@@ -208,7 +208,7 @@ static int widened(const struct Lora *l, const struct Tensor *t, struct Merged *
     return 0;
 }
 
-// Tied, the head is the token table whichever of the two the adapter names.
+// If the head is tied, both change, whichever of the two the adapter names.
 static void put(struct Lora *l, struct Weight *weight, const struct Tensor *tensor)
 {
     struct Checkpoint *c = l->to;
@@ -248,11 +248,11 @@ static bool has_shape(const struct Tensor *t, int64_t rows, int64_t cols)
     return t->rank == (cols ? 2 : 1) && t->shape[0] == rows && (!cols || t->shape[1] == cols);
 }
 
-// The values as floats, (rows, cols); the other way round where `turned`. The caller frees them.
+// The values as floats, (rows, cols), transposed if `turned`. The caller frees them.
 static int values_of(const struct Lora *l, const struct Tensor *t, bool turned, float **values)
 {
     int64_t rows = t->shape[turned ? 1 : 0], cols = t->shape[turned ? 0 : 1];
-    *values = malloc((size_t)(rows * cols) * sizeof **values + 1); // the file has as many
+    *values = malloc((size_t)(rows * cols) * sizeof **values + 1); // the file has this many
     if (!*values) return fail_memory(l->err, t->name, (size_t)(rows * cols) * sizeof **values);
     weight_rows(&(struct Weight){t, turned}, 0, rows, cols, *values);
     return 0;
@@ -273,7 +273,7 @@ static int fail_module(const struct Lora *l, const struct Tensor *t)
                 t->name, l->to->config.architecture, l->to->config.layers);
 }
 
-// The weight that a module's parameter is, or NULL; the module's name is without PEFT's prefix.
+// The weight of a module's parameter, or NULL; `module` is without PEFT's prefix.
 static struct Weight *weight_of(const struct Lora *l, const char *module, const char *parameter)
 {
     char name[NAME_BYTES];
@@ -289,7 +289,7 @@ static void shape_of(const struct Weight *weight, int64_t *out, int64_t *in)
     *in = t->rank == 2 ? t->shape[weight->in_out ? 0 : 1] : 0;
 }
 
-// A and B of one module. Those of a table are turned: row o of it is column o of A.
+// Merges A and B of one module. For an embedding table they are transposed: row o of the table is column o of A.
 static int merge_pair(struct Lora *l, const char *module, const struct Tensor *a, const struct Tensor *b, bool table)
 {
     struct Weight *weight = weight_of(l, module, ".weight");
@@ -337,7 +337,7 @@ static int merge_bias(struct Lora *l, const char *module, const struct Tensor *t
     return 0;
 }
 
-// A whole bias or table that was trained or is only kept there; `name` is Hugging Face's.
+// Replaces a whole bias or table, trained or only copied into the adapter; `name` is Hugging Face's.
 static int replace(struct Lora *l, const char *name, const struct Tensor *t)
 {
     struct Weight *weight = weight_of(l, name, "");
@@ -345,7 +345,7 @@ static int replace(struct Lora *l, const char *name, const struct Tensor *t)
     int64_t out = 0, in = 0;
     if (!weight) return fail_module(l, t);
     shape_of(weight, &out, &in);
-    const int64_t *shape = weight->tensor->shape; // as files keep it
+    const int64_t *shape = weight->tensor->shape; // as stored in files
     if (!has_shape(t, shape[0], in ? shape[1] : 0))
         return fail_shape(l, t, shape[0], in ? shape[1] : 0, weight->tensor->name);
     int code = widened(l, weight->tensor, &wide);
@@ -371,7 +371,8 @@ static const struct Ending {
     {".lora_embedding_B", PART_TABLE_B}, {".lora_B.bias", PART_BIAS},
 };
 
-// What a tensor is, and its module's name, or for a whole tensor its own, without PEFT's prefix and ".base_layer".
+// The part that a tensor is, and the module's name (for a whole tensor its own), without PEFT's prefix and
+// ".base_layer".
 static int part_of(const struct Lora *l, const struct Tensor *t, enum Part *part, char module[MODULE_BYTES])
 {
     size_t length = strlen(t->name), prefix = strlen(PREFIX);
@@ -398,13 +399,13 @@ static int part_of(const struct Lora *l, const struct Tensor *t, enum Part *part
     return 0;
 }
 
-// Of a head that is not run, where wte stands in its place.
+// Whether a module belongs to the head, and the checkpoint was opened without it.
 static bool is_unused(const struct Lora *l, const char *module)
 {
     return l->to->no_head && strncmp(module, "lm_head", 7) == 0;
 }
 
-// Whole tensors go first: A and B are of what they are.
+// Whole tensors are merged first: A and B are added to them.
 static int merge_tensor(struct Lora *l, const struct Tensor *t, bool whole)
 {
     enum Part part;

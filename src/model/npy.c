@@ -1,4 +1,4 @@
-// Reading the header of a .npy file: a magic, a version, a length, and the text of a Python dictionary.
+// Reads the header of a .npy file: a magic, a version, a length, and the text of a Python dictionary.
 #include "model/npy.h"
 
 #include <inttypes.h>
@@ -8,9 +8,9 @@
 
 #include "base/error.h"
 
-#define HEADER_LIMIT 4096 // NumPy's own have 64 to 128 bytes
+#define HEADER_LIMIT 4096 // NumPy's own headers have 64 to 128 bytes
 
-// What stands behind a key of the dictionary, or NULL.
+// The text after a key of the dictionary, or NULL.
 static const char *value_of(const char *header, const char *key)
 {
     char quoted[32];
@@ -31,7 +31,7 @@ static bool shape_read(const char *text, int64_t *count)
 {
     char *end;
     if (!starts_with(text, "(") || text[1] < '0' || text[1] > '9') return false;
-    unsigned long long value = strtoull(text + 1, &end, 10); // past the largest it gives the largest
+    unsigned long long value = strtoull(text + 1, &end, 10); // ULLONG_MAX on overflow
     *count = value > INT64_MAX ? INT64_MAX : (int64_t)value;
     return starts_with(end, ",)");
 }
@@ -62,7 +62,7 @@ int npy_floats(const char *path, const struct Mapping *file, const uint8_t **dat
 
     char header[HEADER_LIMIT + 1] = {0};
     memcpy(header, p + start, length);
-    for (size_t i = 0; i < length; i++) // it ends in a newline, and may go into a sentence
+    for (size_t i = 0; i < length; i++) // the newline at its end; and it may be shown in a sentence
         if (header[i] < ' ' || header[i] > '~') header[i] = ' ';
     int code = header_read(path, header, count, err);
     if (code) return code;

@@ -5,9 +5,9 @@
 
 #include "model/checkpoint.h"
 
-// The values of a mapped file that holds one array of float32, little-endian, of rank 1. They stay in the mapping.
-// Errors (VKGPT_BAD_FILE): another format, version, type or rank; a header past the file; more or fewer bytes than
-// the shape takes.
+// The values of a mapped file with one little-endian float32 array of rank 1. They stay in the mapping.
+// Errors (VKGPT_BAD_FILE): another format, version, type or rank; a header that passes the end of the file; more or
+// fewer bytes than the shape needs.
 int npy_floats(const char *path, const struct Mapping *file, const uint8_t **data, int64_t *count, vkgpt_error *err);
 
 #endif

@@ -32,7 +32,7 @@ bool folder_next(const char *dir, char name[NAME_BYTES])
     return false;
 }
 
-// By its name.
+// Decides by the name.
 static bool is_old(const char *name)
 {
     static const char *const whole[] = {"config.json", "generation_config.json", "params_shapes.json"},

@@ -1,4 +1,4 @@
-// Cutting OpenAI's ten arrays into tensors. What the variables are is fixed by the order in which train.py made them.
+// Cuts OpenAI's ten arrays into tensors. Their order is that in which train.py creates the variables.
 #include "model/openai.h"
 
 #include <inttypes.h>
@@ -12,7 +12,7 @@
 
 #define SHAPES_BYTES (1u << 20)
 #define PIECES 10
-#define MAX_SIZE (INT64_C(1) << 24) // of one dimension: as config_read has it
+#define MAX_SIZE (INT64_C(1) << 24) // of one dimension: config_read's limit
 
 static const char *const first_names[] = {"positions_embed.weight", "tokens_embed.weight"};
 static const char *const layer_names[] = {
@@ -23,7 +23,7 @@ enum { FIRST = 2, PER_LAYER = 12 };
 
 struct Pieces { // the flat array
     const uint8_t *data[PIECES];
-    int64_t end[PIECES]; // of its floats, counted from the first piece on
+    int64_t end[PIECES]; // number of floats up to the end of this piece, all pieces before it included
 };
 
 // ------------------------------------------------------------------------------------------------ the shapes
@@ -39,7 +39,7 @@ static int shapes_open(const char *path, struct Json **json, vkgpt_error *err)
     return fail(err, VKGPT_BAD_MODEL, "%s: %d shapes, not %d and %d for each layer", path, count, FIRST, PER_LAYER);
 }
 
-// One shape, without the leading 1 of a convolution's width. elements: their product.
+// One shape, without the leading 1, which is a convolution's width. `elements` becomes the product of the sizes.
 static int shape_read(const char *path, int index, const struct Json *item, struct Tensor *t, int64_t *elements,
                       vkgpt_error *err)
 {
@@ -103,12 +103,12 @@ static int pieces_map(const char *path, struct TensorTable *table, struct Pieces
         if (!code) code = table_map(table, piece, &file, &kept, err);
         if (!code) code = npy_floats(kept, file, &pieces->data[i], &count, err);
         if (code) return code;
-        pieces->end[i] = total += count; // of files that are mapped: no overflow
+        pieces->end[i] = total += count; // the files are mapped: no overflow
     }
     return 0;
 }
 
-// The floats [at, at + count) of all pieces, where they lie or copied together.
+// The floats [at, at + count) of the flat array: a pointer into one piece, or a copy if they span several.
 static int slice(const struct Pieces *pieces, int64_t at, int64_t count, struct TensorTable *table,
                  const uint8_t **data, vkgpt_error *err)
 {
@@ -172,7 +172,7 @@ int openai_read(const char *path, struct TensorTable *table, vkgpt_error *err)
     const struct Mapping *file;
     const char *kept;
     struct Json *json = NULL;
-    int code = table_map(table, path, &file, &kept, err); // only for the path, which tensors keep
+    int code = table_map(table, path, &file, &kept, err); // the table must own the path: tensors point to it
     if (!code) code = shapes_open(kept, &json, err);
     if (!code) code = pieces_map(kept, table, &pieces, err);
     if (!code) code = tensors_add(kept, json, &pieces, table, err);

@@ -8,7 +8,7 @@
 
 #define PATH_BYTES 4096
 
-// Writes dir/name into path (PATH_BYTES). Errors (VKGPT_BAD_FILE): the two are too long together.
+// Writes dir/name into path (PATH_BYTES). Errors (VKGPT_BAD_FILE): the path is too long.
 static inline int path_join(char *path, const char *dir, const char *name, vkgpt_error *err)
 {
     int n = snprintf(path, PATH_BYTES, "%s/%s", dir, name);

@@ -1,5 +1,5 @@
-// A stack machine over values in an arena. No value is ever walked recursively, each opcode makes at most one value,
-// a value holds only what the pickle spelled out, and what all of them take is counted (machine_afford).
+// A stack machine over values in an arena. No value is walked recursively, each opcode creates at most one value, a
+// value holds only what the pickle spells out, and the memory of all values is counted and limited (machine_afford).
 #include "model/pickle_machine.h"
 
 #include <stdlib.h>
@@ -25,7 +25,7 @@ int machine_fail(const struct Machine *m, const char *why)
     return fail(m->err, VKGPT_BAD_FILE, "%s: byte %zu of the pickle: %s", m->what, m->opcode_at, why);
 }
 
-#define HEAP 16 // bytes that malloc takes for itself
+#define HEAP 16 // malloc's own bytes per allocation
 
 bool machine_afford(struct Machine *m, size_t bytes)
 {
@@ -75,7 +75,7 @@ struct Value **machine_top(const struct Machine *m, size_t n)
     return m->stack + m->depth - n;
 }
 
-// How many values lie over the last mark. False when there is no mark.
+// How many values are above the last mark. False when there is no mark.
 static bool over_mark(const struct Machine *m, size_t *count)
 {
     for (size_t i = m->depth; i > 0; i--) {
@@ -95,7 +95,7 @@ static bool items_append(struct Machine *m, struct Value *value, struct Value *c
         struct Value **wider = fits ? realloc(value->items, capacity * sizeof *wider) : NULL;
         if (!wider) return false;
         value->items = wider;
-        value->capacity = (uint32_t)capacity; // PICKLE_LIMIT at most
+        value->capacity = (uint32_t)capacity; // at most PICKLE_LIMIT
     }
     memcpy(value->items + value->count, items, count * sizeof *items);
     value->count += count;
@@ -160,7 +160,7 @@ static int push_number(struct Machine *m, size_t bytes)
     return push(m, VALUE_INT, bytes == 4 ? (int32_t)(uint32_t)value : (int64_t)value);
 }
 
-// Its length is a number of that many bytes.
+// A string whose length is a number of `length_bytes` bytes.
 static int push_string(struct Machine *m, size_t length_bytes)
 {
     uint64_t length = 0;
@@ -212,7 +212,7 @@ static int memo_get(struct Machine *m, size_t index_bytes)
 
 // --------------------------------------------------------------------------------------------------- names
 
-// One line of GLOBAL's two, without its newline.
+// One of GLOBAL's two lines, without its newline.
 static int take_line(struct Machine *m, const char **line, size_t *length)
 {
     const uint8_t *start = m->data + m->at;
@@ -257,7 +257,7 @@ static int push_tuple(struct Machine *m, size_t count, size_t marks)
     return 0;
 }
 
-// Puts the values on top into the dict or list below them.
+// Appends the values on top of the stack to the dict or list below them.
 static int append(struct Machine *m, enum ValueKind kind, size_t count, size_t marks)
 {
     if (m->depth < count + marks + 1 || !machine_top(m, count) || (kind == VALUE_DICT && count % 2))
@@ -270,7 +270,7 @@ static int append(struct Machine *m, enum ValueKind kind, size_t count, size_t m
     return 0;
 }
 
-// BUILD: a state dict's _metadata, which says nothing about its tensors.
+// BUILD: a state dict's _metadata; it is dropped, since it says nothing about the tensors.
 static int build(struct Machine *m)
 {
     struct Value **pair = machine_top(m, 2);
@@ -308,7 +308,7 @@ static int proto(struct Machine *m)
                 PROTOCOL_MOST);
 }
 
-// FRAME: the bytes that follow and that a reader may take in at once.
+// FRAME: how many of the next bytes a reader may read at once.
 static int frame(struct Machine *m)
 {
     uint64_t bytes = 0;
@@ -319,10 +319,10 @@ static int frame(struct Machine *m)
 
 static int push_float(struct Machine *m)
 {
-    return take(m, 8) ? push(m, VALUE_FLOAT, 0) : fail_short(m); // no float says anything about a tensor
+    return take(m, 8) ? push(m, VALUE_FLOAT, 0) : fail_short(m); // the value is not needed
 }
 
-// What protocol 4 added.
+// Opcodes that protocol 4 added.
 static int step_4(struct Machine *m, int opcode)
 {
     switch (opcode) {
@@ -349,7 +349,7 @@ static int step(struct Machine *m, int opcode)
     case 0x8a: return push_long(m);           // LONG1
     case 'G': return push_float(m);           // BINFLOAT
     case 'X': return push_string(m, 4);       // BINUNICODE
-    case 'U': return push_string(m, 1);       // SHORT_BINSTRING: Python 2's texts
+    case 'U': return push_string(m, 1);       // SHORT_BINSTRING: strings of Python 2
     case 'T': return push_string(m, 4);       // BINSTRING
     case '}': return push(m, VALUE_DICT, 0);  // EMPTY_DICT
     case ']': return push(m, VALUE_LIST, 0);  // EMPTY_LIST
@@ -418,13 +418,13 @@ static int tensor_out(const struct Machine *m, const struct Value *name, const s
     return 0;
 }
 
-// A pair of the dict: what is no tensor is left out.
+// One pair of the dict; a value that is not a tensor is left out.
 static int pair_out(const struct Machine *m, struct Value *const *pair, struct PickleTensor *list, size_t *count)
 {
     return pair[1]->kind == VALUE_TENSOR ? tensor_out(m, pair[0], pair[1], &list[(*count)++]) : 0;
 }
 
-// How many there are at most.
+// The largest possible number of tensors.
 static size_t tensors_of(const struct Value *dict)
 {
     size_t count = 0;

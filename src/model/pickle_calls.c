@@ -1,5 +1,5 @@
-// What a pickle names and calls: kinds of storages, storages, and the few functions that make a state dict of them.
-// Nothing is imported; a name that is in no table here is refused.
+// What a pickle may name and call: kinds of storages, storages, and the few functions that build a state dict from
+// them. Nothing is imported; a name that is not in a table here is refused.
 #include "model/pickle_machine.h"
 
 #include <inttypes.h>
@@ -24,7 +24,7 @@ static const struct {
 } names[] = {
     {"collections", "OrderedDict", NAME_ORDERED_DICT},
     {"torch._utils", "_rebuild_tensor_v2", NAME_REBUILD_TENSOR},
-    {"torch._utils", "_rebuild_tensor", NAME_REBUILD_TENSOR}, // before PyTorch 0.4: the same four arguments and no more
+    {"torch._utils", "_rebuild_tensor", NAME_REBUILD_TENSOR}, // before PyTorch 0.4: the first four arguments
     {"torch._utils", "_rebuild_parameter", NAME_REBUILD_PARAMETER},
 };
 
@@ -53,7 +53,7 @@ int call_name(struct Machine *m, const char *module, size_t module_bytes, const 
                 machine_shown(name, name_bytes, name_text));
 }
 
-// Storages are named by numbers.
+// Whether this is the name of a storage; PyTorch uses numbers.
 static bool is_key(const struct Value *value)
 {
     if (value->kind != VALUE_STRING || value->count == 0 || value->count > KEY_LIMIT) return false;
@@ -62,7 +62,7 @@ static bool is_key(const struct Value *value)
     return true;
 }
 
-// ('storage', torch.HalfStorage, '0', 'cpu', 1024), and before PyTorch 1.6 None behind that
+// ('storage', torch.HalfStorage, '0', 'cpu', 1024); before PyTorch 1.6 with a None at the end.
 int call_storage(struct Machine *m)
 {
     struct Value **id = machine_top(m, 1);
@@ -96,7 +96,7 @@ static bool read_sizes(const struct Value *tuple, int rank, int64_t out[TENSOR_M
     return true;
 }
 
-// Whether the sizes that are not 0 can be multiplied, in bytes too: strides of 0 let a small storage have any sizes.
+// Whether the product of the nonzero sizes fits, in bytes too: with strides of 0, a small storage may have any sizes.
 static bool sizes_fit(const struct PickleTensor *t)
 {
     int64_t product = 8;
@@ -105,8 +105,8 @@ static bool sizes_fit(const struct PickleTensor *t)
     return true;
 }
 
-// Whether the last element of the view lies within the storage. A view without elements does, and its strides mean
-// nothing: they become 0.
+// Whether the last element of the view is inside the storage. For a view without elements, only the offset is checked;
+// its strides mean nothing and become 0.
 static bool view_fits(struct PickleTensor *t)
 {
     int64_t last = t->offset;
@@ -151,7 +151,7 @@ static int rebuild_tensor(struct Machine *m, struct Value *const *args, size_t c
                 t->offset, machine_shown(args[0]->key->text, args[0]->key->count, key), t->elements);
 }
 
-// REDUCE: the call of a name with a tuple of arguments.
+// REDUCE: calls a name with a tuple of arguments.
 int call_reduce(struct Machine *m)
 {
     struct Value **pair = machine_top(m, 2);
@@ -164,13 +164,13 @@ int call_reduce(struct Machine *m)
     switch (name->name) {
     case NAME_ORDERED_DICT:
         if (args->count == 0) return 0;
-        if (args->count == 1 && args->items[0]->kind == VALUE_LIST) { // of pairs: Python 2's
+        if (args->count == 1 && args->items[0]->kind == VALUE_LIST) { // a list of pairs, from Python 2
             result->of = args->items[0];
             return 0;
         }
         return machine_fail(m, "an OrderedDict made from arguments");
     case NAME_REBUILD_TENSOR: return rebuild_tensor(m, args->items, args->count, result);
-    case NAME_REBUILD_PARAMETER: // (data, requires_grad, backward_hooks): the data themselves
+    case NAME_REBUILD_PARAMETER: // (data, requires_grad, backward_hooks): the result is data
         if (args->count == 0 || args->items[0]->kind != VALUE_TENSOR)
             return machine_fail(m, "a parameter of no tensor");
         m->stack[m->depth - 1] = args->items[0];

@@ -7,7 +7,7 @@
 
 #define VOCAB 50257
 #define WINDOW 256
-#define MAX_DIM (1u << 20) // as config.c reads them back
+#define MAX_DIM (1u << 20) // the limits of config.c
 #define MAX_ROWS (1u << 24)
 
 const struct Preset PRESETS[] = {
@@ -46,7 +46,7 @@ void preset_names(char *text, size_t size)
         n += (size_t)snprintf(text + n, size - n, "%s%s", n ? ", " : "", preset->name);
 }
 
-// Every other layer is local, from the second on.
+// Layers 1, 3, 5, ... are local.
 static void band_layers(struct Config *config)
 {
     memset(config->local, 0, sizeof config->local);

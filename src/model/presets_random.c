@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 
-#define PIECE (1u << 20) // elements that a worker makes and writes at a time
+#define PIECE (1u << 20) // elements that a worker fills and writes at a time
 
 // ----------------------------------------------------------------------------------------------- the tensors
 
@@ -146,7 +146,7 @@ static uint64_t tensor_key(const char *name, uint64_t seed)
     return mix(hash ^ mix(seed + GOLDEN));
 }
 
-// Sums of four 16-bit numbers: nearly normal, and the same on every machine.
+// Sums of four 16-bit numbers: nearly a normal distribution, and the same on every machine.
 static void draw(uint64_t key, uint64_t first, size_t count, float mean, float step, float *out)
 {
     uint64_t counter = key + first * GOLDEN;
@@ -180,7 +180,7 @@ static void narrow(enum Dtype dtype, const float *in, size_t count, uint8_t *out
 void random_fill(const struct RandomTensor *tensor, uint64_t seed, enum Dtype dtype, uint64_t first, size_t count,
                  uint8_t *out)
 {
-    const double of_sum = 65536.0 / sqrt(3.0); // the deviation of a sum of four
+    const double of_sum = 65536.0 / sqrt(3.0); // the deviation of the sum of four
     uint64_t key = tensor_key(tensor->name, seed);
     float values[256], mean = (float)tensor->mean, step = (float)(tensor->deviation / of_sum);
     for (size_t done = 0, some; done < count; done += some) {
@@ -195,7 +195,7 @@ void random_fill(const struct RandomTensor *tensor, uint64_t seed, enum Dtype dt
 struct FileJob {
     const char *path;
     const struct RandomTensor *tensors;
-    uint64_t *starts; // of each tensor, in elements of the file; one more for the end
+    uint64_t *starts; // first element of each tensor in the file; one more for the end
     size_t count;
     uint64_t seed;
     enum Dtype dtype;
@@ -204,7 +204,7 @@ struct FileJob {
     struct Hand {
         uint8_t *buffer;
         FILE *file;
-    } hands[PARALLEL_MAX];        // of each worker, from its first piece on
+    } hands[PARALLEL_MAX];        // one per worker, opened with its first piece
     atomic_uint_fast64_t written; // elements
     atomic_int error;             // the first errno
     atomic_bool stopped;
@@ -280,7 +280,7 @@ static int data_write(struct FileJob *job, vkgpt_error *err)
     return job->stopped ? fail(err, VKGPT_INTERRUPTED, "interrupted") : VKGPT_OK;
 }
 
-// The length of the header and the header, padded to 8 bytes; NULL: no memory.
+// The header's length and the header, padded to a multiple of 8 bytes; NULL: no memory.
 static char *header_make(const struct FileJob *job, size_t *bytes)
 {
     static const char *const names[] = {[DTYPE_F32] = "F32", [DTYPE_F16] = "F16", [DTYPE_BF16] = "BF16"};

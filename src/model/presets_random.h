@@ -1,5 +1,5 @@
-// Random tensors, and a safetensors file of them. Element i of a tensor depends on the seed, the tensor's name and i
-// only, so that any number of threads writes the same bytes.
+// Random tensors, and a safetensors file of them. Element i of a tensor depends only on the seed, the tensor's name and
+// i, so that any number of threads writes the same bytes.
 #ifndef VKGPT_MODEL_PRESETS_RANDOM_H
 #define VKGPT_MODEL_PRESETS_RANDOM_H
 
@@ -14,10 +14,10 @@ struct RandomTensor {
 
 uint64_t random_tensor_elements(const struct RandomTensor *tensor);
 
-// The tensors of a model, in the order of the file; free with free(). NULL: no memory.
+// The tensors of a model, in the file's order; free with free(). NULL: no memory.
 struct RandomTensor *random_tensors(const struct Config *config, size_t *count);
 
-// Elements [first, first + count) as the file has them.
+// Elements [first, first + count), in the file's dtype.
 void random_fill(const struct RandomTensor *tensor, uint64_t seed, enum Dtype dtype, uint64_t first, size_t count,
                  uint8_t *out);
 
@@ -27,8 +27,8 @@ struct RandomProgress {
     uint64_t done, total; // bytes, of all files
 };
 
-// Writes a file of these tensors, on all cores. Errors: VKGPT_BAD_FILE, VKGPT_OUT_OF_MEMORY, VKGPT_INTERRUPTED; part of
-// the file may then be there.
+// Writes a file of these tensors, on all cores. Errors: VKGPT_BAD_FILE, VKGPT_OUT_OF_MEMORY, VKGPT_INTERRUPTED; a part
+// of the file may remain.
 int random_file_write(const char *path, const struct RandomTensor *tensors, size_t count, uint64_t seed,
                       enum Dtype dtype, struct RandomProgress *progress, vkgpt_error *err);
 

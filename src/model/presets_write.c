@@ -1,4 +1,4 @@
-// The files of a model with random weights: what they are called, the config, the tokens, and putting them in place.
+// Writes the files of a model with random weights: their names, the config, the tokens, and the renames at the end.
 #include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,13 +11,13 @@
 #include "model/path.h"
 #include "model/presets_random.h"
 
-#define MARK "vkgpt_make_model" // the key of config.json that says whose a directory is
+#define MARK "vkgpt_make_model" // the key of config.json that marks a model of make-model
 #define SMALL_FILE ((size_t)64 << 20)
 #define PART ".part"
 #define FILE_BYTES 64
 #define MAX_SHARDS 99999
-#define MAX_FILLED 262144     // rows of a token table
-#define BYTE_SPACE "\xC4\xA0" // a space, as byte-level tokens write it
+#define MAX_FILLED 262144     // most rows of a token table for which missing tokens are added
+#define BYTE_SPACE "\xC4\xA0" // a space in byte-level tokens
 
 struct Writing {
     const struct Config *config;
@@ -31,7 +31,7 @@ struct Writing {
 
 // --------------------------------------------------------------------------------------------------- names
 
-// Of the i-th file of a model, config.json last; false past it.
+// The name of the i-th file of a model, config.json last; false past the last.
 static bool file_name(uint32_t i, uint32_t shards, char name[FILE_BYTES])
 {
     static const char *const others[] = {"model.safetensors.index.json", "vocab.json", "merges.txt", "config.json"};
@@ -60,7 +60,7 @@ static int small_write(const struct Writing *w, const char *name, const void *da
     return status ? status : os_write(path, data, bytes, w->err);
 }
 
-// Prints, writes and frees.
+// Writes and frees `json`.
 static int json_write(const struct Writing *w, const char *name, cJSON *json)
 {
     char *text = cJSON_Print(json);
@@ -75,8 +75,8 @@ static int json_write(const struct Writing *w, const char *name, cJSON *json)
 
 // --------------------------------------------------------------------------------------------------- tokens
 
-// Every row of the table gets a text, so that each id that the model draws can be seen: " <4096>" where the tokenizer
-// has none. Very large tables are left as they are.
+// Gives every id without a token the text " <4096>" with its number, so that all sampled ids can be shown. Very large
+// tables are left unchanged.
 static int vocab_fill(const struct Writing *w, cJSON *vocab, const struct Map *kept, const char *path)
 {
     uint32_t rows = w->config->vocab;
@@ -94,7 +94,7 @@ static int vocab_fill(const struct Writing *w, cJSON *vocab, const struct Map *k
     return VKGPT_OK;
 }
 
-// Drops the tokens past the table, and notes the end token.
+// Drops the tokens past the table, and remembers the end token.
 static int vocab_write(struct Writing *w, const struct Json *vocab, const char *path, struct Map *kept)
 {
     cJSON *out = cJSON_CreateObject();
@@ -118,7 +118,7 @@ static int vocab_write(struct Writing *w, const struct Json *vocab, const char *
     return status;
 }
 
-// Whether a line of merges.txt makes a token that is kept of two that are; the heading is kept too.
+// Whether to keep a line of merges.txt: both parts and the merged token are kept. The heading is kept too.
 static bool merge_stays(const char *line, size_t bytes, const struct Map *kept)
 {
     const char *space = memchr(line, ' ', bytes);
@@ -145,7 +145,7 @@ static int merges_write(const struct Writing *w, const char *path, const struct 
         size_t line = end ? length - 1 : length;
         if (line && text[at + line - 1] == '\r') line--;
         if (!merge_stays(text + at, line, kept)) continue;
-        memmove(text + used, text + at, length); // what stays moves up
+        memmove(text + used, text + at, length); // kept lines move up
         used += length;
     }
     status = small_write(w, "merges.txt", text, used);
@@ -249,7 +249,7 @@ static uint64_t elements_of(const struct RandomTensor *tensors, size_t count)
     return total;
 }
 
-// By size, but with a tensor for each shard.
+// Cuts into shards of similar size, with at least one tensor each.
 static int shards_cut(struct Writing *w)
 {
     uint32_t shards = w->to->shards, at = 0;
@@ -302,13 +302,13 @@ static int index_write(const struct Writing *w)
 static int all_write(struct Writing *w)
 {
     int status = shards_cut(w);
-    if (!status) status = tokenizer_write(w); // the small ones first: they find what is wrong soonest
+    if (!status) status = tokenizer_write(w); // small files first: errors show early
     if (!status) status = config_write(w);
     if (!status) status = index_write(w);
     return status ? status : weights_write(w);
 }
 
-// Those that were written so far.
+// Removes the temporary files.
 static void parts_remove(const char *dir, uint32_t shards)
 {
     char name[FILE_BYTES], path[PATH_BYTES];
@@ -341,7 +341,7 @@ static int directory_write(struct Writing *w)
         status = files_place(w);
     }
     if (status) parts_remove(dir, w->to->shards);
-    if (status && made) remove(dir); // unless something is in it
+    if (status && made) remove(dir); // fails if it is not empty
     return status;
 }
 

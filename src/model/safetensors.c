@@ -1,4 +1,4 @@
-// Reading a safetensors header into tensors. The values stay where they are, in the mapping.
+// Reads a safetensors header into tensors. The values stay in the mapping.
 #include "model/safetensors.h"
 
 #include <inttypes.h>
@@ -10,16 +10,16 @@
 #include "model/table.h"
 
 #define HEADER_LIMIT 100000000   // as in the reference
-#define EXACT (INT64_C(1) << 52) // whole numbers below are exact in JSON's doubles
+#define EXACT (INT64_C(1) << 52) // integers below this are exact in JSON's doubles
 
 struct Header {
     const char *path;
-    const uint8_t *data; // behind the header
+    const uint8_t *data; // after the header
     int64_t data_bytes;
     struct Json *json;
 };
 
-struct Range { // of bytes in the data
+struct Range { // a range of bytes in the data
     int64_t begin, end;
     const char *name;
 };
@@ -86,7 +86,7 @@ static int read_range(const struct Header *h, const struct Json *item, struct Ra
     return 0;
 }
 
-// Row-major strides and the bytes of the whole. False when the product overflows.
+// Row-major strides and the size in bytes. False when the product overflows, or is not a whole number of bytes.
 static bool shape_layout(struct Tensor *t, int bits, int64_t *bytes)
 {
     int64_t count = 1, total;
@@ -135,7 +135,7 @@ static int range_order(const void *a, const void *b)
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
-// Sorted, the ranges follow each other from the first byte to the last.
+// Checks that the ranges, sorted, follow each other without gap from the first byte to the last.
 static int ranges_check(const struct Header *h, struct Range *ranges, size_t count, vkgpt_error *err)
 {
     qsort(ranges, count, sizeof *ranges, range_order);

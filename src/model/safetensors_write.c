@@ -1,4 +1,4 @@
-// A list of what the file will hold, then its header, then the values tensor by tensor.
+// Makes a list of the file's tensors, writes the header, then the values tensor by tensor.
 #include "model/safetensors_write.h"
 
 #include <cjson/cJSON.h>
@@ -13,16 +13,16 @@
 
 #define CHUNK_WEIGHTS (1 << 20)
 #define HALF_MAX 65504.0f
-#define NAME_BYTES 64 // of the names that a GGUF file's weights get
+#define NAME_BYTES 64 // for the new names of a GGUF file's weights
 
 struct Item {
     const char *name;
-    char made[NAME_BYTES]; // the name where the source has another
+    char made[NAME_BYTES]; // the name, if the source has another one
     const struct Tensor *tensor;
-    const char *dtype; // as the file will name it
-    bool kept;         // the bytes as they are; else f32 or f16
-    bool turned;       // columns become rows
-    int64_t rows, in;  // as they stand in the file to be written; rows 0: a vector. Of those not kept
+    const char *dtype; // its name in the new file
+    bool kept;         // the bytes are copied; else f32 or f16
+    bool turned;       // transposed: columns become rows
+    int64_t rows, in;  // in the new file; rows 0: a vector. Not set if `kept`
     int64_t bytes;
     int64_t element; // bytes
 };
@@ -88,7 +88,7 @@ static void add_layer(struct Writer *w, const struct LayerWeights *l, uint32_t l
         add_named(w, list[i].weight, list[i].conv, layer, list[i].name);
 }
 
-// A GGUF file's weights, by the names of GPT2LMHeadModel.
+// Lists a GGUF file's weights, with the names of GPT2LMHeadModel.
 static int list_gguf(struct Writer *w)
 {
     const struct Checkpoint *c = w->checkpoint;
@@ -104,7 +104,7 @@ static int list_gguf(struct Writer *w)
     return 0;
 }
 
-// What safetensors calls a type, or NULL. Of types that are read the bytes are the same in every kind of file.
+// The name of a type in safetensors, or NULL. The bytes of the types that vkgpt reads are the same in all file formats.
 static const char *dtype_of(const struct Tensor *t)
 {
     static const char *const pairs[][2] = {
@@ -119,7 +119,7 @@ static const char *dtype_of(const struct Tensor *t)
     return strstr(t->dtype_name, "Storage") ? NULL : t->dtype_name;
 }
 
-// Elements from the first to the last that the tensor spans, gaps included.
+// Elements from the tensor's first to its last, gaps included; `count` is the number without gaps.
 static int64_t span_of(const struct Tensor *t, int64_t *count)
 {
     int64_t span = 1;
@@ -144,7 +144,7 @@ static int add_kept(struct Writer *w, const struct Tensor *t)
                 t->file, t->name, t->dtype_name);
 }
 
-// A directory's tensors, all of them.
+// Lists a directory's tensors, all except those implied.
 static int list_directory(struct Writer *w)
 {
     const struct Checkpoint *c = w->checkpoint;
@@ -162,7 +162,7 @@ static int list_directory(struct Writer *w)
     return code;
 }
 
-// Wide elements first, so that each tensor begins at a multiple of its element's size: readers may want that.
+// Wide elements first, so that each tensor begins at a multiple of its element's size: some readers may need that.
 static int by_element(const void *a, const void *b)
 {
     const struct Item *x = a, *y = b;
@@ -208,7 +208,7 @@ static char *header_text(const struct Writer *w)
     return text;
 }
 
-// A length of 8 bytes, then JSON padded with blanks to a multiple of 8.
+// Writes a length of 8 bytes, then JSON padded with blanks to a multiple of 8.
 static int write_header(struct Writer *w)
 {
     char *text = header_text(w);
@@ -225,7 +225,7 @@ static int write_header(struct Writer *w)
 
 // ------------------------------------------------------------------------------------------------ the values
 
-// Rows of `weight` as it stands in the file to be written, whose order may be the other one.
+// Writes all rows of `weight`, as rows of the new file.
 static int write_rows(struct Writer *w, const struct Weight *weight, const struct Item *item)
 {
     int64_t rows = item->rows ? item->rows : 1, step = CHUNK_WEIGHTS / item->in;
@@ -243,7 +243,7 @@ static int write_rows(struct Writer *w, const struct Weight *weight, const struc
     return code;
 }
 
-// Blocks cannot be read across: the whole matrix is unpacked.
+// Columns of blocks cannot be read: the whole matrix is unpacked first.
 static int write_unpacked(struct Writer *w, const struct Item *item)
 {
     const struct Tensor *t = item->tensor;
@@ -281,7 +281,7 @@ static bool row_major(const struct Tensor *t)
     return true;
 }
 
-// The bytes of a tensor in row-major order.
+// Writes the bytes of a tensor in row-major order.
 static int write_kept(struct Writer *w, const struct Item *item)
 {
     const struct Tensor *t = item->tensor;
@@ -293,7 +293,7 @@ static int write_kept(struct Writer *w, const struct Item *item)
         int64_t at = 0;
         for (i = 0; i < t->rank; i++) at += place[i] * t->stride[i];
         memcpy(out, t->data + at * item->element, (size_t)item->element);
-        for (i = t->rank - 1; i >= 0 && ++place[i] == t->shape[i]; i--) place[i] = 0; // -1: that was the last one
+        for (i = t->rank - 1; i >= 0 && ++place[i] == t->shape[i]; i--) place[i] = 0; // -1 after the last element
     }
     int code = os_save_write(&w->file, values, (size_t)item->bytes, w->err);
     free(values);

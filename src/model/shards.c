@@ -1,4 +1,4 @@
-// Reading the index of a sharded checkpoint. Shards lie beside it: a name that leads elsewhere is refused.
+// Reads the index of a sharded checkpoint. Shards are in the same directory: a name of another place is refused.
 #include "model/shards.h"
 
 #include <string.h>
@@ -21,7 +21,7 @@ static int name_check(const char *index, const struct Json *entry, vkgpt_error *
                 index, json_key(entry), name);
 }
 
-// Every shard once, in the order of their first tensors.
+// Reads every shard once, in the order of their first tensors.
 static int shards_open(const char *dir, const char *index, const struct Json *map, ShardReadFn *read,
                        struct TensorTable *table, vkgpt_error *err)
 {
@@ -41,8 +41,8 @@ static int shards_open(const char *dir, const char *index, const struct Json *ma
     return code;
 }
 
-// Names of tensors that need not be where the index says: a head that is the token table is often listed and not saved
-// (transformers' save_pretrained leaves it out). Where it is a matrix of its own, checkpoint_open misses it.
+// Whether the tensor may be absent although the index lists it: a tied head is often listed and not saved
+// (transformers' save_pretrained leaves it out). If the head is not tied, checkpoint_open fails without it.
 static bool may_be_tied(const char *name) { return strcmp(name, "lm_head.weight") == 0; }
 
 static int places_check(const char *dir, const char *index, const struct Json *map, const struct TensorTable *table,

@@ -1,4 +1,4 @@
-// The table of tensors: growing it, finding in it, and letting go of the files under it.
+// The table of tensors: adds and finds tensors, and unmaps their files at the end.
 #include "model/table.h"
 
 #include <inttypes.h>
@@ -100,7 +100,7 @@ const struct Tensor *table_find(const struct TensorTable *table, const char *nam
     return map_find(&table->by_name, name, strlen(name), &index) ? &table->tensors[index] : NULL;
 }
 
-#define AHEAD ((size_t)64 << 20) // a few matrices: what one core takes in while the disk brings the next
+#define AHEAD ((size_t)64 << 20) // a few matrices: one core processes them while the disk reads the next
 
 void table_read_ahead(const struct TensorTable *table, const struct Tensor *tensor, const uint8_t **until)
 {
@@ -110,7 +110,7 @@ void table_read_ahead(const struct TensorTable *table, const struct Tensor *tens
         size_t left = (size_t)(file->data + file->bytes - tensor->data);
         const uint8_t *from = tensor->data,
                       *to = from + tensor->bytes + (left - tensor->bytes < AHEAD ? left - tensor->bytes : AHEAD);
-        if (*until > from && *until <= to) from = *until; // else it is another place
+        if (*until > from && *until <= to) from = *until; // else this is another part of the file
         os_read_ahead(from, (size_t)(to - from));
         *until = to;
     }
@@ -152,7 +152,7 @@ size_t dtype_bytes(enum Dtype dtype)
 const char *shape_text(int rank, const int64_t *shape, char text[SHAPE_BYTES])
 {
     int used = snprintf(text, SHAPE_BYTES, "(");
-    for (int i = 0; i < rank; i++) // at most 8 numbers of 20 digits and what stands between
+    for (int i = 0; i < rank; i++) // at most 8 numbers of 20 digits, and commas
         used += snprintf(text + used, (size_t)(SHAPE_BYTES - used), "%s%" PRId64, i ? ", " : "", shape[i]);
     snprintf(text + used, (size_t)(SHAPE_BYTES - used), ")");
     return text;

@@ -1,4 +1,4 @@
-// Walking over the five pickles, placing the storages behind them, and joining the tensors with those.
+// Reads the five pickles, finds the storages after them, and connects the tensors with their storages.
 #include "model/torch_legacy.h"
 
 #include <inttypes.h>
@@ -9,14 +9,14 @@
 #include "model/pickle_machine.h"
 #include "model/table.h"
 
-// 0x1950a86a20f9469cfc6c, as a pickle has it behind its protocol, and its end
+// The magic number 0x1950a86a20f9469cfc6c in a pickle, from after the protocol to the end.
 static const uint8_t magic[] = {0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
 
 #define VERSION 1001
 
 struct Stored { // a storage of the state dict
     const struct Value *value;
-    const uint8_t *data; // NULL: no key has named it
+    const uint8_t *data; // NULL: no key for it so far
 };
 
 struct Stream {
@@ -26,11 +26,11 @@ struct Stream {
     struct Machine object, keys;
     struct Stored *stored;
     size_t stored_count;
-    struct Map by_key; // of stored
+    struct Map by_key; // index in `stored`
     vkgpt_error *err;
 };
 
-// The length of the pickle of the magic number, or 0. From protocol 4 on a frame goes before the number.
+// The length of the pickle with the magic number, or 0. From protocol 4 on, a frame comes before the number.
 static size_t magic_bytes(const struct Mapping *file)
 {
     const uint8_t *data = file->data;
@@ -72,8 +72,7 @@ static int read_version(struct Stream *s)
     return code;
 }
 
-// The sizes of C's types on the machine that wrote, and its byte order: the storages are little-endian whatever they
-// say.
+// Skips the sizes of C's types and the byte order of the writing machine: storages are little-endian in any case.
 static int skip_sizes(struct Stream *s)
 {
     struct Machine m;
@@ -100,7 +99,7 @@ static int fail_key(const struct Stream *s, const struct Value *key, const char 
     return fail(s->err, VKGPT_BAD_FILE, "%s: storage %s %s", s->path, machine_shown(key->text, key->count, shown), why);
 }
 
-// Each storage that the state dict's pickle names, once.
+// Lists each storage that the state dict's pickle names, once.
 static int list_stored(struct Stream *s)
 {
     size_t count = 0;
@@ -123,7 +122,7 @@ static int list_stored(struct Stream *s)
     return 0;
 }
 
-// The storage at s->at: a count of elements, and as many values.
+// Reads the storage at s->at: a count of elements, then their values.
 static int place_one(struct Stream *s, const struct Value *key)
 {
     uint32_t index;
@@ -132,7 +131,7 @@ static int place_one(struct Stream *s, const struct Value *key)
     struct Stored *stored = &s->stored[index];
     const struct Value *v = stored->value;
     uint64_t left = s->file->bytes - s->at, count = 0,
-             bytes = (uint64_t)(v->integer * v->storage->bytes); // call_storage saw to overflows
+             bytes = (uint64_t)(v->integer * v->storage->bytes); // call_storage checked for overflow
     if (stored->data) return fail_key(s, key, "is listed twice");
     if (left < 8) return fail_key(s, key, "is missing: the file ends before it");
     for (int i = 7; i >= 0; i--) count = count << 8 | s->file->data[s->at + (size_t)i];
@@ -170,7 +169,7 @@ static int add_tensors(struct Stream *s, struct TensorTable *table)
     int code = machine_tensors(&s->object, &list, &count);
     for (size_t i = 0; !code && i < count; i++) {
         uint32_t index;
-        map_find(&s->by_key, list[i].key, strlen(list[i].key), &index); // list_stored saw all of them
+        map_find(&s->by_key, list[i].key, strlen(list[i].key), &index); // list_stored has listed all of them
         const uint8_t *data = s->stored[index].data;
         if (!data)
             code = fail(s->err, VKGPT_BAD_FILE, "%s: tensor %.200s is in storage %s, which the file has not", s->path,

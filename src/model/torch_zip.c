@@ -1,4 +1,4 @@
-// Finding the entries of a zip archive, and joining the pickle's tensors with the bytes of their storages.
+// Finds the entries of a zip archive, and connects the pickle's tensors with the bytes of their storages.
 #include "model/torch_zip.h"
 
 #include <inttypes.h>
@@ -13,14 +13,14 @@
 
 #define END_BYTES 22 // of the end-of-central-directory record
 #define END64_BYTES 56
-#define LOCATOR_BYTES 20   // of zip64's pointer to its record
-#define DIRECTORY_BYTES 46 // of an entry of the central directory, before its name
-#define LOCAL_BYTES 30     // of the header in front of an entry's data, before its name
+#define LOCATOR_BYTES 20   // of zip64's locator, which points to its record
+#define DIRECTORY_BYTES 46 // of an entry of the central directory, without its name
+#define LOCAL_BYTES 30     // of the header before an entry's data, without its name
 
 struct Entry {
-    const char *name; // in the mapping; not ended by NUL
+    const char *name; // in the mapping; no NUL at the end
     size_t name_bytes;
-    uint64_t local; // where its local header is
+    uint64_t local; // offset of its local header
     uint64_t bytes, packed_bytes;
     uint16_t flags, method;
 };
@@ -33,7 +33,7 @@ struct Archive {
     struct Entry *entries;
     struct Map by_name;
     const struct Entry *pickle;
-    size_t prefix_bytes; // of the pickle's name: "archive/"
+    size_t prefix_bytes; // of the pickle's name, such as "archive/"
 };
 
 // -------------------------------------------------------------------------------------------------- numbers
@@ -45,7 +45,7 @@ static uint64_t number(const uint8_t *p, int bytes)
     return value;
 }
 
-// The bytes [at, at + count) of the file, or NULL where they are not all there.
+// The bytes [at, at + count) of the file, or NULL if the file ends before.
 static const uint8_t *bytes_at(const struct Archive *a, uint64_t at, uint64_t count)
 {
     return at <= a->bytes && count <= a->bytes - at ? a->data + at : NULL;
@@ -55,7 +55,7 @@ static bool has_signature(const uint8_t *p, uint32_t signature) { return p && nu
 
 // ------------------------------------------------------------------------------------------- the directory
 
-// The record at the end of the file, behind which only its own comment stands.
+// The record at the end of the file; only its own comment may follow it.
 static const uint8_t *find_end(const struct Archive *a)
 {
     for (uint64_t back = END_BYTES; back <= a->bytes && back <= END_BYTES + UINT16_MAX; back++) {
@@ -65,7 +65,7 @@ static const uint8_t *find_end(const struct Archive *a)
     return NULL;
 }
 
-// Fills where the central directory is; zip64's record goes before the old one where both are there.
+// Finds the central directory; if both records are there, zip64's wins over the old one.
 static bool find_directory(struct Archive *a, const uint8_t *end)
 {
     uint64_t end_at = (uint64_t)(end - a->data);
@@ -83,7 +83,7 @@ static bool find_directory(struct Archive *a, const uint8_t *end)
     return bytes_at(a, a->directory, a->directory_bytes) && a->count <= a->directory_bytes / DIRECTORY_BYTES;
 }
 
-// The zip64 field of an entry holds those of its three numbers, in this order, that did not fit 32 bits.
+// The zip64 field of an entry holds the numbers that did not fit 32 bits, of these three, in this order.
 static bool read_extra(const uint8_t *extra, uint64_t bytes, struct Entry *e)
 {
     uint64_t *wide[3];
@@ -106,7 +106,7 @@ static bool read_extra(const uint8_t *extra, uint64_t bytes, struct Entry *e)
     return false;
 }
 
-// Reads the entry at *at of the directory and steps over it.
+// Reads the directory entry at *at; *at moves to the next one.
 static bool read_entry(const struct Archive *a, uint64_t *at, struct Entry *e)
 {
     uint64_t end = a->directory + a->directory_bytes;
@@ -123,7 +123,7 @@ static bool read_entry(const struct Archive *a, uint64_t *at, struct Entry *e)
                         .method = (uint16_t)number(p + 10, 2)};
     *at += DIRECTORY_BYTES + name + extra + comment;
     for (size_t i = 0; i < e->name_bytes; i++)
-        if ((unsigned char)e->name[i] < ' ' || e->name[i] == 127) return false; // names go into sentences
+        if ((unsigned char)e->name[i] < ' ' || e->name[i] == 127) return false; // names are shown in sentences
     return read_extra(p + DIRECTORY_BYTES + name, extra, e);
 }
 
@@ -167,7 +167,7 @@ static int fail_not_zip(const struct Archive *a, vkgpt_error *err)
                 a->path, a->bytes);
 }
 
-// The bytes of an entry in the mapping.
+// Finds the bytes of an entry in the mapping.
 static int entry_data(const struct Archive *a, const struct Entry *e, const uint8_t **data, vkgpt_error *err)
 {
     int shown = (int)(e->name_bytes < 200 ? e->name_bytes : 200);
@@ -179,7 +179,7 @@ static int entry_data(const struct Archive *a, const struct Entry *e, const uint
         return fail(err, VKGPT_BAD_FILE, "%s: entry %.*s has no header at byte %" PRIu64, a->path, shown, e->name,
                     e->local);
     uint64_t skip = LOCAL_BYTES + number(local + 26, 2) + number(local + 28, 2);
-    *data = bytes_at(a, e->local + skip, e->bytes); // local is inside the file, so that the sum cannot overflow
+    *data = bytes_at(a, e->local + skip, e->bytes); // local is inside the file: the sum cannot overflow
     if (*data && e->bytes == e->packed_bytes) return 0;
     return fail(err, VKGPT_BAD_FILE,
                 "%s: entry %.*s of %" PRIu64 " bytes at byte %" PRIu64 " does not fit the file of %" PRIu64 " bytes",
@@ -203,7 +203,7 @@ static int find_pickle(struct Archive *a, vkgpt_error *err)
     return 0;
 }
 
-// The entry of the pickle's folder with this name, or NULL.
+// The entry with this name in the pickle's folder, or NULL.
 static const struct Entry *find_entry(const struct Archive *a, const char *folder, const char *name)
 {
     char full[4096];
@@ -234,7 +234,7 @@ static int tensor_add(const struct Archive *a, const struct PickleTensor *p, str
                     p->name, p->key);
     int code = entry_data(a, e, &data, err);
     if (code) return code;
-    int64_t bytes = p->elements * p->storage->bytes; // no overflow: pickle_read saw to it
+    int64_t bytes = p->elements * p->storage->bytes; // no overflow: pickle_read checked it
     if ((uint64_t)bytes > e->bytes)
         return fail(err, VKGPT_BAD_FILE,
                     "%s: tensor %.200s: its storage %.60s should have %" PRId64 " bytes and has %" PRIu64, a->path,

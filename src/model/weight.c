@@ -1,6 +1,6 @@
-// Weights as the engine wants them: rows of (out, in), as float or half, from whatever type and order the file has.
-// Loops run over blocks of fixed size, which the compiler turns into vector code, and transpose through tiles that
-// stay in the first cache. Nothing here can fail: shapes and types were checked when the checkpoint was opened.
+// Converts weights to rows of (out, in), as float or half, from any type and order in the file. The loops run over
+// blocks of fixed size, so that the compiler can vectorise them, and transpose through tiles that stay in the L1 cache.
+// Nothing here can fail: shapes and types were checked when the checkpoint was opened.
 #include <string.h>
 
 #include "model/checkpoint.h"
@@ -25,14 +25,14 @@ static inline float bits_float(uint32_t bits)
     return f;
 }
 
-// a where the condition holds, else b, by masks: a branch, and a ternary that becomes one, keeps loops scalar.
+// condition ? a : b by masks: a branch, or a ternary that becomes one, stops the compiler from vectorising the loop.
 static inline uint32_t pick(bool condition, uint32_t a, uint32_t b)
 {
     uint32_t mask = 0 - (uint32_t)condition;
     return (a & mask) | (b & ~mask);
 }
 
-// The exponent is moved by a multiplication with 2^112, which also normalises the subnormal numbers.
+// The multiplication by 2^112 corrects the exponent, and also normalises subnormal numbers.
 static inline float widen_half(uint16_t h)
 {
     uint32_t magnitude = (uint32_t)(h & 0x7fff) << 13, sign = (uint32_t)(h & 0x8000) << 16;
@@ -47,7 +47,7 @@ static inline uint16_t narrow_half(float f)
 {
     uint32_t bits = float_bits(f), sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
     uint32_t normal = (magnitude + 0xfff + (magnitude >> 13 & 1) - (112u << 23)) >> 13; // to nearest, ties to even
-    // at 0.5 a float's last place is 2^-24, half's smallest step: the addition rounds
+    // at 0.5 a float's last digit is 2^-24, the smallest step of half precision: the addition rounds
     uint32_t small = float_bits(bits_float(magnitude) + 0.5f) - 0x3f000000;
     uint32_t nan = 0x7e00 | (magnitude >> 13 & 0x3ff);
     uint32_t half = pick(magnitude < 0x38800000, small, normal);
@@ -64,7 +64,7 @@ uint16_t float_to_half(float f) { return narrow_half(f); }
 
 // ----------------------------------------------------------------------------- runs of contiguous elements
 
-// src may be unaligned; a block at a time goes through `in`, whose trip count is known.
+// src may be unaligned: each block is copied to `in` first. The inner loop has a known trip count.
 #define DEFINE_RUN(name, from, to, convert)                                                                            \
     static void name(const uint8_t *src, int64_t count, to *out)                                                       \
     {                                                                                                                  \
@@ -108,7 +108,7 @@ static void run_halves(enum Dtype dtype, const uint8_t *src, int64_t count, void
 
 // ------------------------------------------------------------------------------------------- rows of a weight
 
-struct View { // element (o, i) lies at data + (o * out_stride + i * in_stride) * bytes
+struct View { // element (o, i) is at data + (o * out_stride + i * in_stride) * bytes
     const uint8_t *data;
     enum Dtype dtype;
     int64_t out_stride, in_stride, bytes;
@@ -145,7 +145,7 @@ DEFINE_GATHER(gather_16, uint16_t)
 DEFINE_GATHER(gather_32, uint32_t)
 DEFINE_GATHER(gather_64, uint64_t)
 
-// The tile's columns are read whole, which is the file's order for (in, out); its rows go on as runs.
+// Reads a tile by whole columns, which are contiguous in the file for (in, out), and converts its rows as runs.
 static void tile_run(const struct View *view, int64_t o, int64_t i, int64_t rows, int64_t cols, int64_t in, RunFn *run,
                      uint8_t *out, int64_t out_bytes)
 {
@@ -163,7 +163,7 @@ static void tile_run(const struct View *view, int64_t o, int64_t i, int64_t rows
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// Blocks are unpacked a few at a time; `first` and `count` need not fall on their borders.
+// Elements [at, at + count) of a quantised tensor; `at` and `count` need not be multiples of the block size.
 #define UNPACKED 256
 
 static void blocks_floats(const struct Tensor *t, int64_t at, int64_t count, float *out)
@@ -171,7 +171,7 @@ static void blocks_floats(const struct Tensor *t, int64_t at, int64_t count, flo
     const struct BlockInfo *info = &BLOCK_INFO[t->block];
     int64_t into = at % info->weights;
     const uint8_t *blocks = t->data + at / info->weights * info->bytes;
-    if (into == 0 && count >= info->weights) { // whole blocks go straight to their place
+    if (into == 0 && count >= info->weights) { // unpacks whole blocks directly into out
         int64_t whole = count - count % info->weights;
         block_unpack(t->block, blocks, (size_t)whole, out);
         blocks += whole / info->weights * info->bytes;
@@ -242,7 +242,7 @@ void weight_row(const struct Weight *weight, int64_t o, int64_t first, int64_t c
 
 // ------------------------------------------------------------------------------------------------- the range
 
-// The bits of finite magnitudes are ordered as the magnitudes are.
+// The bits of finite magnitudes, as integers, have the same order as the magnitudes.
 static int32_t max_bits(const float *values, int64_t count)
 {
     int32_t max = 0;
@@ -257,7 +257,7 @@ static int32_t max_bits(const float *values, int64_t count)
 float weight_max_abs(const struct Weight *weight)
 {
     const struct Tensor *t = weight->tensor;
-    struct Weight as_stored = {t, t->rank == 2 && t->stride[0] < t->stride[1]}; // along the file's order
+    struct Weight as_stored = {t, t->rank == 2 && t->stride[0] < t->stride[1]}; // rows in the file's order
     int64_t rows = t->rank == 2 ? t->shape[as_stored.in_out ? 1 : 0] : 1;
     int64_t in = t->rank == 0 ? 1 : t->shape[t->rank == 2 && !as_stored.in_out ? 1 : 0];
     int32_t max = 0;
