@@ -1,7 +1,7 @@
-// The tokens are sorted by text, so those that agree with the text so far are a range that narrows byte by byte.
+// The tokens are sorted by text, so the tokens that match the text so far are a range, which narrows byte by byte.
 #include "text/added.h"
 
-// The first of added[low, high), which agree in their first `depth` bytes, whose next byte is at least `byte`.
+// The first of added[low, high) whose byte at `depth` is at least `byte`; they all have the same bytes before it.
 static size_t lower_bound(const struct AddedToken *added, size_t low, size_t high, size_t depth, int byte)
 {
     while (low < high) {
@@ -22,7 +22,7 @@ const struct AddedToken *added_longest(const struct Vocab *vocab, const char *te
         low = lower_bound(vocab->added, low, high, depth, byte);
         high = lower_bound(vocab->added, low, high, depth, byte + 1);
         if (low == high) break;
-        for (size_t i = low; i < high && vocab->added[i].pattern_length == depth + 1; i++) // the shortest go first
+        for (size_t i = low; i < high && vocab->added[i].pattern_length == depth + 1; i++) // the shortest come first
             if (vocab->added[i].normalized == normalized) best = &vocab->added[i];
     }
     return best;

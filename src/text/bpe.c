@@ -1,5 +1,5 @@
-// The symbols of a piece are a linked list in an array; a heap holds the merges that are possible. A candidate
-// whose symbols have changed since it was pushed is dropped when it comes up.
+// The symbols of a piece are a linked list in an array; a heap holds the possible merges. A candidate whose symbols
+// have changed since it was pushed is dropped when it is popped.
 #include "text/bpe.h"
 
 #include <stdlib.h>
@@ -11,13 +11,13 @@
 #define NONE UINT32_MAX
 
 struct BpeSymbol {
-    uint32_t id; // NO_TOKEN: merged into the one before
+    uint32_t id; // NO_TOKEN: merged into the symbol before
     uint32_t before, after;
 };
 
 struct BpeCandidate {
     uint32_t rank, at; // the order in the heap
-    uint32_t id;       // what it made when it was pushed
+    uint32_t id;       // the merged token when it was pushed
 };
 
 bool ids_append(struct Ids *list, uint32_t id)
@@ -76,7 +76,7 @@ static struct BpeCandidate pop(struct Bpe *bpe)
     return top;
 }
 
-// Pushes the merge of the symbol with the one after it, where there is such a merge.
+// Pushes the merge of the symbol with the next one, if there is such a merge.
 static bool consider(struct Bpe *bpe, const struct Vocab *vocab, uint32_t at)
 {
     const struct BpeSymbol *s = &bpe->symbols[at];
@@ -86,7 +86,7 @@ static bool consider(struct Bpe *bpe, const struct Vocab *vocab, uint32_t at)
     return !m || push(bpe, (struct BpeCandidate){m->rank, at, m->id});
 }
 
-// The token that the first byte of a piece starts from (or its first character, where words have ends), or NO_TOKEN.
+// The token of the piece's first byte (of its first character, if the vocabulary ends words), or NO_TOKEN.
 static uint32_t first_symbol(const struct Vocab *vocab, const char *piece, size_t bytes, size_t *length)
 {
     *length = 1;
@@ -100,8 +100,7 @@ static uint32_t first_symbol(const struct Vocab *vocab, const char *piece, size_
     return vocab_find(vocab, symbol, &id) ? id : NO_TOKEN;
 }
 
-// Makes one symbol of each byte or character. One without a token becomes unk where the model has it, else it is
-// dropped.
+// Makes a symbol of each byte or character. One without a token becomes unk, or is dropped if the model has no unk.
 static uint32_t load_symbols(struct Bpe *bpe, const struct Vocab *vocab, const char *piece, size_t bytes)
 {
     struct BpeSymbol *s = bpe->symbols;
@@ -120,11 +119,11 @@ static uint32_t load_symbols(struct Bpe *bpe, const struct Vocab *vocab, const c
     return n;
 }
 
-struct Loading { // of a pipeline's characters
+struct Loading { // the state of load_characters
     struct Bpe *bpe;
     const struct Vocab *vocab;
     uint32_t count;
-    bool unk; // one waits to go before the next token
+    bool unk; // an unk is pending: it comes before the next token
 };
 
 static void add_symbol(struct Loading *l, uint32_t id)
@@ -139,7 +138,7 @@ static void end_unk(struct Loading *l)
     l->unk = false;
 }
 
-// A character that is no token: its bytes, or unk. As in Hugging Face's, an unk that waits goes behind those bytes.
+// Adds a character without a token: its bytes, or unk. A pending unk comes after those bytes, as in Hugging Face's.
 static void add_unknown(struct Loading *l, const char *character, size_t bytes)
 {
     const struct Pipeline *p = l->vocab->pipeline;
@@ -155,7 +154,7 @@ static void add_unknown(struct Loading *l, const char *character, size_t bytes)
     l->unk = true;
 }
 
-// Makes one symbol of each character, with the prefix where it is not the first and the suffix where it is the last.
+// Makes a symbol of each character, with the prefix if it is not the first, and the suffix if it is the last.
 static uint32_t load_characters(struct Bpe *bpe, const struct Vocab *vocab, const char *piece, size_t bytes)
 {
     const struct Pipeline *p = vocab->pipeline;

@@ -1,4 +1,4 @@
-// A text that grows.
+// A growing text.
 #ifndef VKGPT_TEXT_BUFFER_H
 #define VKGPT_TEXT_BUFFER_H
 
@@ -11,7 +11,7 @@ struct TextBuffer { // zeroed is empty
     size_t bytes, capacity;
 };
 
-// Room for `bytes` more. All three return false where there is no memory.
+// Makes room for `bytes` more. All three return false if there is no memory.
 bool text_room(struct TextBuffer *text, size_t bytes);
 bool text_add(struct TextBuffer *text, const char *data, size_t bytes);
 // Adds a character (characters.h).

@@ -30,7 +30,7 @@ static bool add_one(struct Characters *list, int32_t c)
 
 bool characters_add(struct Characters *list, int32_t character, bool compatible)
 {
-    utf8proc_int32_t parts[32]; // the longest is U+FDFA: 18
+    utf8proc_int32_t parts[32]; // U+FDFA is the longest: 18
     int boundary = 0;
     utf8proc_option_t how = compatible ? UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT : UTF8PROC_DECOMPOSE;
     utf8proc_ssize_t n = utf8proc_decompose_char(character, parts, 32, how, &boundary);
@@ -89,9 +89,9 @@ size_t characters_put(char *out, int32_t character)
 
 // ------------------------------------------------------------------------------------------------- normal forms
 
-struct Normal { // what is made of a text
+struct Normal { // the output, and how to normalise
     bool compatible, compose;
-    struct Characters run; // of well-formed characters
+    struct Characters run; // well-formed characters that are not in `text` yet
     char *text;
     size_t bytes, capacity;
 };
@@ -107,7 +107,7 @@ static bool make_room(struct Normal *n, size_t bytes)
     return true;
 }
 
-// Puts the run, composed where that is asked for, behind the text.
+// Appends the run to the text, composed if `compose` is set.
 static bool end_run(struct Normal *n)
 {
     if (!n->run.count) return true;

@@ -10,7 +10,7 @@
 struct Charsmap {
     uint32_t *units;
     size_t unit_count;
-    char *texts; // each ends in a NUL, and so does the whole
+    char *texts; // each ends in a NUL; one more NUL at the end
     size_t text_bytes;
 };
 
@@ -79,8 +79,8 @@ void charsmap_free(struct Charsmap *map)
     free(map);
 }
 
-// What the shortest entry that begins the text maps to, or NULL. Units as in Darts-clone: a label (and bit 31), bit 8
-// for a leaf, an offset that bit 9 scales.
+// The text of the shortest entry with which `text` begins, or NULL. Units are as in Darts-clone: a label (and bit 31),
+// bit 8 for a leaf, an offset that bit 9 scales.
 static const char *look_up(const struct Charsmap *map, const char *text, size_t bytes)
 {
     uint32_t unit = map->units[0];
@@ -100,7 +100,7 @@ static const char *look_up(const struct Charsmap *map, const char *text, size_t 
     return NULL;
 }
 
-// The bytes of the grapheme cluster that begins the text.
+// The length of the grapheme cluster at the start of the text.
 static size_t cluster(const char *text, size_t bytes)
 {
     size_t length, i;

@@ -22,7 +22,7 @@ bool pieces_add(struct Pieces *pieces, const char *text, size_t bytes)
     return true;
 }
 
-// Ends a piece whose text is there already, from `start` on.
+// Ends a piece whose text is already in the buffer.
 static bool end_piece(struct Pieces *pieces) { return pieces_add(pieces, "", 0); }
 
 void pieces_free(struct Pieces *pieces)
@@ -48,7 +48,7 @@ static int done(bool good, const struct Pieces *out, vkgpt_error *err)
     return good ? 0 : fail_memory(err, "the text of tokens", out->text.bytes * 2 + out->count * sizeof *out->ends);
 }
 
-// Puts what the bytes of the text are in GPT-2's alphabet, or the text where a character is none of it.
+// Appends the bytes that the text means in GPT-2's alphabet, or the text itself if a character is not in the alphabet.
 static bool put_bytes(struct Pieces *out, struct View v)
 {
     size_t bytes;
@@ -76,7 +76,7 @@ static int fuse(const struct Step *step, const struct Pieces *in, struct Pieces 
 
 // ---------------------------------------------------------------------------------------------------- WordPiece
 
-// Puts the text without each `from`, and `to` in its place.
+// Appends the text with every `from` replaced by `to`.
 static bool put_replaced(struct TextBuffer *out, struct View v, const char *from, const char *to)
 {
     size_t length = strlen(from), i = 0;
@@ -89,7 +89,7 @@ static bool put_replaced(struct TextBuffer *out, struct View v, const char *from
     return good;
 }
 
-// What clean_up_tokenization of Hugging Face's tokenizers replaces, in this order.
+// Makes the replacements of clean_up_tokenization in Hugging Face's tokenizers, in their order.
 static bool put_clean(struct Pieces *out, struct TextBuffer *token)
 {
     static const char *const pairs[][2] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
@@ -137,7 +137,7 @@ static int read_word_piece(struct Reader *r, const struct Json *json, struct Ste
 
 // -------------------------------------------------------------------------- Metaspace, BPEDecoder, ByteFallback
 
-// Blanks for the character; none at the start of a text where one was put before it.
+// Replaces the character by a blank; in the first token removes it, if Metaspace prepends one.
 static int metaspace(const struct Step *step, const struct Pieces *in, struct Pieces *out, vkgpt_error *err)
 {
     bool good = true;
@@ -158,7 +158,7 @@ static int read_metaspace(struct Reader *r, const struct Json *json, struct Step
     return code ? code : steps_read_prepend(r, json, &step->prepend);
 }
 
-// A blank for the suffix of a word, none behind the last token.
+// Replaces the suffix of a word by a blank; removes it from the last token.
 static int bpe(const struct Step *step, const struct Pieces *in, struct Pieces *out, vkgpt_error *err)
 {
     bool good = true;
@@ -203,7 +203,7 @@ static bool all_utf8(const char *text, size_t bytes)
     return true;
 }
 
-// A run of byte tokens is one text, or U+FFFD for each where together they are no UTF-8.
+// A run of byte tokens becomes one text, or U+FFFD for each token if the bytes together are not UTF-8.
 static bool end_run(struct Pieces *out, struct TextBuffer *run, bool middle)
 {
     bool good = true;
@@ -233,7 +233,7 @@ static int byte_fallback(const struct Step *step, const struct Pieces *in, struc
 
 // ---------------------------------------------------------------------------------------------- Strip, Replace
 
-// Takes the character away from both sides of each piece, so many times at most.
+// Removes the character from both ends of each piece, at most `start` and `stop` times.
 static int strip(const struct Step *step, const struct Pieces *in, struct Pieces *out, vkgpt_error *err)
 {
     bool good = true;

@@ -1,4 +1,4 @@
-// One pass over the lists of a GGUF's tokenizer, every entry checked as it comes.
+// One pass over the lists of a GGUF file's tokenizer, with checks of every entry.
 #include "text/gguf_vocab.h"
 
 #include <inttypes.h>
@@ -15,14 +15,14 @@
 struct Lists {
     const struct Gguf *gguf;
     struct Vocab *vocab;
-    const struct GgufValue *tokens, *types, *merges; // types: or NULL
+    const struct GgufValue *tokens, *types, *merges; // types may be NULL
     int64_t bos, unk, ends[GGUF_MAX_ENDS];           // -1: none
-    char *text;                                      // a string of the file with a NUL behind it
+    char *text;                                      // a copy of a string of the file, with a NUL at the end
     size_t capacity;
     vkgpt_error *err;
 };
 
-// Copies a string, so that it ends in a NUL; `what` and `index` name it.
+// Copies a string to l->text, with a NUL at the end; `what` and `index` name it in sentences.
 static int text_copy(struct Lists *l, struct GgufText text, const char *what, uint64_t index)
 {
     for (size_t i = 0, n; i < text.bytes; i += n) {
@@ -50,7 +50,7 @@ static int hex(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-// "<0x41>", which stands for that byte.
+// Adds a byte token such as "<0x41>".
 static int add_byte(struct Lists *l, uint64_t id)
 {
     const char *t = l->text;
@@ -114,7 +114,7 @@ static int add_merges(struct Lists *l)
     return code;
 }
 
-// A token that begins or ends a text and that no text can become is special, whatever its type.
+// A token that begins or ends a text becomes special, whatever its type, if no text can be encoded to it.
 static int add_edge(struct Lists *l, int64_t id)
 {
     bool there = id >= 0 && id < l->vocab->count && l->vocab->tokens[id].bytes;
@@ -135,8 +135,8 @@ static int add_edges(struct Lists *l)
     return code;
 }
 
-// Names under which GPT-2's own split pattern goes in llama.cpp (llama-vocab.cpp); without one the architecture says
-// it.
+// Refuses other tokenizers. `known` has llama.cpp's names of GPT-2's split pattern (llama-vocab.cpp); a file without a
+// name has that pattern too, by its architecture.
 static int check_kind(const struct Gguf *gguf, vkgpt_error *err)
 {
     static const char *const known[] = {"gpt-2",    "phi-2",           "mpt",        "olmo",        "jais",
@@ -177,7 +177,7 @@ static int find_lists(struct Lists *l)
     return 0;
 }
 
-// Tokens put around every text: only one before it.
+// Reads the tokens that are put around every text: only bos before it is supported.
 static int read_edges(struct Lists *l)
 {
     bool bos = false, eos = false;
@@ -196,7 +196,7 @@ static int read_edges(struct Lists *l)
     return 0;
 }
 
-// unknown_token_id is of no use where every byte has a token, and of none to llama.cpp elsewhere: it drops the byte.
+// Keeps unknown_token_id only if every byte has a token, and it is not needed: llama.cpp drops a byte without a token.
 static void keep_unk(struct Lists *l)
 {
     struct Vocab *v = l->vocab;

@@ -4,7 +4,7 @@
 
 #include "text/vocab.h"
 
-// What tokenizer.ggml.token_type says of a token.
+// The values of tokenizer.ggml.token_type.
 enum GgufToken {
     GGUF_TOKEN_NORMAL = 1,
     GGUF_TOKEN_UNKNOWN,
@@ -15,17 +15,17 @@ enum GgufToken {
 };
 
 // Fills and seals a vocabulary from the keys tokenizer.ggml.*: model "gpt2", tokens in GPT-2's byte-level alphabet,
-// merges, token_type (control tokens are special, user-defined ones are added tokens, unused ones have no text),
-// bos_token_id before every text where add_bos_token is true. bos and the tokens that end a text (eos, eot, eom) are
-// special whatever their type, but those that a text can become (vocab_is_text): an end of line may end a text.
-// unknown_token_id is kept where every byte has a token; elsewhere such a byte is dropped, as llama.cpp does.
-// vocab_size 0 takes the rows of the token table.
-// Errors (VKGPT_BAD_FILE, VKGPT_BAD_MODEL): as gguf_read and gguf_config have them; no tokenizer; another model or
-// pre-tokenizer, by name; lists of different lengths; text that is not UTF-8; a byte token that names no byte; what
-// vocab_add and vocab_add_merge refuse.
+// merges, token_type (control tokens are special, user-defined ones are added tokens, unused ones have no text), and
+// bos_token_id before every text if add_bos_token is true. bos and the tokens that end a text (eos, eot, eom) are
+// special, whatever their type, except tokens to which text can be encoded (vocab_is_text): a line end may end a text.
+// unknown_token_id is kept only if every byte has a token; otherwise a byte without a token is dropped, as in
+// llama.cpp. vocab_size 0: the rows of the token table.
+// Errors (VKGPT_BAD_FILE, VKGPT_BAD_MODEL): those of gguf_read and gguf_config; no tokenizer; another model or
+// pre-tokenizer, by name; lists of different lengths; text that is not UTF-8; a byte token that is not <0x00> to
+// <0xFF>; what vocab_add and vocab_add_merge refuse.
 int gguf_vocab_open(const char *path, uint32_t vocab_size, struct Vocab *vocab, vkgpt_error *err);
 
-// Whether the file has a tokenizer; false too for one that cannot be read.
+// Whether the file has a tokenizer; false also for a file that cannot be read.
 bool gguf_vocab_there(const char *path);
 
 #endif

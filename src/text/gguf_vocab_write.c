@@ -1,4 +1,4 @@
-// What the keys cannot say is looked for first, field by field; then they are put.
+// First checks, field by field, that the keys can express the tokenizer; then puts the keys.
 #include "text/gguf_vocab_write.h"
 
 #include <ctype.h>
@@ -10,9 +10,9 @@
 #include "text/gguf_vocab.h"
 
 #define KEY(name) "tokenizer.ggml." name
-#define PAD_BYTES 24 // of "[PAD4294967295]", without the brackets that make it a name of its own
+#define PAD_BYTES 24 // of "PAD4294967295]", without the brackets before it
 
-// ---------------------------------------------------------------------------------------- what cannot be said
+// ---------------------------------------------------------------------------------------- what GGUF cannot express
 
 static int check_fields(const char *model, const struct Vocab *vocab, const struct Config *config, vkgpt_error *err)
 {
@@ -51,7 +51,7 @@ static int check_added(const char *model, const struct Vocab *vocab, vkgpt_error
                 model, shown(one->text, one->length).text, shown(other->text, other->length).text);
 }
 
-// In GGUF the tokens that begin and end a text are special whatever their type, if no text becomes them.
+// In GGUF a token that begins or ends a text is special, whatever its type, if no text can be encoded to it.
 static int check_edge(const char *model, const struct Vocab *vocab, const uint8_t *types, int64_t id, const char *role,
                       vkgpt_error *err)
 {
@@ -75,7 +75,7 @@ static int check_edges(const char *model, const struct Vocab *vocab, const struc
 static int check_rows(const char *model, const struct Vocab *vocab, const struct Config *config, vkgpt_error *err)
 {
     if (vocab->count <= config->vocab) return 0;
-    const struct Token *last = &vocab->tokens[vocab->count - 1]; // the highest id that there is
+    const struct Token *last = &vocab->tokens[vocab->count - 1]; // the highest id
     return fail(err, VKGPT_BAD_MODEL,
                 "%s: token \"%s\" has id %u, the model has %u rows, and a GGUF file lists a token for each "
                 "row and no more",
@@ -84,7 +84,7 @@ static int check_rows(const char *model, const struct Vocab *vocab, const struct
 
 // -------------------------------------------------------------------------------------------------- the keys
 
-// By id, for `rows` ids. NULL: no memory.
+// The types of ids below `rows`. NULL: no memory.
 static uint8_t *types_of(const struct Vocab *vocab, uint32_t rows)
 {
     uint8_t *types = malloc(rows);
@@ -95,8 +95,8 @@ static uint8_t *types_of(const struct Vocab *vocab, uint32_t rows)
     return types;
 }
 
-// How many brackets begin the name of a row without a token, "[PAD300]", so that no token has that name: in llama.cpp a
-// name that is there twice ends the program.
+// How many brackets to put before the name of a row without a token, "[PAD300]", so that no token has the same name: a
+// duplicate name ends llama.cpp.
 static int pad_brackets(const struct Vocab *vocab, char *name)
 {
     size_t most = 0;
@@ -129,7 +129,7 @@ static void put_tokens(struct GgufKeys *keys, const struct Vocab *vocab, const u
     for (uint32_t id = 0; id < rows; id++) gguf_put_element_i32(keys, types[id]);
 }
 
-// "left right"; `name` has room for both.
+// Puts "left right"; `name` has room for both.
 static int put_merge(struct GgufKeys *keys, const char *model, const struct Vocab *vocab, const struct Merge *merge,
                      char *name, vkgpt_error *err)
 {
@@ -173,7 +173,7 @@ int gguf_put_vocab(struct GgufKeys *keys, const char *model, const struct Vocab 
     if (!code) code = check_rows(model, vocab, config, err);
     if (!code) code = check_added(model, vocab, err);
     if (code) return code;
-    size_t room = 2 * vocab_name_room(vocab) + PAD_BYTES; // of two names, or of a pad's
+    size_t room = 2 * vocab_name_room(vocab) + PAD_BYTES; // for two names, or for a pad with its brackets
     char *name = malloc(room);
     uint8_t *types = types_of(vocab, config->vocab);
     if (!name || !types) code = fail_memory(err, model, room + config->vocab);

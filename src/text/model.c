@@ -39,7 +39,7 @@ void model_run_free(struct ModelRun *run)
 
 // ------------------------------------------------------------------------------------------------------ reading
 
-// A text that may be absent; `usual` is then what it is.
+// Reads an optional text, with the default `usual`.
 static int read_setting(struct Reader *r, const struct Json *model, const char *key, const char *usual,
                         const char **text)
 {
@@ -50,7 +50,7 @@ static int read_setting(struct Reader *r, const struct Json *model, const char *
 static int find_unk(struct Reader *r)
 {
     const char *unk = r->vocab->pipeline->unk;
-    if (unk) vocab_find(r->vocab, unk, &r->vocab->unk); // an absent one is no concern until a text needs it
+    if (unk) vocab_find(r->vocab, unk, &r->vocab->unk); // if absent, an error only when a text needs it
     return 0;
 }
 

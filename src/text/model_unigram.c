@@ -1,5 +1,5 @@
-// Unigram (Kudo 2018, as in SentencePiece): of all ways to write a piece as tokens, the one whose scores have the
-// largest sum, by Viterbi's algorithm over the bytes at which characters begin.
+// Unigram (Kudo 2018, as in SentencePiece): finds the tokens of a piece with the largest sum of scores, by Viterbi's
+// algorithm over the bytes at which characters begin.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "text/characters.h"
 #include "text/model.h"
 
-#define UNK_PENALTY 10.0 // below the lowest score
+#define UNK_PENALTY 10.0 // the score of unk is this much below the lowest
 #define NOWHERE SIZE_MAX
 
 struct Entry { // a token and its id
@@ -17,9 +17,9 @@ struct Entry { // a token and its id
     uint32_t id;
 };
 
-struct UnigramNode { // the best way to a byte of the piece
+struct UnigramNode { // the best tokens up to a byte of the piece
     double score;
-    size_t start; // of its last token; NOWHERE: no way yet
+    size_t start; // where the last token starts; NOWHERE: not reached yet
     uint32_t id;
 };
 
@@ -62,7 +62,7 @@ bool unigram_seal(struct Vocab *vocab)
     return true;
 }
 
-// The first of entries[low, high), which agree in their first `depth` bytes, whose next byte is at least `byte`.
+// The first of entries[low, high) whose byte at `depth` is at least `byte`; they all have the same bytes before it.
 static size_t lower_bound(const struct Entry *entries, size_t low, size_t high, size_t depth, int byte)
 {
     while (low < high) {
@@ -79,7 +79,7 @@ static void reach(struct UnigramNode *node, double score, size_t start, uint32_t
     if (node->start == NOWHERE || score > node->score) *node = (struct UnigramNode){score, start, id};
 }
 
-// Every token that begins at `start`; true when one of them is that character alone.
+// Adds every token that begins at `start`; true when one of them is that single character.
 static bool reach_tokens(struct ModelRun *run, const char *piece, size_t bytes, size_t start, size_t character)
 {
     const struct Pipeline *p = run->vocab->pipeline;
@@ -90,7 +90,7 @@ static bool reach_tokens(struct ModelRun *run, const char *piece, size_t bytes, 
         low = lower_bound(p->entries, low, high, depth, byte);
         high = lower_bound(p->entries, low, high, depth, byte + 1);
         if (low == high) break;
-        const struct Entry *e = &p->entries[low]; // the shortest of those that go on
+        const struct Entry *e = &p->entries[low]; // the shortest of the matching entries
         if (e->bytes != depth + 1) continue;
         reach(&run->nodes[start + depth + 1], run->nodes[start].score + p->scores[e->id], start, e->id);
         single |= depth + 1 == character;
@@ -111,7 +111,7 @@ static int make_nodes(struct ModelRun *run, size_t bytes)
     return 0;
 }
 
-// A run of characters that have no token.
+// Appends a run of characters without tokens.
 static int append_unknown(struct ModelRun *run, const char *text, size_t bytes)
 {
     uint32_t id;
@@ -121,7 +121,7 @@ static int append_unknown(struct ModelRun *run, const char *text, size_t bytes)
     return code || all ? code : model_unk(run, text, bytes);
 }
 
-// Turns the links around, so that nodes[start].start is where the token that begins there ends.
+// Reverses the links: nodes[at].start becomes the end of the token that begins at `at`.
 static void turn_around(struct UnigramNode *nodes, size_t bytes)
 {
     size_t end = bytes, next = NOWHERE;

@@ -1,13 +1,13 @@
-// WordPiece (Schuster and Nakajima 2012; BERT's): of a word, the longest token that begins it, then the longest with
-// the prefix that begins the rest, and so on. A word for which this ends early is unk as a whole.
+// WordPiece (Schuster and Nakajima 2012; as in BERT): takes the longest token at the start of a word, then the longest
+// token with the prefix at the start of the rest, and so on. If there is none, the whole word becomes unk.
 #include <string.h>
 
 #include "base/error.h"
 #include "text/characters.h"
 #include "text/model.h"
 
-// The end of the longest token that begins at `start`, or `start`. Only as many bytes as the longest token has are
-// tried.
+// The end of the longest token that begins at `start`; `start` if there is none. Tries no more bytes than the longest
+// token of the vocabulary has.
 static size_t longest_token(struct ModelRun *run, const char *piece, size_t bytes, size_t start, uint32_t *id)
 {
     const struct Pipeline *p = run->vocab->pipeline;

@@ -55,7 +55,7 @@ static int nfkd(const struct Step *step, const char *text, size_t bytes, struct 
 
 // ------------------------------------------------------------------------------------- character by character
 
-// What `change` puts for each character.
+// Calls `change` for each character.
 static int each(bool (*change)(int32_t c, struct TextBuffer *out), const char *text, size_t bytes,
                 struct TextBuffer *out, vkgpt_error *err)
 {
@@ -87,7 +87,7 @@ static bool put_apart(int32_t c, struct TextBuffer *out)
     return text_put(out, ' ') && text_put(out, c) && text_put(out, ' ');
 }
 
-// SentencePiece's nmt_nfkc without the NFKC (builder.cc): controls go, unusual blanks become usual.
+// SentencePiece's nmt_nfkc without the NFKC (builder.cc): drops controls, and replaces unusual blanks by spaces.
 static bool put_nmt(int32_t c, struct TextBuffer *out)
 {
     bool dropped =
@@ -116,7 +116,7 @@ static int nmt(const struct Step *step, const char *text, size_t bytes, struct T
     return each(put_nmt, text, bytes, out, err);
 }
 
-// The bytes in GPT-2's alphabet.
+// Writes the bytes in GPT-2's alphabet.
 static int byte_level(const struct Step *step, const char *text, size_t bytes, struct TextBuffer *out, vkgpt_error *err)
 {
     (void)step;
@@ -127,7 +127,7 @@ static int byte_level(const struct Step *step, const char *text, size_t bytes, s
 
 // ------------------------------------------------------------------------------------------------------- BERT
 
-// clean_text, then blanks around ideographs, then no marks, then lower case.
+// clean_text, then blanks around ideographs, then without nonspacing marks, then lower case.
 static int bert(const struct Step *step, const char *text, size_t bytes, struct TextBuffer *out, vkgpt_error *err)
 {
     struct TextBuffer a = {0}, b = {0};

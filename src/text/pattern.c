@@ -1,4 +1,4 @@
-// PCRE2 runs without its own UTF check, which would make a search quadratic: texts are masked first (split.h).
+// PCRE2 runs without its own UTF check, with which a search takes quadratic time: texts are masked first (split.h).
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "text/pattern.h"
 
@@ -13,10 +13,10 @@
 
 // ---------------------------------------------------------------------------------------------- translation
 
-// Oniguruma's \w; it takes superscripts and fractions of Latin-1 too.
+// Oniguruma's \w, which matches superscripts and fractions of Latin-1 too.
 #define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 
-struct Escape { // what a backslash and a letter mean, by itself and inside a class; NULL: nothing there
+struct Escape { // the meaning of a backslash and a letter, alone and inside a class; NULL: not supported
     char letter;
     const char *alone, *in_class;
 };
@@ -35,7 +35,7 @@ static const struct Escape escapes[] = {
 struct Translation {
     const char *file, *pattern, *at;
     size_t in_class; // 1 inside brackets
-    bool first;      // right behind [ or [^
+    bool first;      // directly after [ or [^
     struct TextBuffer out;
     bool no_memory;
     vkgpt_error *err;
@@ -52,7 +52,7 @@ static int fail_pattern(const struct Translation *t, const char *what)
                 what);
 }
 
-// A backslash and what belongs to it.
+// Translates a backslash and the rest of its escape.
 static int translate_escape(struct Translation *t)
 {
     const char *s = t->at;
@@ -131,7 +131,7 @@ int pattern_compile(const char *file, const char *pcre2, void **code, vkgpt_erro
         return fail(err, VKGPT_BAD_MODEL, "%s: PCRE2 does not take the pattern %.80s at byte %zu: %s", file, pcre2,
                     (size_t)offset, (const char *)text);
     }
-    (void)pcre2_jit_compile(*code, PCRE2_JIT_COMPLETE); // where it cannot, the same answers come more slowly
+    (void)pcre2_jit_compile(*code, PCRE2_JIT_COMPLETE); // without it: same results, but slower
     return 0;
 }
 

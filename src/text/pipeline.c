@@ -47,7 +47,7 @@ static void find_bytes(struct Vocab *vocab)
     }
 }
 
-// Added tokens that are `normalized` are looked for in the form that the normalizers give them.
+// Added tokens that are `normalized` are searched in their normalized form.
 static int normalize_added(struct Vocab *vocab, vkgpt_error *err)
 {
     const struct Steps *steps = &vocab->pipeline->normalizers;
@@ -67,7 +67,7 @@ static int normalize_added(struct Vocab *vocab, vkgpt_error *err)
     return 0;
 }
 
-// What a token decodes to where others go before it and behind it.
+// Decodes a token as it is with others before and after it.
 static int decode_one(struct Vocab *vocab, uint32_t id, struct Pieces *pieces, vkgpt_error *err)
 {
     const struct Pipeline *p = vocab->pipeline;
@@ -80,7 +80,7 @@ static int decode_one(struct Vocab *vocab, uint32_t id, struct Pieces *pieces, v
     int code = good ? decoders_run(&p->decoders, pieces, err) : fail_memory(err, "the tokens", t->length);
     if (code) return code;
     size_t bytes = pieces->text.bytes;
-    if (bytes == t->length && bytes && memcmp(pieces->text.data, t->bytes, bytes) == 0) return 0; // as it stands
+    if (bytes == t->length && bytes && memcmp(pieces->text.data, t->bytes, bytes) == 0) return 0; // no change
     *t = (struct Token){vocab_text(vocab, bytes ? pieces->text.data : "", bytes), bytes, true};
     return t->bytes ? 0 : fail_memory(err, "the tokens", bytes);
 }

@@ -1,5 +1,5 @@
-// Each type of tokenizer.json is one to three plain steps: a cut by a pattern or by a class of characters, text put
-// before a piece, characters put for others.
+// Each type of tokenizer.json becomes one to three simple steps: a cut by a pattern or by a class of characters, a text
+// before a piece, a replacement of characters.
 #include "text/pretokenize.h"
 
 #include <stdlib.h>
@@ -18,7 +18,7 @@ struct Cut {
     vkgpt_error *err;
 };
 
-// Hands a piece to the step behind this one, or to the model.
+// Passes a piece to the next step, or to on_piece after the last step.
 static int hand_on(struct Cut *cut, const struct Step *step, struct Piece piece)
 {
     if (!piece.bytes) return 0;
@@ -29,7 +29,7 @@ static int hand_on(struct Cut *cut, const struct Step *step, struct Piece piece)
 
 // ----------------------------------------------------------------------------------------------------- cutting
 
-// Whether a segment and the one behind it stay one piece.
+// Whether a segment and the next one stay one piece; left and right say which of them match.
 static bool stay_together(enum Behavior behavior, bool left, bool right)
 {
     switch (behavior) {
@@ -84,7 +84,7 @@ static int cut_class(struct Cut *cut, const struct Step *step, struct Piece piec
     return code;
 }
 
-// Pieces of so many characters.
+// Cuts into pieces of `stop` characters.
 static int cut_length(struct Cut *cut, const struct Step *step, struct Piece piece)
 {
     int code = 0;
@@ -111,7 +111,7 @@ static int hand_on_copy(struct Cut *cut, const struct Step *step, struct TextBuf
     return code;
 }
 
-// The text goes before a piece that does not begin with it.
+// Puts the text before a piece, unless the piece begins with it.
 static int put_before(struct Cut *cut, const struct Step *step, struct Piece piece)
 {
     size_t bytes = strlen(step->text);
@@ -123,7 +123,7 @@ static int put_before(struct Cut *cut, const struct Step *step, struct Piece pie
     return hand_on_copy(cut, step, &copy, piece.first, good);
 }
 
-// Metaspace: its character for every space.
+// Metaspace: replaces every space by its character.
 static int put_for_spaces(struct Cut *cut, const struct Step *step, struct Piece piece)
 {
     struct TextBuffer copy = {0};
@@ -137,7 +137,7 @@ static int put_for_spaces(struct Cut *cut, const struct Step *step, struct Piece
     return hand_on_copy(cut, step, &copy, piece.first, good);
 }
 
-// The bytes in GPT-2's alphabet.
+// Writes the bytes in GPT-2's alphabet.
 static int put_symbols(struct Cut *cut, const struct Step *step, struct Piece piece)
 {
     struct TextBuffer copy = {0};

@@ -55,7 +55,7 @@ int lower_case(int32_t c, int32_t lower[2])
 {
     lower[0] = c < CHARACTER_BYTE ? utf8proc_tolower(c) : c;
     if (c != 0x130) return 1;
-    lower[0] = 'i'; // with the dot that Unicode's SpecialCasing leaves over it
+    lower[0] = 'i'; // and a combining dot above, by Unicode's SpecialCasing
     lower[1] = 0x307;
     return 2;
 }

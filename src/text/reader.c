@@ -1,4 +1,4 @@
-// A directory's files in their order: the class and its settings, the model, the added tokens, the edges.
+// Reads a directory's files in order: the class and its settings, the model, added tokens, tokens around a text.
 #include "text/reader.h"
 
 #include <string.h>
@@ -12,8 +12,8 @@
 #include "text/pipeline.h"
 #include "text/reader_parts.h"
 
-// The number of rows that the model has: config.json's, by default that of the model's class. Without that file, ids
-// have no bound but the one that every vocabulary has.
+// The number of rows of the model: config.json's, or the default of the model's class. Without that file, the only
+// limit of ids is that of every vocabulary.
 static int read_size(struct Reader *r, uint32_t *size)
 {
     const struct Json *item = json_get(r->config, "vocab_size"), *type = json_get(r->config, "model_type");
@@ -27,8 +27,8 @@ static int read_size(struct Reader *r, uint32_t *size)
     return code;
 }
 
-// The name of the class that would read the directory, as Hugging Face's AutoTokenizer chooses it: the one that
-// tokenizer_config.json names, or config.json, or that of the model's type.
+// The name of the class that Hugging Face's AutoTokenizer would choose: from tokenizer_config.json, else config.json,
+// else by the model's type.
 static const struct Json *class_named(struct Reader *r, const char **name)
 {
     const struct Json *item = json_get(r->settings, "tokenizer_class");
@@ -38,20 +38,20 @@ static const struct Json *class_named(struct Reader *r, const char **name)
     return item;
 }
 
-// Not strncmp: gcc 12 warns where it knows one of the lengths.
+// Not strncmp: gcc 12 warns if it knows one of the lengths.
 static bool begins_with(const char *text, const char *start)
 {
     while (*start && *text == *start) text++, start++;
     return !*start;
 }
 
-// Classes whose files are read where there is no tokenizer.json: vocab.json and merges.txt of GPT-2's byte-level BPE or
-// of GPT-1's, vocab.txt of BERT's, spiece.model of T5's.
+// Classes that are read without a tokenizer.json too: vocab.json and merges.txt of GPT-2's byte-level BPE or of GPT-1,
+// vocab.txt of BERT, spiece.model of T5.
 static const char *const classes[] = {
     "GPT2Tokenizer",    "PreTrainedTokenizerFast", "TokenizersBackend", "GPTNeoXTokenizer",
     "CodeGenTokenizer", "OpenAIGPTTokenizer",      "BertTokenizer",     "T5Tokenizer"};
 
-// Whether a class is of that name, or of its form in Rust, which has "Fast" behind it.
+// Whether `name` is this class, or its version in Rust, which ends in "Fast".
 static bool is_class(const char *name, const char *class)
 {
     size_t n = strlen(class);
@@ -71,7 +71,7 @@ static int check_class(struct Reader *r)
     return r->has_json ? 0 : reader_refuse(r, "tokenizer_class", item);
 }
 
-// Where no file names a class, the only vocabulary that is there does.
+// If no file names a class, the class follows from the only vocabulary file.
 static void guess_class(struct Reader *r)
 {
     const char *name;
@@ -91,7 +91,7 @@ static int read_settings(struct Reader *r)
     return code;
 }
 
-// What does not go together with rules and NFKC: a space before every piece, and added tokens that NFKC would change.
+// Refuses what does not work with rules and NFKC: add_prefix_space, and added tokens that NFKC could change.
 static int check_rules(struct Reader *r)
 {
     const struct Vocab *v = r->vocab;
@@ -110,7 +110,7 @@ static int check_rules(struct Reader *r)
     return 0;
 }
 
-// add_prefix_space, add_bos_token.
+// Reads add_prefix_space and add_bos_token.
 static int read_edges(struct Reader *r)
 {
     bool bos;
@@ -128,8 +128,8 @@ static int read_edges(struct Reader *r)
     return reader_edge_tokens(r, id, NO_TOKEN);
 }
 
-// What GPT-1's class does with all this: every added token is found in one pass, and an unknown symbol is unk_token,
-// whatever tokenizer.json says. Leading tokens and spaces it has none.
+// Sets what is fixed in GPT-1's class: all added tokens are found in one pass, and an unknown symbol is unk_token,
+// whatever tokenizer.json says. There are no leading tokens and spaces.
 static int read_gpt1(struct Reader *r)
 {
     struct Vocab *v = r->vocab;

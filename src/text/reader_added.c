@@ -1,4 +1,4 @@
-// Added tokens and the tokens with a role, from every file that names them.
+// Reads added tokens and tokens with a role, from all files that name them.
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "text/pipeline.h"
 #include "text/reader_parts.h"
 
-// The flags of an added token that is written as an object; absent ones are false, `normalized` is !special.
+// Reads the flags of an added token, which is an object; the default is false, and !special for `normalized`.
 static int read_flags(struct Reader *r, const struct Json *object, struct AddedToken *a)
 {
     int code = reader_flag(r, object, "special", a->special, &a->special);
@@ -19,19 +19,19 @@ static int read_flags(struct Reader *r, const struct Json *object, struct AddedT
     return code;
 }
 
-// An added token as an object (flags and "content"), with the id that stands elsewhere.
+// Reads an added token, an object with flags and "content"; the id comes from the caller.
 static int read_added(struct Reader *r, const struct Json *object, int64_t id)
 {
     const struct Json *content = json_get(object, "content");
     if (!json_text(content)) return reader_fail_type(r, "\"content\" of an added token", "a string");
-    if (id > UINT32_MAX) id = UINT32_MAX; // past every vocabulary, and said so there
+    if (id > UINT32_MAX) id = UINT32_MAX; // past every vocabulary: vocab_add_added refuses it
     struct AddedToken a = {.text = json_text(content), .length = strlen(json_text(content)), .id = (uint32_t)id};
     int code = read_flags(r, object, &a);
     return code ? code : vocab_add_added(r->vocab, r->path, &a, r->err);
 }
 
-// A token of "added_tokens". Hugging Face's tokenizers gives one that the model has not the next id, whatever the file
-// says; *next is that id, and moves on.
+// Reads a token of "added_tokens". If the model does not have it, Hugging Face's tokenizers gives it the next id,
+// whatever the file says. *next is that id, and is incremented.
 static int read_added_next(struct Reader *r, const struct Json *object, int64_t id, size_t *next)
 {
     const struct Json *content = json_get(object, "content");
@@ -47,13 +47,13 @@ static int read_added_next(struct Reader *r, const struct Json *object, int64_t 
         r->path, shown(text, strlen(text)).text, (long long)id, *next - 1);
 }
 
-// The id that it gives an added token beside a pipeline, where we follow: the model's, else the next
-// one behind the model's tokens.
+// The id of an added token for a pipeline, as Hugging Face's tokenizers gives it: the model's id, else the next one
+// after the model's tokens.
 static int64_t given_id(const struct Reader *r, const struct Json *object, size_t *next)
 {
     const struct Json *content = json_get(object, "content");
     uint32_t id;
-    if (!json_text(content)) return 0; // which is refused
+    if (!json_text(content)) return 0; // read_added refuses it
     const struct AddedToken *there = vocab_find_added(r->vocab, json_text(content));
     if (there) return there->id;
     if (vocab_find(r->vocab, json_text(content), &id)) return id;
@@ -76,7 +76,7 @@ int reader_added_list(struct Reader *r, const struct Json *list)
     return 0;
 }
 
-// "added_tokens_decoder" of tokenizer_config.json: {"50256": {"content": ...}}.
+// Reads "added_tokens_decoder" of tokenizer_config.json: {"50256": {"content": ...}}.
 static int read_added_decoder(struct Reader *r, const struct Json *decoder)
 {
     int code = reader_path(r, "tokenizer_config.json");
@@ -95,7 +95,7 @@ static const char *const role_names[] = {"bos_token", "eos_token", "unk_token", 
                                          "pad_token", "cls_token", "mask_token"};
 #define ROLES (sizeof role_names / sizeof *role_names)
 
-// What the classes call their tokens where the files are silent.
+// The classes' default tokens, for roles that no file names.
 static const struct {
     const char *role, *bert, *t5;
 } class_roles[] = {{"eos_token", NULL, "</s>"},  {"unk_token", "[UNK]", "<unk>"}, {"pad_token", "[PAD]", "<pad>"},
@@ -108,15 +108,14 @@ static const char *token_text(const struct Json *item)
     return json_text(content) ? json_text(content) : NULL;
 }
 
-// What the files say of a role: special_tokens_map.json (where that is read) goes before tokenizer_config.json.
-// A JSON null says that there is no such token; NULL is silence.
+// The value of a role in the files: special_tokens_map.json (if it is read) wins over tokenizer_config.json. A JSON
+// null means that there is no such token; NULL means that no file has the role.
 static const struct Json *find_role(const struct Reader *r, const char *role)
 {
     const struct Json *item = json_find(r->roles, role);
     return item ? item : json_find(r->settings, role);
 }
 
-// The text of the token in a role, or NULL. Where the files are silent the class speaks.
 const char *reader_role(const struct Reader *r, const char *role)
 {
     const struct Json *item = find_role(r, role);
@@ -128,7 +127,7 @@ const char *reader_role(const struct Reader *r, const char *role)
     return by_class && r->gpt2_class ? "<|endoftext|>" : NULL;
 }
 
-// `item` holds the flags where it is an object; else it may be NULL.
+// If `item` is an object, it has the flags; it may be NULL.
 static int make_special(struct Reader *r, const char *text, const struct Json *item)
 {
     if (!text || !*text) return 0;
@@ -163,7 +162,7 @@ static int make_roles_special(struct Reader *r)
     return code ? code : make_list_special(r, json_get(r->settings, "extra_special_tokens"));
 }
 
-// added_tokens.json: {"<pad>": 50257}.
+// Reads added_tokens.json: {"<pad>": 50257}.
 static int read_added_json(struct Reader *r)
 {
     struct Json *tokens;

@@ -1,4 +1,4 @@
-// Byte-level BPE as files have it: vocab.json with merges.txt, and the model of a tokenizer.json.
+// Reads byte-level BPE: vocab.json with merges.txt, and the model of a tokenizer.json.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +36,7 @@ static int read_vocab_json(struct Reader *r)
     return code;
 }
 
-// "left right": two tokens with one space between them. `where` names the place in sentences.
+// Reads "left right": two tokens with one space between them. `where` names the place in sentences.
 static int read_merge(struct Reader *r, const char *line, size_t length, const char *where)
 {
     const char *space = memchr(line, ' ', length);
@@ -55,7 +55,7 @@ static int read_merge_lines(struct Reader *r, const char *text, size_t bytes)
         const char *next = newline ? newline + 1 : end;
         size_t length = (size_t)((newline ? newline : end) - p);
         if (length && p[length - 1] == '\r') length--;
-        bool version = line == 1 && length >= 8 && memcmp(p, "#version", 8) == 0; // "# #" further down is a merge
+        bool version = line == 1 && length >= 8 && memcmp(p, "#version", 8) == 0; // in other lines, "# #" is a merge
         if (length && !version) {
             char where[32];
             snprintf(where, sizeof where, "line %zu", line);
@@ -111,7 +111,7 @@ int reader_dropout(struct Reader *r, const struct Json *model)
     return 0;
 }
 
-// The settings of the BPE model that change ids.
+// Reads the settings of the BPE model that change ids.
 static int read_bpe_settings(struct Reader *r, const struct Json *model)
 {
     static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
@@ -143,7 +143,7 @@ int reader_bpe(struct Reader *r, const struct Json *model)
     if (!code) code = reader_merges(r, merges);
     if (code || !unk) return code;
     if (!json_text(unk)) return reader_fail_type(r, "model.unk_token", "a token");
-    vocab_find(r->vocab, json_text(unk), &r->vocab->unk); // an absent one is no concern until a byte needs it
+    vocab_find(r->vocab, json_text(unk), &r->vocab->unk); // if absent, an error only when a byte needs it
     return 0;
 }
 

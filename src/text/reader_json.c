@@ -1,5 +1,5 @@
-// tokenizer.json: in GPT-2's form (byte-level BPE with GPT-2's split, after few others) straight into the vocabulary,
-// in GPT-1's, or as a pipeline.
+// Reads a tokenizer.json: in GPT-2's form (byte-level BPE with GPT-2's split, and few others before it) directly into
+// the vocabulary, in GPT-1's form, or as a pipeline.
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "text/pretokenize.h"
 #include "text/reader_parts.h"
 
-// The literal text as a pattern.
+// Adds a rule whose pattern is a literal text.
 static int add_literal_rule(struct Reader *r, const char *literal, bool removed)
 {
     char *pattern = malloc(2 * strlen(literal) + 1), *p = pattern;
@@ -27,11 +27,11 @@ static int add_literal_rule(struct Reader *r, const char *literal, bool removed)
     return code;
 }
 
-// Galactica's pattern: brackets, and runs of one mark.
+// Galactica's pattern: brackets, and runs of the same mark.
 static const char marks_regex[] = "[\\(\\)\\[\\]\\{\\}]|([!\"\\#\\$%\\&'\\*\\+,\\-\\./:;<=>\\?\\\\\\^_`\\|\\~])\\1*";
 static const char marks_same[] =
     "[()\\[\\]{}]|!+|\"+|#+|\\$+|%+|&+|'+|\\*+|\\++|,+|-+|\\.+|/+|:+|;+|<+|=+|>+|\\?+|\\\\+|\\^+|_+|`+|"
-    "\\|+|~+"; // needs no stack for long runs
+    "\\|+|~+"; // the same without a backreference: needs no stack for long runs
 static const char gpt2_regex[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 static bool is_split(const struct Json *rule, bool *removed)
@@ -42,7 +42,7 @@ static bool is_split(const struct Json *rule, bool *removed)
            (*removed || reader_is_text(behavior, "Isolated"));
 }
 
-// A split that may go before ByteLevel: literal text, Galactica's pattern, digits.
+// Whether this is a split that may come before ByteLevel: literal text, Galactica's pattern, digits.
 static bool is_rule(const struct Json *rule)
 {
     bool removed;
@@ -65,7 +65,7 @@ static int read_rule(struct Reader *r, const struct Json *rule)
     return vocab_add_rule(r->vocab, r->path, marks_same, removed, r->err);
 }
 
-// GPT-2's own pattern, written out before a ByteLevel that does not use it.
+// Whether this is a split by GPT-2's own pattern, for a ByteLevel without use_regex.
 static bool is_gpt2_split(const struct Json *rule)
 {
     bool removed;
@@ -73,7 +73,7 @@ static bool is_gpt2_split(const struct Json *rule)
            reader_is_text(json_get(json_get(rule, "pattern"), "Regex"), gpt2_regex);
 }
 
-// The ByteLevel that GPT-2's form ends in, alone or as the last of a sequence of rules; NULL where it is another form.
+// The ByteLevel of GPT-2's form, alone or as the last of a sequence of rules; NULL if this is another form.
 static const struct Json *gpt2_byte_level(const struct Json *pre)
 {
     size_t rules = 0;
@@ -89,7 +89,7 @@ static const struct Json *gpt2_byte_level(const struct Json *pre)
     const struct Json *use = json_get(pre, "use_regex"), *space = json_get(pre, "add_prefix_space");
     if (!reader_is_type(pre, "ByteLevel") || (use && !json_is_bool(use)) || (space && !json_is_bool(space)))
         return NULL;
-    if (rules && (!space || json_is_true(space))) return NULL; // each piece of a rule would get a space
+    if (rules && (!space || json_is_true(space))) return NULL; // a space would be put before each piece of a rule
     return json_is_false(use) == written_out ? pre : NULL;
 }
 
@@ -104,7 +104,7 @@ static int read_pre_tokenizer(struct Reader *r, const struct Json *pre, bool *ad
     return code;
 }
 
-// GPT-1's is BERT's with all that it does.
+// GPT-1's normalizer is BERT's with all switches on.
 static int read_bert_normalizer(struct Reader *r, const struct Json *normalizer)
 {
     static const char *const flags[] = {"clean_text", "handle_chinese_chars", "strip_accents", "lowercase"};
@@ -116,7 +116,7 @@ static int read_bert_normalizer(struct Reader *r, const struct Json *normalizer)
     return 0;
 }
 
-// Splits as GPT-1's class in Python does it, whatever is written here, if it is BERT's.
+// Reads GPT-1's form. The pre-tokenizer must be BERT's; the split is then that of GPT-1's class in Python.
 static int read_gpt1_form(struct Reader *r, const struct Json *json)
 {
     const struct Json *pre = json_get(json, "pre_tokenizer");
@@ -134,7 +134,7 @@ static bool is_empty(const struct Json *normalizer)
     return !normalizer || (reader_is_type(normalizer, "Sequence") && !json_count(json_get(normalizer, "normalizers")));
 }
 
-// An added token that NFKC could change.
+// Whether there is an added token that NFKC could change.
 static bool has_normalized(const struct Json *added)
 {
     for (const struct Json *a = added ? json_first(added) : NULL; a; a = json_next(a)) {
@@ -182,8 +182,8 @@ static int read_gpt2_form(struct Reader *r, const struct Json *json)
 
 // ----------------------------------------------------------------------------------------------------- a pipeline
 
-// What transformers' classes set in a tokenizer.json once they have read it: add_prefix_space of a ByteLevel that
-// stands alone, and BERT's switches.
+// Sets what transformers' classes set after reading a tokenizer.json: add_prefix_space of a ByteLevel that is not in a
+// Sequence, and BERT's switches.
 static void apply_class(struct Reader *r, const struct Json *json)
 {
     const struct Json *pre = json_get(json, "pre_tokenizer"), *normalizer = json_get(json, "normalizer");

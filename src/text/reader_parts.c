@@ -1,4 +1,4 @@
-// What the readers of a tokenizer's files share: paths, JSON objects, flags, and the sentences for what is wrong.
+// Functions for the readers of a tokenizer's files: paths, JSON objects, flags, and error sentences.
 #include "text/reader_parts.h"
 
 #include <stdio.h>
@@ -9,7 +9,6 @@
 #include "base/os.h"
 #include "base/utf8.h"
 
-// The path of a file of the directory, kept in r->path for sentences.
 int reader_path(struct Reader *r, const char *name)
 {
     int n = snprintf(r->path, sizeof r->path, "%s/%s", r->dir, name);
@@ -19,7 +18,7 @@ int reader_path(struct Reader *r, const char *name)
     return 0;
 }
 
-// Files that Python's json module reads in transformers; tokenizer.json and vocabularies are held to JSON.
+// Whether transformers reads this file with Python's json module; tokenizer.json and vocabularies must be strict JSON.
 static bool is_python_json(const char *name)
 {
     static const char *const names[] = {"config.json", "tokenizer_config.json", "special_tokens_map.json",
@@ -29,7 +28,6 @@ static bool is_python_json(const char *name)
     return false;
 }
 
-// Reads a JSON file that may be absent: *json is NULL then. Its top has to be an object.
 int reader_object(struct Reader *r, const char *name, struct Json **json)
 {
     *json = NULL;
@@ -49,7 +47,6 @@ int reader_fail_type(struct Reader *r, const char *key, const char *wanted)
     return fail(r->err, VKGPT_BAD_FILE, "%s: %s is not %s", r->path, key, wanted);
 }
 
-// What would change the ids and is not done here.
 int reader_refuse(struct Reader *r, const char *key, const struct Json *value)
 {
     char text[JSON_SHOWN];
@@ -78,7 +75,6 @@ const struct Json *reader_get(const struct Reader *r, const struct Json *object,
     return json_get(object, key);
 }
 
-// A flag that may be absent.
 int reader_flag(struct Reader *r, const struct Json *object, const char *key, bool absent, bool *flag)
 {
     const struct Json *item = reader_get(r, object, key);

@@ -1,5 +1,5 @@
-// Vocabularies that have no tokenizer.json beside them: vocab.txt of BERT's class, spiece.model of T5's. What
-// transformers' converters make of them is put together as the stages of a tokenizer.json.
+// Reads vocabularies without a tokenizer.json: vocab.txt of BERT's class, spiece.model of T5's. The stages are those of
+// the tokenizer.json that transformers' converters would write.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ static int read_stages(struct Reader *r, const char *text)
     return code;
 }
 
-// The id of a token around the text; one that is not there counts as unk, as it does for transformers.
+// The id of a token around the text; an absent one becomes unk, as in transformers.
 static uint32_t edge_id(struct Reader *r, const char *token)
 {
     const struct AddedToken *added = vocab_find_added(r->vocab, token);
@@ -41,7 +41,7 @@ int reader_piece_edges(struct Reader *r)
 
 // ---------------------------------------------------------------------------------------------------- vocab.txt
 
-// A NUL takes the place of what stands behind the line: its end, or the text's.
+// Adds a line as a token. A NUL overwrites the byte after it: the line's end, or the NUL at the end of the text.
 static int add_line(struct Reader *r, char *line, size_t bytes, size_t number)
 {
     if (memchr(line, '\0', bytes)) return fail(r->err, VKGPT_BAD_FILE, "%s: line %zu holds a NUL", r->path, number + 1);
@@ -56,7 +56,7 @@ static size_t count_lines(const char *text, size_t bytes)
     return count + 1;
 }
 
-// One token a line. Of a token that is there twice the last line counts.
+// Reads one token per line. For a duplicate token the last line counts.
 static int read_lines(struct Reader *r, char *text, size_t bytes)
 {
     size_t number = 0;
@@ -113,7 +113,7 @@ static int add_piece(struct Reader *r, struct SpieceText text, size_t id, double
     return vocab_add(r->vocab, r->path, token, (int64_t)id, r->err);
 }
 
-// T5's <extra_id_99> to <extra_id_0>, as far as the model has rows for them.
+// Adds T5's <extra_id_99> to <extra_id_0>, as far as the model has rows for them.
 static int add_extra(struct Reader *r, size_t from, size_t count)
 {
     int code = 0;
@@ -127,7 +127,7 @@ static int add_extra(struct Reader *r, size_t from, size_t count)
     return code;
 }
 
-// Control pieces and user-defined ones are found in a text as they stand.
+// Makes control and user-defined pieces added tokens, which are found in a text literally.
 static int add_found(struct Reader *r, const struct Spiece *spiece)
 {
     int code = 0;
@@ -165,7 +165,7 @@ static int read_pieces(struct Reader *r, const struct Spiece *spiece)
     return code;
 }
 
-// The stages, with the file's own charsmap before the normalizers that T5's converter writes.
+// Reads the stages that T5's converter writes, with the file's own charsmap as the first normalizer.
 static int read_spiece_stages(struct Reader *r, const struct Spiece *spiece)
 {
     static const char form[] =

@@ -1,4 +1,4 @@
-// The tokens around every text: "post_processor" of a tokenizer.json.
+// Reads the tokens around every text: "post_processor" of a tokenizer.json.
 #include <string.h>
 
 #include "base/error.h"
@@ -7,7 +7,7 @@
 
 #define MAX_EDGE (sizeof((struct Vocab *)0)->prefix / sizeof(uint32_t))
 
-struct Edges { // what one processor puts around a text
+struct Edges { // the tokens that one processor puts around a text
     uint32_t before[MAX_EDGE], behind[MAX_EDGE];
     size_t before_count, behind_count;
 };
@@ -26,7 +26,7 @@ static int add_edge(struct Reader *r, struct Edges *edges, bool behind, int64_t 
     return 0;
 }
 
-// One processor alone puts tokens there: what a second one makes of that is not what its template says.
+// Only one processor may put tokens around the text: with a second one, the result is not what its template says.
 static int surround(struct Reader *r, const struct Json *post, const struct Edges *edges)
 {
     struct Vocab *v = r->vocab;
@@ -46,7 +46,7 @@ int reader_edge_tokens(struct Reader *r, uint32_t before, uint32_t behind)
     return code ? code : surround(r, NULL, &edges);
 }
 
-// {"SpecialToken": {"id": "<s>"}} of a template, by way of its table "special_tokens": {"<s>": {"ids": [1]}}.
+// Reads {"SpecialToken": {"id": "<s>"}} of a template; its ids are in "special_tokens": {"<s>": {"ids": [1]}}.
 static int read_template_token(struct Reader *r, const struct Json *template, const struct Json *token,
                                struct Edges *edges, bool behind)
 {
@@ -81,7 +81,7 @@ static int read_template(struct Reader *r, const struct Json *template, struct E
     return code || seen ? code : reader_refuse(r, "post_processor", template);
 }
 
-// ["<s>", 0], RobertaProcessing's and BertProcessing's "cls" or "sep".
+// Reads "cls" or "sep" of RobertaProcessing and BertProcessing, such as ["<s>", 0].
 static int read_pair(struct Reader *r, const struct Json *post, const char *key, struct Edges *edges, bool behind)
 {
     const struct Json *pair = json_get(post, key), *text = json_is_array(pair) ? json_first(pair) : NULL;

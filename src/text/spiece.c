@@ -5,14 +5,14 @@
 
 #include "base/error.h"
 
-struct Message { // what is left of one
+struct Message { // the unread rest of a message
     const unsigned char *at, *end;
     bool damaged;
 };
 
 struct Field {
-    uint64_t number, value; // of a number: a varint, or 32 or 64 bits
-    struct SpieceText text; // of text, bytes or a message
+    uint64_t number, value; // value: of a varint, or of 32 or 64 bits
+    struct SpieceText text; // of a string, bytes or a message
 };
 
 static uint64_t take_varint(struct Message *m)
@@ -36,7 +36,7 @@ static uint64_t take_fixed(struct Message *m, size_t bytes)
     return value;
 }
 
-// The next field; false at the end, and where the message is damaged.
+// Reads the next field; false at the end, or if the message is damaged.
 static bool take_field(struct Message *m, struct Field *field)
 {
     if (m->damaged || m->at == m->end) return false;

@@ -1,5 +1,5 @@
-// PCRE2 with Unicode properties. \s is written out as White_Space, because PCRE2's own takes U+180E. Texts are
-// masked first (every byte is then UTF-8), so the matches run without a check that would make them quadratic.
+// PCRE2 with Unicode properties. White_Space replaces \s, because PCRE2's own \s matches U+180E too. Texts are masked
+// first: every byte is then UTF-8, so matches run without PCRE2's check, which would make them take quadratic time.
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "text/split.h"
 
@@ -26,7 +26,7 @@ static int compile(const char *pattern, uint32_t options, void **code, vkgpt_err
         return fail(err, VKGPT_BAD_ARGUMENT, "PCRE2 does not take the split pattern at character %zu: %s",
                     (size_t)offset, (const char *)text);
     }
-    (void)pcre2_jit_compile(*code, PCRE2_JIT_COMPLETE); // where it cannot, the same answers come more slowly
+    (void)pcre2_jit_compile(*code, PCRE2_JIT_COMPLETE); // without it: same results, but slower
     return 0;
 }
 
@@ -84,7 +84,7 @@ struct Split { // a call of split_pieces
     vkgpt_error *err;
 };
 
-// GPT-2's own pieces of [start, end), which is a text of its own to the pattern.
+// Cuts [start, end) by GPT-2's pattern, as if it were a whole text.
 static int cut_pieces(struct Split *s, size_t start, size_t end)
 {
     const PCRE2_SIZE *span = pcre2_get_ovector_pointer(s->match);
@@ -99,7 +99,7 @@ static int cut_pieces(struct Split *s, size_t start, size_t end)
     return 0;
 }
 
-// Cuts [start, end) by this rule, and what that makes by those that follow.
+// Cuts [start, end) by this rule, and the parts by the next rules.
 static int cut_by_rule(struct Split *s, size_t rule, size_t start, size_t end)
 {
     if (start == end || s->stopped) return 0;
@@ -112,7 +112,7 @@ static int cut_by_rule(struct Split *s, size_t rule, size_t start, size_t end)
             return fail(s->err, VKGPT_BAD_ARGUMENT, "PCRE2 cannot split the text behind byte %zu of %zu (code %d)",
                         start + at, end, found);
         const PCRE2_SIZE *span = pcre2_get_ovector_pointer(s->match);
-        size_t from = found < 1 ? bytes : span[0], to = found < 1 ? bytes : span[1]; // the rules behind reuse it
+        size_t from = found < 1 ? bytes : span[0], to = found < 1 ? bytes : span[1]; // the next rules reuse it
         code = cut_by_rule(s, rule + 1, start + at, start + from);
         if (!code && !s->splitter->removed[rule]) code = cut_by_rule(s, rule + 1, start + from, start + to);
         at = to;
@@ -130,7 +130,7 @@ int split_pieces(const struct Splitter *splitter, const char *masked, size_t byt
     return code;
 }
 
-// The bytes that an anchored pattern takes at `offset`.
+// The length of the match of an anchored pattern at `offset`.
 static size_t match_here(const void *pattern, const char *masked, size_t bytes, size_t offset)
 {
     pcre2_match_data *match = pcre2_match_data_create(1, NULL);

@@ -86,7 +86,7 @@ int steps_read_behavior(struct Reader *r, const struct Json *json, enum Behavior
     return reader_fail_type(r, "behavior", "Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous");
 }
 
-// Metaspace's: prepend_scheme, or add_prefix_space in older files.
+// For Metaspace: prepend_scheme, or add_prefix_space in older files.
 int steps_read_prepend(struct Reader *r, const struct Json *json, enum Prepend *prepend)
 {
     static const char *const names[] = {"never", "first", "always"};

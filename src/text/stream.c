@@ -1,4 +1,4 @@
-// Text as it comes: whole characters of what the tokens add, without what may still become a stop string.
+// Streams text: whole characters of the tokens so far, without bytes that may still become a stop string.
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,14 +17,14 @@ struct vkgpt_text {
     const vkgpt_tokenizer *tok;
     struct Stop *stops;
     size_t count;
-    struct TextBuffer held; // that may be the beginning of a stop string, or of a character
-    struct TextBuffer out;  // of the last call
+    struct TextBuffer held; // bytes that may be the beginning of a stop string, or of a character
+    struct TextBuffer out;  // the result of the last call
     bool stopped;
 };
 
 // ------------------------------------------------------------------------------------------ stop strings
 
-// The longest stop string that the bytes end with, 0 where none does.
+// The length of the longest stop string at the end of the bytes, 0 if there is none.
 static size_t stop_at_end(const struct vkgpt_text *t, const char *data, size_t bytes)
 {
     size_t longest = 0;
@@ -43,8 +43,8 @@ static bool begins_stop(const struct vkgpt_text *t, const char *data, size_t byt
     return false;
 }
 
-// The held bytes that are no part of a stop string, the last `added` of which are new. A byte after the other is looked
-// at, so that it does not matter where a token ends.
+// How many of the held bytes are not part of a stop string; the last `added` bytes are new. Checks byte by byte, so
+// that the result does not depend on where a token ends.
 static size_t free_bytes(struct vkgpt_text *t, size_t added)
 {
     size_t bytes = t->held.bytes;
@@ -60,7 +60,7 @@ static size_t free_bytes(struct vkgpt_text *t, size_t added)
 
 // ---------------------------------------------------------------------------------------------- characters
 
-// Adds the character at `text` to the output, or U+FFFD where there is none. Returns its bytes; 0: more are needed.
+// Appends the character at `text` to the output, or U+FFFD if it is malformed. Returns its length; 0: it is incomplete.
 static size_t put_character(struct vkgpt_text *t, const char *text, size_t bytes, bool last, bool *good)
 {
     size_t length = utf8_length(text, bytes), part = length ? 0 : utf8_part(text, bytes);
@@ -69,7 +69,7 @@ static size_t put_character(struct vkgpt_text *t, const char *text, size_t bytes
     return length ? length : part;
 }
 
-// Moves the first bytes of what is held to the output.
+// Moves the first held bytes to the output.
 static bool release(struct vkgpt_text *t, size_t bytes, bool last)
 {
     size_t at = 0, length = 1;

@@ -1,6 +1,6 @@
-// The public calls: bytes to ids and back. Added tokens are found in a text, what lies between them is normalized and
-// split into pieces, and each piece is encoded by the model. In GPT-2's form that is its split and BPE over bytes;
-// GPT-1's text is lower-cased first, and its pieces are words; all else is as the pipeline says.
+// The public calls: bytes to ids and back. Added tokens are found in a text, the parts between them are normalized and
+// split into pieces, and the model encodes each piece. GPT-2's form uses its split and BPE of bytes; for GPT-1 the text
+// is lower-cased first, and the pieces are words; everything else follows the pipeline.
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,7 +109,7 @@ static int encode_pieces(struct Encoding *e, struct Passage p)
     return !code && e->out_of_memory ? fail_encoding(e) : code;
 }
 
-// add_prefix_space: every stretch that does not begin with a space gets one.
+// add_prefix_space: puts a space before every stretch that does not begin with one.
 static int encode_with_space(struct Encoding *e, struct Passage p)
 {
     char *copy = malloc(2 * (p.bytes + 1));
@@ -146,17 +146,17 @@ static struct Passage part(struct Passage p, size_t start, size_t end)
     return (struct Passage){p.text + start, p.masked + start, end - start, p.first && start == 0};
 }
 
-// What a text goes through, and each part of it that a phase before leaves.
+// The phases of encoding. Each one gets the parts of the text that the previous phase left.
 enum Phase {
     PHASE_EXACT, // added tokens that are not `normalized`
     PHASE_NORMALIZE,
-    PHASE_NORMALIZED, // those that are
+    PHASE_NORMALIZED, // added tokens that are `normalized`
     PHASE_SPLIT,
 };
 
 static int encode_phase(struct Encoding *e, struct Passage p, enum Phase phase);
 
-// Finds the added tokens of this phase, and leaves what lies between them to those that follow.
+// Finds the added tokens of this phase, and passes the parts between them to the next phase.
 static int encode_added(struct Encoding *e, struct Passage p, enum Phase phase)
 {
     size_t at = 0, taken = 0;
@@ -195,7 +195,7 @@ static int encode_phase(struct Encoding *e, struct Passage p, enum Phase phase)
     return changes ? encode_normalized(e, p) : encode_phase(e, p, PHASE_NORMALIZED);
 }
 
-// GPT-1's: added tokens are looked for in the text in lower case, none where special tokens are text.
+// For GPT-1: added tokens are searched in the lower-case text, and not at all if special tokens are text.
 static int encode_lower(struct Encoding *e, struct Passage p)
 {
     char *lower;
@@ -237,7 +237,7 @@ int vkgpt_encode(const vkgpt_tokenizer *tok, const char *text, size_t bytes, boo
     struct Encoding e = {.tok = tok, .special = special, .err = err};
     e.model = (struct ModelRun){.vocab = &tok->vocab, .out = &e.out, .err = err};
     code = encode_all(&e, (struct Passage){text, masked ? masked : text, bytes, true});
-    if (!code && !e.out.ids) { // an empty text is an empty list, which free() takes
+    if (!code && !e.out.ids) { // an empty text gives an empty list, which the caller frees too
         e.out.ids = malloc(sizeof *e.out.ids);
         if (!e.out.ids) code = fail_encoding(&e);
     }

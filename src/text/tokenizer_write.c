@@ -1,5 +1,5 @@
 // One function for each part of a tokenizer.json, in the order of the file.
-// The form is that of Hugging Face's tokenizers: https://huggingface.co/docs/tokenizers
+// The format is that of Hugging Face's tokenizers: https://huggingface.co/docs/tokenizers
 #include "text/tokenizer_write.h"
 
 #include <cjson/cJSON.h>
@@ -53,7 +53,7 @@ static cJSON *added_json(const struct AddedToken *a)
     return json;
 }
 
-// Readers give an id to those that have none, so they come by id. NULL: no memory.
+// The added tokens by id: readers number tokens that are not in the model in this order. NULL: no memory.
 static cJSON *added_list(const struct Vocab *vocab)
 {
     const struct AddedToken **order = malloc((vocab->added_count + 1) * sizeof *order);
@@ -67,7 +67,7 @@ static cJSON *added_list(const struct Vocab *vocab)
 
 // -------------------------------------------------------------------------------------------------- the splits
 
-// The text that a pattern stands for, where it is nothing but escaped literal text; `text` has room for the pattern.
+// Whether a pattern is only escaped literal text, which is then copied to `text`, with room for the pattern.
 static bool is_literal(const char *pattern, char *text)
 {
     for (const char *p = pattern; *p; p++) {
@@ -160,7 +160,7 @@ static cJSON *post_processor_json(const struct Making *m)
 
 // ---------------------------------------------------------------------------------------------------- the model
 
-// Pairs and not "left right": a token may hold a space. NULL: no memory.
+// Pairs instead of "left right": a token may have a space in it. NULL: no memory.
 static cJSON *merges_json(const struct Making *m)
 {
     size_t count;
@@ -200,7 +200,7 @@ static cJSON *model_json(const struct Making *m)
 
 // ---------------------------------------------------------------------------------------------------- the files
 
-// Prints, writes and frees.
+// Writes and frees `json`.
 static int json_write(const char *dir, const char *file, cJSON *json, vkgpt_error *err)
 {
     char path[PATH_BYTES];
@@ -237,7 +237,7 @@ int tokenizer_json_write(const char *dir, const struct Vocab *vocab, vkgpt_error
     return json_write(dir, "tokenizer.json", json, err);
 }
 
-// A role is for tokens that are special anyway: a reader makes it so.
+// Only special tokens get a role: a reader makes every token with a role special.
 static void add_role(cJSON *json, const char *role, const struct Vocab *vocab, int64_t id)
 {
     for (size_t i = 0; i < vocab->added_count; i++)

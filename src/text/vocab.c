@@ -1,4 +1,4 @@
-// Tables by id and by name, with every entry checked as it comes.
+// Fills the tables by id and by name, and checks every entry.
 #include "text/vocab.h"
 
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "text/steps.h"
 
 #define BLOCK_BYTES ((size_t)1 << 16)
-#define MORE 1024 // tokens that roles and added tokens bring, where room is made for others
+#define MORE 1024 // extra room for added tokens and tokens with a role
 
 struct VocabBlock {
     struct VocabBlock *next;
@@ -22,7 +22,7 @@ struct VocabBlock {
 
 // ---------------------------------------------------------------------------------------------- storage
 
-// Room for a string that lives as long as the vocabulary, or NULL.
+// Memory for a string that lives as long as the vocabulary, or NULL.
 static char *reserve(struct Vocab *vocab, size_t bytes)
 {
     struct VocabBlock *b = vocab->blocks;
@@ -38,7 +38,7 @@ static char *reserve(struct Vocab *vocab, size_t bytes)
     return p;
 }
 
-// A copy with a NUL behind it.
+// A copy with a NUL at the end.
 static char *copy_text(struct Vocab *vocab, const char *text, size_t bytes)
 {
     char *p = reserve(vocab, bytes + 1);
@@ -84,8 +84,8 @@ struct Shown shown(const char *text, size_t bytes)
 
 // ------------------------------------------------------------------------------ the byte-level alphabet
 
-// GPT-2's printable stand-in for a byte: itself where Latin-1 has something to see there, else one of the 68
-// characters from U+0100 on, in order (bytes_to_unicode in OpenAI's encoder.py).
+// GPT-2's printable character for a byte: the same code if it is visible in Latin-1, else one of the 68 characters from
+// U+0100 on, in order (bytes_to_unicode in OpenAI's encoder.py).
 static unsigned character_of_byte(unsigned byte)
 {
     if (byte <= 0x20) return 0x100 + byte;
@@ -94,7 +94,7 @@ static unsigned character_of_byte(unsigned byte)
     return byte == 0xAD ? 0x143 : byte;
 }
 
-// The byte that a character stands for, or -1.
+// The byte of a character of the alphabet, or -1.
 static int byte_of_character(unsigned character)
 {
     if (character >= 0x100 && character <= 0x120) return (int)(character - 0x100);
@@ -166,7 +166,7 @@ int vocab_reserve(struct Vocab *vocab, const char *file, size_t count, vkgpt_err
     return fail_memory(err, file, 2 * count * sizeof(struct MapEntry));
 }
 
-// Puts a token into the table of ids; `bytes` is what it decodes to and lives in a block already.
+// Puts a token into the table of ids; token.bytes is already in a block.
 static int put_id(struct Vocab *vocab, const char *file, const char *name, size_t name_bytes, int64_t id,
                   struct Token token, vkgpt_error *err)
 {
@@ -184,12 +184,12 @@ static int put_id(struct Vocab *vocab, const char *file, const char *name, size_
     return 0;
 }
 
-// Puts its name into the table of names.
+// Puts a token's name into the table of names.
 static int put_name(struct Vocab *vocab, const char *file, const char *name, size_t name_bytes, uint32_t id,
                     vkgpt_error *err)
 {
     uint32_t before;
-    bool gone = vocab->last_counts && vocab->pipeline->model == &model_word_piece; // a Unigram's keeps its text
+    bool gone = vocab->last_counts && vocab->pipeline->model == &model_word_piece; // in Unigram it keeps its text
     if (gone && map_find(&vocab->ids, name, name_bytes, &before)) vocab->tokens[before] = (struct Token){0};
     int added =
         vocab->last_counts ? map_set(&vocab->ids, name, name_bytes, id) : map_add(&vocab->ids, name, name_bytes, id);
@@ -241,14 +241,14 @@ int vocab_add_added(struct Vocab *vocab, const char *file, const struct AddedTok
     uint32_t id;
     if (!map_find(&vocab->ids, text, token->length, &id)) {
         int code = put_id(vocab, file, text, token->length, token->id, (struct Token){text, token->length, true}, err);
-        // a model of tokenizer.json does not know it: where it is text, it is not this token
+        // a pipeline's model does not know it: the same text inside a piece is not this token
         if (!code && !vocab->pipeline) code = put_name(vocab, file, text, token->length, token->id, err);
         if (code) return code;
     } else if (id != token->id) {
         return fail(err, VKGPT_BAD_MODEL, "%s: the added token \"%s\" has id %u here and %u in the vocabulary", file,
                     shown(text, token->length).text, token->id, id);
     }
-    vocab->tokens[token->id] = (struct Token){text, token->length, true}; // found as it stands, so printed as it stands
+    vocab->tokens[token->id] = (struct Token){text, token->length, true}; // found literally, so it decodes literally
     if (map_add(&vocab->added_index, text, token->length, (uint32_t)vocab->added_count) < 0)
         return fail_memory(err, file, vocab->added_index.capacity * sizeof(struct MapEntry));
     struct AddedToken *a = &vocab->added[vocab->added_count++];
@@ -260,7 +260,7 @@ int vocab_add_added(struct Vocab *vocab, const char *file, const struct AddedTok
 
 // ----------------------------------------------------------------------------------------------- merges
 
-// Multiplicative hashing by an odd factor that nobody who writes a file can know.
+// Multiplicative hashing by a random odd factor, which the author of a file cannot know.
 static size_t merge_slot(const struct Merge *merges, size_t capacity, uint64_t factor, uint32_t left, uint32_t right)
 {
     uint64_t h = ((uint64_t)left << 32 | right) * factor;
@@ -313,7 +313,7 @@ int vocab_add_merge(struct Vocab *vocab, const char *file, const char *left, siz
     if (!map_find(&vocab->ids, right, right_bytes, &m.right))
         return fail_absent(err, vocab, file, left, left_bytes, right, right_bytes, "the second");
 
-    size_t prefix = vocab->pipeline ? strlen(vocab->pipeline->prefix) : 0; // which only the first of a word has not
+    size_t prefix = vocab->pipeline ? strlen(vocab->pipeline->prefix) : 0; // all tokens but a word's first have it
     if (prefix > right_bytes) prefix = right_bytes;
     char *both = malloc(left_bytes + right_bytes + 1);
     if (!both) return fail_memory(err, file, left_bytes + right_bytes + 1);
@@ -325,7 +325,7 @@ int vocab_add_merge(struct Vocab *vocab, const char *file, const char *left, siz
 
     if (vocab->merge_used >= vocab->merge_capacity / 2 && !grow_merges(vocab))
         return fail_memory(err, file, vocab->merge_capacity * 2 * sizeof m);
-    m.rank = (uint32_t)vocab->merge_count++; // a repeated merge takes the later rank, as Hugging Face's does
+    m.rank = (uint32_t)vocab->merge_count++; // a repeated merge gets the later rank, as in Hugging Face's
     struct Merge *slot =
         &vocab->merges[merge_slot(vocab->merges, vocab->merge_capacity, vocab->merge_factor, m.left, m.right)];
     vocab->merge_used += slot->id == NO_TOKEN;
@@ -365,7 +365,7 @@ void vocab_seal(struct Vocab *vocab)
         vocab_find(vocab, symbol, &vocab->byte_ids[byte]);
     }
     if (vocab->added_count) qsort(vocab->added, vocab->added_count, sizeof *vocab->added, by_pattern);
-    if (!vocab->ends_words && !vocab->pipeline) map_free(&vocab->ids); // whose characters are not in byte_ids
+    if (!vocab->ends_words && !vocab->pipeline) map_free(&vocab->ids); // those still look up whole characters
     map_free(&vocab->added_index);
 }
 

@@ -1,5 +1,5 @@
-// What writers need of a sealed vocabulary: its names and merges as files have them, and whether one that was written
-// and read again is the same.
+// What writers need of a sealed vocabulary: its names and merges as in files, and a comparison with the vocabulary that
+// is read back from the written file.
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +45,7 @@ struct Merge *vocab_merges(const struct Vocab *vocab, size_t *count)
 
 // ---------------------------------------------------------------------------------------- added tokens that touch
 
-// Whether the end of one text can be the start of the other, or one holds the other.
+// Whether two texts can overlap: the end of one is the start of the other, or one contains the other.
 static bool can_touch(const struct AddedToken *a, const struct AddedToken *b)
 {
     for (size_t i = 0; i < a->length; i++) { // b begins at byte i of a
@@ -94,7 +94,7 @@ static bool tokens_equal(const struct Vocab *a, const struct Vocab *b)
     return memcmp(a->byte_ids, b->byte_ids, sizeof a->byte_ids) == 0;
 }
 
-// Their ranks may have gaps, where a merge was there twice: their order is what counts.
+// Compares the order of the merges, not their ranks, which have gaps after a repeated merge.
 static bool merges_equal(const struct Vocab *a, const struct Vocab *b)
 {
     size_t count, other;
@@ -112,7 +112,7 @@ static const char *added_difference(const struct Vocab *a, const struct Vocab *b
     const struct AddedToken *one, *other;
     bool idle = vocab_normalized_is_idle(a, &one, &other) && vocab_normalized_is_idle(b, &one, &other);
     if (a->added_count != b->added_count) return "the number of added tokens";
-    for (size_t i = 0; i < a->added_count; i++) { // sorted by text, both
+    for (size_t i = 0; i < a->added_count; i++) { // both are sorted by text
         const struct AddedToken *x = &a->added[i], *y = &b->added[i];
         if (!text_equal(x->text, x->length, y->text, y->length)) return "the text of an added token";
         if (x->id != y->id) return "the id of an added token";

@@ -1,6 +1,6 @@
-// Characters come one by one, and gather in a word until something ends it; only then are its marks put in order, and
-// only then is it cut at punctuation. Assigned characters don't change, so utf8proc and Python agree on those that
-// both know (Unicode 15 against 14 in Debian 12: tried on all); a character that is newer than utf8proc is dropped.
+// Characters are collected into a word until something ends it; only then its marks are put in order, and it is cut at
+// punctuation. Assigned characters do not change, so utf8proc (Unicode 15) and Python (Unicode 14 in Debian 12) agree
+// on those that both know: all were tested. A character that is newer than utf8proc is dropped.
 #include "text/words.h"
 
 #include <stdlib.h>
@@ -15,8 +15,8 @@
 
 // ----------------------------------------------------------------------------------------- lower case
 
-// Lower-cases the character at text, of `bytes` bytes, and returns the bytes written: at most 3 for every 2. The dot
-// that Python leaves over İ is Mn, and no word would have it.
+// Lower-cases the character at text, of `bytes` bytes, and returns the number of bytes written: at most 3 for every 2.
+// The dot that Python keeps from İ is left out: it is Mn, so no word would have it.
 static size_t lower_character(const char *text, size_t bytes, char *out)
 {
     utf8proc_int32_t c;
@@ -56,14 +56,14 @@ static bool is_blank(utf8proc_int32_t c, utf8proc_category_t category)
            category == UTF8PROC_CATEGORY_ZL || category == UTF8PROC_CATEGORY_ZP;
 }
 
-// Belongs to no word, and does not end one either.
+// Whether a character is in no word, and does not end one either.
 static bool is_dropped(utf8proc_int32_t c, utf8proc_category_t category)
 {
     return c == 0xFFFD || category == UTF8PROC_CATEGORY_CN || category == UTF8PROC_CATEGORY_CC ||
            category == UTF8PROC_CATEGORY_CF || category == UTF8PROC_CATEGORY_CS || category == UTF8PROC_CATEGORY_CO;
 }
 
-// The blocks that BERT's tokenizer names; later extensions (from U+2CEB0 and U+30000 on) are not among them.
+// The blocks that BERT's tokenizer lists; later extensions (from U+2CEB0 and U+30000 on) are not among them.
 static bool is_ideograph(utf8proc_int32_t c)
 {
     return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) ||
@@ -73,15 +73,15 @@ static bool is_ideograph(utf8proc_int32_t c)
 // ---------------------------------------------------------------------------------------------- words
 
 struct Words {
-    struct Characters characters; // of the word that gathers, decomposed
-    char *utf8;                   // a word that is done
+    struct Characters characters; // the current word, decomposed
+    char *utf8;                   // a finished word
     size_t utf8_capacity;
     bool (*on_word)(void *user, const char *word, size_t bytes);
     void *user;
     bool stopped, out_of_memory;
 };
 
-// Hands on characters [start, end), which hold no punctuation but a single one.
+// Passes characters [start, end) to on_word; they are one punctuation character, or have none.
 static void hand_on(struct Words *w, size_t start, size_t end)
 {
     size_t bytes = 0;
