@@ -1,5 +1,5 @@
-// Whether a written answer is the right one. Both are compared in NFC, with the blanks around them dropped and those
-// between words made one; nothing else is: case, punctuation and script are as they are.
+// Whether a written answer is the right one. Both are compared in NFC, without the blanks around them and with one
+// blank between words. Nothing else is changed: case, punctuation and script stay as they are.
 #ifndef VKGPT_TASKS_ANSWER_H
 #define VKGPT_TASKS_ANSWER_H
 
@@ -9,10 +9,10 @@
 // Appends the words of `text` to `out`, with one blank between them.
 int answer_normalize(const char *text, size_t bytes, struct Buffer *out, vkgpt_error *err);
 
-// Of texts that answer_normalize made.
+// Both texts come from answer_normalize.
 bool answer_exact(const struct Buffer *answer, const struct Buffer *right);
-// The harmonic mean of precision and recall of the answer's words, each counted as often as it stands there
-// (Rajpurkar et al. 2016, SQuAD).
+// The harmonic mean of precision and recall of the answer's words (Rajpurkar et al. 2016, SQuAD). A word counts as
+// often as it occurs.
 double answer_f1(const struct Buffer *answer, const struct Buffer *right);
 
 #endif

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#define Z 1.959963984540054 // 95 % of a normal distribution lie within
+#define Z 1.959963984540054 // 95 % of a normal distribution lie within -Z and Z
 
 static const struct {
     const char *name, *title;
@@ -25,7 +25,7 @@ void point_add(struct Point *point, enum Measure measure, double value)
     point->squares[measure] += value * value;
 }
 
-// Wilson's score interval: it stays within 0 and 1, and holds where nothing or all is right.
+// Wilson's score interval: it stays within 0 and 1, and is valid when no or every answer is right.
 static struct Estimate wilson(double p, double n)
 {
     double middle = (p + Z * Z / (2 * n)) / (1 + Z * Z / n);

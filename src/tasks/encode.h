@@ -1,12 +1,12 @@
-// Text to token ids, for a text that the model continues.
+// Encodes a text that the model continues.
 #ifndef VKGPT_TASKS_ENCODE_H
 #define VKGPT_TASKS_ENCODE_H
 
 #include "tasks/buffer.h"
 #include "vkgpt.h"
 
-// The ids of a text without the tokens that the tokenizer puts behind every text. `special`: the text of a special
-// token becomes its one id. Free *ids with free().
+// The ids of a text without the tokens that the tokenizer adds at the end of every text. `special`: the text of a
+// special token becomes its one id. Free *ids with free().
 int encode_open(const vkgpt_tokenizer *tok, const struct Buffer *text, bool special, uint32_t **ids, size_t *count,
                 vkgpt_error *err);
 

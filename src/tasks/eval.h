@@ -1,5 +1,5 @@
-// What the parts of `vkgpt eval` share: the tasks, their items, and what each item scored. The definitions are those
-// of lm-evaluation-harness (Gao et al.), where each task has its name.
+// What the parts of `vkgpt eval` share: the tasks, their items, and the score of each item. Names and definitions of
+// the tasks are those of lm-evaluation-harness (Gao et al.).
 #ifndef VKGPT_TASKS_EVAL_H
 #define VKGPT_TASKS_EVAL_H
 
@@ -9,11 +9,11 @@
 
 enum EvalKind {
     EVAL_LAST_WORD, // one continuation: is it the likeliest one, token for token, and how likely is it
-    EVAL_CHOICES,   // several: is the right one the likeliest, and the likeliest for its length
-    EVAL_PAGES,     // a text without context, in windows
+    EVAL_CHOICES,   // several continuations: is the right one the likeliest, and the likeliest for its length
+    EVAL_PAGES,     // a text without context, scored in windows
 };
 
-// One answer of an item, with its context; a page has one, and no context.
+// One answer of an item, with its context. A page is an item with one answer and no context.
 struct EvalAnswer {
     struct Buffer context, text;
     size_t characters; // of the answer, without the space in front of it
@@ -24,7 +24,7 @@ struct EvalItem {
     size_t count;
     size_t line;         // of the file
     size_t gold;         // the right answer
-    size_t words, bytes; // of a page as it stands in the file
+    size_t words, bytes; // of a page, as it is in the file
     // the result
     double *logprobs; // (count)
     bool greedy;      // the first answer is the likeliest continuation, token for token

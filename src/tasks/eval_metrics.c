@@ -1,9 +1,9 @@
-// From what the items scored to the numbers that are reported, each with its standard error.
+// The reported numbers, each with its standard error, from the scores of the items.
 #include <math.h>
 
 #include "tasks/eval.h"
 
-// A mean and the error of it: the sample's standard deviation over the root of n.
+// A mean and its standard error: the standard deviation of the sample divided by the root of n.
 struct Mean {
     double n, mean, squares; // sum of squared deviations (Welford 1962)
 };
@@ -18,8 +18,8 @@ static void mean_add(struct Mean *m, double x)
 
 static double mean_error(const struct Mean *m) { return m->n > 1 ? sqrt(m->squares / (m->n - 1) / m->n) : (double)NAN; }
 
-// The harness finds the errors of perplexities by resampling; these are their first-order values: e^x moves by
-// e^x times as much as x.
+// The harness finds the errors of perplexities by resampling. These are the first-order values: if x changes by d, e^x
+// changes by about e^x * d.
 static size_t last_word(const struct EvalTask *task, struct EvalMetric *metrics)
 {
     struct Mean right = {0}, logprob = {0};
@@ -35,7 +35,8 @@ static size_t last_word(const struct EvalTask *task, struct EvalMetric *metrics)
     return 2;
 }
 
-// The first of the largest, as numpy's argmax; by the character where that is asked for, an empty answer losing.
+// The likeliest answer, or the likeliest per character; of equal ones the first, as with numpy's argmax. An empty
+// answer is never the likeliest per character.
 static size_t likeliest(const struct EvalItem *item, bool by_character)
 {
     size_t best = 0;
@@ -64,7 +65,7 @@ static size_t choices(const struct EvalTask *task, struct EvalMetric *metrics)
     return task->normalized ? 2 : 1;
 }
 
-// The likelihood of all pages over the words, or bytes, of all pages.
+// The log likelihood of all pages, divided by the words, or bytes, of all pages.
 struct Ratio {
     double ratio, error;
 };

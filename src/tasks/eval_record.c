@@ -14,7 +14,8 @@
 #define MAX_RECORD ((size_t)1 << 30)
 #define FORMAT "vkgpt-eval-1"
 
-// What has to be the same for results to be put together. The model's name is only said: its hash decides.
+// What has to be the same for a run to continue a record. The model's name is only for error sentences: its hash
+// decides.
 struct Setting {
     const char *name;
     char value[320];
@@ -24,7 +25,7 @@ enum { FORMAT_SETTING, MODEL, MODEL_HASH, WEIGHTS, KV, CONTEXT, SETTINGS };
 static int settings_of(struct Setting settings[SETTINGS], const struct EvalSubject *subject, vkgpt_error *err)
 {
     static const char *const formats[] = {
-        [VKGPT_F32] = "f32", [VKGPT_F16] = "f16", [VKGPT_Q8_0] = "q8_0"}; // that --kv takes
+        [VKGPT_F32] = "f32", [VKGPT_F16] = "f16", [VKGPT_Q8_0] = "q8_0"}; // the values of --kv
     char hash[FINGERPRINT_BYTES], context[16];
     int code = fingerprint_model(subject->dir, hash, err);
     if (!code) code = fingerprint_add(NEED_TOKENIZER, subject->tokenizer, hash, err);
@@ -63,7 +64,7 @@ struct RecordReader {
     const struct Setting *settings;
     struct EvalTask *tasks;
     size_t count;
-    bool *known; // tasks that have their line
+    bool *known; // tasks whose line has been read
     vkgpt_error *err;
 };
 
@@ -121,7 +122,7 @@ static int read_item(const struct RecordReader *r, const struct Json *json, stru
     int64_t number, cut;
     if (!json_integer(json_get(json, "item"), 0, INT32_MAX, &number))
         return broken_line(r, "item is no number of an item");
-    if ((size_t)number >= task->count) return 0; // past --limit
+    if ((size_t)number >= task->count) return 0; // beyond --limit
     struct EvalItem *item = &task->items[number];
     const struct Json *logprobs = json_get(json, "logprobs"), *greedy = json_get(json, "greedy");
     if (!json_is_array(logprobs) || json_count(logprobs) != item->count)
@@ -159,7 +160,7 @@ static int read_line(const struct RecordReader *r, const char *text, size_t byte
     return code;
 }
 
-// Reads the lines that are whole. Cuts off what is behind them, so that the next line begins where it should.
+// Reads the complete lines, and cuts off what follows them, so that the next line starts on a line of its own.
 static int read_record(struct RecordReader *r)
 {
     char *data;
@@ -170,7 +171,7 @@ static int read_record(struct RecordReader *r)
         r->line++;
         code = read_line(r, data + at, (size_t)(end - data) - at);
     }
-    // a file without any line end is no record, unless a beginning of its first line is all there is
+    // a file without any line end is not a record, unless it is the beginning of a record's first line
     size_t start = strlen("{\"format\":\"" FORMAT);
     bool foreign = !r->line && bytes && strncmp(data, "{\"format\":\"" FORMAT, bytes < start ? bytes : start) != 0;
     if (!code && foreign) code = fail(r->err, VKGPT_BAD_FILE, "%s: holds no results of vkgpt eval", r->path);

@@ -1,4 +1,4 @@
-// Encodes items and scores them, many in one call, so that the device has enough to do.
+// Encodes items and scores many of them in one call, so that the device has enough to do.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "tasks/eval.h"
 
-// The rows of one call of vkgpt_score, and which answer each belongs to.
+// The rows of one call of vkgpt_score, and the answer of each row.
 struct Rows {
     vkgpt_continuation *rows;
     struct Sum {
@@ -16,7 +16,7 @@ struct Rows {
     size_t count, capacity;
     struct Pair *pairs; // what the rows point into
     size_t pair_count, pair_capacity;
-    uint32_t room; // tokens of a row at most
+    uint32_t room; // the most tokens of a row
 };
 
 static void add_row(struct Rows *r, const uint32_t *ids, size_t count, size_t context, struct EvalItem *item,
@@ -40,7 +40,7 @@ static void keep_pair(struct Rows *r, struct Pair pair)
     r->pairs[r->pair_count++] = pair;
 }
 
-// What is cut is counted, and said at the end.
+// Tokens that are cut are counted, and reported at the end.
 static int add_answer(struct Rows *r, const struct EvalTask *task, struct EvalItem *item, size_t i, struct Pair *pair,
                       vkgpt_error *err)
 {

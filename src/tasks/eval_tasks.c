@@ -1,4 +1,4 @@
-// The tasks of an evaluation: which there are, and reading their files.
+// The list of tasks for an evaluation, and how their files are read.
 #include <stdlib.h>
 #include <string.h>
 

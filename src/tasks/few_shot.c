@@ -10,10 +10,10 @@ struct Scoring {
     const struct FewShot *f;
     struct Curve *curve;
     const struct Items *items;
-    struct Query *queries;     // (sequences), of the items that run now
+    struct Query *queries;     // (sequences): the items that run now
     struct Writing *writings;  // (sequences)
     vkgpt_sampling *likeliest; // (sequences): how answers are written
-    double **unconditional;    // (items): log likelihoods of the choices behind a context that says nothing
+    double **unconditional;    // (items): log likelihoods of the choices after a neutral context
     vkgpt_error *err;
 };
 
@@ -61,11 +61,11 @@ int few_shot_answer_tokens(const struct Items *items, const struct PairRules *to
 
 struct Writing {
     const struct Scoring *s;
-    bool late; // the answer begins with a line break, which ends nothing
+    bool late; // the right answer begins with a line break, which does not end the answer
     struct Buffer text;
 };
 
-// Cuts the text at the stop string. Sought from the start: an answer is short.
+// Cuts the text at the stop string. Searches from the start every time: an answer is short.
 static bool reached(struct Writing *w)
 {
     size_t from = w->late ? blanks_at_start(w->text.data, w->text.bytes) : 0, length = strlen(w->s->f->stop);
@@ -86,7 +86,7 @@ static bool on_token(void *user, uint32_t sequence, uint32_t id)
     return !reached(w) && goes_on(w->s);
 }
 
-// The prompts, each in a sequence of its own; the sequences that are left over stay empty.
+// Reads each prompt into its own sequence; the remaining sequences stay empty.
 static int prompts(struct Scoring *s, size_t count)
 {
     int code = 0;
@@ -124,7 +124,7 @@ static struct Writing writing_of(const struct Scoring *s, size_t item)
     return w;
 }
 
-// The items from `first` on, as many as there are sequences.
+// Runs the items from `first` on, as many as there are sequences.
 static int run_written(struct Scoring *s, struct Point *point, size_t first)
 {
     const struct FewShot *f = s->f;
@@ -197,7 +197,7 @@ static int score_queries(struct Scoring *s, struct Point *point, size_t count)
     return code;
 }
 
-// The items from `first` on, as many as there are sequences.
+// Runs the items from `first` on, as many as there are sequences.
 static int run_chosen(struct Scoring *s, struct Point *point, size_t first)
 {
     const struct FewShot *f = s->f;
@@ -210,7 +210,7 @@ static int run_chosen(struct Scoring *s, struct Point *point, size_t first)
     return code;
 }
 
-// "A:" where the contexts end with it, else "Answer:" (section 2.4), unless answer_context is given.
+// answer_context if it is given; else "A:" if the item's context ends with it, else "Answer:" (section 2.4).
 static const char *answer_context(const struct FewShot *f, const struct Item *item)
 {
     size_t length = strlen(item->context);

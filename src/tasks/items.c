@@ -12,7 +12,7 @@
 #define MAX_ITEMS ((size_t)1 << 17) // Winogrande, the largest task known, has 40,398
 
 static const struct Form {
-    const char *name, *field; // a field that no form above this one has
+    const char *name, *field; // a field that none of the forms above has
     int (*read)(struct Line *line, struct Item *item);
 } FORMS[] = {
     [ITEM_PAPER] = {"context and completion", "context", form_paper},
@@ -50,7 +50,8 @@ static int tell_form(const struct Json *object, const char *where, enum ItemForm
                 where);
 }
 
-// Errors: an answer of blanks only; choices where the items before had none, or the other way round.
+// Errors: an answer has only blanks; a single choice; the item has choices and the items before had none, or the other
+// way round.
 static int check_item(const struct Items *items, const struct Item *item, const char *where, vkgpt_error *err)
 {
     for (size_t i = 0; i < item->choice_count; i++)

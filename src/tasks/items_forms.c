@@ -42,7 +42,7 @@ static int list_field(struct Line *line, const struct Json *object, const char *
     return 0;
 }
 
-// A number that is written as one or as text, in [first, first + count): the right answer.
+// The right answer: an integer in [first, first + count), as a JSON number or as text.
 static int gold_field(struct Line *line, const char *key, size_t first, size_t count, size_t *gold)
 {
     const struct Json *item = json_get(line->object, key);
@@ -62,7 +62,7 @@ static int gold_field(struct Line *line, const char *key, size_t first, size_t c
                 first + count - 1);
 }
 
-// The texts one behind the other; the last is NULL.
+// Joins the texts; a NULL ends the list.
 static char *joined(const char *const *texts)
 {
     struct Buffer text = {0};
@@ -132,7 +132,7 @@ int form_lambada(struct Line *line, struct Item *item)
     const char *text;
     int code = text_field(line, line->object, "text", &text);
     if (code) return code;
-    const char *last = strrchr(text, ' '); // as the harness: at blanks alone
+    const char *last = strrchr(text, ' '); // only at spaces, as in the harness
     if (!last || last == text)
         return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"text\" has no words before its last one", line->where);
     item->description = JOINED("");
@@ -159,7 +159,7 @@ static void replace(struct Buffer *text, const char *what, const char *by)
     *text = out;
 }
 
-// What stands in brackets on one line, brackets included: artefacts of WikiHow's part of the data set.
+// Removes brackets with the text in them, on one line: artefacts of WikiHow's part of the data set.
 static void drop_brackets(struct Buffer *text)
 {
     struct Buffer out = {0};
@@ -173,7 +173,7 @@ static void drop_brackets(struct Buffer *text)
     *text = out;
 }
 
-// The harness's preprocess().
+// As the harness's preprocess().
 static char *hellaswag_text(const char *raw)
 {
     struct Buffer text = {0};
@@ -193,7 +193,7 @@ static void add_capitalized(struct Buffer *out, const char *text)
     for (utf8proc_ssize_t n; *text; text += n, first = false) {
         char character[4];
         n = utf8proc_iterate((const utf8proc_uint8_t *)text, -1, &c);
-        if (n < 1) n = 1; // json_parse lets no such byte through
+        if (n < 1) n = 1; // not UTF-8; json_parse refuses it
         else c = first ? utf8proc_totitle(c) : utf8proc_tolower(c);
         buffer_add(out, character, (size_t)utf8proc_encode_char(c, (utf8proc_uint8_t *)character));
     }
@@ -254,7 +254,7 @@ int form_piqa(struct Line *line, struct Item *item)
     return finish_choices(item);
 }
 
-// {"text": [...], "label": [...]}, as Hugging Face's data set has it
+// {"text": [...], "label": [...]}, as in Hugging Face's data set
 static int arc_columns(struct Line *line, struct Item *item, const struct Json *choices, const char *key, bool *found)
 {
     const struct Json *texts, *labels, *entry;
@@ -272,7 +272,7 @@ static int arc_columns(struct Line *line, struct Item *item, const struct Json *
     return text_choices(line, item, texts, " ");
 }
 
-// [{"text": ..., "label": ...}, ...], as it was published
+// [{"text": ..., "label": ...}, ...], as ARC was published
 static int arc_rows(struct Line *line, struct Item *item, const struct Json *choices, const char *key, bool *found)
 {
     const struct Json *entry;
@@ -311,7 +311,8 @@ int form_arc(struct Line *line, struct Item *item)
 
 // ------------------------------------------------------------------------------------------ Winogrande
 
-// The choice is what stands up to the gap, and the same text follows each (Trinh and Le 2018).
+// Each choice has its own context, the sentence with the option in place of the gap; the same text follows each (Trinh
+// and Le 2018).
 int form_winogrande(struct Line *line, struct Item *item)
 {
     const char *sentence, *options[2];

@@ -1,5 +1,5 @@
-// One reader for each form that a task's items come in (items.h). Each fills an item from a line's object; what it
-// filled is freed by the caller, also after an error.
+// One reader for each form of a task's items (items.h). Each fills an item from the object of a line. The caller frees
+// the item, also after an error.
 #ifndef VKGPT_TASKS_ITEMS_FORMS_H
 #define VKGPT_TASKS_ITEMS_FORMS_H
 

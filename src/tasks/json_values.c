@@ -7,7 +7,7 @@
 #include "tasks/buffer.h"
 #include "tasks/utf8_stream.h"
 
-// One raw piece of text: a node for each of a thousand ids costs more memory than the ids.
+// One node of raw text for all ids: one node for each id would need much more memory than the ids.
 cJSON *json_ids(const uint32_t *ids, size_t count)
 {
     struct Buffer text = {0};

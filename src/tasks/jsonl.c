@@ -14,7 +14,7 @@
 
 static bool is_gzip(const char *data, size_t bytes) { return bytes >= 2 && memcmp(data, "\x1f\x8b", 2) == 0; }
 
-// Unpacks every member of the file, piece by piece: what it grows to is not known before.
+// Unpacks every member of the file, piece by piece, because the unpacked size is not known before.
 static int inflate_all(z_stream *z, const char *path, struct Buffer *out, vkgpt_error *err)
 {
     char block[65536];

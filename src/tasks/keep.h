@@ -12,13 +12,13 @@ struct Keep {
     enum KeepUnit unit;
     size_t limit;
     size_t scanned, seen; // bytes looked at, units that have ended
-    bool inside;          // a word or line has begun; a sentence's last mark stands right before
+    bool inside;          // a word or line has begun; of a sentence: its last mark has just been read
 };
 
-// Looks at what was added to `text` since the last call. True when the last unit has ended: what stands behind it
-// is cut off. Words end at white space and at marks such as a full stop. A sentence ends with . ! or ?, quotes or
-// brackets behind it included, before white space, or with one of the full-width marks 。！？: no more is known of
-// abbreviations than in the papers' "first three sentences".
+// Reads what was added to `text` since the last call. True when the last unit has ended: the text after it is cut
+// off. Words end at white space and at marks such as a full stop. A sentence ends with . ! or ? (and the quotes or
+// brackets after it) before white space, or with one of the full-width marks 。！？. Abbreviations are not treated
+// specially, as in the papers' "first three sentences".
 bool keep_reached(struct Keep *keep, struct Buffer *text);
 
 #endif

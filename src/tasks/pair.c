@@ -8,8 +8,9 @@
 #include "tasks/buffer.h"
 #include "tasks/encode.h"
 
-// context ids, then those of the whole text that stand behind as many: where a token would reach over the border,
-// the harness feeds the context's own tokens, and so does this
+// The ids of the context, then the ids of the whole text after the first context_count. If a token of the whole text
+// covers the end of the context and the beginning of the continuation, the context keeps its own tokens, as in the
+// harness.
 static int join(const uint32_t *context, size_t context_count, const uint32_t *whole, size_t whole_count,
                 const char *what, struct Pair *pair, vkgpt_error *err)
 {

@@ -55,7 +55,7 @@ static int encode(const struct QueryRules *rules, size_t item, size_t shots, str
     return rules->chosen ? encode_chosen(rules, query, err) : encode_written(rules, query, err);
 }
 
-// The last token is predicted and never read, so it needs no position.
+// The last token is predicted, but never fed to the model, so it needs no position.
 static bool fits(const struct QueryRules *rules, const struct Query *query)
 {
     size_t answer = rules->chosen ? 0 : rules->answer_tokens;

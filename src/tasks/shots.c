@@ -13,7 +13,7 @@ static uint64_t mix(uint64_t x)
 
 static uint64_t next_number(uint64_t *state) { return mix(*state += 0x9E3779B97F4A7C15u); }
 
-// Below n, each as likely: what lies past the last whole multiple of n is drawn again.
+// A number below n, each equally likely: numbers from the largest multiple of n on are drawn again.
 static size_t next_below(uint64_t *state, size_t n)
 {
     uint64_t most = UINT64_MAX - UINT64_MAX % n, number;
@@ -42,8 +42,8 @@ static void swap(size_t *a, size_t *b)
     *b = kept;
 }
 
-// A shuffle (Fisher and Yates) that ends as soon as there are enough, and is undone: the order has to be the same
-// for every query.
+// A shuffle (Fisher and Yates) that ends as soon as there are enough examples. It is then undone, because the order has
+// to be the same for every query.
 size_t shots_draw(struct Shots *shots, size_t query, size_t count)
 {
     const struct Items *examples = shots->examples;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-// The longest stop string that the held bytes end with, in bytes; 0: none.
+// Bytes of the longest stop string at the end of the held bytes; 0: none.
 static size_t stop_at_end(const struct Stops *stops)
 {
     const struct Buffer *held = &stops->held;
@@ -29,7 +29,7 @@ static void release(struct Stops *stops, size_t bytes, struct Buffer *out)
     buffer_drop(&stops->held, bytes);
 }
 
-// byte by byte, so that the answer does not depend on where one token ends and the next begins
+// byte by byte, so that the result does not depend on where tokens end
 bool stops_add(struct Stops *stops, const char *bytes, size_t count, struct Buffer *out)
 {
     struct Buffer *held = &stops->held;

@@ -1,4 +1,4 @@
-// Stop strings: text is held back as long as it may still become one. They may span tokens.
+// Stop strings: text is held back as long as it may be the beginning of one. They may span tokens.
 #ifndef VKGPT_TASKS_STOPS_H
 #define VKGPT_TASKS_STOPS_H
 
@@ -9,13 +9,13 @@
 struct Stops {
     const struct Buffer *texts;
     size_t count;
-    struct Buffer held; // the beginning of a stop string, perhaps
+    struct Buffer held; // possibly the beginning of a stop string
 };
 
-// Adds bytes; appends to `out` what can no longer be part of a stop string. True when one appeared: `out` then
-// ends right before it, and the rest is gone.
+// Adds bytes, and appends to `out` what can no longer be part of a stop string. True when a stop string is found: `out`
+// then ends right before it, and the rest is dropped.
 bool stops_add(struct Stops *stops, const char *bytes, size_t count, struct Buffer *out);
-// No more bytes: what is held back is text after all.
+// No more bytes come: appends what is held back to `out`.
 void stops_end(struct Stops *stops, struct Buffer *out);
 
 #endif

@@ -31,7 +31,7 @@ static void add_answer(struct Answers *answers, const char *text, size_t bytes, 
     *answer = (struct Answer){.text = allocate(bytes + 1)};
     memcpy(answer->text, text, bytes);
     answer->text[bytes] = '\0';
-    // a word is one with the space in front of it, for GPT's tokens
+    // GPT's tokens of words begin with the space before the word
     bool spaced = answers->context.bytes && !blanks_at_end(answers->context.data, answers->context.bytes);
     if (spaced && !behind) buffer_text(&answer->continuation, " ");
     buffer_add(&answer->continuation, text, bytes);

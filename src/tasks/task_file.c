@@ -14,7 +14,7 @@
 
 struct TaskReader {
     struct Task *task;
-    char *at;          // the line that comes next
+    char *at;          // the next line
     unsigned line;     // the number of the current one, from 1
     task_check *check; // of settings; NULL: none
     vkgpt_error *err;
@@ -35,7 +35,7 @@ __attribute__((format(printf, 4, 5))) static int wrong_line(const char *path, un
 
 // ------------------------------------------------------------------------------------------ header lines
 
-// The next line with its end cut off, or NULL behind the last one.
+// The next line without its line end, or NULL after the last one.
 static char *next_line(struct TaskReader *r)
 {
     if (!*r->at) return NULL;
@@ -167,7 +167,7 @@ static int add_setting(struct TaskReader *r, const char *key, const char *value)
 
 // ------------------------------------------------------------------------------------------- the header
 
-// Keys that can be given once, by the first line of each.
+// Checks the keys that may be given only once.
 static int check_once(struct TaskReader *r, const char *key)
 {
     const struct Task *task = r->task;
@@ -222,7 +222,8 @@ struct Piece {
     size_t bytes, field;
 };
 
-// Cuts off the next piece. False when a brace opens no field; the piece is then what stands there.
+// Takes the next piece. False when a brace does not open a field; the piece is then the name in the braces, or empty
+// if it is not a name.
 static bool next_piece(const struct Task *task, const char **at, const char *end, struct Piece *piece)
 {
     const char *text = *at;
@@ -265,7 +266,7 @@ static int check_text(struct Task *task, const struct Buffer *text, unsigned lin
     return 0;
 }
 
-// Fills one line, or any text without line breaks. Returns whether it is to be left out.
+// Fills in one line, or any text without line breaks. Returns whether the line is left out.
 static bool fill_line(const struct Task *task, const char *at, const char *end, const struct Buffer *values,
                       struct Buffer *out)
 {
@@ -293,7 +294,7 @@ void task_fill(const struct Task *task, const struct Buffer *values, struct Buff
         if (stop && !left_out) buffer_text(prompt, "\n");
         while (left_out && at < end && *at == '\n') at++;
     }
-    buffer_add(prompt, "", 0); // a NUL behind it, also when it is empty
+    buffer_add(prompt, "", 0); // a NUL after it, even when it is empty
 }
 
 void task_fill_answers(const struct Task *task, const struct Buffer *values, struct Buffer *answers)
@@ -310,7 +311,7 @@ static int read_prompt(struct TaskReader *r)
     struct Task *task = r->task;
     task->prompt_line = r->line + 1;
     buffer_text(&task->prompt, r->at);
-    // an editor's last line break is not the prompt's
+    // the last line break is the editor's, not a part of the prompt
     if (task->prompt.bytes && task->prompt.data[task->prompt.bytes - 1] == '\n')
         buffer_cut(&task->prompt, task->prompt.bytes - 1);
     if (!task->prompt.bytes) return WRONG(r, "the file ends with its header: the prompt has to follow");
@@ -323,7 +324,7 @@ static int read_prompt(struct TaskReader *r)
     return code;
 }
 
-// Line ends of both kinds become one, and a byte order mark goes.
+// Turns CR LF into LF, and removes a byte order mark.
 static void clean_text(char *text)
 {
     size_t out = 0, at = strncmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;

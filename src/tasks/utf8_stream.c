@@ -8,7 +8,7 @@
 
 static const char REPLACEMENT[] = "\xEF\xBF\xBD";
 
-// Writes what is pending and complete by now, U+FFFD for each part of it that is no character.
+// Writes the pending characters that are complete, and U+FFFD for each part that is not a character.
 static void utf8_settle(struct Utf8 *utf8, bool last, struct Buffer *out)
 {
     const char *text = utf8->pending;

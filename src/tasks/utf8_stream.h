@@ -1,5 +1,5 @@
-// Bytes that a model makes, as whole UTF-8 characters. What is no UTF-8 becomes U+FFFD, one for each maximal part
-// that begins like a character and does not end as one (The Unicode Standard 15, section 3.9, table 3-7).
+// Turns the bytes that a model generates into whole UTF-8 characters. Each longest sequence of bytes that begins like a
+// character but is not one becomes a U+FFFD (The Unicode Standard 15, section 3.9, table 3-7).
 #ifndef VKGPT_TASKS_UTF8_STREAM_H
 #define VKGPT_TASKS_UTF8_STREAM_H
 
@@ -10,12 +10,12 @@ struct Utf8 {
     size_t have;
 };
 
-// Adds bytes and appends the characters that are complete by now.
+// Adds bytes and appends the characters that are complete.
 void utf8_add(struct Utf8 *utf8, const char *bytes, size_t count, struct Buffer *out);
-// No more bytes: an unfinished character becomes U+FFFD.
+// No more bytes come: an unfinished character becomes U+FFFD.
 void utf8_end(struct Utf8 *utf8, struct Buffer *out);
 
-// Any bytes as a JSON string, quotes included. Unlike cJSON's, it holds NUL bytes. Free with free().
+// Any bytes as a JSON string, with its quotes. Unlike cJSON's strings, it may contain NUL bytes. Free with free().
 char *utf8_json(const char *bytes, size_t count);
 
 #endif

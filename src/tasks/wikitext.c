@@ -7,7 +7,7 @@
 
 // ------------------------------------------------------------------------------------------------ pages
 
-// "= Title =" with blanks around it, and no heading of a lower level: "= = Section = =".
+// Whether a line is "= Title =" with blanks around it, and not a heading of a lower level: "= = Section = =".
 static bool is_title(const char *line, size_t bytes)
 {
     size_t start = blanks_at_start(line, bytes);
@@ -22,7 +22,7 @@ bool wikitext_page(const char **at, const char *end, const char **page, size_t *
 {
     while (*at < end) {
         const char *start = *at, *line = start;
-        const char *stop = end; // of the page
+        const char *stop = end; // the end of the page
         while (line < end) {
             const char *line_end = memchr(line, '\n', (size_t)(end - line));
             if (!line_end) line_end = end;
@@ -68,7 +68,7 @@ static void replace(struct Buffer *text, const char *from, const char *to)
     *text = out;
 }
 
-// Takes the blanks inside each pair of brackets or quotes away: ( so ) becomes (so).
+// Removes the blanks at the ends inside each pair of brackets or quotes: ( so ) becomes (so).
 static void tighten(struct Buffer *text, char open, char close)
 {
     struct Buffer out = {0};
@@ -90,8 +90,8 @@ static void tighten(struct Buffer *text, char open, char close)
     *text = out;
 }
 
-// The rules are those that the harness has from Megatron-LM, in their order, which matters. One is left out: it looks
-// for a digit between slashes and quotes, and does not occur.
+// The rules are those that the harness took from Megatron-LM. Their order matters. One is left out: it looks for a
+// digit between slashes and quotes, which does not occur.
 void wikitext_detokenize(const char *page, size_t bytes, struct Buffer *text)
 {
     static const char *const words[][2] = {
