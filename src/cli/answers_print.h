@@ -1,4 +1,4 @@
-// What `task` prints where the answers are given.
+// What `task` prints if the task has a list of answers.
 #ifndef VKGPT_CLI_ANSWERS_PRINT_H
 #define VKGPT_CLI_ANSWERS_PRINT_H
 
@@ -7,7 +7,7 @@
 #include "cli/run.h"
 #include "tasks/task_answers.h"
 
-// Prints the best answer, and all scores on stderr; or the JSON object, which begins with the members of `json`. Frees
+// Prints the best answer, and all scores on stderr; or adds them to the JSON object `json` and prints that. Frees
 // `json`. Returns the exit status.
 int answers_print(const struct Answers *answers, const struct Run *run, bool as_json, cJSON *json);
 

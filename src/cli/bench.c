@@ -1,5 +1,5 @@
-// vkgpt bench: which tests there are, and timing them. bench_print.c prints what comes out, bench_profile.c looks into
-// one token.
+// vkgpt bench: makes the list of tests and times them. bench_print.c prints the results, bench_profile.c profiles one
+// token.
 #include "cli/bench.h"
 
 #include <inttypes.h>
@@ -48,7 +48,7 @@ static int rewind_to(struct Run *run, const struct BenchTest *test, size_t token
     return code;
 }
 
-// One run, on a cache that holds `depth` tokens. Generation starts after a token that is not timed.
+// Times one run, on a cache with `depth` tokens. Generation starts after one token that is not timed.
 static int time_once(struct Run *run, const struct BenchTest *test, const uint32_t *ids, double *seconds,
                      vkgpt_error *err)
 {
@@ -83,11 +83,12 @@ int bench_fill(struct Run *run, const struct BenchTest *test, size_t tokens, con
     return code || !tokens ? code : prompt(run, test, ids, tokens, err);
 }
 
-// Tokens/s at most: the mean of what the test's tokens read, at the speed of a copy, and the dispatches.
+// The most tokens/s: each token takes the time to read its bytes (the mean over the test) at the speed of a copy, plus
+// the time of its dispatches.
 static double limit_of(const struct Run *run, const struct BenchTest *test, const vkgpt_limits *limits,
                        double dispatches)
 {
-    double bytes = 0, weights = (double)run_model(run)->step_bytes; // which all sequences share
+    double bytes = 0, weights = (double)run_model(run)->step_bytes; // shared by all sequences
     for (size_t i = 0; i < test->tokens; i++)
         bytes +=
             weights + test->sequences * ((double)vkgpt_step_bytes(run->session, (uint32_t)(test->depth + i)) - weights);
@@ -138,7 +139,7 @@ struct Plan {
     uint32_t sequences;
 };
 
-// A size that was given has to fit; one that was not becomes what fits, and the test's name says which.
+// A given size has to fit; the default size is reduced to what fits, and the name of the test shows it.
 static int add_tests(struct Plan *plan, bool generates, const struct IntList *given, size_t usual, size_t depth,
                      vkgpt_error *err)
 {

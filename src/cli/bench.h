@@ -1,5 +1,5 @@
-// Timing a model on a device: prompts (time to the first token) and generation, several times each, beside what the
-// device can reach at most.
+// Timing a model on a device: prompts (time to the first token) and generation, several times each, next to the most
+// that the device can reach.
 #ifndef VKGPT_CLI_BENCH_H
 #define VKGPT_CLI_BENCH_H
 
@@ -8,17 +8,17 @@
 #include "cli/run.h"
 
 struct BenchTest {
-    bool generates;       // tg: `tokens` are generated; else pp: a prompt of `tokens`, and one token after it
-    size_t tokens, depth; // depth: tokens in the cache before
+    bool generates;       // tg: generates `tokens`; else pp: reads a prompt of `tokens` and generates one token
+    size_t tokens, depth; // depth: tokens in the cache before the test
     size_t repetitions;
-    uint32_t sequences; // side by side, each of so many tokens
+    uint32_t sequences; // side by side, each with this many tokens
 };
 
 struct BenchResult {
-    char name[64];          // llama-bench's: "pp512", "tg128 @ d1024"; of several sequences "tg128 x 8"
+    char name[64];          // as in llama-bench: "pp512", "tg128 @ d1024"; for several sequences "tg128 x 8"
     double mean, deviation; // tokens/s, of all sequences
     vkgpt_limits limits;    // of the device
-    // of generation only
+    // for generation only
     double gigabytes;               // of weights read, per second
     double dispatches, submissions; // per token
     double limit;                   // tokens/s that the limits allow
@@ -28,9 +28,9 @@ struct BenchResult {
 // Runs one test, after one run that is not counted.
 int bench_run(struct Run *run, const struct BenchTest *test, const vkgpt_limits *limits, struct BenchResult *result,
               vkgpt_error *err);
-// The same ids every time, to be freed.
+// The same ids every time; free them with free().
 uint32_t *bench_ids(size_t count, uint32_t vocab);
-// A cache that holds these tokens and no others.
+// Fills the cache with these tokens and no others.
 int bench_fill(struct Run *run, const struct BenchTest *test, size_t tokens, const uint32_t *ids, vkgpt_error *err);
 
 // ---- bench_profile.c
@@ -40,12 +40,12 @@ struct BenchProfile {
     uint32_t position; // of the last token
     vkgpt_profile_line *lines;
     size_t count;
-    double plain_seconds; // of the same without timestamps between its dispatches
+    double plain_seconds; // of the same run without timestamps between dispatches
 };
 
-// The same test's name as in its result.
+// The name of the test, as in its result.
 void bench_name(const struct BenchTest *test, char *name, size_t size);
-// One decode step in the middle of a test of generation, or the last block of a prompt.
+// Profiles one decode step in the middle of a generation test, or the last block of a prompt.
 int bench_profile(struct Run *run, const struct BenchTest *test, struct BenchProfile *profile, vkgpt_error *err);
 void bench_profile_free(struct BenchProfile *profile);
 void bench_profile_md(const struct BenchProfile *profile, const vkgpt_limits *limits);
@@ -66,8 +66,8 @@ void bench_print(struct BenchOutput *out, const struct Run *run, const struct Be
                  const struct BenchResult *result);
 // The profile of test `index`, after all results.
 void bench_print_profile(struct BenchOutput *out, size_t index, const struct BenchProfile *profile);
-void bench_print_end(struct BenchOutput *out, bool whole); // what is not whole gets no JSON
-// One result with the model's and the device's facts, as `bench -o json` prints it.
+void bench_print_end(struct BenchOutput *out, bool whole); // incomplete results are not printed as JSON
+// One result with the data of the model and the device, as `bench -o json` prints it.
 cJSON *bench_json(const struct Run *run, const struct BenchTest *test, const struct BenchResult *result);
 
 #endif

@@ -1,4 +1,4 @@
-// The results of bench: as llama-bench's table with columns more, as CSV, or as a JSON array.
+// Prints the results of bench: as llama-bench's table with more columns, as CSV, or as a JSON array.
 #include <stdio.h>
 
 #include "base/units.h"
@@ -52,7 +52,7 @@ static void print_csv_header(void)
         "tokens,depth,copy_gb_per_s,dispatch_us,limit_tokens_per_s,share_of_limit,busy_share\n");
 }
 
-// A text field of CSV (RFC 4180): in quotes, its own quotes twice.
+// A text field of CSV (RFC 4180): in quotes, with its own quotes doubled.
 static void print_field(const char *text)
 {
     putchar('"');

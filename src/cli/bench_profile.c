@@ -57,7 +57,7 @@ static vkgpt_profile_line sum_of(const struct BenchProfile *profile)
     return sum;
 }
 
-// Of the FLOPs that a block needs, what its tiles do besides.
+// FLOPs that the tiles of a block do in addition, as a fraction of the FLOPs that the block needs.
 static double padding_of(const vkgpt_profile_line *line) { return line->flops_done / line->flops - 1; }
 
 static double rate_of(const vkgpt_profile_line *line)
@@ -65,7 +65,7 @@ static double rate_of(const vkgpt_profile_line *line)
     return line->seconds > 0 ? (double)line->bytes / line->seconds : 0;
 }
 
-// Of the timestamps; what the clock cannot tell from nothing is nothing.
+// The cost of the timestamps, in seconds; 0 when it is too small to measure.
 static double cost_of(const struct BenchProfile *profile, const vkgpt_profile_line *sum)
 {
     return sum->seconds > profile->plain_seconds ? sum->seconds - profile->plain_seconds : 0;

@@ -1,5 +1,5 @@
-// vkgpt choose: start, context, delimiter, answer, extract for each answer; softmax over their scores. Neighbours share
-// the context in the cache.
+// vkgpt choose: runs start, context, delimiter, answer, extract for each answer; softmax over the scores. Each answer
+// reuses the context that the one before left in the cache.
 #include <math.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-// vkgpt classify: start, text, extract; the label of a text.
+// vkgpt classify: the label of a text; runs start, text, extract.
 #include <stdlib.h>
 
 #include "cli/cli.h"

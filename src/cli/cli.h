@@ -1,4 +1,4 @@
-// What the commands share: their entry points, exit statuses, and how they end.
+// What the commands share: entry points, exit statuses, and how they end.
 #ifndef VKGPT_CLI_CLI_H
 #define VKGPT_CLI_CLI_H
 
@@ -10,7 +10,7 @@
 #include "vkgpt.h"
 
 enum Exit { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-#define EXIT_INTERRUPTED (128 + os_signal()) // as shells say it
+#define EXIT_INTERRUPTED (128 + os_signal()) // as shells report it
 
 int generate_main(const struct Options *options);
 int task_main(const struct Options *options);
@@ -40,7 +40,7 @@ int models_main(const struct Options *options);
 int failed(const vkgpt_error *err);
 int wrong_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-// Flushes stdout and says when something of it could not be written: a full disk is a failure. Returns `status`
+// Flushes stdout, and reports if a part of the output could not be written: a full disk is a failure. Returns `status`
 // or EXIT_FAILED.
 int finish_output(int status);
 

@@ -1,4 +1,4 @@
-// The table of commands, from which come the program's choice of one, --help, the man page, completions, and the tests.
+// The table of commands. main, --help, the man page, completions and the tests use it.
 #ifndef VKGPT_CLI_COMMANDS_H
 #define VKGPT_CLI_COMMANDS_H
 
@@ -7,12 +7,12 @@
 enum CommandGroup { GROUP_WRITE, GROUP_MEASURE, GROUP_TASKS, GROUP_CONVERT, GROUP_DEVICE };
 extern const char *const GROUP_NAMES[];
 
-// `usage` follows the command's name; `example` is a line that works as it is. `brief` is what the list of commands
-// says; NULL: the command is listed with the one before it.
+// `usage` is the text after the command's name; `example` is a line that works as it is. `brief` is the text in the
+// list of commands; NULL: the command is listed with the one before it.
 struct Command {
     const char *name;
     enum CommandBit bit;
-    enum CommandGroup group; // those of a group stand together
+    enum CommandGroup group; // the commands of a group are next to each other in the table
     const char *brief;
     const char *summary, *usage, *example;
     int (*run)(const struct Options *options);

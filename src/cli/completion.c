@@ -32,7 +32,7 @@ static void bash_value(FILE *out, const struct Flag *flag)
         print_choices(out, flag->value);
         fprintf(out, "' -- \"$word\"))");
         break;
-    default: fprintf(out, ":"); break; // a text or number: nothing to offer
+    default: fprintf(out, ":"); break; // a text or a number: no suggestions
     }
     fprintf(out, "; return ;;\n");
 }
@@ -66,7 +66,7 @@ static void print_bash(FILE *out)
 
 // ------------------------------------------------------------------------------------------------- zsh
 
-// Inside '...[...]': quotes end the word, brackets and colons the description.
+// Escapes text inside '...[...]': quotes would end the word, brackets and colons the description.
 static void zsh_text(FILE *out, const char *text)
 {
     for (; *text; text++) {

@@ -1,5 +1,6 @@
-// vkgpt convert: a Hugging Face directory to a GGUF file that llama.cpp runs too, and back, or to another directory.
-// What the target cannot say is refused by name; what was written is read again before it counts.
+// vkgpt convert: a Hugging Face directory to a GGUF file that llama.cpp can run too, and back, or to another directory.
+// If the target format cannot hold something, an error names it. Written files are read again and checked before they
+// are put in place.
 #include "cli/convert.h"
 
 #include <string.h>
@@ -24,13 +25,13 @@ static void on_note(const char *sentence) { fprintf(stderr, "vkgpt: %s\n", sente
 
 // ------------------------------------------------------------------------------------------------------- to GGUF
 
-struct Wanted { // of a GGUF file
+struct Wanted { // what a GGUF file has to contain
     const char *model;
     const struct Config *config;
     const struct Vocab *vocab;
 };
 
-// That the file says what the model does, by its own reader.
+// Checks, with the reader of GGUF files, that the file says the same as the model.
 static int check_gguf(const char *path, void *user, vkgpt_error *err)
 {
     const struct Wanted *wanted = user;
@@ -57,7 +58,7 @@ static int write_gguf(const struct Conversion *c, enum GgufFileType type, const 
     return code;
 }
 
-// A GGUF file may be without; a directory is asked by its reader.
+// Refuses a GGUF file without a tokenizer. For a directory its reader checks.
 static int check_tokenizer(const struct Conversion *c, vkgpt_error *err)
 {
     char path[PATH_BYTES];
@@ -93,7 +94,7 @@ static bool has_task_head(const char *model)
     return there;
 }
 
-// A model with a head for a task may have no head of the language model.
+// A model with a head for a task may have no language model head.
 static int open_model(const char *model, struct Checkpoint *checkpoint, vkgpt_error *err)
 {
     int code = checkpoint_open(model, checkpoint, err);
@@ -128,7 +129,7 @@ int convert_main(const struct Options *options)
         .force = options->force,
         .note = on_note,
     };
-    os_hold_interrupt(); // what is half written is removed
+    os_hold_interrupt(); // after a signal, half-written files are still removed
     int code = model_path(options->model, model, sizeof model, &err);
     if (!code && options->tokenizer)
         code = model_path_for(NEED_TOKENIZER, options->tokenizer, tokenizer, sizeof tokenizer, &err);

@@ -20,7 +20,7 @@
 
 // ---------------------------------------------------------------------------------------------------- the files
 
-// Nothing where there is no such file, or one of the new name already.
+// Copies a file. Does nothing if there is no such file, or if the new name exists already.
 static int carry_file(const char *dir, const char *name, const char *stage, const char *as, vkgpt_error *err)
 {
     char from[PATH_BYTES], to[PATH_BYTES];
@@ -31,7 +31,7 @@ static int carry_file(const char *dir, const char *name, const char *stage, cons
     code = os_map(from, &file, err);
     if (code) return code;
     code = os_write(to, file.data, file.bytes, err);
-    int cut = os_map_check(&file, from, err); // in place of any other failure
+    int cut = os_map_check(&file, from, err); // reported instead of any other failure
     os_unmap(&file);
     return cut ? cut : code;
 }
@@ -42,7 +42,7 @@ static bool has_file(const char *dir, const char *name)
     return !path_join(path, dir, name, NULL) && os_exists(path);
 }
 
-// That the new files make the same vocabulary.
+// Checks that the new files give the same vocabulary.
 static int check_tokenizer(const struct Conversion *c, const char *stage, const struct Vocab *vocab, vkgpt_error *err)
 {
     struct Vocab again = {0};
@@ -54,8 +54,8 @@ static int check_tokenizer(const struct Conversion *c, const char *stage, const 
                 field);
 }
 
-// Of a tokenizer in a directory. vocab.json and merges.txt get a tokenizer.json beside them; of GPT-1's it would say
-// less than the two.
+// Copies a tokenizer from a directory. vocab.json and merges.txt get a tokenizer.json; but not those of GPT-1, because
+// it would say less than the two files.
 static int tokenizer_carry(const struct Conversion *c, const char *stage, vkgpt_error *err)
 {
     struct Vocab vocab = {0};
@@ -74,7 +74,7 @@ static int tokenizer_carry(const struct Conversion *c, const char *stage, vkgpt_
     return code;
 }
 
-// Of a tokenizer in a GGUF file.
+// Writes the tokenizer of a GGUF file.
 static int tokenizer_make(const struct Conversion *c, const char *stage, vkgpt_error *err)
 {
     struct Vocab vocab = {0};
@@ -96,7 +96,7 @@ static int tokenizer_files(const struct Conversion *c, const char *stage, vkgpt_
     return gguf_vocab_there(path) ? tokenizer_make(c, stage, err) : 0;
 }
 
-// That the new files say what the old ones do.
+// Checks that the new files say the same as the old ones.
 static int check_config(const struct Conversion *c, const char *stage, vkgpt_error *err)
 {
     struct Config before, after;
@@ -117,7 +117,7 @@ static int config_files(const struct Conversion *c, const char *stage, vkgpt_err
 
 // ------------------------------------------------------------------------------------------------------ in place
 
-// Removes what is in a folder, and the folder.
+// Removes the files in a folder, and the folder.
 static void folder_remove(const char *dir)
 {
     char name[NAME_BYTES] = "", path[PATH_BYTES];
@@ -126,7 +126,7 @@ static void folder_remove(const char *dir)
     remove(dir);
 }
 
-// The old model goes, the new one comes.
+// Removes the old model and moves the new one into its place.
 static int place(const char *stage, const char *dir, vkgpt_error *err)
 {
     char name[NAME_BYTES] = "", from[PATH_BYTES], to[PATH_BYTES];
@@ -147,13 +147,13 @@ int convert_to_directory(const struct Conversion *c, vkgpt_error *err)
     int code = c->force || made ? 0 : old_files_refuse(c->output, err);
     if (!code) code = path_join(stage, c->output, STAGE, err);
     if (code) return code;
-    folder_remove(stage); // of a conversion that was ended
+    folder_remove(stage); // left by a conversion that was interrupted
     if (os_make_dirs(stage)) return fail(err, VKGPT_BAD_FILE, "%s: cannot make this directory", c->output);
     code = config_files(c, stage, err);
     if (!code) code = tokenizer_files(c, stage, err);
     if (!code) code = safetensors_write(stage, c->checkpoint, c->half, err);
     if (!code) code = place(stage, c->output, err);
     folder_remove(stage);
-    if (code && made) remove(c->output); // unless something is in it
+    if (code && made) remove(c->output); // fails if something is in it
     return code;
 }

@@ -1,4 +1,4 @@
-// A device's facts for `devices` and the reports of `selftest`.
+// The data of a device as JSON, for `devices` and the reports of `selftest`.
 #ifndef VKGPT_CLI_DEVICE_JSON_H
 #define VKGPT_CLI_DEVICE_JSON_H
 
@@ -6,7 +6,8 @@
 
 #include "vkgpt.h"
 
-// The features that a device may have. VKGPT_DISABLE takes the same names, for those that a kernel or the host uses.
+// The features that a device may have. VKGPT_DISABLE takes the same names, for the features that a kernel or the host
+// uses.
 struct DeviceFeature {
     const char *name;
     size_t offset; // of a bool in vkgpt_device_info

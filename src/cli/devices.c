@@ -18,7 +18,7 @@ static bool contains(const char *text, const char *part)
     return false;
 }
 
-// --device shows one: by number or by a part of its name, as vkgpt_device_open reads it.
+// Whether --device names this device: by number or by a part of its name, as vkgpt_device_open reads it.
 static bool is_wanted(const vkgpt_device_info *device, const char *which)
 {
     if (!which) return true;

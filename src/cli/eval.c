@@ -1,4 +1,5 @@
-// vkgpt eval: standard tasks as lm-evaluation-harness defines them, in batches, with a record to go on from.
+// vkgpt eval: standard tasks as lm-evaluation-harness defines them, in batches, with a record from which an interrupted
+// run can go on.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@ static size_t items_done(const struct EvalTask *task)
     return done;
 }
 
-// The items of a task that are not done, in batches. Returns early when someone pressed Ctrl-C.
+// Runs the items of a task that are not done, in batches. Returns early after Ctrl-C.
 static int run_items(struct Eval *e, struct EvalTask *task, vkgpt_error *err)
 {
     const struct EvalScorer scorer = {e->run.session, {e->run.tokenizer, run_model(&e->run), true}, e->run.context + 1};
@@ -162,7 +163,7 @@ static int run_tasks(struct Eval *e, vkgpt_error *err)
     if (!code) code = run_open(&e->run, options, true, err);
     if (!code && options->resume) code = open_record(e, err);
     if (code) return code;
-    os_catch_interrupt(); // not before: reading and loading can simply be ended
+    os_catch_interrupt(); // only now: while reading and loading, a signal simply ends the program
     for (size_t t = 0; !code && t < e->count; t++) {
         code = run_items(e, &e->tasks[t], err);
         if (code && !(code = run_again(&e->run, options, code, err))) code = run_items(e, &e->tasks[t], err);

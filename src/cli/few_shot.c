@@ -1,4 +1,4 @@
-// vkgpt few-shot: learning in context, as the GPT-3 paper measures it: K examples in the prompt, no training, and
+// vkgpt few-shot: in-context learning, as the GPT-3 paper measures it: K examples in the prompt, no training, and
 // accuracy against K (Brown et al. 2020, sections 2.1 and 2.4, figure 1.2).
 #include <inttypes.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@ static int compare_sizes(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-// "0,1,2,4": whole numbers; in order and each once afterwards.
+// Reads "0,1,2,4": whole numbers, which are then sorted, each once.
 static bool read_shots(const char *text, struct FewShotCommand *f)
 {
     size_t numbers[CURVE_MAX], count = 0;
@@ -51,7 +51,7 @@ static const char *read_text(const struct Options *options, const char *text, st
     return kept->data;
 }
 
-// A name that is no file, and has no slash, is that of a task that comes with the program.
+// The path of a file, or of a task that comes with the program if there is no file of this name.
 static const char *find_task(const char *name, char *path, size_t size)
 {
     char dir[4096];
@@ -60,7 +60,7 @@ static const char *find_task(const char *name, char *path, size_t size)
     return n > 0 && (size_t)n < size && os_exists(path) ? path : name;
 }
 
-// The measure decides whether answers are chosen or written: those to choose from can be left aside.
+// The measure decides whether answers are chosen or written. If they are written, the choices are not used.
 static int choose_measure(struct FewShotCommand *f, const struct Options *options)
 {
     bool choices = f->items.items[0].choice_count != 0;
@@ -94,7 +94,7 @@ static int read_items(struct FewShotCommand *f, const struct Options *options)
     return choose_measure(f, options);
 }
 
-// A task that comes with the program, with its number of items and one of them.
+// Prints a task that comes with the program, its number of items and one of them.
 static int list_task(const char *path, const char *name, vkgpt_error *err)
 {
     struct Items items;
@@ -156,7 +156,7 @@ static void clear_progress(void)
     if (os_is_terminal(2)) fprintf(stderr, "\r\033[K");
 }
 
-// With -v: what became of an item.
+// With -v: prints the result of an item.
 static void say_result(const struct FewShotCommand *f, const struct FewShotResult *result)
 {
     const char *right = result->item->completion;

@@ -1,4 +1,4 @@
-// Shows the prompts of a task exactly as the model gets them; no device is needed for it.
+// Shows the prompts of a task exactly as the model gets them, without a device.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +43,7 @@ static cJSON *json_query(const struct Items *items, const struct Query *query)
     return json;
 }
 
-// A single prompt is printed bare, so that it can go to a file or to `generate`.
+// A single prompt is printed without anything around it, so that it can go to a file or to `generate`.
 static void print_query(const struct Items *items, const struct Query *query, bool single)
 {
     for (size_t i = 0; i < query->context_count; i++) {
@@ -80,7 +80,7 @@ static int show_all(struct FewShotCommand *f, const struct QueryRules *rules, cJ
     return code;
 }
 
-// What the queries need to know of the model.
+// The data of the model that the queries need.
 static vkgpt_model_info describe(const struct Config *config, const char *dir)
 {
     vkgpt_model_info info = {.name = dir,

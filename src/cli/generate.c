@@ -1,11 +1,11 @@
-// vkgpt generate: a prompt in, new text out as it comes.
+// vkgpt generate: reads a prompt and prints new text as it comes.
 #include <string.h>
 
 #include "cli/cli.h"
 #include "cli/generate_batch.h"
 #include "cli/generation.h"
 
-// A question is what the default model cannot answer.
+// The default model cannot answer questions.
 static bool is_question(const struct Input *input)
 {
     size_t end = input->is_ids ? 0 : input->text.bytes;

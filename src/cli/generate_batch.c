@@ -1,5 +1,5 @@
-// Several texts at once: continuations of one prompt with different seeds (--parallel), or one of each line of a file
-// (--prompts). They come out whole, in order, when all that run side by side are done.
+// Several texts at once: continuations of one prompt with different seeds (--parallel), or one for each line of a file
+// (--prompts). Texts that run side by side are printed when all of them are done, whole and in order.
 #include "cli/generate_batch.h"
 
 #include <inttypes.h>
@@ -72,7 +72,7 @@ static int read_lines(struct Batch *b, vkgpt_error *err)
     return 0;
 }
 
-// All are checked before the first runs: a prompt that does not fit would waste what the others cost.
+// All prompts are checked before the first runs: one that does not fit would waste the work on the others.
 static int encode(struct Batch *b, vkgpt_error *err)
 {
     const vkgpt_model_info *model = run_model(&b->run);
@@ -105,7 +105,7 @@ static bool on_token(void *user, uint32_t sequence, uint32_t id)
     return !t->stopped && !os_interrupted();
 }
 
-// The same prompt is read once, and copied.
+// If all texts have the same prompt, it is read once and copied.
 static int give_prompts(struct Batch *b, uint32_t count, vkgpt_error *err)
 {
     uint32_t to[MAX_PARALLEL];
@@ -128,7 +128,7 @@ static int run_some(struct Batch *b, uint32_t count, uint32_t sequences, vkgpt_e
     double start = os_seconds();
     int code = 0;
     for (uint32_t i = count; !code && i < sequences; i++)
-        code = vkgpt_batch_rewind(b->run.session, i, 0, err); // take no part
+        code = vkgpt_batch_rewind(b->run.session, i, 0, err); // the remaining sequences take no part
     if (!code) code = give_prompts(b, count, err);
     b->prefill += os_seconds() - start;
     for (uint32_t i = 0; i < sequences; i++) sampling[i] = b->first[i < count ? i : 0].sampling;
@@ -228,7 +228,7 @@ static int run_all(struct Batch *b, uint32_t sequences, vkgpt_error *err)
         uint32_t count = b->count - done < sequences ? (uint32_t)(b->count - done) : sequences;
         b->first = b->texts + done;
         code = run_some(b, count, sequences, err);
-        if (code == VKGPT_INTERRUPTED) return 0; // in a prompt: none of these has a text
+        if (code == VKGPT_INTERRUPTED) return 0; // while reading a prompt: none of these has a text yet
         for (uint32_t i = 0; !code && i < count; i++) {
             if (!b->first[i].stopped) stops_end(&b->first[i].stops, &b->first[i].text);
             if (b->json) keep_json(b, &b->first[i]);
@@ -238,7 +238,8 @@ static int run_all(struct Batch *b, uint32_t sequences, vkgpt_error *err)
     return code;
 }
 
-// A text a prompt, all with the same seed as if each were alone; or texts of one prompt, with seeds that rise.
+// One text per prompt, all with the same seed, as if each ran alone; or several texts of one prompt, with seeds that
+// increase by 1.
 static void make_texts(struct Batch *b, const struct Generation *g)
 {
     b->count = b->options->prompts ? b->input_count : (size_t)b->options->parallel;
@@ -248,7 +249,7 @@ static void make_texts(struct Batch *b, const struct Generation *g)
     }
 }
 
-// As generation_config.json and the flags say.
+// Sets the sampling from generation_config.json and the flags.
 static void set_sampling(struct Batch *b, const struct Generation *g)
 {
     for (size_t i = 0; i < b->count; i++) {

@@ -3,7 +3,7 @@
 
 #include "cli/options.h"
 
-// `generate` where --parallel or --prompts ask for more than one text. Returns the exit status.
+// `generate` with --parallel or --prompts: several texts. Returns the exit status.
 int generate_batch_main(const struct Options *options);
 
 #endif

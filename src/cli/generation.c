@@ -46,7 +46,7 @@ static void remember(struct Generation *g, uint32_t id)
     g->ids[g->count++] = id;
 }
 
-// Takes away what a task wants neither before nor behind the text. Nothing of it has been shown yet.
+// Cuts off what a task does not want before and after the text. None of that has been shown yet.
 static void shape_text(struct Generation *g)
 {
     if (g->trim && !g->keep.scanned) {
@@ -57,7 +57,7 @@ static void shape_text(struct Generation *g)
     if (!g->trim && keep_reached(&g->keep, &g->text)) g->stopped = true;
 }
 
-// A token that was there before the device was lost. Another one cannot follow the text that was shown.
+// Takes a token that is generated again after the device was lost. It has to be the same one: the text has been shown.
 static bool repeat(struct Generation *g, uint32_t id)
 {
     g->differs = id != g->ids[g->repeated++];
@@ -95,7 +95,7 @@ static void finish_text(struct Generation *g)
     if (g->text.bytes > shown) show_text(g, shown);
     utf8_end(&g->utf8, &g->screen);
     write_screen(g);
-    bool line_open = !g->tokenizer || os_is_terminal(1); // text in a pipe or file gets no newline of ours
+    bool line_open = !g->tokenizer || os_is_terminal(1); // text in a pipe or file gets no extra newline
     if (!g->options->json && line_open) printf("\n");
 }
 
@@ -171,7 +171,7 @@ static int print_json(const struct Generation *g, const struct Run *run, const s
 
 // ------------------------------------------------------------------------------------------- generation
 
-// A seed for those who gave none, of 32 bits so that every tool can hold it.
+// The given seed, or a drawn one, of 32 bits so that every tool can hold it.
 static uint64_t seed_of(const struct Options *options)
 {
     if (options->seed >= 0) return (uint64_t)options->seed;
@@ -243,9 +243,9 @@ static int run_prompt(struct Generation *g, struct Run *run, const struct Input 
 {
     double start = os_seconds();
     int code = vkgpt_prompt(run->session, input->ids, input->count, err);
-    if (code == VKGPT_INTERRUPTED) code = 0; // no error: os_interrupted says so
+    if (code == VKGPT_INTERRUPTED) code = 0; // not an error: os_interrupted tells it
     if (!code) echo_prompt(g, input);        // a prompt that does not fit leaves nothing on stdout
-    if (!code) g->echo = false;              // once
+    if (!code) g->echo = false;              // only once
     g->begin = os_seconds();
     g->prefill = g->begin - start;
     g->prefilled = vkgpt_session_counters(run->session).tokens_prefilled;
@@ -291,7 +291,7 @@ int generation_run(struct Generation *g, struct Run *run, const struct Input *in
     }
     if (code && !g->begun) return code;
     g->decode = os_seconds() - g->begin;
-    finish_text(g); // what there is, also before the sentence of an error
+    finish_text(g); // the text so far, even if a sentence about an error follows
     if (code || !options->logprobs) return code;
     const struct Continued text = {input->ids, g->ids, input->count, g->count, (uint32_t)input->count - 1};
     return logprobs_json(run, &text, (size_t)options->logprobs, &g->logprobs, err);

@@ -11,7 +11,7 @@
 #define NAME "generation_config.json"
 #define SMALL_FILE ((size_t)1 << 20)
 
-// A key and the flag that says the same.
+// A key and the flag with the same meaning.
 static const struct Key {
     const char *key, *flag;
 } keys[] = {
@@ -58,7 +58,7 @@ static int take(struct Taking *t, const struct Key *key, const struct Json *json
                    : fail(err, VKGPT_BAD_FILE, "%s: %s is %s and not a number", t->path, key->key, value);
     if (!code) add_words(t, key->key, value);
     bool penalty = strcmp(key->flag, "repeat-penalty") == 0;
-    if (!code && penalty) code = set(t, key->key, "repeat-last-n", "-1", err); // transformers looks back on all
+    if (!code && penalty) code = set(t, key->key, "repeat-last-n", "-1", err); // transformers looks back at all tokens
     return code;
 }
 
@@ -99,7 +99,7 @@ int generation_config(const char *dir, enum CommandBit command, struct Options *
     struct Taking t = {.path = path, .command = command, .options = options};
     code = take_all(&t, err);
     if (!code) say(&t);
-    if (code && !options->generation_config) { // only wanted for -v
+    if (code && !options->generation_config) { // only read for -v
         fprintf(stderr, "sampling %s\n", err->text);
         code = 0;
     }

@@ -30,10 +30,11 @@ static int by_score(const void *a, const void *b)
 {
     const struct Row *x = *(const struct Row *const *)a, *y = *(const struct Row *const *)b;
     if (x->score != y->score) return x->score < y->score ? 1 : -1;
-    return x < y ? -1 : x > y; // equal ones in their own order
+    return x < y ? -1 : x > y; // equal scores stay in their own order
 }
 
-// A text as a cell: bars would end it, and control characters would break the line.
+// Prints a text as a cell of a table. Bars, which would end the cell, are escaped; control characters, which would
+// break the line, become blanks.
 static void print_cell(const struct Text *text)
 {
     struct Buffer shown = {0};

@@ -11,7 +11,7 @@
 
 // -------------------------------------------------------------------------------------------- special tokens
 
-// The id of a token by its text, or -1. One that is made of several is none.
+// The id of a token by its text, or -1. A text that is encoded as several tokens is not a token.
 static int find_token(const struct HeadRun *h, const char *text, int64_t *id, vkgpt_error *err)
 {
     uint32_t *ids;
@@ -25,7 +25,7 @@ static int find_token(const struct HeadRun *h, const char *text, int64_t *id, vk
     return 0;
 }
 
-// What the flag names; "" is none. Without the flag, `usual` where the tokenizer has it.
+// The token that the flag names; "": none. Without the flag, `usual` if the tokenizer has it.
 static int special_token(const struct HeadRun *h, const char *flag, const char *given, const char *usual, int64_t *id,
                          vkgpt_error *err)
 {
@@ -44,7 +44,7 @@ static int special_token(const struct HeadRun *h, const char *flag, const char *
     return code;
 }
 
-// A tokenizer that is there and cannot be read may have the usual tokens.
+// Reports a tokenizer that cannot be read, because it may have the usual tokens.
 static void tell_unread(const struct HeadRun *h, const struct Options *options)
 {
     struct Located at;
@@ -58,7 +58,7 @@ static int special_tokens(struct HeadRun *h, const struct Options *options, vkgp
     int code = 0;
     if (h->run.tokenizer) code = vkgpt_encode(h->run.tokenizer, "", 0, true, &h->lead.ids, &h->lead.count, err);
     if (h->run.tokenizer && !code) h->tail_count = vkgpt_trailing_tokens(h->run.tokenizer);
-    h->lead.count -= h->tail_count; // the tail lies behind the lead
+    h->lead.count -= h->tail_count; // the ids of the tail follow those of the lead
     if (!code) code = special_token(h, "--start", options->start, "_start_", &h->start, err);
     if (!code) code = special_token(h, "--delimiter", options->delimiter, "_delimiter_", &h->delimiter, err);
     if (!code) code = special_token(h, "--extract", options->extract, "_classify_", &h->extract, err);
@@ -82,7 +82,7 @@ static void add_token(struct Tokens *tokens, int64_t id)
     if (id >= 0) add_ids(tokens, &one, 1);
 }
 
-// A text without what the tokenizer puts before it and behind it.
+// Adds a text without the tokens that the tokenizer puts before and after it.
 static int add_text(const struct HeadRun *h, const struct Text *text, struct Tokens *tokens, vkgpt_error *err)
 {
     uint32_t *ids;
@@ -94,7 +94,7 @@ static int add_text(const struct HeadRun *h, const struct Text *text, struct Tok
     return 0;
 }
 
-// Checks a sequence, and frees it where it does not pass.
+// Checks a sequence, and frees it if there is an error.
 static int check_sequence(const struct HeadRun *h, const char *name, struct Tokens *tokens, int code, vkgpt_error *err)
 {
     if (!code && !tokens->count)
@@ -120,7 +120,7 @@ int head_run_sequence(struct HeadRun *h, const struct Text *first, const struct 
     int code = add_text(h, first, tokens, err);
     if (second) {
         if (h->delimiter >= 0) add_token(tokens, h->delimiter);
-        else add_ids(tokens, h->lead.ids, h->lead.count); // as the second text of a pair
+        else add_ids(tokens, h->lead.ids, h->lead.count); // as for the second text of a pair
         if (!code) code = add_text(h, second, tokens, err);
     }
     if (h->extract >= 0) add_token(tokens, h->extract);
@@ -178,7 +178,7 @@ int head_run_open(struct HeadRun *h, const struct Options *options, const char *
 {
     char dir[sizeof h->run.dir];
     *h = (struct HeadRun){.start = -1, .delimiter = -1, .extract = -1, .special = !options->no_special};
-    // the head first: it is quick, and needs no device to find a wrong directory
+    // the head first: it is quick, and finds a wrong directory without a device
     int code = model_path(options->model, dir, sizeof dir, err);
     if (!code) code = vkgpt_head_open(dir, &h->head, err);
     if (!code) h->info = vkgpt_head_describe(h->head);

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#define COLUMN 34 // where the flags' sentences begin
+#define COLUMN 34 // where the sentences of the flags begin
 
 static const char SUMMARY[] = "run models of the GPT family on any Vulkan device";
 static const char *const ENVIRONMENT[][2] = {
@@ -57,7 +57,7 @@ void help_first(FILE *out)
             SUMMARY);
 }
 
-// Flags that are only there so that command lines of llama.cpp work.
+// The names of the flags that exist only so that command lines of llama.cpp work.
 static size_t ignored_names(char *text, size_t size, const struct Command *command)
 {
     size_t n = 0;
@@ -98,7 +98,7 @@ void help_command(FILE *out, const struct Command *command)
 
 // -------------------------------------------------------------------------------------------- man page
 
-// Backslashes and hyphens mean something to troff, and so does a dot or quote that begins a line.
+// Backslashes and hyphens have a meaning in troff, and so has a dot or a quote at the beginning of a line.
 static void man_text(FILE *out, const char *text)
 {
     if (*text == '.' || *text == '\'') fputs("\\&", out);

@@ -30,8 +30,8 @@ static int read_file(struct Buffer *text, const char *path)
 
 static bool separates(char c) { return c == ',' || isspace((unsigned char)c); }
 
-// The next number, or the end (*at == bytes). False when something else stands there.
-// Numbers past 64 bits saturate: they are out of range anyway.
+// Reads the next number. False when there is something else. Numbers above 64 bits saturate: they are out of range
+// anyway.
 static bool next_id(const struct Buffer *text, size_t *at, int64_t *id)
 {
     size_t i = *at;
@@ -52,7 +52,8 @@ static void skip_separators(const struct Buffer *text, size_t *at)
     while (*at < text->bytes && separates(text->data[*at])) ++*at;
 }
 
-// Walks the ids once: with ids NULL it counts them and looks at the spelling only, else it fills and checks.
+// Walks over the ids. With ids NULL it counts them and checks the spelling; else it also fills them in and checks their
+// range.
 static int walk_ids(const struct Input *input, uint32_t vocab, uint32_t *ids, size_t *count, vkgpt_error *err)
 {
     const struct Buffer *text = &input->text;
@@ -117,7 +118,7 @@ int input_read(struct Input *input, const struct Options *options, bool use_stdi
     } else {
         status = read_file(&input->text, "-");
     }
-    if (!status) buffer_add(&input->text, "", 0); // a NUL behind it, also when it is empty
+    if (!status) buffer_add(&input->text, "", 0); // a NUL after it, even when it is empty
 
     vkgpt_error err;
     size_t count;
@@ -129,7 +130,7 @@ int input_read(struct Input *input, const struct Options *options, bool use_stdi
     return status;
 }
 
-// A tokenizer may have more tokens than the model has rows: those that the text needs have to be among them.
+// A tokenizer may have more tokens than the model has rows. The model has to have a row for each token of the text.
 static int check_rows(const struct Input *input, const vkgpt_tokenizer *tok, uint32_t vocab, vkgpt_error *err)
 {
     size_t bytes;

@@ -1,4 +1,4 @@
-// What a command reads: text from -p, -f or stdin, or token ids from --ids or --ids-file; and the ids it becomes.
+// The input of a command: text from -p, -f or stdin, or token ids from --ids or --ids-file; and its encoding to ids.
 #ifndef VKGPT_CLI_INPUT_H
 #define VKGPT_CLI_INPUT_H
 
@@ -8,19 +8,19 @@
 struct Input {
     struct Buffer text; // bytes, or ids as they were written
     bool is_ids;
-    const char *name; // what sentences call it: "--ids", or the file
+    const char *name; // for sentences: "--ids", or the file
     uint32_t *ids;    // after input_encode
     size_t count;
 };
 
-// Reads text or ids; with none given, stdin where `use_stdin` allows. Returns 0, or the exit status, with the
-// sentence printed.
+// Reads text or ids; if none are given, from stdin if `use_stdin` is true. Returns 0, or the exit status after it has
+// printed the sentence.
 int input_read(struct Input *input, const struct Options *options, bool use_stdin);
 
-// Text that goes on to ids, or the ids given, checked against the rows of the model; text with `vocab` 0 is not. `tok`
-// may be NULL when the input is ids.
+// Encodes the text, or takes the given ids, and checks that all ids are below `vocab`, the rows of the model. Text with
+// `vocab` 0 is not checked. `tok` may be NULL when the input is ids.
 int input_encode(struct Input *input, const vkgpt_tokenizer *tok, uint32_t vocab, bool special, vkgpt_error *err);
-// Says on stderr what the tokenizer's files ask for and is not done. `tok` may be NULL.
+// Prints on stderr what the tokenizer's files ask for but vkgpt does not do. `tok` may be NULL.
 void tokenizer_notes(const vkgpt_tokenizer *tok);
 // An empty prompt becomes the model's bos, else its first eos; a model without either is an error.
 int input_never_empty(struct Input *input, const vkgpt_model_info *model, vkgpt_error *err);

@@ -1,4 +1,4 @@
-// vkgpt logits: what the model says of every next token, as a NumPy file.
+// vkgpt logits: the logits of the next token at every position, as a NumPy file.
 #include <string.h>
 
 #include "base/os.h"
@@ -25,7 +25,7 @@ static int write_logits(const struct Run *run, const struct Input *input, const 
                         vkgpt_error *err)
 {
     size_t columns = run_model(run)->vocab, rows = options->last ? 1 : input->count;
-    int code = run_fits(run, input->name, input->count, err); // before memory is taken for it
+    int code = run_fits(run, input->name, input->count, err); // before memory is allocated for it
     if (code) return code;
     struct Buffer out = {0};
     buffer_reserve(&out, 128 + rows * columns * sizeof(float));

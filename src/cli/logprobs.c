@@ -12,7 +12,7 @@
 struct Reading {
     const struct Run *run;
     const struct Continued *text;
-    size_t before; // rows of the prompt, whose successors are given
+    size_t before; // rows that predict tokens of the prompt
     size_t top;
     cJSON *list;
 };
@@ -37,7 +37,7 @@ static double log_sum(const float *logits, size_t count)
     return most + log(sum);
 }
 
-// The `top` largest, the lowest id first where they are equal.
+// The ids of the `top` largest logits; of equal ones the lowest id comes first.
 static size_t find_top(const float *logits, size_t count, size_t top, uint32_t ids[MOST_TOP])
 {
     size_t found = 0;
@@ -74,7 +74,7 @@ int logprobs_json(struct Run *run, const struct Continued *text, size_t top, cJS
 {
     *list = cJSON_CreateArray();
     if (!text->count) return 0;
-    size_t rest = text->prompt_count - text->kept, count = rest + text->count - 1; // the last one predicts nothing here
+    size_t rest = text->prompt_count - text->kept, count = rest + text->count - 1; // the last one predicts nothing
     uint32_t *ids = allocate(count * sizeof *ids);
     memcpy(ids, text->prompt + text->kept, rest * sizeof *ids);
     memcpy(ids + rest, text->ids, (text->count - 1) * sizeof *ids);

@@ -1,5 +1,5 @@
-// The log probabilities of tokens that were generated, from the model's own distribution: before temperature, top-k and
-// whatever else chose among them.
+// The log probabilities of generated tokens in the model's own distribution: before temperature, top-k and the other
+// steps of sampling.
 #ifndef VKGPT_CLI_LOGPROBS_H
 #define VKGPT_CLI_LOGPROBS_H
 
@@ -10,12 +10,12 @@
 struct Continued { // a prompt and what was generated after it
     const uint32_t *prompt, *ids;
     size_t prompt_count, count; // prompt_count is 1 at least
-    uint32_t kept;              // positions of the session's first sequence that hold the beginning of the prompt
+    uint32_t kept;              // tokens of the prompt that are still in the session's first sequence
 };
 
-// Reads the tokens again, in blocks like a prompt, and makes an array with an object for each of the new ones: id,
-// token, logprob (nats), and in "top" the `top` likeliest tokens in its place, likewise. The session's first sequence
-// is used. Errors: those of vkgpt_logits. Free with cJSON_Delete.
+// Reads the tokens again, in blocks like a prompt, and makes an array with an object for each new token: id, token,
+// logprob (nats), and "top" with the same members for each of the `top` likeliest tokens in its place. Uses the
+// session's first sequence. Errors: those of vkgpt_logits. Free with cJSON_Delete.
 int logprobs_json(struct Run *run, const struct Continued *text, size_t top, cJSON **list, vkgpt_error *err);
 
 #endif

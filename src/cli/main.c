@@ -41,7 +41,7 @@ static int help_main(int argc, char **argv)
     return finish_output(EXIT_OK);
 }
 
-// Flags of llama.cpp that mean nothing here.
+// Reports flags of llama.cpp that have no effect here.
 static void tell_ignored(const struct Options *options)
 {
     for (const struct Flag *flag = FLAGS; flag->names[0]; flag++)
@@ -49,7 +49,7 @@ static void tell_ignored(const struct Options *options)
             fprintf(stderr, "vkgpt: %s has no effect: %s\n", flag->names[0], flag->help);
 }
 
-// The command of a command line, with its flags. NULL: it has been answered, with `status`.
+// The command of a command line, with its flags. NULL: nothing is left to run, and `status` is the exit status.
 static const struct Command *read_command(int argc, char **argv, struct Options *options, int *status)
 {
     const struct Command *command = commands_find(argv[1]);

@@ -1,4 +1,4 @@
-// vkgpt make-model: a checkpoint of the papers' sizes with seeded random weights.
+// vkgpt make-model: writes a checkpoint of one of the papers' sizes with seeded random weights.
 #include <inttypes.h>
 #include <string.h>
 

@@ -11,7 +11,8 @@
 #define MODELS "models"
 #define DEFAULT_MODEL MODELS "/tales"
 
-// Installed: bin/../share/vkgpt. In the build tree: share/vkgpt beside the program, which points to the sources.
+// An installed program finds bin/../share/vkgpt. In the build tree share/vkgpt beside the program points to the
+// sources.
 bool data_path(const char *what, char *path, size_t size)
 {
     static const char *const PLACES[] = {"share/vkgpt", VKGPT_DATA_FROM_BIN};
@@ -41,7 +42,7 @@ int list_data(const char *what, const char *suffix, int (*list)(const char *path
     return finish_output(EXIT_OK);
 }
 
-// A name that is no path here may be that of a model that comes with the program.
+// Looks for a model that comes with the program, if the name is not a path here.
 static bool find_shipped(const char *name, char *path, size_t size)
 {
     char what[128];

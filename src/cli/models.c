@@ -1,4 +1,4 @@
-// vkgpt models: the models that -m finds by name, those that come with vkgpt and those of the hub's cache.
+// vkgpt models: lists the models that -m finds by name: those that come with vkgpt and those in the hub's cache.
 #include <inttypes.h>
 #include <string.h>
 
@@ -18,7 +18,7 @@ struct Entry {
     uint64_t bytes;
     bool runs;
     struct Config config;
-    vkgpt_error why; // it does not run
+    vkgpt_error why; // why it does not run
 };
 
 // ------------------------------------------------------------------------------------------------ one model

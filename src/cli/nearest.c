@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MOST 63 // bytes of a word
+#define MOST 63 // the most bytes of a word
 
 struct Nearest nearest_to(const char *word, size_t length) { return (struct Nearest){.word = word, .length = length}; }
 
@@ -11,7 +11,7 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 static size_t distance(const char *a, size_t a_length, const char *b, size_t b_length)
 {
-    size_t rows[3][MOST + 1]; // of the table: this one, the one before, and the one before that, in turn
+    size_t rows[3][MOST + 1]; // this row of the table, the one before, and the one before that, in turn
     for (size_t j = 0; j <= b_length; j++) rows[1][j] = j;
     for (size_t i = 1; i <= a_length; i++) {
         size_t *now = rows[(i + 1) % 3], *one = rows[i % 3], *two = rows[(i + 2) % 3];

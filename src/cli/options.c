@@ -1,4 +1,4 @@
-// The table of flags, and reading them. Values are checked here, once, against the table's ranges.
+// The table of flags, and the parser. Values are checked here, once, against the ranges in the table.
 #include "cli/options.h"
 #include "cli/nearest.h"
 
@@ -225,7 +225,7 @@ struct Options options_default(void)
         .seed = -1,
         .top_k = sampling.top_k,
         .repeat_last_n = sampling.repeat_last_n,
-        // through decimal text, so that 0.8f shows as 0.8
+        // decimal literals, because (double)0.8f would not show as 0.8
         .temperature = 0.8,
         .top_p = 0.95,
         .min_p = 0.05,
@@ -272,7 +272,7 @@ static bool read_integer(struct Parse *parse, const struct Flag *flag, const cha
     return true;
 }
 
-// 0,128,512: each is read as a number of its own.
+// Reads 0,128,512 number by number.
 static bool read_list(struct Parse *parse, const struct Flag *flag, const char *name, const char *text,
                       struct IntList *list)
 {
@@ -301,7 +301,7 @@ static bool read_real(struct Parse *parse, const struct Flag *flag, const char *
     return true;
 }
 
-// 80GiB, 24GB, 900GB/s, 1000000: a number, and a unit of bytes where there is one.
+// Reads 80GiB, 24GB, 900GB/s, 1000000: a number with an optional unit of bytes.
 static bool read_bytes(struct Parse *parse, const struct Flag *flag, const char *name, const char *text, double *value)
 {
     static const struct Unit {
@@ -390,7 +390,7 @@ static const struct Flag *find_flag(unsigned commands, const char *text, size_t 
     return NULL;
 }
 
-// Takes a value that stands alone, where the command knows one that it has not got yet.
+// Takes a value without a flag, if the command has one that is not set yet.
 static bool take_word(enum CommandBit command, struct Options *options, const char *argument)
 {
     if (argument[0] == '-') return false;
@@ -403,7 +403,7 @@ static bool take_word(enum CommandBit command, struct Options *options, const ch
     return false;
 }
 
-// Short flags are all near each other.
+// The hint with the nearest long flag. All short flags are near each other.
 static const char *nearest_flag(unsigned commands, const char *text, size_t length, char hint[96])
 {
     struct Nearest nearest = nearest_to(text, length);
@@ -427,7 +427,8 @@ static bool unknown(struct Parse *parse, unsigned command, const char *argument,
                  nearest_flag(command, argument, length, hint));
 }
 
-// Where the value of a flag without effect may be left out, what follows is one only if it is a choice.
+// Whether the next argument is the value of a flag without effect. If the value may be left out, it is one only if it
+// is among the choices.
 static bool ignored_has_value(const struct Flag *flag, const char *next)
 {
     if (!flag->value || !next) return false;

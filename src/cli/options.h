@@ -1,10 +1,10 @@
-// The flags of every command: one table, from which come parsing, --help, the man page and completions.
+// The flags of every command in one table. The parser, --help, the man page and completions use it.
 #ifndef VKGPT_CLI_OPTIONS_H
 #define VKGPT_CLI_OPTIONS_H
 
 #include "vkgpt.h"
 
-// Every command, once; commands.c has a row for each.
+// Every command; commands.c has a row for each.
 // clang-format off
 #define COMMAND_LIST(X) \
     X(GENERATE) X(TASK) X(EVAL) X(SCORE) X(FEW_SHOT) X(LOGITS) X(PERPLEXITY) X(QUALITY) X(CLASSIFY) X(ENTAIL) \
@@ -21,7 +21,7 @@ enum CommandBit { COMMAND_LIST(COMMAND_BIT) ALL_COMMANDS = (1 << COMMAND_COUNT) 
 
 #define MAX_STOPS 64
 #define MAX_PARALLEL 64
-#define USUAL_BATCH 8 // texts at once, where there are many
+#define USUAL_BATCH 8 // texts at once, if there are many
 #define MAX_FIELDS 64
 #define MAX_CONTINUATIONS 1024
 #define MAX_ANSWERS 64
@@ -33,13 +33,13 @@ struct IntList { // count 0: not given
     size_t count;
 };
 
-// NULL or 0 where a flag was not given, unless the table has a default.
+// A member is NULL or 0 if its flag was not given, unless the table has a default.
 struct Options {
     // every command
     const char *model, *tokenizer, *lora, *device;
     bool verbose, help;
-    // where the text comes from
-    const char *prompt, *prompt_word, *file, *ids, *ids_file; // prompt_word: one without a flag; it becomes the prompt
+    // sources of the text
+    const char *prompt, *prompt_word, *file, *ids, *ids_file; // prompt_word: a prompt without a flag
     bool escape, no_special;
     // the session
     int64_t context, submit, parallel, lookup;
@@ -59,10 +59,10 @@ struct Options {
     // score
     const char *continuations[MAX_CONTINUATIONS];
     size_t continuation_count;
-    int normalize; // enum Normalize of tasks/pair.h, as the choices of --normalize
+    int normalize; // enum Normalize of tasks/pair.h, in the order of --normalize's choices
     // few-shot
     const char *task_file, *examples, *shots, *description, *separator, *answer_context, *plot;
-    int measure; // enum Measure + 1; 0: by the task
+    int measure; // enum Measure + 1; 0: the task decides
     int64_t draw_seed, limit, answer_tokens;
     // eval
     const char *tasks, *resume;
@@ -93,27 +93,27 @@ struct Options {
     bool explain;
     int64_t layers, heads, dim, inner, positions, vocab; // 0: the preset's
     int64_t model_seed, shards;
-    int dtype;             // the place in f16|f32|bf16
-    bool given[MAX_FLAGS]; // by the command line; as the table FLAGS
+    int dtype;             // the index in f16|f32|bf16
+    bool given[MAX_FLAGS]; // on the command line; in the order of the table FLAGS
 };
 
 enum FlagKind {
     FLAG_SWITCH,       // bool
     FLAG_TEXT,         // const char *
-    FLAG_FILE,         // likewise; completes to files
-    FLAG_DIR,          // likewise; completes to directories
+    FLAG_FILE,         // const char *; completes to files
+    FLAG_DIR,          // const char *; completes to directories
     FLAG_INT,          // int64_t in [low, high]
-    FLAG_LIST,         // struct IntList of such: values between commas, and of every time that it is given
+    FLAG_LIST,         // struct IntList of values in [low, high], separated by commas; a repeated flag adds values
     FLAG_REAL,         // double in [least, most]
-    FLAG_BYTES,        // likewise, of bytes or bytes/s: 80GiB, 900GB/s
-    FLAG_CHOICE,       // int: the place in `value`, "a|b|c"
-    FLAG_WORD,         // const char *: a value that stands alone; names[0] is what --help calls it
+    FLAG_BYTES,        // double in [least, most], bytes or bytes/s: 80GiB, 900GB/s
+    FLAG_CHOICE,       // int: the index in `value`, "a|b|c"
+    FLAG_WORD,         // const char *: a value without a flag; names[0] is its name in --help
     FLAG_STOP,         // one more of Options.stops
     FLAG_ANSWER,       // one more of Options.answers
     FLAG_FIELD,        // one more of Options.fields
     FLAG_CONTINUATION, // one more of Options.continuations
-    FLAG_IGNORED, // of llama.cpp: it is taken and has no effect; `value` as of the others, or "on|off|auto", which may
-                  // be left out
+    FLAG_IGNORED, // a flag of llama.cpp that has no effect here; `value` as for other flags, or "on|off|auto", which
+                  // may be left out
 };
 
 #define FLAG_MAX_NAMES 4
@@ -122,23 +122,23 @@ struct Flag {
     unsigned commands; // CommandBits that take it
     enum FlagKind kind;
     const char *names[FLAG_MAX_NAMES]; // ours, then llama.cpp's other spellings
-    const char *value;                 // what --help calls the value; the choices of FLAG_CHOICE
+    const char *value;                 // the name of the value in --help; the choices of FLAG_CHOICE
     size_t offset;                     // of its member in struct Options
     int64_t low, high;
     double least, most;
     const char *help;
 };
 
-extern const struct Flag FLAGS[]; // ends with no names
+extern const struct Flag FLAGS[]; // ends with a row without names
 
-// Options with every default of the table.
+// Options with all defaults of the table.
 struct Options options_default(void);
 
 // Reads the flags of one command from argv[0 .. argc). On false, `sentence` says what is wrong.
 bool options_parse(enum CommandBit command, int argc, char **argv, struct Options *options, char *sentence,
                    size_t size);
 
-// Sets a flag, named without its hyphens, where the command line did not: a task's own default.
+// Sets a flag, named without its hyphens, unless the command line did: for the defaults of a task.
 bool options_preset(enum CommandBit command, struct Options *options, const char *name, const char *value,
                     char *sentence, size_t size);
 

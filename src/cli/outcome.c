@@ -1,4 +1,4 @@
-// How a command ends: its sentence on stderr and its exit status.
+// The end of a command: its sentence on stderr and its exit status.
 #include <stdarg.h>
 
 #include "cli/cli.h"

@@ -1,5 +1,5 @@
-// vkgpt entail: start, premise, delimiter, hypothesis, extract; what one text says of another.
-// vkgpt similar: two texts in both orders, since neither comes first; the two hidden states are added.
+// vkgpt entail: how one text relates to another; runs start, premise, delimiter, hypothesis, extract.
+// vkgpt similar: runs two texts in both orders, because neither comes first, and adds the two hidden states.
 #include <stdlib.h>
 
 #include "cli/cli.h"
@@ -8,7 +8,7 @@
 struct SentencePair {
     struct Text texts[2];
     struct Buffer kept[2];
-    struct Tokens sequences[2]; // the second: the other order
+    struct Tokens sequences[2]; // the second has the other order
     size_t count;               // of sequences: 1 or 2
 };
 

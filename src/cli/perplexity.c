@@ -1,7 +1,7 @@
-// vkgpt perplexity: the mean negative log likelihood of tokens 2..T. A text longer than the context is read in
-// windows, as Hugging Face's "Perplexity of fixed-length models" defines them: each window moves on by `stride` tokens
-// and counts only those that no window before it counted. Where the stride is the context, windows do not overlap, and
-// the first token of each is not counted: nothing predicts it.
+// vkgpt perplexity: the mean negative log likelihood of tokens 2..T. A text longer than the context is read in windows,
+// as Hugging Face's "Perplexity of fixed-length models" defines them: each window begins `stride` tokens after the one
+// before, and counts only tokens that no earlier window counted. If the stride is the context, windows do not overlap,
+// and the first token of each is not counted, because nothing predicts it.
 #include <math.h>
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
-// vkgpt plan: what a model needs of memory and disk, and the arithmetic of the papers. No device is opened, unless
-// --device names one for the plan to fit into.
+// vkgpt plan: the memory and disk that a model needs, and the arithmetic of the papers. A device is opened only if
+// --device names one that the plan has to fit.
 #include <inttypes.h>
 #include <string.h>
 
@@ -18,7 +18,7 @@ struct Planned {
     char name[512];
     const struct Preset *preset; // or NULL
     struct Config config;
-    struct MemoryOffer offer; // source NULL: nothing to fit into was given
+    struct MemoryOffer offer; // source NULL: no memory to fit was given
     struct MemoryAsk ask;
     struct MemoryPlan memory;
     struct Arithmetic arithmetic;
@@ -26,7 +26,7 @@ struct Planned {
 
 // --------------------------------------------------------------------------------------------------- the model
 
-// A checkpoint is opened, to see whether its head is tied; but a directory with config.json alone will do too.
+// A checkpoint is opened to find out whether its head is tied, but a directory with config.json alone is enough.
 static bool has_only_config(const char *path)
 {
     char file[PATH_BYTES], name[256];
@@ -45,7 +45,7 @@ static int read_config(const char *path, struct Config *config, vkgpt_error *err
     return 0;
 }
 
-// -m names a directory, or a preset where there is no such directory.
+// -m names a directory, or a preset if there is no such directory.
 static int find_model(const struct Options *options, struct Planned *p, vkgpt_error *err)
 {
     const char *name = options->preset;
@@ -187,7 +187,7 @@ static void add_fit(struct Report *r, const struct Planned *p)
 
 // ----------------------------------------------------------------------------------------------------- all of it
 
-// What it has to fit into: as --device-memory says, or else as the device does.
+// The memory that the plan has to fit: that of --device-memory, else that of the device.
 static int find_memory(const struct Options *o, struct Planned *p, vkgpt_error *err)
 {
     int code = o->device ? memory_offer(o->device, &p->offer, err) : 0;

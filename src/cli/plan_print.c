@@ -49,7 +49,7 @@ void report_advice(struct Report *r, const char *flags, uint64_t bytes)
 
 // ------------------------------------------------------------------------------------------------------- table
 
-// "498 MB", "69.8 GB": three digits at least
+// "498 MB", "69.8 GB": at least three digits
 static const char *decimal_text(double bytes, char text[32])
 {
     static const char *const units[] = {"B", "KB", "MB", "GB", "TB", "PB", "EB"};

@@ -1,4 +1,4 @@
-// The numbers of a plan, each with the formula that it comes from: as a table, or as one JSON object.
+// Prints the numbers of a plan, each with its formula: as a table, or as one JSON object.
 #ifndef VKGPT_CLI_PLAN_PRINT_H
 #define VKGPT_CLI_PLAN_PRINT_H
 
@@ -12,12 +12,12 @@ struct ReportLine {
     const char *section, *key;
     const char *label; // NULL: in JSON only
     enum Unit unit;
-    double number; // counts and bytes are whole, and below 2^53 or rounded there
+    double number; // counts and bytes are integers, rounded if they are above 2^53
     char formula[224];
 };
 
 #define REPORT_LINES 40
-#define REPORT_NOTES 4 // the first one says what the model is
+#define REPORT_NOTES 4 // the first one describes the model
 #define REPORT_ADVICE 8
 
 struct ReportFit {
@@ -37,7 +37,7 @@ struct Report {
         uint64_t bytes;
     } advice[REPORT_ADVICE];
     size_t note_count, line_count, advice_count;
-    struct ReportFit fit; // source NULL: was not asked for
+    struct ReportFit fit; // source NULL: it was not asked for
 };
 
 void report_model(struct Report *report, const char *name, const char *architecture, const char *weights,
@@ -48,7 +48,7 @@ void report_add(struct Report *report, const char *section, const char *key, con
 void report_fit(struct Report *report, const struct ReportFit *fit);
 void report_advice(struct Report *report, const char *flags, uint64_t bytes);
 
-// To stdout; they return the exit status.
+// They print to stdout, and return the exit status.
 int report_table(const struct Report *report);
 int report_json(const struct Report *report);
 

@@ -4,7 +4,7 @@
 
 #include "tasks/json_values.h"
 
-// Prints with a newline, and frees. Returns the exit status.
+// Prints `json` with a newline, and frees it. Returns the exit status.
 int json_print(cJSON *json);
 
 #endif

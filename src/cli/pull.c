@@ -1,4 +1,4 @@
-// vkgpt pull: a model of the Hugging Face hub into the hub's own cache, where -m finds it by its name.
+// vkgpt pull: downloads a model of the Hugging Face hub into the hub's own cache, where -m finds it by its name.
 #include <string.h>
 
 #include "base/os.h"
@@ -22,7 +22,7 @@ static int pull(const char *full, const struct Options *options, char snapshot[P
         .user = &progress,
     };
     progress_start(&progress);
-    os_catch_interrupt(); // what has come stays, for the next pull
+    os_catch_interrupt(); // what has been downloaded stays, for the next pull
     int code = hub_pull(&pull, snapshot, err);
     progress_end(&progress);
     return code;

@@ -1,6 +1,6 @@
-// vkgpt quality: how each format of the weights changes a model. All of them run side by side over the windows of
-// a text, a few tokens at a time, so that no more than a few rows of logits are ever kept. The first is fp32, and the
-// others are compared with it: perplexity, mean Kullback-Leibler divergence, and how often both predict the same token.
+// vkgpt quality: how much each format of the weights changes a model. All formats run side by side over the windows of
+// a text, a few tokens at a time, so that only a few rows of logits are kept. The first is fp32, and the others are
+// compared with it: perplexity, mean Kullback-Leibler divergence, and how often both predict the same token.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,9 +29,9 @@ struct Candidate {
 };
 
 struct Quality {
-    struct Run run; // of fp32
+    struct Run run; // in fp32
     struct Candidate of[FORMATS];
-    const uint32_t *targets; // of the strip; the last row of a window has none
+    const uint32_t *targets; // the next tokens of the strip; the last row of a window has none
     size_t target_count, vocab, counted;
     float *full;      // logits of the strip in fp32 (STRIP, vocab)
     double *full_sum; // log of the sum of their exponentials
@@ -46,7 +46,7 @@ static size_t best_of(const float *row, size_t vocab)
     return best;
 }
 
-// In double: float sums of 50,257 exponentials lose four digits.
+// In double, because float sums of 50,257 exponentials lose four digits.
 static double log_sum(const float *row, size_t vocab)
 {
     double most = (double)row[best_of(row, vocab)], sum = 0;

@@ -39,7 +39,7 @@ static vkgpt_session_options session_options(const struct Options *options, uint
 
 static int open_model(struct Run *run, const struct Options *options, vkgpt_error *err)
 {
-    const vkgpt_session_options session = session_options(options, 0); // what it compiles has any context
+    const vkgpt_session_options session = session_options(options, 0); // compiled kernels do not depend on the context
     struct Progress progress;
     progress_start(&progress);
     const vkgpt_model_options model = {
@@ -85,12 +85,12 @@ static int open_on_device(struct Run *run, const struct Options *options, vkgpt_
     return code ? code : open_session(run, options, err);
 }
 
-// Where ids will do, a tokenizer that is not there, or that cannot be read, is only remembered.
+// If ids are enough, the error of a tokenizer that is missing or cannot be read is only kept.
 static int open_text(struct Run *run, const struct Options *options, bool needs_text, vkgpt_error *err)
 {
     vkgpt_error why = {0};
     int code = open_tokenizer(options, run->dir, &run->tokenizer, &why);
-    bool needed = needs_text || options->tokenizer; // one that is asked for has to be right
+    bool needed = needs_text || options->tokenizer; // a tokenizer that a flag names has to be valid
     memcpy(run->no_tokenizer, why.text, sizeof run->no_tokenizer);
     if (code && needed) *err = why;
     return needed ? code : 0;
@@ -101,7 +101,7 @@ static int open_all(struct Run *run, const struct Options *options, bool needs_t
     *run = (struct Run){.hidden_only = hidden_only};
     double start = os_seconds();
     int code = model_path(options->model, run->dir, sizeof run->dir, err);
-    // the tokenizer first: it is quick, and needs no device to find a wrong one
+    // the tokenizer first: it is quick, and a wrong one is found without a device
     if (!code) code = open_text(run, options, needs_text, err);
     if (!code) tokenizer_notes(run->tokenizer);
     if (!code) code = open_on_device(run, options, err);
@@ -124,7 +124,7 @@ int run_open_hidden(struct Run *run, const struct Options *options, bool needs_t
     return open_all(run, options, needs_text, true, err);
 }
 
-// Once, however many submissions it was seen in.
+// Once, no matter in how many submissions it happened.
 static void tell_gave_up(const struct Run *run)
 {
     if (!run->session || !vkgpt_session_counters(run->session).gave_up) return;

@@ -1,4 +1,4 @@
-// vkgpt score: the log likelihood of continuations of a context, and which of them the model holds likeliest.
+// vkgpt score: the log likelihood of continuations of a context, and which of them is the likeliest.
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 struct Scores {
     const struct Options *options;
     size_t count, best;
-    struct Buffer *texts; // of the continuations, as they were given
+    struct Buffer *texts; // the continuations as they were given
     struct Pair *pairs;
     vkgpt_scored *scored;
 };
@@ -98,7 +98,7 @@ static int score(struct Scores *s, const struct Run *run, vkgpt_error *err)
 
 static void print_text(const struct Buffer *text)
 {
-    char *quoted = utf8_json(text->data, text->bytes); // on one line, whatever is in it
+    char *quoted = utf8_json(text->data, text->bytes); // always on one line
     printf("%s\n", quoted);
     free(quoted);
 }

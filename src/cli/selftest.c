@@ -1,4 +1,5 @@
-// vkgpt selftest: every kernel against the plain C reference on this device; with --report, one JSON to send in.
+// vkgpt selftest: runs every kernel against the plain C reference on this device; with --report, writes a JSON report
+// to send in.
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +22,7 @@ static void on_result(void *user, const vkgpt_selftest_result *r)
     cJSON_AddItemToArray(results, json);
 }
 
-// The largest sizes up to 64 and 32 that the model's context holds.
+// The largest sizes, up to 64 and 32, that fit into the model's context.
 static int short_bench(struct Run *run, cJSON *rows, vkgpt_error *err)
 {
     size_t context = run_model(run)->context;
@@ -37,7 +38,7 @@ static int short_bench(struct Run *run, cJSON *rows, vkgpt_error *err)
     return code;
 }
 
-// A report without a model is still a report: what kept the bench from running stands in it.
+// Without a model the report is still written, with the reason why the bench did not run.
 static void add_bench(cJSON *report, const struct Options *options)
 {
     vkgpt_error err;

@@ -1,5 +1,5 @@
-// vkgpt task: a task stated in the text, with no training and no examples but those of the prompt (Radford et al.
-// 2019). Finds the task's file, fills in its fields, and lets the model write the answer.
+// vkgpt task: a task stated in the text, without training, and without examples other than those in the prompt (Radford
+// et al. 2019). Finds the task's file, fills in its fields, and lets the model write the answer.
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,7 +32,7 @@ static void task_names(const char *dir, struct Buffer *names)
     if (!names->bytes) buffer_text(names, "none");
 }
 
-// A name is that of a task that comes with the program; with a slash or the suffix it is a file.
+// A name with a slash or the suffix is a file; any other is a task that comes with the program.
 static int find_task(const char *name, char *path, size_t size, vkgpt_error *err)
 {
     size_t length = strlen(name), suffix = strlen(SUFFIX);
@@ -57,14 +57,14 @@ static int find_task(const char *name, char *path, size_t size, vkgpt_error *err
     return VKGPT_BAD_FILE;
 }
 
-// What a task's header sets is read like the flag of this name.
+// Reads a setting of a task's header like the flag of the same name.
 static bool check_setting(const char *name, const char *value, char *sentence, size_t size)
 {
     struct Options scratch = options_default();
     return options_preset(TASK, &scratch, name, value, sentence, size);
 }
 
-// Applies the settings to what the command line did not set.
+// Applies the settings that the command line did not set.
 static int apply_settings(const struct Task *task, struct Options *options, vkgpt_error *err)
 {
     char sentence[256];
@@ -130,7 +130,7 @@ static int read_field(struct TaskRun *job, const char *pair, vkgpt_error *err)
     return 0;
 }
 
-// The first field is what -p, -f or stdin hold. Returns the exit status, with the sentence printed.
+// Reads the first field from -p, -f or stdin. Returns the exit status, after it has printed the sentence.
 static int read_first(struct TaskRun *job)
 {
     const struct Options *options = &job->options;
@@ -149,7 +149,7 @@ static int read_first(struct TaskRun *job)
     return 0;
 }
 
-// Fallbacks for what was not given. The line breaks that a text ends in are not part of it: a file has one.
+// Sets the fallbacks of fields that were not given. Line breaks at the end of a text are removed: a file ends with one.
 static int finish_fields(struct TaskRun *job, vkgpt_error *err)
 {
     for (size_t i = 0; i < job->task.field_count; i++) {
@@ -248,7 +248,7 @@ static int choose_answer(struct TaskRun *job)
 
 // ---------------------------------------------------------------------------------------------- the task
 
-// The prompt, and the answers where the task gives some.
+// Fills in the prompt, and the answers if the task has some.
 static int fill(struct TaskRun *job, vkgpt_error *err)
 {
     const struct Task *task = &job->task;
@@ -258,7 +258,7 @@ static int fill(struct TaskRun *job, vkgpt_error *err)
     task_fill_answers(task, job->values, &list);
     int code = task_cut_gap(task, &job->input.text, &behind, err);
     if (!code) code = answers_read(&job->answers, task, &list, &job->input.text, &behind, err);
-    if (!code && !job->answers.count && task->gap.bytes) // a word that is written brings its own space
+    if (!code && !job->answers.count && task->gap.bytes) // a generated word brings its own space
         buffer_cut(&job->input.text,
                    job->input.text.bytes - blanks_at_end(job->input.text.data, job->input.text.bytes));
     buffer_free(&behind);
@@ -266,7 +266,7 @@ static int fill(struct TaskRun *job, vkgpt_error *err)
     return code;
 }
 
-// The prompt, exactly; where answers are given, the prompt with each of them.
+// Prints the exact prompt; if there are answers, the prompt with each of them.
 static int show(const struct TaskRun *job)
 {
     const struct Buffer *prompt = &job->input.text;

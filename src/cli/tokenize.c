@@ -1,4 +1,4 @@
-// vkgpt tokenize and detokenize: text to ids and back, without any device.
+// vkgpt tokenize and detokenize: text to ids and back, without a device.
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -11,7 +11,7 @@
 #include "model/gguf.h"
 #include "model/path.h"
 
-// `dir` is where the tokens come from; --tokenizer needs no model beside it.
+// `dir` is where the tokens come from. --tokenizer needs no model.
 static int find_tokenizer(const struct Options *options, char *dir, size_t size, vkgpt_tokenizer **tok,
                           vkgpt_error *err)
 {
@@ -82,8 +82,8 @@ static int read_size(const char *path, uint32_t *vocab, vkgpt_error *err)
     return code;
 }
 
-// The ids that there are: the model's rows, or the tokenizer's tokens, whichever are more. Where only a tokenizer is
-// there, or none of -m is needed, its tokens alone.
+// The number of ids: the model's rows or the tokenizer's tokens, whichever are more. If there is only a tokenizer, its
+// tokens.
 static int read_vocab(const char *dir, const vkgpt_tokenizer *tok, uint32_t *vocab, vkgpt_error *err)
 {
     char path[PATH_BYTES + 200];

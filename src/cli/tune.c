@@ -1,5 +1,5 @@
-// vkgpt tune: which variant of each product of decode and of a prompt is the quickest on this device, for the sizes of
-// a model.
+// vkgpt tune: finds the fastest variant of each product of decode and of a prompt on this device, for the sizes of a
+// model.
 #include <stdio.h>
 
 #include "cli/cli.h"
@@ -11,11 +11,11 @@
 struct Tune {
     vkgpt_device *device;
     vkgpt_model *model;
-    cJSON *results; // NULL: a table is printed as it comes
+    cJSON *results; // NULL: a table is printed, row by row
     cJSON *step;    // NULL: no whole step was timed
 };
 
-// "8 x 128, 12, staged": rows of the matrix per subgroup or lane, lanes of a workgroup, loads in flight. Of a prompt
+// "8 x 128, 12, staged": rows of the matrix per subgroup or lane, lanes of a workgroup, loads in flight. For a prompt
 // "64 x 64, 128, split": rows and outputs of a tile, lanes
 static void variant_text(char *text, size_t size, const vkgpt_variant *v)
 {
@@ -84,7 +84,7 @@ static cJSON *step_json(const vkgpt_tuned *t)
 static void on_result(void *user, const vkgpt_tuned *tuned)
 {
     struct Tune *tune = user;
-    if (!tune->results) print_result(tuned), fflush(stdout); // it stays where a signal ends the search
+    if (!tune->results) print_result(tuned), fflush(stdout); // the output stays if a signal ends the search
     else if (tuned->settings) tune->step = step_json(tuned);
     else add_result(tune->results, tuned);
 }
