@@ -1,7 +1,7 @@
-// Comparisons of numbers for tests: a NaN fails, and a failure says where and how much. The bound is absolute,
-// or relative to the scale of the row (its largest magnitude).
+// Comparisons of numbers for tests: a NaN fails, and a failure prints where and how much. The bound is absolute, or
+// relative to the scale of the row (its largest magnitude).
 //
-// This includes cmocka.h, whose macro `fail` hides the function of base/error.h: a test file takes one or the other.
+// This includes cmocka.h, whose macro `fail` hides the function of base/error.h: a test file uses one or the other.
 #ifndef TESTS_COMPARE_H
 #define TESTS_COMPARE_H
 
@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-// The largest difference of two arrays, and where it is. A NaN or infinity on either side counts as infinite.
+// The largest difference of two arrays, and its index. A NaN or infinity on either side counts as infinite.
 struct Difference {
     double most, got, want;
     size_t at;
@@ -39,7 +39,7 @@ static inline struct Difference difference_f32(const float *got, const float *wa
     return d;
 }
 
-// what a device computed against what the reference says
+// results of a device against those of the reference
 static inline struct Difference difference_mixed(const float *got, const double *want, size_t count)
 {
     struct Difference d = {0};
@@ -47,7 +47,7 @@ static inline struct Difference difference_mixed(const float *got, const double 
     return d;
 }
 
-// The largest magnitude, the scale that a relative bound is relative to.
+// The largest magnitude: the scale of a relative bound.
 static inline double scale_f64(const double *x, size_t count)
 {
     double most = 0;
@@ -62,7 +62,7 @@ static inline double scale_f32(const float *x, size_t count)
     return most;
 }
 
-// Fails the running test unless d.most <= bound; the words say what was compared.
+// Fails the running test unless d.most <= bound; the format and its arguments say what was compared.
 #define assert_within(d, bound, ...) assert_within_at(__FILE__, __LINE__, d, bound, __VA_ARGS__)
 
 __attribute__((format(printf, 5, 6))) static inline void

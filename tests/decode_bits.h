@@ -1,4 +1,4 @@
-// What decode leaves, bit for bit: its tokens, and the logits of the last step.
+// The results of decode, bit for bit: its tokens, and the logits of the last step.
 #ifndef VKGPT_TESTS_DECODE_BITS_H
 #define VKGPT_TESTS_DECODE_BITS_H
 
@@ -13,8 +13,8 @@ struct Decoded {
     float logits[DECODED_SEQUENCES][DECODED_VOCAB];
 };
 
-// Prompts of so many tokens, another for each sequence, and what follows, sampled. Fails the test where something
-// fails.
+// Runs prompts of `prompt` tokens, a different one for each sequence, and samples the next tokens. An error fails the
+// test.
 void decode_bits(vkgpt_session *session, uint32_t prompt, struct Decoded *decoded);
 
 #endif

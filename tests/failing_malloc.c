@@ -24,9 +24,9 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t calls, fail_at;
 static bool fail_all, failed;
 static int64_t allocated;
-static void *known[SLOTS]; // what is counted in `allocated`, at the slot of its address or behind it
+static void *known[SLOTS]; // the pointers counted in `allocated`, at the slot of their address or after it
 
-// The slot of a pointer, or the first empty one behind its own.
+// The slot of a pointer, or the first empty slot from its own on.
 static void **slot_of(const void *memory)
 {
     size_t at = ((uintptr_t)memory >> 4) * 2654435761u % SLOTS;
@@ -57,7 +57,7 @@ static void *note(void *memory)
     return memory;
 }
 
-// What follows in the same run of slots moves up, as with any table of this kind.
+// The pointers that follow without a gap are inserted again, as linear probing requires.
 static void forget(void *memory)
 {
     pthread_mutex_lock(&lock);
@@ -99,7 +99,7 @@ void *__wrap_calloc(size_t count, size_t bytes) { return comes() ? NULL : note(_
 void *__wrap_realloc(void *old, size_t bytes)
 {
     if (comes()) return NULL;
-    forget(old); // before its address can be another's
+    forget(old); // before another allocation can get its address
     return note(__real_realloc(old, bytes));
 }
 

@@ -99,7 +99,7 @@ static bool read_windows(FILE *file, struct Fixture *f)
     return f->windows != NULL;
 }
 
-// prompt and greedy in one array, cut at the context
+// Prompt and greedy in one array, cut to the length of the context.
 static bool join_ids(struct Fixture *f)
 {
     size_t count = f->prompt_count + f->greedy_count;

@@ -1,5 +1,5 @@
 // The fixtures of the heads (tests/fixtures/heads, made by tools/fixtures_heads.py): checkpoints of Hugging Face's
-// classes for tasks, and what those say in float64. Failures fail the test.
+// classes for tasks, and their results in float64. Errors fail the test.
 #ifndef TESTS_HEAD_FIXTURE_H
 #define TESTS_HEAD_FIXTURE_H
 
@@ -16,7 +16,7 @@
 #define HEAD_MAX_NUMBERS 64
 #define HEAD_BOUND 1e-3 // of scores and hidden states, which are near 1
 
-const char *head_fixture_name(size_t index); // NULL past the last
+const char *head_fixture_name(size_t index); // NULL after the last
 void head_fixture_dir(const char *name, char *dir, size_t size);
 cJSON *head_fixture_expected(const char *name); // free with cJSON_Delete
 

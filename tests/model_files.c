@@ -225,7 +225,7 @@ void expect_sentence(int code, int wanted, const vkgpt_error *err, ...)
     if (code == 0) fail_msg("accepted, instead of code %d", wanted);
     if (code != wanted || (int)err->code != code) fail_msg("code %d, not %d: %s", code, wanted, err->text);
     if (strchr(err->text, '\n') || !*err->text) fail_msg("not one line: %s", err->text);
-    for (const char *c = err->text; *c; c++) // which a terminal would obey
+    for (const char *c = err->text; *c; c++) // control bytes, which a terminal would obey
         if ((unsigned char)*c < ' ' || *c == 127) fail_msg("the byte 0x%02x in: %s", (unsigned)*c, err->text);
     va_list words;
     va_start(words, err);

@@ -22,7 +22,7 @@
 
 static FILE *temporary(const char *data, size_t bytes)
 {
-    FILE *file = tmpfile(); // files, not pipes: neither side ever waits for the other
+    FILE *file = tmpfile(); // files, not pipes, so that neither side waits for the other
     assert_non_null(file);
     if (bytes) assert_int_equal(fwrite(data, 1, bytes, file), bytes);
     rewind(file);
@@ -56,7 +56,7 @@ static pid_t start(FILE *in, FILE *out, FILE *err, const char *const *arguments)
     dup2(fileno(in), 0);
     dup2(fileno(out), 1);
     dup2(fileno(err), 2);
-    execv(argv[0], (char *const *)argv); // which changes none of them
+    execv(argv[0], (char *const *)argv); // execv changes none of the strings
     _exit(127);
 }
 
@@ -68,7 +68,7 @@ static struct Output finish(pid_t child, FILE *in, FILE *out, FILE *err)
     fclose(in);
     output.out = read_back(out, &output.out_bytes);
     output.err = read_back(err, &output.err_bytes);
-    // under VKGPT_VALIDATE=1 each message of the validation layer is printed, and none is acceptable
+    // with VKGPT_VALIDATE=1 each message of the validation layer is printed, and each is a failure
     if (strstr(output.err, "validation: ")) fail_msg("%s", output.err);
     return output;
 }

@@ -1,4 +1,4 @@
-// Runs the program as a person would: arguments and stdin in; stdout, stderr and the exit status out.
+// Runs the program as a user would: arguments and stdin in; stdout, stderr and the exit status out.
 #ifndef VKGPT_TESTS_PROGRAM_H
 #define VKGPT_TESTS_PROGRAM_H
 
@@ -7,17 +7,17 @@
 #include <stddef.h>
 
 struct Output {
-    char *out, *err; // a NUL stands behind each
+    char *out, *err; // each ends with a NUL
     size_t out_bytes, err_bytes;
-    int status; // 128 + the signal's number when one ended it
+    int status; // 128 + the signal's number if a signal ended it
 };
 
 // The last argument is NULL. `input` NULL: stdin is empty.
 struct Output program_run(const char *input, size_t bytes, const char *const *arguments);
-// The same, with Ctrl-C sent once something stands on stdout.
+// The same, and sends SIGINT as soon as stdout has some output.
 struct Output program_interrupt(const char *const *arguments);
-// The same on a terminal of its own, where `keys` are typed at once; stdout and stderr come together in `out`, and what
-// was typed is shown there too. A run that does not end within a minute fails the test.
+// The same on a terminal of its own, where `keys` are typed at once. `out` gets stdout, stderr and what was typed. A
+// run that does not end within a minute fails the test.
 struct Output program_terminal(const char *keys, const char *const *arguments);
 void output_free(struct Output *output);
 
@@ -25,11 +25,11 @@ void output_free(struct Output *output);
 
 // Fails the test with both streams unless the status is the expected one.
 void assert_status(const struct Output *output, int status);
-// What a run that succeeded wrote to stdout, which has to be JSON; frees the output. Free with cJSON_Delete.
+// The JSON that a successful run wrote to stdout; frees the output. Free the result with cJSON_Delete.
 cJSON *output_json(struct Output output);
-// Fails the test where there is none.
+// Fails the test if there is none.
 const cJSON *json_member(const cJSON *json, const char *name);
-// That the run failed with exactly one sentence, which contains `part`; frees the output.
+// Checks that the run failed with exactly one sentence, which contains `part`; frees the output.
 void assert_sentence(struct Output output, int status, const char *part);
 
 #endif

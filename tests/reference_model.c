@@ -16,13 +16,13 @@ double reference_nll(const double *logits, size_t vocab, uint32_t id)
     return log(total) + most - logits[id];
 }
 
-// What a forward pass needs: activations of all T rows, and room for one matrix as float.
+// The memory of a forward pass: activations of all T rows, and room for one matrix as float.
 struct Scratch {
     double *x;         // (T, dim) the residual stream
     double *e;         // (T, embed_dim) rows of the token table
-    double *n;         // (T, dim) normed rows, and what a sublayer gives
+    double *n;         // (T, dim) normed rows, and the result of a sublayer
     double *q, *k, *v; // (T, dim)
-    double *a;         // (T, dim) what attention gives
+    double *a;         // (T, dim) the result of attention
     double *f;         // (T, inner)
     float *w;          // the largest matrix of a layer
     float *gain, *bias;
@@ -52,7 +52,7 @@ static void scratch_close(struct Scratch *s)
     free(s->w), free(s->gain), free(s->bias);
 }
 
-// A vector of the checkpoint into `room`, or NULL when the model has none.
+// Reads a vector of the checkpoint into `room`; NULL if the model has none.
 static const float *vector(const struct Weight *weight, int64_t first, int64_t count, float *room)
 {
     if (!weight->tensor) return NULL;
@@ -80,7 +80,7 @@ static void add(size_t n, double *x, const double *y)
     for (size_t i = 0; i < n; i++) x[i] += y[i];
 }
 
-// In double, where config_attention_scale gives the float that the device gets.
+// In double; config_attention_scale gives the float that the device uses.
 static double attention_scale(const struct Config *c, uint32_t layer)
 {
     double scale = 1;
@@ -91,7 +91,7 @@ static double attention_scale(const struct Config *c, uint32_t layer)
 
 static const struct Weight none = {0};
 
-// Row ids[t] (ids NULL: row t) + offset of a table, into row t of out (T, dim).
+// Copies row ids[t] + offset (ids NULL: row t + offset) of a table into row t of out (T, dim).
 static void look_up(size_t T, const struct Weight *table, const uint32_t *ids, int64_t offset, size_t dim, float *room,
                     double *out)
 {
@@ -101,7 +101,7 @@ static void look_up(size_t T, const struct Weight *table, const uint32_t *ids, i
     }
 }
 
-// x = wte[token] + wpe[position], the tokens projected where the table has another width
+// x = wte[token] + wpe[position]; the tokens are projected if their table has another width
 static void embed(const struct Checkpoint *checkpoint, struct Scratch *s, const uint32_t *ids, size_t T)
 {
     const struct Config *c = &checkpoint->config;
@@ -142,7 +142,7 @@ static void feed_forward(struct Scratch *s, size_t T, const struct Config *c, co
     linear(s, T, &l->c_out, &l->c_out_bias, 0, c->inner, c->dim, s->f, m);
 }
 
-// x (T, embed_dim) becomes what the head gets.
+// x (T, embed_dim) becomes the input of the head.
 static void forward(const struct Checkpoint *checkpoint, struct Scratch *s, const uint32_t *ids, size_t T, double *x)
 {
     const struct Config *c = &checkpoint->config;
@@ -199,7 +199,7 @@ int reference_hidden(const struct Checkpoint *checkpoint, const uint32_t *ids, s
 
 int reference_head(const struct Checkpoint *checkpoint, size_t rows, const double *x, double *logits, vkgpt_error *err)
 {
-    enum { BLOCK = 256 }; // rows of the table at a time: as floats it may be larger than all else
+    enum { BLOCK = 256 }; // rows of the table at a time, because the whole table as floats may be very large
     const size_t dim = checkpoint->config.embed_dim, vocab = checkpoint->config.vocab;
     float *w = malloc(BLOCK * dim * sizeof *w);
     if (!w) return fail_memory(err, "rows of the head", BLOCK * dim * sizeof *w);

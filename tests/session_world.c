@@ -101,7 +101,8 @@ int open_world(void **state)
     return 0;
 }
 
-// Whatever is printed while the device closes is the validation layer's, on what was left behind.
+// Bytes that are printed while the device closes. They are messages of the validation layer about objects that are
+// left.
 static long printed_by_closing(vkgpt_device *device)
 {
     FILE *file = tmpfile();

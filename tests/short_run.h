@@ -1,5 +1,5 @@
-// What tools/test leaves to `tools/test --all`: it sets VKGPT_TEST_SHORT. A program that is run by hand leaves out
-// nothing.
+// tools/test sets VKGPT_TEST_SHORT to leave out long tests; `tools/test --all` runs them. A test program that is run by
+// hand leaves out nothing.
 #ifndef TESTS_SHORT_RUN_H
 #define TESTS_SHORT_RUN_H
 
@@ -9,7 +9,7 @@
 
 static inline bool short_run(void) { return getenv("VKGPT_TEST_SHORT") != NULL; }
 
-// SwiftShader compiles no kernel within less than a second, and keeps none for the next process.
+// SwiftShader takes at least a second to compile a kernel, and keeps none for the next process.
 static inline bool on_swiftshader(void)
 {
     const char *driver = getenv("VK_DRIVER_FILES");

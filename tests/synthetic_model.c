@@ -21,7 +21,7 @@ struct Spec {
 struct Specs {
     struct Spec *spec;
     size_t count;
-    int bits; // that the format keeps
+    int bits; // how many the format keeps
 };
 
 static void spec_add(struct Specs *s, const char *name, uint32_t rows, uint32_t cols, float offset, int exponent,
@@ -32,7 +32,7 @@ static void spec_add(struct Specs *s, const char *name, uint32_t rows, uint32_t 
     snprintf(t->name, sizeof t->name, "%s", name);
 }
 
-// Products with normed rows come out with a deviation between 2^boost / 2 and 2^boost.
+// Products with normed rows get a standard deviation between 2^boost / 2 and 2^boost.
 static void spec_matrix(struct Specs *s, const char *name, uint32_t rows, uint32_t cols, uint32_t fan_in, int boost,
                         float offset)
 {
@@ -64,7 +64,7 @@ static void spec_model(struct Specs *s, const struct SyntheticModel *m)
     const uint32_t dim = m->dim, inner = m->inner ? m->inner : 4 * dim;
     const char *const parts[] = {"ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"};
     const uint32_t sizes[][2] = {{dim, 0}, {dim, 3 * dim}, {dim, dim}, {dim, 0}, {dim, inner}, {inner, dim}};
-    const int boosts[] = {0, 1, 0, 0, 1, 0}; // scores and activations that reach where it bends
+    const int boosts[] = {0, 1, 0, 0, 1, 0}; // scores and activations that reach the curved part of their functions
 
     spec_matrix(s, "transformer.wte.weight", m->vocab, dim, dim, 2, 0);
     spec_matrix(s, "transformer.wpe.weight", m->context, dim, dim, 2, m->mean);

@@ -1,5 +1,5 @@
-// Checkpoints of any size with seeded random weights, written as a Hugging Face directory, for tests that no
-// fixture could be committed for. tools/fixtures_gpt2.py makes the same weights, bit for bit.
+// Checkpoints of any size with seeded random weights, written as a Hugging Face directory, for tests whose model is too
+// large to commit as a fixture. tools/fixtures_gpt2.py makes the same weights, bit for bit.
 #ifndef TESTS_SYNTHETIC_MODEL_H
 #define TESTS_SYNTHETIC_MODEL_H
 
@@ -15,10 +15,10 @@ struct SyntheticModel {
     float mean; // added to the position table: rows of x have a large mean (F32 holds it best)
 };
 
-// Writes config.json and model.safetensors into a directory that is there.
+// Writes config.json and model.safetensors into an existing directory.
 int synthetic_model_write(const char *dir, const struct SyntheticModel *model, vkgpt_error *err);
 
-// The same in a new directory below $TMPDIR or /tmp, whose path goes to dir (size bytes).
+// The same in a new directory in $TMPDIR or /tmp, whose path is written to dir (size bytes).
 int synthetic_model_temporary(const struct SyntheticModel *model, char *dir, size_t size, vkgpt_error *err);
 void synthetic_model_remove(const char *dir);
 

@@ -1,4 +1,4 @@
-// The base: the hash table, JSON with everything that is refused, and the calls of the operating system.
+// The base: the hash table, the JSON parser and what it refuses, and the calls of the operating system.
 #define _POSIX_C_SOURCE 200809L // symlink, setenv
 #include <math.h>
 #include <setjmp.h>

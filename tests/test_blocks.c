@@ -1,5 +1,5 @@
-// GGML's block formats against the package gguf (tests/fixtures/gguf, made by tools/fixtures_gguf.py), and what
-// packing loses against a search over every scale and minimum.
+// GGML's block formats against the package gguf (tests/fixtures/gguf, made by tools/fixtures_gguf.py), and the error of
+// packing against a search over every scale and minimum.
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>

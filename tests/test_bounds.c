@@ -1,6 +1,6 @@
-// Bounds that hold for every file: one of N bytes is refused or read in time linear in N, and within 32 MiB and 12 N of
-// memory, what is mapped of it apart. The files here are the worst that is known for each reader: whatever costs most
-// and says least. Each is read in a process of its own, with a limit on its address space.
+// Bounds for every file: a file of N bytes is refused or read in time linear in N, and within 32 MiB + 12 N bytes of
+// memory, not counting mapped parts of the file. The files here are the worst known ones for each reader: those with
+// the highest cost for their size. Each is read in a process of its own, with a limit on its address space.
 #define _GNU_SOURCE // RLIMIT_AS, memmem
 #include <dirent.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-// Opening checkpoints in safetensors form, whole and in shards: what is read, what is ignored, and every damage that
-// is refused with its sentence. And the weights' rows, in every type and order.
+// Opening checkpoints in safetensors form, in one file and in shards: what is read, what is ignored, and every kind of
+// damage that is refused with its sentence. Also the rows of the weights, in every type and order.
 #define _POSIX_C_SOURCE 200809L // truncate
 #include <float.h>
 #include <math.h>

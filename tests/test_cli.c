@@ -1,4 +1,4 @@
-// The program without any device: usage, help, and the tokenizer's two commands.
+// The program without a device: usage, help, and the two commands of the tokenizer.
 #define _POSIX_C_SOURCE 200809L
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-// vkgpt convert as a person runs it: every fixture from a directory to a directory, and to GGUF and back, with what
-// the two say compared; what is refused; and what is there already.
+// vkgpt convert as a user runs it: every fixture is converted from a directory to a directory, and to GGUF and back,
+// and the results are compared; what is refused; and outputs that exist already.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

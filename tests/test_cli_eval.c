@@ -1,4 +1,4 @@
-// vkgpt eval without any device: what bad input gets.
+// vkgpt eval without a device: the errors of bad input.
 #define _POSIX_C_SOURCE 200809L
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// vkgpt few-shot without any device: the prompts it shows, what does not fit, and wrong flags.
+// vkgpt few-shot without a device: the prompts it shows, what does not fit, and wrong flags.
 #define _POSIX_C_SOURCE 200809L
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// What somebody who tries the program for the first time does, as far as it needs no device.
+// What a user does who tries the program for the first time, without a device.
 #define _POSIX_C_SOURCE 200809L
 #include <setjmp.h>
 #include <stdarg.h>

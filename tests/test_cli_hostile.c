@@ -1,5 +1,5 @@
-// The program on what strangers send: pipes in the place of files, names that speak to the terminal, files that shrink,
-// a disk that is full, and signals that end it.
+// The program with untrusted input: pipes in place of files, names with control bytes for the terminal, files that
+// shrink; and with a full disk, and signals that end it.
 #define _POSIX_C_SOURCE 200809L
 #include <dirent.h>
 #include <setjmp.h>

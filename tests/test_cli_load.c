@@ -1,4 +1,4 @@
-// What the program says of what -m, --tokenizer and --lora name, before it needs a device: the same for every command.
+// The errors for wrong values of -m, --tokenizer and --lora, before a device is needed: the same for every command.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-// plan and make-model as a person runs them, where there is no device.
+// plan and make-model as a user runs them, without a device.
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <setjmp.h>

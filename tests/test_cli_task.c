@@ -1,4 +1,4 @@
-// vkgpt task without any device: the tasks that come with the program, the prompts they make, and bad files.
+// vkgpt task without a device: the tasks that come with the program, their prompts, and bad files.
 #define _POSIX_C_SOURCE 200809L
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-// tokenize and detokenize with tokenizers that put tokens around a text, whose decoder looks at neighbours, and that
-// ask for dropout; and texts that go on.
+// tokenize and detokenize with tokenizers that put tokens around a text, that decode a token by its neighbours, that
+// ask for dropout, or that have no unknown token.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

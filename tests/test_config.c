@@ -1,4 +1,4 @@
-// config.json and generation_config.json: what each key does, the defaults, and every value that is refused.
+// config.json and generation_config.json: the meaning of each key, the defaults, and every value that is refused.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

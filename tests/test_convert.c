@@ -1,5 +1,5 @@
-// Writing GGUF files and Hugging Face directories: what was written is opened again and compared, weight by weight and
-// token by token.
+// Writing GGUF files and Hugging Face directories: the written files are opened again and compared, weight by weight
+// and token by token.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
-// Every field of the tokenizer and of the config, changed one at a time: it survives the way to GGUF and to a
-// directory, or is refused by name. A field that is new and has no row here does not compile: the values at the top
-// name them all.
+// Every field of the tokenizer and of the config is changed, one at a time. The conversion to GGUF and to a directory
+// either keeps the change or refuses it by name. A new field without a row here does not compile, because the values at
+// the top have all fields.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,8 +19,8 @@
 #include "text/reader.h"
 #include "text/tokenizer_write.h"
 
-// "missing initializer" in one of these: a field is new. It takes a row in the tables below, a line in
-// vocab_difference or config_difference, and a place in what writes it: gguf_put_vocab, tokenizer_json_write;
+// If one of these has a "missing initializer", there is a new field. It needs a row in the tables below, a line in
+// vocab_difference or config_difference, and code in the functions that write it: gguf_put_vocab, tokenizer_json_write;
 // gguf_can_say, config_write.
 static const struct Token every_token = {"", 0, false};
 static const struct Merge every_merge = {0, 0, 0, 0};

@@ -1,5 +1,5 @@
-// Where GPT-1, GPT-Neo and OPT keep their weights: each tensor of a file is found under its name, with either prefix,
-// and each that is absent, misshapen or of another type is named.
+// The tensors of GPT-1, GPT-Neo and OPT: each is found by its name, with either prefix, and an error names each that is
+// absent, of the wrong shape or of the wrong type.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

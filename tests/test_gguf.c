@@ -1,4 +1,5 @@
-// Reading GGUF files: what is read, by either path to it, and every damage that is refused with its sentence.
+// Reading GGUF files: what is read, from the file's path and from its directory's, and every kind of damage that is
+// refused with its sentence.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-// Several sequences in a session, and drafts: a sequence gets the tokens that it would get alone, bit for bit, in any
-// company, in any format of the weights. Runs twice: with the kernels that the driver wants, and with the GPUs'.
+// Several sequences in a session, and drafts: a sequence gets the same tokens as alone, bit for bit, whatever the other
+// sequences are, in every format of the weights. Runs twice: with the kernels for this driver, and with those for GPUs.
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>

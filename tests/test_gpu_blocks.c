@@ -1,6 +1,6 @@
-// Blocks of prefill: however a prompt is cut into them, its keys and values are the same bits; how large they are; that
-// two are under way at once; and where the session stands when one does not come to its end. The kernels that the
-// driver wants, the GPUs', and those that 32 KiB of shared memory leave.
+// Blocks of prefill: the keys and values have the same bits, no matter how a prompt is cut into blocks; the size of the
+// blocks; two of them in flight at once; and the position of the session after a block that did not finish. Runs with
+// the kernels for this driver, with those for GPUs, and with those that fit into 32 KiB of shared memory.
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>

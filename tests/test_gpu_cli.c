@@ -1,4 +1,4 @@
-// The program on a device, with the default model: every subcommand that runs one.
+// The program on a device, with the default model: every command that uses a device.
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-// Every command runs from its arguments to its output, on a small model: the loop goes over the program's own table,
-// and a command without a row here fails. What the numbers are is for the other tests.
+// Runs every command from its arguments to its output, on a small model: the loop goes over the program's own table,
+// and a command without a row here fails the test. The other tests check the numbers.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

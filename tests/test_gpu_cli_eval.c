@@ -1,4 +1,5 @@
-// vkgpt eval on a device, beside what tools/fixtures_eval.py found with transformers; and runs that go on.
+// vkgpt eval on a device against the results of tools/fixtures_eval.py with transformers; and interrupted runs that go
+// on.
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-// What somebody who tries the program for the first time does, with a device.
+// What a user does who tries the program for the first time, with a device.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// Ctrl-C while a prompt is read: the command ends before the next block, as one that was interrupted.
+// Ctrl-C while a prompt is read: the command ends before the next block, with the status of an interrupted command.
 #define _POSIX_C_SOURCE 200809L
 #include <setjmp.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
-// Models as people have them, run on a device: without a tokenizer or with one that is not supported, with more tokens
-// than rows, under another name, and with an adapter.
+// Models as users have them, on a device: without a tokenizer or with an unsupported one, with more tokens than rows,
+// under another name, and with an adapter.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-// `score` and `few-shot` on a device, with the default model: what they print against `logits`, `generate` and each
-// other.
+// `score` and `few-shot` on a device, with the default model: their output is compared with `logits`, `generate` and
+// each other.
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <setjmp.h>

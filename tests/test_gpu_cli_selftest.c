@@ -1,4 +1,4 @@
-// `vkgpt selftest --report`: what a stranger sends in. A program of its own, since it takes a minute.
+// `vkgpt selftest --report`: the report that users send in. A test program of its own, because it takes a minute.
 #define _POSIX_C_SOURCE 200809L
 #include <setjmp.h>
 #include <stdarg.h>

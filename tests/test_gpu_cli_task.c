@@ -1,4 +1,4 @@
-// vkgpt task on a device, beside `generate` and `score` with the same prompts.
+// vkgpt task on a device against `generate` and `score` with the same prompts.
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <setjmp.h>

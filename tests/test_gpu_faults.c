@@ -1,5 +1,5 @@
-// A driver that fails, at each function and at several of its calls: one sentence, within a second, and no object left.
-// tests/faults plays the driver; the calls that succeed go to the real one, under the validation layer.
+// A driver that fails, in each function and at several calls of it: one sentence, within a second, and no object is
+// left. tests/faults plays the driver; calls that succeed go to the real one, under the validation layer.
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-// Weights in the small formats on a device: what they cost, what they leave of a model's answers, and which matrices
-// cannot have them. The kernels themselves are held to a reference by the selftest. Runs twice, as test_gpu_model does.
+// Weights in the quantised formats on a device: their memory, how much they change the model's results, and which
+// matrices cannot have them. The selftest compares the kernels with a reference. Runs twice, as test_gpu_model does.
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-// Hidden states and heads on a device against Hugging Face's classes for tasks, and what vkgpt_hidden promises.
+// Hidden states and heads on a device against Hugging Face's classes for tasks, and the promises of vkgpt_hidden.
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-// classify, entail, similar and choose as a person runs them: the sequences that texts become, as Hugging Face's
-// tokenizers make them, and the scores that its classes give them.
+// classify, entail, similar and choose as a user runs them: the token sequences are those of Hugging Face's tokenizers,
+// and the scores are those of its classes.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
-// The selftest under the validation layer: every kernel of the library on this device, as it would be used, with robust
-// access (a stray index is caught by neither driver nor layer, but reads zeros), and with the features switched off
-// that choose the software drivers' variants.
+// The selftest under the validation layer: every kernel of the library on this device, in its normal use; with robust
+// access (neither driver nor layer reports an index out of bounds, but it reads zeros); and without the features that
+// select the variants for software drivers.
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>

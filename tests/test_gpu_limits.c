@@ -1,5 +1,6 @@
-// Devices with less: tests/faults makes a device's limits those that vkgpt asks for, or else the least that Vulkan
-// allows, and says what goes beyond them. The tokens stay the same. A device that has still less is not used.
+// Devices with low limits: tests/faults sets a device's limits to those that vkgpt requires, and the others to the
+// lowest values that Vulkan allows, and reports what exceeds them. The tokens stay the same. A device with less is not
+// used.
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 // Log probabilities of single tokens (vkgpt_logprobs), given and generated, against the log softmax of vkgpt_logits,
-// taken here; and sampling that is all zero.
+// computed here; and a vkgpt_sampling that is all zero.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
-// Long runs: many tokens over eight sequences, the context begun anew each time it is full, and many openings of
-// device, model and session. Descriptors, mappings and memory stay as they were, and the same seeds give the same
-// tokens.
+// Long runs: many tokens in eight sequences, with a new context each time it is full, and many openings of device,
+// model and session. The numbers of descriptors, mappings and bytes of memory do not grow, and the same seeds give the
+// same tokens.
 #define _POSIX_C_SOURCE 200809L
 #include <dirent.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-// Memory of the host that runs out, from the opening of a device to the last token: one sentence, and nothing is left;
-// or the right tokens, where what failed was a cache.
+// Host memory that runs out, from the opening of a device to the last token: one sentence, and nothing is left; or the
+// right tokens, if only a cache failed.
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>

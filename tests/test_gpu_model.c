@@ -1,7 +1,7 @@
 // The whole model on a device against Hugging Face transformers: logits of every fixture, greedy continuations,
-// negative log likelihoods. Runs twice: as the device would be used, and with its optional features switched off (on a
-// software driver, the kernels that GPUs run, and weights through the staging ring). With names of fixtures as
-// arguments it runs those only, once. The short run has one fixture of each class where both have all.
+// negative log likelihoods. Runs twice: as the device is normally used, and with its optional features switched off (on
+// a software driver: the kernels for GPUs, and weights through the staging ring). With names of fixtures as arguments
+// it runs only those, once. The short run has one fixture of each class instead of all.
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>

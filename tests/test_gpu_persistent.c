@@ -1,5 +1,5 @@
 // Decode as one kernel against decode as dispatches: the same bits, on SwiftShader with two workgroups. On lavapipe,
-// whose loops end after 65,535 turns, the trial finds that the workgroups cannot meet.
+// whose loops end after 65,535 turns, the trial run finds that the workgroups cannot wait for each other.
 #define _POSIX_C_SOURCE 200809L // setenv
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-// What `plan` says of memory against what a device's pools hold once a model is loaded and a session open.
+// The memory that `plan` predicts against the memory in a device's pools after a model is loaded and a session opened.
 #define _POSIX_C_SOURCE 200809L // mkdtemp
 #include <setjmp.h>
 #include <stdarg.h>

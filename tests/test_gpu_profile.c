@@ -1,5 +1,5 @@
-// What a device can reach, and the profile of a token: every dispatch is found, every byte of weights and cache is
-// counted once, and the session is as it was. No times are compared: they are the machine's.
+// The limits of a device, and the profile of a token: every dispatch is found, every byte of weights and cache is
+// counted once, and the session is unchanged. Times are not compared, because they depend on the machine.
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <stdlib.h>

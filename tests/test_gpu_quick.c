@@ -1,5 +1,5 @@
-// The quick tuning: what is taken and what is not, that no bit changes, what is kept, and that nothing in the place of
-// its file does harm. What steps take is made up where a test is about the search.
+// The quick tuning: what is chosen and what is not, that no bit changes, what is saved, and that no bad file in place
+// of its file does harm. The tests of the search use made-up times of steps.
 #define _POSIX_C_SOURCE 200809L // setenv
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-// Scoring of continuations against the log softmax of vkgpt_logits, summed here: in any order, with and without a
-// shared beginning, up to a full context; and what is refused. On a small model with random weights.
+// Scores of continuations against the log softmax of vkgpt_logits, summed here: in any order, with and without a shared
+// beginning, up to a full context; and what is refused. On a small model with random weights.
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-// What the public calls on a session promise: the same tokens however they are asked for, how a run ends, what is
-// refused, and that a token costs the host nothing. On a small model with random weights, and on the default model.
+// The promises of the public calls on a session: the same tokens no matter how they are asked for, how a run ends, what
+// is refused, and that a token costs the host nothing. On a small model with random weights, and on the default model.
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <stdio.h>

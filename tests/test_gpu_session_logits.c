@@ -1,4 +1,4 @@
-// The logits that a session gives: those that its tokens are sampled from, also after generated tokens and after an
+// The logits of a session are those from which its tokens are sampled, also after generated tokens and after an
 // interruption; and logits that are not finite.
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-// What may be called from several threads: a session stopped from another one, two devices on two threads, tokenizers
-// shared by many.
+// Calls from several threads: a session stopped from another thread, two devices on two threads, tokenizers shared by
+// many.
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 #include <stdatomic.h>

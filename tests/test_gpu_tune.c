@@ -1,5 +1,5 @@
-// Tuning: no variant changes a bit of what decode makes, what was measured is kept and found again, and a file that is
-// damaged or of another device is ignored and said.
+// Tuning: no variant changes a bit of the results of decode, measurements are saved and found again, and a file that is
+// damaged or of another device is ignored and reported.
 #define _POSIX_C_SOURCE 200809L // setenv
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-// vkgpt tune as a person runs it, on a model of two layers, and what other commands say of its file.
+// vkgpt tune as a user runs it, on a model of two layers, and what other commands report about its file.
 #define _POSIX_C_SOURCE 200809L // setenv
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-// Heads without a device: what config.json may say of one, what is refused and with which sentence, and which token of
-// a sequence it reads.
+// Heads without a device: what config.json may say about a head, what is refused and with which sentence, and which
+// token of a sequence a head reads.
 #define _POSIX_C_SOURCE 200809L
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-// What somebody who writes a file could do to whoever reads it: keys that meet in one place of a hash table, files that
-// are none, files that shrink while they are read.
+// Attacks by untrusted files: keys that collide in a hash table, paths that are not regular files, files that shrink
+// while they are read.
 #define _POSIX_C_SOURCE 200809L
 #include <fcntl.h>
 #include <setjmp.h>

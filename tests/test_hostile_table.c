@@ -1,6 +1,6 @@
-// One broken file for each class of past vulnerabilities of loaders, made of the tiny model by changing one thing. The
-// readers' own tests have more of each: test_checkpoint, test_gguf, test_pickle, test_config. Each has to be one
-// sentence that names the file and both values, without what a terminal would obey (expect_sentence looks for that).
+// One broken file for each class of past vulnerabilities of loaders: the tiny model with one change. The tests of the
+// readers have more of each: test_checkpoint, test_gguf, test_pickle, test_config. Each has to give one sentence that
+// names the file and both values, without control bytes, which a terminal would obey (expect_sentence checks that).
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-// What a model's path means: every kind of folder and file that people name, what is found there, and the sentence for
-// what is something else.
+// The meaning of a model's path: every kind of folder and file that users name, what is found there, and the sentence
+// for anything else.
 #define _POSIX_C_SOURCE 200809L // setenv
 #include <setjmp.h>
 #include <stdarg.h>

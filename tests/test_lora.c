@@ -1,4 +1,4 @@
-// Adapters: what a checkpoint computes once they are merged, against PEFT's own merge_and_unload (tests/fixtures/lora,
+// Adapters: the results of a checkpoint with a merged adapter against PEFT's merge_and_unload (tests/fixtures/lora,
 // made by tools/fixtures_lora.py), and every adapter that is refused.
 #include <cjson/cJSON.h>
 #include <stdio.h>

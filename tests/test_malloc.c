@@ -1,6 +1,6 @@
-// Memory that runs out while files are read: each allocation fails once, and once more with all that come after it.
-// There is one sentence and nothing is left, or, where what failed was only a look at a file, the right result. The
-// next attempt succeeds.
+// Memory that runs out while files are read: each allocation fails once alone, and once with all that follow. There is
+// one sentence and nothing is left; or the right result, if only an optional look at a file failed. The next attempt
+// succeeds.
 #define _POSIX_C_SOURCE 200809L
 #include <setjmp.h>
 #include <stdarg.h>

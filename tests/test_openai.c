@@ -1,5 +1,6 @@
-// GPT-1 as OpenAI published it: ten .npy files and their shapes, cut where they may be cut, and every damage that is
-// refused with its sentence. That the numbers make the model is the fixture gpt1/openai-release's to show.
+// GPT-1 as OpenAI published it: ten .npy files and their shapes, cut at several allowed places, and every kind of
+// damage that is refused with its sentence. The fixture gpt1/openai-release shows that the numbers give the right
+// model.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-// pytorch_model.bin: files that PyTorch itself wrote (tools/fixtures_torch.py), pickles and archives made by hand to
-// be wrong in one thing each, and some thousand damaged at random.
+// pytorch_model.bin: files that PyTorch wrote (tools/fixtures_torch.py), pickles and archives made by hand with one
+// error each, and some thousand files with random damage.
 
 // The pickles stand as one text each, however many literals they are of.
 // clang-format off

@@ -1,4 +1,4 @@
-// The papers' arithmetic, and the memory of models that no machine here could load.
+// The arithmetic of the papers, and the memory of models that are too large to load here.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

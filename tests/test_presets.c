@@ -1,4 +1,4 @@
-// The papers' models by name, and checkpoints of them with random weights.
+// The models of the papers by name, and checkpoints of them with random weights.
 #define _POSIX_C_SOURCE 200809L // mkdtemp
 #include <math.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-// The reference itself: against Hugging Face transformers (tests/fixtures), Random123's known answers for
-// Philox, and values of single operations that can be had by other means.
+// The reference itself against Hugging Face transformers (tests/fixtures), Random123's known answers for Philox, and
+// values of single operations from other sources.
 #include <stdlib.h>
 #include <string.h>
 

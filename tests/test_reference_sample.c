@@ -1,4 +1,4 @@
-// The sampling reference against what its definition gives by hand, and the draw in integers against float64.
+// The sampling reference against results of its definition, worked out by hand, and the integer draw against float64.
 #include "selftest/reference_sample.h"
 
 #include <stdbool.h>

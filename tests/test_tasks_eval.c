@@ -1,4 +1,4 @@
-// The parts of an evaluation that need no device: WikiText's pages and words, fingerprints, and records of results.
+// The parts of an evaluation without a device: WikiText's pages and words, fingerprints, and records of results.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

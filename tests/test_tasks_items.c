@@ -1,5 +1,4 @@
-// A task's items: every form that they come in, what is refused of them, the drawing of examples, and the comparing of
-// answers.
+// The items of a task: every form of them, what is refused, how examples are drawn, and how answers are compared.
 #define _POSIX_C_SOURCE 200809L
 #include <setjmp.h>
 #include <stdarg.h>

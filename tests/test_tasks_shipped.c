@@ -1,5 +1,5 @@
-// The tasks that come with the program: what tools/tasks/make-tasks makes, with right answers, and of the same form and
-// distribution as the GPT-3 paper's own files, where those are at hand: in $GPT3_TASKS, or ../shared/gpt3-tasks.
+// The tasks that come with the program: they are the output of tools/tasks/make-tasks, with right answers. They have
+// the form and distribution of the GPT-3 paper's own files, if those are in $GPT3_TASKS or ../shared/gpt3-tasks.
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <setjmp.h>

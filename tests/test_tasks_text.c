@@ -1,4 +1,5 @@
-// Text of src/tasks: whole characters, stop strings, units of text to keep, escapes; and the header of a NumPy file.
+// The text functions of src/tasks: whole characters, stop strings, units of text to keep, escapes; and the header of a
+// NumPy file.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

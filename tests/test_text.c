@@ -1,5 +1,5 @@
-// Text as its tokens come (vkgpt_text): stop strings that span tokens, characters that span tokens, bytes that are no
-// UTF-8; against the text of all tokens at once.
+// Text from tokens as they come (vkgpt_text) against the text of all tokens at once: stop strings that span tokens,
+// characters that span tokens, bytes that are not UTF-8.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-// The tiles of prefill's products by matrices: how many workgroups a block takes, that segments do not depend on its
-// rows, and what is multiplied for rows and outputs that are not there.
+// The tiles of prefill's products with cooperative matrices: how many workgroups a block takes, that segments do not
+// depend on its rows, and how much is multiplied for rows and outputs that do not exist.
 #include <setjmp.h>
 #include <stdarg.h>
 

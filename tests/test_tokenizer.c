@@ -1,5 +1,5 @@
-// The tokenizer: ids against Hugging Face's (tools/fixtures_tokenizer.py), bytes that are no UTF-8, round trips,
-// long texts, and every way in which the files can be wrong.
+// The tokenizer: ids against Hugging Face's (tools/fixtures_tokenizer.py), bytes that are not UTF-8, round trips, long
+// texts, and every kind of error in the files.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 // GPT-1's tokenizer: ids against Hugging Face's (tools/fixtures_tokenizer.py), each step of its normalisation, bytes
-// that are no UTF-8, long words, and every way in which the files can be wrong.
+// that are not UTF-8, long words, and every kind of error in the files.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

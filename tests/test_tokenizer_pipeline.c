@@ -1,6 +1,6 @@
-// Tokenizers of every kind that a tokenizer.json can say: ids and decoded text against Hugging Face's tokenizers
-// (tools/fixtures_pipeline.py), bytes that are no UTF-8, long texts, and files that are damaged or ask for what is not
-// done.
+// Every kind of tokenizer that a tokenizer.json can describe: ids and decoded text against Hugging Face's tokenizers
+// (tools/fixtures_pipeline.py), bytes that are not UTF-8, long texts, and files that are damaged or ask for unsupported
+// steps.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

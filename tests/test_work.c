@@ -1,4 +1,4 @@
-// The arithmetic of a block's work: what it needs, and what its tiles do.
+// The FLOPs of a block: how many it needs, and how many its tiles do.
 #include <setjmp.h>
 #include <stdarg.h>
 

@@ -42,7 +42,7 @@ bool decodes_to(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t count, c
 // --------------------------------------------------------------------------------------------- fixtures
 
 struct Expected {          // one line of a fixture
-    bool special, decoded; // `decoded`: the text is what the ids decode to
+    bool special, decoded; // `decoded`: the ids decode to the text
     char *text;
     size_t bytes;
     uint32_t *ids;
@@ -79,7 +79,7 @@ static void print_ids(const char *what, const uint32_t *ids, size_t count)
     print_error("\n");
 }
 
-// The decoded text of the ids, against the line's.
+// Compares the decoded text of the ids with the line's.
 static bool check_decoded(const vkgpt_tokenizer *tok, const struct Expected *e)
 {
     char *text;
