@@ -84,7 +84,7 @@ static void test_map(void **state)
     free(keys);
 }
 
-// Keys are bytes: the empty one and those with a NUL are keys like others.
+// Keys are bytes: the empty key and keys with a NUL are valid.
 static void test_map_bytes(void **state)
 {
     (void)state;
@@ -195,7 +195,7 @@ static void test_json_depth(void **state)
     json_free(json);
 }
 
-// An object of many keys is walked once: quadratic time would not end within the test's limit.
+// An object with many keys is walked once: quadratic time would exceed the test's limit.
 static void test_json_many_keys(void **state)
 {
     (void)state;
@@ -267,7 +267,7 @@ static int read_python(const char *text, struct Json **json, vkgpt_error *err)
     return json_read_python(path, 1000, json, err);
 }
 
-// As Python reads it: the last of a key's values, at any depth, and three numbers that JSON does not have.
+// As Python reads it: the last value of a repeated key, at any depth, and three numbers that JSON does not have.
 static void test_json_python(void **state)
 {
     (void)state;
@@ -308,7 +308,7 @@ static void test_json_python(void **state)
         expect_sentence(code, VKGPT_BAD_FILE, &err, "p.json", NULL);
         assert_null(json);
     }
-    bad_json("[NaN]", 5, "byte 1 of 5"); // elsewhere it is none
+    bad_json("[NaN]", 5, "byte 1 of 5"); // not allowed elsewhere
     bad_json("[Infinity]", 10, "byte 1 of 10");
 }
 
@@ -323,7 +323,7 @@ static void test_json_fuzz(void **state)
         struct Bytes b = {0};
         bytes_text(&b, text);
         bytes_mutate(&b, &seed);
-        char *exact = malloc(b.count + 1); // no byte behind the end, for the sanitizer
+        char *exact = malloc(b.count + 1); // no byte after the end, for the sanitizer
         assert_non_null(exact);
         exact = realloc(exact, b.count ? b.count : 1);
         if (b.count) memcpy(exact, b.data, b.count);
@@ -395,7 +395,7 @@ static void test_read_file(void **state)
     in_dir(path, sizeof path, "f");
     assert_int_equal(os_read(path, 5, &data, &bytes, &err), 0);
     assert_int_equal(bytes, 5);
-    assert_memory_equal(data, "he\0lo", 6); // with the NUL behind it
+    assert_memory_equal(data, "he\0lo", 6); // with the NUL after it
     free(data);
     expect_sentence(os_read(path, 4, &data, &bytes, &err), VKGPT_BAD_FILE, &err, "/f", "5", "4", NULL);
     assert_null(data);
@@ -519,7 +519,7 @@ static void test_interrupt(void **state)
 
 struct Counted {
     struct Job job;
-    unsigned runs; // written by whoever runs it, read after queue_wait
+    unsigned runs; // written by the thread that runs it, read after queue_wait
 };
 
 static void count_job(void *user, struct Job *job)
@@ -529,7 +529,7 @@ static void count_job(void *user, struct Job *job)
     counted->runs++;
 }
 
-// Each job runs once: those that are waited for, by whom ever; those that are dropped, once or never.
+// A job that is waited for runs once, in any thread; a dropped job runs once or never.
 static void test_queue(void **state)
 {
     (void)state;
@@ -541,7 +541,7 @@ static void test_queue(void **state)
         memset(jobs, 0, sizeof jobs);
         queue_open(&queue, count_job, round == 2 ? &nap : NULL);
         for (int i = 0; i < COUNT; i++) queue_add(&queue, &jobs[i].job);
-        for (int i = COUNT - 1; i >= 0 && round < 2; i -= 3) { // from the end, where no thread is yet
+        for (int i = COUNT - 1; i >= 0 && round < 2; i -= 3) { // from the end, which no thread has reached yet
             queue_wait(&queue, &jobs[i].job);
             assert_int_equal(jobs[i].runs, 1);
             assert_int_equal(jobs[i].job.state, JOB_DONE);
@@ -554,7 +554,7 @@ static void test_queue(void **state)
             dropped += jobs[i].job.state == JOB_NONE;
         }
         if (round == 2) assert_true(dropped > 0);
-        queue_add(&queue, &jobs[0].job); // it goes on after a drop
+        queue_add(&queue, &jobs[0].job); // the queue still works after a drop
         queue_wait(&queue, &jobs[0].job);
         assert_int_equal(jobs[0].job.state, JOB_DONE);
         queue_drop(&queue);
@@ -562,7 +562,7 @@ static void test_queue(void **state)
     }
 }
 
-// Jobs are done beside the caller, also by threads that come after others have ended.
+// Jobs run in other threads than the caller's, also in threads that start after others have ended.
 static void test_queue_beside(void **state)
 {
     (void)state;
@@ -574,7 +574,7 @@ static void test_queue_beside(void **state)
         queue_add(&queue, &jobs[i].job);
         for (bool done = false; !done; nanosleep(&nap, NULL)) {
             pthread_mutex_lock(&queue.lock);
-            done = jobs[i].job.state == JOB_DONE; // nobody waits for it
+            done = jobs[i].job.state == JOB_DONE; // without queue_wait
             pthread_mutex_unlock(&queue.lock);
         }
     }

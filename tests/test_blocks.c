@@ -73,7 +73,7 @@ static float random_normal(uint64_t *state)
 
 static const enum BlockFormat packed_formats[] = {BLOCK_Q8_0, BLOCK_Q4_0, BLOCK_Q4_K};
 
-// Half of a step, and what rounding the scale to half precision adds.
+// The error is at most half a step, plus the error from rounding the scale to half precision.
 static void test_round_trip(void **state)
 {
     (void)state;
@@ -95,7 +95,7 @@ static void test_round_trip(void **state)
             for (int i = 0; i < 512; i++)
                 if (!(fabsf(in[i] - out[i]) <= bound))
                     fail_msg("%s: %g came back as %g, bound %g", info->name, in[i], out[i], bound);
-            if (packed_formats[f] == BLOCK_Q4_K) continue; // whose scales are fitted anew
+            if (packed_formats[f] == BLOCK_Q4_K) continue; // its scales are fitted again
             block_pack(packed_formats[f], out, 512, again);
             float twice[512];
             block_unpack(packed_formats[f], again, 512, twice);
@@ -133,7 +133,7 @@ static void test_extremes(void **state)
     }
 }
 
-// The least square error of 32 weights on 16 levels, over a fine grid of scales and minimums (at least 0).
+// The smallest square error of 32 weights on 16 levels, over a fine grid of scales and minimums (at least 0).
 static double brute_force(const float *x)
 {
     float low = 0, high = x[0];
@@ -164,7 +164,8 @@ static double square_error(const float *a, const float *b, int count)
     return error;
 }
 
-// q4_k loses little against the best there is: its own search minimises a weighted error, and its scales have 6 bits.
+// The error of q4_k is near the smallest possible one. It is larger because the search of q4_k minimises a weighted
+// error, and its scales have 6 bits.
 static void test_q4_k_search(void **state)
 {
     (void)state;

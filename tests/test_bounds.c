@@ -34,7 +34,7 @@
 #define SMALL ((size_t)(LIMITED ? 2000000 : 200000)) // N; the other size is 4 N
 #define BASE ((size_t)32 << 20)
 #define TIMES 12
-#define SLACK 0.01 // seconds that a clock may be wrong by
+#define SLACK 0.01 // seconds: the error of a clock
 
 #if defined(__SANITIZE_ADDRESS__)
 #define LIMITED false // its shadow takes more address space than any limit
@@ -63,7 +63,7 @@ static void save(const char *name)
     out = (struct Bytes){0};
 }
 
-// A name that no other index has, in few letters.
+// A short name, different for each index.
 static const char *word(size_t index)
 {
     static char text[2][16];
@@ -74,7 +74,7 @@ static const char *word(size_t index)
     return at;
 }
 
-// Fills the rest of `bytes` with what `each` puts.
+// Fills the rest of `bytes` with the output of `each`.
 static void fill(size_t bytes, void (*each)(size_t index))
 {
     for (size_t i = 0; out.count < bytes; i++) each(i);
@@ -120,7 +120,7 @@ static void tensor(size_t i)
     put("%s\"%s\":{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[%zu,%zu]}", i ? "," : "", word(i), i, i + 1);
 }
 
-// A header that `each` fills, in braces.
+// A header filled by `each`, between `before` and `behind`.
 static void header_make(size_t bytes, void (*each)(size_t), const char *before, const char *behind)
 {
     put("%s", before);
@@ -167,7 +167,7 @@ static void gguf_header(uint64_t tensors, uint64_t keys)
     bytes_number(&out, keys, 8);
 }
 
-// How many of `each` make `bytes` of a file.
+// How many calls of `each` make `bytes` of a file.
 static uint64_t times_of(size_t bytes, void (*each)(size_t))
 {
     uint64_t count = 0;
@@ -326,7 +326,7 @@ static void merges_make(size_t bytes)
         save("tokenizer.json");
 }
 
-// Half of it tokens, half merges of them.
+// Half tokens, half merges of them.
 static void different_merges_make(size_t bytes)
 {
     put("{" GPT2 "\"model\":{\"vocab\":{"), fill(bytes / 2, id_of), put("},\"merges\":["), fill(bytes, different_merge),
@@ -343,7 +343,7 @@ static void template_make(size_t bytes)
 
 static void lines_make(size_t bytes) { fill(bytes, line), save("vocab.txt"); }
 
-// added_tokens.json against as many settings, which are searched for roles.
+// added_tokens.json and as many settings, which are searched for the roles of tokens.
 static void roles_make(size_t bytes)
 {
     put("{\"a\":0}"), save("vocab.json");
@@ -469,8 +469,8 @@ static const struct Case {
     const char *name;
     void (*make)(size_t bytes);
     int (*read)(vkgpt_error *err);
-    bool mapped;  // its file is
-    size_t times; // that it unpacks to, if it is packed
+    bool mapped;  // its file is mapped
+    size_t times; // unpacked size over packed size; 0: not packed
 
 } cases[] = {
     {"a list of ones", ones_make, config_open, false, 0},
@@ -581,7 +581,7 @@ static struct Measured measure(const struct Case *c, size_t bytes)
     return m;
 }
 
-// Seconds for a file of some `wanted` bytes, the best of these and `before`.
+// Seconds for a file of about `wanted` bytes; the smaller of that and `before`.
 static double run(const struct Case *c, size_t wanted, double before, size_t *bytes)
 {
     c->make(wanted);

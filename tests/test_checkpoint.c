@@ -46,7 +46,7 @@ static void open_good(struct Checkpoint *c)
     if (checkpoint_open(dir, c, &err)) fail_msg("%s", err.text);
 }
 
-// The header with one more tensor behind the others; its values are zeros.
+// The header with one more tensor after the others; its values are zeros.
 static char *header_add(char *header, const char *name, const char *dtype, const char *shape, size_t bytes,
                         size_t *data_bytes)
 {
@@ -104,7 +104,7 @@ static void test_prefix(void **state)
     free(header);
 }
 
-// Doubles, in any tensor.
+// Doubles are read in any tensor.
 static void test_f64(void **state)
 {
     (void)state;
@@ -156,7 +156,7 @@ static void test_head(void **state)
     size_t bytes;
     char *header = tiny_header(&bytes), *other;
 
-    // untied, and no head there
+    // untied, without a head
     write_header("model.safetensors", header, bytes);
     file_write(dir, "config.json", untied, strlen(untied));
     expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_MODEL, &err, "model.safetensors", "lm_head.weight",
@@ -170,7 +170,7 @@ static void test_head(void **state)
     assert_true(!c.config.tied_head && weight_max_abs(&c.head) == 0 && weight_max_abs(&c.wte) == 4);
     checkpoint_close(&c);
 
-    // tied, but a head of other values: it is a head of its own
+    // tied, but with a head of other values: that head is used
     file_write(dir, "config.json", tiny_config, strlen(tiny_config));
     open_good(&c);
     assert_true(!c.config.tied_head && c.head.tensor != c.wte.tensor);
@@ -270,7 +270,7 @@ static void test_bad_shards(void **state)
     expect_shard_error("c.safetensors", "c.safetensors", "No such file");
     expect_shard_error("a.safetensors", "tensor extra is absent", "a.safetensors");
 
-    // the head, which no shard has: it is wte, unless the config says otherwise
+    // no shard has the head: it is wte, unless the config says otherwise
     write_shards("b.safetensors");
     struct Bytes listed = file_read(dir, "model.safetensors.index.json");
     char *head = text_replace((char *)listed.data, "\"extra\":", "\"lm_head.weight\":\"b.safetensors\",\"extra\":");
@@ -434,7 +434,7 @@ static void test_no_weights(void **state)
     expect_sentence(checkpoint_open("/nowhere/gpt2/", &c, &err), VKGPT_BAD_FILE, &err, "/nowhere/gpt2/", NULL);
 }
 
-// A config that the tensors contradict, and one whose layers are more than there are tensors for.
+// A config that contradicts the tensors, and one with more layers than there are tensors for.
 static void test_config_contradicts(void **state)
 {
     (void)state;
@@ -506,7 +506,7 @@ static float half_by_fields(uint16_t h)
     return (float)(h & 0x8000 ? -value : value);
 }
 
-// Every half, and the floats around the middle between it and the next.
+// Every half, and the floats around the midpoint between it and the next half.
 static void test_half(void **state)
 {
     (void)state;
@@ -576,7 +576,7 @@ static void rows_check(enum Dtype dtype, bool in_out, int64_t rows, int64_t in, 
     float *floats = malloc((size_t)(rows * in) * sizeof *floats);
     uint16_t *halves = malloc((size_t)(rows * in) * sizeof *halves);
     weight_rows(&weight, 0, rows, in, floats);
-    weight_rows(&weight, first, rows - first, in, floats + first * in); // again, from a row in between
+    weight_rows(&weight, first, rows - first, in, floats + first * in); // again, from a row in the middle
     weight_rows_half(&weight, 0, rows, in, halves);
     for (int64_t o = 0; o < rows; o++) {
         for (int64_t i = 0; i < in; i++) {
@@ -620,7 +620,8 @@ static void test_max_abs(void **state)
     assert_true(weight_max_abs(&(struct Weight){&tensor, false}) == 7.5f);
 }
 
-// How far is asked for: from where that ended, over the tensor and a part of what follows, and never past the file.
+// The range to read ahead: from the end of the last one, over the tensor and a part of what follows, and never beyond
+// the file.
 static void test_read_ahead(void **state)
 {
     (void)state;

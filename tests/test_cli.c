@@ -323,7 +323,8 @@ static void test_no_driver(void **state)
     assert_int_not_equal(access("no_driver.npy", F_OK), 0);
 }
 
-// A driver that is installed and does not load is not "no driver": its manifest is named, and what the loader says.
+// A driver that is installed but does not load is not "no driver": the sentence names its manifest and quotes the
+// loader.
 static void with_manifest(const char *name, const char *library, const char *wanted, bool nvidia)
 {
     char path[300], old[300];

@@ -32,7 +32,7 @@ static int setup(void **state)
     return 0;
 }
 
-// dir_remove takes files only.
+// dir_remove removes only files.
 static void folder_empty(const char *folder)
 {
     char name[256] = "", path[3 * DIR_BYTES];
@@ -99,7 +99,7 @@ static void same_config(const char *one, const char *other)
     if (field) fail_msg("%s: %s of the config differs", one, field);
 }
 
-// Of the first ids, bit for bit.
+// Compares the logits of the first ids, bit for bit.
 static void same_logits(const char *one, const char *other)
 {
     struct Checkpoint a, b;
@@ -161,7 +161,7 @@ static const char few_tokens[] =
     "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}, \"model\": {\"type\": \"BPE\", "
     "\"vocab\": {\"<e>\": 0, \"a\": 1, \"b\": 2, \"ab\": 3}, \"merges\": [\"a b\"]}}";
 
-// To GGUF and back, or the word with which GGUF refuses the model.
+// Converts to GGUF and back; or checks that GGUF refuses the model with this word.
 static void through_gguf(const char *from, const char *refusal)
 {
     if (refusal) {
@@ -408,7 +408,7 @@ static void test_shipped(void **state)
 
 static void no_note(const char *sentence) { fail_msg("%s", sentence); }
 
-// The tokenizer of another directory, or of a GGUF file, beside a model that has none.
+// The tokenizer comes from another directory, or from a GGUF file, because the model has none.
 static void test_tokenizer_elsewhere(void **state)
 {
     (void)state;
@@ -456,7 +456,7 @@ static void test_ends(void **state)
 
 // ------------------------------------------------------------------------------------------ what a directory keeps
 
-// Every key of config.json but the weights' type, and every tensor that says something.
+// Keeps every key of config.json except the type of the weights, and every tensor except attention masks (attn.bias).
 static void test_keeps(void **state)
 {
     (void)state;
@@ -468,7 +468,7 @@ static void test_keeps(void **state)
     file_write(model, "config.json", config, strlen(config));
     struct Bytes file = file_read(model, "model.safetensors"), bigger = {0};
     uint64_t length;
-    memcpy(&length, file.data, 8); // of a little-endian machine, as all that run the tests are
+    memcpy(&length, file.data, 8); // on a little-endian machine, as all that run the tests are
     char *header = malloc(length + 1), *longer;
     memcpy(header, file.data + 8, length);
     header[length] = '\0';
@@ -519,7 +519,7 @@ static void test_keeps(void **state)
     free(longer);
 }
 
-// A tokenizer that vkgpt cannot read is carried, and that no tokenizer.json is made of it is said.
+// A tokenizer that vkgpt cannot read is copied, and stderr says that no tokenizer.json is made from it.
 static void test_unread_tokenizer(void **state)
 {
     (void)state;
@@ -552,7 +552,7 @@ static void test_force(void **state)
     bytes_free(&before);
     bytes_free(&after);
 
-    // what the new model has not goes, what is no model stays
+    // files that the new model does not have are removed; files that do not belong to a model stay
     file_write(out, "special_tokens_map.json", "{}", 2);
     file_write(out, "model-00001-of-00002.safetensors", "x", 1);
     file_write(out, "pytorch_model.bin", "x", 1);
@@ -571,7 +571,7 @@ static void test_force(void **state)
     same_logits(model, gguf);
 }
 
-// A conversion that fails leaves what was there, and nothing of its own.
+// A conversion that fails leaves the old files as they were, and no new ones.
 static void test_failure(void **state)
 {
     (void)state;

@@ -19,7 +19,7 @@ static void assert_refused(const char *tasks, int status, const char *part)
     assert_sentence(RUN("eval", "--tasks", tasks), status, part);
 }
 
-// That a file of this task, with this text, is refused.
+// Checks that a file of this task, with this text, is refused.
 static void assert_bad_file(const char *task, const char *name, const char *text, const char *part)
 {
     char tasks[DIR_BYTES + 64];

@@ -69,7 +69,7 @@ static void test_examples(void **state)
     assert_sentence(SHOW("--limit", "1", "--shots", "3", "--examples", other), 1, "3 shots need 3");
 }
 
-// 30 sums of the same length, which a small context holds a few of.
+// 30 sums of the same length; a small context holds a few of them.
 static void write_sums(void)
 {
     struct Bytes text = {0};
@@ -104,7 +104,7 @@ static void test_what_does_not_fit(void **state)
         const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(prompt, "prompt"));
         int answers = 0;
         for (const char *at = text; (at = strstr(at, "\nA: 60\n")) != NULL; at++) answers++;
-        assert_int_equal(answers, shots); // whole examples, and the query behind them
+        assert_int_equal(answers, shots); // whole examples, and the query after them
         assert_int_equal(strcmp(text + strlen(text) - 3, "\nA:"), 0);
         assert_int_equal(strncmp(text, "\nQ: ", 4), 0);
         assert_true(shots + left == 0 || shots + left == 16);
@@ -136,7 +136,7 @@ static int member_of_first(struct Output o, const char *name)
     return number;
 }
 
-// A context of n positions holds n tokens, and one more comes out of it.
+// A context of n positions holds n tokens, and one more token is predicted.
 static void test_what_just_fits(void **state)
 {
     (void)state;

@@ -55,7 +55,7 @@ static void test_spellings_of_a_text(void **state)
     output_free(&o);
 }
 
-// One Ctrl-D ends the text, wherever it is pressed.
+// One Ctrl-D ends the text, no matter where it is pressed.
 static void test_end_of_a_text_on_a_terminal(void **state)
 {
     (void)state;
@@ -93,7 +93,7 @@ static void test_models_that_ship(void **state)
     assert_int_equal(chdir(here), 0);
 }
 
-// What bash offers behind -m, with a folder that holds one GGUF file and one folder.
+// What bash offers after -m, in a folder with one GGUF file and one folder.
 static void test_completion_of_models(void **state)
 {
     (void)state;
@@ -171,7 +171,7 @@ static void test_flags_of_llama_cpp(void **state)
     output_free(&plain);
 }
 
-// The whole list fits into a terminal of 80 columns and 24 lines, with the line that asks for it.
+// The whole list fits into a terminal of 80 columns and 24 lines, with the command line above it.
 static void test_list_on_one_screen(void **state)
 {
     (void)state;
@@ -194,7 +194,7 @@ static void test_the_name_alone(void **state)
     output_free(&o);
 }
 
-// --help and --version come at once, and look for no device.
+// --help and --version answer at once, and do not look for a device.
 static void test_start(void **state)
 {
     (void)state;
@@ -213,7 +213,7 @@ static void test_start(void **state)
 #if !defined(__SANITIZE_ADDRESS__)
         assert_true(best < 0.02);
 #endif
-        setenv("LD_DEBUG", "libs", 1); // the loader of libraries says on stderr which it looks for
+        setenv("LD_DEBUG", "libs", 1); // the loader prints on stderr which libraries it looks for
         struct Output quiet = RUN(flags[f]), device = RUN("devices");
         unsetenv("LD_DEBUG");
         assert_null(strstr(quiet.err, "libvulkan"));

@@ -54,7 +54,7 @@ static void copy(const char *from, const char *to, const char *but)
 
 // ------------------------------------------------------------------------------------------------ no files
 
-// Each file of a model in turn is a pipe that nobody writes to, or a link in a circle.
+// Each file of a model in turn is a pipe without a writer, or a link to itself.
 static void test_no_file(void **state)
 {
     (void)state;
@@ -93,8 +93,7 @@ static void test_no_file(void **state)
 #define EVIL "\\u001b]0;owned\\u0007\\nvkgpt: all is well\\u009b2J\\u007f" // in JSON
 #define RAW "\x1b]0;owned\x07\nvkgpt: fine\xc2\x9b"                        // in a file of bytes
 
-// Each line of stderr begins with the program's name and holds no control byte; there is one line, unless the run went
-// well.
+// Each line of stderr begins with the program's name and has no control byte. A run that failed has exactly one line.
 static void expect_quiet(struct Output o, size_t i)
 {
     size_t lines = 0;
@@ -117,7 +116,7 @@ static void run_all(size_t i)
     if (os_is_dir(out)) dir_remove(out);
 }
 
-// What a file says goes into sentences about it; a terminal must not obey it.
+// Text from a file is quoted in sentences about it; a terminal must not obey it.
 static void test_names(void **state)
 {
     (void)state;
@@ -171,7 +170,7 @@ static void test_names(void **state)
     }
 }
 
-// The same in files of bytes, in which the new name takes as many as the old one.
+// The same in binary files, where the new name has the length of the old one.
 static void test_names_of_bytes(void **state)
 {
     (void)state;
@@ -205,7 +204,7 @@ static void test_names_of_bytes(void **state)
     }
 }
 
-// Names of folders stand in notes.
+// Names of folders are quoted in notes.
 static void test_folder(void **state)
 {
     (void)state;
@@ -242,7 +241,7 @@ static pid_t start(const char *const *arguments)
     _exit(127);
 }
 
-// Sends a signal, and once more, once `dir` has more than `names` names. False: the program was done before.
+// Sends a signal twice, as soon as `dir` has more than `names` names. False: the program ended before.
 static bool interrupt(const char *const *arguments, const char *dir, int names, int number, int *status)
 {
     pid_t child = start(arguments);
@@ -316,7 +315,7 @@ static struct Output limited(rlim_t bytes, const char *const *arguments)
     return o;
 }
 
-// Files may not grow past a size: nothing half-written stays, from GGUF to a directory neither.
+// Files cannot grow above a size: no half-written file stays, also when a GGUF file becomes a directory.
 static void test_full_disk(void **state)
 {
     (void)state;

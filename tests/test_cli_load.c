@@ -36,7 +36,7 @@ static void write_weights(const char *folder)
 
 #define MOST 12
 // clang-format off
-static const char *const commands[][MOST] = { // all but the model
+static const char *const commands[][MOST] = { // without the model
     {"generate", "-p", "a"}, {"generate", "--ids", "1"}, {"logits", "--ids", "1", "-o", "no.npy"}, {"logits", "-p", "a", "-o", "no.npy"},
     {"perplexity", "--ids", "1,2"}, {"quality", "--ids", "1,2"}, {"score", "-p", "a", "--continuation", "b"}, {"bench"}, {"tune", "--dry-run"},
     {"classify", "-p", "a"}, {"classify", "--ids", "1"}, {"choose", "-p", "a", "--answer", "b", "--answer", "c"}, {"convert", "-o", "no.gguf"},
@@ -60,7 +60,7 @@ static void test_every_command(void **state)
     (void)state;
     static const struct {
         const char *folder, *file, *text, *word;
-        bool only_models; // not for who needs a tokenizer alone
+        bool only_models; // not for commands that need only a tokenizer
     } cases[] = {
         {"", "lfs.gguf", "version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer", false},
         {"", "page", "<!DOCTYPE html>", "is a web page", false},
@@ -142,7 +142,7 @@ static void test_tokenizer(void **state)
         assert_sentence(program_run(NULL, 0, arguments), 1, "/no/such/place");
     }
     assert_sentence(RUN("logits", "--ids", "1", "-o", "no.npy", "-m", LORA, "--tokenizer", "/no/such"), 1,
-                    "/no/such"); // asked for, if not needed
+                    "/no/such"); // not needed, but given
 }
 
 // -------------------------------------------------------------------------------- tokens past the model's rows
@@ -180,7 +180,7 @@ static void test_lora_flag(void **state)
     assert_sentence(RUN("generate", "--lora"), 2, "--lora needs a value: DIR");
 }
 
-// What convert writes is the merged model, with the tokenizer from elsewhere.
+// convert writes the merged model, with the tokenizer of another folder.
 static void test_convert(void **state)
 {
     (void)state;

@@ -114,7 +114,7 @@ static void test_units(void **state)
 static void test_bad_values(void **state)
 {
     (void)state;
-    assert_sentence(RUN("plan", "gpt2", "--device", "0"), 1, "Vulkan"); // there is none, and only now does it matter
+    assert_sentence(RUN("plan", "gpt2", "--device", "0"), 1, "Vulkan"); // there is no device, which matters only here
     assert_sentence(RUN("plan", "gpt4"), 1, "there is no preset 'gpt4'; there are gpt2, ");
     assert_sentence(RUN("plan", "-m", MISSING), 1, MISSING);
     assert_sentence(RUN("plan", "gpt2", "-m", "gpt2"), 2, "not both");
@@ -167,7 +167,7 @@ static void test_directories(void **state)
     cJSON_Delete(vast);
     remove(path);
 
-    snprintf(model, sizeof model, "%s/made", dir); // and what make-model writes is read back alike
+    snprintf(model, sizeof model, "%s/made", dir); // the files of make-model are read back the same
     assert_says(RUN("make-model", "gpt3-125m", "-o", model, "--layers", "3", "--dim", "48", "--heads", "3", "--dtype",
                     "bf16", "--context", "99"),
                 SAYS("2,5", " parameters, 0.01 GB in bf16"));

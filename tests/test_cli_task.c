@@ -28,7 +28,7 @@ static void assert_shown(struct Output o, const char *expected)
     output_free(&o);
 }
 
-// That the task of these lines fails with a sentence that names its line and has `part`.
+// Checks that a task with this text is refused with a sentence that names the line and has `part`.
 static void assert_refused(const char *text, unsigned line, const char *part)
 {
     char where[DIR_BYTES + 32];

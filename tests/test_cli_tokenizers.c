@@ -57,7 +57,7 @@ static void test_dropout(void **state)
     expect_output(RUN("detokenize", "-m", dir, "--ids", "2,2"), "a a", "");
 }
 
-// An id that a text lacks: the sentence comes with the text, not before.
+// A text needs an id that does not exist: the error comes with the text, not before.
 static void test_no_unk(void **state)
 {
     (void)state;

@@ -56,7 +56,7 @@ static void test_sizes(void **state)
     assert_int_equal(c.inner, 6400);
     assert_int_equal(c.context, 1024);
     assert_int_equal(config_params(&c), 1557611200);
-    // the aliases of GPT2Config, which go before the names they stand for
+    // the aliases of GPT2Config, which have priority over the names that they replace
     c = good("{\"hidden_size\": 12, \"num_hidden_layers\": 3, \"num_attention_heads\": 4, \"n_embd\": 768,"
              " \"max_position_embeddings\": 9, \"n_inner\": 5, \"vocab_size\": 1}");
     assert_int_equal(c.dim, 12);
@@ -106,7 +106,7 @@ static void test_tokens(void **state)
     struct Config c = good("{\"bos_token_id\": null, \"eos_token_id\": null}");
     assert_int_equal(c.bos, -1);
     assert_int_equal(c.eos_count, 0);
-    c = good("{\"vocab_size\": 307}"); // the defaults are past the vocabulary
+    c = good("{\"vocab_size\": 307}"); // the defaults are outside the vocabulary
     assert_int_equal(c.bos, -1);
     assert_int_equal(c.eos_count, 0);
     c = good("{\"vocab_size\": 307, \"bos_token_id\": 306, \"eos_token_id\": [5, 307, 5, 9, -1]}");
@@ -182,7 +182,7 @@ static void test_gpt1_functions(void **state)
     }
 }
 
-// attention: the keys that say which layers are local; kinds: what they make of them, L or G.
+// attention: the keys that say which layers are local; kinds: the resulting kind of each layer, L or G.
 static void expect_kinds(const char *attention, const char *kinds)
 {
     char text[512];
@@ -236,7 +236,7 @@ static void test_generation_config(void **state)
 #define NEO "{\"model_type\": \"gpt_neo\", "
 #define OPT "{\"model_type\": \"opt\", "
 
-// Each row: a config, and what its sentence names.
+// Each row: a config, and words of its sentence.
 static const struct {
     const char *text, *key, *value;
 } REFUSED[] = {
@@ -331,7 +331,7 @@ static void test_refused(void **state)
     }
 }
 
-// Keys that change something elsewhere, set so that they do not.
+// Keys that would change something, with values that do not.
 static void test_harmless(void **state)
 {
     (void)state;
@@ -340,7 +340,7 @@ static void test_harmless(void **state)
          " \"architectures\": [\"GPT2DoubleHeadsModel\"], \"tokenizer_class\": \"X\", \"torch_dtype\": \"float64\"}");
 }
 
-// As Python reads the file, and transformers with it: a key's last value counts, and a NaN hurts only where it is used.
+// As Python and transformers read the file: the last value of a key counts, and a NaN is an error only if it is used.
 static void test_python_json(void **state)
 {
     (void)state;

@@ -61,14 +61,14 @@ static void write_good(const struct Checkpoint *c, enum GgufFileType type, const
     gguf_keys_free(&keys);
 }
 
-// A directory of the weights and the facts of a GGUF file.
+// Writes a directory with the weights and the config of a GGUF file.
 static void write_directory(const struct Checkpoint *c, bool half)
 {
     vkgpt_error err;
     if (config_write(dir, &c->config, half, &err) || safetensors_write(dir, c, half, &err)) fail_msg("%s", err.text);
 }
 
-// The largest difference of two weights of (rows, in).
+// The largest difference of two weights (rows, in).
 static float difference(const struct Weight *a, const struct Weight *b, int64_t rows, int64_t in)
 {
     float *x = malloc((size_t)(rows * in) * sizeof *x), *y = malloc((size_t)(rows * in) * sizeof *y), most = 0;
@@ -80,7 +80,7 @@ static float difference(const struct Weight *a, const struct Weight *b, int64_t 
     return most;
 }
 
-// Matrices may be off by `bound`, the rest is equal.
+// Matrices may differ by `bound`; the rest has to be equal.
 static void compare(const struct Checkpoint *a, const struct Checkpoint *b, float bound)
 {
     const struct Config *c = &a->config;
@@ -198,7 +198,7 @@ static void test_small_types(void **state)
         assert_string_equal(b.layers[1].c_out_bias.tensor->dtype_name, "F32");
         compare(&a, &b, cases[i].bound * weight_max_abs(&a.layers[0].c_attn));
         assert_true(difference(&a.layers[0].c_fc, &b.layers[0].c_fc, a.config.inner, a.config.dim) > 0);
-        write_directory(&b, false); // blocks, unpacked and turned
+        write_directory(&b, false); // blocks, unpacked and transposed
         open_good(dir, &c);
         compare(&b, &c, 0);
         checkpoint_close(&b);
@@ -219,7 +219,7 @@ static void write_tiny(void)
     free(header);
 }
 
-// Rows of 8 and 12 are no whole blocks of anything.
+// Rows of 8 and 12 are not a multiple of any block size.
 static void test_falls_back(void **state)
 {
     (void)state;
@@ -256,7 +256,7 @@ static void test_range(void **state)
     compare(&a, &b, 0);
     checkpoint_close(&b);
     expect_sentence(safetensors_write(dir, &a, true, &err), VKGPT_BAD_MODEL, &err, "wte", "65504", NULL);
-    if (safetensors_write(dir, &a, false, &err)) fail_msg("%s", err.text); // not what the file held, but what is used
+    if (safetensors_write(dir, &a, false, &err)) fail_msg("%s", err.text); // the values in use, not the file's
     open_good(dir, &b);
     compare(&a, &b, 0);
     checkpoint_close(&b);
@@ -268,7 +268,7 @@ static void test_range(void **state)
     free(wide);
 }
 
-// A tensor that is no weight, as a PyTorch file may hold it: the columns one after the other.
+// A tensor that is not a weight, stored column by column, as a PyTorch file may have it.
 static void test_strided(void **state)
 {
     (void)state;
@@ -304,7 +304,7 @@ static void test_strided(void **state)
     free(longer);
 }
 
-// A NaN cannot be packed: nothing is left behind, and what was there before stays.
+// A NaN cannot be packed: no new file is left, and an old one stays.
 static void test_not_a_number(void **state)
 {
     (void)state;

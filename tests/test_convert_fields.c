@@ -86,7 +86,7 @@ static void rule(struct Vocab *v, const char *pattern, bool removed)
 static void no_change(struct Vocab *v) { (void)v; }
 static void more_tokens(struct Vocab *v) { add(v, "xyz", 280); }
 static void token_past_rows(struct Vocab *v) { v->size = 400; add(v, "xyz", 350); }
-static void raw_tokens(struct Vocab *v) // of the same bytes
+static void raw_tokens(struct Vocab *v) // the same bytes
 {
     add(v, "\xe6\x97\xa5", 280);
     add(v, "\xc3\xa6\xc4\xb9\xc2\xa5", 281);
@@ -132,7 +132,7 @@ static void dropout(struct Vocab *v) { v->dropout = 0.1; }
 static void blank_name(struct Vocab *v) { add(v, "[PAD290]", 281); } // as a row without a token might be called
 // clang-format on
 
-// Where GGUF or a tokenizer.json refuses it, a word of the sentence. `none`: a byte that has no token.
+// If GGUF or a tokenizer.json refuses the change, a word of the sentence. `none`: a byte that has no token.
 static const struct Row {
     const char *field;
     void (*change)(struct Vocab *v);
@@ -234,7 +234,7 @@ static void open_wide(struct Checkpoint *c, float *table)
     c->config.eos[0] = EOT;
 }
 
-// llama.cpp ends where two rows have one name.
+// Two rows must not have the same name: llama.cpp aborts then.
 static void expect_names_differ(void)
 {
     struct TensorTable table = {0};
@@ -311,7 +311,7 @@ static void test_tokenizer(void **state)
     free(table);
 }
 
-// Under NFKC the flag tells which text an added token is looked for in.
+// With NFKC the flag decides in which text an added token is looked for.
 static void test_normalized_counts(void **state)
 {
     (void)state;
@@ -324,7 +324,7 @@ static void test_normalized_counts(void **state)
     vocab_free(&b);
 }
 
-// bos and end tokens against the tokenizer: one that no text becomes is special in GGUF.
+// bos and end tokens against the tokenizer: a token that no text encodes to is special in GGUF.
 static void test_edges(void **state)
 {
     (void)state;
@@ -365,7 +365,8 @@ static void test_edges(void **state)
     free(table);
 }
 
-// A file of another program: an end token that is there twice, a plain one that no text becomes, and an unknown token.
+// A file of another program: an end token that occurs twice, a plain token that no text encodes to, and an unknown
+// token.
 static void test_foreign_ends(void **state)
 {
     (void)state;
@@ -440,7 +441,7 @@ static void ends(struct Config *c, uint32_t count)
 static void two_eos(struct Config *c) { ends(c, 2); }
 static void three_eos(struct Config *c) { ends(c, 3); }
 static void four_eos(struct Config *c) { ends(c, 4); }
-// sizes that only the tensors can change, which config.json is asked for alone
+// sizes that only the tensors can change; for these only config.json is checked
 static void dim(struct Config *c)
 {
     c->dim = c->embed_dim = 16;

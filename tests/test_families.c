@@ -10,8 +10,8 @@
 
 #include "model_files.h"
 
-// One layer, width 8, inner width 12, 5 positions, 11 tokens, and rows of 6 where the tokens are projected: a size
-// that is taken for another one shows.
+// One layer, width 8, inner width 12, 5 positions, 11 tokens, and rows of 6 if the tokens are projected: all sizes
+// differ, so that a mixed-up size is found.
 static const struct Family {
     const char *config, *prefixes[2];
     const char *tensors[32]; // "name shape"
@@ -64,7 +64,8 @@ static size_t product(const char *shape)
     return count;
 }
 
-// A safetensors file of zeros. Tensor `odd` (or none, past the last) gets this shape and type, or is left out (NULL).
+// A safetensors file of zeros. Tensor `odd` gets this shape and type, or is left out (NULL); an index after the last
+// changes none.
 static void write_file(const struct Family *f, const char *prefix, size_t odd, const char *odd_shape,
                        const char *odd_type)
 {
@@ -93,7 +94,7 @@ static void write_file(const struct Family *f, const char *prefix, size_t odd, c
     bytes_free(&file);
 }
 
-// Weights that hold this tensor, of the model and of its only layer, and the last of them.
+// The number of weights of the model and of its only layer that use this tensor, and the last of them.
 static int uses_of(const struct Checkpoint *c, const char *name, const struct Weight **last)
 {
     const struct Weight *model[] = {&c->wte, &c->wpe, &c->project_in, &c->project_out, &c->ln_f_gain, &c->ln_f_bias};
@@ -144,7 +145,7 @@ static void test_every_tensor_is_found(void **state)
     }
 }
 
-// By name, since tensors of one shape could stand for each other.
+// By name, because tensors of the same shape could be swapped.
 static void test_tensors_are_what_their_names_say(void **state)
 {
     (void)state;
@@ -168,7 +169,7 @@ static void test_tensors_are_what_their_names_say(void **state)
     checkpoint_close(&c);
 }
 
-// What the config says is not there stays away, whatever the file holds.
+// Weights that the model does not have according to the config are not read, even if the file has them.
 static void test_unwanted_tensors_are_left_alone(void **state)
 {
     (void)state;

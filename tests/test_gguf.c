@@ -125,7 +125,7 @@ static void test_tokenizer(void **state)
     bytes_free(&file);
 }
 
-// One matrix in each block format, in a file of nothing else: rows, parts of rows and halves of them.
+// A file with only one matrix in a block format: rows, parts of rows, and rows as halves.
 static void blocks_check(enum BlockFormat format)
 {
     const struct BlockInfo *info = &BLOCK_INFO[format];
@@ -182,7 +182,7 @@ static void blocks_check(enum BlockFormat format)
     free(blocks);
 }
 
-// F64 is read like the others.
+// F64 is read like the other types.
 static void test_f64(void **state)
 {
     (void)state;
@@ -208,7 +208,7 @@ static void test_blocks(void **state)
     for (int f = 0; f < BLOCK_FORMATS; f++) blocks_check((enum BlockFormat)f);
 }
 
-// The names that llama.cpp has for GPT-2's own pattern.
+// The names that llama.cpp uses for GPT-2's own pattern.
 static void test_pre_names(void **state)
 {
     (void)state;
@@ -235,7 +235,7 @@ static void expect_bad(const struct Bytes *file, vkgpt_code code, const char *wo
     vkgpt_tokenizer *tok = NULL;
     file_write(dir, "tiny.gguf", file->data, file->count);
     int got = checkpoint_open(path, &c, &err);
-    if (!got) { // sound as a model
+    if (!got) { // valid as a model
         checkpoint_close(&c);
         got = vkgpt_tokenizer_open(path, 0, &tok, &err);
         vkgpt_tokenizer_close(tok);
@@ -243,8 +243,8 @@ static void expect_bad(const struct Bytes *file, vkgpt_code code, const char *wo
     expect_sentence(got, code, &err, "tiny.gguf", word, other, NULL);
 }
 
-// wpe is the second tensor: F16, 5 rows of 8 (file order: 8, 5), at 352 of the data. Distances count from the end
-// of the text: -(length + 8) is where its own length stands.
+// wpe is the second tensor: F16, 5 rows of 8 (file order: 8, 5), at byte 352 of the data. Distances count from the end
+// of the text: its own length is at -(length + 8).
 #define MOST_U64 UINT64_MAX
 #define MOST_I64 ((uint64_t)INT64_MAX)
 static const struct {
@@ -386,7 +386,7 @@ static void test_bad_names(void **state)
     bytes_free(&file);
 }
 
-// Cut anywhere, the file is refused; only padding behind the last tensor is not missed.
+// A file that is cut anywhere is refused, except in the padding after the last tensor.
 static void test_truncated(void **state)
 {
     (void)state;
@@ -405,7 +405,7 @@ static void test_mutations(void **state)
     int accepted = 0;
     for (int round = 0; round < 2000; round++) {
         struct Bytes file = gguf_tiny(3, round % 2 ? 32 : 8);
-        struct Bytes head = {file.data, round % 3 ? 2800 : file.count, file.capacity}; // mostly what is not data
+        struct Bytes head = {file.data, round % 3 ? 2800 : file.count, file.capacity}; // mostly outside the data
         size_t tail = file.count - head.count;
         bytes_mutate(&head, &seed);
         if (head.count == 2800) head.count += tail;

@@ -22,7 +22,7 @@ static void check(int status, const vkgpt_error *err)
 
 #define CHECK(call) check(call, &err)
 
-// A model, and how much is asked of it.
+// A model, and how many tokens it generates.
 struct Subject {
     vkgpt_model *model;
     uint32_t vocab, tokens;
@@ -32,7 +32,7 @@ struct Subject {
 struct Tokens {
     uint32_t ids[SEQUENCES][MAX_TOKENS];
     size_t count[SEQUENCES];
-    size_t most[SEQUENCES]; // the callback stops a sequence after so many; 0: never
+    size_t most[SEQUENCES]; // the callback stops a sequence after this many; 0: never
 };
 
 static bool keep(void *user, uint32_t sequence, uint32_t id)
@@ -61,8 +61,8 @@ static vkgpt_session *open_session(const struct Subject *subject, uint32_t seque
     return session;
 }
 
-// A text that goes round in nine, so that there is something to look up; each sequence's begins elsewhere and has its
-// own length.
+// A text that repeats after nine tokens, so that lookup finds something. Each sequence has its own beginning and
+// length.
 static uint32_t prompt_of(const struct Subject *subject, uint32_t sequence, uint32_t *ids)
 {
     uint32_t count = 1 + 11 * ((sequence + 2) % SEQUENCES);
@@ -131,7 +131,7 @@ static void batches_agree(const struct Subject *subject)
     }
 }
 
-// Copies go on as if each had been given the prompt itself; one that was empty takes no part.
+// Copies go on as if each had read the prompt itself; an empty sequence takes no part.
 static void copies_agree(const struct Subject *subject)
 {
     vkgpt_error err;
@@ -143,7 +143,7 @@ static void copies_agree(const struct Subject *subject)
     for (uint32_t i = 0; i < SEQUENCES; i++) sampling[i] = sampling_of(subject, 0);
     CHECK(vkgpt_batch_prompt(session, 0, ids, count, &err));
     CHECK(vkgpt_batch_copy(session, 0, to, 3, &err));
-    CHECK(vkgpt_batch_rewind(session, 2, count - 1, &err)); // and once more: the same text
+    CHECK(vkgpt_batch_rewind(session, 2, count - 1, &err)); // the last token again: the same text
     CHECK(vkgpt_batch_prompt(session, 2, ids + count - 1, 1, &err));
     CHECK(vkgpt_batch_generate(session, sampling, subject->tokens, keep, &tokens, NULL, &err));
     alone(subject, 0, 0, &one, &counters);
@@ -167,8 +167,7 @@ static void drafts_agree(const struct Subject *subject)
     }
 }
 
-// Two submissions, both done before the ring is read for the first one, as a fast device has them: generate's own
-// steps.
+// Two submissions with generate's own steps. Both are done before the ring is read for the first, as on a fast device.
 static uint64_t steps_at_once(const struct Subject *subject, uint32_t lookup, uint32_t tokens)
 {
     vkgpt_error err;
@@ -188,7 +187,7 @@ static uint64_t steps_at_once(const struct Subject *subject, uint32_t lookup, ui
     }
     CHECK(commands_wait(session->device, session->device->submitted, "both", &err));
     CHECK(finish_oldest(&decode));
-    assert_true(kept.count[0] >= 4 && kept.count[0] < tokens); // those of the first alone
+    assert_true(kept.count[0] >= 4 && kept.count[0] < tokens); // those of the first submission only
     CHECK(finish_oldest(&decode));
     if (!lookup) assert_int_equal(kept.count[0], tokens);
     uint64_t steps = vkgpt_session_counters(session).steps;
@@ -196,7 +195,7 @@ static uint64_t steps_at_once(const struct Subject *subject, uint32_t lookup, ui
     return steps;
 }
 
-// Recordings that are cut after every dispatch, as on a GPU before it was measured, give the same tokens.
+// Recordings that are cut after every dispatch, as on a GPU without measurements, give the same tokens.
 static void cuts_agree(const struct Subject *subject)
 {
     vkgpt_error err;
@@ -239,7 +238,7 @@ static void small_model(vkgpt_device *device, const char *dir, vkgpt_format form
     vkgpt_model_close(subject.model);
 }
 
-// Widths of whole blocks.
+// The default model has widths that are a multiple of the block size.
 static void default_model(vkgpt_device *device, vkgpt_format format)
 {
     vkgpt_error err;

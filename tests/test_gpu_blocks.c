@@ -34,7 +34,7 @@ static const struct SyntheticModel SMALL = {.layers = LAYERS,
 struct Cached {
     uint16_t *halves; // (LAYERS, K and V, HEADS, count, head_dim)
     uint32_t count;   // of positions
-    uint32_t next;    // the token behind them
+    uint32_t next;    // the token after them
 };
 
 struct World {
@@ -61,7 +61,7 @@ static bool on_block(void *user)
     return !w->blocks_end || w->blocks++ < w->most;
 }
 
-// A session as a GPU would get it: blocks as large as they come, two at once, and no watch on the clock.
+// A session like that of a GPU: blocks as large as possible, two at once, and no limit by time.
 static vkgpt_session *open_session(struct World *w, uint32_t context, uint32_t sequences)
 {
     vkgpt_error err;
@@ -76,7 +76,7 @@ static vkgpt_session *open_session(struct World *w, uint32_t context, uint32_t s
     return s;
 }
 
-// Products by matrices: blocks of every second size are split, in a tile larger than the built-in one.
+// Products with cooperative matrices: blocks of every second size are split, in a tile larger than the built-in one.
 static void split_every_second(vkgpt_device *device)
 {
     vkgpt_error err;
@@ -138,7 +138,7 @@ static void copy_heads(vkgpt_session *s, const struct Slice *cache, uint32_t seq
         memcpy(to + h * count * (row / 2), s->b.readback.host + h * s->context * row, count * row);
 }
 
-// All that is in the cache of a sequence.
+// The whole cache of a sequence.
 static struct Cached read_cache(vkgpt_session *s, uint32_t sequence)
 {
     uint32_t count = s->slots[sequence].cached;
@@ -158,7 +158,7 @@ static struct Cached run_prompt(struct World *w, uint32_t most_rows, const uint3
     vkgpt_session *s = w->session;
     uint32_t allocated = s->block_rows, at = 0;
     s->block_rows = most_rows < allocated ? most_rows : allocated;
-    recordings_free(s); // which are for blocks of another size
+    recordings_free(s); // they are for blocks of another size
     CHECK(vkgpt_session_rewind(s, 0, &err));
     for (uint32_t i = 0; i < piece_count; at += pieces[i++]) CHECK(vkgpt_prompt(s, w->ids + at, pieces[i], &err));
     assert_int_equal(s->slots[0].cached, at - 1);
@@ -170,7 +170,7 @@ static struct Cached run_prompt(struct World *w, uint32_t most_rows, const uint3
     return cache;
 }
 
-// The bits of a beginning of what should be.
+// Checks that `got` has the same bits as the beginning of `want`.
 static void same_bits(const struct World *w, struct Cached got, struct Cached want, const char *what)
 {
     uint32_t size = w->model->head_dim;
@@ -209,7 +209,7 @@ static void cuts_agree(struct World *w)
     free(smallest.halves);
 }
 
-// A rewind into the middle of a group, of a tile and of a block, and other tokens before the same ones come again.
+// Rewinds into the middle of a group, of a tile and of a block; other tokens are read there before the same ones again.
 static void rewinds_agree(struct World *w)
 {
     vkgpt_error err;
@@ -251,7 +251,7 @@ static void batch_agrees(struct World *w, const uint32_t *lengths, uint32_t coun
 
 static void batches_agree(struct World *w)
 {
-    uint32_t many[120]; // 200 groups: a block of all that one may have, and the rest
+    uint32_t many[120]; // 200 groups: a block with the most groups that are possible, and the rest
     for (uint32_t i = 0; i < 120; i++) many[i] = 1 + i * 7 % 40;
     batch_agrees(w, (const uint32_t[]){17, 1, 300, LONG, 64}, 5, 600);
     batch_agrees(w, many, 120, 40);
@@ -282,7 +282,7 @@ static void test_cuts_without_lanes(void **state)
     all_agree("lanes,coopmat", 0);
 }
 
-// Products and attention by the device's own products of matrices, where it has them.
+// Products and attention with the device's cooperative matrices, if it has them.
 static void test_cuts_by_matrices(void **state)
 {
     (void)state;
@@ -308,7 +308,7 @@ static void test_cuts_of_a_small_device(void **state)
 
 // --------------------------------------------------------------------------------------------------- one by one
 
-// Three blocks and a bit, two of them under way: what is counted, and what is cached when the third may not begin.
+// Three blocks and a part, two of them in flight: the counters, and the cache when the third may not begin.
 static void test_two_at_once(void **state)
 {
     (void)state;
@@ -382,13 +382,13 @@ static void test_sizes(void **state)
     open_world(&w, "", 0);
     vkgpt_session *s = open_session(&w, 0, 2);
     assert_int_equal(s->block_rows, 2048);
-    // nothing is measured: as many rows as FIRST_FLOPS allow, or FIRST_ROWS
+    // without measurements: as many rows as FIRST_FLOPS allow, or FIRST_ROWS
     double flops = bounds_row_flops(&w.model->config, s->context, false);
     s->row_seconds = 0;
     s->first_flops = 300 * flops;
     assert_int_equal(chosen(s, 16), 16);
     assert_int_equal(chosen(s, 17), 32);
-    assert_int_equal(chosen(s, 290), 512); // of which 290 run
+    assert_int_equal(chosen(s, 290), 512); // 290 of them run
     assert_int_equal(chosen(s, 2000), 256);
     s->first_flops = flops;
     assert_int_equal(chosen(s, 2000), FIRST_ROWS);
@@ -396,7 +396,7 @@ static void test_sizes(void **state)
     note_speed(s, 128, 128 * 1e-4);
     assert_int_equal(chosen(s, 2000), 512);
     assert_int_equal(chosen(s, 990), 1024);
-    note_speed(s, 32, 32 * 1e-3); // one that does not fill the device says nothing
+    note_speed(s, 32, 32 * 1e-3); // a block that does not fill the device is not used
     assert_int_equal(chosen(s, 2000), 512);
     note_speed(s, 512, 512 * 1e-5);
     assert_int_equal(chosen(s, 1 << 20), 2048);
@@ -406,7 +406,7 @@ static void test_sizes(void **state)
     close_world(&w);
 }
 
-// Rows for the prompts that there may be, and for what the device's memory allows.
+// Rows for the possible prompts, and for the memory of the device.
 static void test_room(void **state)
 {
     (void)state;
@@ -442,7 +442,7 @@ static void test_room(void **state)
 
 int main(void)
 {
-    // blocks follow each other without a wait: the layer has to look for hazards across submissions
+    // there is no wait between blocks: the layer has to look for hazards across submissions
     setenv(
         "VK_LAYER_ENABLES",
         "VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT:VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT",

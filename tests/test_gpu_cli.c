@@ -155,7 +155,7 @@ static void test_lengths(void **state)
     assert_string_equal(text_of(json, "stop"), "length");
     cJSON_Delete(json);
 
-    // a context of exactly so many tokens yields one more, and ends
+    // a context of exactly this many tokens gives one more, and ends
     json = output_json(GREEDY("-n", "-1", "-c", "24", "--ignore-eos", "--json"));
     assert_int_equal(length_of(json, "prompt_ids") + length_of(json, "ids"), 25);
     assert_string_equal(text_of(json, "stop"), "context");
@@ -189,7 +189,7 @@ static void test_interrupt(void **state)
     (void)state;
     struct Output o = program_interrupt(
         (const char *const[]){"generate", "-m", TALES, "-p", PROMPT, "--echo", "--ignore-eos", "-n", "-1", "-v", NULL});
-    if (o.status != 0) { // a fast device may have been done before
+    if (o.status != 0) { // a fast device may have finished before
         assert_status(&o, 130);
         assert_non_null(strstr(o.err, "stop: interrupt"));
     }
@@ -259,7 +259,7 @@ static void test_logits(void **state)
     assert_sentence(RUN("logits", "-m", TALES, "-p", PROMPT, "-c", "1", "-o", out_path), 1, "context");
 }
 
-// One model's values, which every type holds exactly, in PyTorch's forms and in F64: one file of logits comes out.
+// The values of one model, exact in every type, in PyTorch's forms and in F64: they all give the same file of logits.
 static void test_forms_of_the_weights(void **state)
 {
     (void)state;
@@ -359,7 +359,7 @@ static void test_devices(void **state)
     assert_sentence(RUN("devices", "--device", "no such device"), 1, "no such device");
 }
 
-// plan opens a device only where one is named, and then it is held to that one's limits and memory.
+// plan opens a device only if one is named, and then uses its limits and memory.
 static void test_plan(void **state)
 {
     (void)state;
@@ -419,7 +419,7 @@ static void test_bench(void **state)
                     "-n 57 does not fit: the context has room for 56 tokens after a depth of 200");
 }
 
-// Every size at every depth, and what the device's limits allow beside each.
+// Every size at every depth, each with the speed that the device's limits allow.
 static void test_bench_lists(void **state)
 {
     (void)state;

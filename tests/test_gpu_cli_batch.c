@@ -47,7 +47,7 @@ static const char *text_of(const cJSON *json)
     return text;
 }
 
-// Text `at` of a batch is what the program writes alone.
+// Text `at` of a batch is the same as the text of a run with one sequence.
 static void same_text(const cJSON *batch, int at, struct Output alone)
 {
     cJSON *json = output_json(alone);
@@ -66,7 +66,7 @@ static void test_seeds_rise(void **state)
     cJSON_Delete(json);
 }
 
-// Five prompts, two at once, an empty one among them, which begins with the model's first token.
+// Five prompts, two at once; one is empty and begins with the model's first token.
 static void test_prompts(void **state)
 {
     (void)state;
@@ -99,7 +99,7 @@ static void test_drafts_change_nothing(void **state)
         GENERATE("-p", "a cat, a dog, a cat, a dog, a", "-n", "12", "--temp", "0", "--lookup", "4", "--json");
     cJSON *other = output_json(drafted);
     assert_string_equal(text_of(json), text_of(other));
-    assert_true(steps_of(json) >= 12); // a token each, and what flew behind the last
+    assert_true(steps_of(json) >= 12); // one step per token, and those in flight after the last
     assert_true(steps_of(other) > 0 && steps_of(other) < 12);
     cJSON_Delete(json);
     cJSON_Delete(other);

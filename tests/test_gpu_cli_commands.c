@@ -22,9 +22,9 @@
 
 static const struct Row {
     const char *name, *arguments[MOST]; // "@x": the path of x in the test's directory
-    const char *out;                    // stands on stdout; NULL: nothing has to
+    const char *out;                    // part of stdout; NULL: not checked
     const char *written;                // the file that the command writes
-    const char *program;                // that runs it, where it takes too long for this one
+    const char *program;                // the other test program that runs it, if it takes too long for this one
     // clang-format off
 } ROWS[] = {
     {"generate", {TALES, "-p", "Once", "-n", "2", "--temp", "0", "--json"}, .out = "\"ids\":"},
@@ -76,7 +76,7 @@ static void run_row(const struct Row *row)
     bytes_free(&file);
 }
 
-// The other test runs the command: ("selftest", ...).
+// Checks that the other test program runs the command: ("selftest", ...).
 static void check_program(const struct Row *row)
 {
     char call[64];
@@ -97,7 +97,7 @@ static void test_commands(void **state)
     }
 }
 
-// What `convert` wrote is a model that runs: the same tokens come out of the two checkpoints.
+// The output of `convert` is a model that runs: both checkpoints give the same tokens.
 static void test_convert_runs(void **state)
 {
     (void)state;

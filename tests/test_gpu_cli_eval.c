@@ -34,7 +34,7 @@ static char *read_text(const char *dir, const char *name)
 {
     struct Bytes bytes = file_read(dir, name);
     bytes_number(&bytes, 0, 1);
-    return (char *)bytes.data; // whose owner is the caller now
+    return (char *)bytes.data; // the caller owns it now
 }
 
 static void assert_close(const char *what, double value, double expected, double tolerance)
@@ -52,7 +52,7 @@ static double result_of(const cJSON *json, const char *task, const char *measure
 
 // -------------------------------------------------------------------------------------- beside the script
 
-// Every number of the script's, but for the items' own.
+// Compares every number of the script, except those of single items.
 static void check_results(const cJSON *expected, const cJSON *json)
 {
     const cJSON *task, *measure;
@@ -117,7 +117,7 @@ static void test_pages_and_limit(void **state)
     assert_true(result_of(json, "wikitext", "items") == 1);
     const cJSON *error = cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "results"), "wikitext"),
                                              "word_perplexity_stderr");
-    assert_true(cJSON_IsNull(error)); // of a single page there is none
+    assert_true(cJSON_IsNull(error)); // a single page has none
     cJSON_Delete(text);
     cJSON_Delete(json);
 }
@@ -146,13 +146,13 @@ static void test_resume(void **state)
     char *after = read_text(test_dir, "record");
     assert_int_equal(lines_with(after, "\"item\":"), 6);
     assert_int_equal(lines_with(after, "\"format\":"), 1);
-    assert_int_equal(strncmp(before, after, bytes), 0); // what was there stays
+    assert_int_equal(strncmp(before, after, bytes), 0); // the old lines stay
     static const char *const measures[] = {"acc", "acc_stderr", "perplexity", "perplexity_stderr", "truncated"};
     for (int i = 0; i < 5; i++)
         assert_true(result_of(whole, "lambada", measures[i]) == result_of(resumed, "lambada", measures[i]));
     cJSON_Delete(resumed);
 
-    // what the record says is not worked out again, and other tasks may join it
+    // results in the record are not computed again, and other tasks may be added to it
     char *item = strstr(after, "\"greedy\":false");
     memcpy(item, "\"greedy\":true ", 14);
     write_record(after, strlen(after));

@@ -17,7 +17,7 @@
 
 #include <cmocka.h> // last: it has a macro called fail
 
-// It was pressed before the first block.
+// Ctrl-C comes before the first block.
 static void test_prompt(void **state)
 {
     (void)state;

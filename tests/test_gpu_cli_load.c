@@ -111,7 +111,8 @@ static void test_tokenizer_from_elsewhere(void **state)
     output_free(&wanted);
 }
 
-// A head's own tokens are looked for in the tokenizer: without one, stderr says that none stands around the ids.
+// The special tokens of a head are looked up in the tokenizer. Without one, stderr says that no token is put around the
+// ids.
 static void test_heads(void **state)
 {
     (void)state;
@@ -131,7 +132,7 @@ static void test_heads(void **state)
 
 // ------------------------------------------------------------------------------------------------- adapters
 
-// How far the logits of the fixture's last token are from those that it expects under this name.
+// The distance of the logits of the fixture's last token from those that it expects under this name.
 static double distance(const char *member, const char *lora, const char *weights)
 {
     struct Bytes text = file_read(LORA, "expected.json");

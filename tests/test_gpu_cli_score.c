@@ -35,7 +35,8 @@ static const cJSON *continuation(const cJSON *json, int i)
 
 // ------------------------------------------------------------------------------------------------------ score
 
-// The log softmax of ids that stand `back` rows and less before the end, from what `logits` wrote for a whole text.
+// The sum of the log softmax of ids that begin `back` rows before the end, from the output of `logits` for a whole
+// text.
 static double by_logits(const struct Bytes *npy, const cJSON *ids, int back)
 {
     int rows, columns;
@@ -93,7 +94,7 @@ static void test_score(void **state)
     cJSON_Delete(other);
 }
 
-// The longer one is likelier for each of its tokens, the shorter one as a whole.
+// The longer one is likelier per token, the shorter one as a whole.
 static void test_normalize(void **state)
 {
     (void)state;
@@ -129,7 +130,7 @@ static void test_score_refusals(void **state)
                     "--continuation 1: is 2 tokens, a context of 1 has no room");
 }
 
-// A context that does not fit loses its beginning, and what is left scores as it does alone.
+// A context that does not fit loses its beginning, and the rest scores the same as alone.
 static void test_score_cut(void **state)
 {
     (void)state;
@@ -182,7 +183,7 @@ static void add_item(struct Bytes *text, const char *context, const char *comple
     cJSON_Delete(json);
 }
 
-// Two of the right answers are what the model writes: the first line of it, of 8 tokens at most.
+// Two of the right answers are the model's own text: its first line, of at most 8 tokens.
 static void test_written(void **state)
 {
     (void)state;
@@ -214,8 +215,8 @@ static void test_written(void **state)
     bytes_free(&svg);
 }
 
-// Three items that the three measures disagree on: the right answer of the second is likelier for each of its tokens
-// only, and the wrong one of the third gains more from the context.
+// Three items on which the three measures disagree: the right answer of the second is likelier only per token, and the
+// wrong answer of the third gains more from the context.
 static void test_chosen(void **state)
 {
     (void)state;

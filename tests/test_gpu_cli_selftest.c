@@ -32,7 +32,7 @@ static void test_selftest(void **state)
 {
     (void)state;
     char path[64];
-    if (short_run_on_swiftshader()) skip(); // minutes, and test_gpu_kernels has the same results there
+    if (short_run_on_swiftshader()) skip(); // it takes minutes, and test_gpu_kernels has the same results there
     snprintf(path, sizeof path, "test_gpu_cli_selftest.%ld.tmp", (long)getpid());
     struct Output o = RUN("selftest", "-m", TALES, "--report", path);
     assert_status(&o, 0);

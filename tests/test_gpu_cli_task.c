@@ -31,7 +31,7 @@ static void assert_same_ids(const cJSON *a, const cJSON *b, const char *name)
     assert_true(cJSON_Compare(x, y, true));
 }
 
-// The task's flags are those of its header, and the command line goes before them.
+// The task's flags are those of its header; the command line has priority.
 static void test_settings(void **state)
 {
     (void)state;
@@ -53,7 +53,7 @@ static void test_settings(void **state)
     cJSON_Delete(same);
 }
 
-// Stops and `keep` end the text, and nothing behind them is printed.
+// Stops and `keep` end the text, and nothing after them is printed.
 static void test_ends(void **state)
 {
     (void)state;
@@ -81,7 +81,7 @@ static void test_ends(void **state)
     cJSON_Delete(json);
 }
 
-// Each answer's score is what `vkgpt score` says of the same context and continuation.
+// Each answer's score is the one that `vkgpt score` gives for the same context and continuation.
 static void check_answers(const cJSON *task, const cJSON *score, int count)
 {
     const cJSON *answers = cJSON_GetObjectItem(task, "answers"),

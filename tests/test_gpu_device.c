@@ -15,7 +15,7 @@
 
 #include "model_files.h"
 
-// Each switch hides what it names; a name that is none is an error, and a sentence lists them.
+// Each switch hides the feature that it names. An unknown name is an error, and the sentence lists the switches.
 static void test_switches(void **state)
 {
     (void)state;
@@ -74,7 +74,7 @@ static const uint32_t *find(const uint32_t *words, size_t bytes, uint32_t operat
     return first;
 }
 
-// Every kernel may be made to ask for uniform control flow: an extension behind the capabilities, a mode of the entry
+// Every kernel can be changed to ask for uniform control flow: an extension after the capabilities, a mode of the entry
 // point, and nothing else.
 static void test_uniform_flow(void **state)
 {
@@ -101,7 +101,7 @@ static void test_uniform_flow(void **state)
     }
 }
 
-// Openings after the first one write no function that others may be calling.
+// Openings after the first one do not write function pointers that other threads may be using.
 static void test_globals(void **state)
 {
     (void)state;

@@ -19,7 +19,7 @@
 #define PROMPT 40
 #define TOKENS 24
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
-#define TRIES 3 // of a case that takes longer than it may, on a machine that has something else to do
+#define TRIES 3 // of a case that takes too long, on a busy machine
 
 static const VkResult RESULTS[] = {VK_ERROR_OUT_OF_HOST_MEMORY, VK_ERROR_OUT_OF_DEVICE_MEMORY, VK_ERROR_DEVICE_LOST,
                                    VK_ERROR_INITIALIZATION_FAILED, VK_TIMEOUT};
@@ -80,7 +80,7 @@ static void expect_no_objects(void)
     if (left) fail_msg("%lld objects are left, one of them made by %s", (long long)left, made_by);
 }
 
-// Functions whose failure may cost time, a figure or a kernel that nobody waits for, and not the answer.
+// Functions whose failure may cost time, a reported figure or an optional kernel, but not the result.
 static bool is_optional(const char *call)
 {
     static const char *const optional[] = {"vkDeviceWaitIdle",      "vkGetPipelineCacheData",
@@ -107,7 +107,7 @@ static double play(unsigned call, uint64_t n, VkResult result, const struct Toke
     double seconds = faults_time() > 0.0 ? os_seconds() - faults_time() : 0.0;
     const char *name = faults_call(call);
     expect_no_objects();
-    if (!status) { // the fault did not come, or nothing hangs on it
+    if (!status) { // the fault did not occur, or the result does not depend on it
         if (faults_time() > 0.0 && !is_optional(name))
             fail_msg("%s %llu: %d is lost", name, (unsigned long long)n, result);
         assert_memory_equal(&tokens, right, sizeof tokens);
@@ -122,7 +122,7 @@ static double play(unsigned call, uint64_t n, VkResult result, const struct Toke
     return seconds;
 }
 
-// Kernels are compiled beside the caller, who hears of a failure when it needs the kernel: up to a whole run later.
+// Kernels are compiled in other threads. The caller gets the error when it needs the kernel: up to a whole run later.
 static void play_in_time(unsigned call, uint64_t n, VkResult result, const struct Tokens *right, double run_seconds)
 {
     const char *name = faults_call(call);
@@ -134,7 +134,7 @@ static void play_in_time(unsigned call, uint64_t n, VkResult result, const struc
     fail_msg("%s %llu: %.2f s until all is closed", faults_call(call), (unsigned long long)n, seconds);
 }
 
-// SwiftShader takes a second to compile the kernels, and what a failure leads to is the same on each driver: there only
+// SwiftShader takes a second to compile the kernels, and a failure has the same effect on each driver. So there only
 // the first call of each function fails.
 static bool is_slow(void)
 {
@@ -146,7 +146,7 @@ static bool is_slow(void)
     return slow;
 }
 
-// The first call, one in the middle and the last one, each with a result of its own; the queue's with all.
+// The first call, one in the middle and the last one, each with its own result; calls of the queue with all results.
 static void test_each_call(void **state)
 {
     (void)state;
@@ -180,7 +180,7 @@ static unsigned call_named(const char *name)
     return call;
 }
 
-// A model that did not fit leaves the device to a smaller one; a kernel whose compilation failed is compiled again.
+// After a model that did not fit, a smaller one does; a kernel whose compilation failed is compiled again.
 static void test_smaller_model(void **state)
 {
     (void)state;
@@ -204,7 +204,7 @@ static void test_smaller_model(void **state)
     }
 }
 
-// A lost device says so again, at once, for whatever is asked of it.
+// On a lost device every later call fails at once with the same error.
 static void test_lost_device(void **state)
 {
     (void)state;
@@ -227,7 +227,7 @@ static void cut_file(void *user, uint64_t done, uint64_t total)
     if (done) assert_int_equal(truncate(user, 4096), 0);
 }
 
-// A file that shrinks while its weights are on their way to the device.
+// A file that shrinks while its weights are uploaded.
 static void test_cut_file(void **state)
 {
     (void)state;
@@ -259,13 +259,13 @@ static void test_program(void **state)
         struct Output output = strstr(faults[i], "-4") ? RUN("bench", "-m", TALES, "-p", "8", "-n", "8")
                                                        : RUN("generate", "-m", TALES, "-n", "8", "-p", "Once");
         if (os_seconds() - start > 20.0) fail_msg("%s: %.1f s", faults[i], os_seconds() - start);
-        output.out_bytes = 0; // tokens that came before
+        output.out_bytes = 0; // tokens from before the fault
         assert_sentence(output, 1, "");
     }
     unsetenv("VKGPT_FAULT");
 }
 
-// What a program prints with a fault, which has to be what it prints without one, and one line on stderr more.
+// With a fault the program prints the same as without one, and one more line on stderr.
 static void goes_on(const char *fault, const char *const *arguments)
 {
     unsetenv("VKGPT_FAULT");
@@ -284,7 +284,7 @@ static void goes_on(const char *fault, const char *const *arguments)
 #define EVAL_FILE(name) name ":" VKGPT_SOURCE_DIR "/tests/fixtures/eval/" name ".jsonl"
 #define GENERATE "generate", "-m", TALES, "-p", "Once", "-n", "24", "--submit", "1", "--seed", "7"
 
-// A device that is lost in the middle: the text goes on with the same bits on a new one, once.
+// A device is lost in the middle: the text goes on with the same bits on a new device, once.
 static void test_program_goes_on(void **state)
 {
     (void)state;
@@ -296,7 +296,7 @@ static void test_program_goes_on(void **state)
     goes_on("vkWaitSemaphores 9 -4", generate);
     goes_on("vkQueueSubmit 12 -4", drafts);
     goes_on("vkQueueSubmit 1 -4", eval);
-    goes_on("vkQueueSubmit 2 -4", eval); // with what the first task gave
+    goes_on("vkQueueSubmit 2 -4", eval); // with the results of the first task
     setenv("VKGPT_FAULT", "vkQueueSubmit 12 -4 2", 1);
     struct Output output = RUN(GENERATE);
     unsetenv("VKGPT_FAULT");

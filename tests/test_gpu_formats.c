@@ -82,13 +82,13 @@ static void at_most(double value, double bound, const char *format, const char *
     if (!(value <= bound)) fail_msg("%s: %s is %g, more than %g", format, what, value, bound);
 }
 
-// Bounds are a few times what the model was seen to make on random tokens, where it is least sure of itself.
+// Bounds are a few times the values measured on random tokens, for which the model is the least certain.
 static void formats_agree(vkgpt_device *device)
 {
     const struct {
         vkgpt_format format;
         const char *name;
-        double bound, size; // of the fp32 model's
+        double bound, size; // size: relative to the fp32 model
     } cases[] = {{VKGPT_F16, "f16", device->matrix.m ? 5e-6 : 1e-6, 0.51},
                  {VKGPT_Q8_0, "q8_0", 2e-3, 0.29},
                  {VKGPT_Q4_0, "q4_0", 0.5, 0.19},
@@ -149,7 +149,7 @@ static void submissions_agree(vkgpt_device *device)
 
 // ----------------------------------------------------------------------------------------- rows that do not fit
 
-// Fixtures have widths that no block divides: they run all the same, and say what they have become.
+// The widths of the fixtures are not a multiple of the block size: they run in other formats, and report them.
 static void odd_widths_fall_back(vkgpt_device *device)
 {
     vkgpt_error err;
@@ -166,7 +166,7 @@ static void odd_widths_fall_back(vkgpt_device *device)
     }
 }
 
-// A cache in q8_0 is another one, and nearly as good; narrower ones there are not.
+// A cache in q8_0 is different, but nearly as good; there are no narrower ones.
 static void caches_agree(vkgpt_device *device)
 {
     vkgpt_error err;
@@ -219,8 +219,8 @@ static float *logits_without(const char *disable, vkgpt_format format, bool *by_
     return logits;
 }
 
-// A block of a prompt by the device's own products of matrices, which round what they multiply to halves: activations,
-// and weights in a small format. In f32 they have no part.
+// A block of a prompt with the device's cooperative matrices, which round their factors to halves: activations, and
+// weights in a quantised format. With f32 weights they are not used.
 static void test_matrices_of_the_device(void **state)
 {
     static const vkgpt_format formats[] = {VKGPT_F32, VKGPT_F16, VKGPT_Q8_0, VKGPT_Q4_0, VKGPT_Q4_K};

@@ -147,7 +147,7 @@ static void labels_equal(const struct Opened *o)
 
 // ------------------------------------------------------------------------------------- rows of a sequence
 
-// The rows of the last sequence that the fixture knows, and all of them.
+// The rows of the last sequence that the fixture has, and all rows.
 static void rows_agree(const struct Opened *o)
 {
     vkgpt_error err;
@@ -170,7 +170,7 @@ static void rows_agree(const struct Opened *o)
         assert_memory_equal(some + i * dim, every + few[i] * dim, dim * sizeof *some); // the bits depend on no block
     }
 
-    // in pieces: behind a prompt whose last token waits, and one token at a time
+    // in pieces: after a prompt whose last token is still to be run, and one token at a time
     float one[HEAD_MAX_NUMBERS];
     CHECK(vkgpt_session_rewind(o->session, 0, &err));
     CHECK(vkgpt_prompt(o->session, ids, count - 3, &err));
@@ -207,7 +207,7 @@ static bool keep_rows(void *user, const float *logits, size_t first, size_t rows
     return true;
 }
 
-// Hidden states and logits take turns in one session: what is in the cache serves both.
+// Hidden states and logits in turn in one session: both use the same cache.
 static void test_beside_logits(void **state)
 {
     (void)state;

@@ -126,7 +126,7 @@ static void test_probabilities(void **state)
     cJSON_Delete(number);
 }
 
-// The best first; what would end a cell is escaped.
+// The best is first; characters that would end a cell are escaped.
 static void test_table(void **state)
 {
     (void)state;
@@ -172,7 +172,7 @@ static void test_refusals(void **state)
     assert_sentence(RUN("classify", "-m", LABELS, "-p", ""), 1, "-p: the text is empty, and no token stands around it");
     assert_sentence(RUN("classify", "-m", LABELS, "--ids", "1,2,3", "-c", "2"), 1, "--ids: 3 tokens: the context has room for 2; -c 3 makes room");
     // clang-format on
-    // the head decides which command
+    // the head decides which command it works with
     // clang-format off
     assert_sentence(RUN("classify", "-m", HEAD_FIXTURES "/gpt2-choice", "-p", "a"), 1, "its head is a multiple_choice_head, and classify needs one with labels");
     assert_sentence(RUN("choose", "-m", LABELS, "-p", "a", "--answer", "b", "--answer", "c"), 1, "its head gives 2 scores, and choose needs one that gives 1");
@@ -180,7 +180,7 @@ static void test_refusals(void **state)
     // clang-format on
 }
 
-// The other commands run these checkpoints too, unless the file has no head of the language model.
+// The other commands run these checkpoints too, unless the file has no language model head.
 static void test_ordinary_commands(void **state)
 {
     (void)state;

@@ -31,7 +31,7 @@ static void on_result(void *user, const vkgpt_selftest_result *r)
     print_error("%s (%s): off by %.3g, more than %.3g\n", r->kernel, r->size, r->error, r->bound);
 }
 
-// No kernel is left out but those that this device does not run, and the persistent one, which is made of the others:
+// Every kernel that this device runs was tested, except the persistent one, which consists of the others:
 // test_gpu_persistent compares it with them.
 static void every_kernel_was_seen(const vkgpt_device *device, const struct Seen *seen)
 {
@@ -73,7 +73,7 @@ static void test_selftest(void **state)
 static void test_selftest_with_robust_access(void **state)
 {
     (void)state;
-    if (short_run_on_swiftshader()) skip(); // what it tests of the kernels, lavapipe does as well
+    if (short_run_on_swiftshader()) skip(); // lavapipe tests the same of the kernels
     setenv("VKGPT_ROBUST", "1", 1);
     selftest_passes();
     unsetenv("VKGPT_ROBUST");

@@ -17,7 +17,7 @@
 #define TOKENS 24
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
 
-// Vulkan's least values (chapter "Limits"), but for the two that vkgpt asks for: workgroups of 256, 8 buffers.
+// Vulkan's lowest values (chapter "Limits"), except for the two that vkgpt requires: workgroups of 256, 8 buffers.
 #define FLOOR "invocations=256 buffers=8 "
 #define LEAST "range=134217728 allocation=1073741824 shared=16384 sets=4 push=128 alignment=256 "
 
@@ -61,7 +61,7 @@ static void run_model(vkgpt_device *device, const char *dir, vkgpt_format format
 
 #define RUNS 4
 
-// The models and formats: all that is compared.
+// Runs all models and formats that are compared.
 static void run_all(const char *limits, const char *dir, struct Tokens tokens[RUNS], vkgpt_device_info *info)
 {
     static const vkgpt_format formats[RUNS] = {VKGPT_F32, VKGPT_F16, VKGPT_Q8_0, VKGPT_Q4_0};

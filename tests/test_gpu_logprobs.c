@@ -31,7 +31,7 @@ static struct Logits *logits_of(vkgpt_session *session, const uint32_t *ids, siz
 static double logprob_of(const float *row, uint32_t id)
 {
     double sum = 0;
-    for (size_t i = 0; i < VOCAB; i++) sum += exp((double)row[i]); // the logits of so small a model overflow nothing
+    for (size_t i = 0; i < VOCAB; i++) sum += exp((double)row[i]); // the logits of such a small model do not overflow
     return (double)row[id] - log(sum);
 }
 
@@ -98,13 +98,13 @@ static void test_given(void **state)
     got.top = 0;
     logprobs(session, ids + 72, 3, &got);
     logprobs(session, ids + 75, 0, &got);
-    rewind_to(session, 40); // what lies behind is forgotten
+    rewind_to(session, 40); // later positions are forgotten
     logprobs(session, ids + 40, 2, &got);
     free(want);
     vkgpt_session_close(session);
 }
 
-// Tokens that were generated: the greedy one is the likeliest. The session goes on as if nobody had asked.
+// Generated tokens: the greedy one is the likeliest. The session goes on as if logprobs had not been called.
 static void test_generated(void **state)
 {
     const struct World *w = *state;
@@ -152,7 +152,7 @@ static void test_refused(void **state)
     vkgpt_session_close(session);
 }
 
-// A zeroed vkgpt_sampling is greedy, and is what temperature 0 alone gives.
+// A zeroed vkgpt_sampling is greedy, the same as temperature 0 alone.
 static void test_zero_sampling(void **state)
 {
     const struct World *w = *state;

@@ -18,11 +18,11 @@
 #define ALL_TOKENS 100000
 #define SHORT_OPENINGS 12
 #define ALL_OPENINGS 300
-#define WARM 4                           // openings, or rounds, until what is kept for good is there
-#define MOST_MAPPINGS 16                 // more than there were, from one reading to another
-#define MOST_RESIDENT ((size_t)64 << 20) // bytes, likewise; what compilers of drivers keep in each thread varies
+#define WARM 4                           // openings, or rounds, until everything that is kept permanently exists
+#define MOST_MAPPINGS 16                 // additional ones, from one reading to the next
+#define MOST_RESIDENT ((size_t)64 << 20) // additional bytes; the compilers of drivers keep varying amounts per thread
 
-// What the process holds.
+// The resources that the process holds.
 struct Held {
     size_t descriptors, mappings, resident;
 };

@@ -44,7 +44,7 @@ struct Rows {
     const struct Fixture *fixture;
     const char *name;
     double bound;
-    size_t next, seen;    // row of the fixture that comes next; rows handed out
+    size_t next, seen;    // the next row of the fixture; rows that were passed to the callback
     const uint32_t *text; // for nll, or NULL
     size_t text_count;
 };

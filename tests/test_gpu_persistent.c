@@ -44,7 +44,7 @@ static vkgpt_model *open_model(const char *dir, vkgpt_format weights)
     return model;
 }
 
-// With groups 0 the session keeps to dispatches.
+// With groups 0 the session uses dispatches.
 static vkgpt_session *open_session(vkgpt_model *model, vkgpt_session_options options, uint32_t groups,
                                    uint32_t stays_away)
 {
@@ -61,7 +61,8 @@ static vkgpt_session *open_session(vkgpt_model *model, vkgpt_session_options opt
 
 // ---------------------------------------------------------------------------------------- the same bits
 
-// What both forms leave. A wait that a busy machine made too long is told from a wrong answer, and tried again.
+// Compares the results of both forms. If a busy machine made a wait too long, which is not a wrong result, it tries
+// again.
 static void same_bits(vkgpt_model *model, vkgpt_session_options options, uint32_t prompt)
 {
     struct Decoded dispatched, whole;
@@ -102,7 +103,7 @@ static bool count(void *user, uint32_t id)
     return true;
 }
 
-// The number of tokens, then the tokens.
+// Writes the number of tokens to ids[0], then the tokens.
 static void greedy(vkgpt_model *model, const struct Fixture *f, uint32_t groups, uint32_t ids[5], bool *met)
 {
     vkgpt_error err;
@@ -115,7 +116,7 @@ static void greedy(vkgpt_model *model, const struct Fixture *f, uint32_t groups,
     vkgpt_session_close(s);
 }
 
-// A norm behind each half of a layer, a window of attention, a position offset, relu.
+// A norm after each half of a layer, a window of attention, a position offset, relu.
 static void test_classes(void **state)
 {
     (void)state;
@@ -143,8 +144,8 @@ static void test_classes(void **state)
 
 // --------------------------------------------------------------------------------- a meeting that fails
 
-// The first workgroup stays away from a meeting in the middle of the second token: the kernel ends, and the session
-// goes on with dispatches. The same tokens come out, none is lost, none comes twice.
+// The first workgroup is missing at a barrier in the middle of the second token: the kernel ends, and the session goes
+// on with dispatches. The tokens are the same; none is lost, and none comes twice.
 static void test_gives_up(void **state)
 {
     (void)state;
@@ -173,7 +174,7 @@ static void test_gives_up(void **state)
     vkgpt_model_close(model);
 }
 
-// What it does not do is left to dispatches.
+// Work that the persistent kernel does not support is done by dispatches.
 static void test_refused(void **state)
 {
     (void)state;

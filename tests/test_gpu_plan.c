@@ -34,7 +34,7 @@ static uint64_t used(const struct Pool *pool)
     return total;
 }
 
-// Without limits a plan is for a GPU of 8 GiB, whose blocks of prefill are larger than a software driver's.
+// Without limits a plan is for a GPU of 8 GiB, whose prefill blocks are larger than those of a software driver.
 static void session_agrees(vkgpt_model *model, const struct MemoryPlan *plan, const struct MemoryAsk *ask,
                            double within)
 {
@@ -53,7 +53,7 @@ static void session_agrees(vkgpt_model *model, const struct MemoryPlan *plan, co
     assert_near("all", plan->device, pool_bytes(&model->pool) + pool_bytes(&s->device_pool), within);
     assert_near("the session's parts", plan->cache + plan->activations + plan->logits + plan->state,
                 used(&s->device_pool), within);
-    // a few KiB each: there the alignment of a slice counts, which without limits is taken to be 64
+    // only a few KiB each, so that the alignment of a slice matters; without limits it is assumed to be 64
     assert_near("upload", plan->upload, pool_bytes(&s->upload_pool),
                 within + 256.0 / (double)pool_bytes(&s->upload_pool));
     assert_near("read back", plan->read, pool_bytes(&s->read_pool), within + 256.0 / (double)pool_bytes(&s->read_pool));
@@ -78,7 +78,7 @@ static void model_agrees(vkgpt_device *device, const char *dir, vkgpt_format wei
             .limits = i & 4 ? vkgpt_device_describe(device) : NULL,
         };
         check(memory_plan(&ask, &plan, &err), &err);
-        double within = ask.limits ? 0.001 : 0.03; // with this device's limits but for the parts of the head
+        double within = ask.limits ? 0.001 : 0.03; // with this device's limits, except for the parts of the head
         assert_near("weights", plan.weight_blocks, pool_bytes(&model->pool), within);
         assert_near("the weights' parts", plan.tables + plan.layers + plan.vectors, used(&model->pool), 0.01);
         assert_near("a step", plan.step, model->info.step_bytes, 0.001);
@@ -146,7 +146,7 @@ static void test_made_models(void **state)
     device_close(device);
 }
 
-// What a device offers is what a load is held to, and its limits are those that it is described with.
+// The memory that a device offers is the limit of a load, and its limits are those in its description.
 static void test_offer(void **state)
 {
     (void)state;
@@ -159,7 +159,7 @@ static void test_offer(void **state)
     assert_string_equal(offer.info.name, info->name);
     assert_true(offer.info.max_buffer_range == info->max_buffer_range &&
                 offer.info.max_allocation == info->max_allocation);
-    assert_near("available", offer.bytes, memory_available(device), 0.25); // others use the machine's memory too
+    assert_near("available", offer.bytes, memory_available(device), 0.25); // other programs use memory too
     assert_string_equal(offer.source, device->software      ? "free memory of the host"
                                       : info->memory_budget ? "left of the driver's budget"
                                                             : "the device's heap");

@@ -100,7 +100,7 @@ static struct Lines profile_runs(struct Opened *o, uint32_t rows, uint32_t repet
     vkgpt_error err;
     CHECK(vkgpt_profile(o->session, rows, repetitions, keep_line, &lines, &lines.plain_seconds, &err));
     assert_true(lines.seconds > 0);
-    // the same dispatches: no part of the time, and not many times of it, however busy the machine is
+    // the same dispatches: neither a small part of the time nor many times as much, even on a busy machine
     assert_true(lines.plain_seconds > 0.1 * lines.seconds && lines.plain_seconds < 10 * lines.seconds);
     return lines;
 }
@@ -114,7 +114,7 @@ static bool keep_id(void *user, uint32_t id)
     return true;
 }
 
-// `count` tokens on, greedily, and back again.
+// Generates `count` tokens greedily, and rewinds.
 static void go_on(struct Opened *o, uint32_t count, uint32_t *ids)
 {
     vkgpt_error err;
@@ -139,7 +139,7 @@ static void check_step(struct Opened *o, uint32_t tokens)
     uint32_t *ring = (uint32_t *)o->session->b.ring.host;
     ring[tokens] = UINT32_MAX;
     struct Lines lines = profile(o, 0);
-    assert_int_equal(ring[tokens], before[0]); // it was the step that comes next
+    assert_int_equal(ring[tokens], before[0]); // it was the next step
     assert_int_equal(vkgpt_session_position(o->session), tokens);
     go_on(o, 4, after);
     assert_memory_equal(before, after, sizeof before);
@@ -156,7 +156,7 @@ static void check_step(struct Opened *o, uint32_t tokens)
     assert_int_equal(line_of(&lines, "sample")->rows, 1);
 }
 
-// Of the last layer a block makes k and v alone. `attended`: bytes of the cache that the layers before it look at.
+// In the last layer a block computes only k and v. `attended`: bytes of the cache that the layers before it read.
 static void check_block(struct Opened *o, uint32_t tokens, uint32_t rows, uint64_t attended)
 {
     vkgpt_error err;
@@ -168,12 +168,12 @@ static void check_block(struct Opened *o, uint32_t tokens, uint32_t rows, uint64
     assert_int_equal(line_of(&lines, "expand")->rows, rows);
     assert_int_equal(line_of(&lines, "qkv")->calls, layers);
     assert_int_equal(line_of(&lines, "project")->calls, layers - 1);
-    // not contract's, whose kernel it shares
+    // without the bytes of contract, which uses the same kernel
     assert_true(line_of(&lines, "project")->bytes * layers == line_of(&step, "project")->bytes * (layers - 1));
     assert_true(line_of(&lines, "attend")->bytes == attended);
 }
 
-// Layers that look back on 65 positions beside layers that look back on all.
+// Layers that look back at 65 positions, and layers that look back at all.
 static void test_windows(void **state)
 {
     (void)state;
@@ -194,7 +194,7 @@ static void test_windows(void **state)
     close_fixture(&o);
 }
 
-// A token table of a width of its own, and two projections.
+// A token table with its own width, and two projections.
 static void test_projections(void **state)
 {
     (void)state;
@@ -202,7 +202,7 @@ static void test_projections(void **state)
     vkgpt_error err;
     open_fixture(&o, "opt/before-projected-40");
     assert_int_equal(vkgpt_profile(o.session, 0, 1, keep_line, NULL, NULL, &err),
-                     VKGPT_BAD_ARGUMENT); // not a token yet
+                     VKGPT_BAD_ARGUMENT); // no token has been read yet
     check_step(&o, 20);
     struct Lines lines = profile(&o, 0);
     assert_true(line_of(&lines, "project_in")->bytes > 0);
@@ -210,8 +210,9 @@ static void test_projections(void **state)
     close_fixture(&o);
 }
 
-// What a block computes in whole tiles, beside what it needs: a tile at most of a few tokens, little from 128 on. Two
-// layers of a model whose sides are whole tiles; of the last one a block makes k and v alone.
+// The FLOPs of a block in whole tiles against those that it needs: for a few tokens at most a tile, from 128 tokens on
+// little more. The model has two layers, and its sizes are multiples of the tile; in the last layer a block computes
+// only k and v.
 static void padding(const char *disable, const char *dir, const uint32_t *counts, size_t n)
 {
     vkgpt_error err;
@@ -222,7 +223,7 @@ static void padding(const char *disable, const char *dir, const uint32_t *counts
     CHECK(vkgpt_device_open(NULL, &o.device, &err));
     unsetenv("VKGPT_DISABLE");
     CHECK(vkgpt_model_open(o.device, dir, NULL, &o.model, &err));
-    o.device->software = false; // which makes smaller blocks
+    o.device->software = false; // a software driver gets smaller blocks
     CHECK(session_open(o.model, NULL, &o.session, &err));
     o.device->software = true;
     for (size_t i = 0; i < n; i++) {
@@ -259,7 +260,7 @@ static void test_padding(void **state)
                                                 .dtype = DTYPE_F16};
     CHECK(synthetic_model_temporary(&model, dir, sizeof dir, &err));
     padding("", dir, (const uint32_t[]){1, 17, 64, 128, 512, 1000, 1024}, 7);
-    padding("lanes", dir, (const uint32_t[]){1, 17, 64, 128, 1000}, 5); // which takes long
+    padding("lanes", dir, (const uint32_t[]){1, 17, 64, 128, 1000}, 5); // fewer sizes, because it takes long
     synthetic_model_remove(dir);
 }
 

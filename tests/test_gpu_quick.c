@@ -75,7 +75,7 @@ static void decode(vkgpt_model *model, struct Decoded *d)
 
 // ------------------------------------------------------------------------------------------ the search
 
-// More is quicker, of everything.
+// Larger values of every setting are faster.
 static double more_is_quicker(const struct Settings *s)
 {
     double seconds = 1e-3;
@@ -86,9 +86,9 @@ static double more_is_quicker(const struct Settings *s)
     return seconds;
 }
 
-static struct Settings usual; // for the next one
+static struct Settings usual; // for the next function
 
-// Each change brings 1 %, as long as it is the first one.
+// Any change makes the step 1 % faster; more changes do not add to it.
 static double hardly_quicker(const struct Settings *s) { return settings_differ(s, &usual) ? 0.99e-3 : 1e-3; }
 
 static double slower(const struct Settings *s) { return 1.0 / more_is_quicker(s); }
@@ -110,7 +110,7 @@ static struct StepSearch search_of(vkgpt_model *model, double (*pretend)(const s
     return search;
 }
 
-// The choices are those of the settings, found quickly but for those that were there.
+// The choices are those of the settings; `thorough` of them were found by `tune`, the others by the quick tuning.
 static void assert_installed(vkgpt_model *model, const struct Settings *settings, uint32_t thorough)
 {
     uint32_t seen = 0;
@@ -121,7 +121,7 @@ static void assert_installed(vkgpt_model *model, const struct Settings *settings
     assert_int_equal(seen, thorough);
 }
 
-// Takes all that is quicker, and no bit changes.
+// Takes every setting that is faster, and no bit changes.
 static void takes_all(vkgpt_model *model)
 {
     vkgpt_error err;
@@ -147,7 +147,7 @@ static void takes_less(vkgpt_model *model)
     vkgpt_error err;
     struct Settings built_in;
     settings_built_in(model, &built_in);
-    struct StepSearch search = search_of(model, slower, 600); // from what was found
+    struct StepSearch search = search_of(model, slower, 600); // starts from the settings found before
     CHECK(step_search(&search, &err));
     assert_string_equal(search.taken, "4 rows, 2 rows, 6 loads, 128 lanes");
     CHECK(settings_install(model, &built_in, FOUND_QUICK, &err));
@@ -163,7 +163,7 @@ static void takes_less(vkgpt_model *model)
     assert_installed(model, &built_in, 0);
 }
 
-// What `tune` found stays; and `tune` decides between each product's best and the built-in choices.
+// Choices that `tune` found stay; and `tune` decides between each product's best and the built-in choices.
 static void thorough_stays(vkgpt_model *model)
 {
     vkgpt_error err;
@@ -190,7 +190,7 @@ static void thorough_stays(vkgpt_model *model)
     assert_installed(model, &built_in, built_in.count);
 }
 
-// A switch of the step is kept as well, also where it loses.
+// A switch of the step is saved too, even if it is slower.
 static void keeps_switches(vkgpt_model *model)
 {
     vkgpt_error err;
@@ -249,7 +249,7 @@ static void test_switches(void **state)
     struct StepKey other = key;
     other.layers++;
     assert_int_equal(tuning_find_step(device, &key, STEP_FORM), STEP_UNKNOWN);
-    CHECK(tuning_set_step(device, &key, STEP_FORM, STEP_UNKNOWN, FOUND_THOROUGH, &err)); // says nothing
+    CHECK(tuning_set_step(device, &key, STEP_FORM, STEP_UNKNOWN, FOUND_THOROUGH, &err)); // has no effect
     CHECK(tuning_set_step(device, &key, STEP_FORM, STEP_PERSISTENT, FOUND_QUICK, &err));
     CHECK(tuning_set_step(device, &other, STEP_FORM, STEP_DISPATCHES, FOUND_THOROUGH, &err));
     CHECK(tuning_set_step(device, &other, STEP_FORM, STEP_PERSISTENT, FOUND_QUICK, &err)); // comes too late
@@ -274,7 +274,7 @@ static void test_switches(void **state)
 
 // ------------------------------------------------------------------------------------------ what is kept
 
-#define SHORT "0.001" // seconds, where the file is what matters
+#define SHORT "0.001" // seconds, if only the file matters
 
 static void cache_home(const char *name)
 {
@@ -283,7 +283,7 @@ static void cache_home(const char *name)
     setenv("XDG_CACHE_HOME", path, 1);
 }
 
-// Opens a session and copies what it says.
+// Opens a session and copies its note.
 static void open_once(vkgpt_model *model, char note[384])
 {
     vkgpt_error err;
@@ -300,7 +300,7 @@ static void remove_tuning(const vkgpt_model *model)
     remove(path);
 }
 
-// Seconds until the first token is there: some drivers compile only then. Removes the tuning at the end.
+// Seconds until the first token: some drivers compile only then. Removes the tuning at the end.
 static double first_token(const char *quick, char note[384])
 {
     vkgpt_error err;
@@ -328,7 +328,7 @@ static struct Bytes tuning_bytes(const vkgpt_model *model)
     return file_read(path, slash + 1);
 }
 
-// The first session is tuned, in time; the next, of this and of another process, finds it done.
+// The first session is tuned, within the time; the next one, in this and in another process, finds the result.
 static void test_once(void **state)
 {
     (void)state;
@@ -336,7 +336,7 @@ static void test_once(void **state)
     cache_home("once");
     double added = 1e9;
     first_token(NULL, note);                                                 // compiles
-    for (int attempt = 0; attempt < 3 && added > QUICK_SECONDS; attempt++) { // other programs may be in the way
+    for (int attempt = 0; attempt < 3 && added > QUICK_SECONDS; attempt++) { // other programs may slow it down
         double plain = first_token(NULL, note);
         assert_string_equal(note, ""); // software drivers are left out
         added = first_token("force", note) - plain;
@@ -389,7 +389,7 @@ static void test_left_out(void **state)
 
 // --------------------------------------------------------------------------- what stands in the file's place
 
-// Opens the model with these bytes in the file's place; it is tuned anew, and the file is good then.
+// Opens the model with these bytes in place of the file; it is tuned again, and the file is good then.
 static void survives(const char *path, const void *data, size_t bytes, const char *why)
 {
     char note[384], *slash = strrchr(path, '/');
@@ -434,8 +434,8 @@ static void test_foreign_files(void **state)
     close_model(model);
 }
 
-// As it is read: whatever happens to a byte, or wherever the file ends, what is found is a variant. The good file
-// serves.
+// With any byte changed, or the file cut anywhere, every choice that is found is a valid variant. The bytes are those
+// of a good file.
 static void test_every_byte(void **state)
 {
     (void)state;
@@ -470,7 +470,7 @@ static void test_every_byte(void **state)
     close_model(model);
 }
 
-// Where nothing can be kept, nothing is measured: each start would do it anew.
+// If the result cannot be saved, nothing is measured: each start would measure again.
 static void test_no_place(void **state)
 {
     (void)state;
@@ -486,7 +486,7 @@ static void test_no_place(void **state)
     free(home);
     close_model(model);
 
-    file_write(test_dir, "file", "", 0); // a file where a folder should be, for root may write into any folder
+    file_write(test_dir, "file", "", 0); // a file in place of a folder, because root may write into any folder
     cache_home("file");
     model = open_model("", NULL, "force", VKGPT_F16);
     open_once(model, note);
@@ -512,7 +512,7 @@ static void test_no_place(void **state)
 
 #define SAVES 40
 
-// Saves choices of other widths again and again, as another program would.
+// Saves choices for other widths again and again, as another program would.
 static void save_often(uint32_t first)
 {
     vkgpt_error err;
@@ -523,7 +523,7 @@ static void save_often(uint32_t first)
         const struct ProductKey key = product_key(device, CONTRACT, WEIGHTS_F16, 8 * (first + i), 256, 1);
         CHECK(tuning_set(device, &key, variant_built_in(device, &key), FOUND_QUICK, &err));
         CHECK(vkgpt_tuning_save(device, NULL, &err));
-        free(device->tuning); // the file is whole whenever it is read
+        free(device->tuning); // the file is complete whenever it is read
         device->tuning = NULL;
         CHECK(tuning_open(device, &err));
         assert_null(tuning_note(device));

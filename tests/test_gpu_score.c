@@ -52,7 +52,7 @@ static bool add_rows(void *user, const float *logits, size_t first, size_t rows)
     for (size_t row = first; row < first + rows; row++, logits += VOCAB) {
         if (row + 1 < sum->c->context || row + 1 == sum->c->count) continue;
         uint32_t target = sum->c->ids[row + 1];
-        double total = 0; // the logits of so small a model overflow nothing
+        double total = 0; // the logits of such a small model do not overflow
         for (size_t i = 0; i < VOCAB; i++) total += exp((double)logits[i]);
         sum->logprob += (double)logits[target] - log(total);
         for (uint32_t i = 0; i < VOCAB; i++)
@@ -62,7 +62,7 @@ static bool add_rows(void *user, const float *logits, size_t first, size_t rows)
     return true;
 }
 
-// The slow way: every token's logits, of an empty cache.
+// The slow way: the logits of every token, from an empty cache.
 static vkgpt_scored by_logits(vkgpt_session *session, const vkgpt_continuation *c)
 {
     vkgpt_error err;
@@ -90,8 +90,8 @@ static void same(const vkgpt_scored *got, const vkgpt_scored *want, size_t count
     }
 }
 
-// Families of four that share 3, 40 or 90 tokens of context, of continuations of 1 to 23 tokens; one token of
-// context; a full context and one token more; the same one twice.
+// Groups of four that share 3, 40 or 90 tokens of context, with continuations of 1 to 23 tokens; one with a single
+// token of context; one with a full context and one more token; the same one twice.
 static size_t context_of(size_t i) { return i == 5 ? 1 : i == 6 ? CONTEXT : (size_t[]){3, 40, 90}[i / 4 % 3]; }
 static size_t length_of(size_t i) { return i == 6 ? 1 : i == 7 ? CONTEXT + 1 - context_of(7) : 1 + i * 7 % 23; }
 
@@ -108,7 +108,7 @@ static void make_continuations(struct World *w)
     w->continuations[12] = w->continuations[11];
 }
 
-// The model's own choice after some tokens, so that there is something greedy.
+// The model's own choice after some tokens, so that some continuations are greedy.
 static bool keep_one(void *user, uint32_t id)
 {
     *(uint32_t *)user = id;
@@ -156,7 +156,7 @@ static void test_any_order(void **state)
     const struct World *w = *state;
     vkgpt_continuation shuffled[MANY];
     vkgpt_scored got[MANY], want[MANY];
-    for (size_t step = 5; step < MANY; step += 6) { // 5, 11, 17, 23: each takes in all of 24
+    for (size_t step = 5; step < MANY; step += 6) { // 5, 11, 17, 23: each step visits all 24
         size_t count = 0;
         for (size_t i = 0, at = MANY - 1; i < MANY; i++, at = (at + step) % MANY, count++) {
             shuffled[i] = w->continuations[at];
@@ -167,7 +167,7 @@ static void test_any_order(void **state)
     }
 }
 
-// The cache of another use of the session, and of continuations scored before, is not taken for one's own.
+// The cache of another use of the session, and of continuations scored before, is not reused by mistake.
 static void test_used_session(void **state)
 {
     const struct World *w = *state;
@@ -213,13 +213,13 @@ static void test_refusals(void **state)
     refused(w, (vkgpt_continuation){NULL, 0, 0}, "0 of its 0 tokens");
     refused(w, (vkgpt_continuation){ids, CONTEXT + 2, 5}, "152 tokens with its context, 151 at most");
     refused(w, (vkgpt_continuation){ids, SIZE_MAX, 5}, "151 at most");
-    ids[4] = VOCAB; // the last one, which is only foretold
+    ids[4] = VOCAB; // the last one, which is only predicted
     refused(w, (vkgpt_continuation){ids, 5, 2}, "token id 307");
     ids[4] = 0;
     ids[0] = UINT32_MAX;
     refused(w, (vkgpt_continuation){ids, 5, 2}, "token id 4294967295");
     vkgpt_scored got;
-    score(w->session, w->continuations, 1, &got); // none of it did any harm
+    score(w->session, w->continuations, 1, &got); // the refused calls did no harm
     same(&got, w->want, 1, "after what was refused");
 }
 

@@ -60,7 +60,7 @@ static void test_rewind(void **state)
     vkgpt_session_close(session);
 }
 
-// Other tokens after a rewind do not see those that stood there before.
+// Other tokens after a rewind do not see the tokens that were there before.
 static void test_rewind_forgets(void **state)
 {
     const struct World *w = *state;
@@ -118,7 +118,7 @@ static void test_prompt_in_pieces(void **state)
     vkgpt_session_close(session);
 }
 
-// Another session of the same model, of another length, gives the same bits: splits stand at fixed positions.
+// Another session of the same model, with another context length, gives the same bits: splits are at fixed positions.
 static void test_any_context(void **state)
 {
     const struct World *w = *state;
@@ -177,7 +177,7 @@ static void test_full_context(void **state)
     assert_int_equal(rest.count, 3);
     assert_int_equal(rest.stop, VKGPT_STOP_CONTEXT);
     rewind_to(session, 18);
-    run(session, 1, 3); // as many as there is room for: that is what was asked for
+    run(session, 1, 3); // as many as there is room for, which is the number asked for
     vkgpt_session_close(session);
 }
 
@@ -222,7 +222,7 @@ static void write_text(const char *dir, const char *name, const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
-// The first place, from 3 on, where a token comes that has not come before.
+// The first index, from 3 on, of a token that has not come before.
 static size_t fresh_token(const struct Tokens *tokens)
 {
     for (size_t i = 3; i < tokens->count; i++) {
@@ -234,7 +234,7 @@ static size_t fresh_token(const struct Tokens *tokens)
     return 0;
 }
 
-// The model once more, with a generation_config.json that names some end tokens.
+// The model again, with a generation_config.json that names some end tokens.
 static vkgpt_model *open_with_end_tokens(const struct World *w, uint32_t end)
 {
     vkgpt_error err;
@@ -270,7 +270,7 @@ static void test_end_token(void **state)
         assert_int_equal(got.stop, VKGPT_STOP_EOS);
         assert_int_equal(vkgpt_session_position(session), 5 + end);
         same(&got, &want, 0, "up to the end token");
-        got = run(session, 10, 40 - end); // which is ignored here
+        got = run(session, 10, 40 - end); // end tokens are ignored here
         same(&got, &want, end, "past the end token");
         vkgpt_session_close(session);
     }
@@ -294,7 +294,7 @@ static void test_bad_prompts(void **state)
     struct Tokens tokens = {.count = 0};
     prompt_of(ids, CONTEXT + 1);
     vkgpt_session *session = open_session(w->model, 0, 8);
-    REFUSED(vkgpt_generate(session, NULL, 5, keep, &tokens, &tokens.stop, &err)); // nothing to go on from
+    REFUSED(vkgpt_generate(session, NULL, 5, keep, &tokens, &tokens.stop, &err)); // there is no token to continue from
     REFUSED(vkgpt_prompt(session, ids, CONTEXT + 1, &err));
     REFUSED(vkgpt_prompt(session, ids, SIZE_MAX, &err));
     REFUSED(vkgpt_logits(session, ids, CONTEXT + 1, no_rows, NULL, &err));
@@ -306,7 +306,7 @@ static void test_bad_prompts(void **state)
     REFUSED(vkgpt_prompt(session, ids, 5, &err));
     assert_int_equal(vkgpt_session_position(session), 0);
     prompt(session, 5);
-    run(session, 1, 5); // none of it did any harm
+    run(session, 1, 5); // the refused calls did no harm
     vkgpt_session_close(session);
 }
 
@@ -337,7 +337,7 @@ static void test_bad_sampling(void **state)
         vkgpt_sampling sampling = {bad[i][0], 40, bad[i][1], bad[i][2], bad[i][3], 64, 0, false};
         REFUSED(vkgpt_generate(session, &sampling, 5, keep, &tokens, &tokens.stop, &err));
     }
-    vkgpt_sampling large = {1, UINT32_MAX, 1, 0, 1.1f, UINT32_MAX, UINT64_MAX, true}; // all of it is lawful
+    vkgpt_sampling large = {1, UINT32_MAX, 1, 0, 1.1f, UINT32_MAX, UINT64_MAX, true}; // all values are allowed
     generate(session, large, 20, &tokens);
     assert_int_equal(tokens.count, 20);
     vkgpt_session_close(session);
@@ -367,7 +367,7 @@ static void costs_nothing(const vkgpt_counters *before, const vkgpt_counters *af
     assert_int_equal(after->host_allocations, before->host_allocations);
 }
 
-// 64 tokens, the inputs of which stand in the second split of the cache, 8 in a submission.
+// 64 tokens, whose inputs are in the second split of the cache, 8 in a submission.
 static void watch_tokens(vkgpt_session *session, struct Watch *watched)
 {
     vkgpt_error err;

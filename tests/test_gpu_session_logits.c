@@ -59,7 +59,7 @@ static void test_logits_and_tokens(void **state)
     generate(a, sampling, 1, &greedy);
     assert_int_equal(greedy.ids[0], argmax(rows.logits + 69 * VOCAB));
 
-    // tokens made one by one have left in the cache what a prompt would have
+    // tokens generated one by one fill the cache with the same values as a prompt
     memcpy(ids + 70, want.ids, 20 * sizeof *ids);
     struct Rows behind = logits_of(b, ids + 90, 5);
     rewind_to(a, 0);
@@ -92,7 +92,7 @@ static void test_logits_interrupted(void **state)
     vkgpt_session_close(session);
 }
 
-// Overwrites the first number of a tensor of a model of floats.
+// Overwrites the first number of a tensor, in a model of floats.
 static void plant(const char *dir, const char *name, float value)
 {
     char path[320], quoted[96];

@@ -16,7 +16,7 @@
 
 static void wait_ms(long ms) { nanosleep(&(struct timespec){0, ms * 1000000}, NULL); }
 
-// Cancels a session once its callback has seen a token, from a thread of its own.
+// A thread that cancels a session as soon as its callback has seen a token.
 struct Canceller {
     vkgpt_session *session;
     atomic_bool seen;
@@ -31,7 +31,7 @@ static void *cancel_soon(void *user)
     return NULL;
 }
 
-// Slow enough that the call cannot end before it is cancelled.
+// So slow that the call cannot end before it is cancelled.
 static bool see_token(void *user, uint32_t id)
 {
     struct Canceller *c = user;
@@ -64,7 +64,7 @@ static void test_cancel_generation(void **state)
     vkgpt_session_close(c.session);
 }
 
-// One that comes too early ends the next call, whichever that is, and no other.
+// A cancel that comes too early ends the next call, of any kind, and no other.
 static void test_cancel_before(void **state)
 {
     const struct World *w = *state;

@@ -58,7 +58,7 @@ static struct ProductKey key_of(const vkgpt_model *m, enum ProductKernel product
 
 // ------------------------------------------------------------------------------------------------- bits
 
-// The products are as the choices say, which is the point of all this.
+// The products use the chosen variants, which is what these tests are about.
 static void check_products(const vkgpt_session *s)
 {
     const struct Product *const products[] = {&s->decode.qkv, &s->decode.project, &s->decode.expand,
@@ -83,7 +83,8 @@ static void decode(vkgpt_model *model, uint32_t sequences, struct Decoded *d)
     vkgpt_session_close(s);
 }
 
-// Leaves out what differs from the built-in variant in its loads and in its lanes or staging as well: each is enough.
+// Leaves out variants that differ from the built-in one both in their loads and in their lanes or staging: variants
+// that differ in one of them are enough.
 static uint32_t few_loads(struct Variant variants[MAX_VARIANTS], uint32_t count)
 {
     uint32_t kept = 1;
@@ -94,7 +95,7 @@ static uint32_t few_loads(struct Variant variants[MAX_VARIANTS], uint32_t count)
     return kept;
 }
 
-// The variant of a round, of one product: its lists begin anew when they are through. Returns how long the list is.
+// Sets the variant of a round, for one product: a list starts again after its end. Returns the length of the list.
 static uint32_t set_variant(vkgpt_model *model, enum ProductKernel product, uint32_t sequences, uint32_t round,
                             char *text, size_t size)
 {
@@ -112,7 +113,7 @@ static uint32_t set_variant(vkgpt_model *model, enum ProductKernel product, uint
     return count;
 }
 
-// Which of a round's variants it is, each alone.
+// Finds which of a round's variants changes the bits, by setting each alone.
 static void tell_apart(vkgpt_model *model, uint32_t sequences, uint32_t round, const struct Decoded *usual)
 {
     char text[128];
@@ -164,7 +165,7 @@ static char model_dir[256];
 static void test_bits(void **state)
 {
     (void)state;
-    all_variants("", model_dir, VKGPT_F16, false); // a batch has no variants here
+    all_variants("", model_dir, VKGPT_F16, false); // a batch has no variants in this case
     all_variants("", model_dir, VKGPT_Q8_0, false);
 }
 
@@ -176,7 +177,7 @@ static void test_bits_without_lanes(void **state)
 
 // ------------------------------------------------------------------------------------------------ files
 
-// The file of a device with one choice other than the built-in.
+// The file of a device with one choice that is not the built-in one.
 static struct Bytes choice_file(vkgpt_device *device, const struct ProductKey *key, const struct Variant *variant)
 {
     vkgpt_error err;
@@ -187,7 +188,7 @@ static struct Bytes choice_file(vkgpt_device *device, const struct ProductKey *k
     return file_read(test_dir, "tuning.txt");
 }
 
-// As a device that is opened anew reads it.
+// Reads the file as a newly opened device does.
 static const char *read_again(vkgpt_device *device, const char *path)
 {
     vkgpt_error err;
@@ -213,7 +214,7 @@ static void ignored(vkgpt_device *device, const struct ProductKey *key, const vo
     if (!note) fail_msg("nothing is said of what should say '%s'", part);
     if (strncmp(note, "the tuning file is ignored: ", 28) || !strstr(note, part) || strchr(note, '\n'))
         fail_msg("'%s' lacks '%s'", note, part);
-    assert_null(tuning_note(device)); // it is said once
+    assert_null(tuning_note(device)); // it is reported once
     assert_null(tuning_find(device, key));
 }
 
@@ -305,7 +306,7 @@ static void test_files(void **state)
     close_device(device);
 }
 
-// Every tile that a product of a block may have, on a device that multiplies matrices; and what is none.
+// Every tile that a product of a block may have, on a device with cooperative matrices; and invalid ones.
 static void test_tiles(void **state)
 {
     (void)state;
@@ -353,14 +354,14 @@ static void test_tiles(void **state)
         int bytes = snprintf(text, sizeof text, "%s%s\n", (const char *)good.data, lines[i]);
         ignored(device, &key, text, (size_t)bytes, "is no choice");
     }
-    device->matrix.m = 0; // switched off: what is kept stays
+    device->matrix.m = 0; // switched off: the saved choices stay
     assert_null(read_text(device, good.data, strlen((const char *)good.data)));
     assert_non_null(tuning_find(device, &key));
     bytes_free(&good);
     close_device(device);
 }
 
-// Whatever stands in a file, what is taken from it is a variant.
+// Every choice that is read from a damaged file is a valid variant.
 static void test_mutations(void **state)
 {
     (void)state;
@@ -389,7 +390,7 @@ static void test_mutations(void **state)
 
 struct Results {
     uint32_t count;
-    bool took_built_in; // the whole step was not quicker with each product's best
+    bool took_built_in; // the whole step was not faster with each product's best
     vkgpt_tuned tuned[2 * PRODUCT_KERNELS];
 };
 
@@ -412,7 +413,7 @@ static void on_result(void *user, const vkgpt_tuned *tuned)
     r->tuned[r->count++] = *tuned;
 }
 
-// Every product has a result, the file keeps all of them, and a damaged file is said where people look.
+// Every product has a result, the file keeps all of them, and a damaged file is reported where users look.
 static void test_tune(void **state)
 {
     (void)state;

@@ -84,7 +84,7 @@ static void test_bad_file(void **state)
     output_free(&o);
 }
 
-// How often a word stands in a text.
+// How often a word occurs in a text.
 static int count_words(const char *text, const char *word)
 {
     int count = 0;
@@ -94,7 +94,7 @@ static int count_words(const char *text, const char *word)
 
 #define WRITE() RUN("generate", "-m", model_dir, "--ids", "1,2,3,4", "-n", "5", "-s", "7")
 
-// The quick tuning is said once, in one line, and the text is the same.
+// The quick tuning is reported once, in one line, and the text is the same.
 static void test_quick(void **state)
 {
     (void)state;

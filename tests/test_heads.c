@@ -38,7 +38,7 @@ static void change(const char *from, const char *to)
     free(text);
 }
 
-// The same in the header of the tensors: a name becomes another of the same length.
+// The same in the header of the tensors, with names of the same length.
 static void change_weights(const char *from, const char *to)
 {
     assert_int_equal(strlen(from), strlen(to));
@@ -104,7 +104,7 @@ static void test_labels(void **state)
     change(MAP, "\"num_labels\": 2, \"id2label\": null,");
     expect_labels(VKGPT_HEAD_ONE_OF, "LABEL_0", "LABEL_1");
     change(MAP, MAP "\"num_labels\": 7,");
-    expect_labels(VKGPT_HEAD_ONE_OF, "negative", "positive"); // id2label goes before num_labels
+    expect_labels(VKGPT_HEAD_ONE_OF, "negative", "positive"); // id2label has priority over num_labels
     change(NO_PROBLEM, "\"problem_type\": \"multi_label_classification\"");
     expect_labels(VKGPT_HEAD_EACH, "negative", "positive");
     change(NO_PROBLEM, "\"problem_type\": \"regression\"");
@@ -112,7 +112,7 @@ static void test_labels(void **state)
     change(NO_PROBLEM, "\"problem_type\": \"single_label_classification\"");
     expect_labels(VKGPT_HEAD_ONE_OF, "negative", "positive");
     change("\"GPT2ForSequenceClassification\"", "");
-    expect_labels(VKGPT_HEAD_ONE_OF, "negative", "positive"); // without a class, by the tensor
+    expect_labels(VKGPT_HEAD_ONE_OF, "negative", "positive"); // without a class, the tensor decides
 }
 
 static void test_labels_refused(void **state)
@@ -174,7 +174,7 @@ static void test_choice(void **state)
     refuse_change("\"summary_use_proj\": true", "\"summary_use_proj\": false", "summary_use_proj is false");
 }
 
-// tanh, and without it what tanh was taken of.
+// The scores with tanh, and without it the values before tanh.
 static void test_activation(void **state)
 {
     (void)state;
@@ -258,7 +258,7 @@ static void test_no_head(void **state)
     vkgpt_head_close(NULL);
 }
 
-// A checkpoint whose class has no head of the language model: it opens for its hidden states alone.
+// A checkpoint whose class has no language model head: it opens for its hidden states only.
 static void test_headless(void **state)
 {
     (void)state;
@@ -271,11 +271,11 @@ static void test_headless(void **state)
     assert_true(checkpoint.config.tied_head);
     assert_ptr_equal(checkpoint.head.tensor, checkpoint.wte.tensor);
     checkpoint_close(&checkpoint);
-    take("gpt1-choice"); // which has one, and it is not the token table
+    take("gpt1-choice"); // this one has a head, which is not the token table
     if (checkpoint_open(test_dir, &checkpoint, &err)) fail_msg("%s", err.text);
     assert_false(checkpoint.config.tied_head);
     checkpoint_close(&checkpoint);
-    // without tying, a head is no token table
+    // without tying, a head cannot replace the token table
     change_weights("transformer.tokens_embed.weight", "transformer.tokens_embod.weight");
     expect_sentence(checkpoint_open_headless(test_dir, &checkpoint, &err), VKGPT_BAD_MODEL, &err,
                     "tokens_embed.weight is absent", NULL);

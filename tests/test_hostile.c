@@ -36,7 +36,7 @@ static void test_siphash(void **state)
     map_free(&map);
 }
 
-// How far the furthest key is from where its hash would have it.
+// The largest distance of a key from the slot of its hash.
 static size_t furthest(const struct Map *map)
 {
     size_t most = 0, mask = map->capacity - 1;
@@ -48,7 +48,7 @@ static size_t furthest(const struct Map *map)
     return most;
 }
 
-// Keys whose FNV-1a, folded, ends in the same 14 bits: a table that hashes by it has one long run.
+// Keys whose folded FNV-1a hashes end in the same 14 bits: a table that uses this hash would have one long run.
 static void test_chosen_keys(void **state)
 {
     (void)state;
@@ -79,7 +79,7 @@ static void test_chosen_keys(void **state)
 
 // ------------------------------------------------------------------------------------------------ what is no file
 
-// A pipe that nobody writes to, a link to it, and a link to a device: refused at once.
+// A pipe without a writer, a link to it, and a link to a device: refused at once.
 static void test_no_file(void **state)
 {
     (void)state;
@@ -131,7 +131,8 @@ static void sum_rows(void *user, uint32_t worker, uint32_t first, uint32_t count
     }
 }
 
-// What is gone reads as zeros, in any thread, and is told of; the handler goes with the last mapping.
+// The part that was cut off reads as zeros, in any thread, and is reported; the handler is removed with the last
+// mapping.
 static void test_cut(void **state)
 {
     (void)state;
@@ -159,7 +160,7 @@ static void test_cut(void **state)
     assert_int_equal(sigaction(SIGBUS, NULL, &after), 0);
     assert_true(after.sa_sigaction == before.sa_sigaction);
 
-    assert_int_equal(os_map(pages_write(path, 100), &m, &err), 0); // a guard that was used before
+    assert_int_equal(os_map(pages_write(path, 100), &m, &err), 0); // uses a guard again
     assert_int_equal(os_map_check(&m, path, &err), 0);
     assert_int_equal(truncate(path, 99), 0); // raises nothing
     expect_sentence(os_map_check(&m, path, &err), VKGPT_BAD_FILE, &err, path, "100 bytes", "cut", NULL);
@@ -171,7 +172,7 @@ static sigjmp_buf jump;
 
 static void on_other(int number) { siglongjmp(jump, number); }
 
-// A mapping of somebody else's goes to the handler of that one.
+// A signal for a mapping that is not ours goes to the handler that was set before.
 static void test_cut_of_others(void **state)
 {
     (void)state;

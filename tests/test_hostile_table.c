@@ -24,7 +24,7 @@ enum Part { CONFIG, HEADER, LENGTH, INDEX };
 static const struct Broken {
     const char *class;
     enum Part part;
-    const char *from, *to; // of LENGTH: `to` are the bytes of the length; of INDEX: the shard's name
+    const char *from, *to; // for LENGTH, `to` is the bytes of the length; for INDEX, the shard's name
     const char *words[2];
 } broken[] = {
     {"no heads", CONFIG, "\"n_head\": 2", "\"n_head\": 0", {"config.json", "n_head is 0"}},
@@ -128,7 +128,7 @@ static void test_classes(void **state)
     }
 }
 
-// 100,000 tensors, and 100,000 keys in config.json: too many for anybody, and no trouble.
+// 100,000 tensors, and 100,000 keys in config.json: more than any model has, but no problem.
 static void test_many_entries(void **state)
 {
     (void)state;

@@ -23,7 +23,7 @@
     }
 
 struct File {
-    const char *name; // in a folder, which is made
+    const char *name; // with its folder, which is made
     const char *data;
     size_t bytes;
 };
@@ -44,7 +44,7 @@ static void write_files(const struct File *files, size_t count)
     for (size_t i = 0; i < count && files[i].name; i++) write_file(&files[i]);
 }
 
-// A model that opens, in a folder of the test's directory.
+// Writes a model that opens into a folder of the test's directory.
 static void write_model(const char *folder)
 {
     size_t bytes;
@@ -68,11 +68,11 @@ static void expect_found(const char *given, enum Need need, const char *wanted, 
     if (model_locate(path, need, &at, &err)) fail_msg("%s: %s", given, err.text);
     assert_string_equal(at.path, want);
     if (note ? !strstr(at.note, note) : at.note[0]) fail_msg("%s: the note is '%s'", given, at.note);
-    if (model_locate(at.path, need, &at, &err)) fail_msg("%s: %s", given, err.text); // what was found is found again
+    if (model_locate(at.path, need, &at, &err)) fail_msg("%s: %s", given, err.text); // it finds itself
     assert_string_equal(at.path, want);
 }
 
-// `word` and `other` are in the sentence, and what was given, or its folder.
+// Checks that the sentence has `word`, `other`, and the given path or its folder.
 static void expect_refused(const char *given, enum Need need, vkgpt_code code, const char *word, const char *other)
 {
     struct Located at;
@@ -307,7 +307,7 @@ static void test_one_level_down(void **state)
     (void)state;
     write_model("out/checkpoint-500");
     write_file(&(struct File)ONE_FILE("out/runs/log", "x"));
-    write_file(&(struct File)ONE_FILE("out/onnx/config.json", "{}")); // whose weights are none
+    write_file(&(struct File)ONE_FILE("out/onnx/config.json", "{}")); // a folder without weights
     expect_found("out", NEED_WEIGHTS, "out/checkpoint-500", "its folder checkpoint-500 is used");
     struct Checkpoint c;
     vkgpt_error err;
@@ -415,7 +415,7 @@ static void test_classes(void **state)
                                     ONE_FILE("d/tokenizer.json", "{}")},
                     2);
         expect_refused("d", NEED_WEIGHTS, VKGPT_BAD_MODEL, classes[i][1],
-                       classes[i][2]); // before the weights are missed
+                       classes[i][2]); // before it is reported that weights are missing
         expect_refused("d", NEED_CONFIG, VKGPT_BAD_MODEL, classes[i][1], classes[i][2]);
         expect_found("d", NEED_TOKENIZER, "d", NULL);
     }
@@ -441,7 +441,7 @@ static void test_files(void **state)
     expect_found("b/adapter_model.safetensors", NEED_ADAPTER, "b", NULL);
     expect_refused("b/x", NEED_WEIGHTS, VKGPT_BAD_FILE, "a kind that is not known", NULL);
     write_files((struct File[]){ONE_FILE("x.gguf", "")}, 1);
-    expect_found("x.gguf", NEED_WEIGHTS, "x.gguf", NULL); // whose reader tells
+    expect_found("x.gguf", NEED_WEIGHTS, "x.gguf", NULL); // the reader of GGUF files reports it
 }
 
 static void test_tokenizers(void **state)

@@ -15,7 +15,7 @@
 #include "reference_model.h"
 
 #define LORA_FIXTURES VKGPT_SOURCE_DIR "/tests/fixtures/lora"
-#define BOUND 2e-5 // of logits of several units: PEFT merges in float64, and this in float32
+#define BOUND 2e-5 // of logits with magnitudes of a few units: PEFT merges in float64, vkgpt in float32
 #define VOCAB 40
 
 // ------------------------------------------------------------------------------------------------ fixtures
@@ -92,7 +92,7 @@ static void test_fixtures(void **state)
     }
 }
 
-// Of a GGUF file, which keeps (out, in) and other names; and what is written of a merged model.
+// Merging into a GGUF file, which has (out, in) and other names; and writing a merged model.
 static void test_gguf(void **state)
 {
     (void)state;
@@ -129,7 +129,7 @@ struct Part {
 
 static void write_config(const char *json) { file_write(test_dir, "adapter_config.json", json, strlen(json)); }
 
-// Tensors of F32, all of this value.
+// Writes tensors of F32, with all elements set to this value.
 static void write_parts(const struct Part *parts, float value)
 {
     struct Bytes header = {0}, file = {0};
@@ -197,7 +197,7 @@ static void test_by_hand(void **state)
     (void)state;
     static const struct {
         const char *from, *to;
-        double scale; // 2 columns of 0.5 x 0.5, times it
+        double scale; // factor of 2 columns of 0.5 x 0.5
         // clang-format off
     } cases[] = {
         {"\"r\": 2", "\"r\": 2", 3.0 / 2},
@@ -339,7 +339,7 @@ static void test_refused_files(void **state)
     checkpoint_close(&c);
 }
 
-// A whole tensor in the adapter stands for the model's, and A and B are added to it; tied, both tables are changed.
+// A whole tensor in the adapter replaces the model's, and A and B are added to it; with tying, both tables change.
 static void test_whole_tensors(void **state)
 {
     (void)state;
@@ -366,8 +366,8 @@ static void test_whole_tensors(void **state)
     checkpoint_close(&c);
 }
 
-// Without its head, a model that does not tie has nothing that an adapter's lm_head is for: least of all the token
-// table.
+// An untied model opened without its head has no weight for an adapter's lm_head. In particular it does not change the
+// token table.
 static void test_headless(void **state)
 {
     (void)state;

@@ -18,7 +18,7 @@
 #define MOST 400   // allocations of one reading that fail in a short run, spread over all
 #define ALWAYS 100 // the first ones, each of which fails
 
-// Says what came out in one number.
+// Reduces what was read to one number.
 typedef int (*Reading)(const char *path, uint64_t *result, vkgpt_error *err);
 
 static uint64_t mix(uint64_t sum, const void *data, size_t bytes)
@@ -79,7 +79,7 @@ static void each_allocation_fails(Reading read, const char *path)
 {
     vkgpt_error err;
     uint64_t right = 0, result = 0;
-    if (read(path, &result, &err)) fail_msg("%s: %s", path, err.text); // what is made once is made now
+    if (read(path, &result, &err)) fail_msg("%s: %s", path, err.text); // what is made only once is made now
     malloc_fail_at(0, false);
     if (read(path, &right, &err)) fail_msg("%s: %s", path, err.text);
     uint64_t calls = malloc_calls(), stride = short_run() && calls > MOST ? calls / MOST : 1;

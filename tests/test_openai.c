@@ -46,7 +46,7 @@ static void write_good_piece(int index, int first, int count)
 
 static void write_shapes(const char *text) { file_write(dir, "params_shapes.json", text, strlen(text)); }
 
-// The numbers 0, 1, 2, ... in ten pieces that end at these.
+// The numbers 0, 1, 2, ... in ten pieces with these ends.
 static void write_pieces(const int ends[10])
 {
     for (int i = 0; i < 10; i++) write_good_piece(i, i ? ends[i - 1] : 0, ends[i] - (i ? ends[i - 1] : 0));
@@ -70,7 +70,7 @@ static int teardown(void **state)
     return 0;
 }
 
-// A weight of `rows` rows of `in`, whose numbers begin at `first`; returns where they end.
+// Checks a weight of `rows` rows of `in`, whose numbers begin at `first`; returns where they end.
 static int expect_numbers(const struct Weight *weight, int rows, int in, int first)
 {
     assert_non_null(weight->tensor);
@@ -115,7 +115,7 @@ static void test_cuts(void **state)
 {
     (void)state;
     expect_model(4);
-    // none inside a tensor: nothing is copied
+    // no piece ends inside a tensor: nothing is copied
     write_pieces((const int[10]){60, 144, 576, 612, 756, 768, 780, 792, 1368, NUMBERS});
     expect_model(0);
     // all in the last piece; all in the first; pieces of one number
@@ -216,7 +216,7 @@ static void test_bad_pieces(void **state)
     file.data[6] = 4;
     file_write(dir, "params_4.npy", file.data, file.count);
     expect_bad(VKGPT_BAD_FILE, "params_4.npy", "version 4", NULL);
-    file.data[6] = 2; // whose length has 32 bits: here it takes in text
+    file.data[6] = 2; // version 2 has a length of 32 bits, which here includes text
     file_write(dir, "params_4.npy", file.data, file.count);
     expect_bad(VKGPT_BAD_FILE, "params_4.npy", "a header of", NULL);
     file_write(dir, "params_4.npy", file.data, 0);
@@ -228,7 +228,7 @@ static void test_bad_pieces(void **state)
     expect_bad(VKGPT_BAD_FILE, "params_4.npy", "No such file", NULL);
 }
 
-// A length of 32 bits, and a config.json beside, which then counts.
+// A length of 32 bits, and a config.json in the folder, which is then used.
 static void test_other_forms(void **state)
 {
     (void)state;

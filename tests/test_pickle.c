@@ -76,7 +76,7 @@ static void test_sharded(void **state)
     checkpoint_close(&c);
 }
 
-// The form before PyTorch 1.6, and the protocols of pickles that PyTorch writes when it is asked to.
+// The form before PyTorch 1.6, and the protocols of pickles that PyTorch can write.
 static void test_forms(void **state)
 {
     (void)state;
@@ -147,7 +147,7 @@ static int read_bytes(const struct Bytes *p, vkgpt_error *err)
 {
     struct PickleTensor *list;
     size_t count;
-    // a copy without slack, so that a read past the end is seen
+    // a copy of the exact size, so that a read past the end is found
     uint8_t *exact = malloc(p->count ? p->count : 1);
     if (p->count) memcpy(exact, p->data, p->count);
     int code = pickle_read("file.bin", exact, p->count, &list, &count, err);
@@ -163,7 +163,7 @@ static void test_views(void **state)
     const int64_t big = INT64_MAX;
     static const int64_t four = INT64_C(1) << 62;
     struct View bad[] = {
-        {"x", "0", "FloatStorage", 6, 1, {2, 3}, {3, 1}},        // one past the end
+        {"x", "0", "FloatStorage", 6, 1, {2, 3}, {3, 1}},        // one element past the end
         {"x", "0", "FloatStorage", 5, 0, {2, 3}, {3, 1}},
         {"x", "0", "FloatStorage", 6, -1, {2, 3}, {3, 1}},
         {"x", "0", "FloatStorage", 6, 0, {2, -3}, {3, 1}},
@@ -171,11 +171,11 @@ static void test_views(void **state)
         {"x", "0", "FloatStorage", 6, 0, {big, big}, {big, big}},
         {"x", "0", "FloatStorage", 6, 0, {3, 3}, {four, four}},  // wraps to 0
         {"x", "0", "FloatStorage", 6, big, {2, 3}, {3, 1}},
-        {"x", "0", "FloatStorage", 6, 7, {0, 3}, {3, 1}},        // no elements, beyond the end
+        {"x", "0", "FloatStorage", 6, 7, {0, 3}, {3, 1}},        // no elements, past the end
         {"x", "0", "FloatStorage", big, 0, {2, 3}, {3, 1}},      // bytes overflow
         {"x", "0", "FloatStorage", -6, 0, {2, 3}, {3, 1}},
         {"x", "0", "FloatStorage", 6, 0, {four, 4}, {0, 0}},     // the product of the sizes overflows
-        {"x", "0", "FloatStorage", 6, 0, {0, four}, {four, four}}, // here without an element: what is left of it
+        {"x", "0", "FloatStorage", 6, 0, {0, four}, {four, four}}, // no elements; the other sizes are too large
         {"x", "0/../1", "FloatStorage", 6, 0, {2, 3}, {3, 1}},
         {"x", "", "FloatStorage", 6, 0, {2, 3}, {3, 1}},
         {"x", "0", "QInt8Storage", 6, 0, {2, 3}, {3, 1}},
@@ -197,7 +197,7 @@ static void test_views(void **state)
     bytes_free(&p);
 }
 
-// Each row: a pickle, and what its sentence names.
+// Each row: a pickle, and a word of its sentence.
 #define P(text) text, sizeof(text) - 1
 static const struct {
     const char *text;
@@ -220,7 +220,7 @@ static const struct {
     {P("\x80\x04\x8c\x05torch\x8c\x0c" "FloatStorage\x93)R."), "only names a type"},
     {P("\x80\x04\x8f."), "0x8f, which no saved state dict of protocol 4"}, // EMPTY_SET
     {P("\x80\x05\x97."), "0x97"},             // NEXT_BUFFER
-    {P("\x80\x03\x94."), "0x94"},             // MEMOIZE, in a pickle that says it is older
+    {P("\x80\x03\x94."), "0x94"},             // MEMOIZE, in a pickle of an older protocol
     {P("\x80\x02U\x05x."), "ends"},
     {P("\x80\x02T\xff\xff\xff\xffx."), "ends"},
     {P("\x80\x02" "ccollections\nOrderedDict\n](K\x01K\x02K\x03ta\x85R."), "not made of pairs"},
@@ -290,8 +290,8 @@ static void test_bad_pickles(void **state)
     }
 }
 
-// What Python 2 wrote: texts that are bytes, and an OrderedDict that is made of a list of pairs, which may go on as a dict.
-// And PyTorch before 0.4: _rebuild_tensor.
+// Files of Python 2: texts are bytes, and an OrderedDict is made from a list of pairs; keys may be added to it as to a
+// dict. And of PyTorch before 0.4: _rebuild_tensor.
 static void test_python_2(void **state)
 {
     (void)state;
@@ -316,7 +316,7 @@ static void test_python_2(void **state)
     bytes_free(&p);
 }
 
-// Deep, and wide: no recursion, no blow-up. A dict that holds itself is freed once.
+// Deep and wide: no recursion, no exponential growth. A dict that contains itself is freed once.
 static void test_large_pickles(void **state)
 {
     (void)state;
@@ -347,7 +347,7 @@ struct Entry {
     uint64_t local;
 };
 
-struct Wrong { // what to write instead of the truth, where not 0
+struct Wrong { // values to write instead of the right ones, if not 0
     int method, flags;
     uint32_t size, local;
     uint64_t directory;
@@ -358,7 +358,7 @@ static void add_local(struct Bytes *zip, struct Entry *e)
 {
     e->local = zip->count;
     bytes_text(zip, "PK\x03\x04");
-    bytes_number(zip, 0, 22); // sizes and the rest are in the directory only
+    bytes_number(zip, 0, 22); // sizes and the other fields are only in the directory
     bytes_number(zip, strlen(e->name), 2);
     bytes_number(zip, 3, 2);
     bytes_text(zip, e->name);
@@ -447,7 +447,7 @@ static void expect_zip_error(struct Entry *entries, size_t count, const struct W
     }
 }
 
-// A zip64 field that is too short for its numbers, or longer than the room for it.
+// A zip64 field that is too short for its numbers, or longer than its space.
 static void test_zip64_field(void **state)
 {
     (void)state;
@@ -515,12 +515,12 @@ static void expect_plain_error(const void *data, size_t count, const char *word)
     bytes_free(&bytes);
 }
 
-// The older form's stream in its parts: what each may say wrongly. The pickles end where the count of storage 7 begins.
+// The parts of the older form's stream, each of which may be wrong. The count of storage 7 follows the pickles.
 struct Stream {
     const char *version, *object, *keys;
     size_t object_bytes, keys_bytes;
     uint64_t count;
-    size_t values; // bytes behind the count
+    size_t values; // bytes after the count
 };
 
 static struct Bytes stream_of(const struct Stream *s)
@@ -553,7 +553,7 @@ static void test_legacy_damage(void **state)
         const char *words;
     } bad[] = {
         {VERSION_1001, OBJECT, KEYS, 6, 24, NULL},
-        {VERSION_1001, OBJECT, KEYS, 6, 30, NULL}, // what stands behind is nobody's
+        {VERSION_1001, OBJECT, KEYS, 6, 30, NULL}, // bytes after the values are ignored
         {"\x80\x02M\xe8\x03.", OBJECT, KEYS, 6, 24, "in version 1000, and only 1001"},
         {"\x80\x02}.", OBJECT, KEYS, 6, 24, "no version"},
         {"\x80\x02(.", OBJECT, KEYS, 6, 24, "no version"},
@@ -586,7 +586,7 @@ static void test_legacy_damage(void **state)
             assert_true(table.count == 1 && table.tensors[0].bytes == 24);
         }
         table_free(&table);
-        for (size_t cut = 16; !bad[i].words && cut < file.count; cut++) { // anywhere short of the values' end
+        for (size_t cut = 16; !bad[i].words && cut < file.count; cut++) { // anywhere before the end of the values
             struct Bytes shorter = {file.data, cut, cut};
             code = read_zip(&shorter, &table, &err);
             if (cut < file.count - bad[i].values + 24) expect_sentence(code, VKGPT_BAD_FILE, &err, "pytorch_model.bin", NULL);
@@ -615,7 +615,7 @@ static void test_no_archives(void **state)
 
 // ------------------------------------------------------------------------------------------------- mutations
 
-// The pickle of a fixture: from its first opcode to what the archive puts behind it.
+// The pickle of a fixture: from its first opcode to the archive's bytes after it.
 static struct Bytes fixture_pickle(const char *name)
 {
     char path[DIR_BYTES];

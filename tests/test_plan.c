@@ -93,10 +93,10 @@ static void test_parts(void **state)
     assert_int_equal(plan_of(&ask).cache, 5 * 2 * 12 * 100 * 768 * 4);
     ask.kv = VKGPT_Q8_0;
     assert_int_equal(plan_of(&ask).cache, 5 * 2 * 12 * 100 * 768 / 32 * 34);
-    ask.devices = 5; // 3 of 12 layers are the most that one of 5 holds
+    ask.devices = 5; // with 5 devices, one holds at most 3 of the 12 layers
     assert_int_equal(plan_of(&ask).layers, 3 * 12 * 768 * 768 * 2);
     assert_int_equal(plan_of(&ask).cache, 5 * 2 * 3 * 100 * 768 / 32 * 34);
-    assert_int_equal(plan_of(&ask).step, plan.step); // of all of them
+    assert_int_equal(plan_of(&ask).step, plan.step); // of all layers
 }
 
 static void test_local_layers_read_less(void **state)
@@ -121,7 +121,7 @@ static void test_small_formats(void **state)
     assert_int_equal(plan_of(&ask).tables, tables); // not in four bits
     ask.weights = VKGPT_Q4_K;
     assert_int_equal(plan_of(&ask).layers, 12 * 12 * 768 * 768 / 32 * 20);
-    ask.config = &xl; // rows of 1600 are no whole blocks of 256, rows of 6400 are
+    ask.config = &xl; // rows of 1600 are not a multiple of 256, rows of 6400 are
     assert_int_equal(plan_of(&ask).layers, 48 * (8ull * 1600 * 1600 / 32 * 18 + 1600 * 6400 / 32 * 20));
 }
 
@@ -141,17 +141,17 @@ static void test_advice(void **state)
             fail_msg("%s, not %s", advice[i].flags, wanted[i]);
         assert_true(advice[i].device <= bytes);
     }
-    ask.context = (uint32_t)atoi(advice[0].flags + 3); // the largest that fits, and no larger one
+    ask.context = (uint32_t)atoi(advice[0].flags + 3); // the largest context that fits
     assert_true(plan_of(&ask).device <= bytes);
     ask.context++;
     assert_true(plan_of(&ask).device > bytes);
 
     ask = (struct MemoryAsk){.config = &config, .context = 2048, .batch = 1, .devices = 1};
-    count = memory_advise(&ask, 8 * GIB, advice); // only both narrower
+    count = memory_advise(&ask, 8 * GIB, advice); // fits only with both formats narrower
     assert_int_equal(count, 2);
     assert_string_equal(advice[0].flags, "--weights q4_0 --kv q8_0");
     assert_int_equal(strncmp(advice[1].flags, "--devices ", 10), 0);
-    assert_int_equal(memory_advise(&ask, 1 << 20, advice), 0); // nothing does
+    assert_int_equal(memory_advise(&ask, 1 << 20, advice), 0); // nothing fits
 }
 
 static void test_bad_asks(void **state)
@@ -174,7 +174,7 @@ static void test_bad_asks(void **state)
 
 // ------------------------------------------------------------------------------------- the first submissions
 
-// The most FLOPs of a part, if a block of rows is cut after every `cut` dispatches.
+// The most FLOPs in a part, if a block of rows is cut after every `cut` dispatches.
 static double largest_part(const struct Config *c, double rows, uint32_t cut)
 {
     double dim = c->dim, width = (double)c->heads * c->head_dim, part = 0, most = 0;
@@ -188,7 +188,7 @@ static double largest_part(const struct Config *c, double rows, uint32_t cut)
     return most;
 }
 
-// Before anything was measured, no submission takes more than 100 ms on a device of 200 GFLOP/s.
+// Without measurements, no submission takes more than 100 ms on a device with 200 GFLOP/s.
 static void test_first_submissions(void **state)
 {
     (void)state;
@@ -212,7 +212,7 @@ static void test_first_submissions(void **state)
     assert_int_equal(bounds_cut(1e15, FIRST_FLOPS, 240), 1);
 }
 
-// Matrix kernels want a required subgroup size and full subgroups, not one of the two.
+// Matrix kernels need both a required subgroup size and full subgroups.
 static void test_matrices_want_subgroups(void **state)
 {
     (void)state;

@@ -29,7 +29,7 @@ static void test_sizes_of_the_papers(void **state)
     (void)state;
     static const struct {
         const char *name;
-        double millions, within; // GPT-2's as the files have them; GPT-3's of table D.1
+        double millions, within; // GPT-2: as in the published files; GPT-3: as in table D.1
         // clang-format off
     } papers[] = {
         {"gpt2", 124.439808, 1e-9},      {"gpt2-medium", 354.823168, 1e-9}, {"gpt2-large", 774.030080, 1e-9}, {"gpt2-xl", 1557.611200, 1e-9},
@@ -63,7 +63,7 @@ static void test_resize(void **state)
     assert_int_equal(config.inner, 384);
     assert_int_equal(config.head_dim, 16);
     assert_int_equal(config_window(&config, 3), 256);
-    assert_int_equal(config_window(&config, 5), 0); // past the last
+    assert_int_equal(config_window(&config, 5), 0); // after the last layer
     assert_int_equal(preset_resize(&config, &(struct PresetSizes){.inner = 100, .dim = 48}, &err), 0);
     assert_int_equal(config.inner, 100);
     assert_int_equal(preset_resize(&config, &(struct PresetSizes){.heads = 5}, &err), VKGPT_BAD_ARGUMENT);
@@ -85,7 +85,7 @@ static void test_numbers(void **state)
     assert_true(fabs(sqrt(squares / 100000) - 0.25) < 0.003);
     assert_true(largest > 0.7 && largest < 0.87);
 
-    for (size_t at = 0, step = 1; at < 100000; at += step, step = step * 3 % 1001 + 1) // however it is cut
+    for (size_t at = 0, step = 1; at < 100000; at += step, step = step * 3 % 1001 + 1) // no matter how it is cut
         random_fill(&tensor, 7, DTYPE_F32, at, 100000 - at < step ? 100000 - at : step, (uint8_t *)(again + at));
     assert_memory_equal(values, again, sizeof values);
     random_fill(&tensor, 8, DTYPE_F32, 0, 100000, (uint8_t *)again);
@@ -114,7 +114,7 @@ static void place_file(char path[160], const struct Place *place, const char *na
     snprintf(path, 160, "%s/%s", place->model, name);
 }
 
-// The directory holds these files and, as removing it shows, no others.
+// Checks that the directory has these files; that it can be removed shows that there are no others.
 static void place_remove(const struct Place *place, const char *const *files)
 {
     char path[160];
@@ -162,7 +162,7 @@ static void opens(const char *preset, enum Dtype dtype, uint32_t shards)
     output.dtype = dtype;
     if (write_small(preset, &output, &err)) fail_msg("%s", err.text);
     output.shards = shards;
-    output.force = true; // over an earlier one
+    output.force = true; // replaces an earlier one
     if (write_small(preset, &output, &err)) fail_msg("%s", err.text);
     if (checkpoint_open(place.model, &checkpoint, &err)) fail_msg("%s", err.text);
     struct Config wanted = config_of(preset), *got = &checkpoint.config;
@@ -223,7 +223,7 @@ static void test_same_bytes(void **state)
     struct PresetOutput output = output_of(&place, "gpt2");
     output.dtype = DTYPE_F16;
     assert_int_equal(write_small("gpt2", &output, &err), 0);
-    assert_true(file_hash(&place, "model.safetensors") == UINT64_C(0x980A2C10FEE6148A)); // on every machine, for good
+    assert_true(file_hash(&place, "model.safetensors") == UINT64_C(0x980A2C10FEE6148A)); // on every machine, for ever
     place_remove(&place, one_file);
 }
 
@@ -247,7 +247,7 @@ static void test_refuses_to_overwrite(void **state)
         assert_int_equal(write_small("gpt2", &output, &err), VKGPT_BAD_FILE);
         assert_non_null(strstr(err.text, files[i]));
         assert_non_null(strstr(err.text, "holds a model already"));
-        output.force = true; // nothing of the old one stays beside the new one
+        output.force = true; // no file of the old one stays with the new one
         put(&place, "special_tokens_map.json", "{}");
         put(&place, "model-00001-of-00009.safetensors", "x");
         assert_int_equal(write_small("gpt2", &output, &err), 0);
@@ -282,7 +282,7 @@ static void test_failures_leave_nothing(void **state)
     assert_non_null(strstr(err.text, "1000 shards for 40 tensors"));
     assert_false(os_exists(place.model));
 
-    output.shards = 1; // and what was there stays
+    output.shards = 1; // and the old files stay
     assert_int_equal(write_small("gpt2", &output, &err), 0);
     uint64_t before = file_hash(&place, "model.safetensors");
     output.seed = 9;

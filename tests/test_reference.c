@@ -37,7 +37,7 @@ static void norm_of_known_rows(void **state)
     const double r = 1 / sqrt(1.25 + 0.1);
     const double want[4] = {-1.5 * r, -0.5 * r * 2, 0.5 * r + 0.5, 1.5 * r};
     double x[8], out[8];
-    for (int i = 0; i < 8; i++) x[i] = row[i % 4] - (i < 4 ? 0 : 1000); // the mean is nothing to it
+    for (int i = 0; i < 8; i++) x[i] = row[i % 4] - (i < 4 ? 0 : 1000); // the mean has no influence
     reference_norm(2, 4, x, gain, bias, 0.1, out);
     assert_within(difference_f64(out, want, 4), 1e-12, "norm of row 0");
     assert_within(difference_f64(out + 4, want, 4), 1e-12, "norm of row 1");
@@ -81,7 +81,8 @@ static void activations(void **state)
     }
 }
 
-// A query against a cache gives what the same row gives among all rows; scores are scaled, and softmax is safe.
+// A query on a cache gives the same result as that row among all rows; scores are scaled, and softmax does not
+// overflow.
 static void attend_rows_and_steps(void **state)
 {
     (void)state;
@@ -99,7 +100,7 @@ static void attend_rows_and_steps(void **state)
         assert_within(difference_f64(step, all + t * DIM, DIM), 0, "row %zu alone", t);
     }
 
-    // a window of 3 is what the last 3 positions alone give, and one of 7 is no limit
+    // a window of 3 gives the result of the last 3 positions alone; a window of 7 has no effect
     reference_attend(T, 0, HEADS, SIZE, q, k, v, 0.7, 3, all);
     for (size_t t = 0; t < T; t++) {
         size_t start = t < 3 ? 0 : t - 2;
@@ -123,7 +124,8 @@ static void attend_rows_and_steps(void **state)
     assert_true(got == 10);
 }
 
-// What a test on a fixture needs. Opened and closed around the test, so that a failing one leaves nothing behind.
+// The data of a test on a fixture. It is opened and closed around the test, so that a failed test leaves nothing
+// behind.
 struct Case {
     const char *name;
     struct Fixture fixture;
@@ -185,7 +187,8 @@ static void check_logits(const char *name, const struct Fixture *f, const struct
     free(logits);
 }
 
-// Perplexity in strided windows, as transformers' documentation defines it: each window scores what none before did.
+// Perplexity in strided windows, as transformers' documentation defines it: each window scores only tokens that no
+// earlier window scored.
 static void check_windows(const char *name, const struct Fixture *f, const struct Checkpoint *checkpoint,
                           struct FixtureWindow window)
 {
@@ -230,7 +233,7 @@ static void forward_refuses_what_does_not_fit(void **state)
     const struct Case *c = *state;
     vkgpt_error err = {0};
     uint32_t ids[38] = {0};
-    double none; // nothing is written
+    double none; // nothing is written to it
     assert_int_equal(reference_forward(&c->checkpoint, ids, 0, &none, &err), VKGPT_BAD_ARGUMENT);
     assert_int_equal(reference_forward(&c->checkpoint, ids, 38, &none, &err), VKGPT_BAD_ARGUMENT);
     assert_string_equal(err.text, "38 tokens, the model takes 1 to 37");
@@ -239,7 +242,7 @@ static void forward_refuses_what_does_not_fit(void **state)
     assert_string_equal(err.text, "token 2 is 307, the vocabulary has 307");
 }
 
-// The writer of synthetic models, in the shapes and formats that no fixture has.
+// The writer of synthetic models, with shapes and formats that no fixture has.
 static void synthetic_models_open(void **state)
 {
     (void)state;

@@ -28,7 +28,7 @@ static void test_limits(void **state)
     (void)state;
     samples(SAMPLING(0, 1, 0, 1, 0), (double[]){0, 1, 0, 0, 0}); // the lowest id of two
     samples(SAMPLING(1, 1, 0, 1, 0), (double[]){1, E * E, E, E * E, 1 / E});
-    samples(SAMPLING(1, 1, 0, 1, 1), (double[]){0, 1, 0, 1, 0}); // equals stay together
+    samples(SAMPLING(1, 1, 0, 1, 1), (double[]){0, 1, 0, 1, 0}); // equal logits stay together
     samples(SAMPLING(1, 1, 0, 1, 3), (double[]){0, E, 1, E, 0});
     samples(SAMPLING(1, 1, 0, 1, 9), (double[]){1, E * E, E, E * E, 1 / E});
     samples(SAMPLING(1, 0, 0, 1, 0), (double[]){0, 1, 0, 1, 0});
@@ -38,7 +38,7 @@ static void test_limits(void **state)
     samples(SAMPLING(1, 1, 1, 1, 0), (double[]){0, 1, 0, 1, 0});
 }
 
-// The limits come before the temperature, the penalty before both.
+// The penalty is applied first, then the limits, then the temperature.
 static void test_order(void **state)
 {
     (void)state;
@@ -66,7 +66,7 @@ static void test_random(void **state)
 // ---------------------------------------------------------------------------------- the draw in integers
 
 #define MANY 300
-#define SLACK 2e-6 // of the integer weights and of a limit between two tokens
+#define SLACK 2e-6 // error of the integer weights, and of a limit between two tokens
 
 static uint32_t drawn(const struct ReferenceSampling *s, const float *logits, uint64_t seed)
 {
@@ -75,7 +75,7 @@ static uint32_t drawn(const struct ReferenceSampling *s, const float *logits, ui
     return reference_draw(s, MANY, logits, seed, 3, changed, scratch);
 }
 
-// How far the random number is outside of the token's share of [0, 1).
+// The distance of the random number from the token's share of [0, 1); 0 inside it.
 static double outside(const struct ReferenceSampling *s, const float *logits, uint64_t seed, uint32_t token)
 {
     double scratch[MANY], p[MANY], below = 0, random = reference_random(seed, 3);
@@ -85,7 +85,7 @@ static double outside(const struct ReferenceSampling *s, const float *logits, ui
     return fmax(fdim(below, random), fdim(random, below + p[token]));
 }
 
-// A limit that falls between two tokens may do so on either side.
+// If a limit is between two tokens, rounding may move it to either side.
 static double draw_error(struct ReferenceSampling s, const float *logits, uint64_t seed)
 {
     uint32_t token = drawn(&s, logits, seed);

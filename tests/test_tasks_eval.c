@@ -25,7 +25,7 @@ static struct Bytes fixture(const char *name)
     return bytes;
 }
 
-// Each page, detokenized, is what tools/fixtures_eval.py made of it.
+// Each page, detokenized, is the same as the output of tools/fixtures_eval.py.
 static void test_pages(void **state)
 {
     (void)state;
@@ -60,7 +60,7 @@ static void test_words(void **state)
     assert_words("one two", 2);
     assert_words("", 1);
     assert_words(" one \n\n two ", 4); // the empty pieces at both ends count
-    assert_words("a\xC2\xA0" "b\xE3\x80\x80" "c\xE2\x80\x8B" "d", 3); // no-break and wide spaces part words, a zero-width one does not
+    assert_words("a\xC2\xA0" "b\xE3\x80\x80" "c\xE2\x80\x8B" "d", 3); // no-break and wide spaces part words, zero-width ones do not
     assert_words("\xFF \xC2", 2);
     // clang-format on
 }
@@ -95,7 +95,7 @@ static void test_fingerprint(void **state)
     assert_string_not_equal(first, second);
 
     assert_int_equal(fingerprint_model(test_dir, first, &err), 0);
-    file_write(test_dir, "card.md", "text", 4); // is no part of a model
+    file_write(test_dir, "card.md", "text", 4); // not a part of a model
     assert_int_equal(fingerprint_model(test_dir, second, &err), 0);
     assert_string_equal(first, second);
     file_write(test_dir, "merges.txt", "a b", 3);
@@ -121,7 +121,7 @@ static char record[DIR_BYTES + 16];
 
 static void write_record(const char *text, size_t bytes) { file_write(test_dir, "record", text, bytes); }
 
-// What opening the record says. The record is closed again.
+// The result of opening the record, which is closed again.
 static int open_record(const struct EvalSubject *subject, vkgpt_error *err)
 {
     struct EvalTask *tasks;
@@ -157,7 +157,7 @@ static const struct Case {
     {"{\"task\":\"hellaswag\",\"file\"", "{\"task\":\"other\",\"file\"", "has to come first"},
 };
 
-static const char RECORD[] = // but for the hashes; the model's name is not compared
+static const char RECORD[] = // without the hashes; the model's name is not compared
     "{\"format\":\"vkgpt-eval-1\",\"model\":\"gpt2\",\"model_hash\":\"HASH\",\"weights\":\"f32\",\"kv\":\"f32\",\"context\":\"64\"}\n"
     "{\"task\":\"hellaswag\",\"file\":\"x\",\"bytes\":745,\"hash\":\"FILE\"}\n"
     "{\"task\":\"hellaswag\",\"item\":0,\"logprobs\":[-1,-2.5,-3e1],\"greedy\":false,\"cut\":0}\n"
@@ -202,7 +202,7 @@ static void test_foreign_records(void **state)
     assert_int_equal(open_record(&subject, &err), VKGPT_BAD_FILE);
     assert_non_null(strstr(err.text, "holds no results of vkgpt eval"));
     struct Bytes kept = file_read(test_dir, "record");
-    assert_int_equal(kept.count, 16); // and is left as it was
+    assert_int_equal(kept.count, 16); // and is not changed
     bytes_free(&kept);
     snprintf(record, sizeof record, "/no/such/place/record");
     assert_int_equal(open_record(&subject, &err), VKGPT_BAD_FILE);

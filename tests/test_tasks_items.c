@@ -92,7 +92,7 @@ static void test_lambada(void **state)
               " dog.", 0, 0);
 }
 
-// The expected texts are what the harness's own process_docs makes of these.
+// The expected texts are the output of the harness's own process_docs.
 static void test_hellaswag(void **state)
 {
     (void)state;
@@ -220,7 +220,7 @@ static void test_no_file(void **state)
     items_free(&items);
 }
 
-// Whatever stands in the file: an item, or a sentence.
+// Any content of the file gives an item or a sentence.
 static void test_mutations(void **state)
 {
     (void)state;
@@ -308,7 +308,7 @@ static void test_bombs(void **state)
                     "unpacks to more than 100 times", NULL);
     items_free(&items);
     bytes_free(&large);
-    uint64_t seed = 1; // letters that pack to no less than a hundredth
+    uint64_t seed = 1; // letters whose packed size is above a hundredth
     for (size_t i = 0; i < sizeof blanks; i++) blanks[i] = (char)('a' + random_next(&seed) % 16);
     struct Bytes line = packed(blanks, sizeof blanks, JSONL_MAX_LINE / sizeof blanks + 1);
     expect_sentence(read_packed(&items, &line, line.count, &err), VKGPT_BAD_FILE, &err, path, ":1: the line is", NULL);
@@ -366,7 +366,7 @@ static void test_draws(void **state)
     items_free(&items);
 }
 
-// Another item of the query's context would tell its answer.
+// Another item with the query's context would tell its answer.
 static void test_twins(void **state)
 {
     (void)state;
@@ -487,7 +487,7 @@ static void check_estimate(double right, size_t items, double low, double high)
     assert_float_equal(e.high, high, 5e-5);
 }
 
-// Wilson's, as Newcombe (1998, table I) prints them; and the normal one of the sample 0, 0.5, 1, 1.
+// Wilson's intervals as in Newcombe (1998, table I); and the normal interval of the sample 0, 0.5, 1, 1.
 static void test_intervals(void **state)
 {
     (void)state;
@@ -534,10 +534,10 @@ static void test_pairs(void **state)
     vkgpt_model_info model = {.name = "m", .bos = -1, .eos_count = 1, .eos = {2}};
     struct PairRules rules = {tok, &model, false};
     check_pair(&rules, "Once upon a", " time", "Once upon a time", 3);
-    check_pair(&rules, "Once upon a ", "time", "Once upon a time", 3); // the blank goes over
+    check_pair(&rules, "Once upon a ", "time", "Once upon a time", 3); // the blank moves to the continuation
     check_pair(&rules, "Once upon a \n", "time", "Once upon a \ntime", 3);
     check_pair(&rules, "", " time", " time", 1);
-    check_pair(&rules, " ", "time", " time", 1); // blanks alone: no token is left of it
+    check_pair(&rules, " ", "time", " time", 1); // only blanks: the context has no token left
     struct Buffer onc = view("Onc"), e = view("e"), nothing = {.data = NULL, .bytes = 0};
     expect_sentence(pair_encode(&rules, &onc, &e, "it", &pair, &err), VKGPT_BAD_ARGUMENT, &err,
                     "it: has no token of its own", NULL);

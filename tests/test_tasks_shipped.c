@@ -41,7 +41,7 @@ static struct Items shipped(const char *name)
     return read_items();
 }
 
-// The paper's own file of this name, where it is at hand.
+// Opens the paper's own file of this name, if there is one.
 static bool papers(const char *name, struct Items *items)
 {
     const char *dir = getenv("GPT3_TASKS");
@@ -76,7 +76,7 @@ static void check_file(const struct Items *items)
         assert_int_equal(item->context[0], '\n');
         assert_int_equal(item->completion[0], ' ');
         assert_int_equal(answer_normalize(item->completion, strlen(item->completion), &normal, &err), 0);
-        assert_string_equal(normal.data, item->completion + 1); // NFC, and nothing to trim
+        assert_string_equal(normal.data, item->completion + 1); // it is in NFC, and has nothing to trim
         buffer_free(&normal);
     }
     qsort(sorted, items->count, sizeof *sorted, by_context);
@@ -106,7 +106,7 @@ static void test_files(void **state)
 
 struct Sum {
     long a, b, c, answer;
-    char first[8], second; // word, or sign
+    char first[8], second; // a word or a sign
     bool three;
 };
 
@@ -135,7 +135,7 @@ static long operate(long a, char sign, long b)
     return sign == '*' || sign == 't' ? a * b : sign == '-' || sign == 'm' ? a - b : a + b;
 }
 
-// Of a file of sums: how large its numbers are on average, and how many of its answers are below zero.
+// For a file of sums: the average size of its numbers, and the share of answers below zero.
 struct Shape {
     double mean, digits, negative;
     long most;
@@ -181,7 +181,7 @@ static void test_arithmetic(void **state)
         if (!papers(tasks[i].name, &paper)) continue;
         struct Shape theirs = check_sums(&paper);
         assert_true(theirs.most < tasks[i].limit);
-        // five standard errors of the difference of a uniform mean, and as wide for the others
+        // five standard errors of the difference of two means of uniform numbers; the same width for the others
         assert_true(fabs(own.mean - theirs.mean) < 5 * 0.408 * (double)tasks[i].limit * sqrt(1.0 / 1000 + 1.0 / 2000));
         assert_true(fabs(own.digits - theirs.digits) < 5 * 0.5 * sqrt(1.0 / 1000 + 1.0 / 2000));
         assert_true(fabs(own.negative - theirs.negative) < 5 * 0.5 * sqrt(1.0 / 1000 + 1.0 / 2000));
@@ -237,7 +237,7 @@ static bool is_reversed(const char *scrambled, const char *word, size_t length)
     return true;
 }
 
-// The share of words that are left as they are, since they have no other order.
+// The share of words that stay the same, because their letters have no other order.
 static double check_words(const struct Items *items, size_t shortest, bool (*is)(const char *, const char *, size_t))
 {
     double same = 0;
@@ -282,7 +282,7 @@ static void test_unscrambling(void **state)
 
 // -------------------------------------------------------------------------------------------- the other tasks
 
-// Each way of a translation has one answer for a question, and the other way is its mirror.
+// Each direction of a translation has one answer for a question, and the other direction is its mirror.
 static void test_translation(void **state)
 {
     (void)state;
@@ -321,7 +321,7 @@ static void test_red_apples(void **state)
                 for (size_t b = 0; b < a; b++) assert_string_not_equal(item->choices[a].text, item->choices[b].text);
             places[item->gold]++;
         }
-        for (size_t i = 0; i < 4; i++) assert_true(places[i] > items.count / 8); // the right answer stands anywhere
+        for (size_t i = 0; i < 4; i++) assert_true(places[i] > items.count / 8); // the right answer is in any place
         items_free(&items);
     }
 }

@@ -18,7 +18,7 @@
 
 // ------------------------------------------------------------------------------------------------ UTF-8
 
-// Fed in pieces of every size, bytes become the same text, and no piece ends inside a character.
+// Bytes in pieces of every size become the same text, and no piece ends inside a character.
 static void assert_utf8(const char *bytes, size_t count, const char *expected)
 {
     for (size_t piece = 1; piece <= count + 1; piece++) {
@@ -70,7 +70,7 @@ static void test_json_text(void **state)
 
 // ------------------------------------------------------------------------------------------------ stops
 
-// Text up to the first stop string, whatever the pieces it comes in.
+// Text up to the first stop string, for pieces of any size.
 static void assert_stops(const char *const *stops, size_t count, const char *text, const char *expected, bool stopped)
 {
     size_t length = strlen(text);
@@ -101,7 +101,7 @@ static void test_stops(void **state)
     assert_stops((const char *const[]){"aab"}, 1, "aaaab", "aa", true);
     assert_stops((const char *const[]){"abab!"}, 1, "abababab!x", "abab", true);
     assert_stops((const char *const[]){"\n\n", "User:"}, 2, "hi\nUser: x", "hi\n", true);
-    assert_stops((const char *const[]){"abcd", "b"}, 2, "abcd", "a", true);  // the first to be complete
+    assert_stops((const char *const[]){"abcd", "b"}, 2, "abcd", "a", true);  // the first complete one
     assert_stops((const char *const[]){"bc", "abc"}, 2, "xabcd", "x", true); // of two, the longer
     assert_stops(NULL, 0, "free", "free", false);
 }
@@ -123,7 +123,7 @@ static void test_stops_hold_back_no_more_than_needed(void **state)
 
 // -------------------------------------------------------------------------------------------------- keep
 
-// What is kept of a text, whatever the pieces it comes in.
+// The part of a text that is kept, for pieces of any size.
 static void assert_kept(enum KeepUnit unit, size_t limit, const char *text, const char *expected, bool reached)
 {
     size_t length = strlen(text);
@@ -151,7 +151,7 @@ static void test_keep(void **state)
     assert_kept(KEEP_SENTENCES, 1, "Well...\nYes", "Well...", true);
     assert_kept(KEEP_SENTENCES, 1, "No end.", "No end.", false);
     assert_kept(KEEP_SENTENCES, 1, "caf\xC3\xA9.\xE2\x80\x94no", "caf\xC3\xA9.\xE2\x80\x94no",
-                false); // a dash closes nothing
+                false); // a dash does not close anything
     assert_kept(KEEP_SENTENCES, 2, "\xE4\xB8\x80\xE3\x80\x82\xE4\xBA\x8C\xEF\xBC\x81\xE4\xB8\x89",
                 "\xE4\xB8\x80\xE3\x80\x82\xE4\xBA\x8C\xEF\xBC\x81", true);
     assert_kept(KEEP_WORDS, 1, "don't, he", "don't", true);

@@ -35,7 +35,7 @@ static int close_tales(void **state)
     return 0;
 }
 
-// All that a text gives for these ids, and whether it stopped.
+// The whole text for these ids, and whether it stopped.
 static char *stream(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t count, const char *const *stops,
                     size_t stop_count, bool *stopped)
 {
@@ -53,7 +53,7 @@ static char *stream(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t coun
         assert_true(*stopped || !before);
         assert_false(before && length);
         assert_int_equal(bytes[length], '\0');
-        assert_false(((unsigned char)bytes[0] & 0xC0) == 0x80); // a whole character begins it
+        assert_false(((unsigned char)bytes[0] & 0xC0) == 0x80); // it begins with a whole character
         buffer_add(&all, bytes, length);
     }
     CHECK(vkgpt_text_end(text, &bytes, &length, &err));
@@ -89,9 +89,9 @@ static void test_stops(void **state)
     STREAM("Once upon a time there was", "Once upon a time there was", false, "was!", "there were");
     STREAM("aaaab", "a", true, "aaab");
     STREAM("abcabd", "abc", true, "abd", "abcabc");
-    STREAM("one two three", "one ", true, "two", "one two three four"); // the shorter one is there first
+    STREAM("one two three", "one ", true, "two", "one two three four"); // the shorter one is complete first
     STREAM("the end", "the ", true, "end");
-    STREAM("xabd", "x", true, "abd", "d"); // of two that end here the longer one
+    STREAM("xabd", "x", true, "abd", "d"); // of two that end here, the longer one
     STREAM("xabd", "x", true, "d", "abd");
     STREAM("caf\xC3\xA9 noir", "caf", true, "\xC3\xA9");
 }
@@ -141,8 +141,8 @@ static void test_begins_again(void **state)
     free(ids);
 }
 
-// Random tokens, many of them single bytes, and random stop strings of few letters, against what the program's own stop
-// strings and characters make of the bytes at once.
+// Random tokens, many of them single bytes, and random stop strings of a few letters, against the result of the
+// program's own stop strings and characters for all bytes at once.
 static void test_random(void **state)
 {
     const vkgpt_tokenizer *tok = *state;
@@ -155,7 +155,7 @@ static void test_random(void **state)
             x = x * 1664525 + 1013904223;
             ids[i] = x >> 8 & (x & 64 << 20 ? 0xFF : 0x0F);
         }
-        for (size_t p = 0; p < 3; p++) { // pieces of the text itself, and of it changed
+        for (size_t p = 0; p < 3; p++) { // parts of the text, unchanged and changed
             size_t bytes, length = 0;
             for (size_t i = p * 7 + (x >> 16) % 20, n = 0; n < 3 && length < 4; n++) {
                 const char *piece = vkgpt_token_bytes(tok, ids[(i + n) % 40], &bytes);

@@ -9,7 +9,7 @@
 
 #include <cmocka.h> // last: it has a macro called fail
 
-// As an H100 is.
+// Like an H100.
 static const vkgpt_device H100 = {.info = {.subgroup_size = 32, .max_workgroup = 1024, .shared_bytes = 49152},
                                   .matrix = {16, 16, 16},
                                   .processors = 132};
@@ -39,7 +39,7 @@ static void test_groups(void **state)
     }
 }
 
-// Segments are alike for all rows, whole steps of every tile, and none is empty; their sums fit where they go.
+// Segments are the same for all rows, a multiple of every tile's step, and not empty; their sums fit into their buffer.
 static void test_segments(void **state)
 {
     (void)state;
@@ -78,7 +78,7 @@ static void test_sums(void **state)
             }
 }
 
-// What prompts of GPT-2 multiply: whole matrices of rows and of outputs, whatever the tile.
+// The FLOPs of prompts of GPT-2: whole matrices of rows and of outputs, for every tile.
 static void test_padding(void **state)
 {
     (void)state;

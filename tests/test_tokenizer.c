@@ -33,13 +33,13 @@ static void test_forms(void **state)
 static void test_added_tokens(void **state)
 {
     (void)state;
-    check_fixture("added", NULL, 100, CHECK_IDS); // lstrip and rstrip lose blanks
+    check_fixture("added", NULL, 100, CHECK_IDS); // lstrip and rstrip drop blanks
     check_fixture("listed", NULL, 100, CHECK_IDS);
     check_fixture("legacy", NULL, 100, CHECK_BOTH);
     check_fixture("roles", NULL, 100, CHECK_IDS);
 }
 
-// OPT's four files, as published: GPT-2's kind, and </s> goes first. GPT-Neo's are GPT-2's.
+// OPT's four files, as published: like GPT-2's, with </s> first. GPT-Neo's are those of GPT-2.
 static void test_kin(void **state)
 {
     (void)state;
@@ -48,7 +48,7 @@ static void test_kin(void **state)
     check_fixture("galactica", NULL, 400, CHECK_IDS); // NFKC, and more splits
 }
 
-// What is put before a text.
+// Tokens and spaces that are put before a text.
 static void test_edges(void **state)
 {
     (void)state;
@@ -60,7 +60,7 @@ static void test_edges(void **state)
     check_fixture("bos_json", NULL, 100, CHECK_BOTH); // Hugging Face leaves the token to tokenizer.json
 }
 
-// Vocabularies without a token for some bytes: dropped, or unk where tokenizer.json names one.
+// Vocabularies without a token for some bytes: these are dropped, or become unk if tokenizer.json names one.
 static void test_holes(void **state)
 {
     (void)state;
@@ -83,7 +83,7 @@ static bool note_piece(void *user, size_t offset, size_t length)
     return true;
 }
 
-// The pieces of a text are those that `|` marks in `wanted`.
+// Checks that the pieces of a text are those between the `|` in `wanted`.
 static void check_pieces(const struct Splitter *splitter, const char *wanted)
 {
     char text[64], *masked;
@@ -105,7 +105,7 @@ static void check_pieces(const struct Splitter *splitter, const char *wanted)
     }
 }
 
-// Each invalid byte is a character that is neither letter, number nor blank, so it joins such neighbours.
+// Each invalid byte is a character that is not a letter, number or blank, so it joins neighbours of that kind.
 static void test_invalid_pieces(void **state)
 {
     (void)state;
@@ -115,28 +115,28 @@ static void test_invalid_pieces(void **state)
     assert_int_equal(splitter_open(&splitter, &vocab, &err), 0);
     check_pieces(&splitter, "a|\xff\xfe|b");
     check_pieces(&splitter, "a| \xff|b");
-    check_pieces(&splitter, "a| | \xff| b"); // the last blank goes with what follows
+    check_pieces(&splitter, "a| | \xff| b"); // the last blank belongs to what follows
     check_pieces(&splitter, "1|\xff|2");
     check_pieces(&splitter, "!\xff?|a"); // joined with punctuation
     check_pieces(&splitter, "\xff'|s");  // the apostrophe belongs to the run before it
     check_pieces(&splitter, "a|'s|\xff");
-    check_pieces(&splitter, "\xff|\xc2\xa0|\xff");    // U+00A0 is a blank, and no space that is taken along
+    check_pieces(&splitter, "\xff|\xc2\xa0|\xff");    // U+00A0 is a blank, but not a space that joins what follows
     check_pieces(&splitter, "a|\xc3");                // cut at the end
     check_pieces(&splitter, "\xc3|a");                // cut by a letter
     check_pieces(&splitter, "\xc3\xa9|\xc3");         // whole, then cut
     check_pieces(&splitter, "\xe4\xbd|\xe4\xbd\xa0"); // two bytes of three, then a letter
-    check_pieces(&splitter, "a|\x80\xbf|b");          // continuations alone
+    check_pieces(&splitter, "a|\x80\xbf|b");          // only continuation bytes
     check_pieces(&splitter, "a|\xc0\xaf|b");          // overlong
     check_pieces(&splitter, "a|\xed\xa0\x80|b");      // a surrogate
     check_pieces(&splitter, "a|\xf4\x90\x80\x80|b");  // past U+10FFFF
     check_pieces(&splitter, "a|\xf0\x9f\x98|b");
     check_pieces(&splitter, "\xf0\x9f\x98\x80\xff"); // an emoji is such a neighbour too
-    check_pieces(&splitter, "\xe1\xa0\x8e|a");       // U+180E: no blank
-    check_pieces(&splitter, "a| |\xe2\x80\xa8|b");   // U+2028 is one; \s+(?!\S) leaves it, being the last
+    check_pieces(&splitter, "\xe1\xa0\x8e|a");       // U+180E is not a blank
+    check_pieces(&splitter, "a| |\xe2\x80\xa8|b");   // U+2028 is one; \s+(?!\S) leaves it, because it is the last
     splitter_close(&splitter);
 }
 
-// Each stays where it is in NFKC, and nothing composes across it.
+// Each stays in its place in NFKC, and nothing composes across it.
 static void test_invalid_nfkc(void **state)
 {
     (void)state;
@@ -151,7 +151,7 @@ static void test_invalid_nfkc(void **state)
         {"\xc3", "\xc3"},
         {"a\xed\xa0\x80" "e\xcc\x81\xe1\x84", "a\xed\xa0\x80\xc3\xa9\xe1\x84"},
         {"\xef\xb7\xba", "\xd8\xb5\xd9\x84\xd9\x89 \xd8\xa7\xd9\x84\xd9\x84\xd9\x87 \xd8\xb9\xd9\x84\xd9\x8a\xd9\x87 "
-                         "\xd9\x88\xd8\xb3\xd9\x84\xd9\x85"}, // the longest there is
+                         "\xd9\x88\xd8\xb3\xd9\x84\xd9\x85"}, // the longest decomposition
     };
     // clang-format on
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -165,7 +165,7 @@ static void test_invalid_nfkc(void **state)
     }
 }
 
-// Such bytes come back, token by token; no merge of the default model holds a byte that UTF-8 never has.
+// Such bytes decode to themselves, token by token; no merge of the default model has a byte that never occurs in UTF-8.
 static void test_invalid_ids(void **state)
 {
     (void)state;
@@ -182,7 +182,7 @@ static void test_invalid_ids(void **state)
     assert_memory_equal(vkgpt_token_bytes(tok, ids[count - 3], &n), "\xfe", 1);
     assert_memory_equal(vkgpt_token_bytes(tok, ids[count - 4], &n), "\xff", 1);
     free(ids);
-    ids = encode(tok, "\xff<|endoftext|>\xe4\xbd", 16, true, &count); // special tokens are found among them
+    ids = encode(tok, "\xff<|endoftext|>\xe4\xbd", 16, true, &count); // special tokens are found between them
     assert_int_equal(ids[1], 4095);
     assert_memory_equal(vkgpt_token_bytes(tok, ids[0], &n), "\xff", 1);
     free(ids);
@@ -215,7 +215,7 @@ static void test_bytes_are_tokens(void **state)
     vkgpt_tokenizer_close(tok);
 }
 
-// Random bytes, and random UTF-8 with damage, come back as they were.
+// Random bytes, and random damaged UTF-8, decode to themselves.
 static void test_round_trip(void **state)
 {
     (void)state;
@@ -230,7 +230,7 @@ static void test_round_trip(void **state)
             if (round % 2) bytes_text(&b, parts[random_next(&seed) % (sizeof parts / sizeof *parts)]);
             else bytes_number(&b, random_next(&seed), 4);
         }
-        char *text = malloc(b.count ? b.count : 1); // exact, for the sanitizer
+        char *text = malloc(b.count ? b.count : 1); // the exact size, for the sanitizer
         assert_non_null(text);
         if (b.count) memcpy(text, b.data, b.count);
         size_t count;
@@ -270,7 +270,7 @@ static void test_long_texts(void **state)
     (void)state;
     // clang-format off
     check_long_texts(TALES);
-    check_long_texts(FIXTURES "/sorted"); // its merges make "aaaa" of "a"
+    check_long_texts(FIXTURES "/sorted"); // its merges join "a" to "aaaa"
     check_long_texts(FIXTURES "/galactica");
     // clang-format on
 }
@@ -336,7 +336,7 @@ static void test_small_is_good(void **state)
     remove_file("vocab.json");
     write_text("tokenizer.json", small_json);
     expect_ids("abb##<|endoftext|># a", "2 1 4 5 3 6 0");
-    write_text("vocab.json", "{\"a\": 1, \"b\": 0, \"ab\": 2}"); // tokenizer.json goes first
+    write_text("vocab.json", "{\"a\": 1, \"b\": 0, \"ab\": 2}"); // tokenizer.json has priority
     expect_ids("abb", "2 1");
     write_text("merges.txt", "");
     expect_ids("abb", "2 1");
@@ -352,7 +352,7 @@ static void test_missing_files(void **state)
     expect_sentence(vkgpt_tokenizer_open(TALES "/README.md", 0, &tok, &err), VKGPT_BAD_FILE, &err, "README.md", "directory", NULL);
     // clang-format on
     // clang-format off
-    assert_int_equal(vkgpt_tokenizer_open(TALES "/vocab.json", 0, &tok, &err), 0); // a file of it stands for the directory
+    assert_int_equal(vkgpt_tokenizer_open(TALES "/vocab.json", 0, &tok, &err), 0); // a file of the directory
     // clang-format on
     vkgpt_tokenizer_close(tok);
     assert_int_not_equal(vkgpt_tokenizer_open(NULL, 0, &tok, &err), 0);
@@ -437,7 +437,7 @@ static void test_bad_added(void **state)
     refuse_file(name, "{", VKGPT_BAD_FILE, "byte");
 }
 
-// A special token that has no id takes the next row, and is text where the model has no row left.
+// A special token without an id gets the next row; it is plain text if the model has no row left.
 static void test_implied_special(void **state)
 {
     (void)state;
@@ -449,7 +449,8 @@ static void test_implied_special(void **state)
     expect_ids("b<ab", "1 2 0 1");
 }
 
-// Tokens past the model's rows, in every place that may name one: only their use is an error, and it is the model's.
+// Tokens beyond the model's rows, in every place that may name one: only their use is an error, and the model reports
+// it.
 static void test_past_the_rows(void **state)
 {
     (void)state;
@@ -529,13 +530,13 @@ static void test_bad_json(void **state)
     expect_changed(name, small_json, "\"add_prefix_space\": false", "\"use_regex\": false, \"add_prefix_space\": false",
                    "2 4");
     expect_changed(name, small_json, "\"pre_tokenizer\"", "\"pre_tokeniser\"", "2 4");
-    expect_changed(name, small_json, "\"BPE\"", "\"BPE\", \"dropout\": 0.1", "2 4"); // which is not applied
+    expect_changed(name, small_json, "\"BPE\"", "\"BPE\", \"dropout\": 0.1", "2 4"); // dropout is not applied
     refuse_change(name, small_json, "\"added_tokens\": [", "\"added_tokens\": 3, \"x\": [", VKGPT_BAD_FILE,
                   "added_tokens");
 }
 
-// An added token that the model has not takes the next id, as in Hugging Face's tokenizers 0.22; a file that says
-// another one was changed by hand.
+// An added token that the model does not have gets the next id, as in Hugging Face's tokenizers 0.22; a file with
+// another id was changed by hand.
 static void test_next_ids(void **state)
 {
     (void)state;
@@ -557,7 +558,7 @@ static void test_next_ids(void **state)
 #define BYTE_LEVEL "{\"type\": \"ByteLevel\", \"add_prefix_space\": false}"
 #define RULE "{\"type\": \"Split\", \"pattern\": {\"String\": \"b#\"}, \"behavior\": \"Isolated\", \"invert\": false}"
 
-// The splits before ByteLevel, each of its kind, and what else is written there.
+// The splits before ByteLevel, one of each kind, and other steps there.
 static void test_rules(void **state)
 {
     (void)state;
@@ -565,13 +566,13 @@ static void test_rules(void **state)
     char *json =
         text_replace(small_json, BYTE_LEVEL, "{\"type\": \"Sequence\", \"pretokenizers\": [" RULE ", " BYTE_LEVEL "]}");
     write_text(name, json);
-    expect_ids("ab##", "0 1 3 3"); // ab, b# and #: no merge takes them
+    expect_ids("ab##", "0 1 3 3"); // ab, b# and #: no merge joins them
     char *two = text_replace(
         json, RULE,
         "{\"type\": \"Split\", \"pattern\": {\"String\": \"##\"}, \"behavior\": \"Isolated\", \"invert\": false}, "
         "{\"type\": \"Split\", \"pattern\": {\"String\": \"#\"}, \"behavior\": \"Isolated\", \"invert\": false}");
     write_text(name, two);
-    expect_ids("ab##", "2 3 3"); // what one rule isolates, the next cuts
+    expect_ids("ab##", "2 3 3"); // the next rule cuts what one rule isolates
     free(two);
     write_text(name, json);
     refuse_change(name, json, "\"String\": \"b#\"", "\"Regex\": \"(b\"", VKGPT_BAD_MODEL, "the pattern (b");
@@ -587,7 +588,7 @@ static void test_rules(void **state)
     expect_changed(name, json, "\"String\": \"b#\"", "\"String\": \"\"", "0 1 3 3");
     expect_changed(name, json, RULE, RULE "," RULE "," RULE "," RULE "," RULE "," RULE "," RULE "," RULE "," RULE,
                    "0 1 3 3");
-    expect_changed(name, json, ", " BYTE_LEVEL, "", "0 1 3 3"); // over characters
+    expect_changed(name, json, ", " BYTE_LEVEL, "", "0 1 3 3"); // for characters
     expect_changed(name, json, RULE ", " BYTE_LEVEL, "", "2 4");
     refuse_file("tokenizer_config.json", "{\"add_prefix_space\": true}", VKGPT_BAD_MODEL, "add_prefix_space");
     free(json);
@@ -598,7 +599,7 @@ static void test_rules(void **state)
     expect_ids("\xef\xbd\x81\xef\xbd\x82#", "2 3");
     write_text("tokenizer_config.json",
                "{\"added_tokens_decoder\": {\"7\": {\"content\": \"ba\", \"special\": false}}}");
-    expect_ids("a\xef\xbd\x82\xef\xbd\x81", "0 7"); // found in what NFKC makes
+    expect_ids("a\xef\xbd\x82\xef\xbd\x81", "0 7"); // found in the text after NFKC
     remove_file("tokenizer_config.json");
     refuse_file("tokenizer_config.json", "{\"added_tokens_decoder\": {\"7\": {\"content\": \"\xef\xbd\x81\"}}}",
                 VKGPT_BAD_MODEL, "NFKC");
@@ -610,7 +611,7 @@ static const char digits_json[] =
     "]}, "
     "\"model\": {\"vocab\": {\"a\": 0, \"7\": 1, \"77\": 2, \".\": 3, \"..\": 4, \".7\": 5}, \"merges\": [\"7 7\", \". 7\", \". .\"]}}";
 
-// Runs of digits as one and each alone, and literal text with a character that patterns have a use for.
+// Runs of digits as one piece and digit by digit, and literal text with a special character of patterns.
 static void test_digits(void **state)
 {
     (void)state;

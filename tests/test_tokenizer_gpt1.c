@@ -51,7 +51,7 @@ static bool note_word(void *user, const char *word, size_t bytes)
     return true;
 }
 
-// The words of a text, with | between them. The text is given exactly, for the sanitizer.
+// The words of a text, with | between them. The text has its exact size, for the sanitizer.
 static void check_words(const char *text, size_t bytes, const char *wanted)
 {
     struct Bytes words = {0};
@@ -80,11 +80,11 @@ static void test_words(void **state)
     CHECK_WORDS("Hello, World!", "hello|,|world|!");
     CHECK_WORDS("It's a_b (c)", "it|'|s|a|_|b|(|c|)");
     CHECK_WORDS("a\xc2\xa0" "b\xe2\x80\xa8" "c", "a|b|c");
-    CHECK_WORDS("a\0b\x01" "c\x7f" "d\xc2\x85" "e\x0b" "f", "abcdef");                   // controls are no blanks
+    CHECK_WORDS("a\0b\x01" "c\x7f" "d\xc2\x85" "e\x0b" "f", "abcdef");                   // controls are not blanks
     CHECK_WORDS("a\xe2\x80\x8d" "b\xc2\xad" "c\xef\xbb\xbf" "d\xee\x80\x80" "e\xef\xbf\xbd" "f\xcd\xb8g", "abcdefg");
     CHECK_WORDS("\xc3\x89t\xc3\xa9", "ete");                                             // composed
-    CHECK_WORDS("E\xcc\x81te\xcc\x81", "ete");                                           // and not
-    CHECK_WORDS("\xce\x9f\xce\x94\xce\x9f\xce\xa3", "\xce\xbf\xce\xb4\xce\xbf\xcf\x83"); // the last sigma stays one
+    CHECK_WORDS("E\xcc\x81te\xcc\x81", "ete");                                           // and decomposed
+    CHECK_WORDS("\xce\x9f\xce\x94\xce\x9f\xce\xa3", "\xce\xbf\xce\xb4\xce\xbf\xcf\x83"); // the last sigma stays a sigma
     CHECK_WORDS("\xce\xbf\xcf\x82", "\xce\xbf\xcf\x82");                                 // and a final one stays final
     CHECK_WORDS("\xc4\xb0I\xc4\xb1", "ii\xc4\xb1");                                      // Turkish
     CHECK_WORDS("STRA\xe1\xba\x9e" "E stra\xc3\x9f" "e", "stra\xc3\x9f" "e|stra\xc3\x9f" "e");
@@ -95,18 +95,18 @@ static void test_words(void **state)
     CHECK_WORDS("\xef\xa4\x80", "\xe8\xb1\x88");                                         // a compatibility ideograph
     CHECK_WORDS("a\xf0\xa0\x80\x80" "b\xf0\xac\xba\xb0" "c", "a|\xf0\xa0\x80\x80|b\xf0\xac\xba\xb0" "c"); // the blocks end
     CHECK_WORDS("\xe3\x80\x82" "a\xe2\x80\x94" "b\xd8\x9f\xe0\xa5\xa4", "\xe3\x80\x82|a|\xe2\x80\x94|b|\xd8\x9f|\xe0\xa5\xa4");
-    CHECK_WORDS("a$b+c\xe2\x82\xac\xc2\xb1" "d", "a|$|b|+|c\xe2\x82\xac\xc2\xb1" "d");   // signs split only in ASCII
+    CHECK_WORDS("a$b+c\xe2\x82\xac\xc2\xb1" "d", "a|$|b|+|c\xe2\x82\xac\xc2\xb1" "d");   // only ASCII signs split
     CHECK_WORDS("a\xe2\x80\xbf" "b\xe2\x80\x90" "c", "a|\xe2\x80\xbf|b|\xe2\x80\x90|c");
-    CHECK_WORDS("\xcd\xbe\xe1\xbf\xaf", ";|`");                                          // what they are in NFD
+    CHECK_WORDS("\xcd\xbe\xe1\xbf\xaf", ";|`");                                          // their form in NFD
     CHECK_WORDS("\xcc\x81 \xcc\x81\xcc\xa3", "");                                        // nothing but marks
     CHECK_WORDS("x\xe3\x80\xae\xe1\xad\x84", "x\xe1\xad\x84\xe3\x80\xae");               // class 224, then 9: in order
-    CHECK_WORDS("x\xe3\x80\xae\xcc\x81\xe1\xad\x84", "x\xe1\xad\x84\xe3\x80\xae");       // past a mark that goes
+    CHECK_WORDS("x\xe3\x80\xae\xcc\x81\xe1\xad\x84", "x\xe1\xad\x84\xe3\x80\xae");       // past a mark that is dropped
     CHECK_WORDS("x\xe3\x80\xae\xe0\xa4\x81\xe1\xad\x84", "x\xe3\x80\xae\xe1\xad\x84");   // not past one of class 0
     CHECK_WORDS("\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x92\xbb", "\xf0\x9f\x91\xa9\xf0\x9f\x92\xbb");
     // clang-format on
 }
 
-// Such a byte belongs to no word and ends none.
+// Such a byte does not belong to a word, and does not end one.
 static void test_invalid_bytes(void **state)
 {
     (void)state;
@@ -122,7 +122,7 @@ static void test_invalid_bytes(void **state)
     uint32_t *ids = encode(tok, "\xff<unk>\xfe<un\xffk>", 13, true, &count);
     assert_true(count > 1);
     assert_int_equal(ids[0], 0);
-    assert_int_not_equal(ids[1], 0); // the second is no such token any more, as with a U+FFFD in it
+    assert_int_not_equal(ids[1], 0); // the second is not that token any more, as with a U+FFFD in it
     free(ids);
     vkgpt_tokenizer_close(tok);
 }
@@ -146,7 +146,7 @@ static void test_stopping(void **state)
     assert_int_equal(words, 3);
 }
 
-// Every text encodes, and without an unknown symbol it decodes to what encodes to the same ids.
+// Every text encodes. Without an unknown symbol, its ids decode to a text with the same ids.
 static void test_again(void **state)
 {
     (void)state;
@@ -198,7 +198,7 @@ static void test_again(void **state)
     vkgpt_tokenizer_close(tok);
 }
 
-// Long words and long runs of marks; quadratic time would show.
+// Long words and long runs of marks would reveal quadratic time.
 static void test_long_texts(void **state)
 {
     (void)state;
@@ -252,7 +252,7 @@ static int teardown(void **state)
 }
 
 static const char small_text[] = "AB aab <unk>b zaz";
-static const char small_ids[] = "5 1 5 0 4 0 1 0"; // the merge of lower rank goes first
+static const char small_ids[] = "5 1 5 0 4 0 1 0"; // the merge of lower rank comes first
 
 static void test_small_is_good(void **state)
 {
@@ -320,7 +320,7 @@ static void test_bad_files(void **state)
     refuse_change("encoder_bpe_40000.json", small_vocab, "<unk>", "<ukn>", VKGPT_BAD_MODEL, "unk_token \"<unk>\"");
 }
 
-// A null where a token has to be.
+// A null in place of a token.
 static void test_no_unk(void **state)
 {
     (void)state;
@@ -351,8 +351,8 @@ static void test_bad_json(void **state)
     refuse_change(name, json, "\"continuing_subword_prefix\": \"\"", "\"continuing_subword_prefix\": \"##\"",
                   VKGPT_BAD_MODEL, "##");
     refuse_change(name, json, "\"<unk>\": 0", "\"<ukn>\": 0", VKGPT_BAD_MODEL, "both have id 0");
-    write_text("config.json", "{\"vocab_size\": 9}"); // no GPT-1 by its class
-    expect_ids("ab", "5");                            // and as tokenizer.json says
+    write_text("config.json", "{\"vocab_size\": 9}"); // not GPT-1 by its class
+    expect_ids("ab", "5");                            // so tokenizer.json decides
 }
 
 static void test_fuzz(void **state)

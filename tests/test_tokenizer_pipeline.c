@@ -103,7 +103,7 @@ static void copy_file(const char *folder, const char *name)
     bytes_free(&b);
 }
 
-// A vocabulary alone says whose it is; one of another class does not.
+// Without a tokenizer_config.json, the vocabulary file decides the class. An unsupported class is refused.
 static void test_vocabulary_alone(void **state)
 {
     (void)state;
@@ -123,7 +123,7 @@ static void test_vocabulary_alone(void **state)
     expect_refusal(VKGPT_BAD_FILE, "tokenizer_config.json", "extra_ids");
 }
 
-// A SentencePiece file with damage opens, or is refused.
+// A damaged SentencePiece file opens, or is refused.
 static void test_damaged_spiece(void **state)
 {
     (void)state;
@@ -191,13 +191,14 @@ static void refuse(const char *stages, const char *model, vkgpt_code code, const
 #define NORMALIZER(step) "\"normalizer\": " step
 #define WHITESPACE PRE("{\"type\": \"Whitespace\"}")
 
-// A byte that is no UTF-8 is a character that is in no class and no token; clean_text drops it, byte fallback has it.
+// A byte that is not UTF-8 is a character without a class and without a token; clean_text drops it, byte fallback
+// encodes it.
 static void test_invalid_bytes(void **state)
 {
     (void)state;
     // clang-format off
     expect(WHITESPACE, MODEL_WORDS, "a \xff b", "1 0 2");
-    expect(WHITESPACE, MODEL_WORDS, "a\xff" "b", "1 0 2"); // in no class \w, so a piece of its own
+    expect(WHITESPACE, MODEL_WORDS, "a\xff" "b", "1 0 2"); // not in the class \w, so a piece of its own
     expect(PRE("{\"type\": \"WhitespaceSplit\"}"), MODEL_WORDS, "a \xc3 ab", "1 0 3");
     expect(NORMALIZER("{\"type\": \"NFC\"}"), MODEL_PIECES, "e\xcc\x81", "5");
     expect(NORMALIZER("{\"type\": \"NFC\"}"), MODEL_PIECES, "e\xff\xcc\x81", "0");
@@ -209,7 +210,7 @@ static void test_invalid_bytes(void **state)
     // clang-format on
 }
 
-// Neither time nor stack may grow with the square of a text.
+// Neither time nor stack may grow with the square of the text's length.
 static void test_long_texts(void **state)
 {
     (void)state;
@@ -235,7 +236,8 @@ static void test_long_texts(void **state)
     }
 }
 
-// What tells of a text's end is known, so that a text that goes on can leave it out; dropout is noted, not applied.
+// The number of tokens at the end of every text is known, so that a text that the model continues can leave them out.
+// Dropout is noted, but not applied.
 static void test_edges_and_notes(void **state)
 {
     (void)state;
@@ -247,7 +249,7 @@ static void test_edges_and_notes(void **state)
     assert_int_equal(vkgpt_trailing_tokens(tok), 1);
     assert_null(vkgpt_tokenizer_note(tok));
     vkgpt_tokenizer_close(tok);
-    // the id of an added token is the next one behind the model's, whatever the file says
+    // the id of an added token is the next one after the model's, no matter what the file says
     expect("\"added_tokens\": [{\"id\": 0, \"content\": \"<x>\", \"special\": true}]", MODEL_WORDS, "<x>", "4");
     char *json = text_replace("{" MODEL_BYTES "}", "\"byte_fallback\"", "\"dropout\": 0.1, \"byte_fallback\"");
     write_text("tokenizer.json", json);
@@ -272,7 +274,7 @@ static void expect_no_ids(const char *model, const char *text, const char *words
     vkgpt_tokenizer_close(tok);
 }
 
-// Hugging Face's raises an error in the same places.
+// Hugging Face's tokenizers raise an error in the same places.
 static void test_no_unk(void **state)
 {
     (void)state;
@@ -338,7 +340,7 @@ static void test_refusals(void **state)
         MODEL_WORDS, VKGPT_BAD_MODEL, "a second post_processor");
 }
 
-// Damaged files give ids, or a sentence: when they are opened or, where unk_token is gone, with a text.
+// Damaged files give ids or a sentence: when they are opened or, without an unk_token, with a text.
 static void fuzz(const char *json, const char *text, int rounds)
 {
     uint64_t seed = 3;

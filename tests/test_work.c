@@ -21,7 +21,7 @@ static void test_products(void **state)
     same(product_work(1, 768, 768, 64, 64), 2.0 * 768 * 768, 64 * 2.0 * 768 * 768);
     same(product_work(65, 72, 16, 64, 64), 2.0 * 65 * 72 * 16, 2.0 * 128 * 128 * 16);
     same(product_work(2048, 200704, 49152, 128, 256), 2.0 * 2048 * 200704 * 49152,
-         2.0 * 2048 * 200704 * 49152); // past 32 bits
+         2.0 * 2048 * 200704 * 49152); // more than 32 bits
 }
 
 static void test_attention(void **state)
@@ -54,7 +54,7 @@ static struct Work model_work(const struct Config *c, uint32_t rows, struct Tile
     return all;
 }
 
-// What prompts of GPT-2 waste with the tiles of a GPU.
+// The FLOPs that prompts of GPT-2 waste with the tiles of a GPU.
 static void test_padding(void **state)
 {
     (void)state;
