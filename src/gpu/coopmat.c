@@ -30,7 +30,7 @@ void coopmat_ask(VkPhysicalDeviceVulkan12Features *v12, VkPhysicalDeviceCooperat
     v12->pNext = matrix;
     v12->shaderFloat16 = VK_TRUE;
     v12->vulkanMemoryModel = VK_TRUE;
-    v12->vulkanMemoryModelDeviceScope = VK_TRUE; // what atomics have in the kernels that know nothing of the model
+    v12->vulkanMemoryModelDeviceScope = VK_TRUE; // the scope of atomics in kernels without the memory model
 }
 
 struct MatrixShape coopmat_usable(bool size_control, bool full_subgroups, struct MatrixShape offered)
@@ -57,7 +57,7 @@ static bool is_wanted(const VkCooperativeMatrixPropertiesKHR *p)
            is_side(p->KSize);
 }
 
-// What a device multiplies, to be freed; NULL: nothing that the kernels can use.
+// The matrix properties of a device, which the caller frees; NULL: none, or the kernels cannot use them.
 static VkCooperativeMatrixPropertiesKHR *list_properties(VkInstance instance, VkPhysicalDevice physical,
                                                          uint32_t *count)
 {

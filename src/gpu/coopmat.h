@@ -1,5 +1,5 @@
 // VK_KHR_cooperative_matrix: a subgroup multiplies small matrices that its lanes hold together. Declared here because
-// headers and loaders of before 2023, Debian 12's among them, do not know it.
+// headers and loaders from before 2023, such as those of Debian 12, do not know it.
 #ifndef VKGPT_GPU_COOPMAT_H
 #define VKGPT_GPU_COOPMAT_H
 
@@ -43,19 +43,19 @@ struct MatrixShape {
     uint32_t m, n, k;
 };
 
-// The largest shape of at most 32 a side that a subgroup multiplies in halves and adds up in floats, on a device that
-// has the extension; none where the kernels cannot use it: they want half precision, Vulkan's memory model and votes of
-// a subgroup too.
+// The largest shape, at most 32 a side, that a subgroup multiplies in halves and adds up in floats. The device must
+// have the extension. All 0 where the kernels cannot use it: they also need half precision, Vulkan's memory model and
+// subgroup votes.
 struct MatrixShape coopmat_shape(VkInstance instance, VkPhysicalDevice physical);
 
-// Whether the sums of products of this shape may be halves too: then a matrix of sums can be turned into one of halves.
+// Whether sums of products of this shape may be halves too: then a matrix of sums can be converted to one of halves.
 bool coopmat_has_halves(VkInstance instance, VkPhysicalDevice physical, struct MatrixShape shape);
 
-// What the kernels may use of it: they count on whole subgroups of the size that they are compiled for, so both a
-// required size and full subgroups are needed.
+// The shape that the kernels may use: `offered`, or all 0. They rely on full subgroups of the size that they are
+// compiled for, so the device must have both a required size and full subgroups.
 struct MatrixShape coopmat_usable(bool size_control, bool full_subgroups, struct MatrixShape offered);
 
-// Adds to the features that a device is opened with what these kernels want, `matrix` behind v12 in the chain.
+// Adds what these kernels need to the features that a device is opened with; `matrix` follows v12 in the chain.
 void coopmat_ask(VkPhysicalDeviceVulkan12Features *v12, VkPhysicalDeviceCooperativeMatrixFeaturesKHR *matrix);
 
 #endif

@@ -1,5 +1,5 @@
 // A Vulkan device: instance, queue, features, and the counters that show what it costs the host. Everything that
-// vkgpt makes on a GPU hangs on one of these; the only globals are the loader's functions, written once.
+// vkgpt makes on a GPU belongs to one of these; the only globals are the loader's functions, written once.
 #ifndef VKGPT_GPU_DEVICE_H
 #define VKGPT_GPU_DEVICE_H
 
@@ -29,28 +29,28 @@ struct vkgpt_device {
     VkCommandPool command_pool;
     VkPhysicalDeviceMemoryProperties memory;
     VkPipelineCache pipeline_cache;
-    size_t pipeline_cache_bytes;      // as it was read from disk
+    size_t pipeline_cache_bytes;      // as read from disk
     VkDescriptorSetLayout set_layout; // MAX_BUFFERS storage buffers
     VkPipelineLayout pipeline_layout;
     VkSemaphore timeline; // of the queue: value n is reached when submission n is done
     uint64_t submitted;   // the last value that a submission was accepted with
     uint64_t reached;     // the last value that was waited for
-    vkgpt_error failure;  // what ended the device, as when it was lost; code VKGPT_OK: nothing
+    vkgpt_error failure;  // why the device can no longer be used, such as its loss; code VKGPT_OK: it can
     struct Pipeline *pipelines[DEVICE_MAX_PIPELINES];
     uint32_t pipeline_count;
-    struct Queue compiling; // those of them that are not yet compiled
+    struct Queue compiling; // the pipelines that are not compiled yet
     struct Tuning *tuning;  // the engine's choices (engine/tuning.h): one block, freed with the device
     bool software;          // a CPU: chooses the kernels' variants
-    bool lockstep;          // a CPU: the lanes of a subgroup run together, as one
+    bool lockstep;          // a CPU: the lanes of a subgroup run in lockstep
     bool lanes;             // software, with shuffles and a known subgroup size: the LANES variants
     bool size_control, full_subgroups;
     bool addresses;                  // buffers have addresses, for the persistent kernel
     bool uniform_flow;               // kernels ask for it: gpu/uniform_flow.h
     struct MatrixShape matrix;       // of the COOPMAT variants; all 0: they do not run here
-    uint32_t processors;             // that run workgroups; 0: the driver does not say
-    bool matrix_halves;              // their sums may be halves as well
+    uint32_t processors;             // gpu/processors.h; 0: the driver does not say
+    bool matrix_halves;              // the sums of such matrices may be halves too
     float timestamp_period;          // nanoseconds; 0: no timestamps
-    uint64_t timestamp_mask;         // of the bits that count
+    uint64_t timestamp_mask;         // of the valid bits
     atomic_uint validation_messages; // warnings and errors of the validation layer so far
     // for vkgpt_counters
     uint64_t recordings, descriptor_writes, device_allocations, host_allocations;
@@ -58,7 +58,7 @@ struct vkgpt_device {
 
 #define MAX_BUFFERS 8
 
-// malloc and its kin for what lives as long as a device, model or session: counted, zeroed, NULL when there is none.
+// Zeroed memory for objects that live as long as a device, model or session; NULL: out of memory. Counts allocations.
 void *device_alloc(vkgpt_device *device, size_t count, size_t size);
 
 #endif

@@ -20,7 +20,7 @@
 
 // ------------------------------------------------------------------------------------------ switches
 
-// What VKGPT_DISABLE, a list with commas, may name (the header says what each does).
+// The names that VKGPT_DISABLE may list, separated by commas (the header says what each does).
 static const char *const switches[] = {
     "coopmat",       "device_fault",         "f16",     "full_subgroups",        "lanes",
     "memory_budget", "persistent",           "shuffle", "subgroup_size_control", "timestamps",
@@ -49,7 +49,7 @@ static bool disabled(const char *name)
     return item && *item;
 }
 
-// A name that is no switch would change nothing, in silence.
+// Fails on an unknown name, which would otherwise do nothing in silence.
 static int switches_check(vkgpt_error *err)
 {
     const char *item = getenv("VKGPT_DISABLE");
@@ -82,13 +82,12 @@ static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlag
     (void)types;
     vkgpt_device *device = user;
     device->validation_messages++;
-    fprintf(stderr, "validation: %s\n", data->pMessage); // only ever with VKGPT_VALIDATE=1
+    fprintf(stderr, "validation: %s\n", data->pMessage); // only with VKGPT_VALIDATE=1
     return VK_FALSE;
 }
 
-// volk keeps the functions of the loader and those of core instances in globals. In the loader they are the same ones
-// for every instance, so that they are written once, by whoever comes first; what belongs to one instance or device
-// alone is looked up for it.
+// volk keeps the functions of the loader and those of core instances in globals. The loader's are the same for every
+// instance, so the first caller writes them, once. Functions of one instance or device are looked up for it.
 static pthread_mutex_t functions_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool loader_is_there, functions_are_there;
 
@@ -133,7 +132,7 @@ static void stop_listening(vkgpt_device *device)
     if (destroy) destroy(device->instance, device->messenger, NULL);
 }
 
-// With VKGPT_VALIDATE=1, under the validation layer with synchronization validation; messages go to `device`.
+// With VKGPT_VALIDATE=1 it has the validation layer, with synchronization validation; messages go to `device`.
 static int instance_create(VkInstance *instance, vkgpt_device *device, vkgpt_error *err)
 {
     int status = switches_check(err);
@@ -142,7 +141,7 @@ static int instance_create(VkInstance *instance, vkgpt_device *device, vkgpt_err
     VkApplicationInfo application = {
         .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
         .pApplicationName = "vkgpt",
-        .apiVersion = VK_API_VERSION_1_3, // the newest that is made use of; 1.2 is the floor
+        .apiVersion = VK_API_VERSION_1_3, // the newest version in use; 1.2 is enough
     };
     VkValidationFeatureEnableEXT enable = VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT;
     VkValidationFeaturesEXT validation = {
@@ -237,7 +236,7 @@ static bool compute_family(VkPhysicalDevice physical, uint32_t *family, uint32_t
     return false;
 }
 
-// None where it is switched off.
+// All 0 where it is switched off.
 static struct MatrixShape matrix_shape(VkInstance instance, VkPhysicalDevice physical)
 {
     if (disabled("coopmat") || disabled("f16") || !has_extension(physical, COOPMAT_EXTENSION))
@@ -261,9 +260,9 @@ static void describe_features(VkInstance instance, VkPhysicalDevice physical, vk
     info->device_fault = has_extension(physical, "VK_EXT_device_fault") && !disabled("device_fault");
 }
 
-// Lanes of a subgroup to ask for, where that is possible. AMD's RDNA runs 32 lanes at a time and 64 in two goes, more
-// than short rows in small formats have loads for. Intel's registers are 4 KiB a subgroup, whatever its size: the
-// smallest has the most for a lane, and with 32 lanes every product spills hundreds of them
+// The subgroup size to ask for, where that is possible. AMD's RDNA runs 32 lanes at a time and 64 in two passes; short
+// rows in quantised formats have too few loads for 64. Intel has 4 KiB of registers per subgroup, whatever its size:
+// the smallest size has the most per lane, and with 32 lanes every product spills hundreds of them
 // (docs/results/intel-stats.md).
 static uint32_t wanted_size(const vkgpt_device_info *info)
 {
@@ -335,14 +334,14 @@ static int preference(const vkgpt_device_info *info)
     return 5;
 }
 
-// Every device of an instance in the order that --device counts: by preference, equals as the loader lists them.
+// All devices of an instance in the order of --device: by preference, and equal ones in the order of the loader.
 static int enumerate(VkInstance instance, VkPhysicalDevice *physical, vkgpt_device_info *infos, uint32_t *count,
                      vkgpt_error *err)
 {
     VkPhysicalDevice found[MAX_DEVICES];
     *count = MAX_DEVICES;
     VkResult result = vkEnumeratePhysicalDevices(instance, count, found);
-    bool listed = result == VK_SUCCESS || result == VK_INCOMPLETE; // of more than MAX_DEVICES, the first ones
+    bool listed = result == VK_SUCCESS || result == VK_INCOMPLETE; // INCOMPLETE: the first MAX_DEVICES
     if (!listed && result != VK_ERROR_INITIALIZATION_FAILED) return vk_fail(err, result, "listing the Vulkan devices");
     if (!listed || !*count) return drivers_fail(&(VkInstanceCreateInfo){.pApplicationInfo = NULL}, err);
     uint32_t placed = 0;

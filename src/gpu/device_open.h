@@ -4,7 +4,7 @@
 
 #include "gpu/device.h"
 
-// The layouts that every pipeline is made with; a part of opening a device.
+// Makes the layouts that all pipelines share; a part of opening a device.
 int device_make_layouts(vkgpt_device *device, vkgpt_error *err);
 
 #endif

@@ -15,20 +15,20 @@
 #define NAME 256
 #define SAID 320
 
-// Packages of Debian's that NVIDIA's driver needs beside what the container runtime brings.
+// Debian packages that NVIDIA's driver needs in addition to what the container runtime brings.
 #define NVIDIA_PACKAGES "libegl1 libgl1 libglx0 libgles2 libopengl0 libglvnd0 libvulkan1"
 
 struct Drivers {
     uint32_t count;     // manifests
-    char name[NAME];    // of the one that is told about: NVIDIA's, else the first
+    char name[NAME];    // of the manifest that the sentence names: NVIDIA's, else the first
     char library[NAME]; // that it names, or ""
-    char said[SAID];    // by the loader, of that library if it names it
+    char said[SAID];    // by the loader, about that library if it names it
     bool nvidia;
 };
 
 // ---------------------------------------------------------------------------------------------- manifests
 
-// The value of "library_path", or "": a manifest that the loader cannot read either has no other use here.
+// The value of "library_path", or "" where it cannot be read: the loader cannot read it then either.
 static void read_library(const char *path, char *library, size_t size)
 {
     char *text = NULL;
@@ -54,7 +54,7 @@ static void add_manifest(struct Drivers *d, const char *path)
     snprintf(d->library, sizeof d->library, "%s", library);
 }
 
-// A directory's manifests, or a file.
+// Adds the manifests of a directory, or one file.
 static void add_path(struct Drivers *d, const char *path)
 {
     char file[4096];
@@ -71,7 +71,7 @@ static void add_path(struct Drivers *d, const char *path)
     closedir(dir);
 }
 
-// Each path of a list with colons, with `below` behind it.
+// Adds each path of a list separated by colons, with `below` appended.
 static void add_list(struct Drivers *d, const char *list, const char *below)
 {
     char path[4096];
@@ -89,7 +89,7 @@ static const char *or_else(const char *name, const char *otherwise)
     return value && *value ? value : otherwise;
 }
 
-// Where the loader looks ("LoaderDriverInterface.md" of Vulkan-Loader).
+// Looks where the loader looks ("LoaderDriverInterface.md" of Vulkan-Loader).
 static void find_manifests(struct Drivers *d)
 {
     char home[4096];
@@ -121,8 +121,8 @@ static void keep_said(struct Drivers *d, const char *text)
     d->said[length] = 0;
 }
 
-// The last sentence about the library, or else the first one: the loader ends with one that only says that there is
-// none.
+// Keeps the first sentence about the library, or else the first of all: the loader ends with one that only says that
+// there is no driver.
 static VKAPI_ATTR VkBool32 VKAPI_CALL on_said(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
                                               VkDebugUtilsMessageTypeFlagsEXT types,
                                               const VkDebugUtilsMessengerCallbackDataEXT *data, void *user)
@@ -135,7 +135,7 @@ static VKAPI_ATTR VkBool32 VKAPI_CALL on_said(VkDebugUtilsMessageSeverityFlagBit
     return VK_FALSE;
 }
 
-// Once more, with an ear on the loader: its messages go to a messenger in the chain, without any driver.
+// Creates an instance once more, to hear the loader: a messenger in the chain gets its messages, without any driver.
 static void ask_loader(struct Drivers *d, const VkInstanceCreateInfo *info)
 {
     const char *extension = VK_EXT_DEBUG_UTILS_EXTENSION_NAME;
@@ -160,7 +160,7 @@ static void ask_loader(struct Drivers *d, const VkInstanceCreateInfo *info)
     if (destroy) destroy(instance, NULL);
 }
 
-// What the system says of the library, where the loader says nothing: a path is relative to its manifest.
+// Asks the system about the library where the loader says nothing. A path is relative to its manifest.
 static void ask_system(struct Drivers *d)
 {
     char path[2 * NAME];

@@ -1,4 +1,4 @@
-// What a device can reach at most, measured with the recordings and the dispatches that a model runs by.
+// What a device can reach at most, measured with recordings and dispatches of the kind that run a model.
 #include "base/os.h"
 #include "gpu/recording.h"
 
@@ -18,7 +18,7 @@ struct Copy {
     const struct Pipeline *kernel;
 };
 
-// The shortest of several runs of a recording, which is freed.
+// The time of the shortest of several runs of a recording; frees the recording.
 static int shortest(struct Recording *rec, double *seconds, vkgpt_error *err)
 {
     double begin = os_seconds();
@@ -35,7 +35,7 @@ static int shortest(struct Recording *rec, double *seconds, vkgpt_error *err)
 
 // -------------------------------------------------------------------------------------------------- the copy
 
-// Half of what is free at most, and half of that again as long as the driver refuses.
+// Two slices, together at most half of the free memory; halves them while the driver refuses.
 static int make_slices(struct Copy *copy, vkgpt_error *err)
 {
     vkgpt_device *device = copy->device;
@@ -60,8 +60,8 @@ static void copy_by_kernel(const struct Copy *copy, struct Recording *rec, const
              ARGS(CopyArgs, count));
 }
 
-// There and back: so each side has been written before it is read for the second time. Memory that never was may be
-// one page of zeros, which every cache holds.
+// Copies there and back, so that each side is written before it is read for the second time. Memory that was never
+// written may be one page of zeros, which fits every cache.
 static int time_copy(const struct Copy *copy, bool by_kernel, double *bytes_per_s, vkgpt_error *err)
 {
     struct Recording rec;
@@ -91,7 +91,7 @@ static int time_dispatches(const struct Copy *copy, uint32_t count, double *seco
     return shortest(&rec, seconds, err);
 }
 
-// The slope between two lengths: what a submission costs once is not of the dispatch.
+// The slope between two numbers of dispatches, which leaves out what a submission costs once.
 static int time_dispatch(const struct Copy *copy, double *seconds, vkgpt_error *err)
 {
     uint32_t longer = copy->device->software ? SOFTWARE_DISPATCHES : GPU_DISPATCHES, shorter = longer / 8;

@@ -31,7 +31,7 @@ VkDeviceSize memory_max_slice(const vkgpt_device *device)
 
 enum MemorySource memory_source(const vkgpt_device *device)
 {
-    if (device->software) return MEMORY_OF_HOST; // what such a driver says of its heap is made up
+    if (device->software) return MEMORY_OF_HOST; // the heap that such a driver reports is made up
     return device->info.memory_budget ? MEMORY_OF_BUDGET : MEMORY_OF_HEAP;
 }
 

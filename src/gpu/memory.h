@@ -8,8 +8,8 @@
 struct Slice {
     VkBuffer buffer;
     VkDeviceSize offset, bytes;
-    uint8_t *host;    // where the host sees it, or NULL
-    uint64_t address; // where kernels see it that take addresses; 0: the device has none
+    uint8_t *host;    // its address on the host, or NULL
+    uint64_t address; // its address for kernels that take addresses; 0: the device has none
 };
 
 enum MemoryKind {
@@ -36,18 +36,18 @@ struct Pool {
 
 // The largest slice that one kernel can see, rounded down to its alignment.
 VkDeviceSize memory_max_slice(const vkgpt_device *device);
-// What a slice of so many bytes takes up in a block.
+// The bytes that a slice of this size takes up in a block.
 VkDeviceSize memory_aligned(const vkgpt_device *device, VkDeviceSize bytes);
-// Bytes that the device-local heap still offers: its budget where the driver tells, else its size; the machine's free
-// memory for a software driver.
+// Bytes that the device-local heap still offers: its budget where the driver reports one, else its size. For a
+// software driver: the free memory of the machine.
 enum MemorySource { MEMORY_OF_HOST, MEMORY_OF_BUDGET, MEMORY_OF_HEAP };
 enum MemorySource memory_source(const vkgpt_device *device);
 uint64_t memory_available(const vkgpt_device *device);
 
-// Errors: VKGPT_OUT_OF_MEMORY, with bytes needed and bytes there. `what` names the thing.
+// Errors: VKGPT_OUT_OF_MEMORY, with the bytes needed and available. `what` names the thing for the sentence.
 int pool_slice(vkgpt_device *device, struct Pool *pool, VkDeviceSize bytes, const char *what, struct Slice *slice,
                vkgpt_error *err);
 void pool_free(vkgpt_device *device, struct Pool *pool);
-uint64_t pool_bytes(const struct Pool *pool); // that its blocks hold
+uint64_t pool_bytes(const struct Pool *pool); // of all its blocks
 
 #endif

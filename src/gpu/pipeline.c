@@ -1,5 +1,5 @@
 // Pipelines: a kernel's SPIR-V with its specialization constants, compiled by the driver once and kept. Drivers take
-// from a few milliseconds to a second for one, so all cores compile, beside whoever asks for more.
+// from a few milliseconds to a second for one, so all cores compile, while the caller goes on.
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ static const struct Spirv *find_spirv(const char *kernel)
 
 bool kernel_exists(const char *kernel) { return find_spirv(kernel) != NULL; }
 
-static struct Pipeline *of_job(struct Job *job) { return (struct Pipeline *)job; } // its first member
+static struct Pipeline *of_job(struct Job *job) { return (struct Pipeline *)job; } // the job is its first member
 
 static VkResult make_module(vkgpt_device *device, const struct Spirv *spirv, VkShaderModule *module)
 {
@@ -47,7 +47,7 @@ static VkResult compile(vkgpt_device *device, struct Pipeline *pipeline)
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
         .requiredSubgroupSize = device->info.subgroup_size,
     };
-    // full subgroups ask for a workgroup that is a multiple of the largest size the driver might pick
+    // full subgroups need a workgroup that is a multiple of the largest size that the driver might choose
     uint32_t workgroup = pipeline->constants[0], lanes = device->info.subgroup_size;
     bool fixed = device->size_control && workgroup % lanes == 0 && workgroup / lanes <= device->info.max_subgroups;
     // clang-format off
@@ -144,7 +144,7 @@ int pipelines_ready(vkgpt_device *device, vkgpt_error *err)
 
 void pipelines_forget(vkgpt_device *device, uint32_t keep)
 {
-    pipelines_ready(device, NULL); // not dropped: whoever asked for those that stay counts on them
+    pipelines_ready(device, NULL); // not dropped: those that stay will be used
     while (device->pipeline_count > keep) {
         struct Pipeline *pipeline = device->pipelines[--device->pipeline_count];
         device->vk.vkDestroyPipeline(device->handle, pipeline->handle, NULL);

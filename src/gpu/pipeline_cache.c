@@ -9,7 +9,7 @@
 #define CACHE_LIMIT ((size_t)64 << 20)
 #define CACHE_MAGIC "vkgptpc1"
 
-// What stands before Vulkan's own data: drivers check less than they should.
+// Precedes Vulkan's own data in the file: drivers check less than they should.
 struct CacheHeader {
     char magic[8];
     uint64_t sum; // FNV-1a of the data
@@ -48,7 +48,7 @@ int pipeline_cache_open(vkgpt_device *device, vkgpt_error *err)
         }
     }
     VkResult result = device->vk.vkCreatePipelineCache(device->handle, &info, NULL, &device->pipeline_cache);
-    if (result && info.initialDataSize) { // a driver may refuse what is its own
+    if (result && info.initialDataSize) { // a driver may refuse its own data
         info.initialDataSize = 0;
         result = device->vk.vkCreatePipelineCache(device->handle, &info, NULL, &device->pipeline_cache);
     }

@@ -5,6 +5,6 @@
 #include "gpu/device.h"
 
 int pipeline_cache_open(vkgpt_device *device, vkgpt_error *err);
-void pipeline_cache_close(vkgpt_device *device); // writes it where it has grown
+void pipeline_cache_close(vkgpt_device *device); // writes it if it has grown
 
 #endif

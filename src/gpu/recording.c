@@ -10,8 +10,8 @@
 #define GPU_WAIT_SECONDS 30
 #define SOFTWARE_WAIT_SECONDS 1800 // a software driver has no watchdog and may run anything
 
-// Which query is what.
-enum { QUERY_BEGIN, QUERY_END, QUERY_DISPATCHES }; // from there on: before the first dispatch, and behind each
+// Indexes of the queries.
+enum { QUERY_BEGIN, QUERY_END, QUERY_DISPATCHES }; // from here on: before the first dispatch, and after each
 
 static uint32_t query_count(const struct Recording *rec)
 {
@@ -74,7 +74,7 @@ static int start(struct Recording *rec, uint32_t max_sets)
     device->recordings++;
     if (rec->queries) {
         device->vk.vkCmdResetQueryPool(rec->commands, rec->queries, 0, query_count(rec));
-        // not at the top of the pipe, which may be reached while the submission queued before is still running
+        // not at the top of the pipe, which may be reached while the previous submission is still running
         timestamp(rec, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, QUERY_BEGIN);
     }
     return VKGPT_OK;
@@ -103,7 +103,7 @@ int recording_begin_profiled(vkgpt_device *device, const char *name, uint32_t ma
 
 void recording_cut(struct Recording *rec, uint32_t dispatches) { rec->cut = dispatches; }
 
-// The commands so far become a part of their own.
+// Makes the commands so far a part of their own.
 static void end_part(struct Recording *rec)
 {
     VkCommandBuffer *parts = realloc(rec->parts, (rec->part_count + 1) * sizeof *parts);
@@ -164,7 +164,7 @@ static VkDescriptorSet write_set(struct Recording *rec, const struct Bindings *b
     return set;
 }
 
-// A recording of several tokens comes by the same buffers in the same order each time: look behind the last find first.
+// A recording of several tokens uses the same buffers in the same order for each: the search starts after the last hit.
 static VkDescriptorSet find_set(struct Recording *rec, const struct Bindings *bindings)
 {
     for (uint32_t i = 0; i < rec->set_count; i++) {
@@ -253,7 +253,7 @@ void recording_note(struct Recording *rec, struct Note note)
     if (!rec->status && rec->marks) rec->marks[rec->dispatches - 1].note = note;
 }
 
-// Around a transfer: what was written before it is there, what it writes is there for all that follows.
+// Barriers around a transfer: it sees what was written before it, and all that follows sees what it writes.
 static void before_transfer(struct Recording *rec)
 {
     barrier(rec, SHADER | TRANSFER, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT, TRANSFER,
@@ -322,7 +322,7 @@ static int wait_seconds(const vkgpt_device *device)
     return device->software ? SOFTWARE_WAIT_SECONDS : GPU_WAIT_SECONDS;
 }
 
-// What ended the device is said again, for whatever is asked of it afterwards.
+// Fails with the sentence of the failure that ended the device.
 static int fail_again(const vkgpt_device *device, vkgpt_error *err)
 {
     if (err) *err = device->failure;
@@ -383,7 +383,7 @@ int commands_wait(vkgpt_device *device, uint64_t value, const char *doing, vkgpt
     char running[160];
     snprintf(running, sizeof running, "%.100s, running %.40s", device->info.name, doing);
     int status = queue_fail(device, result, result == VK_TIMEOUT ? doing : running, err);
-    // the caller may free what the work uses, which goes on where only the wait has failed
+    // if only the wait has failed, the work goes on, and the caller may free what it uses
     if (!device->failure.code) device->vk.vkDeviceWaitIdle(device->handle);
     return status;
 }
@@ -401,7 +401,7 @@ int recording_wait(struct Recording *rec, vkgpt_error *err)
     return rec->submitted ? commands_wait(rec->device, rec->submitted, rec->name, err) : VKGPT_OK;
 }
 
-// Of timestamps that follow each other in the pool.
+// Reads `count` timestamps in a row.
 static VkResult get_ticks(const struct Recording *rec, uint32_t first, uint32_t count, uint64_t *ticks)
 {
     return rec->device->vk.vkGetQueryPoolResults(rec->device->handle, rec->queries, first, count, count * sizeof *ticks,

@@ -1,5 +1,5 @@
 // Kernels and recordings. A pipeline is a kernel with its specialization constants; a recording is a command buffer
-// that is made once and submitted again and again, its descriptor sets written while it is made.
+// that is made once and submitted again and again. Its descriptor sets are written while it is made.
 #ifndef VKGPT_GPU_RECORDING_H
 #define VKGPT_GPU_RECORDING_H
 
@@ -17,20 +17,20 @@ struct Pipeline {
     const char *kernel;                // "qkv_lanes"
     uint32_t constants[MAX_CONSTANTS]; // by constant_id; 0 is the workgroup's size
     uint32_t constant_count;
-    uint32_t phase; // PHASE_..., of the stand-ins that a program is made with
+    uint32_t phase; // PHASE_..., only in the stand-ins that a program is recorded with
 };
 
-// The pipeline of a kernel with these constants, kept by the device. The first call only asks for it: it is compiled
-// beside the caller, on all cores together with others. dispatch waits for what it needs.
+// The pipeline of a kernel with these constants, kept by the device. The first call only puts it into the queue, which
+// all cores compile in the background. dispatch waits for the pipeline that it needs.
 int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *constants, uint32_t count,
                  const struct Pipeline **pipeline, vkgpt_error *err);
 int pipeline_ready(vkgpt_device *device, const struct Pipeline *pipeline, vkgpt_error *err);
-bool pipeline_is_compiled(vkgpt_device *device, const char *kernel); // one of this kernel is, without waiting for it
-int pipelines_ready(vkgpt_device *device, vkgpt_error *err);         // all that were asked for; the first failure
-void pipelines_forget(vkgpt_device *device, uint32_t keep);          // all but the first `keep`
+bool pipeline_is_compiled(vkgpt_device *device, const char *kernel); // whether one of this kernel is; does not wait
+int pipelines_ready(vkgpt_device *device, vkgpt_error *err);         // waits for all; returns the first failure
+void pipelines_forget(vkgpt_device *device, uint32_t keep);          // frees all but the first `keep`
 void pipelines_open(vkgpt_device *device);
-void pipelines_free(vkgpt_device *device); // all; those that nobody waited for are not compiled any more
-bool kernel_exists(const char *kernel);    // in this program: some need a newer compiler than a build may have
+void pipelines_free(vkgpt_device *device); // frees all; those still in the queue are not compiled
+bool kernel_exists(const char *kernel);    // in this program: some need a newer compiler than the build may have had
 
 struct Grid {
     uint32_t x, y, z;
@@ -48,7 +48,7 @@ struct SetEntry { // a descriptor set and the buffers that it names
 };
 
 struct Work {            // FLOPs
-    double needed, done; // done: with what fills up tiles
+    double needed, done; // done: with the padding of tiles
 };
 
 struct Note {         // what a dispatch is, for a profile
@@ -70,17 +70,17 @@ struct Program { // dispatches as a list, for the persistent kernel
 
 struct Recording {
     vkgpt_device *device;
-    struct Program *program; // where dispatches go in the place of a command buffer, or NULL
+    struct Program *program; // takes the dispatches instead of a command buffer, or NULL
     VkCommandBuffer commands;
-    VkCommandBuffer *parts; // what comes before, where it is cut
+    VkCommandBuffer *parts; // the parts before `commands`, if it is cut
     uint32_t part_count, cut;
     VkDescriptorPool pool;
     struct SetEntry *sets; // while recording: equal bindings share a set
     uint32_t set_count, set_capacity, set_cursor;
-    VkQueryPool queries; // two timestamps, or null; of a profiled recording one more around each dispatch
+    VkQueryPool queries; // two timestamps, or null; a profiled recording has more, around its dispatches
     struct Mark *marks;  // of a profiled recording: its dispatches, in order
     uint32_t mark_capacity;
-    bool mark_each;     // a timestamp behind each dispatch, not behind the last alone
+    bool mark_each;     // a timestamp after each dispatch, not only after the last
     uint64_t submitted; // timeline value of the last submission, 0: never
     uint32_t dispatches;
     const char *name; // for sentences
@@ -88,35 +88,37 @@ struct Recording {
     vkgpt_error *err;
 };
 
-// Submits a finished command buffer and says at which value of the timeline it is done; a failure leaves *value as it
-// is, so that nobody waits for what was never submitted. Errors: VKGPT_OUT_OF_MEMORY, after which the device goes on;
-// VKGPT_DEVICE_LOST and VKGPT_NO_DEVICE, after which each call of these two fails at once with the same sentence, and
-// objects close without waiting.
+// Submits a finished command buffer; *value becomes the value of the timeline at which it is done. A failure leaves
+// *value as it is, so that nobody waits for work that was never submitted. Errors: VKGPT_OUT_OF_MEMORY: the device can
+// still be used. VKGPT_DEVICE_LOST and VKGPT_NO_DEVICE: from then on these two functions fail at once with the same
+// sentence, and objects close without waiting.
 int commands_submit(vkgpt_device *device, VkCommandBuffer commands, uint64_t *value, vkgpt_error *err);
 // Waits for a value, at most 30 s on a GPU and 1,800 s on a software driver. `doing` names the work for the sentence.
-// Errors: as of commands_submit.
+// Errors: those of commands_submit.
 int commands_wait(vkgpt_device *device, uint64_t value, const char *doing, vkgpt_error *err);
 
 // Begins a recording of at most max_sets different sets of buffers. err is kept until recording_end.
 int recording_begin(vkgpt_device *device, const char *name, uint32_t max_sets, struct Recording *rec, vkgpt_error *err);
-// What is dispatched goes to the end of a program, with room for what it will get; nothing else can be recorded.
+// Records dispatches as the phases of a program, which is emptied and must have room for them. Nothing else can be
+// recorded.
 struct Recording recording_of_program(vkgpt_device *device, const char *name, struct Program *program,
                                       vkgpt_error *err);
-// Cuts what follows after every so many dispatches: each part is submitted by itself, so that none is long. 0: no cuts.
+// From here on cuts the recording after every `dispatches` dispatches; 0: no cuts. Each part is submitted by itself, so
+// that none is long.
 void recording_cut(struct Recording *rec, uint32_t dispatches);
 // Like recording_begin, with timestamps around each of at most max_dispatches dispatches, or (`each` false) around all
 // of them together. The device must have timestamps.
 int recording_begin_profiled(vkgpt_device *device, const char *name, uint32_t max_sets, uint32_t max_dispatches,
                              bool each, struct Recording *rec, vkgpt_error *err);
-// Runs a kernel over a grid of workgroups, then makes what it wrote visible to what follows.
+// Runs a kernel over a grid of workgroups, then makes what it wrote visible to the commands after it.
 void dispatch(struct Recording *rec, const struct Pipeline *pipeline, struct Grid grid, struct Bindings bindings,
               const void *args, size_t args_bytes);
-// What the dispatch before it is; a profiled recording keeps it.
+// Notes what the last dispatch is; only a profiled recording keeps it.
 void recording_note(struct Recording *rec, struct Note note);
 // Copies bytes and makes them visible to kernels and, at the end of a recording, to the host.
 void recording_copy(struct Recording *rec, const struct Slice *from, VkDeviceSize from_offset, const struct Slice *to,
                     VkDeviceSize to_offset, VkDeviceSize bytes);
-// Copies `count` runs of bytes within a slice, the runs on either side `stride` bytes apart; they must not overlap.
+// Copies `count` runs of bytes within a slice; the runs are `stride` bytes apart on both sides, and must not overlap.
 void recording_copy_runs(struct Recording *rec, const struct Slice *slice, VkDeviceSize from, VkDeviceSize to,
                          VkDeviceSize bytes, VkDeviceSize stride, uint32_t count);
 // Fills a slice with a word.
@@ -130,7 +132,7 @@ double recording_seconds(const struct Recording *rec);           // device time 
 int recording_time(struct Recording *rec, double *seconds, vkgpt_error *err);
 // Device time of each dispatch of a profiled recording's last submission, its barrier included.
 int recording_profile(const struct Recording *rec, double *seconds, vkgpt_error *err);
-// From before its first dispatch to behind its last one; 0: unknown.
+// Device time from before its first dispatch to after its last one; 0: unknown.
 double recording_span(const struct Recording *rec);
 void recording_free(struct Recording *rec);
 

@@ -6,7 +6,7 @@
 enum { CAPABILITY = 17, ENTRY_POINT = 15, EXTENSION = 10, EXECUTION_MODE = 16 }; // of SPIR-V
 enum { SUBGROUP_UNIFORM_CONTROL_FLOW = 4421, HEADER = 5 };
 
-static const char NAME[40] = "SPV_KHR_subgroup_uniform_control_flow"; // filled up with zeros to whole words
+static const char NAME[40] = "SPV_KHR_subgroup_uniform_control_flow"; // padded with zeros to whole words
 
 bool uniform_flow_offered(VkPhysicalDevice physical)
 {
@@ -17,7 +17,7 @@ bool uniform_flow_offered(VkPhysicalDevice physical)
     return flow.shaderSubgroupUniformControlFlow;
 }
 
-// Extensions follow the capabilities, and the modes of the entry point follow it.
+// In a module the extensions follow the capabilities, and the execution modes follow the entry point.
 uint32_t *uniform_flow_module(const uint32_t *words, size_t *bytes)
 {
     const size_t extension = 1 + sizeof NAME / 4, mode = 3, count = *bytes / 4;

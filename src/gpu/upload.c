@@ -5,7 +5,7 @@ void upload_begin(vkgpt_device *device, struct Upload *upload)
     *upload = (struct Upload){.device = device, .staging = {.kind = MEMORY_UPLOAD, .block_bytes = UPLOAD_PIECE_BYTES}};
 }
 
-// Staging is made on first use: where host and device share memory it never is.
+// Staging is made on first use: never where host and device share memory.
 static int make_piece(struct Upload *upload, uint32_t i, vkgpt_error *err)
 {
     vkgpt_device *device = upload->device;

@@ -1,5 +1,5 @@
-// Host data to device memory: straight into it where the two share memory, else through a ring of staging buffers
-// that is filled while the last piece is copied.
+// Copies host data to device memory: directly where the two share memory, else through a ring of staging buffers. The
+// host fills one piece of it while the device copies the one before.
 #ifndef VKGPT_GPU_UPLOAD_H
 #define VKGPT_GPU_UPLOAD_H
 
@@ -21,7 +21,7 @@ void upload_begin(vkgpt_device *device, struct Upload *upload);
 // Where to write the next `bytes` (at most UPLOAD_PIECE_BYTES) that belong at slice + offset.
 int upload_reserve(struct Upload *upload, const struct Slice *slice, VkDeviceSize offset, VkDeviceSize bytes,
                    uint8_t **write, vkgpt_error *err);
-// Says that they are written.
+// Says that they are written, and submits their copy where one is needed.
 int upload_commit(struct Upload *upload, const struct Slice *slice, VkDeviceSize offset, VkDeviceSize bytes,
                   vkgpt_error *err);
 int upload_end(struct Upload *upload, vkgpt_error *err); // waits for all; frees the ring, also after a failure
