@@ -1,4 +1,5 @@
-// What a model is to the kernels, and kernels that are compiled before there is a session: while weights are uploaded.
+// The sizes that a model gives the kernels, and compiling kernels before there is a session, while weights are
+// uploaded.
 #include "engine/ahead.h"
 #include "engine/formats.h"
 
@@ -27,7 +28,7 @@ uint32_t session_step_rows(const vkgpt_session_options *o)
     return (o->sequences ? o->sequences : 1) * (1 + o->lookup);
 }
 
-// A prompt comes first. What is wrong with the options, the session will say.
+// Prefill first, since a prompt comes first. The session itself reports errors in the options.
 void kernels_ahead(const struct vkgpt_model *m, const bool formats[FORMATS], const vkgpt_session_options *o)
 {
     struct Shape shape = kernels_shape(m, format_kv(o->kv));

@@ -1,7 +1,7 @@
-// How much one submission may ask of a device whose speed is not known yet: drivers kill what takes seconds.
+// How much work one submission may hold for a device whose speed is not known yet: drivers kill what takes seconds.
 #include "engine/bounds.h"
 
-#define CUT_FLOPS 10e9 // of the parts on average: the largest product of a layer takes less than twice its share
+#define CUT_FLOPS 10e9 // of a part on average: the largest product of a layer takes less than twice its share
 
 double bounds_row_flops(const struct Config *c, uint32_t context, bool head)
 {
@@ -27,7 +27,7 @@ static uint32_t cut_of(const struct vkgpt_session *s, double rows, bool head, ui
 uint32_t bounds_block_cut(const struct vkgpt_session *s, uint32_t rows, bool head)
 {
     if (s->row_seconds > 0.0) return 0;
-    uint32_t tiles = (rows + PREFILL_TILE - 1) / PREFILL_TILE * PREFILL_TILE; // a GPU's products make whole ones
+    uint32_t tiles = (rows + PREFILL_TILE - 1) / PREFILL_TILE * PREFILL_TILE; // products on a GPU compute whole tiles
     return cut_of(s, s->device->lanes ? rows : tiles, head, 1);
 }
 

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TILE_ROWS 32        // that a product may read at once
-#define LARGE_TILE_ROWS 128 // that the widest tile of a block has
-#define PROCESSOR_ROWS 512  // of a block at most on a software driver: more do not stay in a processor's caches
-#define MEMORY_SHARE 128    // of a device's memory; one part is for the activations of larger blocks at most
+#define TILE_ROWS 32        // a product may read this many at once
+#define LARGE_TILE_ROWS 128 // of the widest tile of a block
+#define PROCESSOR_ROWS 512  // of a block at most on a software driver: more do not stay in a CPU's caches
+#define MEMORY_SHARE 128    // the activations of larger blocks take at most 1 / MEMORY_SHARE of a device's memory
 
 uint64_t buffers_state_bytes(const struct vkgpt_session *s)
 {
@@ -21,7 +21,7 @@ uint32_t buffers_wants(struct vkgpt_session *s, struct Want wants[BUFFERS_WANTS]
     uint64_t rows = s->rows, steps = (uint64_t)s->sequences * s->step_rows,
              tokens = (uint64_t)s->sequences * (s->context + 1) * 4;
     uint64_t state = buffers_state_bytes(s);
-    bool matrices = s->device->info.coopmat; // a plan knows no more of a device
+    bool matrices = s->device->info.coopmat; // a plan knows nothing more about a device
     uint64_t logit_bytes = (uint64_t)s->logit_rows * m->vocab * 4,
              logit_rows = s->logit_rows > steps ? s->logit_rows : steps;
     // clang-format off
@@ -113,8 +113,8 @@ uint32_t buffers_most_rows(const struct vkgpt_session *s)
     return rows;
 }
 
-// All prompts together, in rows of whole groups, as a block of them is made: whole tiles of the narrowest kind that is
-// not narrower than they are, or of the widest.
+// The rows of all prompts together, each in whole groups, rounded up to whole tiles: of the narrowest kind that holds
+// them all in one tile, else of the widest.
 static uint32_t whole_rows(const struct vkgpt_session *s)
 {
     uint64_t rows = (uint64_t)(s->context + GROUP_ROWS - 1) / GROUP_ROWS * GROUP_ROWS * s->sequences;
@@ -142,7 +142,7 @@ uint32_t buffers_block_rows(const struct vkgpt_session *s, uint32_t block_size)
     return rows < s->block_rows ? rows : s->block_rows;
 }
 
-// It is written only, in order: it may lie in write-combined memory.
+// Only writes to the inbox, and in order: it may be in write-combined memory.
 void buffers_write_inbox(struct vkgpt_session *s, uint32_t turn, const struct Group *groups,
                          const struct Sequence *sequences)
 {

@@ -15,16 +15,16 @@ struct Want { // a buffer, and how large it has to be
     const char *what;
 };
 
-// Every buffer but the cache, by the session's sizes alone: `plan` asks it for sessions that it does not open.
+// All buffers except the cache. Needs only the sizes of the session: `plan` calls it for sessions that it never opens.
 uint32_t buffers_wants(struct vkgpt_session *s, struct Want wants[BUFFERS_WANTS]);
 uint64_t buffers_state_bytes(const struct vkgpt_session *s);
-// Rows of a block of prefill at most, on this device, however long the context is.
+// The most rows of a block of prefill on this device, however long the context is.
 uint32_t buffers_most_rows(const struct vkgpt_session *s);
 void buffers_sizes(struct vkgpt_session *s); // fills rows, block_rows, logit_rows and splits
 int buffers_make(struct vkgpt_session *s, vkgpt_error *err);
-uint32_t buffers_block_rows(const struct vkgpt_session *s, uint32_t block_size); // that a recording is made for
+uint32_t buffers_block_rows(const struct vkgpt_session *s, uint32_t block_size); // of a recording of this size
 
-// The state that a recording starts from, and all tokens, into the inbox of a turn. sequences NULL: none runs.
+// Writes the state that a recording starts from, and all tokens, into the inbox of a turn. sequences NULL: none runs.
 void buffers_write_inbox(struct vkgpt_session *s, uint32_t turn, const struct Group *groups,
                          const struct Sequence *sequences);
 

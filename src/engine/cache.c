@@ -4,7 +4,7 @@
 #define MAX_SPAN 256
 #define SCALED 64 // elements that share a scale
 
-// Of one head at one position, without its scales.
+// Bytes of one head at one position, without its scales.
 static uint32_t row_bytes(const struct Cache *c)
 {
     return c->kv == KV_F32 ? c->head_dim * 4 : c->kv == KV_F16 ? c->head_dim * 2 : c->head_dim;
@@ -30,7 +30,7 @@ uint64_t cache_read_bytes(const struct Cache *c, uint64_t positions)
     return 2 * positions * c->heads * (row_bytes(c) + scale_bytes(c));
 }
 
-// Runs of the heads of a sequence, `row` bytes for each position, behind `first` bytes.
+// Copies runs of the heads of a sequence, `row` bytes for each position, after `first` bytes.
 static void copy_rows(const struct Cache *c, struct Recording *rec, const struct Slice *slice, VkDeviceSize first,
                       VkDeviceSize row, uint32_t from, uint32_t to, uint32_t positions)
 {

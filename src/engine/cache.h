@@ -1,12 +1,12 @@
-// The KV cache: how K, or V, of one layer lies on the device (shaders/cache.glsl).
+// The KV cache: the layout of K, or V, of one layer on the device (shaders/cache.glsl).
 #ifndef VKGPT_ENGINE_CACHE_H
 #define VKGPT_ENGINE_CACHE_H
 
 #include "gpu/recording.h"
 #include "model/config.h"
 
-// Rows [sequence][head][position] of head_dim elements. With KV_Q8_0 the scales of all rows lie behind them, in the
-// same order, a word for each 64 elements.
+// Rows [sequence][head][position] of head_dim elements. With KV_Q8_0 the scales of all rows follow, in the same order,
+// a word for each 64 elements.
 struct Cache {
     uint32_t kv; // KV_F32, KV_F16, KV_Q8_0
     uint32_t sequences, heads, context;
@@ -15,13 +15,13 @@ struct Cache {
 
 uint64_t cache_bytes(const struct Cache *cache);  // of K, or of V, of one layer
 uint32_t cache_scales(const struct Cache *cache); // word at which the scales begin
-// Of K and V of one layer, what a step reads of `positions` of one sequence.
+// Bytes of K and V of one layer that a step reads for `positions` of one sequence.
 uint64_t cache_read_bytes(const struct Cache *cache, uint64_t positions);
 // Copies the first `positions` of a sequence in K or V of a layer to another sequence.
 void cache_copy(const struct Cache *cache, struct Recording *rec, const struct Slice *slice, uint32_t from, uint32_t to,
                 uint32_t positions);
-// Positions in a split of the cache. Fixed by the model, not by the session's context: splits stand at the same
-// positions in every session, so that a text does not depend on it.
+// Positions in a split of the cache. Depends on the model and not on the session's context: splits begin at the same
+// positions in every session, so that the text does not depend on the context.
 uint32_t cache_span(const struct Config *config);
 
 #endif

@@ -1,10 +1,10 @@
 #include "engine/formats.h"
 
-// By WEIGHTS_...
+// Indexed by WEIGHTS_...
 static const struct {
     vkgpt_format asked;
     const char *name;
-    enum BlockFormat blocks; // of small ones
+    enum BlockFormat blocks; // of quantised formats
 } TABLE[FORMATS] = {
     [WEIGHTS_F32] = {VKGPT_F32, "f32", 0},
     [WEIGHTS_F16] = {VKGPT_F16, "f16", 0},

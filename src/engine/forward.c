@@ -1,5 +1,5 @@
 // The model: a transformer (Radford et al. 2018, 2019) as a list of dispatches. Decode runs the next token of every
-// sequence, and the drafts behind it, five dispatches a layer; prefill runs a block of tokens of any sequences.
+// sequence, and the drafts after it, in five dispatches per layer; prefill runs a block of tokens of any sequences.
 #include "engine/forward.h"
 
 #include "engine/work.h"
@@ -26,11 +26,11 @@ uint32_t forward_max_sets(const struct vkgpt_session *s)
     return sets;
 }
 
-// What the dispatch before is to the model, for a profile.
+// Notes which step of the model the last dispatch is, for a profile.
 static void note(const struct Pass *pass, const char *step) { recording_note(pass->rec, (struct Note){.step = step}); }
 
-// y = W x + b, once per chunk of W. bindings holds state, W, vectors, x, y and what the kernel writes besides: those
-// whose width may be cut into segments have their sums.
+// y = W x + b, one dispatch per chunk of W. `bindings` holds state, W, vectors, x, y, and then what else the kernel
+// writes, such as the sums of segments if its width may be cut into some.
 static void product(const struct Pass *pass, const char *step, const struct Product *p, const struct Matrix *w,
                     struct Bindings bindings, struct ProductArgs args)
 {
@@ -64,7 +64,7 @@ static void norm(const struct Pass *pass, const struct Pipeline *pipeline, const
     note(pass, "norm");
 }
 
-// The input of a product that wants norm(x): x where its kernel makes the norm itself, else n, made here.
+// The input of a product of norm(x): x where its kernel computes the norm itself, else n, computed here.
 static const struct Slice *normed(const struct Pass *pass, const struct Product *p, const struct Matrix *w,
                                   const struct Slice *vectors, uint32_t gain, uint32_t bias)
 {
@@ -74,7 +74,7 @@ static const struct Slice *normed(const struct Pass *pass, const struct Product 
     return &s->b.n;
 }
 
-// What all products of a model share; x_stride, y_stride, bias and the norm are each one's own.
+// What all products of a model share; each sets its own x_stride, y_stride, bias and norm.
 static struct ProductArgs common_args(const struct vkgpt_session *s)
 {
     const struct vkgpt_model *m = s->model;
@@ -123,8 +123,8 @@ static void embed(const struct Pass *pass)
             BUFFERS(&s->b.state, NULL, &m->ln_f, &s->b.e, &s->b.x, &s->b.arrived, &s->b.sums), args);
 }
 
-// What the head reads: ln_f(x), or, where the embedding has its own width, project_out(ln_f(x)); or x itself where the
-// head makes the norm.
+// The input of the head: ln_f(x), or project_out(ln_f(x)) where the embedding has its own width; x itself where the
+// head computes the norm.
 static const struct Slice *head_input(const struct Pass *pass)
 {
     struct vkgpt_session *s = pass->s;
@@ -156,7 +156,7 @@ static void head(const struct Pass *pass)
 
 static uint32_t q_stride(const struct vkgpt_session *s) { return s->model->width * (s->kv == KV_Q8_0 ? 3 : 1); }
 
-// q, k, v of x or of its norm, k and v into the cache
+// q, k, v of x or of its norm; k and v go into the cache
 static void qkv(const struct Pass *pass, uint32_t l)
 {
     struct vkgpt_session *s = pass->s;
@@ -172,7 +172,7 @@ static void qkv(const struct Pass *pass, uint32_t l)
             BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.q, &s->b.k[l], &s->b.v[l]), args);
 }
 
-// k and v into a cache that is quantised; into another one qkv has written them
+// writes k and v into a quantised cache; into any other cache qkv itself writes them
 static void cache(const struct Pass *pass, uint32_t l)
 {
     struct vkgpt_session *s = pass->s;
@@ -188,7 +188,7 @@ static void cache(const struct Pass *pass, uint32_t l)
     note(pass, "cache");
 }
 
-// the queries against the cache, into `a` or, in decode, into parts that `project` merges
+// attention of the queries over the cache, into `a`, or in decode into parts, which are merged for `project`
 static void attend(const struct Pass *pass, uint32_t l, uint32_t splits)
 {
     struct vkgpt_session *s = pass->s;
@@ -206,7 +206,7 @@ static void attend(const struct Pass *pass, uint32_t l, uint32_t splits)
     recording_note(pass->rec, (struct Note){.step = "attend", .layer = l});
 }
 
-// What project reads: `a`, or the parts where its kernel merges them itself, which else happens here.
+// The input of project: `a`, or the parts where its kernel merges them itself. Otherwise they are merged here.
 static const struct Slice *merged(const struct Pass *pass, const struct Matrix *w)
 {
     struct vkgpt_session *s = pass->s;
@@ -221,7 +221,7 @@ static const struct Slice *merged(const struct Pass *pass, const struct Matrix *
     return &s->b.a;
 }
 
-// x += W attention, the parts of the cache merged
+// x += W attention, with its parts merged
 static void project(const struct Pass *pass, uint32_t l)
 {
     struct vkgpt_session *s = pass->s;
@@ -331,7 +331,7 @@ void forward_block(const struct Pass *pass, enum Leaves leaves)
         attention(pass, l, 0);
         feed_forward(pass, l);
     }
-    if (leaves == LEAVES_CACHE) { // what the last layer makes of its k and v, nobody reads
+    if (leaves == LEAVES_CACHE) { // of the last layer only k and v are needed: nothing reads its output
         qkv(pass, whole);
         cache(pass, whole);
     }
@@ -350,7 +350,7 @@ void forward_score(const struct Pass *pass)
 
 const struct Slice *forward_hidden(const struct Pass *pass)
 {
-    return head_input(pass); // prefill's head makes no norm
+    return head_input(pass); // in prefill the head does not compute the norm
 }
 
 void forward_product(const struct Pass *pass, enum ProductKernel which, uint32_t l)

@@ -1,4 +1,4 @@
-// Generation: decode steps of all sequences that run, several to a submission and two submissions queued, while the
+// Generation: decode steps of all sequences that run, several per submission and two submissions queued, while the
 // host reads the ring.
 #include <string.h>
 
@@ -19,7 +19,7 @@ struct Flying {
     struct Recording *rec;
     uint32_t steps, turn;
     double start; // by the host's clock
-    bool whole;   // as one kernel
+    bool whole;   // as one persistent kernel
 };
 
 // One call of vkgpt_batch_generate: what is submitted, and what is read back.
@@ -28,7 +28,7 @@ struct Decode {
     bool (*on_token)(void *user, uint32_t sequence, uint32_t id);
     void *user;
     struct Flying flying[IN_FLIGHT];
-    uint32_t oldest, count, turn, steps; // steps: that fly
+    uint32_t oldest, count, turn, steps; // steps: in flight
     uint32_t done;                       // steps of all submissions that were waited for
     vkgpt_error *err;
 };
@@ -77,7 +77,7 @@ static struct Sequence sequence_of(const struct vkgpt_session *s, const struct S
     return sequence;
 }
 
-// How far a slot goes, and why it ends there if nothing else ends it before.
+// Sets how far a slot goes, and why it ends there if nothing else ends it before.
 static void slot_start(const struct vkgpt_session *s, struct Slot *slot, bool takes_part, size_t max_tokens)
 {
     uint32_t room = s->context + 1 - min_u32(slot->position, s->context + 1);
@@ -89,7 +89,7 @@ static void slot_start(const struct vkgpt_session *s, struct Slot *slot, bool ta
 
 // ------------------------------------------------------------------------------------------ submissions
 
-// The most tokens that a slot may still need, and the furthest that one may be, if every draft is taken.
+// The most tokens that a slot still needs after the steps in flight, if no draft is taken.
 static uint32_t tokens_wanted(const struct Decode *d)
 {
     uint32_t most = 0;
@@ -120,12 +120,12 @@ static uint32_t choose_steps(const struct Decode *d)
     return size;
 }
 
-// The recording of the next steps, from where the furthest sequence stands.
+// The recording of the next steps, with enough splits for the sequence at the largest position.
 static int next_steps(struct Decode *d, struct Flying *next)
 {
     struct vkgpt_session *s = d->s;
     uint32_t step_size = choose_steps(d), steps = 1u << step_size, split_size = 0;
-    // the last row of the last step at most: the first step's first row stands at position - 1
+    // up to the last row of the last step if every draft is taken: the first row of the first step is at position - 1
     uint32_t splits = min_u32((furthest(d) - 2 + (d->steps + steps) * s->step_rows) / s->decode.span + 1, s->splits);
     while (1u << split_size < splits) split_size++;
     *next = (struct Flying){.steps = steps, .turn = d->turn, .whole = s->persistent.groups != 0};
@@ -153,9 +153,9 @@ static void slot_stop(struct Slot *slot, vkgpt_stop stop)
     slot->stop = stop;
 }
 
-// Where the tokens of a slot end that the submissions up to `at` made, a stop included. The ring may already hold those
-// of the next one, which ran in the meantime: they are read when that one is counted. A step gives one token, or with
-// drafts as many as the state says that the submission left behind.
+// Where the tokens end that the submissions up to `at` made for a slot, including a stop. The ring may already hold
+// tokens of the next submission, which has run in the meantime: they are read when that one is finished. A step gives
+// one token; with drafts, the state that the submission left says how many.
 static uint32_t made_by(const struct Decode *d, uint32_t at, uint32_t sequence)
 {
     const struct vkgpt_session *s = d->s;
@@ -165,7 +165,7 @@ static uint32_t made_by(const struct Decode *d, uint32_t at, uint32_t sequence)
     return left->position + 1 + (left->stop == STOP_EOS || left->stop == STOP_BAD_LOGITS);
 }
 
-// The tokens of a slot that have come since the last look.
+// Reads the tokens of a slot that have arrived since the last call.
 static int read_slot(struct Decode *d, uint32_t at, uint32_t sequence)
 {
     struct vkgpt_session *s = d->s;
@@ -218,7 +218,7 @@ static int finish_oldest(struct Decode *d)
     for (uint32_t i = 0; !status && i < s->sequences; i++) status = read_slot(d, at, i);
     s->counters.steps += cut_short ? furthest(d) - before : steps;
     if (seconds == 0.0) seconds = os_seconds() - start; // a device without timestamps
-    // steps behind a stop cost nothing
+    // steps after a stop cost nothing
     if (!status && any_runs(s) && !cut_short) s->step_seconds = seconds / steps;
     return status;
 }
@@ -237,7 +237,8 @@ static int admit(struct vkgpt_session *s, const vkgpt_sampling *sampling, vkgpt_
     return status ? status : recording_submit(rec, err);
 }
 
-// The first `taking` sequences take part. Their last tokens go through the first step, in the cache or not.
+// The first `taking` sequences take part. Their last tokens run in the first step, whether they are in the cache or
+// not.
 static int start(struct vkgpt_session *s, const vkgpt_sampling *sampling, uint32_t taking, size_t max_tokens,
                  vkgpt_error *err)
 {
@@ -251,7 +252,7 @@ static int start(struct vkgpt_session *s, const vkgpt_sampling *sampling, uint32
     return status ? status : admit(s, sampling, err);
 }
 
-// Steps until no sequence runs. Keeps two submissions queued, once one has told how long a step takes.
+// Steps until no sequence runs. Keeps two submissions queued, once the time of a step is known.
 static int decode(struct Decode *d)
 {
     struct vkgpt_session *s = d->s;
@@ -268,8 +269,8 @@ static int decode(struct Decode *d)
         if (!status) status = finish_oldest(d);
     }
     for (uint32_t i = 0; i < s->sequences; i++) s->slots[i].runs = false;
-    while (d->count) {             // what was queued behind a stop still runs
-        if (status) d->err = NULL; // the first failure is what is said
+    while (d->count) {             // what was queued after a stop still runs
+        if (status) d->err = NULL; // only the first failure is reported
         int drained = finish_oldest(d);
         if (!status) status = drained;
     }
@@ -290,7 +291,7 @@ int vkgpt_batch_generate(vkgpt_session *s, const vkgpt_sampling *sampling, size_
     return status;
 }
 
-// The callback of a single stream, under that of a batch.
+// The callback of a single stream, called by that of a batch.
 struct Stream {
     bool (*on_token)(void *user, uint32_t id);
     void *user;

@@ -1,4 +1,4 @@
-// vkgpt_hidden: hidden states, by blocks of prefill that end where the head would begin.
+// vkgpt_hidden: hidden states, by blocks of prefill that end before the head.
 #include <string.h>
 
 #include "engine/prefill.h"
@@ -25,20 +25,20 @@ static int check_rows(const size_t *rows, size_t row_count, size_t count, vkgpt_
     return VKGPT_OK;
 }
 
-// Row `row` of the block that ran last, which lies padded there.
+// Copies row `row` of the block that ran last; the buffer holds its rows padded.
 static int take_row(const struct vkgpt_session *s, uint32_t row, size_t token, float *out, vkgpt_error *err)
 {
     const float *hidden = (const float *)s->b.hidden.host + (size_t)row * s->model->embed_dim;
     uint32_t dim = s->model->config.embed_dim;
     for (uint32_t i = 0; i < dim; i++)
-        if (!(hidden[i] - hidden[i] == 0.0f)) // NaN, and infinity less itself
+        if (!(hidden[i] - hidden[i] == 0.0f)) // NaN, or an infinity, which minus itself is NaN
             return fail(err, VKGPT_BAD_LOGITS, "%s: the hidden state of token %zu holds %g", s->model->name, token,
                         (double)hidden[i]);
     memcpy(out, hidden, dim * sizeof *out);
     return VKGPT_OK;
 }
 
-// Brings the cache up to `end` tokens, of all that were appended.
+// Fills the cache with the first `end` of the tokens that were appended.
 static int prefill_to(struct vkgpt_session *s, uint32_t end, vkgpt_error *err)
 {
     struct Slot *slot = &s->slots[0];
@@ -49,8 +49,8 @@ static int prefill_to(struct vkgpt_session *s, uint32_t end, vkgpt_error *err)
     return status;
 }
 
-// One block that ends with the last wanted row that it has room for, and begins with what is not in the cache: a token
-// that waits from an earlier call too. Returns how many wanted rows it held in *taken.
+// Runs one block. It begins with the first token that is not in the cache, which may be of an earlier call, and ends
+// with the last wanted row that fits. *taken becomes the number of wanted rows in it.
 static int run_rows(struct vkgpt_session *s, uint32_t start, const size_t *rows, size_t row_count, float *hidden,
                     size_t *taken, vkgpt_error *err)
 {

@@ -9,8 +9,8 @@
 // The specialization constants of the product kernels, by constant_id (shaders/common.glsl, product.glsl).
 struct ProductConstants {
     uint32_t size, weights, kv, width, rows, staged, subgroup, tokens, activation;
-    struct MatrixShape matrix;                                                      // COOPMAT alone has these
-    uint32_t loads, early, most_held;                                               // decode on a GPU alone has these
+    struct MatrixShape matrix;                                                      // only COOPMAT has these
+    uint32_t loads, early, most_held;                                               // only decode on a GPU has these
     uint32_t halves_in, halves_out, tile_rows, tile_outputs, depth, down, buffered; // COOPMAT; norm: halves_out
     uint32_t segment, split;                                                        // COOPMAT
 };
@@ -34,12 +34,12 @@ static const uint32_t SCAN_SIZE = 256;                             // lookup, sc
 static const uint32_t SAMPLE_SIZE = 1024, SAMPLE_LANES_SIZE = 128; // at most; on a software driver
 static const uint32_t CACHE_SIZE = 32;
 static const uint32_t COOPMAT_QUERIES = 64;   // rows of a block in a workgroup of attend_block_coopmat
-static const uint32_t COOPMAT_HEAD_DIM = 128; // at most: a subgroup holds a sum for every element of its heads
-static const uint32_t SAMPLE_SHARED = 8704;   // bytes of shared memory that sample wants besides 8 per lane
+static const uint32_t COOPMAT_HEAD_DIM = 128; // at most: a subgroup holds a sum for every element of a head
+static const uint32_t SAMPLE_SHARED = 8704;   // bytes of shared memory that sample needs besides 8 per lane
 
-// Whether a product makes its own input, merged attention or a norm, in shared memory. On a software driver a wide norm
-// does not pay: a dispatch more costs 0.1 ms, but the products of 124M compile in a fifth of the time without it (50
-// against 270 ms on lavapipe).
+// Whether a product can compute its own input, merged attention or a norm, in shared memory. On a software driver that
+// does not pay for a wide norm: one more dispatch costs 0.1 ms, but the products of 124M compile in a fifth of the time
+// without it (50 against 270 ms on lavapipe).
 static bool can_stage(const vkgpt_device *device, uint32_t width, uint32_t size, bool is_norm)
 {
     if (device->lanes && is_norm && width > 512) return false;
@@ -47,7 +47,7 @@ static bool can_stage(const vkgpt_device *device, uint32_t width, uint32_t size,
     return width * 4 + gaps + size * 8 + 64 <= device->info.shared_bytes;
 }
 
-// DECODE makes one row at a time, BATCH several; PREFILL is for blocks.
+// DECODE runs one row at a time, BATCH several; PREFILL is for blocks.
 enum Mode { DECODE, BATCH, PREFILL };
 
 // What products are made for: a mode of a model on a device.
@@ -55,18 +55,18 @@ struct Making {
     vkgpt_device *device;
     const struct Shape *shape;
     enum Mode mode;
-    uint32_t tokens; // BATCH: rows of x that a workgroup makes
+    uint32_t tokens; // BATCH: rows of x of a workgroup
     uint32_t rows;   // PREFILL: of a block
-    bool matrices;   // PREFILL: by the device's own products of matrices
+    bool matrices;   // PREFILL: with cooperative matrices
 };
 
-// Rows of x.
+// Rows of x of a workgroup.
 static uint32_t tokens_for(const struct Making *making)
 {
     return making->mode == DECODE ? 1 : making->mode == BATCH ? making->tokens : PREFILL_TOKENS;
 }
 
-// Of a workgroup of a step of so many rows.
+// Rows of x of a workgroup, for a step of `rows` rows.
 static uint32_t step_tokens(const vkgpt_device *device, uint32_t rows)
 {
     uint32_t tokens = rows == 1 ? 1 : 2;
@@ -88,7 +88,7 @@ struct ProductKey block_key(enum ProductKernel product, uint32_t format, uint32_
     return (struct ProductKey){product, false, format, width, outputs, PREFILL_TOKENS, block};
 }
 
-// A tile that the shape asks for, split where it can be.
+// The tile that the shape asks for, split where it can be.
 static struct Variant forced_tile(const vkgpt_device *device, const struct ProductKey *key, struct Variant forced)
 {
     const struct TileAsk ask = variant_ask(key);
@@ -105,7 +105,7 @@ static struct ProductKey key_for(const struct Making *making, enum ProductKernel
     return (struct ProductKey){product, making->device->lanes, format, width, outputs, tokens_for(making), 0};
 }
 
-// What was measured, or else the built-in choice.
+// The choice that was measured, or else the built-in one.
 static struct Variant variant_for(const struct Making *making, const struct ProductKey *key)
 {
     if (key->block && making->shape->tile.tile) return forced_tile(making->device, key, making->shape->tile);
@@ -119,8 +119,8 @@ bool products_by_matrices(const vkgpt_device *device)
            kernel_exists("qkv_prefill_coopmat"); // all of them or none: Shaders.cmake
 }
 
-// Whether a block's products are made of the device's own products of matrices. They round what they multiply to
-// halves: weights in fp32 ask for more, and what one product leaves in halves the next one reads.
+// Whether a block's products use cooperative matrices. These round what they multiply to halves, which is not enough
+// for weights in fp32; and the next product reads the halves that one writes.
 static bool by_matrices(const vkgpt_device *device, const struct Shape *shape)
 {
     return !shape->formats[WEIGHTS_F32] && products_by_matrices(device);
@@ -138,17 +138,17 @@ static const char *product_name(const struct Making *making, enum ProductKernel 
     };
     // clang-format on
     static const int variants[][2] = {[DECODE] = {0, 1}, [BATCH] = {0, 2}, [PREFILL] = {3, 4}}; // on a GPU, with lanes
-    if (kernel == PROJECT && making->mode != DECODE) kernel = CONTRACT; // what attend left is merged by then
+    if (kernel == PROJECT && making->mode != DECODE) kernel = CONTRACT; // the parts of attend are already merged
     return names[kernel][making->matrices ? 5 : variants[making->mode][making->device->lanes]];
 }
 
-// Whether decode of one row may make a norm inside of its products.
+// Whether decode of one row may compute a norm inside its products.
 static bool stages_norm(const struct Making *making)
 {
     return can_stage(making->device, making->shape->dim, built_in_size(making->device, 1), true);
 }
 
-// The tile of a product of matrices.
+// Sets the tile of a product with cooperative matrices.
 static void choose_tile(const vkgpt_device *device, const struct TileAsk *ask, struct Variant v,
                         struct ProductConstants *c)
 {
@@ -160,7 +160,7 @@ static void choose_tile(const vkgpt_device *device, const struct TileAsk *ask, s
     c->segment = tile_segment(device, ask), c->split = v.split;
 }
 
-// What a workgroup makes, for one format.
+// Notes what a workgroup computes, for one format.
 static void note_groups(const struct Making *making, const struct TileAsk *ask, struct Variant v,
                         const struct ProductConstants *c, struct Product *product)
 {
@@ -179,7 +179,7 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
     bool lanes = making->device->lanes, decode = making->mode == DECODE;
     struct ProductConstants c = {
         .kv = making->shape->kv,
-        .width = lanes && !decode ? 0 : width, // one compile serves every width
+        .width = lanes && !decode ? 0 : width, // one pipeline serves every width
         .subgroup = making->device->info.subgroup_size,
         .tokens = tokens_for(making),
         .activation = activation,
@@ -250,8 +250,8 @@ static int simple_get(vkgpt_device *device, const char *kernel, uint32_t size, u
     return pipeline_get(device, kernel, constants, 2, pipeline, err);
 }
 
-// One workgroup chooses the next token of a sequence: it is as large as the device allows, with the subgroups that it
-// is asked for.
+// One workgroup chooses the next token of a sequence. It is as large as the device allows with subgroups of the size
+// in use.
 static uint32_t sample_size(const vkgpt_device *device)
 {
     uint32_t size = device->lanes ? SAMPLE_LANES_SIZE : SAMPLE_SIZE, most = device->info.max_workgroup;
@@ -297,8 +297,7 @@ static int attend_get(vkgpt_device *device, const struct Shape *shape, struct Ke
 
 static uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
-// Bytes of shared memory that attend_block_coopmat takes: tiles of keys and values, what subgroups hand round, the
-// bases.
+// Bytes of shared memory that attend_block_coopmat takes: tiles of keys and values, the subgroups' scratch, the bases.
 static uint32_t attend_shared(const struct AttendMatrixConstants *c)
 {
     uint32_t row = c->depth / 8 + 1, column = c->tile / 8 + 1;
@@ -306,8 +305,8 @@ static uint32_t attend_shared(const struct AttendMatrixConstants *c)
     return 16 * (c->tile * row + values + subgroups * c->scratch) + 4 * COOPMAT_QUERIES;
 }
 
-// Whether a block's attention is made of the device's own products of matrices, and of which. They multiply halves: not
-// for a model that is in fp32 altogether.
+// Whether a block's attention uses cooperative matrices, and with which constants. They multiply halves, so a model
+// that is all in fp32 does not use them.
 static bool attend_by_matrices(const vkgpt_device *device, const struct Shape *shape, struct AttendMatrixConstants *c)
 {
     const struct MatrixShape m = device->matrix;
@@ -325,7 +324,8 @@ static bool attend_by_matrices(const vkgpt_device *device, const struct Shape *s
         .matrix = m,
         .down = 1,
         .depth = (shape->head_dim + whole - 1) / whole * whole,
-        .turned = device->info.vendor_id != VENDOR_NVIDIA, // which alone turns a matrix on its way out of shared memory
+        .turned =
+            device->info.vendor_id != VENDOR_NVIDIA, // only NVIDIA transposes a matrix on its way out of shared memory
         .lockstep = device->lockstep,
     };
     if (c->size > device->info.max_workgroup || c->size / lanes > device->info.max_subgroups) return false;
@@ -388,7 +388,7 @@ static bool all_staged(const struct Kernels *k)
     return true;
 }
 
-// In decode on a GPU every subgroup adds up the whole row, so that the workgroup's size is free (norm_subgroup.glsl).
+// In decode on a GPU every subgroup adds up the whole row, so a workgroup may have any size (norm_subgroup.glsl).
 static int norm_get(const struct Making *making, uint32_t size, bool halves, const struct Pipeline **pipeline,
                     vkgpt_error *err)
 {
@@ -401,9 +401,9 @@ static int norm_get(const struct Making *making, uint32_t size, bool halves, con
     return pipeline_get(making->device, kernel, (const uint32_t *)&c, COUNT(c), pipeline, err);
 }
 
-// A software driver's norm adds up in the order of its workgroup: where decode of one row may make it inside of a
-// product, the norm before a product, of several rows or because tuning found it quicker, has the size of that, for the
-// same bits.
+// On a software driver the size of the workgroup sets the order in which a norm adds up. Decode of one row may compute
+// the norm inside a product. Then a norm dispatched before a product, for several rows or because tuning found it
+// quicker, has the size of that product's workgroup, so that the bits are the same.
 static int norms_get(const struct Making *making, struct Kernels *k, vkgpt_error *err)
 {
     bool alike = making->mode != PREFILL && making->device->lanes && stages_norm(making) && !all_staged(k);

@@ -1,4 +1,4 @@
-// From a checkpoint to a model on a device: what each tensor is on the device, and whether it all fits.
+// Makes a model on a device from a checkpoint: chooses the format of each tensor, and checks that it all fits.
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,26 +25,26 @@ struct Loader {
     vkgpt_format asked;
     const vkgpt_session_options *session;
     uint32_t kept_wide;        // matrices that stay in fp32 although a smaller format was chosen
-    uint32_t widened[FORMATS]; // matrices that took this format because their rows are no whole blocks of another
-    uint32_t widened_in;       // such a row
-    uint32_t repacked;         // matrices whose blocks in the file no kernel reads, or not here
+    uint32_t widened[FORMATS]; // matrices in this format because their rows are not a multiple of another's block size
+    uint32_t widened_in;       // the length of such a row
+    uint32_t repacked; // matrices that do not keep the blocks of the file: no kernel reads them, or not for this matrix
     enum BlockFormat repacked_from;
-    bool formats[FORMATS]; // that matrices will be in, unless their values forbid it
-    const uint8_t *ahead;  // of the file that was asked for last
+    bool formats[FORMATS]; // that matrices will have, if their values allow it
+    const uint8_t *ahead;  // how far the file has been read ahead
     vkgpt_error *err;
 };
 
 // ------------------------------------------------------------------------------------------------ formats
 
-// What a matrix is meant to be, before its rows and values are looked at: what was asked for, else the blocks that the
-// file has it in, or q8_0 where no kernel reads those.
+// The format that a matrix should have, before its rows and values are checked: the one asked for, else that of its
+// blocks in the file, or q8_0 where no kernel reads those.
 static uint32_t wanted_format(const struct Loader *load, const struct Weight *weight)
 {
     if (load->asked != VKGPT_AUTO || weight->tensor->dtype != DTYPE_BLOCKS) return format_of(load->asked);
     return format_of_blocks(weight->tensor->block);
 }
 
-// The weight of a part, whose format the part is to have.
+// The weight whose format a part should have.
 static const struct Weight *weight_of(const struct Checkpoint *ck, enum ModelPart part, uint32_t l)
 {
     switch (part) {
@@ -63,7 +63,7 @@ static const struct Weight *weight_of(const struct Checkpoint *ck, enum ModelPar
     return weights[part - PART_LAYER];
 }
 
-// What is wanted of the device, unless values past the range of a half keep a matrix wide.
+// What is needed on the device, unless a matrix stays in fp32 because of values beyond the range of a half.
 struct Counting {
     const struct Loader *load;
     struct ModelBytes bytes;
@@ -105,7 +105,7 @@ static float largest_magnitude(const struct Weight *weight)
     return found;
 }
 
-// The scales are halves too, so the small formats end where fp16 does.
+// The scales are halves too, so the range of the quantised formats ends where that of fp16 does.
 static int check_half(struct Loader *load, const struct Weight *weight, uint32_t *format)
 {
     if (*format == WEIGHTS_F32 || weight->tensor->dtype == DTYPE_F16 || matrix_keeps_blocks(weight, *format))
@@ -245,7 +245,7 @@ static void count(void *user, const struct ModelWant *want)
     if (want->part != PART_WPE && want->part != PART_VECTORS) c->formats[want->format] = true;
 }
 
-// Refuses before anything is uploaded, and makes the blocks of memory as large as they need to be.
+// Fails before anything is uploaded if memory is short, and makes the blocks of memory as large as they need to be.
 static int make_room(struct Loader *load)
 {
     struct vkgpt_model *m = load->model;
@@ -325,7 +325,7 @@ static int load_model(struct Loader *load)
     if (!m->layers) return fail_memory(load->err, "the layers", c->layers * sizeof *m->layers);
     status = tuning_open(m->device, load->err);
     if (status) return status;
-    if (load->session) kernels_ahead(m, load->formats, load->session); // for the session that is to come
+    if (load->session) kernels_ahead(m, load->formats, load->session); // for the session to come
     upload_begin(m->device, &load->upload);
     status = load_all(load);
     int ended = upload_end(&load->upload, status ? NULL : load->err);

@@ -1,4 +1,4 @@
-// How likely given tokens are, one by one: log softmax over the logits of the token before each.
+// The log probabilities of given tokens, one by one: log softmax over the logits of the token before each.
 #include <math.h>
 
 #include "engine/prefill.h"
@@ -21,7 +21,7 @@ static double log_sum_exp(const float *logits, uint32_t vocab)
     return most + log(sum);
 }
 
-// The largest logits, in order, the lowest id first where some are equal.
+// The largest logits, in order; of equal ones the lowest id comes first.
 static void find_top(const float *logits, uint32_t vocab, vkgpt_logprob *top, uint32_t count)
 {
     uint32_t found = 0;
@@ -33,7 +33,7 @@ static void find_top(const float *logits, uint32_t vocab, vkgpt_logprob *top, ui
     }
 }
 
-// The rows behind positions `position` and so on: each says how likely the next token was.
+// The rows from `position` on: each gives the log probability of the token after it.
 static bool on_rows(void *user, const float *logits, uint32_t position, uint32_t rows)
 {
     struct Logprobs *l = user;
@@ -61,7 +61,8 @@ int vkgpt_logprobs(vkgpt_session *s, const uint32_t *ids, size_t count, uint32_t
     if (!status) status = prefill_sequences(s, false, err);
     if (!status) status = sequence_append(s, 0, ids, count, s->context + 1, err);
     if (status || !count) return status;
-    if (start && slot->cached >= start) slot->cached = start - 1; // its logits say how likely the first token is
+    if (start && slot->cached >= start)
+        slot->cached = start - 1; // its logits give the log probability of the first token
     vkgpt_token first = {ids[0], NAN, 0, l.top};
     if (!start && !on_token(user, 0, &first)) return fail(err, VKGPT_INTERRUPTED, "interrupted");
     return prefill_logits(s, slot->position - 1, on_rows, &l, err);

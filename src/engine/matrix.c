@@ -8,11 +8,11 @@
 
 #define STEP 64 // rows that a worker takes at once; a transposition's tile
 
-// Bytes of one weight while it is staged: the small formats are made from floats.
+// Bytes of one weight while it is staged: the quantised formats are made from floats.
 static uint32_t element_bytes(uint32_t format) { return format == WEIGHTS_F16 ? 2 : 4; }
 static uint32_t axis_padded(struct Axis axis) { return axis.groups * axis.padded; }
 
-// Of a row on the device, without what makes weights of the quants.
+// Bytes of a row on the device, without its scales.
 static uint64_t row_bytes(uint32_t in, uint32_t format)
 {
     return format_is_small(format) ? small_quant_bytes(format, in) : (uint64_t)in * element_bytes(format);
@@ -80,7 +80,7 @@ static uint8_t *room(const struct RowSource *source, uint32_t worker, uint32_t w
     return source->rooms + (3 * (size_t)worker + which) * source->room_bytes;
 }
 
-// Rows of the stack as the files have them.
+// Reads rows of the stack as the files have them.
 static void read_rows(const struct RowSource *source, uint32_t row, uint32_t rows, uint8_t *out)
 {
     int64_t in = (int64_t)source->in.groups * source->in.size;
@@ -96,7 +96,7 @@ static void read_rows(const struct RowSource *source, uint32_t row, uint32_t row
     }
 }
 
-// Rows of the file, all of one group, padded along the inner axis.
+// Copies rows of the file, all of one group, padded along the inner axis.
 static void place_rows(const struct RowSource *source, uint32_t worker, uint32_t row, uint32_t rows, uint8_t *out)
 {
     uint32_t size = element_bytes(source->format), pitch = axis_padded(source->in) * size;
@@ -112,7 +112,7 @@ static void place_rows(const struct RowSource *source, uint32_t worker, uint32_t
             memcpy(out + (size_t)r * pitch + (size_t)g * source->in.padded * size, from, source->in.size * size);
 }
 
-// Padded rows [first, first + count) of the matrix, at most STEP: runs of rows that the file has, and zeros.
+// Fills padded rows [first, first + count) of the matrix, at most STEP: runs of rows of the file, and zeros.
 static void fill_rows(const struct RowSource *source, uint32_t worker, uint32_t first, uint32_t count, uint8_t *out)
 {
     size_t pitch = (size_t)axis_padded(source->in) * element_bytes(source->format);
@@ -128,7 +128,7 @@ static void fill_rows(const struct RowSource *source, uint32_t worker, uint32_t 
     }
 }
 
-// A row of blocks as the file has it, where the device wants those very blocks; NULL for a row of padding.
+// A row of blocks as the file has it, for a device that keeps these blocks; NULL for a row of padding.
 static const uint8_t *raw_row(const struct RowSource *source, uint32_t row)
 {
     const struct Axis *out = &source->out;
@@ -219,7 +219,7 @@ int matrix_upload(struct Upload *upload, struct Pool *pool, struct Stack stack, 
     *matrix = (struct Matrix){.out = axis_padded(out), .in = axis_padded(in), .format = format};
     const char *name = stack.weights[0]->tensor->name;
     uint64_t pitch = row_bytes(matrix->in, format);
-    // whole steps, for a worker to take, and the scales of any two rows whole words
+    // a multiple of STEP, which a worker takes, or of PAD: the scales of an even number of rows are whole words
     uint32_t piece_rows = (uint32_t)(UPLOAD_PIECE_BYTES / pitch), bulk = piece_rows < STEP ? PAD : STEP;
     piece_rows = piece_rows / bulk * bulk;
     if (!piece_rows)

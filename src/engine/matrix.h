@@ -1,7 +1,6 @@
-// A matrix on the device: (out, in), both padded to 8 with zeros, cut into chunks of rows where one buffer may not
-// hold it whole. The padding is an upload-time matter: no kernel has a tail along a row. In a small format a chunk
-// holds the quants of all its rows and then their scales, as weights.glsl says; a row there is a whole number of
-// blocks.
+// A matrix on the device: (out, in), both padded to 8 with zeros, cut into chunks of rows where one buffer cannot hold
+// all of it. The upload adds the padding, so no kernel has a tail along a row. In a quantised format a chunk holds the
+// quants of all its rows and then their scales, as weights.glsl says; there a row is a multiple of the block size.
 #ifndef VKGPT_ENGINE_MATRIX_H
 #define VKGPT_ENGINE_MATRIX_H
 
@@ -14,7 +13,7 @@ static inline uint32_t padded(uint32_t n) { return (n + PAD - 1) / PAD * PAD; }
 struct Chunk {
     struct Slice slice;
     uint32_t first, count; // rows
-    uint32_t scales;       // small formats: word of the slice at which they begin
+    uint32_t scales;       // quantised formats: the word of the slice at which they begin
 };
 
 struct Matrix {
@@ -24,8 +23,8 @@ struct Matrix {
     uint32_t chunk_count;
 };
 
-// One side of a matrix: `groups` runs of `size` elements, each padded to `padded`. The heads are such runs; the side
-// of any other matrix is one.
+// One side of a matrix: `groups` runs of `size` elements, each padded to `padded`. Each head is such a run; any other
+// side is one run.
 struct Axis {
     uint32_t groups, size, padded;
 };
@@ -38,13 +37,13 @@ struct Progress {
 };
 
 uint64_t matrix_bytes(uint32_t out, uint32_t in, uint32_t format);
-// The format itself, or the next wider one whose blocks divide rows of `in` (padded).
+// The format itself, or the next wider one whose block size divides rows of `in` (padded).
 uint32_t matrix_format_for(uint32_t format, uint32_t in);
 
-// Whether the file holds a weight in the very blocks of a format, so that its values go up unchanged.
+// Whether the file holds a weight in the blocks of this format, so that its values are uploaded unchanged.
 bool matrix_keeps_blocks(const struct Weight *weight, uint32_t format);
 
-// Weights of one width that stand above each other in a matrix, each with as many of its rows: q, k and v.
+// Weights of one width that are stacked in a matrix, each with the same number of rows: q, k and v.
 struct Stack {
     const struct Weight *weights[3];
     uint32_t count;
@@ -56,7 +55,7 @@ int matrix_upload(struct Upload *upload, struct Pool *pool, struct Stack stack, 
                   uint32_t format, struct Progress *progress, struct Matrix *matrix, vkgpt_error *err);
 void matrix_free(struct Matrix *matrix);
 
-// Uploads a vector, padded, as floats at `offset` (in floats) of a slice. An absent one is `absent` throughout.
+// Uploads a vector, padded, as floats at `offset` (in floats) of a slice. One that is missing is filled with `absent`.
 int vector_upload(struct Upload *upload, const struct Slice *slice, uint32_t offset, const struct Weight *weight,
                   struct Axis axis, float absent, vkgpt_error *err);
 

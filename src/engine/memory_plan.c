@@ -11,18 +11,18 @@
 #include "engine/formats.h"
 #include "model/arithmetic.h"
 
-#define GROUP_OUTPUTS 8 // of head on a GPU, by the variant that has the most workgroups
+#define GROUP_OUTPUTS 8 // of a workgroup of head on a GPU, in the variant with the most workgroups
 
 // --------------------------------------------------------------------------------------- pools without memory
 
 struct DryPool {
     uint64_t block_bytes, *left;    // of each block
-    uint32_t count, capacity, full; // full: of the first blocks, without a byte to spare
+    uint32_t count, capacity, full; // full: how many of the first blocks have no byte left
     uint64_t total;
     bool failed; // no host memory
 };
 
-// Room for one more block in the list.
+// Adds a block to the list.
 static bool dry_block(struct DryPool *pool)
 {
     if (pool->count == pool->capacity) {
@@ -39,7 +39,7 @@ static bool dry_block(struct DryPool *pool)
     return true;
 }
 
-// As pool_slice: into the first block that has room, else into a new one; `count` slices of one size.
+// Puts `count` slices of one size each into the first block that has room, else into a new one, as pool_slice does.
 static void dry_slices(const vkgpt_device *device, struct DryPool *pool, uint64_t bytes, uint64_t count)
 {
     uint64_t aligned = memory_aligned(device, bytes ? bytes : 16), block = pool->block_bytes;
@@ -85,13 +85,13 @@ static uint32_t wanted_format(void *user, enum ModelPart part, uint32_t layer)
 
 static void count(void *user, const struct ModelWant *want) { model_count(&((struct DryModel *)user)->bytes, want); }
 
-// As matrix.c's chunks.
+// In chunks, as matrix.c makes them.
 static void dry_want(void *user, const struct ModelWant *want)
 {
     struct DryModel *dry = user;
     uint64_t pitch = want->bytes / want->out, most = memory_max_slice(&dry->device) / pitch;
     if (want->part != PART_VECTORS) most = most / PAD * PAD;
-    if (!most) return; // no device of these limits holds a row
+    if (!most) return; // a device with these limits cannot hold a row
     if (want->out >= most) dry_slices(&dry->device, &dry->pool, most * pitch, want->out / most);
     if (want->out % most) dry_slice(&dry->device, &dry->pool, want->out % most * pitch);
 }
@@ -166,7 +166,7 @@ static void plan_weights(struct DryModel *dry, struct MemoryPlan *plan)
     plan->staging = dry->device.info.unified ? 0 : UPLOAD_PIECES * UPLOAD_PIECE_BYTES;
 }
 
-// What one step reads, over all devices, which each have an even share of the layers.
+// What one step reads, over all devices, which share the layers evenly.
 static void plan_step(const struct Dry *dry, const struct MemoryAsk *ask, struct MemoryPlan *plan)
 {
     const struct Config *c = ask->config;
@@ -268,7 +268,7 @@ __attribute__((format(printf, 3, 4))) static bool advise(struct Advising *a, con
     return true;
 }
 
-// The largest value below `now` with which it fits; 0: none.
+// The largest value below `now` that fits; 0: none.
 static uint32_t largest_that_fits(const struct MemoryAsk *ask, uint32_t *value, uint32_t now, uint64_t bytes)
 {
     uint32_t low = 0, high = now;
@@ -291,7 +291,7 @@ static void advise_less(struct Advising *a, const struct MemoryAsk *ask)
     if (other.batch) advise(a, &other, "--batch %" PRIu32, other.batch);
 }
 
-// Narrower formats, the widest that fits: of the cache, of the weights, of both.
+// Narrower formats, of which the widest that fits is advised: for the cache, for the weights, or for both.
 static const vkgpt_format narrower[] = {VKGPT_F16, VKGPT_Q8_0, VKGPT_Q4_K, VKGPT_Q4_0};
 
 static const char *name_of(vkgpt_format asked) { return format_name(format_of(asked)); }

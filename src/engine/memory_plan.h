@@ -1,5 +1,5 @@
-// What a run needs of a device's memory, before there is a device: the sizes by which the engine allocates, put into
-// blocks as the engine's pools put them.
+// How much device memory a run needs, before there is a device: the sizes that the engine allocates, put into blocks
+// as the engine's pools put them.
 #ifndef VKGPT_ENGINE_MEMORY_PLAN_H
 #define VKGPT_ENGINE_MEMORY_PLAN_H
 
@@ -7,12 +7,12 @@
 
 struct MemoryAsk {
     const struct Config *config;
-    vkgpt_format weights; // of the matrices; tables are q8_0 at the least, and rows that are not a multiple of its
-                          // blocks are wider
-    vkgpt_format kv;      // f32, f16 or q8_0
-    uint32_t context;     // positions of the cache
-    uint32_t batch;       // sequences
-    uint32_t devices;     // that the layers are cut over, evenly; each is reckoned with the tables
+    vkgpt_format weights; // of the matrices; tables have at least q8_0, and rows that are not a multiple of the
+    // block size a wider format
+    vkgpt_format kv;  // f32, f16 or q8_0
+    uint32_t context; // positions of the cache
+    uint32_t batch;   // sequences
+    uint32_t devices; // that share the layers evenly; the tables are counted for each
     // alignment, largest buffer and allocation, memory; NULL: those of a usual GPU of 8 GiB
     const vkgpt_device_info *limits;
 };
@@ -27,7 +27,7 @@ struct MemoryPlan {       // bytes, of one device
     uint64_t logits;
     uint64_t state;                         // tokens, sampling, splits of attention
     uint64_t weight_blocks, session_blocks; // what the pools allocate for those
-    uint64_t device;                        // both: of the heap of the device
+    uint64_t device;                        // both together: of the device's heap
     uint64_t upload;                        // of the heap that the host writes, while a session is open
     uint64_t read;                          // of the heap that the host reads
     uint64_t staging;                       // of the heap that the host writes, while weights are loaded
@@ -35,27 +35,27 @@ struct MemoryPlan {       // bytes, of one device
     uint64_t step_cache; // cache that a step reads at the end of the context, of all sequences and devices
 };
 
-// What a device has for a plan: its limits, and the bytes that memory_available gives a load.
+// What a plan asks of a device: its limits, and the bytes that memory_available reports when a model is loaded.
 struct MemoryOffer {
     vkgpt_device_info info;
     uint64_t bytes;
     const char *source, *formula; // of the bytes: in a few words, and at length
 };
 
-// Opens the device that vkgpt_device_open would, looks, and closes it.
+// Opens the device that vkgpt_device_open would, asks it, and closes it.
 int memory_offer(const char *which, struct MemoryOffer *offer, vkgpt_error *err);
 
-// Errors: VKGPT_OUT_OF_MEMORY; a context past the model's, or more devices than layers (VKGPT_BAD_ARGUMENT).
+// Errors: VKGPT_OUT_OF_MEMORY; a context longer than the model's, or more devices than layers (VKGPT_BAD_ARGUMENT).
 int memory_plan(const struct MemoryAsk *ask, struct MemoryPlan *plan, vkgpt_error *err);
 
 // One change that would make a run fit.
 struct MemoryAdvice {
     char flags[64];  // "-c 1024", "--weights q4_0 --kv q8_0"
-    uint64_t device; // bytes then
+    uint64_t device; // bytes with the change
 };
 #define MAX_ADVICE 8
 
-// Fills advice with what fits into `bytes` and returns how many there are; what changes least stands first.
+// Fills advice with the changes that fit into `bytes` and returns their number; the smallest change comes first.
 uint32_t memory_advise(const struct MemoryAsk *ask, uint64_t bytes, struct MemoryAdvice advice[MAX_ADVICE]);
 
 #endif

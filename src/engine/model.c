@@ -108,7 +108,7 @@ void model_count(struct ModelBytes *b, const struct ModelWant *want)
 {
     switch (want->part) {
     case PART_WTE:
-    case PART_HEAD: b->head = want->bytes, b->tables += want->bytes; break; // a head of its own comes behind wte
+    case PART_HEAD: b->head = want->bytes, b->tables += want->bytes; break; // a head of its own comes after wte
     case PART_WPE: b->tables += want->bytes; break;
     case PART_PROJECT_IN:
     case PART_PROJECT_OUT: b->projections += want->bytes; break;
@@ -123,7 +123,7 @@ uint64_t model_total_bytes(const struct ModelBytes *b) { return b->layers + b->p
 
 uint64_t model_block_bytes(const struct vkgpt_model *m, const struct ModelBytes *b)
 {
-    uint64_t slices = 5ull * m->config.layers + 10; // each may lose an alignment
+    uint64_t slices = 5ull * m->config.layers + 10; // each may lose one alignment to padding
     uint64_t bytes = model_total_bytes(b) + slices * memory_aligned(m->device, 1);
     return bytes < WEIGHT_BLOCK ? bytes : WEIGHT_BLOCK;
 }

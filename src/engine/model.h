@@ -18,7 +18,7 @@ struct Layer {
     struct Slice vectors; // norms and biases, at the offsets below
 };
 
-// Where each vector of a layer stands in its slice, in floats; the same for all layers.
+// The offset of each vector of a layer in its slice, in floats; the same for all layers.
 struct VectorOffsets {
     uint32_t ln_1_gain, ln_1_bias, c_attn, c_proj, ln_2_gain, ln_2_bias, c_fc, c_out, count;
 };
@@ -37,19 +37,19 @@ struct vkgpt_model {
     struct VectorOffsets at;
     struct Slice ln_f; // gain, then bias
     bool projected;    // the embedding has its own width
-    bool hidden_only;  // head is not to be run
+    bool hidden_only;  // the head must not run
     vkgpt_model_info info;
 };
 
-// Fills the padded sizes, and where the vectors of a layer stand, from the facts of a model.
+// Fills the padded sizes, and the offsets of the vectors of a layer, from the config of a model.
 void model_sizes(struct vkgpt_model *model, const struct Config *config);
 
-// The matrix of a product; of the head, whatever the layer.
+// The matrix of a product in a layer; for the head, the layer does not matter.
 const struct Matrix *model_matrix(const struct vkgpt_model *model, enum ProductKernel product, uint32_t layer);
 uint32_t model_layers_of(const struct vkgpt_model *model,
                          enum ProductKernel product); // that have a matrix of their own
 
-// What a model's memory is made of. The matrices of a layer follow PART_LAYER in the order of enum ProductKernel.
+// The parts of a model's memory. The matrices of a layer follow PART_LAYER in the order of enum ProductKernel.
 enum ModelPart { PART_WTE, PART_WPE, PART_PROJECT_IN, PART_PROJECT_OUT, PART_HEAD, PART_VECTORS, PART_LAYER };
 
 struct ModelWant { // a matrix, or vectors
@@ -61,14 +61,14 @@ struct ModelWant { // a matrix, or vectors
 };
 
 uint32_t model_table_format(uint32_t wanted);   // of wte and the head: four bits would hurt them
-uint32_t model_position_format(uint32_t table); // fp32 beside a token table in fp32, else fp16
+uint32_t model_position_format(uint32_t table); // fp32 if the token table is in fp32, else fp16
 
-// Hands out all parts, in the order in which they are uploaded. `wanted` gives the format that was asked for, or that
-// the file has; of PART_WPE, that of PART_WTE.
+// Passes all parts to `each`, in the order in which they are uploaded. `wanted` returns the format that was asked for,
+// or that the file has; for PART_WPE, that of PART_WTE.
 void model_wants(const struct vkgpt_model *model, uint32_t (*wanted)(void *user, enum ModelPart part, uint32_t layer),
                  void (*each)(void *user, const struct ModelWant *want), void *user);
 
-// Sums of what model_wants hands out.
+// Sums of the parts that model_wants passes on.
 struct ModelBytes {
     uint64_t layers, tables, projections, vectors; // tables: wte, wpe and a head of its own
     uint64_t head;                                 // of the tables, what a step reads
@@ -76,7 +76,7 @@ struct ModelBytes {
 void model_count(struct ModelBytes *bytes, const struct ModelWant *want);
 uint64_t model_step_bytes(const struct ModelBytes *bytes);  // that a step reads
 uint64_t model_total_bytes(const struct ModelBytes *bytes); // all
-// Of a block of the weights' memory.
+// Bytes of a block of the weights' memory.
 uint64_t model_block_bytes(const struct vkgpt_model *model, const struct ModelBytes *bytes);
 
 // A model that was opened for its hidden states has no head to run.

@@ -12,7 +12,7 @@
 #define GPU_TURNS (1u << 18) // of a wait: about a fifth of a second
 #define SOFTWARE_TURNS (1u << 26)
 #define TRIAL_GPU_TURNS (1u << 12)
-#define TEAM 128       // lanes that attend together: the workgroup of attend, for the same bits
+#define TEAM 128       // lanes that attend together: as in a workgroup of attend, for the same bits
 #define MOST_LANES 512 // of a workgroup
 
 // By constant_id: shaders/persistent.comp.
@@ -25,7 +25,7 @@ struct PersistentConstants {
 
 static uint32_t step_rows(const struct vkgpt_session *s) { return s->sequences * s->step_rows; }
 
-// Rows of x of one product: step_tokens in kernels.c.
+// Rows of x of one product, as step_tokens in kernels.c.
 static uint32_t tokens_of(uint32_t rows)
 {
     uint32_t tokens = 1;
@@ -46,7 +46,7 @@ static bool refuse(char *why, size_t size, const char *sentence)
     return false;
 }
 
-// Every layer has each of its matrices in one chunk, and in the format of the first layer's.
+// Whether every layer has each of its matrices in one chunk, and in the format of the first layer's.
 static bool layers_alike(const struct vkgpt_model *m)
 {
     for (uint32_t l = 0; l < m->config.layers; l++)
@@ -59,7 +59,7 @@ static bool layers_alike(const struct vkgpt_model *m)
 
 static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-// Of persistent.comp and what it includes.
+// Shared memory of persistent.comp and what it includes.
 static uint64_t shared_bytes(const struct vkgpt_session *s)
 {
     const struct vkgpt_model *m = s->model;
@@ -101,7 +101,7 @@ bool persistent_possible(const vkgpt_model *m)
 
 // ----------------------------------------------------------------------------------------- the kernel
 
-// A matrix with few outputs is dealt out in small pieces, so that most subgroups have one.
+// A matrix with few outputs is divided into small pieces, so that most subgroups get one.
 static uint32_t rows_for(uint32_t outputs) { return outputs <= 4096 ? 2 : 4; }
 
 int persistent_pipeline(vkgpt_device *device, const struct Shape *shape, const struct ProductFormats *formats,
@@ -153,7 +153,7 @@ void persistent_ahead(const vkgpt_model *m, uint32_t kv)
 
 // ---------------------------------------------------------------------------------------- the program
 
-// In the place of pipelines: which phase a dispatch becomes.
+// Stand-ins for pipelines: each says which phase a dispatch becomes.
 // clang-format off
 static const struct Pipeline STAND_INS[] = {
     [PHASE_EMBED] = {.kernel = "embed", .phase = PHASE_EMBED},          [PHASE_QKV] = {.kernel = "qkv", .phase = PHASE_QKV},
@@ -171,7 +171,7 @@ static struct Product stand_in_product(uint32_t phase, uint32_t rows)
     for (uint32_t format = 0; format < FORMATS; format++) {
         product.pipelines[format] = &STAND_INS[phase];
         product.group_outputs[format] = product.whole_outputs[format] =
-            UINT32_MAX / 2; // the kernel deals them out itself
+            UINT32_MAX / 2; // the kernel divides them itself
         product.group_rows[format] = product.whole_rows[format] = PERSISTENT_ROWS;
         product.segments[format] = 1;
         product.staged[format] = rows == 1;
@@ -201,7 +201,7 @@ static struct Kernels stand_ins(const struct vkgpt_session *s, uint32_t groups)
     return k;
 }
 
-// Once, to the device: the kernel reads it for every phase.
+// Copies the program to the device, once: the kernel reads it for every phase.
 static int upload_program(struct vkgpt_session *s, const struct Program *program, vkgpt_error *err)
 {
     struct Persistent *p = &s->persistent;
@@ -241,7 +241,7 @@ static void record(struct vkgpt_session *s, struct Recording *rec, uint32_t grou
 {
     struct Persistent *p = &s->persistent;
     struct Slice arrived = p->meeting;
-    arrived.bytes = 4; // what is kept: whether one gave up
+    arrived.bytes = 4; // the second word is kept: whether one gave up
     args.sequences = s->sequences;
     args.program_low = (uint32_t)p->program.address;
     args.program_high = (uint32_t)(p->program.address >> 32);
@@ -292,7 +292,7 @@ static int clear_meeting(struct vkgpt_session *s, vkgpt_error *err)
     return recording_run_once(&rec, err);
 }
 
-// Whether so many workgroups meet: the kernel itself, with nothing to do in between.
+// Whether `groups` workgroups can wait for each other: runs the kernel itself, with no work between its barriers.
 static int try_groups(struct vkgpt_session *s, uint32_t groups, bool *met, vkgpt_error *err)
 {
     struct Recording rec = {0};
@@ -307,7 +307,7 @@ static int try_groups(struct vkgpt_session *s, uint32_t groups, bool *met, vkgpt
     return status;
 }
 
-// The most that meet: doubled until they do not, then halved into.
+// The largest number of workgroups that meet: doubles it until they do not, then bisects.
 static int count_resident(struct vkgpt_session *s, uint32_t most, uint32_t *resident, vkgpt_error *err)
 {
     uint32_t fail_at = most + 1;
@@ -325,7 +325,8 @@ static int count_resident(struct vkgpt_session *s, uint32_t most, uint32_t *resi
     return status;
 }
 
-// So many as are asked for, or 0 where they do not meet. One alone tells whether loops are cut.
+// Keeps the number that is asked for, or sets 0 if they do not meet. A single workgroup shows first whether the driver
+// ends long loops.
 static int try_asked(struct vkgpt_session *s, uint32_t *groups, uint32_t most, vkgpt_error *err)
 {
     bool loops = false, met = false;
@@ -338,7 +339,7 @@ static int try_asked(struct vkgpt_session *s, uint32_t *groups, uint32_t most, v
 int persistent_open(struct vkgpt_session *s, uint32_t groups, vkgpt_error *err)
 {
     struct Persistent *p = &s->persistent;
-    // head leaves a part for each workgroup, in the room that it has as a dispatch
+    // head writes a part for each workgroup, into the room that its dispatch has
     uint32_t most = step_rows(s) == 1 && s->decode.head_groups < MOST_GROUPS ? s->decode.head_groups : MOST_GROUPS;
     char why[96];
     if (!persistent_fits(s, why, sizeof why) || (!groups && s->device->software)) return VKGPT_OK;

@@ -1,4 +1,4 @@
-// Prompts: tokens into the cache, in blocks of rows of any sequences, and the logits of every token.
+// Prompts: runs tokens into the cache, in blocks of rows of any sequences, and gives the logits of every token.
 #include "engine/prefill.h"
 
 #include <string.h>
@@ -28,7 +28,7 @@ uint32_t prefill_add(struct BlockRows *block, uint32_t sequence, uint32_t from, 
 struct Flight {
     struct Recording *rec;
     struct BlockRows block;
-    double start; // by the host's clock: of the block, once the one before it has ended
+    double start; // by the host's clock; set again when the block before it has ended
 };
 
 static int flight_start(struct vkgpt_session *s, struct Flight *f, uint32_t turn, vkgpt_error *err)
@@ -43,7 +43,7 @@ static int flight_start(struct vkgpt_session *s, struct Flight *f, uint32_t turn
     return status;
 }
 
-// A small block does not fill a device: it says nothing of a large one.
+// A small block does not fill a device: its speed says nothing about that of a large one.
 static void note_speed(struct vkgpt_session *s, uint32_t rows, double seconds)
 {
     if (2 * rows < s->timed_rows) return;
@@ -72,12 +72,12 @@ int prefill_run(struct vkgpt_session *s, struct Recording *rec, const struct Blo
     return status ? status : flight_end(s, &f, err);
 }
 
-// --------------------------------------------------------------------------------- blocks behind each other
+// ----------------------------------------------------------------------------------------- blocks in flight
 
-// Blocks that are submitted and not waited for, the oldest first; each has an inbox of its own.
+// Blocks in flight, the oldest first; each has an inbox of its own.
 struct Flights {
     struct vkgpt_session *s;
-    bool whole; // of the prompts; else all but their last token
+    bool whole; // all tokens of the prompts; else all but the last
     struct Flight flying[IN_FLIGHT];
     uint32_t oldest, count;
     vkgpt_error *err;
@@ -86,7 +86,7 @@ struct Flights {
 static uint32_t groups_of(uint32_t rows) { return (rows + GROUP_ROWS - 1) / GROUP_ROWS; }
 
 // The smallest block that has room for all rows, or the largest that is short enough. Workgroups of rows that do not
-// run end at once, so that a block with room to spare costs no more than their launch.
+// run end at once, so a block with spare rows costs no more than their launch.
 static uint32_t choose_block(const struct vkgpt_session *s, uint64_t rows)
 {
     uint32_t size = 0;
@@ -150,7 +150,7 @@ int prefill_sequences(struct vkgpt_session *s, bool whole, vkgpt_error *err)
         uint32_t queue = s->row_seconds > 0.0 ? s->blocks_queued : 1;
         status = f.count < queue ? submit_next(&f, rows) : end_oldest(&f);
     }
-    while (f.count) { // those before the first failure have run
+    while (f.count) { // those that were submitted before a failure have run
         if (status) f.err = NULL;
         int ended = end_oldest(&f);
         if (!status) status = ended;
@@ -191,13 +191,13 @@ static int check_logits(const struct vkgpt_session *s, const float *logits, uint
     for (uint32_t r = 0; r < rows; r++)
         for (uint32_t i = 0; i < vocab; i++)
             if (!(logits[(size_t)r * vocab + i] - logits[(size_t)r * vocab + i] ==
-                  0.0f)) // NaN, and infinity less itself
+                  0.0f)) // NaN, or an infinity, which minus itself is NaN
                 return fail(err, VKGPT_BAD_LOGITS, "%s: the logits of token %u hold %g for id %u", s->model->name,
                             first + r, (double)logits[(size_t)r * vocab + i], i);
     return VKGPT_OK;
 }
 
-// Rows lie padded on the device, and without padding for the caller.
+// Removes the padding that rows have on the device.
 static float *pack_rows(struct vkgpt_session *s, uint32_t rows)
 {
     float *logits = (float *)s->b.readback.host;

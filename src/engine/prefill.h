@@ -1,4 +1,4 @@
-// Tokens into the cache, in blocks of rows of any sequences.
+// Runs tokens into the cache, in blocks of rows of any sequences.
 #ifndef VKGPT_ENGINE_PREFILL_H
 #define VKGPT_ENGINE_PREFILL_H
 
@@ -9,17 +9,17 @@ struct BlockRows {
     struct Group groups[MAX_GROUPS];
     uint32_t count, rows; // groups; tokens in them
 };
-// Tokens of a sequence from position `from` up to `end`, as long as there are fewer than `most` groups. Returns how far
-// that goes.
+// Adds the tokens of a sequence from position `from` up to `end`, as long as the block has fewer than `most` groups.
+// Returns the position after the last one added.
 uint32_t prefill_add(struct BlockRows *block, uint32_t sequence, uint32_t from, uint32_t end, uint32_t most);
-// Runs them; they are in the cache then.
+// Runs a block; its tokens are in the cache then.
 int prefill_run(struct vkgpt_session *s, struct Recording *rec, const struct BlockRows *block, vkgpt_error *err);
 
-// Hands out the logits of the first sequence's tokens that are not in the cache yet, up to `end`, which then are in it.
+// Runs the tokens of the first sequence that are not in the cache yet, up to `end`, and passes on their logits.
 int prefill_logits(struct vkgpt_session *s, uint32_t end,
                    bool (*on_rows)(void *user, const float *logits, uint32_t position, uint32_t rows), void *user,
                    vkgpt_error *err);
-// Brings the cache of each sequence up to all its tokens but the last, or (`whole`) to all of them.
+// Fills the cache of each sequence with all its tokens but the last, or (`whole`) with all of them.
 int prefill_sequences(struct vkgpt_session *s, bool whole, vkgpt_error *err);
 
 #endif

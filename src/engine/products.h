@@ -1,4 +1,4 @@
-// The products of matrices of a model, y = W x + b: four in a layer, and the head.
+// The matrix products of a model, y = W x + b: four in a layer, and the head.
 #ifndef VKGPT_ENGINE_PRODUCTS_H
 #define VKGPT_ENGINE_PRODUCTS_H
 

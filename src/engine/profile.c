@@ -1,5 +1,5 @@
-// Where the time of a token goes: one decode step, or one block of prefill, with a timestamp around each dispatch. What
-// a dispatch is to the model, and what it reads, the forward pass notes beside it.
+// Where the time of a token goes: one decode step, or one block of prefill, with a timestamp around each dispatch. The
+// forward pass notes for each dispatch which step of the model it is, and what it reads.
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,7 +50,7 @@ static struct Work attend_work(const struct Profile *p, uint32_t layer)
                           queries, keys);
 }
 
-// Of the weights, or of the cache.
+// The bytes of the weights, or of the cache, that a dispatch reads.
 static uint64_t read_bytes(const struct Profile *p, const struct Note *note)
 {
     const vkgpt_session *s = p->s;
@@ -86,7 +86,7 @@ static void add_up(struct Profile *p)
 
 // -------------------------------------------------------------------------------------------------- running
 
-// Sequence 0 alone; in a session of several the others' rows do not run.
+// Runs only sequence 0; in a session of several the rows of the others do not run.
 static void set_state(struct Profile *p)
 {
     vkgpt_session *s = p->s;
@@ -101,11 +101,12 @@ static void set_state(struct Profile *p)
     buffers_write_inbox(s, 0, groups, s->admitted);
 }
 
-// As decode and prefill are recorded, but one step or block, and profiled.
+// Records as decode and prefill do, but only one step or block, and profiled.
 static int record(struct Profile *p, bool each, struct Recording *rec)
 {
     vkgpt_session *s = p->s;
-    uint32_t most = forward_max_sets(s), splits = 1; // no set is shared in one pass, so that many dispatches at most
+    uint32_t most = forward_max_sets(s),
+             splits = 1; // one pass shares no set, so there are at most that many dispatches
     p->kernels = &s->decode;
     int status = p->rows ? session_prefill_kernels(s, p->rows, &p->kernels, p->err) : VKGPT_OK;
     if (!status) status = recording_begin_profiled(s->device, "a profile", most, most, each, rec, p->err);
@@ -144,7 +145,7 @@ static void keep_fastest(struct Profile *p, double *least)
     memcpy(p->fastest, p->seconds, p->rec.dispatches * sizeof *p->fastest);
 }
 
-// With the timestamps and without, by turns.
+// Runs with the timestamps and without, in turn.
 static int run(struct Profile *p, uint32_t repetitions)
 {
     double least = 0.0;
@@ -158,7 +159,7 @@ static int run(struct Profile *p, uint32_t repetitions)
     return status;
 }
 
-// Rows that one submission takes, by memory and by time.
+// The rows that one submission may have, by memory and by time.
 static uint32_t fitting_rows(const vkgpt_session *s, uint32_t rows)
 {
     if (rows > s->block_rows) rows = s->block_rows;

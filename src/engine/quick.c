@@ -14,7 +14,7 @@
 #include "engine/tuning.h"
 
 #define ROUNDS 5
-#define RESERVE 0.05 // seconds for what stands behind the search: closing the sessions and writing the file
+#define RESERVE 0.05 // seconds for what follows the search: closing the sessions and writing the file
 
 // 0: it is not forced.
 static double forced_seconds(void)

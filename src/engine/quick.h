@@ -1,12 +1,12 @@
 // The quick tuning: a GPU that has no tuning for a model's products gets one when the first session of one sequence is
-// opened, in QUICK_SECONDS at most, over and above what the session takes anyway: the decode step first, then, as far
-// as the time goes, the tiles of prefill's products by matrices, from the largest blocks on. What `vkgpt tune` found
-// stays. It is kept in the tuning file; where that cannot be written nothing is measured, since each start would do it
-// anew. The built-in choices are written before the first measurement: a driver that does not survive a variant meets
-// it once.
+// opened. It takes QUICK_SECONDS at most, in addition to what the session takes anyway. The decode step comes first,
+// then, as far as the time goes, the tiles of prefill's products with cooperative matrices, from the largest blocks on.
+// What `vkgpt tune` found stays. The result is kept in the tuning file; where that cannot be written nothing is
+// measured, since every start would measure again. The built-in choices are written before the first measurement, so
+// that a driver that crashes on a variant does so only once.
 //
-// Software drivers are left out, and so is everything where VKGPT_TUNING is set. VKGPT_QUICK_TUNING=force (for tests)
-// takes software drivers too; a number of seconds in place of "force" is the budget then.
+// There is none on software drivers, or where VKGPT_TUNING is set. VKGPT_QUICK_TUNING=force (for tests) includes
+// software drivers; a number of seconds in place of "force" is the budget then.
 #ifndef VKGPT_ENGINE_QUICK_H
 #define VKGPT_ENGINE_QUICK_H
 
@@ -14,7 +14,7 @@
 
 #define QUICK_SECONDS 1.5
 
-// Writes into note what the user should hear, or "". A failure here is none of the session's.
+// Writes into note a sentence for the user, or "". A failure here does not make the session fail.
 void quick_tuning(vkgpt_model *model, vkgpt_format kv, char *note, size_t size);
 
 #endif

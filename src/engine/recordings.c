@@ -1,5 +1,5 @@
-// A session's recordings, each made on first use and kept: `steps` for decode by their number and the splits of the
-// cache they look at, `blocks` for prefill by their rows.
+// A session's recordings, each made on first use and kept: `steps` for decode, by their number and the splits of the
+// cache that they attend to; `blocks` for prefill, by their rows.
 #include "engine/recordings.h"
 
 #include "engine/bounds.h"

@@ -17,7 +17,7 @@ int recordings_block(struct vkgpt_session *s, uint32_t block_size, uint32_t turn
                      vkgpt_error *err);
 int recordings_logits(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
 int recordings_scores(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
-int recordings_hidden(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err); // b.hidden is made
+int recordings_hidden(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err); // b.hidden must exist
 void recordings_free(struct vkgpt_session *s);
 
 #endif

@@ -1,6 +1,6 @@
-// The log likelihood of continuations, as many at once as the session has sequences. Neighbours with the same context
-// read it once: the first of them, and the others get a copy of its cache. What a sequence still holds of the text that
-// it had before is not read again.
+// The log likelihood of continuations, as many at once as the session has sequences. Of neighbours with the same
+// context only the first runs it, and the others get a copy of its cache. Tokens that are still in the cache of a
+// sequence, from the text that it had before, are not run again.
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +39,7 @@ static bool same_context(const vkgpt_continuation *a, const vkgpt_continuation *
     return a->context == b->context && !memcmp(a->ids, b->ids, a->context * sizeof *a->ids);
 }
 
-// The context but for its last token, whose logits foretell the first one scored.
+// Gives the slot the context without its last token, whose logits predict the first token that is scored.
 static void take_context(struct Slot *slot, const vkgpt_continuation *c)
 {
     uint32_t most = (uint32_t)c->context - 1, kept = 0;
@@ -53,7 +53,7 @@ static void take_context(struct Slot *slot, const vkgpt_continuation *c)
 static int read_contexts(const struct Window *w)
 {
     struct vkgpt_session *s = w->s;
-    uint32_t copies = 0, first = 0; // of the neighbours that begin alike
+    uint32_t copies = 0, first = 0; // first: of the neighbours with the same context
     for (uint32_t i = 0; i < s->sequences; i++) {
         if (i && i < w->count && same_context(&w->c[i], &w->c[first])) {
             s->slots[i].position = s->slots[i].cached = 0;
@@ -83,7 +83,7 @@ static int add_score(const struct Window *w, const struct Group *group, const st
     return VKGPT_OK;
 }
 
-// The rows from the last of each context to the last but one of its continuation.
+// Runs the rows from the last of each context to the last but one of its continuation.
 static int read_continuations(const struct Window *w)
 {
     struct vkgpt_session *s = w->s;

@@ -5,10 +5,10 @@
 #include "engine/session.h"
 
 int sequence_check(const struct vkgpt_session *s, uint32_t sequence, vkgpt_error *err);
-// Appends tokens to a sequence, not yet to the cache. It has room for `room` of them in all, the context or one more.
+// Appends tokens to a sequence, but not yet to the cache. It holds at most `room` tokens: the context, or one more.
 int sequence_append(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, size_t count, uint32_t room,
                     vkgpt_error *err);
-// VKGPT_INTERRUPTED, once, where another thread has asked for it.
+// VKGPT_INTERRUPTED, once, if another thread has asked for it.
 int session_check_cancel(struct vkgpt_session *s, vkgpt_error *err);
 
 // Copies what is in the cache of one sequence to another, for each pair.

@@ -15,9 +15,9 @@
 #define IN_FLIGHT 2    // submissions of decode, or blocks of prefill
 #define MAX_SEQUENCES 1024
 #define MAX_LOOKUP 31
-#define BEST_STRETCH 256 // logits that a workgroup of best looks at: sample wants many maxima
+#define BEST_STRETCH 256 // logits of a workgroup of best: sample needs many maxima
 #define HIDDEN_ROWS                                                                                                    \
-    32 // of the recording of prefill that leaves hidden states: what stands before is read in larger blocks
+    32 // of the recording of prefill that writes hidden states: the tokens before them run in larger blocks
 #define BLOCK_SIZES 8 // rows of a prefill recording: 16, 32, 64, ... 2048, the last of MAX_GROUPS groups
 #define LOGIT_BYTES ((uint64_t)16 << 20) // of one block of logits, about
 
@@ -29,13 +29,13 @@ struct Buffers {
     struct Slice h;    // (rows, inner)
     struct Slice e;    // (rows, embed_dim), where the embedding has its own width
     struct Slice parts;      // (step rows, heads, splits, head_dim + 4)
-    struct Slice arrived;    // (SPLIT_TILES): segments of a tile that are there, where products of a block are split
+    struct Slice arrived;    // (SPLIT_TILES): segments of a tile that are done, where products of a block are split
     struct Slice sums;       // of such segments: (tiles, segments, rows, outputs of a tile)
     struct Slice logits;     // (logit rows, or those of a step, vocab)
     struct Slice head_parts; // struct HeadPart (step rows, head groups)
     struct Slice ring;       // (sequences, context + 1): tokens and stops, which the host reads
     struct Slice progress; // struct Sequence (IN_FLIGHT, sequences), with drafts: what a submission left, for the host
-    struct Slice inbox[IN_FLIGHT]; // state, then tokens, as the host sets them; all but prefill uses the first one
+    struct Slice inbox[IN_FLIGHT]; // state, then tokens, as the host sets them; only prefill uses more than the first
     struct Slice readback;         // logits, which the host reads
     struct Slice scores;           // struct RowScore (logit rows), which the host reads
     struct Slice hidden;           // (HIDDEN_ROWS, embed_dim), which the host reads; made on first use
@@ -48,7 +48,7 @@ struct Slot {
     uint32_t position; // tokens so far
     uint32_t cached;   // of them in the cache
     uint32_t sent;     // prefill: in the cache, or in a block that is submitted
-    uint32_t begin;    // generate: tokens that there were before it
+    uint32_t begin;    // generate: tokens before it
     uint32_t end;      // generate: tokens that it may grow to
     bool runs;         // generate: more tokens are to come
     vkgpt_stop stop;   // generate: why it ended
@@ -59,7 +59,7 @@ struct Persistent {
     const struct Pipeline *pipeline;
     struct Slice program; // struct Phase (phases)
     struct Slice meeting; // workgroups that have arrived; whether one gave up
-    struct Slice outcome; // likewise, which the host reads
+    struct Slice outcome; // whether one gave up, which the host reads
     uint32_t phases;
     uint32_t groups;     // workgroups; 0: steps are dispatches
     bool gave_up;        // a submission ended early, and the session went back to dispatches

@@ -5,8 +5,8 @@
 #include "engine/session.h"
 
 struct Shape session_shape(const struct vkgpt_session *s);
-// Asked for when a session is opened; on a software driver with the first prompt, since a prompt of one token needs
-// none of them, and the same cores do everything.
+// The kernels for a block of `rows` rows. They are chosen when a session is opened; on a software driver not before the
+// first prompt, since a prompt of one token needs none of them, and the same cores do everything.
 int session_prefill_kernels(struct vkgpt_session *s, uint32_t rows, const struct Kernels **kernels, vkgpt_error *err);
 
 #endif

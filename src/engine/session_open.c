@@ -43,8 +43,8 @@ static int make_slots(struct vkgpt_session *s, vkgpt_error *err)
     return VKGPT_OK;
 }
 
-// Whether decode is one kernel: as tuning found, or as VKGPT_PERSISTENT says, a number of workgroups, 0 for as many as
-// stay resident, or "off".
+// Decides whether decode is one kernel: as tuning found, or as VKGPT_PERSISTENT says. That is a number of workgroups, 0
+// for as many as stay resident, or "off".
 static int choose_form(struct vkgpt_session *s, vkgpt_error *err)
 {
     const char *asked = getenv("VKGPT_PERSISTENT");
@@ -81,7 +81,7 @@ static int session_make(struct vkgpt_session *s, vkgpt_error *err)
     status = make_slots(s, err);
     if (!status) status = buffers_make(s, err);
     if (!status) status = choose_form(s, err);
-    const struct Kernels *k; // compiled beside whatever comes before a prompt
+    const struct Kernels *k; // compiled in the background, before a prompt comes
     for (uint32_t size = 0; size < BLOCK_SIZES && !status && !s->device->software; size++)
         status = session_prefill_kernels(s, buffers_block_rows(s, size), &k, err);
     return status;
@@ -105,7 +105,7 @@ int session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt
     s->on_block = o.on_block;
     s->user = o.user;
     s->first_flops = s->device->software ? 0.0 : FIRST_FLOPS; // no watchdog
-    s->blocks_queued = s->device->software ? 1 : IN_FLIGHT;   // a processor gains nothing, and takes long for a block
+    s->blocks_queued = s->device->software ? 1 : IN_FLIGHT;   // a CPU gains nothing, and takes long for a block
     status = session_make(s, err);
     if (status) {
         vkgpt_session_close(s);

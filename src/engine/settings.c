@@ -79,7 +79,7 @@ int settings_install(vkgpt_model *m, const struct Settings *s, enum FoundBy by, 
 
 // ------------------------------------------------------------------------------------------ the changes
 
-// Sets one number in the variant of every product that may have it so.
+// Sets one number in the variant of every product that has such a variant.
 static bool change_variants(const vkgpt_model *m, struct Settings *s, uint32_t value,
                             void (*set)(struct Variant *variant, uint32_t value))
 {
@@ -117,9 +117,9 @@ static bool form(const vkgpt_model *m, struct Settings *s, uint32_t n)
     return true;
 }
 
-// In this order, as far as the time goes. The first one compiles little: it tells how long a kernel takes to compile. A
-// switch of the whole step is `whole` and sets settings->switches where that is 0. The one kernel takes seconds to
-// compile, beside all this: it comes last, and not at all where it is not ready by then.
+// Tried in this order, as far as the time goes. The first one compiles little: it tells how long a kernel takes to
+// compile. A switch of the whole step is `whole` and sets settings->switches, unless it is so already. The one kernel
+// takes seconds to compile, in the background: it comes last, and is left out if it is not ready by then.
 // clang-format off
 static const struct Change CHANGES[] = {
     {"256 lanes", lanes, 256, false}, {"4 rows", rows, 4, false}, {"2 rows", rows, 2, false},

@@ -64,7 +64,7 @@ void small_relay(uint32_t format, const uint8_t *blocks, size_t weights, uint8_t
     }
 }
 
-// A float is finite when its exponent has a zero among its bits.
+// A float is finite if the bits of its exponent are not all ones.
 static bool all_finite(const float *in, size_t count)
 {
     uint32_t special = 0;

@@ -12,8 +12,8 @@
 #include "engine/settings.h"
 #include "engine/tuning.h"
 
-#define CONTEXT 128       // positions; the step's token stands in the middle
-#define RUN_SECONDS 0.008 // that a submission takes at least, where it may have so many steps
+#define CONTEXT 128       // positions; the step's token is in the middle
+#define RUN_SECONDS 0.008 // that a submission takes at least, if it may have enough steps
 #define MIN_ROUNDS 3
 #define MARGIN 1.02
 
@@ -24,10 +24,10 @@ struct Side {
     double seconds[MAX_ROUNDS];
 };
 
-// What a search goes by while it runs.
+// The times that a search works with.
 struct Clock {
     double start;            // of the budget
-    double pipeline_seconds; // to open a session, for each kernel that is new in it
+    double pipeline_seconds; // to open a session, per kernel that is new in it
     double run_seconds;      // of one submission
     uint32_t step_size;      // 2^step_size steps go into it
 };
@@ -40,7 +40,7 @@ static void side_close(struct Side *side)
     *side = (struct Side){0};
 }
 
-// Zeros for keys and values: what lies in new memory may be a NaN, at which decode stops.
+// Fills keys and values with zeros: new memory may hold a NaN, at which decode stops.
 static int clear_cache(struct vkgpt_session *s, vkgpt_error *err)
 {
     struct Recording rec = {0};
@@ -60,7 +60,7 @@ static int side_record(const struct Clock *clock, struct Side *side, vkgpt_error
     return recordings_decode(side->s, clock->step_size, split_size, 0, &side->rec, err);
 }
 
-// A session with these settings and a sequence that may run on and on.
+// Opens a session with these settings and a sequence that does not stop.
 static int side_open(const struct StepSearch *search, const struct Settings *settings, struct Side *side,
                      vkgpt_error *err)
 {
@@ -103,7 +103,7 @@ static int side_run(const struct Clock *clock, struct Side *side, double *second
     if (!status) status = recording_time(side->rec, seconds, err);
     if (status) return status;
     if (persistent_gave_up(side->s)) {
-        *seconds = 1e6; // no time at all would be better
+        *seconds = 1e6; // loses to any other time
         return VKGPT_OK;
     }
     for (uint32_t i = 0; i < 1u << clock->step_size; i++) // RING_EMPTY has the bit of RING_STOP
@@ -133,7 +133,7 @@ static double left(const struct StepSearch *search, const struct Clock *clock)
     return search->budget - (os_seconds() - clock->start);
 }
 
-// Whether a comparison fits into what is left, with a change that brings so many new kernels.
+// Whether a comparison fits into the time that is left, with a change that needs `kernels` new kernels.
 static bool fits(const struct StepSearch *search, const struct Clock *clock, uint32_t kernels)
 {
     return left(search, clock) > kernels * clock->pipeline_seconds + (2 * MIN_ROUNDS + 2) * clock->run_seconds;
@@ -153,7 +153,7 @@ static int alternate(const struct StepSearch *search, const struct Clock *clock,
     return status;
 }
 
-// Whether b is to be taken.
+// Whether b is taken.
 static bool decide(struct StepSearch *search, const struct Clock *clock, const struct Side *a, const struct Side *b,
                    const struct Settings *next, uint32_t rounds)
 {
@@ -172,14 +172,14 @@ static void note_taken(struct StepSearch *search, const char *name)
     snprintf(search->taken + used, sizeof search->taken - used, "%s%s", used ? ", " : "", name);
 }
 
-// A switch that was tried and did not win, or failed, is known then, and kept.
+// A switch that was tried and did not win, or failed, is known now: it is kept as 1.
 static void settle(struct Settings *best, const struct Settings *lost)
 {
     for (uint32_t i = 0; i < STEP_SWITCHES; i++)
         if (lost->switches[i] > 1 && !best->switches[i]) best->switches[i] = 1;
 }
 
-// A session with the settings, and its first run, in which some drivers compile.
+// Opens a session with the settings and runs it once, since some drivers compile in the first run.
 static int side_begin(const struct StepSearch *search, struct Clock *clock, const struct Settings *settings,
                       uint32_t kernels, struct Side *side, vkgpt_error *err)
 {
@@ -188,12 +188,12 @@ static int side_begin(const struct StepSearch *search, struct Clock *clock, cons
     if (!status) status = side_record(clock, side, err);
     double opened = os_seconds(), first;
     if (!status) status = side_run(clock, side, &first, err);
-    if (clock->run_seconds <= 0.0) clock->run_seconds = os_seconds() - opened; // at most
+    if (clock->run_seconds <= 0.0) clock->run_seconds = os_seconds() - opened; // an upper bound
     if (kernels) clock->pipeline_seconds = (os_seconds() - start) / kernels;
     return status;
 }
 
-// Tries settings against those of a; takes their place where they win.
+// Tries settings against those of a, and takes them if they win.
 static int try_settings(struct StepSearch *search, struct Clock *clock, struct Side *a, const struct Settings *next,
                         const char *name, vkgpt_error *err)
 {
@@ -215,7 +215,7 @@ static int try_settings(struct StepSearch *search, struct Clock *clock, struct S
     return status;
 }
 
-// One step alone says how many go into a submission. A device that is too slow for that is left with one.
+// Times one step to see how many go into a submission. A device that is too slow for that keeps one.
 static int choose_steps(const struct StepSearch *search, struct Clock *clock, struct Side *a, vkgpt_error *err)
 {
     uint32_t room = a->s->context - a->s->context / 2;

@@ -4,8 +4,8 @@
 #define LARGEST_ROWS 128 // of TABLE
 #define LARGEST_OUTPUTS 128
 #define COLUMN 64         // outputs of most tiles
-#define MOST_RESULTS 32   // of a lane that has two sums for each: more take more registers than AMD's compiler has
-#define LEAST_SEGMENT 256 // of the width: less is over before its sum is in memory
+#define MOST_RESULTS 32   // of a lane that has two sums for each: more need more registers than AMD's compiler has
+#define LEAST_SEGMENT 256 // of the width: a shorter one is done before its sum is in memory
 
 static const struct Tile TABLE[TILES] = {
     {.rows = 16, .outputs = 64, .depth = 64, .size = 128, .buffered = 1},
@@ -23,22 +23,22 @@ static uint32_t processors_of(const vkgpt_device *device)
     return device->processors ? device->processors : PROCESSORS;
 }
 
-// Bytes of shared memory. The kernel has the same: rows of halves with a gap of 16 bytes; common.glsl's scratch, which
-// is not used, but counts; and the segments that were there before.
+// Bytes of shared memory, as in the kernel: rows of halves with a gap of 16 bytes; the scratch of common.glsl, which is
+// not used but counts; and the number of segments that were done before.
 static uint32_t tile_shared(const struct Tile *t)
 {
     return t->buffered * (t->rows + t->outputs) * (t->depth + 8) * 2 + t->size * 8 + 16;
 }
 
-// Whether so many subgroups can share the rows, and the others the outputs; and the results of the rows that all of
-// them make at a time fit into the place of W's tile.
+// Whether `down` subgroups can share the rows, and the others the outputs; and whether the results of the rows that all
+// of them compute at a time fit into the place of W's tile.
 static bool can_share(const struct Tile *t, const struct MatrixShape *matrix, uint32_t subgroups, uint32_t down)
 {
     uint32_t across = subgroups / down, tall = t->rows / matrix->m, wide = t->outputs / matrix->n;
     return tall >= down && wide >= across && down * matrix->m * 2 <= t->buffered * (t->depth + 8);
 }
 
-// The shares that are nearest to a square read least of shared memory: 0 where there are none.
+// The shares that are nearest to a square read the least shared memory. 0: there are none.
 static uint32_t best_down(const struct Tile *t, const struct MatrixShape *matrix, uint32_t subgroups)
 {
     uint32_t best = 0, least = UINT32_MAX;
@@ -80,13 +80,13 @@ bool tiles_exist(const vkgpt_device *device)
     return false;
 }
 
-// At least one: how many outputs a head has may not be known.
+// At least one: the number of outputs of a head may not be known.
 static uint32_t columns_of(const struct TileAsk *ask, uint32_t outputs)
 {
     return ask->outputs ? ceil_div(ask->outputs, outputs) : 1;
 }
 
-// As many as tiles of 64 x 64 take for three quarters of the processors, in a block of 128 rows.
+// As many segments as tiles of 64 x 64 need, in a block of 128 rows, to occupy three quarters of the processors.
 uint32_t tile_segment(const vkgpt_device *device, const struct TileAsk *ask)
 {
     uint32_t columns = columns_of(ask, COLUMN), count = processors_of(device) * 3 / (8 * columns);
@@ -135,7 +135,7 @@ static uint32_t groups_of(const vkgpt_device *device, const struct TileAsk *ask,
     struct Tile tile;
     if (!tile_suits(device, ask, choice.number) || !tile_get(device, choice.number, &tile)) return 0;
     if (choice.split) return tile_splits(device, ask, &tile) ? tiles_of(ask, &tile) * tile_segments(device, ask) : 0;
-    bool two_sums = tile_segments(device, ask) > 1; // of a segment, and of those before
+    bool two_sums = tile_segments(device, ask) > 1; // of this segment, and of those before
     return two_sums && tile.rows * tile.outputs > MOST_RESULTS * tile.size ? 0 : tiles_of(ask, &tile);
 }
 
@@ -144,7 +144,8 @@ uint32_t tile_groups(const vkgpt_device *device, const struct TileAsk *ask, stru
     return groups_of(device, ask, choice);
 }
 
-// The largest with enough workgroups, which `enough` tells, or else the smallest; `results`: of one, 0: there is none.
+// The largest tile with enough workgroups, or else the smallest: `enough` says which. `results`: of one tile; 0: there
+// is none.
 static struct TileChoice largest(const vkgpt_device *device, const struct TileAsk *ask, bool split, bool *enough,
                                  uint32_t *results)
 {

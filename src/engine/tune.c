@@ -1,9 +1,9 @@
-// vkgpt_tune: the variants of every product of decode, timed over the model's own matrices, the tiles of prefill's
-// (engine/tune_blocks.h), then a whole step with what was found.
+// vkgpt_tune: times the variants of every product of decode over the model's own matrices, then the tiles of prefill's
+// products (engine/tune_blocks.h), then whole steps with the choices that were found.
 //
 // A variant is timed in a session of its own, since the sizes of some buffers depend on it. A recording goes over the
-// matrices of all layers, so that they come from where decode finds them, unless all of a kind fit into the device's
-// caches: what is measured of a small model is then the work and the launches, more than the memory.
+// matrices of all layers, so that they are read from memory, as in decode. In a small model all matrices of a kind may
+// fit into the device's caches: then the work and the launches are measured, more than the memory.
 #include "engine/ahead.h"
 #include "engine/buffers.h"
 #include "engine/forward.h"
@@ -17,9 +17,9 @@
 #include "engine/tuning.h"
 
 #define BATCH_ROWS 8
-#define CONTEXT 512       // positions; the tokens stand in the middle
+#define CONTEXT 512       // positions; the tokens are in the middle
 #define ROUNDS 2          // over all variants: what slows the machine for a while slows them all
-#define RUNS 3            // of each recording, of which the quickest counts
+#define RUNS 3            // of each recording; the quickest counts
 #define RUN_SECONDS 0.004 // that a recording takes at least, as long as MAX_PASSES allows
 #define MAX_PASSES 64
 #define MARGIN 1.02         // within it the earlier variant is kept, the built-in one first
@@ -31,12 +31,12 @@
 struct Tuner {
     vkgpt_model *model;
     struct ProductKey key;
-    uint32_t passes, products; // over the layers, in a recording; of this key, in one pass
-    bool stages;               // its input can be made inside
+    uint32_t passes, products; // passes over the layers, in a recording; products of this key, in one pass
+    bool stages;               // its kernel can compute its input
     vkgpt_error *err;
 };
 
-// Sequences that run, and numbers to work on: what lies in new memory may be slow (denormal) or anything.
+// Sequences that run, and numbers to compute with: new memory may hold slow numbers (denormal), or anything.
 static int fill_session(struct vkgpt_session *s, vkgpt_error *err)
 {
     struct Recording rec = {0}, *admit;
@@ -77,7 +77,7 @@ static int time_session(const struct Tuner *t, struct vkgpt_session *s, double *
     return status;
 }
 
-// Seconds of one product; a time that is there already stays where it is less.
+// Seconds of one product; an earlier time in *best stays if it is less.
 static int time_variant(struct Tuner *t, struct Variant variant, double *best)
 {
     const vkgpt_session_options options = {
@@ -133,8 +133,8 @@ static uint32_t best_of(const struct Times *times)
     return best;
 }
 
-// The variants that differ from one in their loads alone, or those that do not differ from it in their loads. Where the
-// input cannot be made inside, the variants that would do so do not, and the others are the same again.
+// Times the variants that differ from `like` only in their loads, or (not by_loads) those that have the same loads. If
+// the kernel cannot compute its input, variants that differ only in `staged` are the same: only one of them is timed.
 static int time_some(struct Tuner *t, struct Times *times, struct Variant like, bool by_loads)
 {
     int status = VKGPT_OK;
@@ -156,7 +156,7 @@ static bool has_loads(const struct Times *times)
     return false;
 }
 
-// First all but the loads, then the loads of the best.
+// Tunes all but the loads first, then the loads of the best.
 static int tune_key(struct Tuner *t, vkgpt_tuned *tuned)
 {
     struct Times times = {0};
@@ -183,7 +183,7 @@ static int tune_key(struct Tuner *t, vkgpt_tuned *tuned)
     return status ? status : set;
 }
 
-// Layers may keep a matrix in different formats: each is tuned for itself. Where there is one variant, there is no
+// Layers may keep a matrix in different formats: each is tuned by itself. Where there is one variant, there is no
 // choice.
 static int tune_product(vkgpt_model *m, enum ProductKernel product, uint32_t rows,
                         void (*on_result)(void *, const vkgpt_tuned *), void *user, vkgpt_error *err)
@@ -208,8 +208,8 @@ static int tune_product(vkgpt_model *m, enum ProductKernel product, uint32_t row
     return status;
 }
 
-// Whole steps decide between what was found and the built-in choices, and about the switches of the step. On a device
-// too slow for them what was found stays.
+// Whole steps decide between the choices that were found and the built-in ones, and about the switches of the step. On
+// a device that is too slow for them, the choices that were found stay.
 static int tune_step(vkgpt_model *m, void (*on_result)(void *, const vkgpt_tuned *), void *user, vkgpt_error *err)
 {
     struct Settings measured;

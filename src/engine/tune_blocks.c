@@ -10,8 +10,8 @@
 #include "engine/formats.h"
 #include "engine/tuning.h"
 
-#define MOST_ROWS 1024    // of a block: larger ones run as it does
-#define RUNS 3            // of each recording, of which the quickest counts; one before them warms up
+#define MOST_ROWS 1024    // of a block: larger ones are not tuned
+#define RUNS 3            // of each recording; the quickest counts, and one before them warms up
 #define RUN_SECONDS 0.002 // that a recording takes at least, as long as MAX_PASSES allows
 #define MAX_PASSES 16     // over the layers
 #define MARGIN 1.02       // within it the built-in tile stays
@@ -46,10 +46,10 @@ static bool has_fp32(const vkgpt_model *m)
     return fp32;
 }
 
-// Weights in fp32 ask for more than products of halves.
+// Weights in fp32 need more precision than products of halves have.
 static bool has_choices(const vkgpt_model *m) { return products_by_matrices(m->device) && !has_fp32(m); }
 
-// Calls `each` for every product of a layer and every block that has a choice; the head of a block is hardly ever made.
+// Calls `each` for every product of a layer and every block that has a choice. A block hardly ever runs the head.
 static int each_key(const vkgpt_model *m, int (*each)(void *user, const struct ProductKey *key), void *user)
 {
     int status = VKGPT_OK;
@@ -84,7 +84,7 @@ static int set_built_in(void *user, const struct ProductKey *key)
 
 // ------------------------------------------------------------------------------------------------ timing
 
-// A block of which every row runs, and numbers to work on: what lies in new memory may be slow (denormal) or anything.
+// A block whose rows all run, and numbers to compute with: new memory may hold slow numbers (denormal), or anything.
 static int fill_session(const struct BlockTuner *t)
 {
     struct vkgpt_session *s = t->s;
@@ -106,7 +106,7 @@ static int fill_session(const struct BlockTuner *t)
     return recording_run_once(&rec, t->err);
 }
 
-// One product of a block, of every layer that has it in the format, `passes` times.
+// Records one product of a block, of every layer that has it in the format, `passes` times.
 static int record(const struct BlockTuner *t, const struct Kernels *k, struct Recording *rec, uint32_t *products)
 {
     struct vkgpt_session *s = t->s;
@@ -120,14 +120,14 @@ static int record(const struct BlockTuner *t, const struct Kernels *k, struct Re
     return recording_end(rec);
 }
 
-// Seconds of one product in this tile.
+// Seconds of one product with this tile.
 static int time_tile(struct BlockTuner *t, struct Variant tile, double *best)
 {
     struct vkgpt_session *s = t->s;
     struct Recording rec = {0};
     const struct Kernels *k = NULL;
     uint32_t products = 0;
-    for (uint32_t size = 0; size < BLOCK_SIZES; size++) s->prefill_ready[size] = false; // these are chosen anew
+    for (uint32_t size = 0; size < BLOCK_SIZES; size++) s->prefill_ready[size] = false; // its kernels are chosen again
     int status = tuning_set(s->device, &t->key, tile, t->by, t->err);
     if (!status) status = session_prefill_kernels(s, t->key.block, &k, t->err);
     if (!status) status = pipelines_ready(s->device, t->err);

@@ -201,7 +201,7 @@ static bool read_product(char **line, enum ProductKernel *product)
     return word && p < PRODUCT_KERNELS;
 }
 
-// The words behind "tile": a tile that the product may have.
+// Reads the words after "tile"; false unless the product may have this tile.
 static bool read_tile(const vkgpt_device *device, char *line, struct Choice *choice)
 {
     struct ProductKey *key = &choice->key;
@@ -217,10 +217,11 @@ static bool read_tile(const vkgpt_device *device, char *line, struct Choice *cho
     v->split = !strcmp(form, "split"), v->tile = tile_find(&tile);
     if (key->lanes || !key->width || !key->outputs || key->block < GROUP_ROWS || (key->block & (key->block - 1)))
         return false;
-    return device->matrix.m ? variant_exists(device, key, *v) : v->tile != 0; // switched off: kept for when it is not
+    return device->matrix.m ? variant_exists(device, key, *v)
+                            : v->tile != 0; // COOPMAT is switched off: kept for when it is on
 }
 
-// A choice whose variant is one that the key may have.
+// Reads a choice; false unless the key may have its variant.
 static bool read_choice(const vkgpt_device *device, char *line, struct Choice *choice)
 {
     struct ProductKey *key = &choice->key;
@@ -244,7 +245,7 @@ static bool read_switch(const char *word, enum StepSwitch *which, uint32_t *valu
     return false;
 }
 
-// The words behind "step".
+// Reads the words after "step".
 static bool read_step(char *line, struct StepChoice *choice)
 {
     struct StepKey *key = &choice->key;
@@ -255,7 +256,7 @@ static bool read_step(char *line, struct StepChoice *choice)
            read_number(&line, MAX_SIDE, &key->vocab) && read_found(&line, &choice->by);
 }
 
-// False: the line is no choice, or there is no room for it.
+// False: the line is not a choice, or there is no room for it.
 static bool read_line(const vkgpt_device *device, struct Tuning *tuning, const char *line)
 {
     char copy[LINE_BYTES];
@@ -267,7 +268,7 @@ static bool read_line(const vkgpt_device *device, struct Tuning *tuning, const c
     return read_choice(device, copy, &choice) && put(tuning, &choice);
 }
 
-// Fails with why the file is none of this device.
+// Fails with the reason why the file is not for this device.
 static int check_first_line(const vkgpt_device *device, const char *path, const char *line, vkgpt_error *err)
 {
     const char *rest = line + strlen(MAGIC FORMAT_VERSION), *here = VKGPT_VERSION " ";
@@ -300,7 +301,7 @@ static int parse(const vkgpt_device *device, struct Tuning *tuning, const char *
     return number > 1 ? VKGPT_OK : fail(err, VKGPT_BAD_FILE, "%s: it is empty", path);
 }
 
-// Empties the tuning where the file is no good.
+// Empties the tuning if the file is bad.
 static int read_file(const vkgpt_device *device, struct Tuning *tuning, const char *path, vkgpt_error *err)
 {
     char *text = NULL;
@@ -410,7 +411,7 @@ static int merge(vkgpt_device *device, const char *path, vkgpt_error *err)
 {
     struct Tuning *kept = calloc(1, sizeof *kept);
     if (!kept) return fail_memory(err, "the tuning", sizeof *kept);
-    if (os_exists(path)) read_file(device, kept, path, NULL); // one that is no good is replaced
+    if (os_exists(path)) read_file(device, kept, path, NULL); // a bad one is replaced
     for (uint32_t i = 0; i < kept->count; i++) {
         const struct Choice *choice = &kept->choices[i], *ours = find(device->tuning, &choice->key);
         if (!ours || ours->by < choice->by) put(device->tuning, choice);

@@ -1,6 +1,6 @@
-// What was measured on a device: choices that take the place of the built-in ones. `vkgpt tune` finds them product by
-// product (thorough), the first session of a model in a second (quick: engine/quick.h). They are kept in a text file in
-// the user's cache folder, one for each device, driver and version of vkgpt:
+// Choices that were measured on a device and replace the built-in ones. `vkgpt tune` finds them product by product
+// (thorough), the first session of a model in a second (quick: engine/quick.h). They are kept in a text file in the
+// user's cache folder, one for each device, driver and version of vkgpt:
 //
 //   vkgpt-tuning 3 0.1.0 10005 0000 00000001 7661...3134 llvmpipe (LLVM 15.0.6, 256 bits)
 //   # product kernels weights width outputs tokens, rows size loads staged, by
@@ -10,9 +10,9 @@
 //   # step what kernels weights layers width inner vocabulary, by
 //   step dispatches lanes f16 12 768 3072 50264 quick
 //
-// The first line has the format's version, vkgpt's, and vendor, device, driver version, the driver's own UUID and the
-// name of the device. A file that is damaged or of another device, driver or version is ignored whole, and a sentence
-// says so.
+// The first line has the version of the format and of vkgpt, then vendor, device, driver version, the driver's own UUID
+// and the name of the device. All of a file is ignored if it is damaged or for another device, driver or version, and a
+// sentence says so.
 #ifndef VKGPT_ENGINE_TUNING_H
 #define VKGPT_ENGINE_TUNING_H
 
@@ -22,9 +22,9 @@ enum FoundBy { FOUND_QUICK, FOUND_THOROUGH };
 
 // Reads the device's file on first use. The environment variable VKGPT_TUNING names another file, or is "off".
 int tuning_open(vkgpt_device *device, vkgpt_error *err);
-// Why a file is ignored, to be said once: NULL where none is, and from the second call on.
+// Why a file is ignored. NULL: none is; also from the second call on, so that it is said only once.
 const char *tuning_note(vkgpt_device *device);
-// Whether VKGPT_TUNING is set: what is not in its file is not measured.
+// Whether VKGPT_TUNING is set: then what is missing in its file is not measured.
 bool tuning_is_asked(void);
 
 // NULL: none was measured. Only after tuning_open.
@@ -35,10 +35,10 @@ bool tuning_is_thorough(const vkgpt_device *device, const struct ProductKey *key
 int tuning_set(vkgpt_device *device, const struct ProductKey *key, struct Variant variant, enum FoundBy by,
                vkgpt_error *err);
 
-// Switches of a whole decode step, for the steps of one model. 0 is: not measured; 1: what runs without tuning.
+// Switches of a whole decode step, for the steps of one model. 0: not measured; 1: as without tuning.
 enum StepSwitch { STEP_FORM, STEP_PROLOGUE, STEP_SWITCHES };
 enum StepForm { STEP_UNKNOWN, STEP_DISPATCHES, STEP_PERSISTENT }; // of STEP_FORM
-enum StepPrologue { STEP_WEIGHTS_FIRST = 1, STEP_STATE_FIRST };   // of STEP_PROLOGUE: what a product asks for first
+enum StepPrologue { STEP_WEIGHTS_FIRST = 1, STEP_STATE_FIRST };   // of STEP_PROLOGUE: what a product loads first
 
 struct StepKey {
     bool lanes;

@@ -10,13 +10,13 @@ struct BuiltIn {
     uint32_t size, project_size, prefill_size; // lanes of a workgroup; project_size: of steps of one row
     uint32_t loads, held;                      // registers of a lane: built_in_loads, built_in_held
     uint32_t ahead, sample_ahead;              // loads in flight in attend and merge, and in sample
-    uint32_t step_tokens;                      // rows of x that a workgroup makes at most
+    uint32_t step_tokens;                      // rows of x of a workgroup at most
     bool persistent;                           // decode as one kernel fits into its registers
 };
 
 // AMD and Intel: the most that spills no register, by their compilers (docs/results); never timed. With 4 loads ahead
-// Intel's sampler spills 5 registers. NVIDIA: measured on an H200 with GPT-2 124M in f16. The last: a guess; software
-// drivers without shuffles too.
+// Intel's sampler spills 5 registers. NVIDIA: measured on an H200 with GPT-2 124M in f16. The last is a guess, also for
+// software drivers without shuffles.
 static const struct BuiltIn GPUS[] = {
     {VENDOR_AMD, 2, 4, 4, 2, 128, 128, 256, 12, 4, 8, 8, STEP_TILE, true},
     {VENDOR_INTEL, 2, 2, 2, 2, 128, 128, 256, 6, 4, 4, 2, 2, false},
@@ -108,9 +108,9 @@ struct Variant variant_built_in(const vkgpt_device *device, const struct Product
     };
 }
 
-// What keeps the bits: a row of W is added up by one subgroup in the order of its units, whatever ROWS and LOADS are,
-// and so is a norm on a GPU (norm_subgroup.glsl). A software driver's norm is added up by the workgroup: there the size
-// is free only where there is none, and made before the product it has the size that it has inside. The kernels of
+// Whether v has the same bits. One subgroup adds up a row of W in the order of its units, whatever ROWS and LOADS are,
+// and also a norm on a GPU (norm_subgroup.glsl). On a software driver the whole workgroup adds up a norm: the size is
+// free only where there is no norm, and a norm before the product has the size that it has inside. The kernels of
 // software drivers keep ROWS and their staging: lavapipe was seen to round differently with 2 rows a lane than with 4.
 static bool may_replace(struct Variant usual, const vkgpt_device *device, const struct ProductKey *key,
                         struct Variant v)
@@ -123,7 +123,7 @@ static bool may_replace(struct Variant usual, const vkgpt_device *device, const 
     return v.staged <= usual.staged && (one || (v.rows <= 4 && v.loads == usual.loads));
 }
 
-// Of prefill by matrices: every tile that suits, whole and split.
+// For prefill with cooperative matrices: every tile that suits, whole and split.
 static uint32_t tile_variants(const vkgpt_device *device, const struct ProductKey *key,
                               struct Variant variants[MAX_VARIANTS])
 {

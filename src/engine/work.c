@@ -1,6 +1,6 @@
 // What a block of prefill computes: the FLOPs that it needs, a multiplication and an addition each, and those that its
 // kernels do, which work in whole tiles. Norms, the softmax and what is added to a product are left out: they are less
-// than a hundredth. A matrix counts as it lies on the device, its sides padded to 8.
+// than a hundredth. A matrix counts with its size on the device, where its sides are padded to 8.
 #include "engine/work.h"
 
 static double whole(uint32_t n, uint32_t tile) { return (double)((n + tile - 1) / tile) * tile; }

@@ -4,10 +4,11 @@
 
 #include "gpu/recording.h"
 
-// Of a product of so many rows, made in whole tiles.
+// Of a product of `rows` rows, computed in whole tiles.
 struct Work product_work(uint32_t rows, uint32_t outputs, uint32_t width, uint32_t tile_rows, uint32_t tile_outputs);
-// Of attention over all heads, `width` in all, of the queries at `position` and behind it: so many queries at a time,
-// against whole tiles of keys, from that of the first key of the first query to that of the last one's own.
+// Of attention over all heads, `width` elements together, for `rows` queries from `position` on. The kernel takes
+// `queries` of them at a time, and whole tiles of `keys` keys: from the tile with the first key of the first query to
+// the tile with the last query's own key.
 struct Work attention_work(uint32_t position, uint32_t rows, uint32_t width, uint32_t window, uint32_t queries,
                            uint32_t keys);
 
