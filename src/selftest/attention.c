@@ -1,16 +1,16 @@
-// What attend, merge and attend_block have to give.
+// What attend, merge and attend_block must give.
 #include <math.h>
 #include <string.h>
 
 #include "selftest/selftest.h"
 #include "engine/cache.h"
 
-#define ATTENTION_BOUND 2e-5 // exp() of Vulkan is good to 3 + 2 |x| units in the last place
-#define HALVES_BOUND 2e-3    // what multiplies halves has rounded queries, keys, weights and values to 11 bits
+#define ATTENTION_BOUND 2e-5 // Vulkan's exp() is accurate to 3 + 2 |x| units in the last place
+#define HALVES_BOUND 2e-3    // kernels that multiply halves round queries, keys, weights and values to 11 bits
 
 static bool multiplies_halves(const struct Stage *stage) { return strstr(stage->kernels->attend->kernel, "coopmat"); }
 
-// A weight is off by as much as its score, whose rounding grows with the scale.
+// The error of a weight is that of its score, whose rounding grows with the scale.
 static double block_bound(const struct Stage *stage)
 {
     return multiplies_halves(stage) ? HALVES_BOUND * fmax(1.0, (double)stage->layer->size->scale) : ATTENTION_BOUND;
@@ -25,7 +25,7 @@ static float scale_of(const struct LayerSize *size)
 
 // ---------------------------------------------------------------------------------------------- cache
 
-// Where a row of the cache lies, and where its scales.
+// Where a row of the cache is, and where its scales are.
 static size_t cache_row(const struct TestLayer *l, uint32_t sequence, uint32_t head, uint32_t position)
 {
     return ((size_t)sequence * l->size->heads + head) * l->size->context + position;
@@ -69,7 +69,7 @@ static double scale_held(uint16_t scale)
     return (double)held;
 }
 
-// Writes a row as KV_Q8_0; the numbers become what they are there.
+// Writes a row as KV_Q8_0; the numbers become the values that it holds.
 static void cache_put(const struct TestLayer *l, uint8_t *cache, size_t row, double *numbers)
 {
     for (uint32_t first = 0; first < (l->head_dim + 63) / 64 * 64; first += 32) {
@@ -87,7 +87,7 @@ static void cache_put(const struct TestLayer *l, uint8_t *cache, size_t row, dou
     }
 }
 
-// A row of KV_Q8_0 against the numbers that it stands for, relative to the largest; then takes it out.
+// Compares a row of KV_Q8_0 with the numbers that it should hold, relative to the largest; then takes it out.
 static void measure_cache_row(const struct TestLayer *l, struct Measure *m, struct Array *cache, size_t row,
                               const double *want)
 {
@@ -121,10 +121,10 @@ static void measure_cache(const struct Stage *stage, struct Measure *m, struct A
     measure_untouched(m, v);
 }
 
-#define TINY 0x1p-30  // of numbers whose scale is below what a half holds, and far above what a float does
-#define SMALL 0x1p-10 // and which halves hold
+#define TINY 0x1p-30  // makes numbers whose scale is too small for a half, and not for a float
+#define SMALL 0x1p-10 // makes numbers that halves hold
 
-// Every third row, if it runs, becomes tiny.
+// Makes every third row tiny, if it runs.
 static void make_tiny(const struct Stage *stage, struct Array *q, struct Axis axis, double *values)
 {
     uint32_t sequence, position, count = axis.groups * axis.size;
@@ -205,7 +205,7 @@ static void fill_cache(const struct TestLayer *l, struct Array *array, double *n
     }
 }
 
-// The rows of one sequence: `rows` queries from row `first_row`, the first at `position`.
+// Fills the rows of one sequence: `rows` queries from row `first_row`, the first at `position`.
 static void fill_sequence(const struct Stage *stage, struct Attention *a, uint32_t sequence, uint32_t first_row,
                           uint32_t position, uint32_t rows)
 {
@@ -274,7 +274,7 @@ static size_t part_at(const struct TestLayer *l, uint32_t row, uint32_t head, ui
     return (((size_t)row * l->size->heads + head) * splits_of(l->size) + split) * (l->head_dim + 4);
 }
 
-// One head of one row, its splits merged into one softmax: values (head_dim padded).
+// Merges the splits of one head of one row into one softmax: values (head_dim padded).
 static void merge_parts(const struct TestLayer *l, const float *parts, uint32_t row, uint32_t head, uint32_t splits,
                         double *values)
 {
@@ -290,8 +290,8 @@ static void merge_parts(const struct TestLayer *l, const float *parts, uint32_t 
     for (uint32_t d = 0; d < l->head_dim; d++) values[d] /= sum;
 }
 
-// The parts of each row that runs, merged in float64, against attention over the whole cache. Only the splits up to the
-// row's position may be written.
+// Merges the parts of each row that runs, in float64, and compares them with attention over the whole cache. Only the
+// splits up to the row's position may be written.
 static void measure_attend(const struct Stage *stage, struct Measure *m, struct Attention *a)
 {
     const struct TestLayer *l = stage->layer;
@@ -326,7 +326,7 @@ static int attend_at(const struct Stage *stage, struct Measure *m)
     return trial_end(&a.t);
 }
 
-// At positions around the boundaries of the splits, two at a time.
+// Tests positions around the boundaries of the splits, two at a time.
 int selftest_attend(const struct Stage *stage)
 {
     const struct LayerSize *size = stage->layer->size;
@@ -344,7 +344,7 @@ int selftest_attend(const struct Stage *stage)
     return VKGPT_OK;
 }
 
-// Made-up parts: some splits count for next to nothing, as a far part of the cache does.
+// Makes up a part: some splits have almost no weight, like a far part of the cache.
 static void make_part(const struct TestLayer *l, float *part, uint32_t seed)
 {
     for (uint32_t d = 0; d < l->head_dim; d++) part[d] = d < l->size->head_dim ? (float)trial_fine(seed, d) : 0.0f;
@@ -399,13 +399,13 @@ int selftest_merge(const struct Stage *stage)
 
 // --------------------------------------------------------------------------------------------- a block
 
-// The block shifted: the bits of a row are its own, wherever it stands and whatever stands beside it.
+// The block shifted: a row must have the same bits wherever it is in a block, and whatever is beside it.
 struct Shifted {
     struct Stage stage;
     struct Array *state, *q, *out;
 };
 
-// The row of the block that a row of the shifted one is.
+// Finds the row of the block that is this row of the shifted one.
 static bool shifted_row(const struct Shifted *shifted, uint32_t row, uint32_t *whole)
 {
     const struct LayerSize *size = shifted->stage.layer->size;
@@ -473,13 +473,13 @@ int selftest_attend_block(const struct Stage *stage)
 
 // ------------------------------------------------------------------------------------- what must come out
 
-// A number of the last head that is none.
+// A number of the last head that becomes a NaN or an infinity.
 struct Spoil {
     enum { SPOIL_Q, SPOIL_K, SPOIL_V } what;
     float number;
 };
 
-// Into the row of the cache, or for KV_Q8_0 as the scale of the number's block.
+// Writes it into the row of the cache, or for KV_Q8_0 as the scale of the number's block.
 static void spoil_cache(const struct TestLayer *l, uint8_t *cache, size_t row, uint32_t at, float number)
 {
     uint32_t bits;
@@ -497,8 +497,8 @@ static bool all_finite(const float *numbers, uint32_t count)
     return true;
 }
 
-// The rows that see what is spoilt, at `spoilt`, hold what is no number; those before it do not, unless it is a value,
-// which a weight of 0 does not make one.
+// Rows that see the spoilt number, at position `spoilt`, must not be finite, and the rows before it must be. The latter
+// is not checked for a spoilt value, which a weight of 0 does not make finite.
 static void measure_spoilt(const struct Stage *stage, struct Measure *m, const struct Array *out,
                            const struct Spoil *spoil, uint32_t spoilt)
 {
@@ -532,7 +532,7 @@ static int attend_spoilt(const struct Stage *stage, struct Measure *m, const str
     return trial_end(&a.t);
 }
 
-// What is no number is never hidden.
+// A NaN or an infinity must never be hidden.
 int selftest_attend_block_spoiled(const struct Stage *stage)
 {
     static const struct Spoil spoils[] = {

@@ -1,4 +1,4 @@
-// The imaginary layer that kernels are tried on, and the stage: who runs where.
+// The made-up layer that kernels are tested on, and the stage: which sequence runs at which position.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,15 +18,14 @@ struct Axis axis_heads(const struct TestLayer *layer, uint32_t parts)
 
 static uint32_t whole(struct Axis axis) { return axis.groups * axis.padded; }
 
-// A chunk's memory: rows, and what belongs to rows of a small format.
+// A chunk's memory: rows, and the scales of rows in a quantised format.
 struct Image {
     uint8_t *bytes;
     double *row; // padded
     size_t pitch, scale_pitch;
 };
 
-// Row `first` of the chunk's values (width) as it lies on the device, padded with zeros; they become what they are
-// there.
+// Writes row `at` of the chunk (width) as it is on the device, padded with zeros; `held` gets its values there.
 static void image_row(struct Image *image, const struct Chunk *chunk, uint32_t at, float *held, const float *values,
                       struct Axis in, uint32_t format)
 {
@@ -42,7 +41,7 @@ static void image_row(struct Image *image, const struct Chunk *chunk, uint32_t a
         held[i] = (float)image->row[i / in.size * in.padded + i % in.size];
 }
 
-// One chunk: its rows that the matrix has, and zeros.
+// Uploads one chunk: the rows that the matrix has, and zeros.
 static int upload_chunk(struct Selftest *test, struct Pool *pool, const float *values, struct Axis out, struct Axis in,
                         uint32_t format, struct Chunk *chunk, float *held)
 {
@@ -86,7 +85,7 @@ int test_matrix_upload(struct Selftest *test, struct Pool *pool, const float *va
     return status;
 }
 
-// Numbers that are exact as halves, so large that a product of a row with inputs near 1 is near 1.
+// Numbers that halves hold exactly, of such a size that the product of a row with inputs near 1 is near 1.
 static float *make_values(struct Selftest *test, size_t count, uint32_t fan_in, uint32_t seed)
 {
     float *values = device_alloc(test->device, count, sizeof *values);
@@ -106,7 +105,7 @@ static int make_matrix(struct Selftest *test, struct TestLayer *layer, struct Ax
     return test_matrix_upload(test, &layer->pool, made->values, out, in, format, chunks, &made->matrix, made->values);
 }
 
-// The second half of the vocabulary is the first half once more: every logit has an equal.
+// The second half of the vocabulary repeats the first half, so that every logit has an equal one.
 static int make_table(struct Selftest *test, struct TestLayer *layer, struct LayerMatrix *made)
 {
     const struct LayerSize *size = layer->size;
@@ -277,7 +276,7 @@ struct Array *selftest_state(struct Trial *trial, const struct Sequence *sequenc
     return state;
 }
 
-// A block in groups; kernels of prefill look at nothing else, and those of decode not at them.
+// The sequences, and in prefill the groups of a block: kernels of prefill read only those, kernels of decode never.
 struct Array *stage_state(const struct Stage *stage, struct Trial *trial)
 {
     struct Array *state = selftest_state(trial, stage->state, SEQUENCES);
@@ -315,7 +314,7 @@ struct Array *stage_input(const struct Stage *stage, struct Trial *trial, struct
 
 struct Array *stage_output(const struct Stage *stage, struct Trial *trial, uint32_t stride)
 {
-    uint32_t rows = (stage->rows + 31) / 32 * 32; // a product may read more of them than run
+    uint32_t rows = (stage->rows + 31) / 32 * 32; // a product may read more rows than run
     return trial_array(trial, (size_t)rows * stride * 4);
 }
 

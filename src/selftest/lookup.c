@@ -1,4 +1,4 @@
-// What lookup has to leave: the drafts behind the newest token, and how many rows the next step reads.
+// What lookup must write: the drafts after the newest token, and how many rows the next step reads.
 #include <string.h>
 
 #include "selftest/selftest.h"
@@ -7,12 +7,12 @@
 #define TOKEN_STRIDE (CONTEXT + 1)
 
 struct LookupCase {
-    const char *name, *text; // a token a letter; the last is the newest
+    const char *name, *text; // one letter per token; the last is the newest
     uint32_t remaining, context;
     const char *drafts;
 };
 
-// Of 5 rows, 4 drafts at most.
+// Steps have 5 rows, so at most 4 drafts.
 static const struct LookupCase CASES[] = {
     {"nothing before", "a", 9, CONTEXT, ""},
     {"no match", "abcdefgh", 9, CONTEXT, ""},

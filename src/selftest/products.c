@@ -1,11 +1,11 @@
-// What embed, norm and the five matrix products have to give, in decode and in prefill.
+// What embed, norm and the five matrix products must give, in decode and in prefill.
 #include <math.h>
 #include <string.h>
 
 #include "selftest/selftest.h"
 
-// Rounding of a sum of `width` products, and of the norm before it: several times what devices were seen to make.
-// What multiplies halves has rounded its input, and weights in a small format, to 11 bits.
+// Rounding of a sum of `width` products, and of the norm before it: several times the errors that were seen on devices.
+// Kernels that multiply halves round their input, and weights in a quantised format, to 11 bits.
 static double product_bound(const struct Pipeline *pipeline, uint32_t width)
 {
     return strstr(pipeline->kernel, "coopmat") ? 2e-3 : 2e-6 + 4e-7 * sqrt(width);
@@ -19,7 +19,7 @@ static void report_product(const struct Stage *stage, const struct Product *p, s
 
 static uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
-// As in forward.c: once per chunk of W. Returns the number of workgroups along W.
+// As in forward.c: one dispatch per chunk of W. Returns the number of workgroups along W.
 static uint32_t product(const struct Stage *stage, struct Trial *trial, const struct Product *p, const struct Matrix *w,
                         struct Bindings bindings, struct ProductArgs args)
 {
@@ -38,7 +38,7 @@ static uint32_t product(const struct Stage *stage, struct Trial *trial, const st
     return args.first_group;
 }
 
-// What the reference's product reads for each row: the norm of x, or x itself where `norm` has run before.
+// The input of the reference's product for each row: the norm of x, or x itself where `norm` has run before.
 static void reference_input(const struct Stage *stage, const struct Product *p, double *x)
 {
     const struct TestLayer *l = stage->layer;
@@ -58,7 +58,7 @@ static void fill_tokens(const struct Stage *stage, struct Array *tokens, uint32_
     uint32_t sequence, position, *ids = (uint32_t *)tokens->before;
     for (uint32_t r = 0; r < stage->rows; r++) {
         if (!stage_row(stage, r, &sequence, &position)) continue;
-        // a wrong id, as only a bug could make one, is taken for the last
+        // a wrong id, which only a bug could make, counts as the last one
         ids[sequence * stride + position] = r == 2 ? UINT32_MAX - 7 : trial_hash(21, r) % stage->layer->size->vocab;
     }
 }
@@ -123,7 +123,7 @@ int selftest_embed(const struct Stage *stage)
     return status ? status : embed_parts(stage, EMBED_POSITION, l->size->dim);
 }
 
-// Into another array, or in place; as floats, or as halves.
+// Tests norm into another array, or in place; as floats, or as halves.
 static int norm_to(const struct Stage *stage, bool in_place, bool halves)
 {
     const struct Pipeline *pipeline = halves ? stage->kernels->norm_halves : stage->kernels->norm;
@@ -230,7 +230,7 @@ static void add_rows(size_t count, double *y, const double *x)
     for (size_t i = 0; i < count; i++) y[i] += x[i];
 }
 
-// y += x W + b, where `x` holds the rows `in`, or what attend left for them.
+// y += x W + b, where `x` holds the rows `in`, or the parts that attend writes for them.
 static int residual_product(const struct Stage *stage, const struct Product *p, const struct LayerMatrix *w,
                             struct Trial *t, struct Array *state, struct Array *x, const double *in, uint32_t x_stride,
                             const float *bias, uint32_t at_bias)
@@ -259,7 +259,7 @@ static int residual_product(const struct Stage *stage, const struct Product *p, 
     if (!t->status) {
         stage_measure(stage, &m, y, dim, want);
         measure_untouched(&m, x);
-        measure_untouched(&m, arrived); // it is left as it has to be found
+        measure_untouched(&m, arrived); // it is left as the next product must find it
         report_product(stage, p, m, w->in);
     }
     return trial_end(t);
@@ -291,7 +291,7 @@ int selftest_contract(const struct Stage *stage)
                             l->at_out);
 }
 
-// y = activation(norm(x) W + b); without a bias, without an activation.
+// y = activation(norm(x) W + b); without a bias there is no activation.
 static int normed_product(const struct Stage *stage, const struct Product *p, const struct LayerMatrix *w,
                           const float *bias, uint32_t at_bias)
 {
@@ -348,8 +348,8 @@ int selftest_project_embedding(const struct Stage *stage)
 
 // ----------------------------------------------------------------------------------------------- head
 
-// What greedy sampling needs of the parts of one sequence: the maximum of all logits that came out, its lowest index,
-// and whether any is bad; and no part may claim what its logit does not say.
+// Checks what greedy sampling needs of the parts of one sequence: the maximum of all its logits, its lowest index, and
+// whether any is bad. The maximum of each part must be the logit at its index.
 static void measure_parts(struct Measure *m, const struct HeadPart *parts, uint32_t groups, const float *logits,
                           uint32_t vocab)
 {
@@ -424,7 +424,7 @@ static void measure_all_parts(const struct Stage *stage, struct Measure *m, cons
     measure_untouched(m, h->parts);
 }
 
-// Rows of the logits have no padding of their own: what lies behind the vocabulary must stay as it is.
+// Rows of the logits are not padded with zeros: what is after the vocabulary must stay as it is.
 static void measure_logits(const struct Stage *stage, struct Measure *m, struct HeadTrial *h, const double *want)
 {
     uint32_t sequence, position, vocab = stage->layer->size->vocab;
@@ -435,7 +435,7 @@ static void measure_logits(const struct Stage *stage, struct Measure *m, struct 
     measure_untouched(m, h->logits);
 }
 
-// One infinite weight makes one bad logit, which must be seen wherever it stands.
+// One infinite weight makes one bad logit, which must be seen wherever it is.
 static int bad_logit_is_seen(const struct Stage *stage, uint32_t id, struct Measure *m)
 {
     const struct TestLayer *l = stage->layer;
@@ -530,7 +530,7 @@ static double reference_logprob(const double *logits, uint32_t vocab, uint32_t t
     return logits[target] - most - log(sum);
 }
 
-// The row of a block against float64; the first has two maxima, the second a logit that is not finite.
+// Compares a row of a block with float64. The first row has two maxima, the second a logit that is not finite.
 static void measure_score(const struct Stage *stage, struct Measure *m, uint32_t row, const uint32_t *tokens,
                           const float *logits, double *values, const struct RowScore *score)
 {

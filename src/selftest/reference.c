@@ -17,7 +17,7 @@ void reference_norm(size_t rows, size_t dim, const double *x, const float *gain,
     }
 }
 
-// Four partial sums: a quarter of the waiting for additions, and as good an order as any.
+// Four partial sums: a quarter of the wait for additions, and the order is as good as any.
 static double dot(size_t n, const double *x, const float *w)
 {
     double sum[4] = {0};
@@ -56,8 +56,8 @@ static double score(size_t head_dim, const double *q, const double *k, double sc
     return sum * scale;
 }
 
-// One query of one head against n positions, whose keys and values are `stride` apart. The scores are computed
-// twice, for their maximum and for the weights, so that none has to be kept.
+// Attention of one query of one head over n positions, whose keys and values are `stride` apart. The scores are
+// computed twice, for their maximum and for the weights, so that none has to be kept.
 static void attend_one(size_t n, size_t head_dim, size_t stride, const double *q, const double *K, const double *V,
                        double scale, double *out)
 {

@@ -21,7 +21,7 @@ void reference_matmul(size_t rows, size_t in, size_t out_dim, const double *x, c
 double reference_activation(enum Activation activation, double x);
 
 // softmax(q K^T * scale) V for each head. q and out are (rows, heads, head_dim), K and V are
-// (first + rows, heads, head_dim). The query in row t stands at position first + t. It sees that position and those
+// (first + rows, heads, head_dim). The query in row t is at position first + t. It sees that position and those
 // before it, the last `window` of them; 0: all.
 void reference_attend(size_t rows, size_t first, size_t heads, size_t head_dim, const double *q, const double *K,
                       const double *V, double scale, size_t window, double *out);

@@ -23,7 +23,7 @@ static int falling(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-// The least logit that may be drawn; sorted (count) falls.
+// The least logit that may be drawn; sorted (count) is in falling order.
 static double sample_limit(const struct ReferenceSampling *s, size_t count, const double *sorted)
 {
     if (s->top_k > 0 && s->top_k < count)
@@ -80,7 +80,7 @@ static uint32_t bits_of(float x)
     return bits;
 }
 
-// Rising for falling logits; 0 and -0 have the same.
+// A key that rises as logits fall; 0 and -0 have the same key.
 static uint32_t key_of(float logit)
 {
     uint32_t bits = bits_of(logit);

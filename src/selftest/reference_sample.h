@@ -1,4 +1,4 @@
-// Sampling in plain C: what it means, in float64, and what `sample` has to give, token by token.
+// Sampling in plain C: what it means, in float64, and what `sample` must give, token by token.
 #ifndef VKGPT_SELFTEST_REFERENCE_SAMPLE_H
 #define VKGPT_SELFTEST_REFERENCE_SAMPLE_H
 
@@ -19,14 +19,14 @@ struct ReferenceSampling {
 void reference_sample(const struct ReferenceSampling *sampling, size_t vocab, const float *logits, double *scratch,
                       double *probabilities);
 
-// The token behind `position`, as `sample` draws it: weights are integers of up to 2^30, made of the logits in steps
-// that every device rounds alike, so that it is the same token everywhere. It is the one that the probabilities above
-// give, unless the random number lies within about 10^-6 of a boundary. The penalty must not make an infinity.
+// The token after `position`, as `sample` draws it. Weights are integers of up to 2^30, computed from the logits in
+// steps that every device rounds alike, so that the token is the same everywhere. It is the one that the probabilities
+// above give, unless the random number is within about 10^-6 of a boundary. The penalty must not make an infinity.
 // changed (vocab), scratch (2, vocab).
 uint32_t reference_draw(const struct ReferenceSampling *sampling, size_t vocab, const float *logits, uint64_t seed,
                         uint32_t position, float *changed, uint32_t *scratch);
 
-// The number in [0, 1) that draws the token behind `position`: it is the first whose summed probability passes it.
+// The number in [0, 1) that draws the token after `position`, which is the first whose summed probability exceeds it.
 double reference_random(uint64_t seed, uint32_t position);
 
 #endif

@@ -1,5 +1,5 @@
-// What sample has to give: the very token that reference_sample.c draws, for each choice of settings, on every size of
-// workgroup.
+// What sample must give: exactly the token that reference_sample.c draws, for each choice of settings, with every size
+// of workgroup.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +45,8 @@ static float *logits_of(const struct SampleTrial *s, uint32_t row)
     return (float *)s->logits->before + (size_t)row * s->stride;
 }
 
-// As head leaves them: the maximum, its lowest index and whether any is bad, of a stretch of the vocabulary each.
+// Parts as head writes them: each has the maximum of a part of the vocabulary, its lowest index, and whether any logit
+// is bad.
 static void fill_parts(struct SampleTrial *s, uint32_t row)
 {
     uint32_t each = (s->vocab + s->groups - 1) / s->groups;
@@ -62,7 +63,7 @@ static void fill_parts(struct SampleTrial *s, uint32_t row)
 
 static void fill_tokens(struct SampleTrial *s, uint32_t sequence, uint32_t position)
 {
-    uint32_t few = s->vocab < 24 ? s->vocab : 24; // so that some come twice
+    uint32_t few = s->vocab < 24 ? s->vocab : 24; // so that some occur twice
     uint32_t *tokens = (uint32_t *)s->tokens->before + sequence * TOKEN_STRIDE;
     for (uint32_t p = 0; p <= position; p++) tokens[p] = trial_hash(131 + sequence, p) % few;
 }
@@ -78,7 +79,7 @@ static void sample_run(struct SampleTrial *s, const struct Pipeline *pipeline)
     trial_finish(&s->t);
 }
 
-// Takes a number out of what came back.
+// Takes a number out of an array that came back.
 static uint32_t take_u32(struct Array *array, size_t index)
 {
     uint32_t value = ((uint32_t *)array->after)[index];
@@ -86,7 +87,7 @@ static uint32_t take_u32(struct Array *array, size_t index)
     return value;
 }
 
-// The token of a sequence that goes on, after a look at all that `sample` does besides choosing it.
+// The token of a sequence that goes on. Also checks what else `sample` does.
 static uint32_t take_token(struct SampleTrial *s, struct Measure *m, uint32_t i)
 {
     struct Sequence *before = sequence_at(s->state->before, i), *after = sequence_at(s->state->after, i);
@@ -102,7 +103,7 @@ static uint32_t take_token(struct SampleTrial *s, struct Measure *m, uint32_t i)
     return token;
 }
 
-// A sequence that stops leaves its reason in its state and in the ring, and nothing else.
+// A stop must write its reason into the state of the sequence and into the ring, and nothing else.
 static void measure_stop(struct SampleTrial *s, struct Measure *m, uint32_t i, uint32_t stop)
 {
     struct Sequence *before = sequence_at(s->state->before, i), *after = sequence_at(s->state->after, i);
@@ -141,7 +142,7 @@ static const struct SampleCase CASES[] = {
 };
 #define CASE_COUNT (sizeof CASES / sizeof *CASES)
 
-// The token that comes behind `position`, in plain C, from a row of logits.
+// The token after `position`, in plain C, from a row of logits.
 static uint32_t reference_token(const struct SampleTrial *s, uint32_t sequence, uint32_t row, uint32_t position)
 {
     const struct Sequence *q = sequence_at(s->state->before, sequence);
@@ -159,7 +160,7 @@ static uint32_t reference_token(const struct SampleTrial *s, uint32_t sequence, 
                           s->changed, s->scratch);
 }
 
-// Logits with some equals; every other row in steps of a half, with many.
+// Logits, some of them equal; every other row is in steps of a half, with many equal ones.
 static void fill_logits(struct SampleTrial *s, uint32_t sequence)
 {
     float *logits = logits_of(s, sequence);
@@ -224,7 +225,7 @@ static int test_choices(struct Selftest *test, const struct Pipeline *pipeline, 
 
 #define KINDS 8 // of logits
 
-// One logit of a row of a kind, from what a bell gives.
+// One logit of a row of a kind, from a random number `bell` of a bell-shaped distribution.
 static float logit_of_kind(uint32_t kind, uint32_t row, uint32_t i, double bell)
 {
     switch (kind) {
@@ -250,7 +251,7 @@ static void fill_kind(struct SampleTrial *s, uint32_t row, uint32_t kind)
     fill_parts(s, row);
 }
 
-// Settings of each sort, mixed by chance.
+// Settings of each sort, mixed at random.
 static void set_mixed(struct SampleTrial *s, uint32_t sequence, uint32_t seed)
 {
     const uint32_t k[] = {0, 1, 2, 40, 40, 130, s->vocab - 1, s->vocab, s->vocab + 5};
@@ -282,7 +283,7 @@ static int test_mixed(struct Selftest *test, const struct Pipeline *pipeline, ui
     return trial_end(&s.t);
 }
 
-// Whatever the size of the workgroup: it draws what the reference draws.
+// With any size of the workgroup, sample draws what the reference draws.
 static int test_sizes(struct Selftest *test)
 {
     int status = VKGPT_OK;
@@ -300,7 +301,7 @@ static int test_sizes(struct Selftest *test)
 
 #define DRAFTED 3 // rows of a step
 
-// A step of three rows whose drafts hold, fail at the second or fail at the first. Gives how many tokens it makes.
+// A step of three rows whose drafts are right, or fail at the second or at the first. Returns how many tokens it makes.
 static uint32_t set_drafts(struct SampleTrial *s, uint32_t sequence)
 {
     set_mixed(s, sequence, 211);
@@ -355,7 +356,7 @@ struct Fate {
     uint32_t stop; // that is expected; STOP_NONE and STOP_FULL come with a token
     float temperature, penalty;
     float planted;              // a logit, unless 0
-    uint32_t eos_count, eos_at; // the greedy token stands at eos[eos_at]
+    uint32_t eos_count, eos_at; // the greedy token is at eos[eos_at]
     uint32_t position, remaining;
 };
 
@@ -374,7 +375,7 @@ static const struct Fate FATES[] = {
 };
 #define FATE_COUNT (sizeof FATES / sizeof *FATES)
 #define GREEDY 200u // the token with the largest logit
-#define PLANTED 7u  // where a strange logit stands, and a token of the history
+#define PLANTED 7u  // the token with a strange logit, which is in the history too
 
 static void set_fate(struct SampleTrial *s, uint32_t i, const struct Fate *f)
 {
@@ -399,7 +400,7 @@ static void set_fate(struct SampleTrial *s, uint32_t i, const struct Fate *f)
     ((uint32_t *)s->tokens->before)[i * TOKEN_STRIDE] = PLANTED;
 }
 
-// And one more sequence, which has stopped before.
+// One more sequence is there, which has stopped before.
 static int test_fates(struct Selftest *test, const struct Pipeline *pipeline)
 {
     struct SampleTrial s;

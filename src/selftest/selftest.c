@@ -8,9 +8,9 @@
 
 #include "engine/tiles.h"
 
-// Widths that divide nothing and widths of GPT-2; heads of 1 to 128; blocks that start and end beside the boundaries
-// of tiles and splits; matrices in one piece and in several. Neighbours that agree in formats, activation and padded
-// widths share their pipelines: software drivers take half a second to compile some of them.
+// Awkward widths and widths of GPT-2; heads of 1 to 128; blocks that start and end next to the boundaries of tiles and
+// splits; matrices in one piece and in several. Neighbours with the same formats, activation and padded widths share
+// their pipelines: software drivers take half a second to compile some of them.
 // clang-format off
 static const struct LayerSize SIZES[] = {
     {.dim = 1, .heads = 1, .head_dim = 1, .inner = 1, .vocab = 2, .context = 3, .span = 64, .rows = 1, .first = 1,
@@ -42,12 +42,12 @@ static const struct LayerSize SIZES[] = {
      .first = 15, .chunks = 2, .weights = WEIGHTS_Q4_K, .kv = KV_F32, .mean = 1e5, .foreign = true},
 };
 // clang-format on
-static const struct Variant USUAL; // of products of matrices: by the rows
+static const struct Variant USUAL; // the tile of cooperative matrices: by the rows
 #define MANY_PROCESSORS 2048       // of a device that splits all that it can
 #define SIZE_COUNT (sizeof SIZES / sizeof *SIZES)
 
-// For attend_block by matrices: prompts that end beside the edges of matrices, groups and tiles, those that go on, two
-// sequences in a block, windows, heads that matrices divide and heads that they do not.
+// For attend_block with cooperative matrices: prompts that end next to the edges of matrices, groups and tiles, prompts
+// that go on, two sequences in a block, windows, heads that are a multiple of the matrices and heads that are not.
 #define BLOCK(...)                                                                                                     \
     {                                                                                                                  \
         .dim = 8, .heads = 2, .inner = 8, .vocab = 2, .context = 600, .span = 64, .chunks = 1, .weights = WEIGHTS_F16, \
@@ -55,7 +55,7 @@ static const struct Variant USUAL; // of products of matrices: by the rows
     }
 static const struct LayerSize BLOCKS[] = {
     BLOCK(.head_dim = 8, .kv = KV_F16, .first = 37, .rows = 63),
-    BLOCK(.head_dim = 32, .kv = KV_F16, .rows = 63), // subgroups that see no key of a tile beside others that do
+    BLOCK(.head_dim = 32, .kv = KV_F16, .rows = 63), // subgroups that see no key of a tile, and others that do
     BLOCK(.head_dim = 32, .kv = KV_Q8_0, .first = 37, .rows = 63, .more_first = 1, .more = 40),
     BLOCK(.head_dim = 64, .kv = KV_F16, .rows = 1),
     BLOCK(.head_dim = 64, .kv = KV_F16, .rows = 15),
@@ -120,7 +120,7 @@ static int run_tests(const struct Stage *stage, KernelTest *const *tests)
     return status;
 }
 
-// The kernels for a layer as they would be chosen with this much shared memory. `tile` is Shape's.
+// The kernels for a layer, chosen for as much shared memory as it asks for. `tile`: as in Shape.
 static int kernels_for(struct Selftest *test, const struct TestLayer *layer, uint32_t step_rows, struct Variant tile,
                        struct Kernels *kernels)
 {
@@ -161,8 +161,7 @@ static int decode_tests(struct Selftest *test, const struct TestLayer *layer, ui
     return status || step_rows == 1 ? status : selftest_best(&stage);
 }
 
-// Products of matrices in one tile. Those with segments are the only ones to which it makes a difference that it is
-// split.
+// Tests products with cooperative matrices in one tile. A split tile only makes a difference to those with segments.
 static int tile_test(struct Selftest *test, const struct TestLayer *layer, struct Variant tile)
 {
     static KernelTest *const all[] = {selftest_qkv, selftest_project, selftest_expand, selftest_contract, NULL};
@@ -174,7 +173,7 @@ static int tile_test(struct Selftest *test, const struct TestLayer *layer, struc
     return run_tests(&stage, tile.split ? segmented : all);
 }
 
-// In every tile that the device can run, whole and split.
+// Tests every tile that the device can run, whole and split.
 static int tile_tests(struct Selftest *test, const struct TestLayer *layer)
 {
     int status = VKGPT_OK;
@@ -193,7 +192,7 @@ static int prefill_tests(struct Selftest *test, const struct TestLayer *layer)
         selftest_qkv,   selftest_project,           selftest_expand, selftest_contract,
         selftest_head,  selftest_project_embedding, selftest_score,  NULL,
     };
-    // the only ones to which shared memory and post_norm make a difference
+    // shared memory and post_norm only make a difference to these
     static KernelTest *const few[] = {selftest_cache, selftest_attend_block, selftest_norm, NULL};
     struct Kernels kernels;
     int status = kernels_for(test, layer, 0, USUAL, &kernels);
@@ -219,8 +218,8 @@ static int phase_kernels(struct Selftest *test, const struct TestLayer *layer, b
     return status ? status : kernels_for(test, layer, 0, USUAL, &unused);
 }
 
-// A device that runs the software drivers' variants tries the GPUs' too, and one that multiplies matrices itself those
-// that do without, on a few sizes.
+// On a few sizes, a device that runs the variants of software drivers also tries those of GPUs, and a device with
+// cooperative matrices also tries the variants without them.
 static int each_variant(struct Selftest *test, const struct TestLayer *layer,
                         int (*run)(struct Selftest *, const struct TestLayer *, bool decodes))
 {
@@ -280,7 +279,7 @@ static int block_tests(struct Selftest *test, const struct LayerSize *size)
     return status;
 }
 
-// Where the device multiplies matrices itself; elsewhere the sizes of layers are enough.
+// Only on a device with cooperative matrices; elsewhere the sizes of layers are enough.
 static int all_blocks(struct Selftest *test)
 {
     vkgpt_device *device = test->device;
@@ -306,7 +305,7 @@ static int sample_tests(struct Selftest *test)
     return status;
 }
 
-// `count` pieces of 16 bytes of more, which stay as they are.
+// Copies `count` pieces of 16 bytes; the bytes after them must stay as they are.
 static int copy_test(struct Selftest *test, const struct Pipeline *copy, uint32_t count)
 {
     struct Trial t;
@@ -349,7 +348,7 @@ int vkgpt_selftest(vkgpt_device *device, void (*on_result)(void *user, const vkg
     VkPipelineCache cache = device->pipeline_cache;
     int status = pipelines_ready(device, err); // what others have asked for goes through the cache
     if (status) return status;
-    device->pipeline_cache = VK_NULL_HANDLE; // neither filled with what only the selftest runs, nor trusted
+    device->pipeline_cache = VK_NULL_HANDLE; // the selftest neither fills it with its own kernels nor trusts it
     status = all_sizes(&test);
     if (!status) status = all_blocks(&test);
     if (!status) status = sample_tests(&test);

@@ -1,5 +1,5 @@
-// The selftest's own parts: an imaginary layer of awkward sizes, the stage that kernels are tried on, and the report.
-// selftest.c has the list of sizes; products.c, attention.c, lookup.c and sample.c what each kernel has to give.
+// The selftest's own parts: a made-up layer of awkward sizes, the stage that kernels are tested on, and the report.
+// selftest.c has the list of sizes; products.c, attention.c, lookup.c and sample.c have what each kernel must give.
 #ifndef VKGPT_SELFTEST_H
 #define VKGPT_SELFTEST_H
 
@@ -9,9 +9,9 @@
 
 #define SEQUENCES 3      // in every trial
 #define STOPPED 1        // decode: this sequence has stopped, and nothing of it may change
-#define BLOCK_SEQUENCE 2 // prefill: the one whose tokens are run
-#define MORE_SEQUENCE 0  // prefill: and those behind them
-#define SPARE_ROWS 3     // prefill: rows that the grid covers past the block, and that may not change
+#define BLOCK_SEQUENCE 2 // prefill: the one whose tokens run
+#define MORE_SEQUENCE 0  // prefill: the one whose tokens run after them
+#define SPARE_ROWS 3     // prefill: rows that the grid covers after the block, which must not change
 #define DRAFT_ROWS 3     // decode of several rows: of each sequence
 #define SELFTEST_EPS 1e-5f
 
@@ -31,7 +31,7 @@ struct LayerSize {
     uint32_t dim, heads, head_dim, inner, vocab;
     uint32_t context, span;
     uint32_t rows, first;      // prefill: tokens of the block, and the position of its first
-    uint32_t more, more_first; // and in the groups behind it those of another sequence
+    uint32_t more, more_first; // the same of another sequence, in the groups after it
     uint32_t chunks;           // that a matrix is cut into, about
     uint32_t weights, kv;      // formats
     enum Activation activation;
@@ -40,12 +40,12 @@ struct LayerSize {
     uint32_t window;    // positions that a query looks back on; 0: all
     uint32_t embed_dim; // of the embedding; 0: dim
     uint32_t position_offset;
-    bool post_norm;    // no product makes its own norm
+    bool post_norm;    // no product computes its own norm
     bool small_shared; // as if the device had too little shared memory to stage an input
     bool foreign;      // tried with several rows of a sequence, and with the GPUs' variants on software drivers, too
 };
 
-// A matrix (out, in) as the reference wants it and as the kernels do.
+// A matrix (out, in) as the reference reads it, and as the kernels do.
 struct LayerMatrix {
     uint32_t out, in;
     float *values;
@@ -66,14 +66,14 @@ struct TestLayer {
 
 int test_layer_open(struct Selftest *test, const struct LayerSize *size, struct TestLayer *layer);
 void test_layer_close(struct Selftest *test, struct TestLayer *layer);
-// Uploads values (out, in), padded along both axes, in about `chunks` chunks. `held` (out, in) gets what they are on
-// the device, which a small format rounds; it may be `values` or NULL.
+// Uploads values (out, in), padded along both axes, in about `chunks` chunks. `held` (out, in) gets the values on the
+// device, which a quantised format rounds; it may be `values` or NULL.
 int test_matrix_upload(struct Selftest *test, struct Pool *pool, const float *values, struct Axis out, struct Axis in,
                        uint32_t format, uint32_t chunks, struct Matrix *matrix, float *held);
-// A padded row in a small format, as weights.glsl reads it, into zeroed memory; the row becomes what it is there.
+// Writes a padded row in a quantised format, as weights.glsl reads it, into zeroed memory; `row` gets the values there.
 void selftest_small_row(uint32_t format, double *row, uint32_t in, uint8_t *quants, uint8_t *scales);
 
-// What a kernel is tried with: a layer, the variant of the kernels, and who runs where.
+// What a kernel is tested with: a layer, the variant of the kernels, and which sequence runs at which position.
 struct Stage {
     struct Selftest *test;
     const struct TestLayer *layer;
@@ -81,7 +81,7 @@ struct Stage {
     bool prefill;
     uint32_t step_rows; // decode: of each sequence
     uint32_t rows;      // that the grid covers
-    bool halves;        // stage_input makes halves, and stage_measure looks at halves
+    bool halves;        // stage_input writes halves, and stage_measure reads halves
     struct Sequence state[SEQUENCES];
     struct Group groups[MAX_GROUPS]; // prefill: of the block
     uint32_t group_count;
@@ -92,20 +92,20 @@ struct Stage stage_make(struct Selftest *test, const struct TestLayer *layer, co
                         uint32_t step_rows);
 // The same with arrays of halves, or of floats.
 struct Stage stage_with(const struct Stage *stage, bool halves);
-// Prefill: the same block from the second row of each sequence on, if there is one, and the sequences the other way
-// round.
+// Prefill: the same block from the second row of each sequence on, if there is one, and the sequences in the opposite
+// order.
 struct Stage stage_shifted(const struct Stage *stage);
-// Puts a sequence somewhere, with as many rows of a step as the context has room for.
+// Puts a sequence at a position, with as many rows of a step as the context has room for.
 void stage_place(struct Stage *stage, uint32_t sequence, uint32_t position);
-// Whether a row runs, and which sequence and position it is.
+// Whether a row runs, and which sequence and position it has.
 bool stage_row(const struct Stage *stage, uint32_t row, uint32_t *sequence, uint32_t *position);
-// What State of common.glsl holds, sequences or the groups of a block, as an array of a trial.
+// The contents of State in common.glsl, sequences or the groups of a block, as an array of a trial.
 struct Array *stage_state(const struct Stage *stage, struct Trial *trial);
-// Rows of the grid as an array; those that run are filled with random numbers, which `values` (rows, size) gets.
+// Rows of the grid as an array. Those that run are filled with random numbers, which `values` (rows, size) gets too.
 struct Array *stage_input(const struct Stage *stage, struct Trial *trial, struct Axis axis, uint32_t seed,
                           double offset, double **values);
 struct Array *stage_output(const struct Stage *stage, struct Trial *trial, uint32_t stride);
-// What attend leaves for rows of decode, made up; `merged` (rows, heads, head_dim) gets what it stands for.
+// Made-up parts, as attend writes them for rows of decode; `merged` (rows, heads, head_dim) gets the merged values.
 struct Array *stage_parts(const struct Stage *stage, struct Trial *trial, double **merged);
 // Compares the rows that run with `want` (rows, axis without padding); the other rows must be untouched.
 void stage_measure(const struct Stage *stage, struct Measure *measure, struct Array *array, struct Axis axis,
@@ -133,7 +133,7 @@ int selftest_best(const struct Stage *stage);
 int selftest_score(const struct Stage *stage);
 int selftest_sample(struct Selftest *test, const struct Pipeline *sample);
 int selftest_lookup(struct Selftest *test, const struct Pipeline *lookup);
-// The groups that no decode kernel reads, before `count` sequences and those that are spare, in a trial.
+// A state for a trial: groups, which no decode kernel reads, then `count` sequences and the spare ones.
 struct Array *selftest_state(struct Trial *trial, const struct Sequence *sequences, uint32_t count);
 struct Sequence *selftest_sequences(uint8_t *state);
 

@@ -1,5 +1,5 @@
-// Weights in the small formats for the selftest, by a quantiser of its own: what counts is not that it is good, but
-// that the reference computes with exactly what the kernels are given.
+// Weights in the quantised formats for the selftest, by its own quantiser. It need not be a good one: the reference
+// only has to compute with exactly the weights that the kernels get.
 #include <math.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@ static double least_of(const double *v)
     return least;
 }
 
-// An infinity makes infinities of all 32.
+// An infinity makes all 32 infinite.
 static void encode_infinity(double *v, struct Part *part)
 {
     *part = (struct Part){.scale = HALF_INFINITY};
@@ -28,7 +28,7 @@ static void encode_infinity(double *v, struct Part *part)
     for (int i = 0; i < PART; i++) v[i] = INFINITY;
 }
 
-// Replaces the values by what they become.
+// Replaces the values with those that the part holds.
 static void encode_part(uint32_t format, double *v, struct Part *part)
 {
     double least = least_of(v), largest = 0.0, most = -INFINITY;

@@ -153,7 +153,7 @@ void strip_fill(uint8_t *data, struct Strip s, const double *values)
                          i < s.size ? values[(size_t)g * s.size + i] : 0.0);
 }
 
-// A device may round to a half as it likes, so a value is as good as the half on either side of it.
+// A device may round to a half in either direction, so the half on either side of a value is right.
 static double half_step(double value)
 {
     int exponent;
