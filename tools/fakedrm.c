@@ -1,7 +1,7 @@
-// A DRM render node that is not there, for Mesa's driver ANV to compile on: answers what ANV asks of libdrm and of the
-// kernel's i915 interface, gives it ordinary memory, and runs nothing. FAKE_INTEL is the PCI id in hex (56a0: Arc
-// A770); where it is not set there is no device. A shared library, linked to or in LD_PRELOAD, so that its functions
-// come before those of libdrm and of the C library. Written for Mesa 22.3; later versions ask for more.
+// A fake DRM render node, for Mesa's driver ANV to compile on: answers what ANV asks of libdrm and of the kernel's i915
+// interface, gives it ordinary memory, and runs nothing. FAKE_INTEL is the PCI id in hex (56a0: Arc A770); if it is not
+// set there is no device. It is a shared library, linked to or in LD_PRELOAD, so that its functions come before those
+// of libdrm and of the C library. Written for Mesa 22.3; later versions ask for more.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -127,7 +127,7 @@ static int parameter(int which)
     case I915_PARAM_MMAP_VERSION:
     case I915_PARAM_MMAP_GTT_VERSION: return 4;
     case I915_PARAM_HAS_ALIASING_PPGTT: return 3;
-    default: return 1; // it has whatever is asked about
+    default: return 1; // it has every other feature
     }
 }
 
@@ -180,7 +180,7 @@ static int engines_query(struct drm_i915_query_engine_info *info, int room)
     return size;
 }
 
-// The system's memory, and where the device is a card its own.
+// The system's memory, and if the device is a card also its own.
 static int regions_query(struct drm_i915_query_memory_regions *info, int room)
 {
     int size = (int)(sizeof *info + 2 * sizeof *info->regions);
@@ -229,9 +229,9 @@ static int i915(unsigned number, unsigned size, void *arg)
     }
     case DRM_I915_QUERY: return query(arg);
     case DRM_I915_GEM_CREATE:
-    case DRM_I915_GEM_CREATE_EXT: ((struct drm_i915_gem_create *)arg)->handle = ++objects; return 0; // they begin alike
+    case DRM_I915_GEM_CREATE_EXT: ((struct drm_i915_gem_create *)arg)->handle = ++objects; return 0; // both begin alike
     case DRM_I915_GEM_USERPTR: ((struct drm_i915_gem_userptr *)arg)->handle = ++objects; return 0;
-    case DRM_I915_GEM_MMAP: // the number of MMAP_OFFSET too: ANV has a choice, and takes that
+    case DRM_I915_GEM_MMAP: // MMAP_OFFSET has this number too: ANV may use either, and uses that one
         if (size != sizeof(struct drm_i915_gem_mmap_offset)) return fail_with(ENODEV);
         ((struct drm_i915_gem_mmap_offset *)arg)->offset = 0;
         return 0;

@@ -1,7 +1,7 @@
-// spirv_barriers IN OUT: of a module under Vulkan's memory model, takes off the accesses to shared memory that each of
-// them makes what it stores available to the other lanes, or sees what they have stored. The barriers do that (the
-// kernels ask for it: shaders/coopmat.glsl), and compilers wait after each such access, AMD's for each matrix that is
-// loaded. glslang marks every access to shared memory so, and GLSL has no way to say otherwise.
+// spirv_barriers IN OUT: removes two marks from the accesses to shared memory, in a module with Vulkan's memory model:
+// that a store is made available to the other lanes, and that a load sees what they have stored. The barriers do that
+// (the kernels ask for it: shaders/coopmat.glsl), and compilers wait after each access with a mark, AMD's for each
+// matrix that is loaded. glslang marks every access to shared memory, and GLSL has no way to say otherwise.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@ enum { WORKGROUP = 4 };                                      // a storage class
 enum { ALIGNED = 2, MAKE_AVAILABLE = 8, MAKE_VISIBLE = 16 }; // memory operands
 enum { HEADER = 5 };                                         // words of a module before its instructions
 
-// The word of an instruction that has its memory operands, and the one that has the pointer; 0: it has none.
+// The index of the word of an instruction with its memory operands, and of the word with the pointer; 0: it has none.
 static uint32_t operands_at(const uint32_t *in, uint32_t words, uint32_t *pointer)
 {
     uint32_t at = 0;
@@ -26,7 +26,7 @@ static uint32_t operands_at(const uint32_t *in, uint32_t words, uint32_t *pointe
     return at < words ? at : 0;
 }
 
-// Copies an instruction without what the barriers do. Returns its new length.
+// Copies an instruction without the marks. Returns its new length.
 static uint32_t strip(const uint32_t *in, uint32_t words, uint32_t at, uint32_t *out)
 {
     uint32_t mask = in[at], kept = at + 1, next = at + 1;

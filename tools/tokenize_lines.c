@@ -1,8 +1,8 @@
 // tokenize_lines DIR: encodes and decodes many texts with one tokenizer, for tests against another implementation.
 // Lines of stdin and what is printed for each:
-//     special HEX|-    the ids of the text, special tokens taken (plain: as text)
+//     special HEX|-    the ids of the text; special tokens are recognised (plain: taken as text)
 //     decode ID ID ... the text of the ids in hex, or -
-// A text that is refused gives "error" and the sentence.
+// For a text that is refused: "error" and the sentence.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
-// vendor_stats amd|intel [--quick | --assembly KERNEL] [MODEL ...]: what Mesa's compiler for a vendor makes of every
-// pipeline that the engine asks for on a GPU, without one. RADV compiles for its null device, ANV for a device that
-// tools/fakedrm.c plays. They tell registers, spills, instructions and their own estimates of time. The engine chooses
-// kernels and constants as for a session. This program only makes the device that it asks for them, which vkgpt itself
-// cannot open (it has no queue that works), and prints what came. MODEL is a name that `vkgpt plan` knows.
-// Exit status 1 where a pipeline spills registers, in prefill on Intel more than a few.
+// vendor_stats amd|intel [--quick | --assembly KERNEL] [MODEL ...]: prints what Mesa's compiler for a vendor makes of
+// every pipeline that the engine asks for on a GPU, without needing one. RADV compiles for its null device, ANV for the
+// fake device of tools/fakedrm.c. They report registers, spills, instructions and their own estimates of time. The
+// engine chooses kernels and constants as for a session. This program only makes the device, which vkgpt itself cannot
+// open (it has no queue that works), and prints the results. MODEL is a name that `vkgpt plan` knows.
+// Exit status 1 if a pipeline spills registers, in prefill on Intel more than a few.
 #define _POSIX_C_SOURCE 200809L // setenv
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,11 +21,11 @@
 #define MAX_MODELS 16
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
-// A number that a driver gives of a pipeline.
+// A number that a driver reports about a pipeline.
 struct Statistic {
     const char *name;  // as the driver calls it; NULL: the lanes of a subgroup
     const char *title; // of the column; NULL: the name
-    bool spill;        // it ought to be 0
+    bool spill;        // it should be 0
 };
 
 #define MAX_STATISTICS 12
@@ -35,7 +35,7 @@ struct Vendor {
     uint32_t id;
     const char *chooses;                         // the environment variable that names the device for the driver
     const char *devices[3];                      // its values, NULL at the end
-    uint32_t subgroup_sizes[3];                  // to compare, 0 at the end; none: what the engine takes
+    uint32_t subgroup_sizes[3];                  // to compare, 0 at the end; none: the engine's choice
     uint32_t prefill_spills;                     // and fills, each, that a kernel of prefill may have
     struct Statistic statistics[MAX_STATISTICS]; // as many as have a name or a title
     const char *assembly;                        // the representation that is the code
@@ -77,16 +77,16 @@ static const struct Vendor VENDORS[] = {
     },
 };
 
-static const uint32_t KV_FORMATS[] = {KV_F32, KV_F16, KV_Q8_0}; // numbered, and so named, as the weights' formats
+static const uint32_t KV_FORMATS[] = {KV_F32, KV_F16, KV_Q8_0}; // with the numbers, so the names, of weights' formats
 static const uint32_t STEP_ROWS[] = {1, 2, STEP_TILE / 2, STEP_TILE, 0}; // of a decode step; 0: prefill
 
 struct Tool {
     const struct Vendor *vendor;
-    uint32_t statistics; // that it has
+    uint32_t statistics; // that the vendor has
     const struct Preset *models[MAX_MODELS];
     uint32_t model_count;
     bool quick;           // of the steps of several rows, only the widest
-    bool told;            // which driver it is
+    bool told;            // the driver has been printed
     const char *chosen;   // the device, as the vendor's variable names it
     const char *assembly; // the kernel to disassemble, or NULL
     struct Row *rows;     // of one family and size
@@ -97,7 +97,7 @@ struct Tool {
 
 // ----------------------------------------------------------------------------------------- the device
 
-// The device's own way to make pipelines, which `create_pipelines` stands before, and what that asks it to keep.
+// The driver's function that makes pipelines, which `create_pipelines` wraps, and the flags that the wrapper adds.
 static PFN_vkCreateComputePipelines driver_create_pipelines;
 static VkPipelineCreateFlags kept = VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR;
 
@@ -114,7 +114,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_pipelines(VkDevice device, VkPipeli
     return result;
 }
 
-// Finds the vendor's device in a list of the library's and in a new instance.
+// Finds the vendor's device in the library's list and in a new instance.
 static int find_device(const struct Vendor *vendor, vkgpt_device *device, vkgpt_error *err)
 {
     vkgpt_device_info *infos;
@@ -144,7 +144,7 @@ static int find_device(const struct Vendor *vendor, vkgpt_device *device, vkgpt_
                 vendor->chooses, getenv(vendor->chooses));
 }
 
-// With what the engine would switch on that makes a difference to the compiler, and the statistics.
+// Opens it with the engine's features that make a difference to the compiler, and with the statistics.
 static int open_logical(vkgpt_device *device, vkgpt_error *err)
 {
     VkPhysicalDeviceSubgroupSizeControlFeatures sizes = {
@@ -214,10 +214,10 @@ static void close_device(vkgpt_device *device)
 
 enum Set { MODELS, WEIGHTS, KV, STEPS, SETS };
 
-// A pipeline, or several that differ in nothing that is shown. A product of STEP_ROWS rows serves steps of more, too.
+// A pipeline, or several that do not differ in what is shown. A product of STEP_ROWS rows serves steps of more, too.
 struct Row {
     const char *kernel;
-    uint32_t nth;        // of this kernel's in one phase, from 0: prefill makes `contract` for two widths
+    uint32_t nth;        // of this kernel's pipelines in a phase, from 0: prefill makes `contract` for two widths
     uint32_t sets[SETS]; // bits: the models, formats and steps that have it
     uint64_t values[MAX_STATISTICS];
 };
@@ -330,14 +330,14 @@ static int add_row(struct Tool *tool, vkgpt_device *device, const struct Pipelin
     return VKGPT_OK;
 }
 
-// A row for every pipeline that the device holds; then it holds none.
+// Makes a row for every pipeline that the device holds, then frees the pipelines.
 static int take_pipelines(struct Tool *tool, vkgpt_device *device, const struct Row *labels)
 {
     int status = pipelines_ready(device, &tool->err);
     for (uint32_t i = 0; !status && i < device->pipeline_count; i++) {
         const struct Pipeline *pipeline = device->pipelines[i];
         struct Row row = *labels;
-        row.kernel = pipeline->kernel; // a literal of the engine's
+        row.kernel = pipeline->kernel; // a literal in the engine
         for (uint32_t j = 0; j < i; j++) row.nth += !strcmp(device->pipelines[j]->kernel, row.kernel);
         if (!tool->assembly) {
             status = add_row(tool, device, pipeline, row);
@@ -352,7 +352,7 @@ static int take_pipelines(struct Tool *tool, vkgpt_device *device, const struct 
     return status;
 }
 
-// As a session of this model would describe itself with all its matrices in one format.
+// The shape that a session of this model would have with all its matrices in one format.
 static struct Shape model_shape(const struct Preset *preset, uint32_t weights, uint32_t kv)
 {
     struct Config config;
@@ -391,8 +391,8 @@ static int compile_session(struct Tool *tool, vkgpt_device *device, uint32_t mod
     return status;
 }
 
-// Each format of the weights and each of the cache, the other one in f16: what depends on both is a store of two
-// numbers at the end of qkv, and all pairs take twice the time.
+// Each format of the weights and each of the cache, with the other one in f16. Only a store of two numbers at the end
+// of qkv depends on both, and all pairs would take twice the time.
 static int compile_all(struct Tool *tool, vkgpt_device *device)
 {
     int status = VKGPT_OK;
@@ -441,15 +441,15 @@ static void print_row(const struct Tool *tool, const struct Row *row)
     putchar('\n');
 }
 
-// Spills of a kind that a kernel may have. The persistent kernel, which holds all others, may keep a few scalars in the
-// lanes of a vector register: that costs no memory, which would be scratch.
+// How many spills of a kind a kernel may have. The persistent kernel, which holds all others, may keep a few scalars in
+// the lanes of a vector register: that costs no memory, which would be scratch.
 static uint64_t allowed_spills(const struct Tool *tool, const struct Row *row, const struct Statistic *statistic)
 {
     if (row->sets[STEPS] == 1u << (LENGTH(STEP_ROWS) - 1)) return tool->vendor->prefill_spills;
     return !strcmp(row->kernel, "persistent") && !strcmp(statistic->name, "Spilled SGPRs") ? 24 : 0;
 }
 
-// Says so where pipelines keep in memory what belongs in registers.
+// Reports pipelines that keep in memory what belongs in registers.
 static void judge(struct Tool *tool, const vkgpt_device *device, const struct Row *row)
 {
     const struct Statistic *statistics = tool->vendor->statistics;
@@ -467,7 +467,7 @@ static void judge(struct Tool *tool, const vkgpt_device *device, const struct Ro
     tool->offenders++;
 }
 
-// The rows of a kernel stand together, where its first one does.
+// Prints the rows of a kernel together, in the place of its first one.
 static void print_table(struct Tool *tool, const vkgpt_device *device)
 {
     for (int set = SETS - 1; set >= 0; set--) merge_rows(tool, (enum Set)set);
