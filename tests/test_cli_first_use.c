@@ -1,5 +1,6 @@
 // What a user does who tries the program for the first time, without a device.
 #define _POSIX_C_SOURCE 200809L
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -194,24 +195,33 @@ static void test_the_name_alone(void **state)
     output_free(&o);
 }
 
-// --help and --version answer at once, and do not look for a device.
+static double seconds_of_a_shell(void)
+{
+    double start = os_seconds();
+    assert_int_equal(system(":"), 0);
+    return os_seconds() - start;
+}
+
+// --help and --version answer in 20 ms, and do not look for a device. A machine that is slow or busy gets the time of
+// 30 shells that do nothing, measured in turn with them.
 static void test_start(void **state)
 {
     (void)state;
     static const char *const flags[] = {"--help", "--version"};
     for (int f = 0; f < 2; f++) {
-        double best = 1;
+        double best = 1, shell = 1;
         for (int i = 0; i < 10; i++) {
+            shell = fmin(shell, seconds_of_a_shell());
             double start = os_seconds();
             struct Output o = RUN(flags[f]);
             double took = os_seconds() - start;
             assert_status(&o, 0);
-            if (took < best) best = took;
+            best = fmin(best, took);
             output_free(&o);
         }
-        print_message("%s: %.1f ms\n", flags[f], best * 1e3);
+        print_message("%s: %.1f ms, a shell %.1f ms\n", flags[f], best * 1e3, shell * 1e3);
 #if !defined(__SANITIZE_ADDRESS__)
-        assert_true(best < 0.02);
+        assert_true(best < fmax(0.02, 30 * shell));
 #endif
         setenv("LD_DEBUG", "libs", 1); // the loader prints on stderr which libraries it looks for
         struct Output quiet = RUN(flags[f]), device = RUN("devices");
