@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "base/os_files.h"
+#include "base/suffix.h"
 
 // ---------------------------------------------------------------------------------------------- reading
 
@@ -147,10 +148,10 @@ int os_make_dirs(const char *path)
 size_t os_find(const char *dir, const char *suffix, char *name, size_t size)
 {
     DIR *list = opendir(dir);
-    size_t count = 0, end = strlen(suffix);
+    size_t count = 0;
     for (struct dirent *entry; list && (entry = readdir(list));) {
         size_t length = strlen(entry->d_name);
-        if (length <= end || length >= size || strcmp(entry->d_name + length - end, suffix) != 0) continue;
+        if (length >= size || !has_extension(entry->d_name, suffix)) continue;
         if (count++ == 0 || strcmp(entry->d_name, name) < 0) memcpy(name, entry->d_name, length + 1);
     }
     if (list) closedir(list);
@@ -160,12 +161,11 @@ size_t os_find(const char *dir, const char *suffix, char *name, size_t size)
 bool os_next(const char *dir, const char *suffix, char *name, size_t size)
 {
     DIR *list = opendir(dir);
-    size_t end = strlen(suffix);
     char best[256] = "";
     for (struct dirent *entry; list && (entry = readdir(list));) {
         const char *here = entry->d_name;
         size_t length = strlen(here);
-        bool ends = length > end && length < size && length < sizeof best && strcmp(here + length - end, suffix) == 0;
+        bool ends = length < size && length < sizeof best && has_extension(here, suffix);
         if (ends && strcmp(here, name) > 0 && (!*best || strcmp(here, best) < 0)) memcpy(best, here, length + 1);
     }
     if (list) closedir(list);

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/os.h"
+#include "base/suffix.h"
 #include "cli/cli.h"
 #include "cli/model_path.h"
 #include "model/config_write.h"
@@ -101,19 +102,13 @@ static int open_model(const char *model, struct Checkpoint *checkpoint, vkgpt_er
     return code && has_task_head(model) ? checkpoint_open_headless(model, checkpoint, err) : code;
 }
 
-static bool ends_in_gguf(const char *path)
-{
-    size_t length = strlen(path);
-    return length > 5 && strcmp(path + length - 5, ".gguf") == 0;
-}
-
 int convert_main(const struct Options *options)
 {
     static const enum GgufFileType types[] = {GGUF_FILE_F16,  GGUF_FILE_F32,  GGUF_FILE_F16,
                                               GGUF_FILE_Q8_0, GGUF_FILE_Q4_0, GGUF_FILE_Q4_K};
     if (!options->output || !*options->output)
         return wrong_usage("convert needs -o FILE.gguf, or -o DIR for a Hugging Face directory");
-    bool gguf = ends_in_gguf(options->output);
+    bool gguf = has_extension(options->output, ".gguf");
     if (!gguf && options->convert_type > TYPE_F16)
         return wrong_usage("a Hugging Face directory holds f16 or f32, the blocks are for -o FILE.gguf");
 

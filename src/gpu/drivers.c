@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/os.h"
+#include "base/suffix.h"
 
 #define MANIFEST_LIMIT ((size_t)1 << 20)
 #define NAME 256
@@ -64,8 +65,7 @@ static void add_path(struct Drivers *d, const char *path)
         return;
     }
     for (struct dirent *entry; (entry = readdir(dir));) {
-        size_t length = strlen(entry->d_name);
-        if (length < 5 || strcmp(entry->d_name + length - 5, ".json")) continue;
+        if (!ends_with(entry->d_name, ".json")) continue;
         if (snprintf(file, sizeof file, "%s/%s", path, entry->d_name) < (int)sizeof file) add_manifest(d, file);
     }
     closedir(dir);

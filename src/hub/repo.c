@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/os.h"
+#include "base/suffix.h"
 #include "model/hub.h"
 
 #define MAX_ANSWER ((size_t)32 << 20)
@@ -156,7 +157,7 @@ static int add_file(struct Repo *repo, const struct Json *file, const char *mode
 static bool is_shard(const char *name, const struct Weights *w)
 {
     size_t length = strlen(name), head = strlen(w->shard), tail = strlen(w->end);
-    return length > head + tail && !strncmp(name, w->shard, head) && !strcmp(name + length - tail, w->end) &&
+    return length > head + tail && !strncmp(name, w->shard, head) && ends_with(name, w->end) &&
            strspn(name + head, "0123456789-of") == length - head - tail;
 }
 
@@ -177,11 +178,7 @@ static int add_weights(struct Repo *repo, const struct Json *list, const char *m
     return code;
 }
 
-static bool is_gguf(const char *name)
-{
-    size_t length = name ? strlen(name) : 0;
-    return length > 5 && strcmp(name + length - 5, ".gguf") == 0 && !strchr(name, '/');
-}
+static bool is_gguf(const char *name) { return name && has_extension(name, ".gguf") && !strchr(name, '/'); }
 
 // The one that is named, or the only one.
 static int add_gguf(struct Repo *repo, const struct Json *list, const char *model, const char *wanted, vkgpt_error *err)

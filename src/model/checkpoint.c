@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/suffix.h"
 #include "model/gguf.h"
 #include "model/locate.h"
 #include "model/openai.h"
@@ -463,12 +464,6 @@ void checkpoint_weights(const struct Checkpoint *c, const struct Tensor **weight
     mark(c, tables, sizeof tables / sizeof *tables, weights);
     for (uint32_t l = 0; l < c->config.layers; l++)
         mark(c, (const struct Weight *)&c->layers[l], sizeof *c->layers / sizeof(struct Weight), weights);
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && strcmp(text + length - tail, end) == 0;
 }
 
 bool checkpoint_implied(const struct Checkpoint *c, const struct Tensor *tensor)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/suffix.h"
 #include "model/classes.h"
 #include "model/content.h"
 #include "model/gguf.h"
@@ -202,16 +203,10 @@ int gguf_config_read(const char *path, struct Config *config, vkgpt_error *err)
 
 // ------------------------------------------------------------------------------------------------ the path
 
-static bool ends_in_gguf(const char *path)
-{
-    size_t length = strlen(path);
-    return length > 5 && strcmp(path + length - 5, ".gguf") == 0;
-}
-
 int gguf_path(const char *given, bool *is_gguf, char *path, vkgpt_error *err)
 {
     char config[PATH_BYTES], name[256];
-    *is_gguf = !os_is_dir(given) && (ends_in_gguf(given) || content_of(given) == CONTENT_GGUF);
+    *is_gguf = !os_is_dir(given) && (has_extension(given, ".gguf") || content_of(given) == CONTENT_GGUF);
     if (*is_gguf) {
         if (strlen(given) < PATH_BYTES) memcpy(path, given, strlen(given) + 1);
         else return fail(err, VKGPT_BAD_FILE, "%.200s...: a path of more than %d bytes", given, PATH_BYTES - 1);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/os.h"
+#include "base/suffix.h"
 #include "model/path.h"
 #include "model/table.h"
 
@@ -51,12 +52,6 @@ static int fail_value(const struct Source *s, const char *key, const struct Json
 static bool is_text(const struct Json *item, const char *text)
 {
     return json_text(item) && strcmp(json_text(item), text) == 0;
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && strcmp(text + length - tail, end) == 0;
 }
 
 static int labels_room(struct vkgpt_head *head, uint32_t count, vkgpt_error *err)

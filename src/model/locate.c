@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/os.h"
+#include "base/suffix.h"
 #include "model/checkpoint.h"
 #include "model/content.h"
 #include "model/hub.h"
@@ -56,12 +57,6 @@ static bool is_hub_folder(const char *dir)
 {
     char path[PATH_BYTES];
     return !path_join(path, dir, "snapshots", NULL) && os_is_dir(path);
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text), tail = strlen(end);
-    return length > tail && strcmp(text + length - tail, end) == 0;
 }
 
 static const char *last_component(const char *path)
@@ -226,7 +221,7 @@ static bool is_hub_name(const char *path)
 {
     const char *slash = strchr(path, '/');
     size_t known = strspn(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./");
-    if (path[known] || !*path || *path == '.' || *path == '/' || ends_with(path, ".gguf")) return false;
+    if (path[known] || !*path || *path == '.' || *path == '/' || has_extension(path, ".gguf")) return false;
     return !slash || (slash[1] && !strchr(slash + 1, '/'));
 }
 
@@ -354,7 +349,7 @@ static bool is_shard(const char *dir, const char *index, const char *name)
 {
     char path[PATH_BYTES], quoted[260], *text;
     size_t bytes;
-    if (!ends_with(index, ".index.json") || path_join(path, dir, index, NULL) ||
+    if (!has_extension(index, ".index.json") || path_join(path, dir, index, NULL) ||
         os_read_file(path, SMALL_FILE, &text, &bytes, NULL))
         return false;
     snprintf(quoted, sizeof quoted, "\"%.256s\"", name);
@@ -418,7 +413,7 @@ static bool is_tokenizer_part(const char *path)
 {
     static const char *const ends[] = {".txt", ".model", "tokenizer.json", "vocab.json", ".bpe"};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (ends_with(path, ends[i])) return true;
+        if (has_extension(path, ends[i])) return true;
     return false;
 }
 
@@ -426,7 +421,8 @@ static int locate_file(const char *path, enum Need need, struct Located *l, vkgp
 {
     enum Content content = content_of(path);
     if (content == CONTENT_FOREIGN) return content_check(path, err);
-    bool gguf = content == CONTENT_GGUF || (content == CONTENT_UNKNOWN && ends_with(path, ".gguf")); // its reader fails
+    bool gguf =
+        content == CONTENT_GGUF || (content == CONTENT_UNKNOWN && has_extension(path, ".gguf")); // its reader fails
     if (gguf && need == NEED_ADAPTER)
         return fail(err, VKGPT_BAD_MODEL, "%s: is a GGUF file, and LoRA weights of PEFT are needed", path);
     if (gguf) return take(path, l, err);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "base/suffix.h"
 
 const struct TokenizerFile TOKENIZER_FILES[] = {
     {"tokenizer.json", "tokenizer.json"},
@@ -44,10 +45,8 @@ static bool is_old(const char *name)
         if (strcmp(name, whole[i]) == 0) return true;
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
         if (strncmp(name, heads[i], strlen(heads[i])) == 0) return true;
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        size_t length = strlen(name), tail = strlen(ends[i]);
-        if (length >= tail && strcmp(name + length - tail, ends[i]) == 0) return true;
-    }
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (ends_with(name, ends[i])) return true;
     return false;
 }
 
