@@ -69,8 +69,6 @@ struct Group {
     uint padding;
 };
 
-#define PREFILL_TILE 64 // rows of a block, and outputs, that one workgroup of a product makes on a GPU
-
 #define STEP_TILE 8       // rows of a decode step that one workgroup of a product makes, in steps of several rows
 #define SPARE_SEQUENCES 7 // stopped sequences after the last one, which such a tile may cover too
 

@@ -30,6 +30,11 @@ layout(constant_id = 6) const uint HALVES_OUT = 0; // 1: halves, for cooperative
 
 layout(binding = 4) writeonly buffer AHalves { uvec4 attention_halves[]; };
 
+// Queries that are multiplied whether they run or not; the others only where one of them does.
+const uint WHOLE = (QUERIES + 1) / 2;
+#define SCORE(from, to) \
+    [[unroll]] for (uint t = from; t < (to); t++) scores[t] += dot(query[t][2 * d], low) + dot(query[t][2 * d + 1], high);
+
 #define AHEAD 4 // loads of values before the first is used
 shared vec4 query[QUERIES][HEAD_DIM / 4];
 shared float weight[QUERIES][SIZE];
@@ -64,11 +69,11 @@ void main()
         float scores[QUERIES];
         [[unroll]] for (uint t = 0; t < QUERIES; t++) scores[t] = 0.0;
         uint p = tile + min(lane, count - 1);
-        for (uint d = 0; d < CHUNKS; d++) {
+        if (lane < count) for (uint d = 0; d < CHUNKS; d++) {
             vec4 low, high;
             CACHE8(k_cache, cache + p, d, low, high)
-            [[unroll]] for (uint t = 0; t < QUERIES; t++)
-                scores[t] += dot(query[t][2 * d], low) + dot(query[t][2 * d + 1], high);
+            SCORE(0, WHOLE)
+            if (queries > WHOLE) SCORE(WHOLE, QUERIES)
         }
         [[unroll]] for (uint t = 0; t < QUERIES; t++) {
             uint position = row.position + t;
@@ -99,7 +104,7 @@ void main()
         barrier();
 
         // values: each lane takes 8 neighbouring elements of the head; groups of lanes take queries in turn
-        if (group < groups) {
+        if (group < min(groups, queries)) {
             [[unroll]] for (uint i = 0; i < SHARES; i++) {
                 uint t = min(group + i * groups, queries - 1);
                 low_sums[i] *= rescale[t];

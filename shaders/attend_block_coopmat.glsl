@@ -190,11 +190,22 @@ Sum get()
 
 // ---- a tile
 
-void multiply_keys()
+// `live` has a bit for each matrix of positions of a tile of which a row sees one; the others are not multiplied.
+#define ALL_LIVE 0xffffffffu
+uint own_live(uint tile, uint start, uint end)
+{
+    uint live = 0;
+    [[unroll]] for (uint j = 0; j < SPAN; j++)
+        if (tile + j * MATRIX_N < end && tile + (j + 1) * MATRIX_N > start) live |= 1u << j;
+    return subgroupOr(live); // the same in all lanes: so that compilers know it
+}
+
+void multiply_keys(uint live)
 {
     [[unroll]] for (uint n = 0; n < DOWN * SPAN; n++) scores[n] = Sum(0.0);
     [[unroll]] for (uint s = 0; s < STEPS; s++)
         [[unroll]] for (uint j = 0; j < SPAN; j++) {
+            if ((live >> j & 1) == 0) continue;
             Right keys;
             uint from = j * MATRIX_N * ROW_STRIDE + s * (MATRIX_K / 8);
             coopMatLoad(keys, k_tile, from, ROW_STRIDE, gl_CooperativeMatrixLayoutColumnMajor);
@@ -270,9 +281,11 @@ void weigh()
         }
 }
 
-void multiply_values()
+void multiply_values(uint live)
 {
+    const uint ones = (1u << (MATRIX_K + MATRIX_N - 1) / MATRIX_N) - 1; // a bit for each matrix of positions in MATRIX_K
     [[unroll]] for (uint s = 0; s < TILE / MATRIX_K; s++) {
+        if ((live >> s * MATRIX_K / MATRIX_N & ones) == 0) continue;
         Left weights[DOWN];
         [[unroll]] for (uint i = 0; i < DOWN; i++) {
             uint from = at + i * MATRIX_M * TILE_STRIDE + s * (MATRIX_K / 8);
@@ -322,19 +335,27 @@ void attend_run(Run run, bool takes_part)
     FETCH(k_cache, first, run.start, false)
     for (uint tile = run.start; tile < run.end; tile += TILE) {
         bool seen = tile < end && tile + TILE > start;
+        bool whole = tile + TILE <= own.position + 1 && tile >= window_start(own.position + ROWS - 1);
+        uint live = ALL_LIVE;
         put_keys(first, tile);
         FETCH(v_cache, first, tile, TURNED)
         workgroup_barrier();
         if (seen) {
-            multiply_keys();
-            if (tile + TILE > own.position + 1 || tile < window_start(own.position + ROWS - 1)) mask(tile);
+            if (whole) {
+                multiply_keys(ALL_LIVE);
+            } else { // code of its own, so that the other has no branches
+                live = own_live(tile, start, end);
+                multiply_keys(live);
+                mask(tile);
+            }
             check_bases();
             weigh();
         }
         put_values(first, tile, run.end);
         if (tile + TILE < run.end) FETCH(k_cache, first, tile + TILE, false)
         workgroup_barrier();
-        if (seen) multiply_values();
+        if (seen && whole) multiply_values(ALL_LIVE);
+        else if (seen) multiply_values(live);
     }
 }
 

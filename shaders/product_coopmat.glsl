@@ -9,15 +9,11 @@
 // width is cut into segments, each added up by itself, and their sums are added in their order: by the workgroup that makes
 // them all, or, with SPLIT, by the last of those that make one each. So that changes no bit either.
 #include "coopmat.glsl"
-#include "halves.glsl"
+#include "product_pieces.glsl"
 
 layout(constant_id = 9) const uint MATRIX_M = 16;  // rows of x
 layout(constant_id = 10) const uint MATRIX_N = 16; // outputs
 layout(constant_id = 11) const uint MATRIX_K = 16; // of the width
-layout(constant_id = 15) const uint HALVES_IN = 1; // x is 1: halves, 0: floats
-layout(constant_id = 17) const uint TILE_ROWS = 128;
-layout(constant_id = 18) const uint TILE_OUTPUTS = 128;
-layout(constant_id = 19) const uint DEPTH = 32;    // of the width
 layout(constant_id = 20) const uint SUBGROUPS_DOWN = 2; // share the rows; the others of a workgroup share the outputs
 layout(constant_id = 21) const uint BUFFERED = 2;  // tiles in shared memory: 2: one is filled while the other is multiplied
 
@@ -31,8 +27,6 @@ const uint SEGMENTS = (WIDTH + SEGMENT - 1) / SEGMENT;
 #define SEGMENTS 1
 #endif
 
-layout(binding = 3) readonly buffer XHalves { uvec4 x_halves[]; };
-
 const uint SUBGROUPS_ACROSS = SIZE / SUBGROUP / SUBGROUPS_DOWN;
 const uint DOWN = TILE_ROWS / MATRIX_M / SUBGROUPS_DOWN;
 const uint ACROSS = TILE_OUTPUTS / MATRIX_N / SUBGROUPS_ACROSS;
@@ -42,94 +36,19 @@ const uint X_TILE = TILE_ROWS * STRIDE, W_TILE = TILE_OUTPUTS * STRIDE;
 shared uvec4 x_tile[BUFFERED * X_TILE]; // [row][width], 8 halves in each
 shared uvec4 w_tile[BUFFERED * W_TILE]; // [output][width]
 
-// ---- pieces: what a lane fetches at once
-
-#define W_UNIT (IS_QUANTISED ? UNIT : 8) // weights of a load
-const uint X_COUNT = TILE_ROWS * (DEPTH / 8), W_COUNT = TILE_OUTPUTS * (DEPTH / W_UNIT);
-const uint X_PIECES = (X_COUNT + SIZE - 1) / SIZE, W_PIECES = (W_COUNT + SIZE - 1) / SIZE;
-
-struct XPiece {
-    uint row, part;  // of x; of DEPTH, in eights
-    uvec4 low, high; // 8 halves in low, or 8 floats
-};
-
-struct WPiece {
-    uint row, part; // of W; of DEPTH, in units
-    uvec4 words;
-    uint block, scale; // of 32 weights; the word that has its scale
-};
-
-XPiece xs[X_PIECES];
-WPiece ws[W_PIECES];
-
-uint number(uint i) { return gl_LocalInvocationID.x + i * SIZE; } // of a piece, in the tile
-bool x_exists(uint i) { return (i + 1) * SIZE <= X_COUNT || number(i) < X_COUNT; }
-bool w_exists(uint i) { return (i + 1) * SIZE <= W_COUNT || number(i) < W_COUNT; }
-
-// A row that does not run, and an output that is not there, take another's place: nothing is stored for them.
-void pieces_begin(uint first_row, uint first_out)
+void put_w(Piece p, uint at)
 {
-    [[unroll]] for (uint i = 0; i < X_PIECES; i++) {
-        xs[i].part = number(i) % (DEPTH / 8);
-        xs[i].row = first_row + min(number(i) / (DEPTH / 8), TILE_ROWS - 1);
-        if (!row_at(xs[i].row, a.step_rows).runs) xs[i].row = first_row;
-    }
-    [[unroll]] for (uint i = 0; i < W_PIECES; i++) {
-        ws[i].part = number(i) % (DEPTH / W_UNIT);
-        ws[i].row = min(first_out + number(i) / (DEPTH / W_UNIT), a.count - 1);
-    }
-}
-
-// Behind the end of a row x counts as 0; what W is there does not matter.
-void fetch_x(inout XPiece p, uint k)
-{
-    uint k8 = k / 8 + p.part, at = p.row * (a.x_stride / 8) + min(k8, WIDTH / 8 - 1);
-    if (HALVES_IN != 0) p.low = x_halves[at];
-    else p.low = floatBitsToUint(inputs[2 * at]), p.high = floatBitsToUint(inputs[2 * at + 1]);
-    if (WIDTH % DEPTH != 0 && k8 >= WIDTH / 8) p.low = p.high = uvec4(0);
-}
-
-void fetch_w(inout WPiece p, uint k)
-{
-    uint at = p.row * (WIDTH / W_UNIT) + min(k / W_UNIT + p.part, WIDTH / W_UNIT - 1);
-    p.words = weights[at];
-    if (IS_QUANTISED) p.block = at / (32 / W_UNIT), p.scale = scale_word(WEIGHTS, a.scales, p.block);
-}
-
-void fetch(uint k)
-{
-    [[unroll]] for (uint i = 0; i < X_PIECES; i++) if (x_exists(i)) fetch_x(xs[i], k);
-    [[unroll]] for (uint i = 0; i < W_PIECES; i++) if (w_exists(i)) fetch_w(ws[i], k);
-}
-
-// Weights of a small format. One that no half can be becomes infinity, which the logits then show.
-uvec4 unpacked8(WPiece p, uint j, vec2 scale)
-{
-    vec4 low = scale.x * quants4(WEIGHTS, p.words, 2 * j), high = scale.x * quants4(WEIGHTS, p.words, 2 * j + 1);
-    if (HAS_MINIMUM) low -= scale.y, high -= scale.y;
-    return uvec4(packHalf2x16(low.xy), packHalf2x16(low.zw), packHalf2x16(high.xy), packHalf2x16(high.zw));
-}
-
-void put_w(WPiece p, uint at)
-{
-    if (!IS_QUANTISED) {
-        w_tile[at] = p.words;
-        return;
-    }
-    vec2 scale = unpack_scale(WEIGHTS, p.scale, p.block);
-    [[unroll]] for (uint j = 0; j < W_UNIT / 8; j++) w_tile[at + j] = unpacked8(p, j, scale);
+    vec2 scale = piece_scale(p);
+    [[unroll]] for (uint j = 0; j < W_UNIT / 8; j++) w_tile[at + j] = piece_weight_halves(p, j, scale);
 }
 
 // What was fetched, into the tiles.
 void put(uint x_first, uint w_first)
 {
     [[unroll]] for (uint i = 0; i < X_PIECES; i++)
-        if (x_exists(i)) {
-            uint at = x_first + number(i) / (DEPTH / 8) * STRIDE + xs[i].part;
-            x_tile[at] = HALVES_IN != 0 ? xs[i].low : pack8(uintBitsToFloat(xs[i].low), uintBitsToFloat(xs[i].high));
-        }
+        if (x_exists(i)) x_tile[x_first + x_row(i) * STRIDE + xs[i].part] = piece_x_halves(xs[i]);
     [[unroll]] for (uint i = 0; i < W_PIECES; i++)
-        if (w_exists(i)) put_w(ws[i], w_first + number(i) / (DEPTH / W_UNIT) * STRIDE + ws[i].part * (W_UNIT / 8));
+        if (w_exists(i)) put_w(ws[i], w_first + w_row(i) * STRIDE + ws[i].part * (W_UNIT / 8));
 }
 
 // ---- products
@@ -224,48 +143,7 @@ void multiply_all(uint live)
 
 // ---- results, through memory: nobody knows which of a matrix a lane has
 
-#ifdef RESIDUAL
-vec2 PHASE(before)(uint row, uint o);
-void PHASE(store_sum)(uint row, uint o, vec2 y);
-#define STORED 4 // at once: what stands there is loaded for all of them first
-#else
-#define STORED 1
-#endif
-
-// What a lane stores next: four outputs of a row.
-struct Made {
-    Row row;
-    uint o;
-    bool exists;
-    vec4 y, before;
-};
-Made made[STORED];
-
-void made_begin(uint m, uint row, uint o, bool exists)
-{
-    made[m].row = row_at(row, a.step_rows);
-    made[m].o = a.first + o;
-    made[m].exists = exists && made[m].row.runs && o < a.count;
-#ifdef RESIDUAL
-    if (made[m].exists) made[m].before = vec4(PHASE(before)(row, made[m].o), PHASE(before)(row, made[m].o + 2));
-#endif
-}
-
-void store2(Made m, uint o, vec2 y, vec2 before)
-{
-#ifdef RESIDUAL
-    PHASE(store_sum)(m.row.index, o, before + y);
-#else
-    PHASE(store)(m.row, o, y);
-#endif
-}
-
-void made_store(Made m)
-{
-    if (!m.exists) return;
-    store2(m, m.o, m.y.xy + bias2(m.o), m.before.xy);
-    if (m.o + 2 < a.first + a.count) store2(m, m.o + 2, m.y.zw + bias2(m.o + 2), m.before.zw);
-}
+#include "product_store.glsl"
 
 // MATRIX_M rows of what the subgroup makes, in the place of the tile of x and of that of W.
 #define MADE_ROW (ACROSS * MATRIX_N)

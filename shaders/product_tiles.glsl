@@ -1,61 +1,134 @@
-// PREFILL: y = W x + b for many rows of x on a GPU, in fp32. 256 lanes make 64 rows by 64 outputs, 4 by 4 each, 16 of the
-// width at a time in shared memory.
+// PREFILL: y = W x + b for many rows of x on a GPU, in fp32.
+//
+// A workgroup makes TILE_ROWS rows by TILE_OUTPUTS outputs, DEPTH of the width at a time in shared memory; each of its lanes
+// makes LANE_ROWS by LANE_OUTPUTS of them in registers. What comes next is fetched while this is multiplied.
+//
+// An output is added up in the order of the width: the tile's shape changes no bit.
+#include "product_pieces.glsl"
+#include "product_store.glsl"
 
-#define TILE PREFILL_TILE
-#define DEPTH 16
-shared float x_tile[DEPTH][TILE + 4];
-shared float w_tile[DEPTH][TILE + 4];
+#define RUN 8 // of DEPTH, unrolled
 
-void put8(bool is_x, uint column, uint k, vec4 low, vec4 high)
+const uint LANE_SUMS = TILE_ROWS * TILE_OUTPUTS / SIZE;
+const uint LANE_OUTPUTS = LANE_SUMS >= 32 ? 8 : 4, LANE_ROWS = LANE_SUMS / LANE_OUTPUTS;
+const uint LANES_ACROSS = TILE_OUTPUTS / LANE_OUTPUTS, LANES_DOWN = TILE_ROWS / LANE_ROWS;
+
+// [k of DEPTH][row or output], four neighbours in each. Lanes write eight rows and four parts of DEPTH at once: each part
+// begins two quads later than the one before, so that all of these are in different banks; one quad in the smallest tile, for
+// devices with 16 KiB. DEPTH is 32, a unit of the small formats, or more.
+const uint STEP = TILE_ROWS < 32 ? 1 : 2;
+#define SKEW(k) ((k) / 8 * STEP)
+const uint GAP = (DEPTH / 8 - 1) * STEP;
+const uint X_STRIDE = TILE_ROWS / 4 + GAP, W_STRIDE = TILE_OUTPUTS / 4 + GAP;
+shared vec4 x_tile[DEPTH * X_STRIDE], w_tile[DEPTH * W_STRIDE];
+
+// Eight numbers of the width, of one row or output.
+#define PUT8(tile, stride, part, column, low, high)                                  \
+    {                                                                                \
+        uint at = (part) * (8 * (stride) + STEP) + (column) / 4, c = (column) % 4;      \
+        [[unroll]] for (uint n = 0; n < 4; n++) {                                    \
+            tile[at + n * (stride)][c] = (low)[n];                                   \
+            tile[at + (n + 4) * (stride)][c] = (high)[n];                            \
+        }                                                                            \
+    }
+
+void put_x(Piece p, uint column) { PUT8(x_tile, X_STRIDE, p.part, column, uintBitsToFloat(p.low), uintBitsToFloat(p.high)) }
+
+void put_w(Piece p, uint column)
 {
-    [[unroll]] for (uint i = 0; i < 4; i++) {
-        if (is_x) { x_tile[k + i][column] = low[i]; x_tile[k + 4 + i][column] = high[i]; }
-        else { w_tile[k + i][column] = low[i]; w_tile[k + 4 + i][column] = high[i]; }
+    vec2 scale = piece_scale(p);
+    [[unroll]] for (uint j = 0; j < W_UNIT / 8; j++) {
+        vec4 low, high;
+        piece_weights(p, j, scale, low, high);
+        PUT8(w_tile, W_STRIDE, p.part * (W_UNIT / 8) + j, column, low, high)
+    }
+}
+
+// Writes what was fetched into the tiles.
+void put()
+{
+    [[unroll]] for (uint i = 0; i < X_PIECES; i++) if (x_exists(i)) put_x(xs[i], x_row(i));
+    [[unroll]] for (uint i = 0; i < W_PIECES; i++) if (w_exists(i)) put_w(ws[i], w_row(i));
+}
+
+// ---- products
+
+float sums[LANE_ROWS][LANE_OUTPUTS];
+
+// Four neighbours out of each LANES_DOWN or LANES_ACROSS quads are a lane's.
+uint row_quad(uint i) { return gl_LocalInvocationID.x / LANES_ACROSS + i * LANES_DOWN; }
+uint output_quad(uint j) { return gl_LocalInvocationID.x % LANES_ACROSS + j * LANES_ACROSS; }
+
+// A row k of a tile, n after the first of a run: n is a constant.
+vec4 x_quad(uint first, uint n, uint i) { return x_tile[first * X_STRIDE + SKEW(first) + row_quad(i) + n * X_STRIDE]; }
+vec4 w_quad(uint first, uint n, uint j) { return w_tile[first * W_STRIDE + SKEW(first) + output_quad(j) + n * W_STRIDE]; }
+
+// RUN of the width for a quad of rows.
+void multiply_run(uint first, uint i)
+{
+    [[unroll]] for (uint n = 0; n < RUN; n++) {
+        vec4 x = x_quad(first, n, i);
+        [[unroll]] for (uint j = 0; j < LANE_OUTPUTS / 4; j++) {
+            vec4 w = w_quad(first, n, j);
+            [[unroll]] for (uint r = 0; r < 4; r++)
+                [[unroll]] for (uint o = 0; o < 4; o++) sums[4 * i + r][4 * j + o] += x[r] * w[o];
+        }
+    }
+}
+
+// Multiplies what is in the tiles, for the quads of rows that have a bit in `live`. It is written out: compilers do not unroll
+// a loop around one that stays a loop.
+#define MULTIPLY(i, live)                          \
+    if (i < LANE_ROWS / 4 && (live >> i & 1) != 0) \
+        [[dont_unroll]] for (uint k = 0; k < DEPTH; k += RUN) multiply_run(k, i);
+
+void multiply(uint live)
+{
+    MULTIPLY(0, live)
+    MULTIPLY(1, live)
+}
+
+// The quads that have a row which runs, in any lane of the subgroup: the same ones for all of its lanes.
+uint own_live(uint first_row)
+{
+    uint live = 0;
+    [[unroll]] for (uint i = 0; i < LANE_ROWS / 4; i++)
+        if (row_at(first_row + 4 * row_quad(i), a.step_rows).runs) live |= 1u << i;
+    return subgroupOr(live);
+}
+
+void multiply_all(uint live)
+{
+    fetch(0);
+    for (uint k = 0; k < a.x_stride; k += DEPTH) { // WIDTH, but compilers do not know, and do not unroll it
+        barrier(); // all are done with what was there
+        put();
+        barrier();
+        fetch(min(k + DEPTH, WIDTH - 8)); // on their way while these are multiplied. No branch: compilers wait at its end
+        multiply(live);
+    }
+}
+
+void store_sums(uint first_row, uint first_out)
+{
+    [[unroll]] for (uint n = 0; n < LANE_SUMS / 4; n += STORED) {
+        [[unroll]] for (uint m = 0; m < STORED; m++) {
+            uint r = (n + m) / (LANE_OUTPUTS / 4), j = (n + m) % (LANE_OUTPUTS / 4);
+            made_begin(m, first_row + 4 * row_quad(r / 4) + r % 4, first_out + 4 * output_quad(j), true);
+            made[m].y = vec4(sums[r][4 * j], sums[r][4 * j + 1], sums[r][4 * j + 2], sums[r][4 * j + 3]);
+        }
+        [[unroll]] for (uint m = 0; m < STORED; m++) made_store(made[m]);
     }
 }
 
 void product()
 {
-    uint first_row = gl_WorkGroupID.y * TILE, first_out = gl_WorkGroupID.x * TILE;
-    if (!any_runs(first_row, TILE, a.step_rows)) return;
+    uint first_row = gl_WorkGroupID.y * TILE_ROWS, first_out = gl_WorkGroupID.x * TILE_OUTPUTS;
+    if (!any_runs(first_row, TILE_ROWS, a.step_rows)) return;
 
-    uint lane = gl_LocalInvocationID.x;
-    uint tx = lane % 16, ty = lane / 16;        // 4 outputs from tx * 4, 4 rows from ty * 4
-    bool loads_x = lane < 128;                  // half the lanes fill one tile, half the other
-    uint column = (lane % 128) / 2, half8 = lane % 2;
-
-    float sums[4][4];
-    [[unroll]] for (uint i = 0; i < 4; i++)
-        [[unroll]] for (uint j = 0; j < 4; j++) sums[i][j] = 0.0;
-
-    for (uint k = 0; k < WIDTH; k += DEPTH) {
-        vec4 low = vec4(0.0), high = vec4(0.0);
-        uint k8 = k / 8 + half8;
-        if (k8 < WIDTH / 8) {
-            if (loads_x) {
-                uint at = (first_row + column) * (a.x_stride / 4) + 2 * k8;
-                if (row_at(first_row + column, a.step_rows).runs) { low = inputs[at]; high = inputs[at + 1]; }
-            } else if (first_out + column < a.count) {
-                weights8(first_out + column, k8, low, high);
-            }
-        }
-        barrier();
-        put8(loads_x, column, half8 * 8, low, high);
-        barrier();
-        [[unroll]] for (uint d = 0; d < DEPTH; d++) {
-            float xs[4], ws[4];
-            [[unroll]] for (uint i = 0; i < 4; i++) { xs[i] = x_tile[d][ty * 4 + i]; ws[i] = w_tile[d][tx * 4 + i]; }
-            [[unroll]] for (uint i = 0; i < 4; i++)
-                [[unroll]] for (uint j = 0; j < 4; j++) sums[i][j] += xs[i] * ws[j];
-        }
-    }
-
-    [[unroll]] for (uint i = 0; i < 4; i++) {
-        Row row = row_at(first_row + ty * 4 + i, a.step_rows);
-        if (!row.runs) continue;
-        [[unroll]] for (uint j = 0; j < 4; j += 2) {
-            uint o = first_out + tx * 4 + j;
-            if (o < a.count) PHASE(store)(row, a.first + o, vec2(sums[i][j], sums[i][j + 1]) + bias2(a.first + o));
-        }
-    }
+    [[unroll]] for (uint r = 0; r < LANE_ROWS; r++)
+        [[unroll]] for (uint o = 0; o < LANE_OUTPUTS; o++) sums[r][o] = 0.0;
+    pieces_begin(first_row, first_out);
+    multiply_all(own_live(first_row));
+    store_sums(first_row, first_out);
 }

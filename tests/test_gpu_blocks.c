@@ -82,7 +82,7 @@ static void split_every_second(vkgpt_device *device)
     vkgpt_error err;
     CHECK(tuning_open(device, &err));
     for (uint32_t rows = GROUP_ROWS, split = 0; device->matrix.m && rows <= 2048; rows *= 2, split = !split) {
-        const struct ProductKey key = block_key(CONTRACT, WEIGHTS_F16, 768, 64, rows);
+        const struct ProductKey key = block_key(BY_MATRICES, CONTRACT, WEIGHTS_F16, 768, 64, rows);
         struct Variant variants[MAX_VARIANTS];
         uint32_t last = variants_of(device, &key, variants) - 1;
         while (last && variants[last].split != split) last--;

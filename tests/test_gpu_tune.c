@@ -284,10 +284,10 @@ static void test_files(void **state)
     ignored(device, &key, text, 0, "empty");
     ignored(device, &key, text, good.count, "is a NUL");
     ignored(device, &key, "vkgpt", 5, "does not begin with 'vkgpt-tuning '");
-    char *other = text_replace(text, "vkgpt-tuning 3 ", "vkgpt-tuning 2 ");
+    char *other = text_replace(text, "vkgpt-tuning 4 ", "vkgpt-tuning 2 ");
     ignored(device, &key, other, strlen(other), "its version is 2");
     free(other);
-    other = text_replace(text, "vkgpt-tuning 3 " VKGPT_VERSION " ", "vkgpt-tuning 3 0.0.9 ");
+    other = text_replace(text, "vkgpt-tuning 4 " VKGPT_VERSION " ", "vkgpt-tuning 4 0.0.9 ");
     ignored(device, &key, other, strlen(other), "it is of vkgpt 0.0.9, this is vkgpt " VKGPT_VERSION);
     free(other);
     other = text_replace(text, device->info.name, "Another");
@@ -313,30 +313,30 @@ static void test_tiles(void **state)
     static const char *const lines[] = {
         "tile",
         "tile ",
-        "tile contract gpu f16 3072 768 128 64 64 128 split",
-        "tile contract gpu f16 3072 768 128 64 64 128 split quick 1",
-        "tile contract gpu f16 3072 768 128 64 64 128 half quick",
-        "tile contract gpu f16 3072 768 128 64 64 64 split quick",
-        "tile contract gpu f16 3072 768 128 48 64 128 split quick",
-        "tile contract gpu f16 3072 768 120 64 64 128 split quick",
-        "tile contract gpu f16 3072 768 8 16 64 128 split quick",
-        "tile contract gpu f16 3072 768 4096 64 64 128 whole quick",
-        "tile contract gpu f16 3072 768 0 16 64 128 whole quick",
-        "tile contract gpu f16 3072 768 16 128 64 128 split quick",
-        "tile expand gpu f16 768 3072 128 64 64 128 split quick",
+        "tile contract matrices f16 3072 768 128 64 64 128 split",
+        "tile contract matrices f16 3072 768 128 64 64 128 split quick 1",
+        "tile contract matrices f16 3072 768 128 64 64 128 half quick",
+        "tile contract matrices f16 3072 768 128 64 64 64 split quick",
+        "tile contract matrices f16 3072 768 128 48 64 128 split quick",
+        "tile contract matrices f16 3072 768 120 64 64 128 split quick",
+        "tile contract matrices f16 3072 768 8 16 64 128 split quick",
+        "tile contract matrices f16 3072 768 4096 64 64 128 whole quick",
+        "tile contract matrices f16 3072 768 0 16 64 128 whole quick",
+        "tile contract matrices f16 3072 768 16 128 64 128 split quick",
+        "tile expand matrices f16 768 3072 128 64 64 128 split quick",
         "tile contract lanes f16 3072 768 128 64 64 128 split quick",
-        "tile contract gpu f16 256 768 128 64 64 128 split quick",
-        "tile contract gpu f16 3072 768 2048 16 64 128 split quick",
-        "tile contract gpu f16 3072 768 1024 128 128 256 whole quick",
-        "tile contract gpu f16 0 768 128 64 64 128 whole quick",
-        "tile embed gpu f16 3072 768 128 64 64 128 whole quick",
-        "tile contract gpu f16 3072 768 -1 64 64 128 whole quick",
+        "tile contract matrices f16 256 768 128 64 64 128 split quick",
+        "tile contract matrices f16 3072 768 2048 16 64 128 split quick",
+        "tile contract matrices f16 3072 768 1024 128 128 256 whole quick",
+        "tile contract matrices f16 0 768 128 64 64 128 whole quick",
+        "tile embed matrices f16 3072 768 128 64 64 128 whole quick",
+        "tile contract matrices f16 3072 768 -1 64 64 128 whole quick",
     };
     vkgpt_device *device = open_device("", "off");
     device->matrix = (struct MatrixShape){8, 8, 8};
     device->processors = 132, device->info.subgroup_size = 8, device->info.shared_bytes = 49152,
     device->info.max_workgroup = 1024;
-    const struct ProductKey key = block_key(CONTRACT, WEIGHTS_F16, 3072, 768, 100);
+    const struct ProductKey key = block_key(BY_MATRICES, CONTRACT, WEIGHTS_F16, 3072, 768, 100);
     assert_int_equal(key.block, 128);
     struct Variant variants[MAX_VARIANTS];
     uint32_t count = variants_of(device, &key, variants);

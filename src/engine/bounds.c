@@ -27,8 +27,7 @@ static uint32_t cut_of(const struct vkgpt_session *s, double rows, bool head, ui
 uint32_t bounds_block_cut(const struct vkgpt_session *s, uint32_t rows, bool head)
 {
     if (s->row_seconds > 0.0) return 0;
-    uint32_t tiles = (rows + PREFILL_TILE - 1) / PREFILL_TILE * PREFILL_TILE; // products on a GPU compute whole tiles
-    return cut_of(s, s->device->lanes ? rows : tiles, head, 1);
+    return cut_of(s, rows, head, 1);
 }
 
 bool bounds_block_is_short(const struct vkgpt_session *s, uint32_t rows)

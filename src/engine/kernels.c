@@ -9,10 +9,11 @@
 // The specialization constants of the product kernels, by constant_id (shaders/common.glsl, product.glsl).
 struct ProductConstants {
     uint32_t size, weights, kv, width, rows, staged, subgroup, tokens, activation;
-    struct MatrixShape matrix;                                                      // only COOPMAT has these
-    uint32_t loads, early, most_held;                                               // only decode on a GPU has these
-    uint32_t halves_in, halves_out, tile_rows, tile_outputs, depth, down, buffered; // COOPMAT; norm: halves_out
-    uint32_t segment, split;                                                        // COOPMAT
+    struct MatrixShape matrix;                                      // only COOPMAT has these
+    uint32_t loads, early, most_held;                               // only decode on a GPU has these
+    uint32_t halves_in, halves_out, tile_rows, tile_outputs, depth; // prefill on a GPU; norm: halves_out
+    uint32_t down, buffered;                                        // COOPMAT
+    uint32_t segment, split;                                        // COOPMAT
 };
 
 struct AttendConstants { // attend: span, ahead; attend_block: queries, shares
@@ -55,10 +56,16 @@ struct Making {
     vkgpt_device *device;
     const struct Shape *shape;
     enum Mode mode;
-    uint32_t tokens; // BATCH: rows of x of a workgroup
-    uint32_t rows;   // PREFILL: of a block
-    bool matrices;   // PREFILL: with cooperative matrices
+    uint32_t tokens;    // BATCH: rows of x of a workgroup
+    uint32_t rows;      // PREFILL: of a block
+    enum TileKind kind; // PREFILL on a GPU
 };
+
+// Whether products are made in tiles (engine/tiles.h).
+static bool has_tiles(const struct Making *making) { return making->mode == PREFILL && !making->device->lanes; }
+
+// Whether what products read and hand on is in halves.
+static bool has_halves(const struct Making *making) { return has_tiles(making) && making->kind != IN_FP32; }
 
 // Rows of x of a workgroup.
 static uint32_t tokens_for(const struct Making *making)
@@ -77,15 +84,15 @@ static uint32_t step_tokens(const vkgpt_device *device, uint32_t rows)
 struct ProductKey product_key(const vkgpt_device *device, enum ProductKernel product, uint32_t format, uint32_t width,
                               uint32_t outputs, uint32_t rows)
 {
-    return (struct ProductKey){product, device->lanes, format, width, outputs, step_tokens(device, rows), 0};
+    return (struct ProductKey){product, device->lanes, format, width, outputs, step_tokens(device, rows), 0, IN_FP32};
 }
 
-struct ProductKey block_key(enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs,
-                            uint32_t rows)
+struct ProductKey block_key(enum TileKind kind, enum ProductKernel product, uint32_t format, uint32_t width,
+                            uint32_t outputs, uint32_t rows)
 {
     uint32_t block = GROUP_ROWS;
     while (block < rows) block *= 2;
-    return (struct ProductKey){product, false, format, width, outputs, PREFILL_TOKENS, block};
+    return (struct ProductKey){product, false, format, width, outputs, PREFILL_TOKENS, block, kind};
 }
 
 // The tile that the shape asks for, split where it can be.
@@ -93,7 +100,7 @@ static struct Variant forced_tile(const vkgpt_device *device, const struct Produ
 {
     const struct TileAsk ask = variant_ask(key);
     struct Tile tile;
-    tile_get(device, forced.tile - 1, &tile);
+    tile_get(device, key->kind, forced.tile - 1, &tile);
     forced.split = forced.split && tile_splits(device, &ask, &tile);
     return forced;
 }
@@ -101,8 +108,8 @@ static struct Variant forced_tile(const vkgpt_device *device, const struct Produ
 static struct ProductKey key_for(const struct Making *making, enum ProductKernel product, uint32_t format,
                                  uint32_t width, uint32_t outputs)
 {
-    if (making->matrices) return block_key(product, format, width, outputs, making->rows);
-    return (struct ProductKey){product, making->device->lanes, format, width, outputs, tokens_for(making), 0};
+    if (has_tiles(making)) return block_key(making->kind, product, format, width, outputs, making->rows);
+    return (struct ProductKey){product, making->device->lanes, format, width, outputs, tokens_for(making), 0, IN_FP32};
 }
 
 // The choice that was measured, or else the built-in one.
@@ -113,64 +120,57 @@ static struct Variant variant_for(const struct Making *making, const struct Prod
     return tuned ? *tuned : variant_built_in(making->device, key);
 }
 
-bool products_by_matrices(const vkgpt_device *device)
+enum TileKind products_kind(const vkgpt_device *device, bool fp32)
 {
-    return !device->lanes && tiles_exist(device) &&
-           kernel_exists("qkv_prefill_coopmat"); // all of them or none: Shaders.cmake
-}
-
-// Whether a block's products use cooperative matrices. These round what they multiply to halves, which is not enough
-// for weights in fp32; and the next product reads the halves that one writes.
-static bool by_matrices(const vkgpt_device *device, const struct Shape *shape)
-{
-    return !shape->formats[WEIGHTS_F32] && products_by_matrices(device);
+    if (device->lanes || fp32) return IN_FP32;
+    if (tiles_exist(device, BY_MATRICES) && kernel_exists("qkv_prefill_coopmat"))
+        return BY_MATRICES; // all or none: Shaders.cmake
+    return IN_FP32;
 }
 
 static const char *product_name(const struct Making *making, enum ProductKernel kernel)
 {
-    // clang-format off
+#define PRODUCT_NAMES(name)                                                                                            \
+    {                                                                                                                  \
+        name, name "_lanes", name "_batch_lanes", name "_prefill_lanes", name "_prefill", name "_prefill_coopmat"      \
+    }
     static const char *const names[][6] = {
-        [QKV] = {"qkv", "qkv_lanes", "qkv_batch_lanes", "qkv_prefill", "qkv_prefill_lanes", "qkv_prefill_coopmat"},
-        [PROJECT] = {"project", "project_lanes"},
-        [EXPAND] = {"expand", "expand_lanes", "expand_batch_lanes", "expand_prefill", "expand_prefill_lanes", "expand_prefill_coopmat"},
-        [CONTRACT] = {"contract", "contract_lanes", "contract_batch_lanes", "contract_prefill", "contract_prefill_lanes", "contract_prefill_coopmat"},
-        [HEAD] = {"head", "head_lanes", "head_batch_lanes", "head_prefill", "head_prefill_lanes", "head_prefill_coopmat"},
+        [QKV] = PRODUCT_NAMES("qkv"),       [PROJECT] = {"project", "project_lanes"},
+        [EXPAND] = PRODUCT_NAMES("expand"), [CONTRACT] = PRODUCT_NAMES("contract"),
+        [HEAD] = PRODUCT_NAMES("head"),
     };
-    // clang-format on
-    static const int variants[][2] = {[DECODE] = {0, 1}, [BATCH] = {0, 2}, [PREFILL] = {3, 4}}; // on a GPU, with lanes
+    static const int variants[][2] = {[DECODE] = {0, 1}, [BATCH] = {0, 2}, [PREFILL] = {4, 3}}; // on a GPU, with lanes
     if (kernel == PROJECT && making->mode != DECODE) kernel = CONTRACT; // the parts of attend are already merged
-    return names[kernel][making->matrices ? 5 : variants[making->mode][making->device->lanes]];
+    return names[kernel][variants[making->mode][making->device->lanes] + (has_tiles(making) ? making->kind : 0)];
 }
 
 // Whether decode of one row may compute a norm inside its products.
 static bool stages_norm(const struct Making *making)
 {
-    return can_stage(making->device, making->shape->dim, built_in_size(making->device, 1), true);
+    return can_stage(making->device, making->shape->dim, built_in_size(making->device), true);
 }
 
-// Sets the tile of a product with cooperative matrices.
+// Sets the tile of a product of prefill.
 static void choose_tile(const vkgpt_device *device, const struct TileAsk *ask, struct Variant v,
-                        struct ProductConstants *c)
+                        struct ProductConstants *c, struct Tile *tile)
 {
-    struct Tile tile;
-    tile_get(device, v.tile - 1, &tile);
-    c->matrix = device->matrix;
-    c->size = tile.size, c->tile_rows = tile.rows, c->tile_outputs = tile.outputs;
-    c->depth = tile.depth, c->down = tile.down, c->buffered = tile.buffered;
+    tile_get(device, ask->kind, v.tile - 1, tile);
+    if (ask->kind == BY_MATRICES) c->matrix = device->matrix;
+    c->size = tile->size, c->tile_rows = tile->rows, c->tile_outputs = tile->outputs;
+    c->depth = tile->depth, c->down = tile->down, c->buffered = tile->buffered;
     c->segment = tile_segment(device, ask), c->split = v.split;
 }
 
 // Notes what a workgroup computes, for one format.
 static void note_groups(const struct Making *making, const struct TileAsk *ask, struct Variant v,
-                        const struct ProductConstants *c, struct Product *product)
+                        const struct Tile *tile, uint32_t format, struct Product *product)
 {
-    bool tiles = !making->device->lanes && making->mode == PREFILL, matrices = making->matrices;
-    uint32_t f = c->weights;
-    product->group_rows[f] = matrices ? c->tile_rows : tiles ? PREFILL_TILE : c->tokens;
-    product->group_outputs[f] = matrices ? c->tile_outputs : tiles ? PREFILL_TILE : variant_outputs(making->device, v);
-    product->whole_rows[f] = matrices ? c->matrix.m : product->group_rows[f];
-    product->whole_outputs[f] = matrices ? c->matrix.n : product->group_outputs[f];
-    product->segments[f] = matrices && v.split ? tile_segments(making->device, ask) : 1;
+    bool tiles = has_tiles(making);
+    product->group_rows[format] = tiles ? tile->rows : tokens_for(making);
+    product->group_outputs[format] = tiles ? tile->outputs : variant_outputs(making->device, v);
+    product->whole_rows[format] = tiles ? tile->whole_rows : product->group_rows[format];
+    product->whole_outputs[format] = tiles ? tile->whole_outputs : product->group_outputs[format];
+    product->segments[format] = v.split ? tile_segments(making->device, ask) : 1;
 }
 
 static int product_get(const struct Making *making, enum ProductKernel kernel, uint32_t width, uint32_t outputs,
@@ -186,18 +186,19 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         .early = !making->shape->state_first,
         .most_held = built_in_held(making->device),
         .halves_in = product->halves,
-        .halves_out = making->matrices && kernel == EXPAND && activation != ACTIVATE_NONE,
+        .halves_out = has_halves(making) && kernel == EXPAND && activation != ACTIVATE_NONE,
     };
+    struct Tile tile = {0};
     for (uint32_t format = 0; format < FORMATS; format++) {
         if (!making->shape->formats[format]) continue;
         const struct ProductKey key = key_for(making, kernel, format, width, outputs);
         const struct Variant v = variant_for(making, &key);
         const struct TileAsk ask = variant_ask(&key);
         c.weights = format, c.rows = v.rows, c.loads = v.loads, c.size = v.size;
-        if (making->matrices) choose_tile(making->device, &ask, v, &c);
+        if (has_tiles(making)) choose_tile(making->device, &ask, v, &c, &tile);
         c.staged = product->staged[format] =
             may_stage && v.staged && can_stage(making->device, width, v.size, kernel != PROJECT);
-        note_groups(making, &ask, v, &c, product);
+        note_groups(making, &ask, v, &tile, format, product);
         int status = pipeline_get(making->device, product_name(making, kernel), (uint32_t *)&c, COUNT(c),
                                   &product->pipelines[format], err);
         if (status) return status;
@@ -207,13 +208,13 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
 
 uint32_t activation_constant(enum Activation activation)
 {
-    // clang-format off
     static const uint32_t constants[] = {
-        [ACTIVATION_GELU_TANH] = ACTIVATE_GELU_TANH, [ACTIVATION_GELU_ERF] = ACTIVATE_GELU_ERF,
-        [ACTIVATION_RELU] = ACTIVATE_RELU,           [ACTIVATION_SILU] = ACTIVATE_SILU,
+        [ACTIVATION_GELU_TANH] = ACTIVATE_GELU_TANH,
+        [ACTIVATION_GELU_ERF] = ACTIVATE_GELU_ERF,
+        [ACTIVATION_RELU] = ACTIVATE_RELU,
+        [ACTIVATION_SILU] = ACTIVATE_SILU,
         [ACTIVATION_QUICK_GELU] = ACTIVATE_QUICK_GELU,
     };
-    // clang-format on
     return constants[activation];
 }
 
@@ -229,8 +230,8 @@ static int products_get(const struct Making *making, struct Kernels *k, vkgpt_er
     const struct Shape *s = making->shape;
     bool projected = s->embed_dim != 0, norm_in_head = !s->no_final_norm && !projected;
     uint32_t head_width = projected ? s->embed_dim : s->dim, act = activation_constant(s->activation);
-    k->qkv.halves = k->expand.halves = making->matrices && !s->post_norm;
-    k->project.halves = k->contract.halves = making->matrices;
+    k->qkv.halves = k->expand.halves = has_halves(making) && !s->post_norm;
+    k->project.halves = k->contract.halves = has_halves(making);
     int status = product_get(making, QKV, s->dim, 3 * s->width, !s->post_norm, act, &k->qkv, err);
     if (!status) status = product_get(making, PROJECT, s->width, s->dim, true, act, &k->project, err);
     if (!status) status = product_get(making, EXPAND, s->dim, s->inner, !s->post_norm, act, &k->expand, err);
@@ -345,14 +346,14 @@ static int attend_block_get(vkgpt_device *device, const struct Shape *shape, boo
     if (attend_by_matrices(device, shape, &m)) {
         m.halves_out = halves;
         k->block_queries = COOPMAT_QUERIES;
-        k->block_keys = m.tile;
+        k->attend_tile = (struct AttendTile){m.matrix.m, m.matrix.m, max_u32(m.matrix.n, m.matrix.k)};
         return pipeline_get(device, "attend_block_coopmat", (uint32_t *)&m, COUNT(m), &k->attend, err);
     }
     if (device->lanes) { // one subgroup, a query per lane
         uint32_t lanes = device->info.subgroup_size, chunks = shape->head_dim / 8;
         struct AttendConstants c = {lanes, 0, shape->kv, shape->head_dim, lanes, (chunks + lanes - 1) / lanes, 0};
         k->block_queries = lanes;
-        k->block_keys = 4 * lanes; // KEYS of attend_block_lanes
+        k->attend_tile = (struct AttendTile){lanes, lanes, 4 * lanes}; // KEYS of attend_block_lanes
         return pipeline_get(device, "attend_block_lanes", (uint32_t *)&c, COUNT(c), &k->attend, err);
     }
     struct AttendConstants c = {.size = ROW_KERNEL_SIZE,
@@ -366,7 +367,7 @@ static int attend_block_get(vkgpt_device *device, const struct Shape *shape, boo
     uint32_t groups = c.size / (shape->head_dim / 8);
     c.ahead_or_shares = (c.span_or_queries + groups - 1) / groups;
     k->block_queries = c.span_or_queries;
-    k->block_keys = c.size;
+    k->attend_tile = (struct AttendTile){c.span_or_queries, (c.span_or_queries + 1) / 2, device->info.subgroup_size};
     return pipeline_get(device, "attend_block", (uint32_t *)&c, COUNT(c), &k->attend, err);
 }
 
@@ -407,10 +408,10 @@ static int norm_get(const struct Making *making, uint32_t size, bool halves, con
 static int norms_get(const struct Making *making, struct Kernels *k, vkgpt_error *err)
 {
     bool alike = making->mode != PREFILL && making->device->lanes && stages_norm(making) && !all_staged(k);
-    uint32_t size = alike ? built_in_size(making->device, 1) : ROW_KERNEL_SIZE;
+    uint32_t size = alike ? built_in_size(making->device) : ROW_KERNEL_SIZE;
     int status = norm_get(making, ROW_KERNEL_SIZE, false, &k->norm, err);
     if (!status) status = norm_get(making, size, false, &k->norm_input, err);
-    if (!status && making->matrices) status = norm_get(making, ROW_KERNEL_SIZE, true, &k->norm_halves, err);
+    if (!status && has_halves(making)) status = norm_get(making, ROW_KERNEL_SIZE, true, &k->norm_halves, err);
     return status;
 }
 
@@ -448,15 +449,18 @@ int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t
 int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *k,
                         vkgpt_error *err)
 {
-    const struct Making making = {
-        .device = device, .shape = shape, .mode = PREFILL, .rows = rows, .matrices = by_matrices(device, shape)};
+    const struct Making making = {.device = device,
+                                  .shape = shape,
+                                  .mode = PREFILL,
+                                  .rows = rows,
+                                  .kind = products_kind(device, shape->formats[WEIGHTS_F32])};
     *k = (struct Kernels){0};
     int status = tuning_open(device, err);
     if (!status) status = check_shape(device, shape, err);
     if (!status) status = embed_get(device, shape, "embed_prefill", k, err);
     if (!status) status = norms_get(&making, k, err);
     if (!status) status = cache_get(device, shape, "cache_prefill", k, err);
-    if (!status) status = attend_block_get(device, shape, making.matrices, k, err);
+    if (!status) status = attend_block_get(device, shape, has_halves(&making), k, err);
     if (!status) status = simple_get(device, "score", SCAN_SIZE, 0, &k->score, err);
     if (!status) status = products_get(&making, k, err);
     k->splits = is_split(&k->project) || is_split(&k->contract) || is_split(&k->project_in);

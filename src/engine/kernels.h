@@ -5,6 +5,7 @@
 #define VKGPT_ENGINE_KERNELS_H
 
 #include "engine/variants.h"
+#include "engine/work.h"
 #include "gpu/recording.h"
 #include "model/config.h"
 
@@ -32,7 +33,7 @@ struct Kernels {
     uint32_t head_groups;                   // decode: parts of a row that head or best writes
     uint32_t span;                          // decode: positions in a split of the cache
     uint32_t block_queries;                 // prefill: queries in a workgroup of attend_block; 0: decode
-    uint32_t block_keys;                    // prefill: positions in one of its tiles
+    struct AttendTile attend_tile;          // prefill
 };
 
 // Sizes that the kernels are made for; enough to test one without a model.
@@ -46,8 +47,7 @@ struct Shape {
     uint32_t kv; // KV_F32, KV_F16, KV_Q8_0
     enum Activation activation;
     bool formats[FORMATS]; // that occur
-    struct Variant
-        tile; // of prefill with cooperative matrices: one that the device has, split where it can be; .tile 0: any
+    struct Variant tile; // of prefill's products on a GPU: one that the device has, split where it can be; .tile 0: any
 };
 
 // For steps of `rows` rows, over all sequences.
@@ -61,11 +61,12 @@ int kernel_for_blocks(vkgpt_device *device, const struct Shape *shape, struct Ke
 
 uint32_t activation_constant(enum Activation activation); // ACTIVATE_...
 
-// Whether products of blocks may use cooperative matrices; those with weights in fp32 do not.
-bool products_by_matrices(const vkgpt_device *device);
-// The key of a choice for a product of blocks of up to `rows` rows, with cooperative matrices.
-struct ProductKey block_key(enum ProductKernel product, uint32_t format, uint32_t width, uint32_t outputs,
-                            uint32_t rows);
+// The kind of tiles for the products of blocks. Cooperative matrices multiply halves, which is not enough for a model
+// that has weights in fp32 (`fp32`); and the next product reads the halves that one writes.
+enum TileKind products_kind(const vkgpt_device *device, bool fp32);
+// The key of a choice for a product of blocks of up to `rows` rows, on a GPU.
+struct ProductKey block_key(enum TileKind kind, enum ProductKernel product, uint32_t format, uint32_t width,
+                            uint32_t outputs, uint32_t rows);
 // The key of a choice for a product of steps of `rows` rows; the width and the outputs are those of the matrix.
 struct ProductKey product_key(const vkgpt_device *device, enum ProductKernel product, uint32_t format, uint32_t width,
                               uint32_t outputs, uint32_t rows);

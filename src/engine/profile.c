@@ -45,9 +45,10 @@ static struct Work attend_work(const struct Profile *p, uint32_t layer)
 {
     const vkgpt_session *s = p->s;
     const struct Kernels *k = p->kernels;
-    uint32_t rows = p->rows ? p->rows : 1, queries = p->rows ? k->block_queries : 1, keys = p->rows ? k->block_keys : 1;
+    const struct AttendTile tile = p->rows ? k->attend_tile : (struct AttendTile){1, 1, 1};
+    uint32_t rows = p->rows ? p->rows : 1;
     return attention_work(s->slots[0].position - rows, rows, s->model->width, config_window(&s->model->config, layer),
-                          queries, keys);
+                          tile);
 }
 
 // The bytes of the weights, or of the cache, that a dispatch reads.

@@ -1,6 +1,6 @@
 // The quick tuning: a GPU that has no tuning for a model's products gets one when the first session of one sequence is
 // opened. It takes QUICK_SECONDS at most, in addition to what the session takes anyway. The decode step comes first,
-// then, as far as the time goes, the tiles of prefill's products with cooperative matrices, from the largest blocks on.
+// then, as far as the time goes, the tiles of prefill's products on a GPU, from the largest blocks on.
 // What `vkgpt tune` found stays. The result is kept in the tuning file; where that cannot be written nothing is
 // measured, since every start would measure again. The built-in choices are written before the first measurement, so
 // that a driver that crashes on a variant does so only once.

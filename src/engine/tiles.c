@@ -1,19 +1,35 @@
 #include "engine/tiles.h"
 
 #define PROCESSORS 64    // of a device that does not say
-#define LARGEST_ROWS 128 // of TABLE
+#define LARGEST_ROWS 128 // of TABLES
 #define LARGEST_OUTPUTS 128
 #define COLUMN 64         // outputs of most tiles
 #define MOST_RESULTS 32   // of a lane that has two sums for each: more need more registers than AMD's compiler has
 #define LEAST_SEGMENT 256 // of the width: a shorter one is done before its sum is in memory
 
-static const struct Tile TABLE[TILES] = {
-    {.rows = 16, .outputs = 64, .depth = 64, .size = 128, .buffered = 1},
-    {.rows = 32, .outputs = 64, .depth = 64, .size = 128, .buffered = 1},
-    {.rows = 64, .outputs = 64, .depth = 64, .size = 128, .buffered = 1},
-    {.rows = 128, .outputs = 64, .depth = 32, .size = 256, .buffered = 2},
-    {.rows = 128, .outputs = 64, .depth = 32, .size = 128, .buffered = 2},
-    {.rows = 128, .outputs = 128, .depth = 32, .size = 256, .buffered = 2},
+#define LANE_REGISTERS 128 // of a lane of plain tiles at most, for its results and what it fetches
+#define INTEL_REGISTERS 64 // likewise: with more its compiler spills (docs/results/plain-tiles.md)
+
+// Lanes have 16 to 64 results each: as many as keep their registers full, or fewer where rows are few.
+static const struct Tile TABLES[TILE_KINDS][TILES] = {
+    [IN_FP32] =
+        {
+            {.rows = 16, .outputs = 64, .depth = 32, .size = 64, .buffered = 1},
+            {.rows = 32, .outputs = 64, .depth = 32, .size = 64, .buffered = 1},
+            {.rows = 64, .outputs = 64, .depth = 32, .size = 128, .buffered = 1},
+            {.rows = 128, .outputs = 64, .depth = 32, .size = 256, .buffered = 1},
+            {.rows = 128, .outputs = 64, .depth = 32, .size = 128, .buffered = 1},
+            {.rows = 128, .outputs = 128, .depth = 32, .size = 256, .buffered = 1},
+        },
+    [BY_MATRICES] =
+        {
+            {.rows = 16, .outputs = 64, .depth = 64, .size = 128, .buffered = 1},
+            {.rows = 32, .outputs = 64, .depth = 64, .size = 128, .buffered = 1},
+            {.rows = 64, .outputs = 64, .depth = 64, .size = 128, .buffered = 1},
+            {.rows = 128, .outputs = 64, .depth = 32, .size = 256, .buffered = 2},
+            {.rows = 128, .outputs = 64, .depth = 32, .size = 128, .buffered = 2},
+            {.rows = 128, .outputs = 128, .depth = 32, .size = 256, .buffered = 2},
+        },
 };
 
 static uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
@@ -23,9 +39,11 @@ static uint32_t processors_of(const vkgpt_device *device)
     return device->processors ? device->processors : PROCESSORS;
 }
 
-// Bytes of shared memory, as in the kernel: rows of halves with a gap of 16 bytes; the scratch of common.glsl, which is
-// not used but counts; and the number of segments that were done before.
-static uint32_t tile_shared(const struct Tile *t)
+// ---------------------------------------------------------------------------------------------- matrices
+
+// Bytes of shared memory. The kernel has the same: rows of halves with a gap of 16 bytes; common.glsl's scratch, which
+// is not used, but counts; and the segments that were there before.
+static uint32_t matrix_shared(const struct Tile *t)
 {
     return t->buffered * (t->rows + t->outputs) * (t->depth + 8) * 2 + t->size * 8 + 16;
 }
@@ -50,35 +68,75 @@ static uint32_t best_down(const struct Tile *t, const struct MatrixShape *matrix
     return best;
 }
 
-bool tile_get(const vkgpt_device *device, uint32_t n, struct Tile *tile)
+static bool matrix_tile(const vkgpt_device *device, struct Tile *tile)
 {
     const struct MatrixShape *matrix = &device->matrix;
     uint32_t lanes = device->info.subgroup_size;
-    *tile = TABLE[n];
     if (!matrix->m || tile->depth % matrix->k || tile->size % lanes || tile->size > device->info.max_workgroup)
         return false;
-    if (tile_shared(tile) > device->info.shared_bytes) tile->buffered = 1;
+    if (matrix_shared(tile) > device->info.shared_bytes) tile->buffered = 1;
     tile->down = best_down(tile, matrix, tile->size / lanes);
-    return tile->down && tile_shared(tile) <= device->info.shared_bytes;
+    tile->whole_rows = matrix->m, tile->whole_outputs = matrix->n;
+    return tile->down && matrix_shared(tile) <= device->info.shared_bytes;
 }
 
-struct Tile tile_listed(uint32_t n) { return TABLE[n - 1]; }
+// ------------------------------------------------------------------------------------------------- lanes
 
-uint32_t tile_find(const struct Tile *like)
+// Bytes of shared memory, as in the kernel: floats with gaps, and common.glsl's scratch.
+static uint32_t plain_shared(const struct Tile *t)
 {
-    for (uint32_t n = 0; n < TILES; n++)
-        if (TABLE[n].rows == like->rows && TABLE[n].outputs == like->outputs && TABLE[n].size == like->size)
-            return n + 1;
+    uint32_t gap = (t->depth / 8 - 1) * (t->rows < 32 ? 1 : 2); // in quads
+    return t->depth * ((t->rows + t->outputs) * 4 + 2 * 16 * gap) + t->size * 8;
+}
+
+// Words that a lane has in registers: its results, and x and W that are on their way.
+static uint32_t lane_registers(const struct Tile *t)
+{
+    return (t->rows * t->outputs + (t->rows + t->outputs) * t->depth) / t->size;
+}
+
+static bool plain_fits(const vkgpt_device *device, const struct Tile *tile)
+{
+    uint32_t registers = device->info.vendor_id == VENDOR_INTEL ? INTEL_REGISTERS : LANE_REGISTERS;
+    return plain_shared(tile) <= device->info.shared_bytes && lane_registers(tile) <= registers;
+}
+
+static bool plain_tile(const vkgpt_device *device, struct Tile *tile)
+{
+    uint32_t results = tile->rows * tile->outputs / tile->size, lanes = device->info.subgroup_size;
+    uint32_t across = tile->outputs / (results >= 32 ? 8 : 4), down = lanes > across ? lanes / across : 1; // as there
+    tile->whole_rows = 4 * down < tile->rows ? 4 * down : tile->rows, tile->whole_outputs = tile->outputs;
+    return tile->size <= device->info.max_workgroup && plain_fits(device, tile);
+}
+
+// ------------------------------------------------------------------------------------------------- the list
+
+bool tile_get(const vkgpt_device *device, enum TileKind kind, uint32_t n, struct Tile *tile)
+{
+    *tile = TABLES[kind][n];
+    return kind == BY_MATRICES ? matrix_tile(device, tile) : plain_tile(device, tile);
+}
+
+struct Tile tile_listed(enum TileKind kind, uint32_t n) { return TABLES[kind][n - 1]; }
+
+uint32_t tile_find(enum TileKind kind, const struct Tile *like)
+{
+    for (uint32_t n = 0; n < TILES; n++) {
+        const struct Tile *tile = &TABLES[kind][n];
+        if (tile->rows == like->rows && tile->outputs == like->outputs && tile->size == like->size) return n + 1;
+    }
     return 0;
 }
 
-bool tiles_exist(const vkgpt_device *device)
+bool tiles_exist(const vkgpt_device *device, enum TileKind kind)
 {
     struct Tile tile;
     for (uint32_t n = 0; n < TILES; n++)
-        if (tile_get(device, n, &tile)) return true;
+        if (tile_get(device, kind, n, &tile)) return true;
     return false;
 }
+
+// ----------------------------------------------------------------------------------------------- the choice
 
 // At least one: the number of outputs of a head may not be known.
 static uint32_t columns_of(const struct TileAsk *ask, uint32_t outputs)
@@ -92,7 +150,7 @@ uint32_t tile_segment(const vkgpt_device *device, const struct TileAsk *ask)
     uint32_t columns = columns_of(ask, COLUMN), count = processors_of(device) * 3 / (8 * columns);
     if (count > MOST_SEGMENTS) count = MOST_SEGMENTS;
     if (count > ask->width / LEAST_SEGMENT) count = ask->width / LEAST_SEGMENT;
-    if (!ask->segments || count < 2) return ask->width;
+    if (!ask->segments || ask->kind != BY_MATRICES || count < 2) return ask->width;
     return ceil_div(ceil_div(ask->width, count), SEGMENT_STEP) * SEGMENT_STEP;
 }
 
@@ -125,15 +183,15 @@ bool tile_suits(const vkgpt_device *device, const struct TileAsk *ask, uint32_t 
 {
     struct Tile tile, smaller;
     bool smallest = true;
-    for (uint32_t i = 0; i < n; i++) smallest = smallest && !tile_get(device, i, &smaller);
-    return tile_get(device, n, &tile) && (smallest || tile.rows < 2 * ask->rows);
+    for (uint32_t i = 0; i < n; i++) smallest = smallest && !tile_get(device, ask->kind, i, &smaller);
+    return tile_get(device, ask->kind, n, &tile) && (smallest || tile.rows < 2 * ask->rows);
 }
 
 // Workgroups of a tile; 0: it does not suit, or cannot be split.
 static uint32_t groups_of(const vkgpt_device *device, const struct TileAsk *ask, struct TileChoice choice)
 {
     struct Tile tile;
-    if (!tile_suits(device, ask, choice.number) || !tile_get(device, choice.number, &tile)) return 0;
+    if (!tile_suits(device, ask, choice.number) || !tile_get(device, ask->kind, choice.number, &tile)) return 0;
     if (choice.split) return tile_splits(device, ask, &tile) ? tiles_of(ask, &tile) * tile_segments(device, ask) : 0;
     bool two_sums = tile_segments(device, ask) > 1; // of this segment, and of those before
     return two_sums && tile.rows * tile.outputs > MOST_RESULTS * tile.size ? 0 : tiles_of(ask, &tile);
@@ -155,7 +213,7 @@ static struct TileChoice largest(const vkgpt_device *device, const struct TileAs
         uint32_t groups = groups_of(device, ask, (struct TileChoice){n, split});
         bool fills = groups >= processors_of(device) * 2 / 3;
         if (!groups || (*results && !fills)) continue;
-        best.number = n, *enough = fills, *results = TABLE[n].rows * TABLE[n].outputs;
+        best.number = n, *enough = fills, *results = TABLES[ask->kind][n].rows * TABLES[ask->kind][n].outputs;
     }
     return best;
 }

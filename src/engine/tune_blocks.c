@@ -46,12 +46,13 @@ static bool has_fp32(const vkgpt_model *m)
     return fp32;
 }
 
-// Weights in fp32 need more precision than products of halves have.
-static bool has_choices(const vkgpt_model *m) { return products_by_matrices(m->device) && !has_fp32(m); }
+// The kernels of software drivers have no choice.
+static bool has_choices(const vkgpt_model *m) { return !m->device->lanes; }
 
 // Calls `each` for every product of a layer and every block that has a choice. A block hardly ever runs the head.
 static int each_key(const vkgpt_model *m, int (*each)(void *user, const struct ProductKey *key), void *user)
 {
+    const enum TileKind kind = products_kind(m->device, has_fp32(m));
     int status = VKGPT_OK;
     if (!has_choices(m)) return status;
     for (uint32_t rows = MOST_ROWS; rows >= GROUP_ROWS; rows /= 2)
@@ -61,7 +62,7 @@ static int each_key(const vkgpt_model *m, int (*each)(void *user, const struct P
                 uint32_t l = 0;
                 const struct Matrix *w = matrix_from(m, product, format, &l);
                 if (!w || rows / 2 >= m->config.context) continue;
-                const struct ProductKey key = block_key(product, format, w->in, w->out, rows);
+                const struct ProductKey key = block_key(kind, product, format, w->in, w->out, rows);
                 if (variants_of(m->device, &key, variants) > 1) status = each(user, &key);
             }
     return status;
@@ -158,9 +159,9 @@ struct Results {
     void *user;
 };
 
-static vkgpt_variant told(struct Variant v)
+static vkgpt_variant told(const struct ProductKey *key, struct Variant v)
 {
-    const struct Tile tile = tile_listed(v.tile);
+    const struct Tile tile = tile_listed(key->kind, v.tile);
     return (vkgpt_variant){.rows = tile.rows, .outputs = tile.outputs, .size = tile.size, .split = v.split};
 }
 
@@ -175,8 +176,8 @@ static void tell(const struct Results *r, uint32_t tried, struct Variant built_i
         .width = key->width,
         .tokens = key->block,
         .tried = tried,
-        .built_in = told(built_in),
-        .best = told(best),
+        .built_in = told(key, built_in),
+        .best = told(key, best),
         .built_in_seconds = before,
         .best_seconds = after,
     };

@@ -1,5 +1,4 @@
-// Times the tiles of prefill's products with cooperative matrices over a model's own matrices, in blocks of 16, 32, ...
-// 1,024 rows.
+// Times the tiles of prefill's products on a GPU over a model's own matrices, in blocks of 16, 32, ... 1,024 rows.
 #ifndef VKGPT_ENGINE_TUNE_BLOCKS_H
 #define VKGPT_ENGINE_TUNE_BLOCKS_H
 

@@ -10,7 +10,7 @@
 #include "engine/formats.h"
 
 #define MAGIC "vkgpt-tuning "
-#define FORMAT_VERSION "3 "
+#define FORMAT_VERSION "4 "
 #define MAX_CHOICES 1024
 #define MAX_STEP_CHOICES 128
 #define MAX_FILE_BYTES ((size_t)128 << 10)
@@ -46,6 +46,7 @@ static const char *const SWITCH_WORDS[STEP_SWITCHES][SWITCH_VALUES] = {
     [STEP_FORM] = {"", "dispatches", "persistent"},
     [STEP_PROLOGUE] = {"", "weights-first", "state-first"},
 };
+static const char *const KIND_WORDS[TILE_KINDS] = {[IN_FP32] = "fp32", [BY_MATRICES] = "matrices"};
 static const char *const FOUND_WORDS[] = {[FOUND_QUICK] = "quick", [FOUND_THOROUGH] = "thorough"};
 
 // ------------------------------------------------------------------------------------------- the table
@@ -53,7 +54,7 @@ static const char *const FOUND_WORDS[] = {[FOUND_QUICK] = "quick", [FOUND_THOROU
 static bool key_same(const struct ProductKey *a, const struct ProductKey *b)
 {
     return a->product == b->product && a->lanes == b->lanes && a->format == b->format && a->width == b->width &&
-           a->outputs == b->outputs && a->tokens == b->tokens && a->block == b->block;
+           a->outputs == b->outputs && a->tokens == b->tokens && a->block == b->block && a->kind == b->kind;
 }
 
 static struct Choice *find(struct Tuning *tuning, const struct ProductKey *key)
@@ -164,14 +165,37 @@ static bool read_number(char **line, uint32_t most, uint32_t *number)
     return !*end && *number <= most;
 }
 
+// The number of a line's next word in a list; `count`: it is none of them.
+static uint32_t read_word(char **line, const char *const *words, uint32_t count)
+{
+    const char *word = next_word(line);
+    uint32_t i = 0;
+    while (word && i < count && strcmp(word, words[i])) i++;
+    return word ? i : count;
+}
+
+static bool read_format(char **line, uint32_t *format)
+{
+    const char *name = next_word(line);
+    for (*format = 0; name && *format < FORMATS && strcmp(name, format_name(*format));) ++*format;
+    return name && *format < FORMATS;
+}
+
 // "gpu" or "lanes", then a format's name
 static bool read_kernels(char **line, bool *lanes, uint32_t *format)
 {
-    const char *kernels = next_word(line), *name = next_word(line);
-    if (!kernels || !name) return false;
-    for (*format = 0; *format < FORMATS && strcmp(name, format_name(*format));) ++*format;
-    *lanes = !strcmp(kernels, "lanes");
-    return *format < FORMATS && (*lanes || !strcmp(kernels, "gpu"));
+    static const char *const words[] = {"gpu", "lanes"};
+    uint32_t word = read_word(line, words, 2);
+    *lanes = word == 1;
+    return word < 2 && read_format(line, format);
+}
+
+// What multiplies, then a format's name
+static bool read_kind(char **line, enum TileKind *kind, uint32_t *format)
+{
+    uint32_t word = read_word(line, KIND_WORDS, TILE_KINDS);
+    *kind = word;
+    return word < TILE_KINDS && read_format(line, format);
 }
 
 // The last word of a line.
@@ -208,17 +232,17 @@ static bool read_tile(const vkgpt_device *device, char *line, struct Choice *cho
     struct Variant *v = &choice->variant;
     struct Tile tile = {0};
     *choice = (struct Choice){.key = {.tokens = PREFILL_TOKENS}};
-    bool good = read_product(&line, &key->product) && read_kernels(&line, &key->lanes, &key->format) &&
+    bool good = read_product(&line, &key->product) && read_kind(&line, &key->kind, &key->format) &&
                 read_number(&line, MAX_SIDE, &key->width) && read_number(&line, MAX_SIDE, &key->outputs) &&
                 read_number(&line, MAX_GROUPS * GROUP_ROWS, &key->block) && read_number(&line, MAX_SIDE, &tile.rows) &&
                 read_number(&line, MAX_SIDE, &tile.outputs) && read_number(&line, MAX_SIDE, &tile.size);
     const char *form = good ? next_word(&line) : NULL;
     if (!form || (strcmp(form, "whole") && strcmp(form, "split")) || !read_found(&line, &choice->by)) return false;
-    v->split = !strcmp(form, "split"), v->tile = tile_find(&tile);
-    if (key->lanes || !key->width || !key->outputs || key->block < GROUP_ROWS || (key->block & (key->block - 1)))
-        return false;
-    return device->matrix.m ? variant_exists(device, key, *v)
-                            : v->tile != 0; // COOPMAT is switched off: kept for when it is on
+    v->split = !strcmp(form, "split"), v->tile = tile_find(key->kind, &tile);
+    if (!key->width || !key->outputs || key->block < GROUP_ROWS || (key->block & (key->block - 1))) return false;
+    if (key->kind == BY_MATRICES && !device->matrix.m)
+        return v->tile != 0; // COOPMAT is switched off: kept for when it is on
+    return variant_exists(device, key, *v);
 }
 
 // Reads a choice; false unless the key may have its variant.
@@ -363,11 +387,11 @@ const char *tuning_note(vkgpt_device *device)
 static size_t tile_line(const struct Choice *c, char *line, size_t size)
 {
     const struct ProductKey *key = &c->key;
-    const struct Tile tile = tile_listed(c->variant.tile);
+    const struct Tile tile = tile_listed(key->kind, c->variant.tile);
     return (size_t)snprintf(
-        line, size, "tile %s gpu %s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %s %s\n",
-        product_kernel_name(key->product), format_name(key->format), key->width, key->outputs, key->block, tile.rows,
-        tile.outputs, tile.size, c->variant.split ? "split" : "whole", FOUND_WORDS[c->by]);
+        line, size, "tile %s %s %s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %s %s\n",
+        product_kernel_name(key->product), KIND_WORDS[key->kind], format_name(key->format), key->width, key->outputs,
+        key->block, tile.rows, tile.outputs, tile.size, c->variant.split ? "split" : "whole", FOUND_WORDS[c->by]);
 }
 
 static size_t choice_line(const struct Choice *c, char *line, size_t size)
@@ -396,7 +420,7 @@ static size_t file_text(const vkgpt_device *device, char *text, size_t size)
     size_t used = strlen(text);
     used += (size_t)snprintf(text + used, size - used,
                              "\n# product kernels weights width outputs tokens, rows size loads staged, by\n"
-                             "# tile product kernels weights width outputs block, rows outputs size whole|split, by\n");
+                             "# tile product kind weights width outputs block, rows outputs size whole|split, by\n");
     for (uint32_t i = 0; i < tuning->count && used + LINE_BYTES < size; i++)
         used += choice_line(&tuning->choices[i], text + used, LINE_BYTES);
     used +=

@@ -2,11 +2,11 @@
 // (thorough), the first session of a model in a second (quick: engine/quick.h). They are kept in a text file in the
 // user's cache folder, one for each device, driver and version of vkgpt:
 //
-//   vkgpt-tuning 3 0.1.0 10005 0000 00000001 7661...3134 llvmpipe (LLVM 15.0.6, 256 bits)
+//   vkgpt-tuning 4 0.1.0 10005 0000 00000001 7661...3134 llvmpipe (LLVM 15.0.6, 256 bits)
 //   # product kernels weights width outputs tokens, rows size loads staged, by
 //   qkv lanes f16 768 2304 1 4 32 12 1 thorough
-//   # tile product kernels weights width outputs block, rows outputs size whole|split, by
-//   tile contract gpu f16 3072 768 128 64 64 128 split thorough
+//   # tile product kind weights width outputs block, rows outputs size whole|split, by
+//   tile contract matrices f16 3072 768 128 64 64 128 split thorough
 //   # step what kernels weights layers width inner vocabulary, by
 //   step dispatches lanes f16 12 768 3072 50264 quick
 //

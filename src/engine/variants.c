@@ -4,28 +4,28 @@
 
 // Rows of W: more of them read x less often, fewer fill the device sooner.
 struct BuiltIn {
-    uint32_t vendor;                           // 0: any other
-    uint32_t few, some, many;                  // rows, of matrices with up to 1024 outputs, up to 16384, and more
-    uint32_t batch_rows;                       // of steps of several rows
-    uint32_t size, project_size, prefill_size; // lanes of a workgroup; project_size: of steps of one row
-    uint32_t loads, held;                      // registers of a lane: built_in_loads, built_in_held
-    uint32_t ahead, sample_ahead;              // loads in flight in attend and merge, and in sample
-    uint32_t step_tokens;                      // rows of x of a workgroup at most
-    bool persistent;                           // decode as one kernel fits into its registers
+    uint32_t vendor;              // 0: any other
+    uint32_t few, some, many;     // rows, of matrices with up to 1024 outputs, up to 16384, and more
+    uint32_t batch_rows;          // of steps of several rows
+    uint32_t size, project_size;  // lanes of a workgroup; project_size: of steps of one row
+    uint32_t loads, held;         // registers of a lane: built_in_loads, built_in_held
+    uint32_t ahead, sample_ahead; // loads in flight in attend and merge, and in sample
+    uint32_t step_tokens;         // rows of x of a workgroup at most
+    bool persistent;              // decode as one kernel fits into its registers
 };
 
 // AMD and Intel: the most that spills no register, by their compilers (docs/results); never timed. With 4 loads ahead
 // Intel's sampler spills 5 registers. NVIDIA: measured on an H200 with GPT-2 124M in f16. The last is a guess, also for
 // software drivers without shuffles.
 static const struct BuiltIn GPUS[] = {
-    {VENDOR_AMD, 2, 4, 4, 2, 128, 128, 256, 12, 4, 8, 8, STEP_TILE, true},
-    {VENDOR_INTEL, 2, 2, 2, 2, 128, 128, 256, 6, 4, 4, 2, 2, false},
-    {VENDOR_NVIDIA, 2, 2, 2, 2, 128, 256, 256, 12, 16, 8, 8, STEP_TILE, true},
-    {0, 2, 4, 8, 2, 128, 128, 256, 12, 16, 8, 8, STEP_TILE, true},
+    {VENDOR_AMD, 2, 4, 4, 2, 128, 128, 12, 4, 8, 8, STEP_TILE, true},
+    {VENDOR_INTEL, 2, 2, 2, 2, 128, 128, 6, 4, 4, 2, 2, false},
+    {VENDOR_NVIDIA, 2, 2, 2, 2, 128, 256, 12, 16, 8, 8, STEP_TILE, true},
+    {0, 2, 4, 8, 2, 128, 128, 12, 16, 8, 8, STEP_TILE, true},
 };
 
 // measured on lavapipe
-static const struct BuiltIn SOFTWARE = {0, 4, 4, 4, 4, 32, 32, 32, 12, 16, 1, 1, STEP_TILE, true};
+static const struct BuiltIn SOFTWARE = {0, 4, 4, 4, 4, 32, 32, 12, 16, 1, 1, STEP_TILE, true};
 
 static const struct BuiltIn *built_in(uint32_t vendor, bool lanes)
 {
@@ -41,16 +41,12 @@ bool variant_same(struct Variant a, struct Variant b)
            a.split == b.split;
 }
 
-uint32_t built_in_size(const vkgpt_device *device, uint32_t tokens)
-{
-    const struct BuiltIn *b = built_in(device->info.vendor_id, device->lanes);
-    return tokens == PREFILL_TOKENS ? b->prefill_size : b->size;
-}
-
 static const struct BuiltIn *of_device(const vkgpt_device *device)
 {
     return built_in(device->info.vendor_id, device->lanes);
 }
+
+uint32_t built_in_size(const vkgpt_device *device) { return of_device(device)->size; }
 
 uint32_t built_in_step_tokens(const vkgpt_device *device) { return of_device(device)->step_tokens; }
 
@@ -80,14 +76,14 @@ static uint32_t built_in_rows(const struct BuiltIn *b, const struct ProductKey *
 
 static uint32_t built_in_lanes(const struct BuiltIn *b, const struct ProductKey *key)
 {
-    if (key->tokens == PREFILL_TOKENS) return b->prefill_size;
     return key->tokens == 1 && key->product == PROJECT ? b->project_size : b->size;
 }
 
 struct TileAsk variant_ask(const struct ProductKey *key)
 {
     bool segments = key->product == PROJECT || key->product == CONTRACT;
-    return (struct TileAsk){.rows = key->block, .width = key->width, .outputs = key->outputs, .segments = segments};
+    return (struct TileAsk){
+        .kind = key->kind, .rows = key->block, .width = key->width, .outputs = key->outputs, .segments = segments};
 }
 
 static struct Variant of_tile(struct TileChoice choice)
@@ -123,7 +119,7 @@ static bool may_replace(struct Variant usual, const vkgpt_device *device, const 
     return v.staged <= usual.staged && (one || (v.rows <= 4 && v.loads == usual.loads));
 }
 
-// For prefill with cooperative matrices: every tile that suits, whole and split.
+// For prefill on a GPU: every tile that suits, whole and split.
 static uint32_t tile_variants(const vkgpt_device *device, const struct ProductKey *key,
                               struct Variant variants[MAX_VARIANTS])
 {
@@ -143,7 +139,7 @@ uint32_t variants_of(const vkgpt_device *device, const struct ProductKey *key, s
     uint32_t count = 0;
     if (key->block) return tile_variants(device, key, variants);
     variants[count++] = usual;
-    if (key->tokens == PREFILL_TOKENS) return count; // its tiles are fixed
+    if (key->tokens == PREFILL_TOKENS) return count; // of software drivers
     for (uint32_t staged = 0; staged <= 1; staged++)
         for (uint32_t rows = 2; rows <= 8; rows *= 2)
             for (uint32_t size = 32; size <= 256; size *= 2)

@@ -1,6 +1,6 @@
-// The variants of the products in decode, and of prefill's with cooperative matrices: specialization constants that
-// change the speed of a product and no bit of its result. Without tuning, a table by vendor chooses, and for prefill
-// tile_for (engine/tiles.h); engine/tuning.h has the choices that were measured.
+// The variants of the products in decode, and of prefill's on a GPU: specialization constants that change the
+// speed of a product and no bit of its result. Without tuning, a table by vendor chooses, and for prefill tile_for
+// (engine/tiles.h); engine/tuning.h has the choices that were measured.
 #ifndef VKGPT_ENGINE_VARIANTS_H
 #define VKGPT_ENGINE_VARIANTS_H
 
@@ -14,7 +14,8 @@ struct ProductKey {
     uint32_t format;         // WEIGHTS_F32, WEIGHTS_F16, ...
     uint32_t width, outputs; // of the matrix, padded
     uint32_t tokens;         // rows of x of a workgroup: 1, or 2, 4, 8 in steps of several rows; PREFILL_TOKENS
-    uint32_t block;          // prefill with cooperative matrices: rows of a block, 16, 32, 64, ...; else 0
+    uint32_t block;          // prefill on a GPU: rows of a block, 16, 32, 64, ...; else 0
+    enum TileKind kind;      // likewise
 };
 
 struct Variant {
@@ -22,7 +23,7 @@ struct Variant {
     uint32_t size;  // lanes of a workgroup
     uint32_t loads; // of 128 bits of W that a lane has in flight, about; GPU
     bool staged;    // the kernel computes its input, where it fits; else another dispatch does
-    // prefill with cooperative matrices has these instead (struct TileChoice):
+    // prefill on a GPU has these instead (struct TileChoice):
     uint32_t tile; // its number, from 1 on
     bool split;
 };
@@ -37,7 +38,7 @@ struct Variant variant_built_in(const vkgpt_device *device, const struct Product
 // Outputs of a workgroup, as in product.glsl.
 uint32_t variant_outputs(const vkgpt_device *device, struct Variant variant);
 // Lanes of a workgroup without tuning. Norms are added up by such a workgroup: tuning must leave it as it is.
-uint32_t built_in_size(const vkgpt_device *device, uint32_t tokens);
+uint32_t built_in_size(const vkgpt_device *device);
 // The most rows of x of a workgroup, in steps of several rows.
 uint32_t built_in_step_tokens(const vkgpt_device *device);
 // The registers of a lane that hold loads: in products, in loads of 128 bits (LOADS); of a row to be normed, in quads

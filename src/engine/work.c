@@ -11,17 +11,16 @@ struct Work product_work(uint32_t rows, uint32_t outputs, uint32_t width, uint32
                          2.0 * whole(rows, tile_rows) * whole(outputs, tile_outputs) * width};
 }
 
-struct Work attention_work(uint32_t position, uint32_t rows, uint32_t width, uint32_t window, uint32_t queries,
-                           uint32_t keys)
+struct Work attention_work(uint32_t position, uint32_t rows, uint32_t width, uint32_t window, struct AttendTile tile)
 {
     struct Work work = {0};
     for (uint32_t r = 0; r < rows; r++) {
         uint32_t at = position + r, seen = window && window <= at ? window : at + 1;
         work.needed += 4.0 * width * seen;
-        if (r % queries) continue;
-        uint32_t end = at + (rows - r < queries ? rows - r : queries);
-        uint32_t start = window && window <= at ? (at + 1 - window) / keys * keys : 0;
-        work.done += 4.0 * width * queries * whole(end - start, keys);
+        if (r % tile.alike) continue;
+        uint32_t queries = rows - r < tile.alike ? rows - r : tile.alike;
+        uint32_t start = window && window <= at ? (at + 1 - window) / tile.keys * tile.keys : 0;
+        work.done += 4.0 * width * whole(queries, tile.queries) * whole(at + queries - start, tile.keys);
     }
     return work;
 }

@@ -161,25 +161,34 @@ static int decode_tests(struct Selftest *test, const struct TestLayer *layer, ui
     return status || step_rows == 1 ? status : selftest_best(&stage);
 }
 
-// Tests products with cooperative matrices in one tile. A split tile only makes a difference to those with segments.
+// Software drivers take long to compile products in tiles of lanes.
+static bool is_slow_to_compile(const struct Selftest *test, const struct TestLayer *layer)
+{
+    return test->device->software && products_kind(test->device, layer->size->weights == WEIGHTS_F32) != BY_MATRICES;
+}
+
+// Tests products in one tile. A split tile only makes a difference to those with segments.
 static int tile_test(struct Selftest *test, const struct TestLayer *layer, struct Variant tile)
 {
     static KernelTest *const all[] = {selftest_qkv, selftest_project, selftest_expand, selftest_contract, NULL};
     static KernelTest *const segmented[] = {selftest_project, selftest_contract, NULL};
+    static KernelTest *const few[] = {selftest_qkv, selftest_contract, NULL};
     struct Kernels kernels;
     int status = kernels_for(test, layer, 0, tile, &kernels);
-    if (status || !kernels.contract.halves || (tile.split && !kernels.splits)) return status;
+    if (status || (tile.split && !kernels.splits)) return status;
     struct Stage stage = stage_make(test, layer, &kernels, 0);
-    return run_tests(&stage, tile.split ? segmented : all);
+    return run_tests(&stage, tile.split ? segmented : is_slow_to_compile(test, layer) ? few : all);
 }
 
-// Tests every tile that the device can run, whole and split.
+// Tests every tile that the device can run, whole and split; where these are slow to compile, with one size.
 static int tile_tests(struct Selftest *test, const struct TestLayer *layer)
 {
+    const enum TileKind kind = products_kind(test->device, layer->size->weights == WEIGHTS_F32);
     int status = VKGPT_OK;
+    if (test->device->lanes || (is_slow_to_compile(test, layer) && layer->size->weights != WEIGHTS_Q8_0)) return status;
     for (uint32_t n = 0; n < 2 * TILES && !status; n++) {
         struct Tile tile;
-        if (tile_get(test->device, n / 2, &tile))
+        if (tile_get(test->device, kind, n / 2, &tile))
             status = tile_test(test, layer, (struct Variant){.tile = n / 2 + 1, .split = n % 2});
     }
     return status;

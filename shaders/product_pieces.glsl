@@ -1,0 +1,99 @@
+// PREFILL on a GPU: how a workgroup brings x and W into its shared memory, DEPTH of the width at a time. Each of its lanes
+// fetches a few pieces into registers, of 16 bytes or eight numbers each, while the pieces before them are multiplied.
+// Where and as what they lie in shared memory is the includer's: put_x and put_w.
+layout(constant_id = 17) const uint TILE_ROWS = 128;
+layout(constant_id = 18) const uint TILE_OUTPUTS = 128;
+layout(constant_id = 19) const uint DEPTH = 32; // of the width
+
+#ifdef COOPMAT
+layout(constant_id = 15) const uint HALVES_IN = 1; // x is 1: halves, 0: floats
+layout(binding = 3) readonly buffer XHalves { uvec4 x_halves[]; };
+#include "halves.glsl"
+#endif
+
+#define W_UNIT (IS_QUANTISED ? UNIT : 8) // weights of a load
+const uint X_COUNT = TILE_ROWS * (DEPTH / 8), W_COUNT = TILE_OUTPUTS * (DEPTH / W_UNIT);
+const uint X_PIECES = (X_COUNT + SIZE - 1) / SIZE, W_PIECES = (W_COUNT + SIZE - 1) / SIZE;
+
+struct Piece {
+    uint row, part;    // of x or W; of DEPTH, in eights or units
+    uvec4 low, high;   // as they lie in memory: 8 floats, or all else in low
+    uint block, scale; // of 32 weights; the word that has its scale
+};
+
+Piece xs[X_PIECES], ws[W_PIECES];
+
+uint number(uint i) { return gl_LocalInvocationID.x + i * SIZE; } // of a piece, in the tile
+bool x_exists(uint i) { return (i + 1) * SIZE <= X_COUNT || number(i) < X_COUNT; }
+bool w_exists(uint i) { return (i + 1) * SIZE <= W_COUNT || number(i) < W_COUNT; }
+uint x_row(uint i) { return number(i) / (DEPTH / 8); } // of the tile
+uint w_row(uint i) { return number(i) / (DEPTH / W_UNIT); }
+
+// A row that does not run, and an output that is not there, take another's place: nothing is stored for them.
+void pieces_begin(uint first_row, uint first_out)
+{
+    [[unroll]] for (uint i = 0; i < X_PIECES; i++) {
+        xs[i].part = number(i) % (DEPTH / 8);
+        xs[i].row = first_row + min(x_row(i), TILE_ROWS - 1);
+        if (!row_at(xs[i].row, a.step_rows).runs) xs[i].row = first_row;
+    }
+    [[unroll]] for (uint i = 0; i < W_PIECES; i++) {
+        ws[i].part = number(i) % (DEPTH / W_UNIT);
+        ws[i].row = min(first_out + w_row(i), a.count - 1);
+    }
+}
+
+// Behind the end of a row x counts as 0; what W is there does not matter.
+void fetch_x(inout Piece p, uint k)
+{
+    uint k8 = k / 8 + p.part, at = p.row * (a.x_stride / 8) + min(k8, WIDTH / 8 - 1);
+#ifdef COOPMAT
+    if (HALVES_IN != 0) p.low = x_halves[at];
+    else
+#endif
+    p.low = floatBitsToUint(inputs[2 * at]), p.high = floatBitsToUint(inputs[2 * at + 1]);
+    if (WIDTH % DEPTH != 0 && k8 >= WIDTH / 8) p.low = p.high = uvec4(0);
+}
+
+void fetch_w(inout Piece p, uint k)
+{
+    uint at = p.row * (WIDTH / W_UNIT) + min(k / W_UNIT + p.part, WIDTH / W_UNIT - 1);
+    if (WEIGHTS == WEIGHTS_F32) p.low = weights[2 * at], p.high = weights[2 * at + 1];
+    else p.low = weights[at];
+    if (IS_QUANTISED) p.block = at / (32 / W_UNIT), p.scale = scale_word(WEIGHTS, a.scales, p.block);
+}
+
+void fetch(uint k)
+{
+    [[unroll]] for (uint i = 0; i < X_PIECES; i++) if (x_exists(i)) fetch_x(xs[i], k);
+    [[unroll]] for (uint i = 0; i < W_PIECES; i++) if (w_exists(i)) fetch_w(ws[i], k);
+}
+
+vec2 piece_scale(Piece p) { return IS_QUANTISED ? unpack_scale(WEIGHTS, p.scale, p.block) : vec2(0.0); }
+
+// The eight weights j of a piece.
+void piece_weights(Piece p, uint j, vec2 scale, out vec4 low, out vec4 high)
+{
+    if (IS_QUANTISED) {
+        low = scale.x * quants4(WEIGHTS, p.low, 2 * j), high = scale.x * quants4(WEIGHTS, p.low, 2 * j + 1);
+        if (HAS_MINIMUM) low -= scale.y, high -= scale.y;
+    } else if (WEIGHTS == WEIGHTS_F16) {
+        unpack8(p.low, low, high);
+    } else {
+        low = uintBitsToFloat(p.low), high = uintBitsToFloat(p.high);
+    }
+}
+
+#ifdef COOPMAT
+// Likewise as halves. A weight that no half can be becomes infinity, which the logits then show.
+uvec4 piece_weight_halves(Piece p, uint j, vec2 scale)
+{
+    vec4 low, high;
+    if (WEIGHTS == WEIGHTS_F16) return p.low;
+    piece_weights(p, j, scale, low, high);
+    return uvec4(packHalf2x16(low.xy), packHalf2x16(low.zw), packHalf2x16(high.xy), packHalf2x16(high.zw));
+}
+
+// Eight numbers of x.
+uvec4 piece_x_halves(Piece p) { return HALVES_IN != 0 ? p.low : pack8(uintBitsToFloat(p.low), uintBitsToFloat(p.high)); }
+#endif
