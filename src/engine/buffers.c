@@ -21,7 +21,6 @@ uint32_t buffers_wants(struct vkgpt_session *s, struct Want wants[BUFFERS_WANTS]
     uint64_t rows = s->rows, steps = (uint64_t)s->sequences * s->step_rows,
              tokens = (uint64_t)s->sequences * (s->context + 1) * 4;
     uint64_t state = buffers_state_bytes(s);
-    bool matrices = s->device->info.coopmat; // a plan knows nothing more about a device
     uint64_t logit_bytes = (uint64_t)s->logit_rows * m->vocab * 4,
              logit_rows = s->logit_rows > steps ? s->logit_rows : steps;
     // clang-format off
@@ -35,8 +34,8 @@ uint32_t buffers_wants(struct vkgpt_session *s, struct Want wants[BUFFERS_WANTS]
         {MEMORY_DEVICE, &b->h, rows * m->inner * 4, "activations"},
         {MEMORY_DEVICE, &b->e, m->projected ? rows * m->embed_dim * 4 : 0, "activations"},
         {MEMORY_DEVICE, &b->parts, steps * m->config.heads * s->splits * (m->head_dim + 4) * 4, "the splits of attention"},
-        {MEMORY_DEVICE, &b->arrived, matrices ? SPLIT_TILES * 4 : 0, "the segments of products"},
-        {MEMORY_DEVICE, &b->sums, matrices ? tile_sum_bytes(s->block_rows, m->dim) : 0, "the segments of products"},
+        {MEMORY_DEVICE, &b->arrived, s->by_matrices ? SPLIT_TILES * 4 : 0, "the segments of products"},
+        {MEMORY_DEVICE, &b->sums, s->by_matrices ? tile_sum_bytes(s->block_rows, m->dim) : 0, "the segments of products"},
         {MEMORY_DEVICE, &b->logits, logit_rows * m->vocab * 4, "logits"},
         {MEMORY_DEVICE, &b->head_parts, steps * s->decode.head_groups * sizeof(struct HeadPart), "the parts of the head"},
         {MEMORY_UPLOAD, &b->inbox[0], state + tokens, "the inbox"},

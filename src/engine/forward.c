@@ -325,7 +325,6 @@ void forward_block(const struct Pass *pass, enum Leaves leaves)
 {
     struct vkgpt_session *s = pass->s;
     uint32_t whole = s->model->config.layers - (leaves == LEAVES_CACHE);
-    if (pass->k->splits) recording_fill(pass->rec, &s->b.arrived, 0);
     embed(pass);
     for (uint32_t l = 0; l < whole; l++) {
         attention(pass, l, 0);

@@ -149,6 +149,7 @@ static void make_dry(struct Dry *dry, const struct MemoryAsk *ask)
     dry->s.session.sequences = ask->batch;
     dry->s.session.step_rows = 1;
     dry->s.session.kv = format_kv(ask->kv);
+    dry->s.session.by_matrices = dry->m.device.info.coopmat && dry->m.format != WEIGHTS_F32;
     buffers_sizes(&dry->s.session);
     uint32_t stretch = ask->batch > 1 ? BEST_STRETCH : GROUP_OUTPUTS;
     dry->s.session.decode.head_groups = (dry->m.model.vocab + stretch - 1) / stretch;

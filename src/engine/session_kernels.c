@@ -24,6 +24,19 @@ struct Shape session_shape(const struct vkgpt_session *s)
     return shape;
 }
 
+// Once: the last workgroup to arrive at a tile leaves 0.
+static int zero_arrived(struct vkgpt_session *s, vkgpt_error *err)
+{
+    struct Recording rec = {0};
+    if (s->arrived_zero) return VKGPT_OK;
+    int status = recording_begin(s->device, "zeroing the segments", 1, &rec, err);
+    if (status) return status;
+    recording_fill(&rec, &s->b.arrived, 0);
+    status = recording_run_once(&rec, err);
+    s->arrived_zero = !status;
+    return status;
+}
+
 int session_prefill_kernels(struct vkgpt_session *s, uint32_t rows, const struct Kernels **k, vkgpt_error *err)
 {
     uint32_t size = 0;
@@ -32,6 +45,7 @@ int session_prefill_kernels(struct vkgpt_session *s, uint32_t rows, const struct
     if (s->prefill_ready[size]) return VKGPT_OK;
     struct Shape shape = session_shape(s);
     int status = kernels_for_prefill(s->device, &shape, buffers_block_rows(s, size), &s->prefill[size], err);
+    if (!status && s->prefill[size].splits) status = zero_arrived(s, err);
     s->prefill_ready[size] = !status;
     return status;
 }

@@ -73,6 +73,7 @@ static int session_make(struct vkgpt_session *s, vkgpt_error *err)
     status = kernels_for_decode(s->device, &shape, s->sequences * s->step_rows, &s->decode, err);
     if (status) return status;
     buffers_sizes(s);
+    s->by_matrices = s->device->info.coopmat && !shape.formats[WEIGHTS_F32];
     if (s->splits > 1u << (SPLIT_SIZES - 1))
         return fail(err, VKGPT_BAD_ARGUMENT, "a context of %u tokens is too long", s->context);
     bool several = s->sequences * s->step_rows > 1;

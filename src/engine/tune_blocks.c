@@ -103,7 +103,6 @@ static int fill_session(const struct BlockTuner *t)
     if (status) return status;
     const struct Slice *const inputs[] = {&s->b.x, &s->b.n, &s->b.a, &s->b.h};
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) recording_fill(&rec, inputs[i], ONE);
-    recording_fill(&rec, &s->b.arrived, 0);
     return recording_run_once(&rec, t->err);
 }
 
