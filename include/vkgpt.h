@@ -224,7 +224,8 @@ typedef struct vkgpt_model_options {
     vkgpt_format weights; // of the matrices on the device; auto is F16. Norms and biases are always F32
     void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes); // while uploading, or NULL
     void *user;
-    bool hidden_only; // for vkgpt_hidden alone: a checkpoint without the language model's head opens too
+    bool
+        hidden_only; // for vkgpt_hidden and vkgpt_embed alone: a checkpoint without the language model's head opens too
     const char *lora; // an adapter to merge, or NULL: the folder that PEFT saved its LoRA weights in (Hu et al. 2021)
     // of the session to come, or NULL: its kernels are compiled during the upload
     const struct vkgpt_session_options *session;
@@ -410,6 +411,24 @@ int vkgpt_score(vkgpt_session *session, const vkgpt_continuation *continuations,
 // BAD_LOGITS where one holds a NaN or an infinity.
 int vkgpt_hidden(vkgpt_session *session, const uint32_t *ids, size_t count, const size_t *rows, size_t row_count,
                  float *hidden, vkgpt_error *err);
+
+typedef struct vkgpt_ids {
+    const uint32_t *ids;
+    size_t count;
+} vkgpt_ids;
+
+typedef enum vkgpt_pooling {
+    VKGPT_POOL_MEAN, // the mean of the hidden states of all tokens
+    VKGPT_POOL_LAST, // the hidden state of the last token
+} vkgpt_pooling;
+
+// Embeds texts: embeddings (count, vkgpt_model_info.hidden) gets one row for each text, made of its hidden states,
+// which are those of vkgpt_hidden: the last of hidden_states in Hugging Face's models. As many texts as the session has
+// sequences are read at once; which ones does not change a bit of a row. Rows are not normalised. The session is left
+// empty. Errors: VKGPT_BAD_ARGUMENT for a text of no tokens, of more than the session has positions, or with an id past
+// the model's vocab; VKGPT_BAD_LOGITS where a hidden state holds a NaN or an infinity.
+int vkgpt_embed(vkgpt_session *session, const vkgpt_ids *texts, size_t count, vkgpt_pooling pooling, float *embeddings,
+                vkgpt_error *err);
 
 // Counters since the session was opened, for benchmarks and for the test that a token costs the host nothing.
 typedef struct vkgpt_counters {

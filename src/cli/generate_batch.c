@@ -9,9 +9,9 @@
 #include "base/os.h"
 #include "cli/cli.h"
 #include "cli/generation.h"
+#include "cli/inputs.h"
 #include "cli/logprobs.h"
 #include "cli/print_json.h"
-#include "tasks/escapes.h"
 
 struct Continuation { // one continuation
     const struct Input *input;
@@ -28,9 +28,7 @@ struct Continuation { // one continuation
 struct Batch {
     const struct Options *options;
     struct Run run;
-    struct Input *inputs; // the prompts
-    size_t input_count;
-    char (*names)[64]; // of the prompts, for sentences
+    struct Inputs inputs; // the prompts
     struct Continuation *texts;
     size_t count;
     struct Continuation *first; // of those that run now
@@ -41,43 +39,12 @@ struct Batch {
 
 // ---------------------------------------------------------------------------------------------- prompts
 
-static void add_line(struct Batch *b, const char *line, size_t bytes, size_t number)
-{
-    b->inputs = reallocate(b->inputs, (b->input_count + 1) * sizeof *b->inputs);
-    b->names = reallocate(b->names, (b->input_count + 1) * sizeof *b->names);
-    struct Input *input = &b->inputs[b->input_count];
-    *input = (struct Input){0};
-    buffer_add(&input->text, line, bytes);
-    buffer_add(&input->text, "", 0);
-    if (b->options->escape) input->text.bytes = escapes_replace(input->text.data, bytes);
-    snprintf(b->names[b->input_count++], sizeof *b->names, "line %zu", number);
-}
-
-static int read_lines(struct Batch *b, vkgpt_error *err)
-{
-    char *data;
-    size_t bytes, number = 1;
-    int code = os_read(b->options->prompts, (size_t)1 << 28, &data, &bytes, err);
-    if (code) return code;
-    for (size_t at = 0; at < bytes; number++) {
-        const char *end = memchr(data + at, '\n', bytes - at);
-        size_t length = end ? (size_t)(end - data) - at : bytes - at;
-        add_line(b, data + at, length && data[at + length - 1] == '\r' ? length - 1 : length, number);
-        at += length + 1;
-    }
-    free(data);
-    if (!b->input_count)
-        return fail(err, VKGPT_BAD_FILE, "%s: holds no line, and a prompt is wanted on each", b->options->prompts);
-    for (size_t i = 0; i < b->input_count; i++) b->inputs[i].name = b->names[i];
-    return 0;
-}
-
 // All prompts are checked before the first runs: one that does not fit would waste the work on the others.
 static int encode(struct Batch *b, vkgpt_error *err)
 {
     const vkgpt_model_info *model = run_model(&b->run);
-    for (size_t i = 0; i < b->input_count; i++) {
-        struct Input *input = &b->inputs[i];
+    for (size_t i = 0; i < b->inputs.count; i++) {
+        struct Input *input = &b->inputs.list[i];
         int code = input_encode(input, b->run.tokenizer, model->vocab, !b->options->no_special, err);
         if (!code) code = input_never_empty(input, model, err);
         if (!code) code = run_fits(&b->run, input->name, input->count, err);
@@ -242,10 +209,10 @@ static int run_all(struct Batch *b, uint32_t sequences, vkgpt_error *err)
 // increase by 1.
 static void make_texts(struct Batch *b, const struct Generation *g)
 {
-    b->count = b->options->prompts ? b->input_count : (size_t)b->options->parallel;
+    b->count = b->options->prompts ? b->inputs.count : (size_t)b->options->parallel;
     b->texts = allocate(b->count * sizeof *b->texts);
     for (size_t i = 0; i < b->count; i++) {
-        b->texts[i] = (struct Continuation){.input = &b->inputs[b->options->prompts ? i : 0], .stops = g->stops};
+        b->texts[i] = (struct Continuation){.input = &b->inputs.list[b->options->prompts ? i : 0], .stops = g->stops};
     }
 }
 
@@ -260,13 +227,13 @@ static void set_sampling(struct Batch *b, const struct Generation *g)
 
 static int open_all(struct Batch *b, struct Generation *g, struct Options *own, uint32_t *sequences, vkgpt_error *err)
 {
-    int code = b->options->prompts ? read_lines(b, err) : 0;
+    int code = b->options->prompts ? inputs_read(&b->inputs, b->options, err) : 0;
     if (code) return code;
     make_texts(b, g);
     struct Options options = *b->options;
     int64_t asked = options.parallel ? options.parallel : USUAL_BATCH;
     options.parallel = *sequences = (uint32_t)(asked < (int64_t)b->count ? asked : (int64_t)b->count);
-    code = run_open(&b->run, &options, !b->inputs[0].is_ids || options.stop_count, err);
+    code = run_open(&b->run, &options, !b->inputs.list[0].is_ids || options.stop_count, err);
     if (!code) code = generation_configure(g, own, GENERATE, &b->run, err);
     set_sampling(b, g);
     return code ? code : encode(b, err);
@@ -282,9 +249,7 @@ int generate_batch_main(const struct Options *options)
     if (options->prompts && (options->prompt || options->file || options->ids || options->ids_file))
         return wrong_usage("the prompt is given twice: use one of --prompts, -p, -f, --ids and --ids-file");
     if (!options->prompts) {
-        b.inputs = allocate(sizeof *b.inputs);
-        b.input_count = 1;
-        int status = input_read(b.inputs, options, true);
+        int status = inputs_read_one(&b.inputs, options);
         if (status) return status;
     }
     generation_begin(&g, &own);
@@ -299,11 +264,9 @@ int generate_batch_main(const struct Options *options)
         buffer_free(&b.texts[i].text);
         free(b.texts[i].ids);
     }
-    for (size_t i = 0; i < b.input_count; i++) input_free(&b.inputs[i]);
+    inputs_free(&b.inputs);
     generation_end(&g);
     run_close(&b.run);
     free(b.texts);
-    free(b.inputs);
-    free(b.names);
     return status;
 }

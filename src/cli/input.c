@@ -150,6 +150,13 @@ int input_encode(struct Input *input, const vkgpt_tokenizer *tok, uint32_t vocab
     return code || !vocab ? code : check_rows(input, tok, vocab, err);
 }
 
+int input_encode_whole(struct Input *input, const vkgpt_tokenizer *tok, uint32_t vocab, bool special, vkgpt_error *err)
+{
+    if (input->is_ids) return encode_ids(input, vocab, err);
+    int code = vkgpt_encode(tok, input->text.data, input->text.bytes, special, &input->ids, &input->count, err);
+    return code ? code : check_rows(input, tok, vocab, err);
+}
+
 void tokenizer_notes(const vkgpt_tokenizer *tok)
 {
     const char *note = tok ? vkgpt_tokenizer_note(tok) : NULL;

@@ -13,10 +13,10 @@
 #define WRITES (GENERATE | TASK)
 #define PAIRS (ENTAIL | SIMILAR)
 #define HEADS (CLASSIFY | PAIRS | CHOOSE)
-#define PROMPTED (WRITES | SCORE | LOGITS | TOKENIZE | CLASSIFY | CHOOSE)
-#define TEXT_INPUT (WRITES | SCORE | LOGITS | PERPLEXITY | QUALITY | TOKENIZE | CLASSIFY | CHOOSE)
-#define ID_INPUT (GENERATE | LOGITS | PERPLEXITY | QUALITY | DETOKENIZE | CLASSIFY)
-#define BATCHES (SCORE | FEW_SHOT | EVAL)
+#define PROMPTED (WRITES | SCORE | LOGITS | EMBED | TOKENIZE | CLASSIFY | CHOOSE)
+#define TEXT_INPUT (WRITES | SCORE | LOGITS | EMBED | PERPLEXITY | QUALITY | TOKENIZE | CLASSIFY | CHOOSE)
+#define ID_INPUT (GENERATE | LOGITS | EMBED | PERPLEXITY | QUALITY | DETOKENIZE | CLASSIFY)
+#define BATCHES (SCORE | FEW_SHOT | EVAL | EMBED)
 #define RUNS (WRITES | BATCHES | LOGITS | PERPLEXITY | BENCH | HEADS)
 #define TEXTS (WRITES | BATCHES | LOGITS | PERPLEXITY | QUALITY | TOKENIZE | DETOKENIZE | HEADS | CONVERT)
 #define AT(member) offsetof(struct Options, member)
@@ -45,7 +45,7 @@ const struct Flag FLAGS[] = {
     {SIMILAR, FLAG_TEXT, {"--first"}, "TEXT", AT(first), .help = "likewise, also where it begins with a dash"},
     {SIMILAR, FLAG_TEXT, {"--second"}, "TEXT", AT(second), .help = "likewise"},
     {CHOOSE, FLAG_ANSWER, {"--answer"}, "TEXT", 0, .help = "an answer to choose from; given once for each"},
-    {WRITES | SCORE | FEW_SHOT | LOGITS | TOKENIZE | HEADS, FLAG_SWITCH, {"-e", "--escape"}, NULL, AT(escape),
+    {WRITES | SCORE | FEW_SHOT | LOGITS | EMBED | TOKENIZE | HEADS, FLAG_SWITCH, {"-e", "--escape"}, NULL, AT(escape),
      .help = "\\n, \\r, \\t, \\', \\\", \\\\ and \\xHH in a text that a flag gives are escapes"},
     {TEXT_INPUT | FEW_SHOT | PAIRS, FLAG_SWITCH, {"--no-special", "--no-parse-special"}, NULL, AT(no_special),
      .help = "special tokens such as <|endoftext|> in the text are plain text"},
@@ -109,6 +109,11 @@ const struct Flag FLAGS[] = {
     {LOGITS, FLAG_FILE, {"-o", "--output"}, "OUT.npy", AT(output),
      .help = "the file to write, exactly this name: float32, (tokens, vocab)"},
     {LOGITS, FLAG_SWITCH, {"--last"}, NULL, AT(last), .help = "only the last token's row"},
+    {EMBED, FLAG_CHOICE, {"--pooling"}, "mean|last", AT(pooling),
+     .help = "the mean of the hidden states of all tokens, or that of the last token (mean)"},
+    {EMBED, FLAG_SWITCH, {"--normalize"}, NULL, AT(unit_length), .help = "divide each vector by its L2 norm"},
+    {EMBED, FLAG_FILE, {"-o", "--output"}, "OUT.npy", AT(output),
+     .help = "write a NumPy file of exactly this name, in place of JSON on stdout: float32, (texts, width)"},
     {PERPLEXITY, FLAG_INT, {"--stride", "--ppl-stride"}, "N", AT(stride), UP_TO(1, INT32_MAX),
      .help = "tokens that each window moves on, for texts longer than the context, which is the most (half of it)"},
 
@@ -186,7 +191,7 @@ const struct Flag FLAGS[] = {
     {WRITES | BENCH, FLAG_INT, {"--submit"}, "N", AT(submit), UP_TO(0, 32),
      .help = "tokens per submission to the device; 0: about 100 ms of work (0)"},
 
-    {GENERATE, FLAG_FILE, {"--prompts"}, "FILE", AT(prompts), .help = "a text from each line of a file, --parallel at once"},
+    {GENERATE | EMBED, FLAG_FILE, {"--prompts"}, "FILE", AT(prompts), .help = "a text from each line of a file, --parallel at once"},
     {GENERATE | BENCH | BATCHES, FLAG_INT, {"-np", "--parallel"}, "N", AT(parallel), UP_TO(1, MAX_PARALLEL),
      .help = "sequences at once; generate without --prompts: as many texts, with seeds that rise (1; 8 for many texts)"},
     {WRITES | BENCH, FLAG_INT, {"--lookup"}, "N", AT(lookup), UP_TO(0, 31),

@@ -7,8 +7,8 @@
 // Every command; commands.c has a row for each.
 // clang-format off
 #define COMMAND_LIST(X) \
-    X(GENERATE) X(TASK) X(EVAL) X(SCORE) X(FEW_SHOT) X(LOGITS) X(PERPLEXITY) X(QUALITY) X(CLASSIFY) X(ENTAIL) \
-    X(SIMILAR) X(CHOOSE) X(TOKENIZE) X(DETOKENIZE) X(DEVICES) X(BENCH) X(TUNE) X(SELFTEST) X(CONVERT) X(PLAN) \
+    X(GENERATE) X(TASK) X(EVAL) X(SCORE) X(FEW_SHOT) X(LOGITS) X(EMBED) X(PERPLEXITY) X(QUALITY) X(CLASSIFY) \
+    X(ENTAIL) X(SIMILAR) X(CHOOSE) X(TOKENIZE) X(DETOKENIZE) X(DEVICES) X(BENCH) X(TUNE) X(SELFTEST) X(CONVERT) X(PLAN) \
     X(MAKE_MODEL) X(PULL) X(MODELS)
 // clang-format on
 
@@ -60,13 +60,16 @@ struct Options {
     const char *continuations[MAX_CONTINUATIONS];
     size_t continuation_count;
     int normalize; // enum Normalize of tasks/pair.h, in the order of --normalize's choices
+    // embed
+    int pooling; // vkgpt_pooling
+    bool unit_length;
     // few-shot
     const char *task_file, *examples, *shots, *description, *separator, *answer_context, *plot;
     int measure; // enum Measure + 1; 0: the task decides
     int64_t draw_seed, limit, answer_tokens;
     // eval
     const char *tasks, *resume;
-    // logits, perplexity, selftest
+    // logits, embed, perplexity, selftest
     const char *output;
     bool last;
     int64_t stride; // 0: half the context

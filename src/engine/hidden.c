@@ -1,14 +1,17 @@
-// vkgpt_hidden: hidden states, by blocks of prefill that end before the head.
+// vkgpt_hidden and vkgpt_embed: hidden states, by blocks of prefill that end before the head.
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine/prefill.h"
 #include "engine/recordings.h"
 #include "engine/sequences.h"
 
+// Rows of the buffer, for the recording that has more of them.
 static int make_buffer(struct vkgpt_session *s, vkgpt_error *err)
 {
     if (s->b.hidden.buffer) return VKGPT_OK;
-    return pool_slice(s->device, &s->read_pool, (VkDeviceSize)HIDDEN_ROWS * s->model->embed_dim * 4, "hidden states",
+    uint32_t embed_rows = recordings_embed_rows(s), rows = embed_rows > HIDDEN_ROWS ? embed_rows : HIDDEN_ROWS;
+    return pool_slice(s->device, &s->read_pool, (VkDeviceSize)rows * s->model->embed_dim * 4, "hidden states",
                       &s->b.hidden, err);
 }
 
@@ -25,17 +28,23 @@ static int check_rows(const size_t *rows, size_t row_count, size_t count, vkgpt_
     return VKGPT_OK;
 }
 
-// Copies row `row` of the block that ran last; the buffer holds its rows padded.
+// Row `row` of the block that ran last, the hidden state of token `token`; the buffer holds its rows padded.
+static int find_row(const struct vkgpt_session *s, uint32_t row, size_t token, const float **hidden, vkgpt_error *err)
+{
+    const float *h = *hidden = (const float *)s->b.hidden.host + (size_t)row * s->model->embed_dim;
+    for (uint32_t i = 0; i < s->model->config.embed_dim; i++)
+        if (!(h[i] - h[i] == 0.0f)) // NaN, or an infinity, which minus itself is NaN
+            return fail(err, VKGPT_BAD_LOGITS, "%s: the hidden state of token %zu holds %g", s->model->name, token,
+                        (double)h[i]);
+    return VKGPT_OK;
+}
+
 static int take_row(const struct vkgpt_session *s, uint32_t row, size_t token, float *out, vkgpt_error *err)
 {
-    const float *hidden = (const float *)s->b.hidden.host + (size_t)row * s->model->embed_dim;
-    uint32_t dim = s->model->config.embed_dim;
-    for (uint32_t i = 0; i < dim; i++)
-        if (!(hidden[i] - hidden[i] == 0.0f)) // NaN, or an infinity, which minus itself is NaN
-            return fail(err, VKGPT_BAD_LOGITS, "%s: the hidden state of token %zu holds %g", s->model->name, token,
-                        (double)hidden[i]);
-    memcpy(out, hidden, dim * sizeof *out);
-    return VKGPT_OK;
+    const float *hidden;
+    int status = find_row(s, row, token, &hidden, err);
+    if (!status) memcpy(out, hidden, s->model->config.embed_dim * sizeof *out);
+    return status;
 }
 
 // Fills the cache with the first `end` of the tokens that were appended.
@@ -81,4 +90,103 @@ int vkgpt_hidden(vkgpt_session *s, const uint32_t *ids, size_t count, const size
     for (size_t r = 0, taken; !status && r < row_count; r += taken)
         status = run_rows(s, start, rows + r, row_count - r, hidden + r * s->model->config.embed_dim, &taken, err);
     return status ? status : prefill_sequences(s, false, err);
+}
+
+// ------------------------------------------------------------------------------------------ embeddings
+
+// Texts that are read at once, each in the sequence of its number.
+struct Texts {
+    struct vkgpt_session *s;
+    const vkgpt_ids *texts;
+    uint32_t count;
+    vkgpt_pooling pooling;
+    double *sums; // (sequences, embed_dim)
+    vkgpt_error *err;
+};
+
+static int check_text(const struct vkgpt_session *s, const vkgpt_ids *text, size_t at, vkgpt_error *err)
+{
+    if (!text->count || text->count > s->context)
+        return fail(err, VKGPT_BAD_ARGUMENT, "text %zu: %zu tokens, 1 to %u can be", at, text->count, s->context);
+    for (size_t i = 0; i < text->count; i++)
+        if (text->ids[i] >= s->model->config.vocab)
+            return fail(err, VKGPT_BAD_ARGUMENT, "text %zu: token id %u: %s has ids below %u", at, text->ids[i],
+                        s->model->name, s->model->config.vocab);
+    return VKGPT_OK;
+}
+
+// Adds the hidden states of a group of rows, which begins at row `at` of the block, to the sum of its text.
+static int add_rows(const struct Texts *t, const struct Group *group, uint32_t at)
+{
+    uint32_t dim = t->s->model->config.embed_dim;
+    double *sum = t->sums + (size_t)group->sequence * dim;
+    for (uint32_t r = 0; r < group->rows; r++) {
+        size_t token = group->position + r;
+        const float *hidden;
+        int status = find_row(t->s, at + r, token, &hidden, t->err);
+        if (status) return status;
+        if (t->pooling == VKGPT_POOL_LAST && token + 1 < t->texts[group->sequence].count) continue;
+        for (uint32_t i = 0; i < dim; i++) sum[i] += (double)hidden[i];
+    }
+    return VKGPT_OK;
+}
+
+static int run_texts(const struct Texts *t)
+{
+    struct vkgpt_session *s = t->s;
+    struct Recording *rec;
+    int status = make_buffer(s, t->err);
+    if (!status) status = recordings_embed(s, &rec, t->err);
+    while (!status) {
+        struct BlockRows block = {.count = 0};
+        for (uint32_t i = 0; i < t->count; i++)
+            prefill_add(&block, i, s->slots[i].cached, s->slots[i].position, recordings_embed_rows(s) / GROUP_ROWS);
+        if (!block.count) break;
+        status = prefill_run(s, rec, &block, t->err);
+        for (uint32_t g = 0; !status && g < block.count; g++) status = add_rows(t, &block.groups[g], g * GROUP_ROWS);
+    }
+    return status;
+}
+
+static void empty_slots(struct vkgpt_session *s)
+{
+    for (uint32_t i = 0; i < s->sequences; i++) s->slots[i].position = s->slots[i].cached = 0;
+}
+
+static int embed_texts(const struct Texts *t, float *embeddings)
+{
+    uint32_t dim = t->s->model->config.embed_dim;
+    empty_slots(t->s);
+    for (uint32_t i = 0; i < t->count; i++) {
+        memcpy(t->s->slots[i].ids, t->texts[i].ids, t->texts[i].count * sizeof *t->texts[i].ids);
+        t->s->slots[i].position = (uint32_t)t->texts[i].count;
+    }
+    memset(t->sums, 0, (size_t)t->count * dim * sizeof *t->sums);
+    int status = run_texts(t);
+    for (size_t i = 0; !status && i < (size_t)t->count * dim; i++) {
+        double rows = t->pooling == VKGPT_POOL_MEAN ? (double)t->texts[i / dim].count : 1;
+        embeddings[i] = (float)(t->sums[i] / rows);
+    }
+    return status;
+}
+
+int vkgpt_embed(vkgpt_session *s, const vkgpt_ids *texts, size_t count, vkgpt_pooling pooling, float *embeddings,
+                vkgpt_error *err)
+{
+    size_t dim = s->model->config.embed_dim;
+    for (size_t i = 0; i < count; i++) {
+        int status = check_text(s, &texts[i], i, err);
+        if (status) return status;
+    }
+    double *sums = device_alloc(s->device, s->sequences * dim, sizeof *sums);
+    if (!sums) return fail_memory(err, "the sums of hidden states", s->sequences * dim * sizeof *sums);
+    int status = VKGPT_OK;
+    for (size_t i = 0; !status && i < count; i += s->sequences) {
+        uint32_t some = count - i < s->sequences ? (uint32_t)(count - i) : s->sequences;
+        const struct Texts t = {s, texts + i, some, pooling, sums, err};
+        status = embed_texts(&t, embeddings + i * dim);
+    }
+    empty_slots(s);
+    free(sums);
+    return status;
 }

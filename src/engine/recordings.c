@@ -99,12 +99,24 @@ int recordings_hidden(struct vkgpt_session *s, struct Recording **rec, vkgpt_err
     return record_block(s, *rec, HIDDEN_ROWS, 0, LEAVES_HIDDEN, err);
 }
 
+uint32_t recordings_embed_rows(const struct vkgpt_session *s)
+{
+    return s->block_rows < EMBED_ROWS ? s->block_rows : EMBED_ROWS;
+}
+
+int recordings_embed(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
+{
+    *rec = &s->embed_block;
+    return record_block(s, *rec, recordings_embed_rows(s), 0, LEAVES_HIDDEN, err);
+}
+
 void recordings_free(struct vkgpt_session *s)
 {
     recording_free(&s->admit);
     recording_free(&s->logits_block);
     recording_free(&s->score_block);
     recording_free(&s->hidden_block);
+    recording_free(&s->embed_block);
     for (uint32_t i = 0; i < BLOCK_SIZES * IN_FLIGHT; i++) recording_free(&s->blocks[i / IN_FLIGHT][i % IN_FLIGHT]);
     for (uint32_t i = 0; i < STEP_SIZES * IN_FLIGHT; i++)
         recording_free(&s->persistent_steps[i / IN_FLIGHT][i % IN_FLIGHT]);

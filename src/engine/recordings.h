@@ -18,6 +18,9 @@ int recordings_block(struct vkgpt_session *s, uint32_t block_size, uint32_t turn
 int recordings_logits(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
 int recordings_scores(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
 int recordings_hidden(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err); // b.hidden must exist
+// The same for embeddings, with as many rows as recordings_embed_rows says.
+int recordings_embed(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
+uint32_t recordings_embed_rows(const struct vkgpt_session *s);
 void recordings_free(struct vkgpt_session *s);
 
 #endif

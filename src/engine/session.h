@@ -18,7 +18,8 @@
 #define BEST_STRETCH 256 // logits of a workgroup of best: sample needs many maxima
 #define HIDDEN_ROWS                                                                                                    \
     32 // of the recording of prefill that writes hidden states: the tokens before them run in larger blocks
-#define BLOCK_SIZES 8 // rows of a prefill recording: 16, 32, 64, ... 2048, the last of MAX_GROUPS groups
+#define EMBED_ROWS 256 // of the one for embeddings, which reads all hidden states, at most
+#define BLOCK_SIZES 8  // rows of a prefill recording: 16, 32, 64, ... 2048, the last of MAX_GROUPS groups
 #define LOGIT_BYTES ((uint64_t)16 << 20) // of one block of logits, about
 
 struct Buffers {
@@ -38,8 +39,8 @@ struct Buffers {
     struct Slice inbox[IN_FLIGHT]; // state, then tokens, as the host sets them; only prefill uses more than the first
     struct Slice readback;         // logits, which the host reads
     struct Slice scores;           // struct RowScore (logit rows), which the host reads
-    struct Slice hidden;           // (HIDDEN_ROWS, embed_dim), which the host reads; made on first use
-    struct Slice *k, *v;           // per layer: (sequences, heads, context, head_dim)
+    struct Slice hidden; // (HIDDEN_ROWS or those of embeddings, embed_dim), which the host reads; made on first use
+    struct Slice *k, *v; // per layer: (sequences, heads, context, head_dim)
 };
 
 // One sequence, as the host knows it.
@@ -91,7 +92,7 @@ struct vkgpt_session {
     struct Persistent persistent;
     struct Recording persistent_steps[STEP_SIZES][IN_FLIGHT];
     struct Recording blocks[BLOCK_SIZES][IN_FLIGHT];
-    struct Recording logits_block, score_block, hidden_block;
+    struct Recording logits_block, score_block, hidden_block, embed_block;
 
     double first_flops;           // that a submission may take before anything was measured; 0: any
     double step_seconds;          // of one decode step, 0: not measured

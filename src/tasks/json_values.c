@@ -23,6 +23,21 @@ cJSON *json_ids(const uint32_t *ids, size_t count)
     return json;
 }
 
+cJSON *json_floats(const float *values, size_t count)
+{
+    struct Buffer text = {0};
+    buffer_text(&text, "[");
+    for (size_t i = 0; i < count; i++) {
+        char value[32];
+        snprintf(value, sizeof value, "%s%.9g", i ? ", " : "", (double)values[i]);
+        buffer_text(&text, value);
+    }
+    buffer_text(&text, "]");
+    cJSON *json = cJSON_CreateRaw(text.data);
+    buffer_free(&text);
+    return json;
+}
+
 cJSON *json_bytes(const char *bytes, size_t count)
 {
     char *text = utf8_json(bytes, count);

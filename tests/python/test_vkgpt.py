@@ -22,7 +22,7 @@ PROMPT = "Once upon a time"
 STRUCTS = {
     "vkgpt_error": vkgpt._Error, "vkgpt_device_info": vkgpt.DeviceInfo, "vkgpt_model_options": vkgpt._ModelOptions,
     "vkgpt_model_info": vkgpt.ModelInfo, "vkgpt_session_options": vkgpt._SessionOptions, "vkgpt_sampling": vkgpt.Sampling,
-    "vkgpt_continuation": vkgpt._Continuation, "vkgpt_scored": vkgpt._Scored, "vkgpt_logprob": vkgpt._Logprob,
+    "vkgpt_ids": vkgpt._Ids, "vkgpt_continuation": vkgpt._Continuation, "vkgpt_scored": vkgpt._Scored, "vkgpt_logprob": vkgpt._Logprob,
     "vkgpt_token": vkgpt._Token}
 ENUMS = {"VKGPT_OK": vkgpt.OK, "VKGPT_BAD_ARGUMENT": vkgpt.BAD_ARGUMENT, "VKGPT_BAD_FILE": vkgpt.BAD_FILE,
          "VKGPT_BAD_MODEL": vkgpt.BAD_MODEL, "VKGPT_NO_DEVICE": vkgpt.NO_DEVICE,
@@ -30,6 +30,7 @@ ENUMS = {"VKGPT_OK": vkgpt.OK, "VKGPT_BAD_ARGUMENT": vkgpt.BAD_ARGUMENT, "VKGPT_
          "VKGPT_BAD_LOGITS": vkgpt.BAD_LOGITS, "VKGPT_INTERRUPTED": vkgpt.INTERRUPTED,
          "VKGPT_STOP_LENGTH": vkgpt.STOPS.index("length"), "VKGPT_STOP_EOS": vkgpt.STOPS.index("eos"),
          "VKGPT_STOP_CONTEXT": vkgpt.STOPS.index("context"), "VKGPT_STOP_CALLBACK": vkgpt.STOPS.index("callback"),
+         **{f"VKGPT_POOL_{name.upper()}": i for i, name in enumerate(vkgpt.POOLINGS)},
          **{f"VKGPT_{name.upper()}": i for i, name in enumerate(vkgpt.FORMATS)}}
 
 
@@ -192,6 +193,15 @@ class Measure(WithSession):
         for item, scored in zip(want["continuations"], got):
             self.assertAlmostEqual(item["logprob"], scored.logprob, delta=1e-4)
             self.assertEqual(item["greedy"], scored.greedy)
+
+    def test_embed(self):
+        texts = ["The boy went into the forest.", "Once upon a time"]
+        for pooling in vkgpt.POOLINGS:
+            got = self.session.embed(texts, pooling)
+            for text, row in zip(texts, got):
+                want = program("embed", "-p", text, "--pooling", pooling)["embeddings"][0]["embedding"]
+                self.assertEqual(len(row), len(want))
+                self.assertLess(max(abs(a - b) for a, b in zip(row, want)), 1e-4)
 
 
 class Objects(unittest.TestCase):

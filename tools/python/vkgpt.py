@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 OK, BAD_ARGUMENT, BAD_FILE, BAD_MODEL, NO_DEVICE, OUT_OF_MEMORY, DEVICE_LOST, BAD_LOGITS, INTERRUPTED = range(9)
 FORMATS = ("auto", "f32", "f16", "q8_0", "q4_0", "q4_k")  # of weights; of the cache the first four
 STOPS = ("length", "eos", "context", "callback")
+POOLINGS = ("mean", "last")
 
 
 class Error(Exception):
@@ -96,6 +97,10 @@ class _Continuation(ctypes.Structure):
     _fields_ = [("ids", POINTER(c_uint32)), ("count", c_size_t), ("context", c_size_t)]
 
 
+class _Ids(ctypes.Structure):
+    _fields_ = [("ids", POINTER(c_uint32)), ("count", c_size_t)]
+
+
 class _Scored(ctypes.Structure):
     _fields_ = [("logprob", c_double), ("greedy", c_bool)]
 
@@ -160,6 +165,7 @@ _FUNCTIONS = {
     "vkgpt_batch_generate": (c_int, c_void_p, POINTER(Sampling), c_size_t, _ON_BATCH_TOKEN, c_void_p, POINTER(c_int), _ERR),
     "vkgpt_logits": (c_int, c_void_p, _IDS, c_size_t, _ON_ROWS, c_void_p, _ERR),
     "vkgpt_logprobs": (c_int, c_void_p, _IDS, c_size_t, c_uint32, _ON_LOGPROB, c_void_p, _ERR),
+    "vkgpt_embed": (c_int, c_void_p, POINTER(_Ids), c_size_t, c_int, POINTER(c_float), _ERR),
     "vkgpt_score": (c_int, c_void_p, POINTER(_Continuation), c_size_t, POINTER(_Scored), _ERR),
 }
 
@@ -517,3 +523,14 @@ class Session(_Object):
         scored = (_Scored * len(arrays))()
         _call("vkgpt_score", self._open(), wanted, len(arrays), scored)
         return [Scored(s.logprob, s.greedy) for s in scored]
+
+    def embed(self, texts: Sequence[str | Sequence[int]], pooling: str = "mean") -> list[list[float]]:
+        """A vector of each text: the mean of its hidden states ("mean") or that of its last token ("last"). As many texts
+        as the session has sequences are read at once. The session is left empty."""
+        arrays = [_array(self.model.tokenizer.encode(t) if isinstance(t, str) else list(t)) for t in texts]
+        wanted, width = (_Ids * len(arrays))(), self.model.info.hidden
+        for i, array in enumerate(arrays):
+            wanted[i] = _Ids(ctypes.cast(array, _IDS), len(array))
+        rows = (c_float * (width * len(arrays)))()
+        _call("vkgpt_embed", self._open(), wanted, len(arrays), POOLINGS.index(pooling), rows)
+        return [rows[i * width:(i + 1) * width] for i in range(len(arrays))]
