@@ -324,6 +324,25 @@ int vkgpt_session_rewind(vkgpt_session *session, uint32_t position, vkgpt_error 
 // Positions used so far: tokens given by vkgpt_prompt plus tokens generated.
 uint32_t vkgpt_session_position(const vkgpt_session *session);
 
+// The tokens of the session, vkgpt_session_position of them: those given and those generated. The pointer is valid as
+// long as the session; calls with the session change what is there.
+const uint32_t *vkgpt_session_tokens(const vkgpt_session *session);
+
+// Saves the tokens of the session (of sequence 0) and their part of the KV cache to a file, with a note of the caller's
+// own: `note_bytes` bytes, 16 MiB at most; NULL where it is 0. A reader sees the whole file or none of it; a file of
+// that name is replaced. Errors: VKGPT_BAD_FILE, VKGPT_BAD_ARGUMENT, VKGPT_OUT_OF_MEMORY, VKGPT_DEVICE_LOST.
+int vkgpt_session_save(vkgpt_session *session, const char *path, const void *note, size_t note_bytes, vkgpt_error *err);
+
+// Replaces the tokens of the session (of sequence 0) by those of a file that vkgpt_session_save wrote. It goes on as
+// the session that was saved would have gone on, bit for bit on the same device; the tokens that were in the cache are
+// not run again. The model has to be the same one, in the same format of weights, and so has the format of the cache;
+// the file holds a hash of the config and of samples of the weights. The context may differ, as long as the tokens
+// fit. *note is the caller's note with a NUL behind its bytes, to free with free(); note and note_bytes may be NULL.
+// Errors: VKGPT_BAD_FILE for a file that is damaged or no such file; VKGPT_BAD_ARGUMENT for one of another model or
+// cache, or with too many tokens: the session is as it was. VKGPT_OUT_OF_MEMORY, VKGPT_DEVICE_LOST, and VKGPT_BAD_FILE
+// for a file that is cut while it is read: the session may be empty then.
+int vkgpt_session_load(vkgpt_session *session, const char *path, char **note, size_t *note_bytes, vkgpt_error *err);
+
 // Appends `count` tokens. All but the last are run through the model at once, in blocks (prefill); the last
 // one waits to be the input of the first decode step. A session of n positions takes n tokens in all. A block has up to
 // 2,048 tokens, as far as the device has memory for it and it takes no longer than about 100 ms of a GPU's time, and

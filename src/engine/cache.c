@@ -30,20 +30,25 @@ uint64_t cache_read_bytes(const struct Cache *c, uint64_t positions)
     return 2 * positions * c->heads * (row_bytes(c) + scale_bytes(c));
 }
 
-// Copies runs of the heads of a sequence, `row` bytes for each position, after `first` bytes.
-static void copy_rows(const struct Cache *c, struct Recording *rec, const struct Slice *slice, VkDeviceSize first,
-                      VkDeviceSize row, uint32_t from, uint32_t to, uint32_t positions)
+uint32_t cache_position_bytes(const struct Cache *c) { return c->heads * (row_bytes(c) + scale_bytes(c)); }
+
+// Copies runs of the heads of a sequence, `row` bytes for each position. They lie `from_first` and `to_first` bytes
+// after the beginnings of the slices.
+static void copy_rows(struct Recording *rec, struct CachePlace from, struct CachePlace to, VkDeviceSize from_first,
+                      VkDeviceSize to_first, VkDeviceSize row, uint32_t positions)
 {
-    VkDeviceSize each = (VkDeviceSize)c->heads * c->context * row;
-    recording_copy_runs(rec, slice, first + from * each, first + to * each, positions * row, c->context * row,
-                        c->heads);
+    VkDeviceSize from_stride = from.cache->context * row, to_stride = to.cache->context * row;
+    uint32_t heads = from.cache->heads;
+    recording_copy_runs(rec, (struct Runs){from.slice, from_first + from.sequence * heads * from_stride, from_stride},
+                        (struct Runs){to.slice, to_first + to.sequence * heads * to_stride, to_stride}, positions * row,
+                        heads);
 }
 
-void cache_copy(const struct Cache *c, struct Recording *rec, const struct Slice *slice, uint32_t from, uint32_t to,
-                uint32_t positions)
+void cache_copy(struct Recording *rec, struct CachePlace from, struct CachePlace to, uint32_t positions)
 {
-    copy_rows(c, rec, slice, 0, row_bytes(c), from, to, positions);
-    if (scale_bytes(c)) copy_rows(c, rec, slice, rows(c) * row_bytes(c), scale_bytes(c), from, to, positions);
+    VkDeviceSize row = row_bytes(from.cache), scale = scale_bytes(from.cache);
+    copy_rows(rec, from, to, 0, 0, row, positions);
+    if (scale) copy_rows(rec, from, to, rows(from.cache) * row, rows(to.cache) * row, scale, positions);
 }
 
 uint32_t cache_span(const struct Config *config)

@@ -17,9 +17,17 @@ uint64_t cache_bytes(const struct Cache *cache);  // of K, or of V, of one layer
 uint32_t cache_scales(const struct Cache *cache); // word at which the scales begin
 // Bytes of K and V of one layer that a step reads for `positions` of one sequence.
 uint64_t cache_read_bytes(const struct Cache *cache, uint64_t positions);
-// Copies the first `positions` of a sequence in K or V of a layer to another sequence.
-void cache_copy(const struct Cache *cache, struct Recording *rec, const struct Slice *slice, uint32_t from, uint32_t to,
-                uint32_t positions);
+uint32_t cache_position_bytes(const struct Cache *cache); // of K, or V, of one layer and one position of a sequence
+
+// A sequence in K or V of a layer.
+struct CachePlace {
+    const struct Cache *cache;
+    const struct Slice *slice;
+    uint32_t sequence;
+};
+// Copies the first `positions` of a sequence to another one, of the same cache or of one that differs only in its
+// numbers of sequences and positions.
+void cache_copy(struct Recording *rec, struct CachePlace from, struct CachePlace to, uint32_t positions);
 // Positions in a split of the cache. Depends on the model and not on the session's context: splits begin at the same
 // positions in every session, so that the text does not depend on the context.
 uint32_t cache_span(const struct Config *config);

@@ -73,8 +73,10 @@ int sequences_copy(struct vkgpt_session *s, const struct Copy *copies, size_t co
         slot->position = source->position;
         slot->cached = source->cached;
         for (uint32_t l = 0; l < s->model->config.layers; l++) {
-            cache_copy(&cache, &rec, &s->b.k[l], copies[i].from, copies[i].to, source->cached);
-            cache_copy(&cache, &rec, &s->b.v[l], copies[i].from, copies[i].to, source->cached);
+            const struct Slice *const halves[] = {&s->b.k[l], &s->b.v[l]};
+            for (int half = 0; half < 2; half++)
+                cache_copy(&rec, (struct CachePlace){&cache, halves[half], copies[i].from},
+                           (struct CachePlace){&cache, halves[half], copies[i].to}, source->cached);
         }
     }
     return recording_run_once(&rec, err);

@@ -276,8 +276,7 @@ void recording_copy(struct Recording *rec, const struct Slice *from, VkDeviceSiz
     after_transfer(rec);
 }
 
-void recording_copy_runs(struct Recording *rec, const struct Slice *slice, VkDeviceSize from, VkDeviceSize to,
-                         VkDeviceSize bytes, VkDeviceSize stride, uint32_t count)
+void recording_copy_runs(struct Recording *rec, struct Runs from, struct Runs to, VkDeviceSize bytes, uint32_t count)
 {
     if (rec->status || !bytes) return;
     VkBufferCopy runs[64];
@@ -285,8 +284,9 @@ void recording_copy_runs(struct Recording *rec, const struct Slice *slice, VkDev
     for (uint32_t done = 0; done < count;) {
         uint32_t n = 0;
         for (; n < 64 && done < count; n++, done++)
-            runs[n] = (VkBufferCopy){slice->offset + from + done * stride, slice->offset + to + done * stride, bytes};
-        rec->device->vk.vkCmdCopyBuffer(rec->commands, slice->buffer, slice->buffer, n, runs);
+            runs[n] = (VkBufferCopy){from.slice->offset + from.offset + done * from.stride,
+                                     to.slice->offset + to.offset + done * to.stride, bytes};
+        rec->device->vk.vkCmdCopyBuffer(rec->commands, from.slice->buffer, to.slice->buffer, n, runs);
     }
     after_transfer(rec);
 }

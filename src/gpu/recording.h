@@ -118,9 +118,13 @@ void recording_note(struct Recording *rec, struct Note note);
 // Copies bytes and makes them visible to kernels and, at the end of a recording, to the host.
 void recording_copy(struct Recording *rec, const struct Slice *from, VkDeviceSize from_offset, const struct Slice *to,
                     VkDeviceSize to_offset, VkDeviceSize bytes);
-// Copies `count` runs of bytes within a slice; the runs are `stride` bytes apart on both sides, and must not overlap.
-void recording_copy_runs(struct Recording *rec, const struct Slice *slice, VkDeviceSize from, VkDeviceSize to,
-                         VkDeviceSize bytes, VkDeviceSize stride, uint32_t count);
+// Runs of bytes in a slice: the first begins at `offset`, and they are `stride` bytes apart.
+struct Runs {
+    const struct Slice *slice;
+    VkDeviceSize offset, stride;
+};
+// Copies `count` runs of `bytes`; within one slice they must not overlap.
+void recording_copy_runs(struct Recording *rec, struct Runs from, struct Runs to, VkDeviceSize bytes, uint32_t count);
 // Fills a slice with a word.
 void recording_fill(struct Recording *rec, const struct Slice *slice, uint32_t word);
 int recording_end(struct Recording *rec); // everything written becomes visible to the host; returns the first failure
