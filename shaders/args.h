@@ -69,6 +69,31 @@ struct Group {
     uint padding;
 };
 
+// What the host changes on the device before a submission comes in an inbox: the groups of a block, and an admission
+// for each sequence that starts, stops or gets tokens. Nothing of the other sequences changes.
+#ifdef VKGPT_C
+typedef struct Group Group; // as GLSL names them
+typedef struct Sequence Sequence;
+#endif
+struct Admission {
+    uint sequence;
+    uint first, count; // its tokens at positions first .. first + count - 1
+    uint at;           // where they are among all tokens of the inbox
+    Sequence state;
+};
+struct InboxHead { // then the admissions
+    uint admissions;
+    uint padding[3];
+    Group groups[MAX_GROUPS];
+};
+
+// Takes an inbox, a workgroup for each admission.
+struct AdmitArgs {
+    uint sequences;
+    uint token_stride; // of the tokens array and of the ring, per sequence
+};
+ARGS_FIT(AdmitArgs);
+
 #define STEP_TILE 8       // rows of a decode step that one workgroup of a product makes, in steps of several rows
 #define SPARE_SEQUENCES 7 // stopped sequences after the last one, which such a tile may cover too
 

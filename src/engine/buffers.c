@@ -20,7 +20,7 @@ uint32_t buffers_wants(struct vkgpt_session *s, struct Want wants[BUFFERS_WANTS]
     struct Buffers *b = &s->b;
     uint64_t rows = s->rows, steps = (uint64_t)s->sequences * s->step_rows,
              tokens = (uint64_t)s->sequences * (s->context + 1) * 4;
-    uint64_t state = buffers_state_bytes(s);
+    uint64_t state = buffers_state_bytes(s), inbox = sizeof(struct InboxHead) + s->sequences * sizeof(struct Admission);
     uint64_t logit_bytes = (uint64_t)s->logit_rows * m->vocab * 4,
              logit_rows = s->logit_rows > steps ? s->logit_rows : steps;
     // clang-format off
@@ -38,8 +38,10 @@ uint32_t buffers_wants(struct vkgpt_session *s, struct Want wants[BUFFERS_WANTS]
         {MEMORY_DEVICE, &b->sums, s->by_matrices ? tile_sum_bytes(s->block_rows, m->dim) : 0, "the segments of products"},
         {MEMORY_DEVICE, &b->logits, logit_rows * m->vocab * 4, "logits"},
         {MEMORY_DEVICE, &b->head_parts, steps * s->decode.head_groups * sizeof(struct HeadPart), "the parts of the head"},
-        {MEMORY_UPLOAD, &b->inbox[0], state + tokens, "the inbox"},
-        {MEMORY_UPLOAD, &b->inbox[1], state + tokens, "the inbox"},
+        {MEMORY_UPLOAD, &b->inbox[0], inbox, "the inbox"},
+        {MEMORY_UPLOAD, &b->inbox[1], inbox, "the inbox"},
+        {MEMORY_UPLOAD, &b->given[0], tokens, "the inbox"},
+        {MEMORY_UPLOAD, &b->given[1], tokens, "the inbox"},
         {MEMORY_READ, &b->ring, tokens, "the ring"},
         {MEMORY_READ, &b->progress, s->step_rows > 1 ? IN_FLIGHT * s->sequences * sizeof(struct Sequence) : 0, "the progress"},
         {MEMORY_READ, &b->readback, logit_bytes, "logits"},
@@ -139,18 +141,4 @@ uint32_t buffers_block_rows(const struct vkgpt_session *s, uint32_t block_size)
 {
     uint32_t rows = GROUP_ROWS << block_size;
     return rows < s->block_rows ? rows : s->block_rows;
-}
-
-// Only writes to the inbox, and in order: it may be in write-combined memory.
-void buffers_write_inbox(struct vkgpt_session *s, uint32_t turn, const struct Group *groups,
-                         const struct Sequence *sequences)
-{
-    static const struct Group no_groups[MAX_GROUPS];
-    static const struct Sequence stopped = {.stop = STOP_FULL};
-    uint8_t *to = s->b.inbox[turn].host;
-    memcpy(to, groups ? groups : no_groups, sizeof no_groups);
-    to += sizeof no_groups;
-    for (uint32_t i = 0; i < s->sequences + SPARE_SEQUENCES; i++, to += sizeof stopped)
-        memcpy(to, sequences && i < s->sequences ? &sequences[i] : &stopped, sizeof stopped);
-    memcpy(to, s->ids, (size_t)s->sequences * (s->context + 1) * sizeof *s->ids);
 }

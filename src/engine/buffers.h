@@ -6,7 +6,7 @@
 
 #define SESSION_BLOCK ((VkDeviceSize)32 << 20) // of the pools
 #define HOST_BLOCK ((VkDeviceSize)4096)
-#define BUFFERS_WANTS 19
+#define BUFFERS_WANTS 21
 
 struct Want { // a buffer, and how large it has to be
     enum MemoryKind kind;
@@ -23,9 +23,5 @@ uint32_t buffers_most_rows(const struct vkgpt_session *s);
 void buffers_sizes(struct vkgpt_session *s); // fills rows, block_rows, logit_rows and splits
 int buffers_make(struct vkgpt_session *s, vkgpt_error *err);
 uint32_t buffers_block_rows(const struct vkgpt_session *s, uint32_t block_size); // of a recording of this size
-
-// Writes the state that a recording starts from, and all tokens, into the inbox of a turn. sequences NULL: none runs.
-void buffers_write_inbox(struct vkgpt_session *s, uint32_t turn, const struct Group *groups,
-                         const struct Sequence *sequences);
 
 #endif

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/os.h"
-#include "engine/buffers.h"
+#include "engine/inbox.h"
 #include "engine/persistent.h"
 #include "engine/prefill.h"
 #include "engine/recordings.h"
@@ -59,7 +59,7 @@ static struct Sequence sequence_of(const struct vkgpt_session *s, const struct S
     const struct Config *c = &s->model->config;
     struct Sequence sequence = {
         .position = slot->position - 1,
-        .stop = slot->runs ? STOP_NONE : STOP_FULL,
+        .stop = STOP_NONE,
         .rows = 1,
         .remaining = slot->end - slot->position,
         .context = s->context,
@@ -177,6 +177,7 @@ static int read_slot(struct Decode *d, uint32_t at, uint32_t sequence)
         if (id == RING_EMPTY) break;
         if (id & RING_STOP) {
             slot_stop(slot, VKGPT_STOP_EOS);
+            slot->live = false;
             if ((id & ~RING_STOP) == STOP_BAD_LOGITS)
                 return fail(d->err, VKGPT_BAD_LOGITS, "%s: the logits behind token %u hold a NaN or an infinity",
                             s->model->name, slot->position - 1);
@@ -184,7 +185,8 @@ static int read_slot(struct Decode *d, uint32_t at, uint32_t sequence)
         }
         slot->ids[slot->position++] = id;
         slot->cached = slot->position - 1;
-        slot->runs = slot->position < slot->end;
+        slot->uploaded = slot->position; // sample has written it
+        slot->runs = slot->live = slot->position < slot->end;
         s->counters.tokens_decoded++;
         if (d->on_token && !d->on_token(d->user, sequence, id)) slot_stop(slot, VKGPT_STOP_CALLBACK);
     }
@@ -225,13 +227,17 @@ static int finish_oldest(struct Decode *d)
 
 // ------------------------------------------------------------------------------------------ all of it
 
-// Sets the state of every sequence on the device and empties the ring.
+// Starts the sequences that run, and stops those that the device would go on with after an earlier call.
 static int admit(struct vkgpt_session *s, const vkgpt_sampling *sampling, vkgpt_error *err)
 {
-    struct Sequence *sequences = s->admitted;
-    for (uint32_t i = 0; i < s->sequences; i++)
-        sequences[i] = sequence_of(s, &s->slots[i], &sampling[s->slots[i].runs ? i : 0]);
-    buffers_write_inbox(s, 0, NULL, sequences);
+    inbox_begin(s, 0, NULL);
+    for (uint32_t i = 0; i < s->sequences; i++) {
+        const struct Slot *slot = &s->slots[i];
+        if (slot->live && !slot->runs) inbox_stop(s, 0, i, 0);
+        if (!slot->runs) continue;
+        const struct Sequence sequence = sequence_of(s, slot, &sampling[i]);
+        inbox_admit(s, 0, i, slot->position, &sequence);
+    }
     struct Recording *rec;
     int status = recordings_admit(s, &rec, err);
     return status ? status : recording_submit(rec, err);

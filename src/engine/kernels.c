@@ -29,7 +29,7 @@ struct AttendMatrixConstants {
 
 #define COUNT(type) (sizeof(type) / sizeof(uint32_t))
 
-static const uint32_t ROW_KERNEL_SIZE = 128; // embed, norm, merge, attend
+static const uint32_t ROW_KERNEL_SIZE = 128; // embed, norm, merge, attend, admit
 static const uint32_t BEST_SIZE = 32;
 static const uint32_t SCAN_SIZE = 256;                             // lookup, score
 static const uint32_t SAMPLE_SIZE = 1024, SAMPLE_LANES_SIZE = 128; // at most; on a software driver
@@ -441,6 +441,7 @@ int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t
     if (!status) status = sample_get(device, k, err);
     if (!status) status = cache_get(device, shape, "cache", k, err);
     if (!status) status = attend_get(device, shape, k, err);
+    if (!status) status = simple_get(device, "admit", ROW_KERNEL_SIZE, 0, &k->admit, err);
     if (!status && rows > 1) status = simple_get(device, "lookup", SCAN_SIZE, 0, &k->lookup, err);
     if (!status && rows > 1) status = simple_get(device, "best", BEST_SIZE, 0, &k->best, err);
     return status;

@@ -25,6 +25,7 @@ struct Kernels {
     const struct Pipeline *norm_halves;   // before a product that reads halves; NULL: none does
     const struct Pipeline *cache;         // with KV_Q8_0
     const struct Pipeline *score;         // prefill
+    const struct Pipeline *admit;         // decode: it takes the inbox, in prefill too
     const struct Pipeline *lookup, *best; // steps of several rows; best: where head writes no parts
     struct Product qkv, project, expand, contract, head;
     struct Product project_in, project_out; // of the embedding, where it has its own width

@@ -6,6 +6,7 @@
 #include "base/os.h"
 #include "engine/bounds.h"
 #include "engine/buffers.h"
+#include "engine/inbox.h"
 #include "engine/recordings.h"
 #include "engine/sequences.h"
 
@@ -31,12 +32,23 @@ struct Flight {
     double start; // by the host's clock; set again when the block before it has ended
 };
 
+// A sequence of a block takes no part in steps.
+static void fill_inbox(struct vkgpt_session *s, uint32_t turn, const struct BlockRows *block)
+{
+    inbox_begin(s, turn, block->groups);
+    for (uint32_t g = 0; g < block->count; g++) {
+        const struct Group *group = &block->groups[g];
+        if (g + 1 < block->count && group[1].sequence == group->sequence) continue;
+        inbox_stop(s, turn, group->sequence, group->position + group->rows + block->reads_next);
+    }
+}
+
 static int flight_start(struct vkgpt_session *s, struct Flight *f, uint32_t turn, vkgpt_error *err)
 {
     if (s->on_block && !s->on_block(s->user)) return fail(err, VKGPT_INTERRUPTED, "interrupted");
     int status = session_check_cancel(s, err);
     if (status) return status;
-    buffers_write_inbox(s, turn, f->block.groups, NULL);
+    fill_inbox(s, turn, &f->block);
     f->start = os_seconds();
     status = recording_submit(f->rec, err);
     if (!status) s->counters.submissions++;

@@ -8,6 +8,7 @@
 struct BlockRows {
     struct Group groups[MAX_GROUPS];
     uint32_t count, rows; // groups; tokens in them
+    bool reads_next;      // kernels also read the token after a row: scores
 };
 // Adds the tokens of a sequence from position `from` up to `end`, as long as the block has fewer than `most` groups.
 // Returns the position after the last one added.

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/buffers.h"
 #include "engine/forward.h"
+#include "engine/inbox.h"
 #include "engine/recordings.h"
 #include "engine/session_kernels.h"
 #include "engine/work.h"
@@ -96,10 +96,11 @@ static void set_state(struct Profile *p)
     for (uint32_t at = 0; at < p->rows; at += GROUP_ROWS)
         groups[at / GROUP_ROWS] =
             (struct Group){.position = position + at, .rows = p->rows - at < GROUP_ROWS ? p->rows - at : GROUP_ROWS};
-    for (uint32_t i = 0; i < s->sequences; i++) s->admitted[i] = (struct Sequence){.stop = STOP_FULL};
-    s->admitted[0] = (struct Sequence){
+    const struct Sequence runs = {
         .position = position, .rows = 1, .remaining = 1, .context = s->context, .top_p = 1.0f, .repeat_penalty = 1.0f};
-    buffers_write_inbox(s, 0, groups, s->admitted);
+    inbox_begin(s, 0, groups);
+    inbox_admit(s, 0, 0, s->slots[0].position, &runs);
+    for (uint32_t i = 1; i < s->sequences; i++) inbox_stop(s, 0, i, 0);
 }
 
 // Records as decode and prefill do, but only one step or block, and profiled.
@@ -112,7 +113,6 @@ static int record(struct Profile *p, bool each, struct Recording *rec)
     int status = p->rows ? session_prefill_kernels(s, p->rows, &p->kernels, p->err) : VKGPT_OK;
     if (!status) status = recording_begin_profiled(s->device, "a profile", most, most, each, rec, p->err);
     if (status) return status;
-    recordings_copy_inbox(s, rec, 0);
     while (splits < (s->slots[0].position - 1) / s->decode.span + 1) splits *= 2;
     const struct Pass pass = {s, rec, p->kernels, p->rows ? p->rows : s->sequences * s->step_rows};
     if (p->rows) forward_block(&pass, LEAVES_CACHE);
@@ -130,9 +130,13 @@ static int make_room(struct Profile *p)
     return fail_memory(p->err, "a profile", count * (2 * sizeof *p->seconds + sizeof *p->lines));
 }
 
+// Every run begins with the same state.
 static int run_once(struct Profile *p, struct Recording *rec)
 {
-    int status = recording_submit(rec, p->err);
+    struct Recording *admit;
+    int status = recordings_admit(p->s, &admit, p->err);
+    if (!status) status = recording_submit(admit, p->err);
+    if (!status) status = recording_submit(rec, p->err);
     return status ? status : recording_wait(rec, p->err);
 }
 

@@ -5,15 +5,9 @@
 #include "engine/bounds.h"
 #include "engine/buffers.h"
 #include "engine/forward.h"
+#include "engine/inbox.h"
 #include "engine/persistent.h"
 #include "engine/session_kernels.h"
-
-void recordings_copy_inbox(struct vkgpt_session *s, struct Recording *rec, uint32_t turn)
-{
-    VkDeviceSize state = buffers_state_bytes(s);
-    recording_copy(rec, &s->b.inbox[turn], 0, &s->b.state, 0, state);
-    recording_copy(rec, &s->b.inbox[turn], state, &s->b.tokens, 0, (VkDeviceSize)s->sequences * (s->context + 1) * 4);
-}
 
 int recordings_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
 {
@@ -21,8 +15,7 @@ int recordings_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_erro
     if (s->admit.commands) return VKGPT_OK;
     int status = recording_begin(s->device, "setting the state", 1, &s->admit, err);
     if (status) return status;
-    recordings_copy_inbox(s, &s->admit, 0);
-    recording_fill(&s->admit, &s->b.ring, RING_EMPTY);
+    inbox_take(s, &s->admit, 0);
     return recording_end(&s->admit);
 }
 
@@ -60,7 +53,7 @@ static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t
     if (!status) status = recording_begin(s->device, "prefill", forward_max_sets(s), rec, err);
     if (status) return status;
     recording_cut(rec, bounds_block_cut(s, rows, leaves == LEAVES_LOGITS || leaves == LEAVES_SCORES));
-    recordings_copy_inbox(s, rec, turn);
+    inbox_take(s, rec, turn);
     const struct Pass pass = {s, rec, k, rows};
     forward_block(&pass, leaves);
     if (leaves == LEAVES_LOGITS)

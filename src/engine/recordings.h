@@ -4,8 +4,7 @@
 
 #include "engine/session.h"
 
-void recordings_copy_inbox(struct vkgpt_session *s, struct Recording *rec,
-                           uint32_t turn); // state and tokens, from an inbox
+// Takes the first inbox.
 int recordings_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
 // 2^step_size decode steps in the session's form: as dispatches, over 2^split_size splits of the cache, or as one
 // kernel.

@@ -48,6 +48,7 @@ static void take_context(struct Slot *slot, const vkgpt_continuation *c)
     memcpy(slot->ids, c->ids, c->count * sizeof *c->ids);
     slot->position = (uint32_t)c->context - 1;
     slot->cached = kept;
+    if (slot->uploaded > kept) slot->uploaded = kept;
 }
 
 static int read_contexts(const struct Window *w)
@@ -56,13 +57,13 @@ static int read_contexts(const struct Window *w)
     uint32_t copies = 0, first = 0; // first: of the neighbours with the same context
     for (uint32_t i = 0; i < s->sequences; i++) {
         if (i && i < w->count && same_context(&w->c[i], &w->c[first])) {
-            s->slots[i].position = s->slots[i].cached = 0;
+            slot_rewind(&s->slots[i], 0);
             w->copies[copies++] = (struct Copy){first, i};
         } else if (i < w->count) {
             first = i;
             take_context(&s->slots[i], &w->c[i]);
         } else {
-            s->slots[i].position = s->slots[i].cached;
+            slot_rewind(&s->slots[i], s->slots[i].cached);
         }
     }
     int status = prefill_sequences(s, true, w->err);
@@ -95,7 +96,7 @@ static int read_continuations(const struct Window *w)
     struct Recording *rec;
     int status = recordings_scores(s, &rec, w->err);
     while (!status) {
-        struct BlockRows block = {.count = 0};
+        struct BlockRows block = {.reads_next = true};
         for (uint32_t i = 0; i < w->count; i++)
             prefill_add(&block, i, s->slots[i].cached, s->slots[i].position, s->logit_rows / GROUP_ROWS);
         if (!block.count) break;
@@ -126,9 +127,9 @@ int vkgpt_score(vkgpt_session *s, const vkgpt_continuation *c, size_t count, vkg
     for (size_t i = 0; !status && i < count; i++) status = check(s, &c[i], i, err);
     struct Copy *copies = device_alloc(s->device, s->sequences, sizeof *copies);
     if (!copies) status = fail_memory(err, "the copies of sequences", s->sequences * sizeof *copies);
-    for (uint32_t i = 0; i < s->sequences; i++) s->slots[i].position = s->slots[i].cached = 0;
+    for (uint32_t i = 0; i < s->sequences; i++) slot_rewind(&s->slots[i], 0);
     if (!status) status = score_all(s, c, count, copies, scored, err);
     free(copies);
-    for (uint32_t i = 0; i < s->sequences; i++) s->slots[i].position = s->slots[i].cached = 0;
+    for (uint32_t i = 0; i < s->sequences; i++) slot_rewind(&s->slots[i], 0);
     return status;
 }

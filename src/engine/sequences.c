@@ -34,6 +34,13 @@ int session_check_cancel(struct vkgpt_session *s, vkgpt_error *err)
     return atomic_exchange(&s->cancelled, false) ? fail(err, VKGPT_INTERRUPTED, "cancelled") : VKGPT_OK;
 }
 
+void slot_rewind(struct Slot *slot, uint32_t position)
+{
+    slot->position = position;
+    if (slot->cached > position) slot->cached = position;
+    if (slot->uploaded > position) slot->uploaded = position;
+}
+
 int vkgpt_batch_rewind(vkgpt_session *s, uint32_t sequence, uint32_t position, vkgpt_error *err)
 {
     int status = sequence_check(s, sequence, err);
@@ -41,8 +48,7 @@ int vkgpt_batch_rewind(vkgpt_session *s, uint32_t sequence, uint32_t position, v
     struct Slot *slot = &s->slots[sequence];
     if (position > slot->position)
         return fail(err, VKGPT_BAD_ARGUMENT, "rewinding to %u of %u tokens", position, slot->position);
-    slot->position = position;
-    if (slot->cached > position) slot->cached = position;
+    slot_rewind(slot, position);
     return VKGPT_OK;
 }
 
@@ -72,6 +78,7 @@ int sequences_copy(struct vkgpt_session *s, const struct Copy *copies, size_t co
         memcpy(slot->ids, source->ids, source->position * sizeof *slot->ids);
         slot->position = source->position;
         slot->cached = source->cached;
+        slot->uploaded = 0;
         for (uint32_t l = 0; l < s->model->config.layers; l++) {
             const struct Slice *const halves[] = {&s->b.k[l], &s->b.v[l]};
             for (int half = 0; half < 2; half++)

@@ -8,6 +8,8 @@ int sequence_check(const struct vkgpt_session *s, uint32_t sequence, vkgpt_error
 // Appends tokens to a sequence, but not yet to the cache. It holds at most `room` tokens: the context, or one more.
 int sequence_append(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, size_t count, uint32_t room,
                     vkgpt_error *err);
+// Forgets every token after the first `position`.
+void slot_rewind(struct Slot *slot, uint32_t position);
 // VKGPT_INTERRUPTED, once, if another thread has asked for it.
 int session_check_cancel(struct vkgpt_session *s, vkgpt_error *err);
 

@@ -36,7 +36,8 @@ struct Buffers {
     struct Slice head_parts; // struct HeadPart (step rows, head groups)
     struct Slice ring;       // (sequences, context + 1): tokens and stops, which the host reads
     struct Slice progress; // struct Sequence (IN_FLIGHT, sequences), with drafts: what a submission left, for the host
-    struct Slice inbox[IN_FLIGHT]; // state, then tokens, as the host sets them; only prefill uses more than the first
+    struct Slice inbox[IN_FLIGHT]; // struct InboxHead, then struct Admission (sequences): what the host changes
+    struct Slice given[IN_FLIGHT]; // (sequences, context + 1): the tokens of its admissions
     struct Slice readback;         // logits, which the host reads
     struct Slice scores;           // struct RowScore (logit rows), which the host reads
     struct Slice hidden; // (HIDDEN_ROWS or those of embeddings, embed_dim), which the host reads; made on first use
@@ -48,10 +49,12 @@ struct Slot {
     uint32_t *ids;     // (context + 1): its tokens
     uint32_t position; // tokens so far
     uint32_t cached;   // of them in the cache
+    uint32_t uploaded; // of them on the device
     uint32_t sent;     // prefill: in the cache, or in a block that is submitted
     uint32_t begin;    // generate: tokens before it
     uint32_t end;      // generate: tokens that it may grow to
     bool runs;         // generate: more tokens are to come
+    bool live;         // steps may still run it on the device
     vkgpt_stop stop;   // generate: why it ended
 };
 
@@ -71,12 +74,14 @@ struct vkgpt_session {
     vkgpt_model *model;
     vkgpt_device *device;
     uint32_t context, kv, sequences;
-    uint32_t step_rows;        // of each sequence in a decode step: the next token, and drafts
-    struct Slot *slots;        // (sequences)
-    uint32_t *ids;             // (sequences, context + 1): the slots'
-    struct Sequence *admitted; // (sequences): the state that a run starts from
-    uint32_t rows;             // that the activations have room for
-    uint32_t block_rows;       // of a block of prefill at most
+    uint32_t step_rows; // of each sequence in a decode step: the next token, and drafts
+    struct Slot *slots; // (sequences)
+    uint32_t *ids;      // (sequences, context + 1): the slots'
+    struct {
+        uint32_t admissions, tokens;
+    } inbox[IN_FLIGHT];  // what is in it
+    uint32_t rows;       // that the activations have room for
+    uint32_t block_rows; // of a block of prefill at most
     uint32_t logit_rows;
     uint32_t splits;      // of the whole cache
     uint32_t steps_asked; // tokens per submission; 0: by time
@@ -87,7 +92,7 @@ struct vkgpt_session {
     struct Pool device_pool, upload_pool, read_pool;
     struct Buffers b;
 
-    struct Recording admit; // inbox -> state and tokens
+    struct Recording admit; // takes the first inbox
     struct Recording steps[STEP_SIZES][SPLIT_SIZES][IN_FLIGHT];
     struct Persistent persistent;
     struct Recording persistent_steps[STEP_SIZES][IN_FLIGHT];

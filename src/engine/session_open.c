@@ -36,11 +36,19 @@ static int make_slots(struct vkgpt_session *s, vkgpt_error *err)
     size_t each = (size_t)s->context + 1;
     s->slots = device_alloc(s->device, s->sequences, sizeof *s->slots);
     s->ids = device_alloc(s->device, s->sequences * each, sizeof *s->ids);
-    s->admitted = device_alloc(s->device, s->sequences, sizeof *s->admitted);
-    if (!s->slots || !s->ids || !s->admitted)
-        return fail_memory(err, "the tokens", s->sequences * each * sizeof *s->ids);
+    if (!s->slots || !s->ids) return fail_memory(err, "the tokens", s->sequences * each * sizeof *s->ids);
     for (uint32_t i = 0; i < s->sequences; i++) s->slots[i].ids = s->ids + i * each;
     return VKGPT_OK;
+}
+
+// All sequences, and the spare ones after them.
+static int stop_sequences(struct vkgpt_session *s, vkgpt_error *err)
+{
+    struct Recording rec = {0};
+    int status = recording_begin(s->device, "setting the state", 1, &rec, err);
+    if (status) return status;
+    recording_fill(&rec, &s->b.state, STOP_FULL);
+    return recording_run_once(&rec, err);
 }
 
 // Decides whether decode is one kernel: as tuning found, or as VKGPT_PERSISTENT says. That is a number of workgroups, 0
@@ -81,6 +89,7 @@ static int session_make(struct vkgpt_session *s, vkgpt_error *err)
         several ? (m->config.vocab + BEST_STRETCH - 1) / BEST_STRETCH : product_groups(&s->decode.head, m->head);
     status = make_slots(s, err);
     if (!status) status = buffers_make(s, err);
+    if (!status) status = stop_sequences(s, err);
     if (!status) status = choose_form(s, err);
     const struct Kernels *k; // compiled in the background, before a prompt comes
     for (uint32_t size = 0; size < BLOCK_SIZES && !status && !s->device->software; size++)
@@ -129,7 +138,6 @@ void vkgpt_session_close(vkgpt_session *s)
     free(s->b.v);
     free(s->slots);
     free(s->ids);
-    free(s->admitted);
     free(s);
 }
 

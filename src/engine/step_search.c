@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/os.h"
-#include "engine/buffers.h"
+#include "engine/inbox.h"
 #include "engine/persistent.h"
 #include "engine/recordings.h"
 #include "engine/session_open.h"
@@ -71,13 +71,15 @@ static int side_open(const struct StepSearch *search, const struct Settings *set
     if (!status) status = session_open(m, &options, &side->s, err);
     if (!status) status = clear_cache(side->s, err);
     if (status) return status;
-    side->s->admitted[0] = (struct Sequence){.position = side->s->context / 2,
-                                             .stop = STOP_NONE,
-                                             .rows = 1,
-                                             .remaining = side->s->context + 1,
-                                             .context = side->s->context,
-                                             .top_p = 1.0f,
-                                             .repeat_penalty = 1.0f};
+    const struct Sequence runs = {.position = side->s->context / 2,
+                                  .stop = STOP_NONE,
+                                  .rows = 1,
+                                  .remaining = side->s->context + 1,
+                                  .context = side->s->context,
+                                  .top_p = 1.0f,
+                                  .repeat_penalty = 1.0f};
+    inbox_begin(side->s, 0, NULL);
+    inbox_admit(side->s, 0, 0, runs.position + 1, &runs);
     return VKGPT_OK;
 }
 
@@ -97,7 +99,6 @@ static int submit_and_wait(struct Recording *rec, vkgpt_error *err)
 static int side_run(const struct Clock *clock, struct Side *side, double *seconds, vkgpt_error *err)
 {
     struct Recording *admit;
-    buffers_write_inbox(side->s, 0, NULL, side->s->admitted);
     int status = recordings_admit(side->s, &admit, err);
     if (!status) status = submit_and_wait(admit, err);
     if (!status) status = recording_time(side->rec, seconds, err);

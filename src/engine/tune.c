@@ -5,8 +5,8 @@
 // matrices of all layers, so that they are read from memory, as in decode. In a small model all matrices of a kind may
 // fit into the device's caches: then the work and the launches are measured, more than the memory.
 #include "engine/ahead.h"
-#include "engine/buffers.h"
 #include "engine/forward.h"
+#include "engine/inbox.h"
 #include "engine/persistent.h"
 #include "engine/recordings.h"
 #include "engine/session_open.h"
@@ -41,10 +41,9 @@ static int fill_session(struct vkgpt_session *s, vkgpt_error *err)
 {
     struct Recording rec = {0}, *admit;
     double seconds;
-    for (uint32_t i = 0; i < s->sequences; i++)
-        s->admitted[i] =
-            (struct Sequence){.position = s->context / 2, .rows = 1, .remaining = 1, .context = s->context};
-    buffers_write_inbox(s, 0, NULL, s->admitted);
+    const struct Sequence runs = {.position = s->context / 2, .rows = 1, .remaining = 1, .context = s->context};
+    inbox_begin(s, 0, NULL);
+    for (uint32_t i = 0; i < s->sequences; i++) inbox_admit(s, 0, i, 0, &runs);
     int status = recordings_admit(s, &admit, err);
     if (!status) status = recording_time(admit, &seconds, err);
     if (!status) status = recording_begin(s->device, "tuning", 1, &rec, err);

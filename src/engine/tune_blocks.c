@@ -1,8 +1,8 @@
 #include "engine/tune_blocks.h"
 
 #include "base/os.h"
-#include "engine/buffers.h"
 #include "engine/forward.h"
+#include "engine/inbox.h"
 #include "engine/recordings.h"
 #include "engine/session_kernels.h"
 #include "engine/session_open.h"
@@ -96,7 +96,7 @@ static int fill_session(const struct BlockTuner *t)
         groups[g] = (struct Group){.position = g * GROUP_ROWS, .rows = GROUP_ROWS};
     for (uint32_t g = 0; g < MAX_GROUPS; g++)
         if (groups[g].position + GROUP_ROWS > s->context) groups[g] = (struct Group){0};
-    buffers_write_inbox(s, 0, groups, NULL);
+    inbox_begin(s, 0, groups);
     int status = recordings_admit(s, &admit, t->err);
     if (!status) status = recording_time(admit, &seconds, t->err);
     if (!status) status = recording_begin(s->device, "tuning", 1, &rec, t->err);

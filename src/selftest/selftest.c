@@ -310,6 +310,7 @@ static int sample_tests(struct Selftest *test)
     int status = kernels_for_decode(test->device, &shape, 2, &kernels, test->err);
     if (!status) status = selftest_sample(test, kernels.sample);
     if (!status) status = selftest_lookup(test, kernels.lookup);
+    if (!status) status = selftest_admit(test, kernels.admit);
     pipelines_forget(test->device, keep);
     return status;
 }

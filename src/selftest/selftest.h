@@ -1,5 +1,6 @@
 // The selftest's own parts: a made-up layer of awkward sizes, the stage that kernels are tested on, and the report.
-// selftest.c has the list of sizes; products.c, attention.c, lookup.c and sample.c have what each kernel must give.
+// selftest.c has the list of sizes; products.c, attention.c, lookup.c, admit.c and sample.c have what each kernel must
+// give.
 #ifndef VKGPT_SELFTEST_H
 #define VKGPT_SELFTEST_H
 
@@ -133,6 +134,7 @@ int selftest_best(const struct Stage *stage);
 int selftest_score(const struct Stage *stage);
 int selftest_sample(struct Selftest *test, const struct Pipeline *sample);
 int selftest_lookup(struct Selftest *test, const struct Pipeline *lookup);
+int selftest_admit(struct Selftest *test, const struct Pipeline *admit);
 // A state for a trial: groups, which no decode kernel reads, then `count` sequences and the spare ones.
 struct Array *selftest_state(struct Trial *trial, const struct Sequence *sequences, uint32_t count);
 struct Sequence *selftest_sequences(uint8_t *state);

@@ -1,0 +1,17 @@
+// The inbox of a submission: what the host changes on the device before it. All else stays as the kernels left it.
+#ifndef VKGPT_ENGINE_INBOX_H
+#define VKGPT_ENGINE_INBOX_H
+
+#include "engine/session.h"
+
+// Empties the inbox of a turn, whose last submission has ended. groups (MAX_GROUPS): those of a block; NULL: none.
+void inbox_begin(struct vkgpt_session *s, uint32_t turn, const struct Group *groups);
+// Sets the state of a sequence, once a turn, and uploads its tokens up to `end` as far as the device has them not.
+void inbox_admit(struct vkgpt_session *s, uint32_t turn, uint32_t sequence, uint32_t end,
+                 const struct Sequence *state);
+// The same with a state in which it does not run.
+void inbox_stop(struct vkgpt_session *s, uint32_t turn, uint32_t sequence, uint32_t end);
+// Records that the inbox of a turn is taken.
+void inbox_take(struct vkgpt_session *s, struct Recording *rec, uint32_t turn);
+
+#endif
