@@ -150,7 +150,7 @@ static int run_texts(const struct Texts *t)
 
 static void empty_slots(struct vkgpt_session *s)
 {
-    for (uint32_t i = 0; i < s->sequences; i++) s->slots[i].position = s->slots[i].cached = 0;
+    for (uint32_t i = 0; i < s->sequences; i++) slot_rewind(&s->slots[i], 0);
 }
 
 static int embed_texts(const struct Texts *t, float *embeddings)

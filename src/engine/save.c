@@ -157,7 +157,7 @@ static int take(struct vkgpt_session *s, const char *path, const struct Mapping 
                 const struct Contents *c, vkgpt_error *err)
 {
     struct Slot *slot = &s->slots[0];
-    slot->position = slot->cached = 0;
+    slot_rewind(slot, 0);
     int status = read_cache(s, saved, err);
     if (!status) status = os_map_check(file, path, err);
     if (status) return status;
