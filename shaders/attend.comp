@@ -5,9 +5,10 @@
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 
-layout(constant_id = 3) const uint HEAD_DIM = 64; // padded
-layout(constant_id = 4) const uint SPAN = 64;     // positions in a range
-layout(constant_id = 5) const uint AHEAD = 8;     // loads of keys or values in flight before the first is used
+layout(constant_id = CONSTANT_ATTEND_HEAD_DIM) const uint HEAD_DIM = 64; // padded
+layout(constant_id = CONSTANT_ATTEND_SPAN) const uint SPAN = 64; // positions in a range
+// loads of keys or values in flight before the first is used
+layout(constant_id = CONSTANT_ATTEND_AHEAD) const uint AHEAD = 8;
 #define TEAM SIZE
 
 layout(push_constant) uniform Push { AttendArgs a; };

@@ -8,7 +8,7 @@
 #include "cache.glsl"
 #include "halves.glsl"
 
-layout(constant_id = 3) const uint HEAD_DIM = 64; // padded
+layout(constant_id = CONSTANT_ATTEND_HEAD_DIM) const uint HEAD_DIM = 64; // padded
 
 layout(push_constant) uniform Push { AttendArgs a; };
 
@@ -24,9 +24,10 @@ layout(binding = 4) writeonly buffer AHalves { uvec2 attention_halves[]; };
 #include "attend_block_coopmat.glsl"
 #else
 
-layout(constant_id = 4) const uint QUERIES = 16; // of a workgroup
-layout(constant_id = 5) const uint SHARES = 1;   // queries whose sums one lane holds: ceil(QUERIES / (SIZE / CHUNKS))
-layout(constant_id = 6) const uint HALVES_OUT = 0; // 1: halves, for cooperative matrices
+layout(constant_id = CONSTANT_ATTEND_BLOCK_QUERIES) const uint QUERIES = 16; // of a workgroup
+// queries whose sums one lane holds: ceil(QUERIES / (SIZE / CHUNKS))
+layout(constant_id = CONSTANT_ATTEND_BLOCK_SHARES) const uint SHARES = 1;
+layout(constant_id = CONSTANT_ATTEND_BLOCK_HALVES_OUT) const uint HALVES_OUT = 0; // 1: halves, for cooperative matrices
 
 layout(binding = 4) writeonly buffer AHalves { uvec4 attention_halves[]; };
 

@@ -11,17 +11,21 @@
 #include "coopmat.glsl"
 
 
-layout(constant_id = 4) const uint TILE = 64; // positions
-layout(constant_id = 5) const uint SUBGROUP = 32;
-layout(constant_id = 6) const uint MATRIX_M = 16;  // queries
-layout(constant_id = 7) const uint MATRIX_N = 16;  // positions of scores, elements of a head of values
-layout(constant_id = 8) const uint MATRIX_K = 16;  // elements of a head of scores, positions of values
-layout(constant_id = 9) const uint DOWN = 1;       // matrices of queries of a subgroup
-layout(constant_id = 10) const uint DEPTH = 64;    // HEAD_DIM, rounded up to whole matrices and a multiple of 16
-layout(constant_id = 11) const uint SCRATCH = 144; // of a subgroup, in 16 bytes
-layout(constant_id = 12) const bool TURNED = false; // values are [element][position] in shared memory
-layout(constant_id = 13) const bool LOCKSTEP = false; // lanes of a subgroup run together
-layout(constant_id = 14) const bool HALVES_OUT = false;
+layout(constant_id = CONSTANT_ATTEND_COOPMAT_TILE) const uint TILE = 64; // positions
+layout(constant_id = CONSTANT_ATTEND_COOPMAT_SUBGROUP) const uint SUBGROUP = 32;
+layout(constant_id = CONSTANT_ATTEND_COOPMAT_MATRIX_M) const uint MATRIX_M = 16; // queries
+// positions of scores, elements of a head of values
+layout(constant_id = CONSTANT_ATTEND_COOPMAT_MATRIX_N) const uint MATRIX_N = 16;
+// elements of a head of scores, positions of values
+layout(constant_id = CONSTANT_ATTEND_COOPMAT_MATRIX_K) const uint MATRIX_K = 16;
+layout(constant_id = CONSTANT_ATTEND_COOPMAT_DOWN) const uint DOWN = 1; // matrices of queries of a subgroup
+// HEAD_DIM, rounded up to whole matrices and a multiple of 16
+layout(constant_id = CONSTANT_ATTEND_COOPMAT_DEPTH) const uint DEPTH = 64;
+layout(constant_id = CONSTANT_ATTEND_COOPMAT_SCRATCH) const uint SCRATCH = 144; // of a subgroup, in 16 bytes
+// values are [element][position] in shared memory
+layout(constant_id = CONSTANT_ATTEND_COOPMAT_TURNED) const bool TURNED = false;
+layout(constant_id = CONSTANT_ATTEND_COOPMAT_LOCKSTEP) const bool LOCKSTEP = false; // lanes of a subgroup run together
+layout(constant_id = CONSTANT_ATTEND_COOPMAT_HALVES_OUT) const bool HALVES_OUT = false;
 
 const uint SUBGROUPS = SIZE / SUBGROUP;
 const uint ROWS = DOWN * MATRIX_M; // of a subgroup

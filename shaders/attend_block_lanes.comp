@@ -7,9 +7,9 @@
 #include "common.glsl"
 #include "cache.glsl"
 
-layout(constant_id = 3) const uint HEAD_DIM = 64; // padded
-layout(constant_id = 4) const uint QUERIES = 8;   // lanes of a subgroup
-layout(constant_id = 5) const uint SHARES = 1;    // ceil(CHUNKS / QUERIES)
+layout(constant_id = CONSTANT_ATTEND_HEAD_DIM) const uint HEAD_DIM = 64; // padded
+layout(constant_id = CONSTANT_ATTEND_BLOCK_QUERIES) const uint QUERIES = 8; // lanes of a subgroup
+layout(constant_id = CONSTANT_ATTEND_BLOCK_SHARES) const uint SHARES = 1; // ceil(CHUNKS / QUERIES)
 
 layout(push_constant) uniform Push { AttendArgs a; };
 

@@ -8,13 +8,13 @@
 
 // Lanes of a workgroup. The specialization constant is named a second time, because some drivers compile arrays sized
 // by gl_WorkGroupSize wrongly.
-layout(local_size_x_id = 0) in;
-layout(constant_id = 0) const uint SIZE = 128;
+layout(local_size_x_id = CONSTANT_SIZE) in;
+layout(constant_id = CONSTANT_SIZE) const uint SIZE = 128;
 
 #ifndef PERSISTENT // it has a format for each product
-layout(constant_id = 1) const uint WEIGHTS = WEIGHTS_F16;
+layout(constant_id = CONSTANT_WEIGHTS) const uint WEIGHTS = WEIGHTS_F16;
 #endif
-layout(constant_id = 2) const uint KV = KV_F16;
+layout(constant_id = CONSTANT_KV) const uint KV = KV_F16;
 
 // ---- reductions: the one place that adds across lanes, in an order that depends on the device alone
 

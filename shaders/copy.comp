@@ -5,7 +5,7 @@
 #extension GL_EXT_control_flow_attributes : require
 #include "args.h"
 
-layout(local_size_x_id = 0) in;
+layout(local_size_x_id = CONSTANT_SIZE) in;
 
 layout(push_constant) uniform Push { CopyArgs a; };
 

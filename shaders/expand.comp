@@ -8,13 +8,13 @@
 #include "product.glsl"
 #include "staged_norm.glsl"
 
-layout(constant_id = 8) const uint ACTIVATION = ACTIVATE_GELU_TANH;
+layout(constant_id = CONSTANT_PRODUCT_ACTIVATION) const uint ACTIVATION = ACTIVATE_GELU_TANH;
 #include "activation.glsl"
 
 layout(binding = 4) writeonly buffer H { vec2 h[]; };
 
 #ifdef COOPMAT
-layout(constant_id = 16) const uint HALVES_OUT = 1; // 0: floats
+layout(constant_id = CONSTANT_PRODUCT_HALVES_OUT) const uint HALVES_OUT = 1; // 0: floats
 layout(binding = 4) writeonly buffer HHalves { uint h_halves[]; };
 
 void PHASE(store)(Row row, uint o, vec2 y)

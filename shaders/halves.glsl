@@ -1,8 +1,6 @@
 // Floats rounded to halves, for cooperative matrices. A finite value out of range becomes the largest half. Infinity
 // and NaN are errors that must reach the logits: where one of the values is not finite, all become NaN.
 
-#define NO_HALVES 0x7e007e00u // two NaNs
-
 uint largest_bits(vec4 v)
 {
     uvec4 bits = floatBitsToUint(abs(v));
@@ -12,7 +10,7 @@ uint largest_bits(vec4 v)
 uvec2 pack4(vec4 v)
 {
     uint most = largest_bits(v);
-    if (most >= 0x7f800000u) return uvec2(NO_HALVES);
+    if (most >= 0x7f800000u) return uvec2(TWO_HALF_NANS);
     if (most > floatBitsToUint(65504.0)) v = clamp(v, -65504.0, 65504.0);
     return uvec2(packHalf2x16(v.xy), packHalf2x16(v.zw));
 }
@@ -27,5 +25,5 @@ uvec4 finite8(uvec4 halves)
 {
     uvec4 carried = (halves & 0x7fff7fffu) + 0x04000400u;
     uint bad = (carried.x | carried.y | carried.z | carried.w) & 0x80008000u;
-    return bad != 0 ? uvec4(NO_HALVES) : halves;
+    return bad != 0 ? uvec4(TWO_HALF_NANS) : halves;
 }

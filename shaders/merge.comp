@@ -9,7 +9,7 @@ layout(binding = 1) readonly buffer Parts { vec4 inputs[]; };
 layout(binding = 2) writeonly buffer A { vec4 merged_row[]; };
 
 #define WIDTH (a.heads * a.head_dim)
-layout(constant_id = 3) const uint MERGED_AHEAD = 8;
+layout(constant_id = CONSTANT_MERGE_AHEAD) const uint MERGED_AHEAD = 8;
 #include "merged.glsl"
 
 void main()

@@ -4,10 +4,10 @@
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 
-layout(constant_id = 3) const uint WIDTH = 768; // padded
-layout(constant_id = 6) const uint SUBGROUP = 32;
-layout(constant_id = 14) const uint MOST_HELD = 16;
-layout(constant_id = 16) const uint HALVES_OUT = 0; // PREFILL: 1: n is halves, 0: floats
+layout(constant_id = CONSTANT_PRODUCT_WIDTH) const uint WIDTH = 768; // padded
+layout(constant_id = CONSTANT_PRODUCT_SUBGROUP) const uint SUBGROUP = 32;
+layout(constant_id = CONSTANT_PRODUCT_MOST_HELD) const uint MOST_HELD = 16;
+layout(constant_id = CONSTANT_PRODUCT_HALVES_OUT) const uint HALVES_OUT = 0; // PREFILL: 1: n is halves, 0: floats
 
 layout(push_constant) uniform Push { NormArgs a; };
 #define PHASE(name) norm_##name

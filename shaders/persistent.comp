@@ -11,32 +11,32 @@
 #define STATE_ACCESS coherent
 #include "common.glsl"
 
-layout(constant_id = 3) const uint DIM = 768;    // padded
-layout(constant_id = 4) const uint HEADS_WIDTH = 768;
-layout(constant_id = 5) const uint INNER = 3072;
-layout(constant_id = 6) const uint SUBGROUP = 32;
-layout(constant_id = 7) const uint TOKENS = 1;   // rows of a step
-layout(constant_id = 8) const uint ACTIVATION = ACTIVATE_GELU_TANH;
-layout(constant_id = 9) const uint HEAD_DIM = 64;
-layout(constant_id = 10) const uint SPAN = 64;
-layout(constant_id = 11) const uint ATTEND_AHEAD = 8;
-layout(constant_id = 12) const uint LOADS = 12;
-layout(constant_id = 13) const uint MERGED_AHEAD = 8;
-layout(constant_id = 14) const uint MOST_HELD = 16;
-layout(constant_id = 15) const uint TEAM = 128;
-layout(constant_id = 16) const uint PRE_NORM = 1; // 0: qkv and expand read x as it is
-layout(constant_id = 17) const uint QKV_WEIGHTS = WEIGHTS_F16;
-layout(constant_id = 18) const uint PROJECT_WEIGHTS = WEIGHTS_F16;
-layout(constant_id = 19) const uint EXPAND_WEIGHTS = WEIGHTS_F16;
-layout(constant_id = 20) const uint CONTRACT_WEIGHTS = WEIGHTS_F16;
-layout(constant_id = 21) const uint HEAD_WEIGHTS = WEIGHTS_F16;
-layout(constant_id = 22) const uint EMBED_WEIGHTS = WEIGHTS_F16;
-layout(constant_id = 23) const uint QKV_ROWS = 2;
-layout(constant_id = 24) const uint PROJECT_ROWS = 2;
-layout(constant_id = 25) const uint EXPAND_ROWS = 2;
-layout(constant_id = 26) const uint CONTRACT_ROWS = 2;
-layout(constant_id = 27) const uint HEAD_ROWS = 2;
-layout(constant_id = 28) const uint FINAL_NORM = 1;
+layout(constant_id = CONSTANT_PERSISTENT_DIM) const uint DIM = 768; // padded
+layout(constant_id = CONSTANT_PERSISTENT_HEADS_WIDTH) const uint HEADS_WIDTH = 768;
+layout(constant_id = CONSTANT_PERSISTENT_INNER) const uint INNER = 3072;
+layout(constant_id = CONSTANT_PERSISTENT_SUBGROUP) const uint SUBGROUP = 32;
+layout(constant_id = CONSTANT_PERSISTENT_TOKENS) const uint TOKENS = 1; // rows of a step
+layout(constant_id = CONSTANT_PERSISTENT_ACTIVATION) const uint ACTIVATION = ACTIVATE_GELU_TANH;
+layout(constant_id = CONSTANT_PERSISTENT_HEAD_DIM) const uint HEAD_DIM = 64;
+layout(constant_id = CONSTANT_PERSISTENT_SPAN) const uint SPAN = 64;
+layout(constant_id = CONSTANT_PERSISTENT_ATTEND_AHEAD) const uint ATTEND_AHEAD = 8;
+layout(constant_id = CONSTANT_PERSISTENT_LOADS) const uint LOADS = 12;
+layout(constant_id = CONSTANT_PERSISTENT_MERGED_AHEAD) const uint MERGED_AHEAD = 8;
+layout(constant_id = CONSTANT_PERSISTENT_MOST_HELD) const uint MOST_HELD = 16;
+layout(constant_id = CONSTANT_PERSISTENT_TEAM) const uint TEAM = 128;
+layout(constant_id = CONSTANT_PERSISTENT_PRE_NORM) const uint PRE_NORM = 1; // 0: qkv and expand read x as it is
+layout(constant_id = CONSTANT_PERSISTENT_QKV_WEIGHTS) const uint QKV_WEIGHTS = WEIGHTS_F16;
+layout(constant_id = CONSTANT_PERSISTENT_PROJECT_WEIGHTS) const uint PROJECT_WEIGHTS = WEIGHTS_F16;
+layout(constant_id = CONSTANT_PERSISTENT_EXPAND_WEIGHTS) const uint EXPAND_WEIGHTS = WEIGHTS_F16;
+layout(constant_id = CONSTANT_PERSISTENT_CONTRACT_WEIGHTS) const uint CONTRACT_WEIGHTS = WEIGHTS_F16;
+layout(constant_id = CONSTANT_PERSISTENT_HEAD_WEIGHTS) const uint HEAD_WEIGHTS = WEIGHTS_F16;
+layout(constant_id = CONSTANT_PERSISTENT_EMBED_WEIGHTS) const uint EMBED_WEIGHTS = WEIGHTS_F16;
+layout(constant_id = CONSTANT_PERSISTENT_QKV_ROWS) const uint QKV_ROWS = 2;
+layout(constant_id = CONSTANT_PERSISTENT_PROJECT_ROWS) const uint PROJECT_ROWS = 2;
+layout(constant_id = CONSTANT_PERSISTENT_EXPAND_ROWS) const uint EXPAND_ROWS = 2;
+layout(constant_id = CONSTANT_PERSISTENT_CONTRACT_ROWS) const uint CONTRACT_ROWS = 2;
+layout(constant_id = CONSTANT_PERSISTENT_HEAD_ROWS) const uint HEAD_ROWS = 2;
+layout(constant_id = CONSTANT_PERSISTENT_FINAL_NORM) const uint FINAL_NORM = 1;
 #define EARLY 1
 
 layout(push_constant) uniform Push { PersistentArgs run; };

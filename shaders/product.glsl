@@ -18,14 +18,17 @@
 #extension GL_KHR_shader_subgroup_shuffle : require
 #endif
 
-layout(constant_id = 3) const uint FIXED_WIDTH = 768; // of a row of W and of x, padded; 0: a.x_stride says it
-layout(constant_id = 4) const uint ROWS = 2;      // even, at most 8
-layout(constant_id = 5) const uint STAGED = 1;    // 1: the input is made in shared memory; 0: it is read as it lies
-layout(constant_id = 6) const uint SUBGROUP = 8;  // LANES, COOPMAT: the exact size of a subgroup; else the usual one
-layout(constant_id = 7) const uint TOKENS = 1;    // rows of x
-layout(constant_id = 12) const uint LOADS = 12;    // decode on a GPU: product_rows.glsl
-layout(constant_id = 13) const uint EARLY = 1;     // likewise
-layout(constant_id = 14) const uint MOST_HELD = 16; // likewise: norm_subgroup.glsl
+// of a row of W and of x, padded; 0: a.x_stride says it
+layout(constant_id = CONSTANT_PRODUCT_WIDTH) const uint FIXED_WIDTH = 768;
+layout(constant_id = CONSTANT_PRODUCT_ROWS) const uint ROWS = 2; // even, at most 8
+// 1: the input is made in shared memory; 0: it is read as it lies
+layout(constant_id = CONSTANT_PRODUCT_STAGED) const uint STAGED = 1;
+// LANES, COOPMAT: the exact size of a subgroup; else the usual one
+layout(constant_id = CONSTANT_PRODUCT_SUBGROUP) const uint SUBGROUP = 8;
+layout(constant_id = CONSTANT_PRODUCT_TOKENS) const uint TOKENS = 1; // rows of x
+layout(constant_id = CONSTANT_PRODUCT_LOADS) const uint LOADS = 12; // decode on a GPU: product_rows.glsl
+layout(constant_id = CONSTANT_PRODUCT_EARLY) const uint EARLY = 1; // likewise
+layout(constant_id = CONSTANT_PRODUCT_MOST_HELD) const uint MOST_HELD = 16; // likewise: norm_subgroup.glsl
 
 layout(push_constant) uniform Push { ProductArgs a; };
 #if defined(LANES) && (defined(PREFILL) || defined(BATCH))

@@ -11,15 +11,18 @@
 #include "coopmat.glsl"
 #include "product_pieces.glsl"
 
-layout(constant_id = 9) const uint MATRIX_M = 16;  // rows of x
-layout(constant_id = 10) const uint MATRIX_N = 16; // outputs
-layout(constant_id = 11) const uint MATRIX_K = 16; // of the width
-layout(constant_id = 20) const uint SUBGROUPS_DOWN = 2; // share the rows; the others of a workgroup share the outputs
-layout(constant_id = 21) const uint BUFFERED = 2;  // tiles in shared memory: 2: one is filled while the other is multiplied
+layout(constant_id = CONSTANT_PRODUCT_MATRIX_M) const uint MATRIX_M = 16; // rows of x
+layout(constant_id = CONSTANT_PRODUCT_MATRIX_N) const uint MATRIX_N = 16; // outputs
+layout(constant_id = CONSTANT_PRODUCT_MATRIX_K) const uint MATRIX_K = 16; // of the width
+// share the rows; the others of a workgroup share the outputs
+layout(constant_id = CONSTANT_PRODUCT_SUBGROUPS_DOWN) const uint SUBGROUPS_DOWN = 2;
+// tiles in shared memory: 2: one is filled while the other is multiplied
+layout(constant_id = CONSTANT_PRODUCT_BUFFERED) const uint BUFFERED = 2;
 
 #ifdef SPLITS
-layout(constant_id = 22) const uint SEGMENT = 768; // of the width: whole rounds of multiply_segment, or the whole width
-layout(constant_id = 23) const uint SPLIT = 0;     // 1: a workgroup makes one segment, gl_WorkGroupID.z
+// of the width: whole rounds of multiply_segment, or the whole width
+layout(constant_id = CONSTANT_PRODUCT_SEGMENT) const uint SEGMENT = 768;
+layout(constant_id = CONSTANT_PRODUCT_SPLIT) const uint SPLIT = 0; // 1: a workgroup makes one segment, gl_WorkGroupID.z
 const uint SEGMENTS = (WIDTH + SEGMENT - 1) / SEGMENT;
 #else
 #define SEGMENT WIDTH

@@ -1,12 +1,12 @@
 // PREFILL on a GPU: how a workgroup brings x and W into its shared memory, DEPTH of the width at a time. Each of its lanes
 // fetches a few pieces into registers, of 16 bytes or eight numbers each, while the pieces before them are multiplied.
 // Where and as what they lie in shared memory is the includer's: put_x and put_w.
-layout(constant_id = 17) const uint TILE_ROWS = 128;
-layout(constant_id = 18) const uint TILE_OUTPUTS = 128;
-layout(constant_id = 19) const uint DEPTH = 32; // of the width
+layout(constant_id = CONSTANT_PRODUCT_TILE_ROWS) const uint TILE_ROWS = 128;
+layout(constant_id = CONSTANT_PRODUCT_TILE_OUTPUTS) const uint TILE_OUTPUTS = 128;
+layout(constant_id = CONSTANT_PRODUCT_DEPTH) const uint DEPTH = 32; // of the width
 
 #ifdef COOPMAT
-layout(constant_id = 15) const uint HALVES_IN = 1; // x is 1: halves, 0: floats
+layout(constant_id = CONSTANT_PRODUCT_HALVES_IN) const uint HALVES_IN = 1; // x is 1: halves, 0: floats
 layout(binding = 3) readonly buffer XHalves { uvec4 x_halves[]; };
 #include "halves.glsl"
 #endif

@@ -4,7 +4,7 @@
 #define STATE_ACCESS
 #include "common.glsl"
 
-layout(constant_id = 3) const uint SAMPLE_AHEAD = 8;
+layout(constant_id = CONSTANT_SAMPLE_AHEAD) const uint SAMPLE_AHEAD = 8;
 
 layout(push_constant) uniform Push { SampleArgs a; };
 

@@ -6,28 +6,7 @@
 #include "engine/tiles.h"
 #include "engine/tuning.h"
 
-// The specialization constants of the product kernels, by constant_id (shaders/common.glsl, product.glsl).
-struct ProductConstants {
-    uint32_t size, weights, kv, width, rows, staged, subgroup, tokens, activation;
-    struct MatrixShape matrix;                                      // only COOPMAT has these
-    uint32_t loads, early, most_held;                               // only decode on a GPU has these
-    uint32_t halves_in, halves_out, tile_rows, tile_outputs, depth; // prefill on a GPU; norm: halves_out
-    uint32_t down, buffered;                                        // COOPMAT
-    uint32_t segment, split;                                        // COOPMAT
-};
-
-struct AttendConstants { // attend: span, ahead; attend_block: queries, shares
-    uint32_t size, weights, kv, head_dim, span_or_queries, ahead_or_shares, halves_out;
-};
-
-// attend_block_coopmat (shaders/attend_block_coopmat.glsl).
-struct AttendMatrixConstants {
-    uint32_t size, weights, kv, head_dim, tile, subgroup;
-    struct MatrixShape matrix;
-    uint32_t down, depth, scratch, turned, lockstep, halves_out;
-};
-
-#define COUNT(type) (sizeof(type) / sizeof(uint32_t))
+#define COUNT(constants) (uint32_t)(sizeof(constants) / sizeof *(constants))
 
 static const uint32_t ROW_KERNEL_SIZE = 128; // embed, norm, merge, attend, admit
 static const uint32_t BEST_SIZE = 32;
@@ -151,14 +130,24 @@ static bool stages_norm(const struct Making *making)
 }
 
 // Sets the tile of a product of prefill.
-static void choose_tile(const vkgpt_device *device, const struct TileAsk *ask, struct Variant v,
-                        struct ProductConstants *c, struct Tile *tile)
+static void choose_tile(const vkgpt_device *device, const struct TileAsk *ask, struct Variant v, uint32_t *constants,
+                        struct Tile *tile)
 {
+    const struct MatrixShape matrix = device->matrix;
     tile_get(device, ask->kind, v.tile - 1, tile);
-    if (ask->kind == BY_MATRICES) c->matrix = device->matrix;
-    c->size = tile->size, c->tile_rows = tile->rows, c->tile_outputs = tile->outputs;
-    c->depth = tile->depth, c->down = tile->down, c->buffered = tile->buffered;
-    c->segment = tile_segment(device, ask), c->split = v.split;
+    if (ask->kind == BY_MATRICES) {
+        constants[CONSTANT_PRODUCT_MATRIX_M] = matrix.m;
+        constants[CONSTANT_PRODUCT_MATRIX_N] = matrix.n;
+        constants[CONSTANT_PRODUCT_MATRIX_K] = matrix.k;
+    }
+    constants[CONSTANT_SIZE] = tile->size;
+    constants[CONSTANT_PRODUCT_TILE_ROWS] = tile->rows;
+    constants[CONSTANT_PRODUCT_TILE_OUTPUTS] = tile->outputs;
+    constants[CONSTANT_PRODUCT_DEPTH] = tile->depth;
+    constants[CONSTANT_PRODUCT_SUBGROUPS_DOWN] = tile->down;
+    constants[CONSTANT_PRODUCT_BUFFERED] = tile->buffered;
+    constants[CONSTANT_PRODUCT_SEGMENT] = tile_segment(device, ask);
+    constants[CONSTANT_PRODUCT_SPLIT] = v.split;
 }
 
 // Notes what a workgroup computes, for one format.
@@ -177,16 +166,16 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
                        bool may_stage, uint32_t activation, struct Product *product, vkgpt_error *err)
 {
     bool lanes = making->device->lanes, decode = making->mode == DECODE;
-    struct ProductConstants c = {
-        .kv = making->shape->kv,
-        .width = lanes && !decode ? 0 : width, // one pipeline serves every width
-        .subgroup = making->device->info.subgroup_size,
-        .tokens = tokens_for(making),
-        .activation = activation,
-        .early = !making->shape->state_first,
-        .most_held = built_in_held(making->device),
-        .halves_in = product->halves,
-        .halves_out = has_halves(making) && kernel == EXPAND && activation != ACTIVATE_NONE,
+    uint32_t constants[PRODUCT_CONSTANTS] = {
+        [CONSTANT_KV] = making->shape->kv,
+        [CONSTANT_PRODUCT_WIDTH] = lanes && !decode ? 0 : width, // one pipeline serves every width
+        [CONSTANT_PRODUCT_SUBGROUP] = making->device->info.subgroup_size,
+        [CONSTANT_PRODUCT_TOKENS] = tokens_for(making),
+        [CONSTANT_PRODUCT_ACTIVATION] = activation,
+        [CONSTANT_PRODUCT_EARLY] = !making->shape->state_first,
+        [CONSTANT_PRODUCT_MOST_HELD] = built_in_held(making->device),
+        [CONSTANT_PRODUCT_HALVES_IN] = product->halves,
+        [CONSTANT_PRODUCT_HALVES_OUT] = has_halves(making) && kernel == EXPAND && activation != ACTIVATE_NONE,
     };
     struct Tile tile = {0};
     for (uint32_t format = 0; format < FORMATS; format++) {
@@ -194,12 +183,15 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         const struct ProductKey key = key_for(making, kernel, format, width, outputs);
         const struct Variant v = variant_for(making, &key);
         const struct TileAsk ask = variant_ask(&key);
-        c.weights = format, c.rows = v.rows, c.loads = v.loads, c.size = v.size;
-        if (has_tiles(making)) choose_tile(making->device, &ask, v, &c, &tile);
-        c.staged = product->staged[format] =
-            may_stage && v.staged && can_stage(making->device, width, v.size, kernel != PROJECT);
+        product->staged[format] = may_stage && v.staged && can_stage(making->device, width, v.size, kernel != PROJECT);
+        constants[CONSTANT_SIZE] = v.size;
+        constants[CONSTANT_WEIGHTS] = format;
+        constants[CONSTANT_PRODUCT_ROWS] = v.rows;
+        constants[CONSTANT_PRODUCT_LOADS] = v.loads;
+        constants[CONSTANT_PRODUCT_STAGED] = product->staged[format];
+        if (has_tiles(making)) choose_tile(making->device, &ask, v, constants, &tile);
         note_groups(making, &ask, v, &tile, format, product);
-        int status = pipeline_get(making->device, product_name(making, kernel), (uint32_t *)&c, COUNT(c),
+        int status = pipeline_get(making->device, product_name(making, kernel), constants, COUNT(constants),
                                   &product->pipelines[format], err);
         if (status) return status;
     }
@@ -247,8 +239,8 @@ static int products_get(const struct Making *making, struct Kernels *k, vkgpt_er
 static int simple_get(vkgpt_device *device, const char *kernel, uint32_t size, uint32_t format,
                       const struct Pipeline **pipeline, vkgpt_error *err)
 {
-    uint32_t constants[2] = {size, format};
-    return pipeline_get(device, kernel, constants, 2, pipeline, err);
+    const uint32_t constants[] = {[CONSTANT_SIZE] = size, [CONSTANT_WEIGHTS] = format};
+    return pipeline_get(device, kernel, constants, COUNT(constants), pipeline, err);
 }
 
 // One workgroup chooses the next token of a sequence. It is as large as the device allows with subgroups of the size
@@ -264,8 +256,9 @@ static uint32_t sample_size(const vkgpt_device *device)
 
 static int sample_get(vkgpt_device *device, struct Kernels *k, vkgpt_error *err)
 {
-    const uint32_t constants[4] = {sample_size(device), 0, 0, built_in_sample_ahead(device)};
-    return pipeline_get(device, "sample", constants, 4, &k->sample, err);
+    const uint32_t constants[] = {
+        [CONSTANT_SIZE] = sample_size(device), [CONSTANT_SAMPLE_AHEAD] = built_in_sample_ahead(device)};
+    return pipeline_get(device, "sample", constants, COUNT(constants), &k->sample, err);
 }
 
 static int embed_get(vkgpt_device *device, const struct Shape *shape, const char *kernel, struct Kernels *k,
@@ -287,28 +280,71 @@ static int cache_get(vkgpt_device *device, const struct Shape *shape, const char
 
 static int attend_get(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
 {
-    struct AttendConstants c = {.size = ROW_KERNEL_SIZE,
-                                .kv = shape->kv,
-                                .head_dim = shape->head_dim,
-                                .span_or_queries = shape->span,
-                                .ahead_or_shares = built_in_ahead(device)};
+    const uint32_t constants[] = {
+        [CONSTANT_SIZE] = ROW_KERNEL_SIZE,
+        [CONSTANT_KV] = shape->kv,
+        [CONSTANT_ATTEND_HEAD_DIM] = shape->head_dim,
+        [CONSTANT_ATTEND_SPAN] = shape->span,
+        [CONSTANT_ATTEND_AHEAD] = built_in_ahead(device),
+    };
     k->span = shape->span;
-    return pipeline_get(device, "attend", (uint32_t *)&c, COUNT(c), &k->attend, err);
+    return pipeline_get(device, "attend", constants, COUNT(constants), &k->attend, err);
 }
 
 static uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
 // Bytes of shared memory that attend_block_coopmat takes: tiles of keys and values, the subgroups' scratch, the bases.
-static uint32_t attend_shared(const struct AttendMatrixConstants *c)
+static uint32_t attend_shared(const uint32_t constants[ATTEND_COOPMAT_CONSTANTS])
 {
-    uint32_t row = c->depth / 8 + 1, column = c->tile / 8 + 1;
-    uint32_t values = c->turned ? c->depth * column : c->tile * row, subgroups = c->size / c->subgroup;
-    return 16 * (c->tile * row + values + subgroups * c->scratch) + 4 * COOPMAT_QUERIES;
+    uint32_t depth = constants[CONSTANT_ATTEND_COOPMAT_DEPTH], tile = constants[CONSTANT_ATTEND_COOPMAT_TILE];
+    uint32_t row = depth / 8 + 1, column = tile / 8 + 1;
+    uint32_t values = constants[CONSTANT_ATTEND_COOPMAT_TURNED] ? depth * column : tile * row;
+    uint32_t subgroups = constants[CONSTANT_SIZE] / constants[CONSTANT_ATTEND_COOPMAT_SUBGROUP];
+    return 16 * (tile * row + values + subgroups * constants[CONSTANT_ATTEND_COOPMAT_SCRATCH]) + 4 * COOPMAT_QUERIES;
+}
+
+// The constants of attend_block_coopmat, all but the size of its tiles.
+static void attend_constants(const vkgpt_device *device, const struct Shape *shape,
+                             uint32_t constants[ATTEND_COOPMAT_CONSTANTS])
+{
+    const struct MatrixShape m = device->matrix;
+    uint32_t lanes = device->info.subgroup_size, whole = max_u32(16, max_u32(m.n, m.k));
+    const uint32_t values[ATTEND_COOPMAT_CONSTANTS] = {
+        [CONSTANT_SIZE] = COOPMAT_QUERIES / m.m * lanes,
+        [CONSTANT_KV] = shape->kv,
+        [CONSTANT_ATTEND_HEAD_DIM] = shape->head_dim,
+        [CONSTANT_ATTEND_COOPMAT_SUBGROUP] = lanes,
+        [CONSTANT_ATTEND_COOPMAT_MATRIX_M] = m.m,
+        [CONSTANT_ATTEND_COOPMAT_MATRIX_N] = m.n,
+        [CONSTANT_ATTEND_COOPMAT_MATRIX_K] = m.k,
+        [CONSTANT_ATTEND_COOPMAT_DOWN] = 1,
+        [CONSTANT_ATTEND_COOPMAT_DEPTH] = (shape->head_dim + whole - 1) / whole * whole,
+        // only NVIDIA transposes a matrix on its way out of shared memory
+        [CONSTANT_ATTEND_COOPMAT_TURNED] = device->info.vendor_id != VENDOR_NVIDIA,
+        [CONSTANT_ATTEND_COOPMAT_LOCKSTEP] = device->lockstep,
+    };
+    memcpy(constants, values, sizeof values);
+}
+
+// Sets the largest tile that fits into shared memory; false: none does.
+static bool choose_attend_tile(const vkgpt_device *device, uint32_t constants[ATTEND_COOPMAT_CONSTANTS])
+{
+    const struct MatrixShape m = device->matrix;
+    uint32_t least = max_u32(m.n, m.k);
+    uint32_t most = (constants[CONSTANT_ATTEND_COOPMAT_DEPTH] > 96 ? 2 : 4) * m.n; // as registers allow
+    for (uint32_t tile = max_u32(least, most); tile >= least; tile /= 2) {
+        constants[CONSTANT_ATTEND_COOPMAT_TILE] = tile;
+        constants[CONSTANT_ATTEND_COOPMAT_SCRATCH] =
+            max_u32(m.m * (tile / 8 + 1), max_u32(m.m * m.n / 4, m.m * m.k / 8));
+        if (attend_shared(constants) <= device->info.shared_bytes) return true;
+    }
+    return false;
 }
 
 // Whether a block's attention uses cooperative matrices, and with which constants. They multiply halves, so a model
 // that is all in fp32 does not use them.
-static bool attend_by_matrices(const vkgpt_device *device, const struct Shape *shape, struct AttendMatrixConstants *c)
+static bool attend_by_matrices(const vkgpt_device *device, const struct Shape *shape,
+                               uint32_t constants[ATTEND_COOPMAT_CONSTANTS])
 {
     const struct MatrixShape m = device->matrix;
     bool rounds = false;
@@ -316,59 +352,55 @@ static bool attend_by_matrices(const vkgpt_device *device, const struct Shape *s
     bool fits = m.m && m.m <= GROUP_ROWS && m.n >= 8 && m.k >= 8 && shape->head_dim <= COOPMAT_HEAD_DIM;
     if (!rounds || !fits || device->lanes || !device->matrix_halves) return false;
     if (!kernel_exists("attend_block_coopmat")) return false;
-    uint32_t lanes = device->info.subgroup_size, whole = max_u32(16, max_u32(m.n, m.k));
-    *c = (struct AttendMatrixConstants){
-        .size = COOPMAT_QUERIES / m.m * lanes,
-        .kv = shape->kv,
-        .head_dim = shape->head_dim,
-        .subgroup = lanes,
-        .matrix = m,
-        .down = 1,
-        .depth = (shape->head_dim + whole - 1) / whole * whole,
-        .turned =
-            device->info.vendor_id != VENDOR_NVIDIA, // only NVIDIA transposes a matrix on its way out of shared memory
-        .lockstep = device->lockstep,
+    attend_constants(device, shape, constants);
+    uint32_t size = constants[CONSTANT_SIZE];
+    if (size > device->info.max_workgroup || size / device->info.subgroup_size > device->info.max_subgroups)
+        return false;
+    return choose_attend_tile(device, constants);
+}
+
+// attend_block_lanes: a workgroup is one subgroup, with a query for each lane.
+static int attend_lanes_get(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
+{
+    uint32_t lanes = device->info.subgroup_size, chunks = shape->head_dim / 8;
+    const uint32_t constants[] = {
+        [CONSTANT_SIZE] = lanes,
+        [CONSTANT_KV] = shape->kv,
+        [CONSTANT_ATTEND_HEAD_DIM] = shape->head_dim,
+        [CONSTANT_ATTEND_BLOCK_QUERIES] = lanes,
+        [CONSTANT_ATTEND_BLOCK_SHARES] = (chunks + lanes - 1) / lanes,
     };
-    if (c->size > device->info.max_workgroup || c->size / lanes > device->info.max_subgroups) return false;
-    uint32_t least = max_u32(m.n, m.k);
-    for (c->tile = max_u32(least, (c->depth > 96 ? 2 : 4) * m.n); c->tile >= least;
-         c->tile /= 2) { // as registers allow
-        c->scratch = max_u32(m.m * (c->tile / 8 + 1), max_u32(m.m * m.n / 4, m.m * m.k / 8));
-        if (attend_shared(c) <= device->info.shared_bytes) return true;
-    }
-    return false;
+    k->block_queries = lanes;
+    k->attend_tile = (struct AttendTile){lanes, lanes, 4 * lanes}; // KEYS of attend_block_lanes
+    return pipeline_get(device, "attend_block_lanes", constants, COUNT(constants), &k->attend, err);
 }
 
 static int attend_block_get(vkgpt_device *device, const struct Shape *shape, bool halves, struct Kernels *k,
                             vkgpt_error *err)
 {
-    struct AttendMatrixConstants m;
-    if (attend_by_matrices(device, shape, &m)) {
-        m.halves_out = halves;
+    uint32_t by_matrices[ATTEND_COOPMAT_CONSTANTS];
+    if (attend_by_matrices(device, shape, by_matrices)) {
+        const struct MatrixShape m = device->matrix;
+        by_matrices[CONSTANT_ATTEND_COOPMAT_HALVES_OUT] = halves;
         k->block_queries = COOPMAT_QUERIES;
-        k->attend_tile = (struct AttendTile){m.matrix.m, m.matrix.m, max_u32(m.matrix.n, m.matrix.k)};
-        return pipeline_get(device, "attend_block_coopmat", (uint32_t *)&m, COUNT(m), &k->attend, err);
+        k->attend_tile = (struct AttendTile){m.m, m.m, max_u32(m.n, m.k)};
+        return pipeline_get(device, "attend_block_coopmat", by_matrices, COUNT(by_matrices), &k->attend, err);
     }
-    if (device->lanes) { // one subgroup, a query per lane
-        uint32_t lanes = device->info.subgroup_size, chunks = shape->head_dim / 8;
-        struct AttendConstants c = {lanes, 0, shape->kv, shape->head_dim, lanes, (chunks + lanes - 1) / lanes, 0};
-        k->block_queries = lanes;
-        k->attend_tile = (struct AttendTile){lanes, lanes, 4 * lanes}; // KEYS of attend_block_lanes
-        return pipeline_get(device, "attend_block_lanes", (uint32_t *)&c, COUNT(c), &k->attend, err);
-    }
-    struct AttendConstants c = {.size = ROW_KERNEL_SIZE,
-                                .kv = shape->kv,
-                                .head_dim = shape->head_dim,
-                                .span_or_queries = 16,
-                                .halves_out = halves};
-    uint32_t per_query = shape->head_dim * 4 + c.size * 4 + 12;
-    while (c.span_or_queries > 1 && c.span_or_queries * per_query + c.size * 8 > device->info.shared_bytes)
-        c.span_or_queries /= 2;
-    uint32_t groups = c.size / (shape->head_dim / 8);
-    c.ahead_or_shares = (c.span_or_queries + groups - 1) / groups;
-    k->block_queries = c.span_or_queries;
-    k->attend_tile = (struct AttendTile){c.span_or_queries, (c.span_or_queries + 1) / 2, device->info.subgroup_size};
-    return pipeline_get(device, "attend_block", (uint32_t *)&c, COUNT(c), &k->attend, err);
+    if (device->lanes) return attend_lanes_get(device, shape, k, err);
+    uint32_t size = ROW_KERNEL_SIZE, queries = 16, groups = size / (shape->head_dim / 8);
+    uint32_t per_query = shape->head_dim * 4 + size * 4 + 12;
+    while (queries > 1 && queries * per_query + size * 8 > device->info.shared_bytes) queries /= 2;
+    const uint32_t constants[] = {
+        [CONSTANT_SIZE] = size,
+        [CONSTANT_KV] = shape->kv,
+        [CONSTANT_ATTEND_HEAD_DIM] = shape->head_dim,
+        [CONSTANT_ATTEND_BLOCK_QUERIES] = queries,
+        [CONSTANT_ATTEND_BLOCK_SHARES] = (queries + groups - 1) / groups,
+        [CONSTANT_ATTEND_BLOCK_HALVES_OUT] = halves,
+    };
+    k->block_queries = queries;
+    k->attend_tile = (struct AttendTile){queries, (queries + 1) / 2, device->info.subgroup_size};
+    return pipeline_get(device, "attend_block", constants, COUNT(constants), &k->attend, err);
 }
 
 static int check_shape(const vkgpt_device *device, const struct Shape *shape, vkgpt_error *err)
@@ -394,12 +426,14 @@ static int norm_get(const struct Making *making, uint32_t size, bool halves, con
                     vkgpt_error *err)
 {
     const char *kernel = making->mode == PREFILL ? "norm_prefill" : making->device->lanes ? "norm_lanes" : "norm";
-    const struct ProductConstants c = {.size = size,
-                                       .width = making->shape->dim,
-                                       .subgroup = making->device->info.subgroup_size,
-                                       .most_held = built_in_held(making->device),
-                                       .halves_out = halves};
-    return pipeline_get(making->device, kernel, (const uint32_t *)&c, COUNT(c), pipeline, err);
+    const uint32_t constants[] = {
+        [CONSTANT_SIZE] = size,
+        [CONSTANT_PRODUCT_WIDTH] = making->shape->dim,
+        [CONSTANT_PRODUCT_SUBGROUP] = making->device->info.subgroup_size,
+        [CONSTANT_PRODUCT_MOST_HELD] = built_in_held(making->device),
+        [CONSTANT_PRODUCT_HALVES_OUT] = halves,
+    };
+    return pipeline_get(making->device, kernel, constants, COUNT(constants), pipeline, err);
 }
 
 // On a software driver the size of the workgroup sets the order in which a norm adds up. Decode of one row may compute
@@ -417,8 +451,8 @@ static int norms_get(const struct Making *making, struct Kernels *k, vkgpt_error
 
 static int merge_get(vkgpt_device *device, struct Kernels *k, vkgpt_error *err)
 {
-    uint32_t constants[4] = {ROW_KERNEL_SIZE, 0, 0, built_in_ahead(device)};
-    return pipeline_get(device, "merge", constants, 4, &k->merge, err);
+    const uint32_t constants[] = {[CONSTANT_SIZE] = ROW_KERNEL_SIZE, [CONSTANT_MERGE_AHEAD] = built_in_ahead(device)};
+    return pipeline_get(device, "merge", constants, COUNT(constants), &k->merge, err);
 }
 
 int kernel_for_blocks(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)

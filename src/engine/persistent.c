@@ -15,14 +15,6 @@
 #define TEAM 128       // lanes that attend together: as in a workgroup of attend, for the same bits
 #define MOST_LANES 512 // of a workgroup
 
-// By constant_id: shaders/persistent.comp.
-struct PersistentConstants {
-    uint32_t size, unused, kv, dim, heads_width, inner, subgroup, tokens, activation, head_dim, span;
-    uint32_t attend_ahead, loads, merged_ahead, most_held, team, pre_norm;
-    struct ProductFormats formats;
-    uint32_t qkv_rows, project_rows, expand_rows, contract_rows, head_rows, final_norm;
-};
-
 static uint32_t step_rows(const struct vkgpt_session *s) { return s->sequences * s->step_rows; }
 
 // Rows of x of one product, as step_tokens in kernels.c.
@@ -107,32 +99,37 @@ static uint32_t rows_for(uint32_t outputs) { return outputs <= 4096 ? 2 : 4; }
 int persistent_pipeline(vkgpt_device *device, const struct Shape *shape, const struct ProductFormats *formats,
                         uint32_t rows, const struct Pipeline **pipeline, vkgpt_error *err)
 {
-    const struct PersistentConstants c = {
-        .size = lanes_of(device),
-        .kv = shape->kv,
-        .dim = shape->dim,
-        .heads_width = shape->width,
-        .inner = shape->inner,
-        .subgroup = device->info.subgroup_size,
-        .tokens = tokens_of(rows),
-        .activation = activation_constant(shape->activation),
-        .head_dim = shape->head_dim,
-        .span = shape->span,
-        .attend_ahead = built_in_ahead(device),
-        .loads = built_in_loads(device),
-        .merged_ahead = built_in_ahead(device),
-        .most_held = built_in_held(device),
-        .team = TEAM,
-        .pre_norm = !shape->post_norm,
-        .formats = *formats,
-        .qkv_rows = rows_for(3 * shape->width),
-        .project_rows = rows_for(shape->dim),
-        .expand_rows = rows_for(shape->inner),
-        .contract_rows = rows_for(shape->dim),
-        .head_rows = rows_for(shape->vocab),
-        .final_norm = !shape->no_final_norm,
+    const uint32_t constants[] = {
+        [CONSTANT_SIZE] = lanes_of(device),
+        [CONSTANT_KV] = shape->kv,
+        [CONSTANT_PERSISTENT_DIM] = shape->dim,
+        [CONSTANT_PERSISTENT_HEADS_WIDTH] = shape->width,
+        [CONSTANT_PERSISTENT_INNER] = shape->inner,
+        [CONSTANT_PERSISTENT_SUBGROUP] = device->info.subgroup_size,
+        [CONSTANT_PERSISTENT_TOKENS] = tokens_of(rows),
+        [CONSTANT_PERSISTENT_ACTIVATION] = activation_constant(shape->activation),
+        [CONSTANT_PERSISTENT_HEAD_DIM] = shape->head_dim,
+        [CONSTANT_PERSISTENT_SPAN] = shape->span,
+        [CONSTANT_PERSISTENT_ATTEND_AHEAD] = built_in_ahead(device),
+        [CONSTANT_PERSISTENT_LOADS] = built_in_loads(device),
+        [CONSTANT_PERSISTENT_MERGED_AHEAD] = built_in_ahead(device),
+        [CONSTANT_PERSISTENT_MOST_HELD] = built_in_held(device),
+        [CONSTANT_PERSISTENT_TEAM] = TEAM,
+        [CONSTANT_PERSISTENT_PRE_NORM] = !shape->post_norm,
+        [CONSTANT_PERSISTENT_QKV_WEIGHTS] = formats->qkv,
+        [CONSTANT_PERSISTENT_PROJECT_WEIGHTS] = formats->project,
+        [CONSTANT_PERSISTENT_EXPAND_WEIGHTS] = formats->expand,
+        [CONSTANT_PERSISTENT_CONTRACT_WEIGHTS] = formats->contract,
+        [CONSTANT_PERSISTENT_HEAD_WEIGHTS] = formats->head,
+        [CONSTANT_PERSISTENT_EMBED_WEIGHTS] = formats->embed,
+        [CONSTANT_PERSISTENT_QKV_ROWS] = rows_for(3 * shape->width),
+        [CONSTANT_PERSISTENT_PROJECT_ROWS] = rows_for(shape->dim),
+        [CONSTANT_PERSISTENT_EXPAND_ROWS] = rows_for(shape->inner),
+        [CONSTANT_PERSISTENT_CONTRACT_ROWS] = rows_for(shape->dim),
+        [CONSTANT_PERSISTENT_HEAD_ROWS] = rows_for(shape->vocab),
+        [CONSTANT_PERSISTENT_FINAL_NORM] = !shape->no_final_norm,
     };
-    return pipeline_get(device, "persistent", (const uint32_t *)&c, sizeof c / sizeof(uint32_t), pipeline, err);
+    return pipeline_get(device, "persistent", constants, sizeof constants / sizeof *constants, pipeline, err);
 }
 
 static int compile(const struct vkgpt_model *m, uint32_t kv, uint32_t rows, const struct Pipeline **pipeline,

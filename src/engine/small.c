@@ -6,7 +6,6 @@
 #include "model/checkpoint.h"
 
 #define PART 32 // weights that share a scale
-#define HALF_NAN 0x7e00
 
 size_t small_quant_bytes(uint32_t format, size_t weights) { return format == WEIGHTS_Q8_0 ? weights : weights / 2; }
 size_t small_scale_bytes(uint32_t format, size_t weights) { return weights / PART * (format == WEIGHTS_Q4_K ? 4 : 2); }

@@ -55,7 +55,7 @@ static int make_slices(struct Copy *copy, vkgpt_error *err)
 static void copy_by_kernel(const struct Copy *copy, struct Recording *rec, const struct Slice *from,
                            const struct Slice *to)
 {
-    uint32_t count = (uint32_t)(copy->bytes / 16), group = copy->kernel->constants[0] * COPY_EACH;
+    uint32_t count = (uint32_t)(copy->bytes / 16), group = copy->kernel->constants[CONSTANT_SIZE] * COPY_EACH;
     dispatch(rec, copy->kernel, (struct Grid){(count + group - 1) / group, 1, 1}, BUFFERS(from, to),
              ARGS(CopyArgs, count));
 }

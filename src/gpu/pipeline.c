@@ -48,7 +48,7 @@ static VkResult compile(vkgpt_device *device, struct Pipeline *pipeline)
         .requiredSubgroupSize = device->info.subgroup_size,
     };
     // full subgroups need a workgroup that is a multiple of the largest size that the driver might choose
-    uint32_t workgroup = pipeline->constants[0], lanes = device->info.subgroup_size;
+    uint32_t workgroup = pipeline->constants[CONSTANT_SIZE], lanes = device->info.subgroup_size;
     bool fixed = device->size_control && workgroup % lanes == 0 && workgroup / lanes <= device->info.max_subgroups;
     // clang-format off
     VkComputePipelineCreateInfo info = {

@@ -15,7 +15,7 @@ struct Pipeline {
     VkResult result;   // of compiling it
     bool waited_for;
     const char *kernel;                // "qkv_lanes"
-    uint32_t constants[MAX_CONSTANTS]; // by constant_id; 0 is the workgroup's size
+    uint32_t constants[MAX_CONSTANTS]; // by CONSTANT_...
     uint32_t constant_count;
     uint32_t phase; // PHASE_..., only in the stand-ins that a program is recorded with
 };

@@ -278,7 +278,7 @@ static int test_mixed(struct Selftest *test, const struct Pipeline *pipeline, ui
     if (!s.t.status) {
         measure_rest(&s, &m);
         selftest_report(test, pipeline->kernel, m.error, 0.0, "V %u, %u parts, %u mixed settings, workgroups of %u",
-                        vocab, groups, sequences, pipeline->constants[0]);
+                        vocab, groups, sequences, pipeline->constants[CONSTANT_SIZE]);
     }
     return trial_end(&s.t);
 }
@@ -288,9 +288,9 @@ static int test_sizes(struct Selftest *test)
 {
     int status = VKGPT_OK;
     for (uint32_t size = 64; size <= test->device->info.max_workgroup && size <= 1024 && !status; size *= 4) {
-        const uint32_t constants[2] = {size, 0};
+        const uint32_t constants[] = {[CONSTANT_SIZE] = size};
         const struct Pipeline *pipeline;
-        status = pipeline_get(test->device, "sample", constants, 2, &pipeline, test->err);
+        status = pipeline_get(test->device, "sample", constants, 1, &pipeline, test->err);
         if (!status) status = test_mixed(test, pipeline, 50257, 16, GROUPS);
         if (!status) status = test_mixed(test, pipeline, 1023, 64, FEW_GROUPS);
     }

@@ -320,7 +320,7 @@ static int copy_test(struct Selftest *test, const struct Pipeline *copy, uint32_
 {
     struct Trial t;
     struct Measure m = {0};
-    uint32_t group = copy->constants[0] * COPY_EACH;
+    uint32_t group = copy->constants[CONSTANT_SIZE] * COPY_EACH;
     size_t bytes = ((size_t)count + 2 * group) * 16;
     trial_begin(&t, test->device, test->err);
     struct Array *from = trial_array(&t, bytes), *to = trial_array(&t, bytes);
