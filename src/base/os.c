@@ -161,7 +161,7 @@ size_t os_find(const char *dir, const char *suffix, char *name, size_t size)
 bool os_next(const char *dir, const char *suffix, char *name, size_t size)
 {
     DIR *list = opendir(dir);
-    char best[256] = "";
+    char best[FILE_NAME_BYTES] = "";
     for (struct dirent *entry; list && (entry = readdir(list));) {
         const char *here = entry->d_name;
         size_t length = strlen(here);

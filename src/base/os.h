@@ -49,6 +49,7 @@ bool os_exists(const char *path); // true also for a path that cannot be checked
 bool os_is_dir(const char *path);
 bool os_is_link(const char *path);  // a symbolic link, also a broken one
 int os_make_dirs(const char *path); // like mkdir -p; 0 on success
+#define FILE_NAME_BYTES 256         // enough for a name in a directory, which has 255 bytes at most, and its NUL
 // How many names in a directory end in `suffix`; `name` becomes the first one by alphabet. Names of `size` bytes and
 // more do not count.
 size_t os_find(const char *dir, const char *suffix, char *name, size_t size);

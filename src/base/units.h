@@ -4,5 +4,6 @@
 
 #define KIB 1024.0
 #define MIB (1024.0 * KIB)
+#define GB 1e9
 
 #endif

@@ -120,7 +120,7 @@ static int config_files(const struct Conversion *c, const char *stage, vkgpt_err
 // Removes the files in a folder, and the folder.
 static void folder_remove(const char *dir)
 {
-    char name[NAME_BYTES] = "", path[PATH_BYTES];
+    char name[FILE_NAME_BYTES] = "", path[PATH_BYTES];
     while (folder_next(dir, name))
         if (!path_join(path, dir, name, NULL)) remove(path);
     remove(dir);
@@ -129,7 +129,7 @@ static void folder_remove(const char *dir)
 // Removes the old model and moves the new one into its place.
 static int place(const char *stage, const char *dir, vkgpt_error *err)
 {
-    char name[NAME_BYTES] = "", from[PATH_BYTES], to[PATH_BYTES];
+    char name[FILE_NAME_BYTES] = "", from[PATH_BYTES], to[PATH_BYTES];
     old_files_remove(dir, stage);
     int code = 0;
     for (*name = '\0'; !code && folder_next(stage, name);) {

@@ -27,7 +27,7 @@ bool data_path(const char *what, char *path, size_t size)
 
 int list_data(const char *what, const char *suffix, int (*list)(const char *path, const char *name, vkgpt_error *err))
 {
-    char dir[4096], path[4096 + 256], name[256] = "";
+    char dir[4096], path[4096 + FILE_NAME_BYTES], name[FILE_NAME_BYTES] = "";
     vkgpt_error err;
     if (!data_path(what, dir, sizeof dir)) {
         fail(&err, VKGPT_BAD_FILE, "what comes with vkgpt in %s should be in %s, which is not there", what, dir);

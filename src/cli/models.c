@@ -9,7 +9,6 @@
 #include "model/gguf.h"
 #include "model/hub.h"
 
-#define NAME_BYTES 256
 #define FILES 4096 // in one folder
 
 struct Entry {
@@ -25,7 +24,7 @@ struct Entry {
 
 static uint64_t bytes_of(const char *path)
 {
-    char name[NAME_BYTES] = "", file[PATH_BYTES];
+    char name[FILE_NAME_BYTES] = "", file[PATH_BYTES];
     uint64_t bytes = 0, sum = 0;
     if (os_file_bytes(path, &bytes)) return bytes;
     for (int i = 0; i < FILES && os_next(path, "", name, sizeof name); i++)
@@ -93,7 +92,7 @@ static void add(cJSON *list, const char *name, const char *source, const char *f
 
 static void add_shipped(cJSON *list)
 {
-    char dir[PATH_BYTES], folder[PATH_BYTES], config[PATH_BYTES], name[NAME_BYTES] = "";
+    char dir[PATH_BYTES], folder[PATH_BYTES], config[PATH_BYTES], name[FILE_NAME_BYTES] = "";
     if (!data_path("models", dir, sizeof dir)) return;
     while (os_next(dir, "", name, sizeof name)) {
         if (path_join(folder, dir, name, NULL) || path_join(config, folder, "config.json", NULL)) continue;
@@ -103,7 +102,7 @@ static void add_shipped(cJSON *list)
 
 static void add_cached(cJSON *list)
 {
-    char dir[PATH_BYTES], folder[PATH_BYTES], name[NAME_BYTES] = "", full[HUB_NAME_BYTES];
+    char dir[PATH_BYTES], folder[PATH_BYTES], name[FILE_NAME_BYTES] = "", full[HUB_NAME_BYTES];
     if (!hub_cache_dir(dir)) return;
     while (os_next(dir, "", name, sizeof name))
         if (hub_name_of(name, full) && !path_join(folder, dir, name, NULL)) add(list, full, "the hub's cache", folder);

@@ -29,7 +29,7 @@ struct Planned {
 // A checkpoint is opened to find out whether its head is tied, but a directory with config.json alone is enough.
 static bool has_only_config(const char *path)
 {
-    char file[PATH_BYTES], name[256];
+    char file[PATH_BYTES], name[FILE_NAME_BYTES];
     return !path_join(file, path, "config.json", NULL) && os_exists(file) &&
            !checkpoint_weights_in(path, name, sizeof name);
 }

@@ -24,7 +24,7 @@
 // "classify, cloze, ..."
 static void task_names(const char *dir, struct Buffer *names)
 {
-    char name[256] = "";
+    char name[FILE_NAME_BYTES] = "";
     while (os_next(dir, SUFFIX, name, sizeof name)) {
         if (names->bytes) buffer_text(names, ", ");
         buffer_add(names, name, strlen(name) - strlen(SUFFIX));

@@ -5,11 +5,10 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "base/units.h"
 #include "hub/blob.h"
 #include "model/config.h"
 #include "model/hub.h"
-
-#define GIB 1e9
 
 // ------------------------------------------------------------------------------------------------ places
 
@@ -53,7 +52,7 @@ static int check_room(struct Fetch *fetch, const struct Repo *repo, vkgpt_error 
     }
     if (!os_free_disk(fetch->folder, &room) || needed <= room) return 0;
     return fail(err, VKGPT_BAD_FILE, "%s: %.3f GB are needed and the disk has %.3f GB left", fetch->folder,
-                (double)needed / GIB, (double)room / GIB);
+                (double)needed / GB, (double)room / GB);
 }
 
 static int get_file(struct Fetch *fetch, const struct RepoFile *file, const char *snapshot, vkgpt_error *err)

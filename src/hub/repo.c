@@ -11,6 +11,7 @@
 #include "base/os.h"
 #include "base/suffix.h"
 #include "model/hub.h"
+#include "model/old_files.h"
 
 #define MAX_ANSWER ((size_t)32 << 20)
 #define MAX_BYTES ((int64_t)1 << 50) // of one file
@@ -97,23 +98,6 @@ static const struct Weights {
 } weights[] = {
     {"model.safetensors", "model.safetensors.index.json", "model-", ".safetensors"},
     {"pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-", ".bin"},
-};
-
-static const char *const small[] = {
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-    "spiece.model",
-    "added_tokens.json",
-    "spm.model",
-    "sentencepiece.model",
-    "tokenizer.model",
-    "chat_template.jinja",
 };
 
 static bool is_hex(const char *text, size_t digits)
@@ -203,15 +187,22 @@ static int add_gguf(struct Repo *repo, const struct Json *list, const char *mode
                 model);
 }
 
+static int add_if_there(struct Repo *repo, const struct Json *list, const char *name, const char *model,
+                        vkgpt_error *err)
+{
+    const struct Json *file = find_file(list, name);
+    return file ? add_file(repo, file, model, err) : 0;
+}
+
 static int choose(struct Repo *repo, const struct Json *list, const char *model, const char *gguf, vkgpt_error *err)
 {
     int code = 0;
     bool found;
     if (gguf || !find_file(list, "config.json")) return add_gguf(repo, list, model, gguf, err);
-    for (size_t i = 0; !code && i < sizeof small / sizeof *small; i++) {
-        const struct Json *file = find_file(list, small[i]);
-        if (file) code = add_file(repo, file, model, err);
-    }
+    code = add_if_there(repo, list, "config.json", model, err);
+    if (!code) code = add_if_there(repo, list, "generation_config.json", model, err);
+    for (const struct TokenizerFile *f = TOKENIZER_FILES; !code && f->name; f++)
+        code = add_if_there(repo, list, f->name, model, err);
     repo->small = repo->count;
     if (!code) code = add_weights(repo, list, model, &found, err);
     if (code || found) return code;

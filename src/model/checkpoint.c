@@ -48,7 +48,7 @@ bool checkpoint_weights_in(const char *dir, char *name, size_t size)
 // `path` becomes the file that sentences name.
 static int tensors_read(const char *dir, struct TensorTable *table, char path[PATH_BYTES], vkgpt_error *err)
 {
-    char name[256];
+    char name[FILE_NAME_BYTES];
     if (!checkpoint_weights_in(dir, name, sizeof name))
         return fail(err, VKGPT_BAD_FILE, "%s: no weights there", dir); // deleted since model_locate
     int code = path_join(path, dir, name, err);

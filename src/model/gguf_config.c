@@ -205,7 +205,7 @@ int gguf_config_read(const char *path, struct Config *config, vkgpt_error *err)
 
 int gguf_path(const char *given, bool *is_gguf, char *path, vkgpt_error *err)
 {
-    char config[PATH_BYTES], name[256];
+    char config[PATH_BYTES], name[FILE_NAME_BYTES];
     *is_gguf = !os_is_dir(given) && (has_extension(given, ".gguf") || content_of(given) == CONTENT_GGUF);
     if (*is_gguf) {
         if (strlen(given) < PATH_BYTES) memcpy(path, given, strlen(given) + 1);

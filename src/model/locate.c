@@ -42,7 +42,7 @@ static size_t gguf_in(const char *dir, char *name, size_t size)
 
 static bool is_usable(const char *dir, enum Need need)
 {
-    char name[256];
+    char name[FILE_NAME_BYTES];
     bool good = false;
     switch (need) {
     case NEED_WEIGHTS: good = has_config(dir) && checkpoint_weights_in(dir, name, sizeof name); break;
@@ -128,7 +128,7 @@ static const struct Foreign {
 
 static int fail_foreign(const char *dir, vkgpt_error *err)
 {
-    char name[256], path[PATH_BYTES];
+    char name[FILE_NAME_BYTES], path[PATH_BYTES];
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
         const struct Foreign *f = &foreign[i];
         bool there = f->name[0] == '.' ? os_find(dir, f->name, name, sizeof name) > 0 : has(dir, f->name);
@@ -148,7 +148,7 @@ static int fail_foreign(const char *dir, vkgpt_error *err)
 
 static int fail_no_weights(const char *dir, vkgpt_error *err)
 {
-    char name[256];
+    char name[FILE_NAME_BYTES];
     if (os_find(dir, ".gguf", name, sizeof name))
         return fail(err, VKGPT_BAD_MODEL, "%s: the weights are in %s only, which holds its config too: give its path",
                     dir, name);
@@ -185,7 +185,7 @@ static int check_links(const char *dir, vkgpt_error *err)
 // Refuses files whose content does not fit their names; these errors come before all others.
 static int check_files(const char *dir, vkgpt_error *err)
 {
-    char path[PATH_BYTES], name[256];
+    char path[PATH_BYTES], name[FILE_NAME_BYTES];
     int code = check_links(dir, err);
     if (!code) code = path_join(path, dir, "config.json", err);
     if (!code && os_exists(path)) code = content_check(path, err);
@@ -246,7 +246,7 @@ static int take_gguf(const char *path, struct Located *l, vkgpt_error *err)
 
 static int take_dir(const char *dir, enum Need need, struct Located *l, vkgpt_error *err)
 {
-    char name[256], path[PATH_BYTES];
+    char name[FILE_NAME_BYTES], path[PATH_BYTES];
     bool model = need == NEED_WEIGHTS || need == NEED_CONFIG;
     bool own = need == NEED_ADAPTER || (need == NEED_TOKENIZER ? tokenizer_in(dir) != NULL : has_config(dir));
     size_t count = own ? 0 : gguf_in(dir, name, sizeof name);
@@ -264,12 +264,12 @@ static int take_dir(const char *dir, enum Need need, struct Located *l, vkgpt_er
 
 struct Inside { // folders inside a folder
     size_t count;
-    char first[256], list[400];
+    char first[FILE_NAME_BYTES], list[400];
 };
 
 static void look_inside(const char *dir, bool every, enum Need need, struct Inside *in)
 {
-    char name[256] = "", path[PATH_BYTES];
+    char name[FILE_NAME_BYTES] = "", path[PATH_BYTES];
     size_t used = 0;
     *in = (struct Inside){0};
     for (int i = 0; i < MAX_INSIDE && os_next(dir, "", name, sizeof name); i++) {

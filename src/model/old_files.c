@@ -26,9 +26,9 @@ const struct TokenizerFile TOKENIZER_FILES[] = {
     {0},
 };
 
-bool folder_next(const char *dir, char name[NAME_BYTES])
+bool folder_next(const char *dir, char name[FILE_NAME_BYTES])
 {
-    while (os_next(dir, "", name, NAME_BYTES))
+    while (os_next(dir, "", name, FILE_NAME_BYTES))
         if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0) return true;
     return false;
 }
@@ -52,7 +52,7 @@ static bool is_old(const char *name)
 
 int old_files_refuse(const char *dir, vkgpt_error *err)
 {
-    char name[NAME_BYTES] = "";
+    char name[FILE_NAME_BYTES] = "";
     while (folder_next(dir, name))
         if (is_old(name))
             return fail(err, VKGPT_BAD_FILE, "%s: holds a model already (%s); --force replaces it", dir, name);
@@ -61,7 +61,7 @@ int old_files_refuse(const char *dir, vkgpt_error *err)
 
 void old_files_remove(const char *dir, const char *stage)
 {
-    char name[NAME_BYTES] = "", path[PATH_BYTES];
+    char name[FILE_NAME_BYTES] = "", path[PATH_BYTES];
     while (folder_next(dir, name)) {
         if (!is_old(name)) continue;
         if (stage && !path_join(path, stage, name, NULL) && os_exists(path)) continue;

@@ -2,9 +2,8 @@
 #ifndef VKGPT_MODEL_OLD_FILES_H
 #define VKGPT_MODEL_OLD_FILES_H
 
+#include "base/os.h"
 #include "model/path.h"
-
-#define NAME_BYTES 256
 
 // A tokenizer's files, and their names in a copy of the model.
 struct TokenizerFile {
@@ -17,6 +16,6 @@ int old_files_refuse(const char *dir, vkgpt_error *err);
 // Removes them, except those that are also in `stage`, the folder of the new model (or NULL): they will be replaced.
 void old_files_remove(const char *dir, const char *stage);
 // Replaces `name` by the next file by alphabet; an empty `name` asks for the first one. False: there is none.
-bool folder_next(const char *dir, char name[NAME_BYTES]);
+bool folder_next(const char *dir, char name[FILE_NAME_BYTES]);
 
 #endif

@@ -68,7 +68,7 @@ static bool is_part(const char *name)
 int fingerprint_model(const char *dir, char text[FINGERPRINT_BYTES], vkgpt_error *err)
 {
     uint64_t hash = START, bytes;
-    char path[4096 + 256], name[256] = "";
+    char path[4096 + FILE_NAME_BYTES], name[FILE_NAME_BYTES] = "";
     int code = 0;
     if (!os_is_dir(dir)) code = mix_file(&hash, dir, &bytes, err);
     while (!code && os_next(dir, "", name, sizeof name)) {
