@@ -74,8 +74,8 @@ static void test_json_text(void **state)
 static void assert_stops(const char *const *stops, size_t count, const char *text, const char *expected, bool stopped)
 {
     size_t length = strlen(text);
-    struct Buffer texts[4] = {{0}};
-    for (size_t i = 0; i < count; i++) buffer_text(&texts[i], stops[i]);
+    struct StopString texts[4];
+    for (size_t i = 0; i < count; i++) texts[i] = (struct StopString){(char *)stops[i], strlen(stops[i])};
     for (size_t piece = 1; piece <= length; piece++) {
         struct Stops s = {texts, count, {0}};
         struct Buffer out = {0};
@@ -89,7 +89,6 @@ static void assert_stops(const char *const *stops, size_t count, const char *tex
         buffer_free(&out);
         buffer_free(&s.held);
     }
-    for (size_t i = 0; i < count; i++) buffer_free(&texts[i]);
 }
 
 static void test_stops(void **state)
@@ -109,15 +108,14 @@ static void test_stops(void **state)
 static void test_stops_hold_back_no_more_than_needed(void **state)
 {
     (void)state;
-    struct Buffer text = {0}, out = {0};
-    buffer_text(&text, "\n\nQ");
+    const struct StopString text = {(char *)"\n\nQ", 3};
+    struct Buffer out = {0};
     struct Stops s = {&text, 1, {0}};
     assert_false(stops_add(&s, "word\n", 5, &out));
     assert_string_equal(out.data, "word");
     assert_false(stops_add(&s, "x", 1, &out));
     assert_string_equal(out.data, "word\nx");
     buffer_free(&s.held);
-    buffer_free(&text);
     buffer_free(&out);
 }
 

@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tasks/stops.h"
-#include "tasks/utf8_stream.h"
+#include "tasks/buffer.h"
 #include "vkgpt.h"
 
 #include <cmocka.h> // last: its fail is a macro, ours a function
@@ -141,54 +140,106 @@ static void test_begins_again(void **state)
     free(ids);
 }
 
-// Random tokens, many of them single bytes, and random stop strings of a few letters, against the result of the
-// program's own stop strings and characters for all bytes at once.
+// ------------------------------------------------------------------------- a naive reference, for all bytes at once
+
+// Whether these are the bytes of one character, as the definition of UTF-8 says: the shortest form of a code point that
+// is not a surrogate.
+static bool is_character(const unsigned char *s, size_t bytes)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000}, mark[] = {0, 0, 0xC0, 0xE0, 0xF0};
+    if (bytes == 1) return s[0] < 0x80;
+    if (s[0] < mark[bytes] || s[0] >= mark[bytes] + (0x80u >> bytes)) return false;
+    uint32_t c = s[0] - mark[bytes];
+    for (size_t i = 1; i < bytes; i++) {
+        if (s[i] < 0x80 || s[i] > 0xBF) return false;
+        c = c << 6 | (s[i] - 0x80u);
+    }
+    return c >= least[bytes] && c <= 0x10FFFF && !(c >= 0xD800 && c <= 0xDFFF);
+}
+
+// Whether some bytes after these make a character: tries them all.
+static bool begins_character(const unsigned char *s, size_t bytes)
+{
+    unsigned char more[4];
+    memcpy(more, s, bytes);
+    if (is_character(more, bytes)) return true;
+    if (bytes == 4) return false;
+    for (more[bytes] = 0x80; more[bytes] < 0xC0; more[bytes]++)
+        if (begins_character(more, bytes + 1)) return true;
+    return false;
+}
+
+// The text in whole characters, with U+FFFD for each longest beginning of a character that does not go on.
+static void put_characters(const char *text, size_t bytes, struct Buffer *out)
+{
+    for (size_t at = 0, length; at < bytes; at += length) {
+        const unsigned char *s = (const unsigned char *)text + at;
+        size_t most = bytes - at < 4 ? bytes - at : 4;
+        for (length = most; length && !is_character(s, length);) length--;
+        buffer_add(out, length ? text + at : R, length ? length : 3);
+        if (!length)
+            for (length = most; length > 1 && !begins_character(s, length);) length--;
+    }
+}
+
+// Where the first stop string begins, the longest of those that end first; the end of the text if there is none.
+static size_t find_stop(const char *text, size_t bytes, char stops[][8], size_t count)
+{
+    for (size_t end = 1; end <= bytes; end++)
+        for (size_t from = 0; from < end; from++)
+            for (size_t i = 0; i < count; i++)
+                if (strlen(stops[i]) == end - from && !memcmp(text + from, stops[i], end - from)) return from;
+    return bytes;
+}
+
+#define RANDOM_IDS 40
+
+// Single bytes and other tokens, and stop strings of a few letters: parts of the text, unchanged and changed.
+static void make_random(const vkgpt_tokenizer *tok, uint32_t *x, uint32_t ids[RANDOM_IDS], char stops[3][8])
+{
+    for (size_t i = 0; i < RANDOM_IDS; i++) {
+        *x = *x * 1664525 + 1013904223;
+        ids[i] = *x >> 8 & (*x & 64 << 20 ? 0xFF : 0x0F);
+    }
+    for (size_t p = 0; p < 3; p++) {
+        size_t bytes, length = 0;
+        for (size_t i = p * 7 + (*x >> 16) % 20, n = 0; n < 3 && length < 4; n++) {
+            const char *piece = vkgpt_token_bytes(tok, ids[(i + n) % RANDOM_IDS], &bytes);
+            if (bytes == 1 && *piece) stops[p][length++] = *piece;
+        }
+        if (!length) stops[p][length++] = 'a';
+        stops[p][length] = '\0';
+    }
+}
+
 static void test_random(void **state)
 {
     const vkgpt_tokenizer *tok = *state;
-    uint32_t x = 1, stops_seen = 0;
+    uint32_t x = 1, stops_seen = 0, replaced = 0;
     for (int round = 0; round < 2000; round++) {
-        uint32_t ids[40];
+        uint32_t ids[RANDOM_IDS];
         char texts[3][8];
-        struct Buffer patterns[3] = {{0}}, cut = {0}, want = {0};
-        for (size_t i = 0; i < 40; i++) {
-            x = x * 1664525 + 1013904223;
-            ids[i] = x >> 8 & (x & 64 << 20 ? 0xFF : 0x0F);
-        }
-        for (size_t p = 0; p < 3; p++) { // parts of the text, unchanged and changed
-            size_t bytes, length = 0;
-            for (size_t i = p * 7 + (x >> 16) % 20, n = 0; n < 3 && length < 4; n++) {
-                const char *piece = vkgpt_token_bytes(tok, ids[(i + n) % 40], &bytes);
-                if (bytes == 1 && *piece) texts[p][length++] = *piece;
-            }
-            if (!length) texts[p][length++] = 'a';
-            texts[p][length] = '\0';
-            buffer_text(&patterns[p], texts[p]);
-        }
-        struct Stops stops = {.texts = patterns, .count = 3};
-        bool expected = false, stopped;
-        buffer_text(&cut, "");
-        for (size_t i = 0; i < 40 && !expected; i++) {
+        struct Buffer whole = {0}, want = {0};
+        bool stopped;
+        make_random(tok, &x, ids, texts);
+        for (size_t i = 0; i < RANDOM_IDS; i++) {
             size_t bytes;
             const char *piece = vkgpt_token_bytes(tok, ids[i], &bytes);
-            expected = stops_add(&stops, piece, bytes, &cut);
+            buffer_add(&whole, piece, bytes);
         }
-        if (!expected) stops_end(&stops, &cut);
-        struct Utf8 utf8 = {0};
+        size_t stop = find_stop(whole.data, whole.bytes, texts, 3);
         buffer_text(&want, "");
-        utf8_add(&utf8, cut.data, cut.bytes, &want);
-        utf8_end(&utf8, &want);
-        char *got = stream(tok, ids, 40, (const char *const[]){texts[0], texts[1], texts[2]}, 3, &stopped);
-        assert_int_equal(stopped, expected);
+        put_characters(whole.data, stop, &want);
+        char *got = stream(tok, ids, RANDOM_IDS, (const char *const[]){texts[0], texts[1], texts[2]}, 3, &stopped);
+        assert_int_equal(stopped, stop < whole.bytes);
         assert_memory_equal(got, want.data, want.bytes + 1);
         stops_seen += stopped;
-        for (size_t p = 0; p < 3; p++) buffer_free(&patterns[p]);
-        buffer_free(&cut);
+        replaced += strstr(got, R) != NULL;
+        buffer_free(&whole);
         buffer_free(&want);
-        buffer_free(&stops.held);
         free(got);
     }
-    assert_true(stops_seen > 500);
+    assert_true(stops_seen > 500 && replaced > 500);
 }
 
 int main(void)

@@ -27,9 +27,18 @@ size_t utf8_length(const char *text, size_t bytes)
     return n <= bytes && utf8_part(text, bytes) == n ? n : 0;
 }
 
-bool utf8_goes_on(const char *text, size_t bytes)
+// Whether text is the beginning of a character whose remaining bytes are still to come.
+static bool goes_on(const char *text, size_t bytes)
 {
     return character_bytes((unsigned char)text[0]) > bytes && utf8_part(text, bytes) == bytes;
+}
+
+size_t utf8_next(const char *text, size_t bytes, bool last, bool *good)
+{
+    size_t length = utf8_length(text, bytes);
+    *good = length > 0;
+    if (length) return length;
+    return !last && goes_on(text, bytes) ? 0 : utf8_part(text, bytes);
 }
 
 size_t utf8_mark(const char *text, size_t bytes) { return bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0; }

@@ -12,8 +12,11 @@ size_t utf8_length(const char *text, size_t bytes);
 // subpart of section 3.9).
 size_t utf8_part(const char *text, size_t bytes);
 
-// Whether text is the beginning of a character whose remaining bytes are still to come.
-bool utf8_goes_on(const char *text, size_t bytes);
+#define UTF8_REPLACEMENT "\xEF\xBF\xBD" // U+FFFD
+
+// The next piece of any bytes: its length, and in *good whether it is a character. If not, one U+FFFD replaces it.
+// Returns 0 if the bytes are the beginning of a character whose other bytes may still come: only without `last`.
+size_t utf8_next(const char *text, size_t bytes, bool last, bool *good);
 
 // The length of the byte order mark at the start of text, 3 or 0. Some Windows editors write one; file readers skip it.
 size_t utf8_mark(const char *text, size_t bytes);

@@ -234,8 +234,9 @@ void generation_tell_silent(const struct Run *run, size_t silent, size_t count)
 void generation_add_stop(struct Generation *g, const char *text, size_t bytes)
 {
     g->stop_texts = reallocate(g->stop_texts, (g->stops.count + 1) * sizeof *g->stop_texts);
-    g->stop_texts[g->stops.count] = (struct Buffer){0};
-    buffer_add(&g->stop_texts[g->stops.count++], text, bytes);
+    char *data = allocate(bytes);
+    memcpy(data, text, bytes);
+    g->stop_texts[g->stops.count++] = (struct StopString){data, bytes};
     g->stops.texts = g->stop_texts;
 }
 
@@ -311,7 +312,7 @@ int generation_report(const struct Generation *g, const struct Run *run, const s
 
 void generation_end(struct Generation *g)
 {
-    for (size_t i = 0; i < g->stops.count; i++) buffer_free(&g->stop_texts[i]);
+    for (size_t i = 0; i < g->stops.count; i++) free(g->stop_texts[i].data);
     free(g->stop_texts);
     buffer_free(&g->stops.held);
     buffer_free(&g->text);

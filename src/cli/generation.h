@@ -14,7 +14,7 @@ struct Generation {
     const struct Options *options;
     const vkgpt_tokenizer *tokenizer; // NULL: ids are printed, not text
     vkgpt_sampling sampling;
-    struct Buffer *stop_texts;
+    struct StopString *stop_texts;
     struct Stops stops;
     struct Keep keep;
     bool echo;          // print the prompt before the text

@@ -2,12 +2,11 @@
 #ifndef VKGPT_TASKS_STOPS_H
 #define VKGPT_TASKS_STOPS_H
 
-#include <stdbool.h>
-
 #include "tasks/buffer.h"
+#include "text/stop_strings.h"
 
 struct Stops {
-    const struct Buffer *texts;
+    const struct StopString *texts;
     size_t count;
     struct Buffer held; // possibly the beginning of a stop string
 };

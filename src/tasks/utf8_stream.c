@@ -6,19 +6,17 @@
 
 #include "base/utf8.h"
 
-static const char REPLACEMENT[] = "\xEF\xBF\xBD";
-
 // Writes the pending characters that are complete, and U+FFFD for each part that is not a character.
 static void utf8_settle(struct Utf8 *utf8, bool last, struct Buffer *out)
 {
-    const char *text = utf8->pending;
     while (utf8->have) {
-        size_t length = utf8_length(text, utf8->have), part = length ? length : utf8_part(text, utf8->have);
-        if (!length && !last && utf8_goes_on(text, utf8->have)) return;
-        if (length) buffer_add(out, text, length);
-        else buffer_text(out, REPLACEMENT);
-        utf8->have -= part;
-        memmove(utf8->pending, utf8->pending + part, utf8->have);
+        bool good;
+        size_t length = utf8_next(utf8->pending, utf8->have, last, &good);
+        if (!length) return;
+        if (good) buffer_add(out, utf8->pending, length);
+        else buffer_text(out, UTF8_REPLACEMENT);
+        utf8->have -= length;
+        memmove(utf8->pending, utf8->pending + length, utf8->have);
     }
 }
 

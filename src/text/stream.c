@@ -5,68 +5,27 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "text/buffer.h"
-
-static const char REPLACEMENT[] = "\xEF\xBF\xBD"; // U+FFFD
-
-struct Stop {
-    char *data;
-    size_t bytes;
-};
+#include "text/stop_strings.h"
 
 struct vkgpt_text {
     const vkgpt_tokenizer *tok;
-    struct Stop *stops;
+    struct StopString *stops;
     size_t count;
     struct TextBuffer held; // bytes that may be the beginning of a stop string, or of a character
     struct TextBuffer out;  // the result of the last call
     bool stopped;
 };
 
-// ------------------------------------------------------------------------------------------ stop strings
-
-// The length of the longest stop string at the end of the bytes, 0 if there is none.
-static size_t stop_at_end(const struct vkgpt_text *t, const char *data, size_t bytes)
-{
-    size_t longest = 0;
-    for (size_t i = 0; i < t->count; i++) {
-        const struct Stop *stop = &t->stops[i];
-        bool ends = stop->bytes <= bytes && memcmp(data + bytes - stop->bytes, stop->data, stop->bytes) == 0;
-        if (ends && stop->bytes > longest) longest = stop->bytes;
-    }
-    return longest;
-}
-
-static bool begins_stop(const struct vkgpt_text *t, const char *data, size_t bytes)
-{
-    for (size_t i = 0; i < t->count; i++)
-        if (bytes < t->stops[i].bytes && memcmp(data, t->stops[i].data, bytes) == 0) return true;
-    return false;
-}
-
-// How many of the held bytes are not part of a stop string; the last `added` bytes are new. Checks byte by byte, so
-// that the result does not depend on where a token ends.
-static size_t free_bytes(struct vkgpt_text *t, size_t added)
-{
-    size_t bytes = t->held.bytes;
-    for (size_t end = bytes - added + 1; end <= bytes; end++) {
-        size_t stop = stop_at_end(t, t->held.data, end);
-        t->stopped = stop != 0;
-        if (stop) return end - stop;
-    }
-    size_t from = 0;
-    while (from < bytes && !begins_stop(t, t->held.data + from, bytes - from)) from++;
-    return from;
-}
-
 // ---------------------------------------------------------------------------------------------- characters
 
 // Appends the character at `text` to the output, or U+FFFD if it is malformed. Returns its length; 0: it is incomplete.
-static size_t put_character(struct vkgpt_text *t, const char *text, size_t bytes, bool last, bool *good)
+static size_t put_character(struct vkgpt_text *t, const char *text, size_t bytes, bool last, bool *added)
 {
-    size_t length = utf8_length(text, bytes), part = length ? 0 : utf8_part(text, bytes);
-    if (!length && part == bytes && !last && utf8_goes_on(text, bytes)) return 0;
-    *good = length ? text_add(&t->out, text, length) : text_add(&t->out, REPLACEMENT, strlen(REPLACEMENT));
-    return length ? length : part;
+    bool good;
+    size_t length = utf8_next(text, bytes, last, &good);
+    if (!length) return 0;
+    *added = good ? text_add(&t->out, text, length) : text_add(&t->out, UTF8_REPLACEMENT, strlen(UTF8_REPLACEMENT));
+    return length;
 }
 
 // Moves the first held bytes to the output.
@@ -91,7 +50,7 @@ static int give(struct vkgpt_text *t, bool good, const char **bytes, size_t *cou
 
 // -------------------------------------------------------------------------------------------- all of it
 
-static int copy_stop(struct Stop *stop, const char *text, vkgpt_error *err)
+static int copy_stop(struct StopString *stop, const char *text, vkgpt_error *err)
 {
     if (!text || !*text) return fail(err, VKGPT_BAD_ARGUMENT, "an empty stop string would end every text at once");
     stop->bytes = strlen(text);
@@ -136,7 +95,7 @@ int vkgpt_text_add(vkgpt_text *t, uint32_t id, const char **bytes, size_t *count
     t->out.bytes = 0;
     bool good = t->stopped || text_add(&t->held, piece, added);
     if (good && !t->stopped) {
-        size_t free = free_bytes(t, added);
+        size_t free = stop_strings_free(t->stops, t->count, t->held.data, t->held.bytes, added, &t->stopped);
         good = release(t, free, t->stopped);
         if (t->stopped) t->held.bytes = 0;
     }
