@@ -1,10 +1,10 @@
 #include "cli/logprobs.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/print_json.h"
+#include "engine/logits.h"
 #include "tasks/buffer.h"
 
 #define MOST_TOP 100
@@ -29,34 +29,13 @@ static cJSON *json_token(const struct Run *run, uint32_t id, double logprob)
     return json;
 }
 
-static double log_sum(const float *logits, size_t count)
-{
-    double most = logits[0], sum = 0;
-    for (size_t i = 1; i < count; i++) most = fmax(most, logits[i]);
-    for (size_t i = 0; i < count; i++) sum += exp(logits[i] - most);
-    return most + log(sum);
-}
-
-// The ids of the `top` largest logits; of equal ones the lowest id comes first.
-static size_t find_top(const float *logits, size_t count, size_t top, uint32_t ids[MOST_TOP])
-{
-    size_t found = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (found == top && logits[i] <= logits[ids[found - 1]]) continue;
-        size_t at = found < top ? found++ : found - 1;
-        for (; at && logits[ids[at - 1]] < logits[i]; at--) ids[at] = ids[at - 1];
-        ids[at] = i;
-    }
-    return found;
-}
-
 static void add_row(struct Reading *r, const float *logits, uint32_t id)
 {
     size_t vocab = run_model(r->run)->vocab;
     uint32_t ids[MOST_TOP];
-    double sum = log_sum(logits, vocab);
+    double sum = logits_log_sum(logits, vocab);
     cJSON *json = json_token(r->run, id, logits[id] - sum), *top = cJSON_AddArrayToObject(json, "top");
-    size_t found = find_top(logits, vocab, r->top < MOST_TOP ? r->top : MOST_TOP, ids);
+    size_t found = logits_top(logits, vocab, r->top < MOST_TOP ? r->top : MOST_TOP, ids);
     for (size_t i = 0; i < found; i++) cJSON_AddItemToArray(top, json_token(r->run, ids[i], logits[ids[i]] - sum));
     cJSON_AddItemToArray(r->list, json);
 }

@@ -11,6 +11,7 @@
 #include "cli/input.h"
 #include "cli/print_json.h"
 #include "cli/run.h"
+#include "engine/logits.h"
 
 #define FORMATS 5
 #define STRIP 32 // tokens at a time
@@ -38,20 +39,11 @@ struct Quality {
     struct Candidate *now;
 };
 
-static size_t best_of(const float *row, size_t vocab)
+static uint32_t best_of(const float *row, size_t vocab)
 {
-    size_t best = 0;
-    for (size_t i = 1; i < vocab; i++)
-        if (row[i] > row[best]) best = i;
+    uint32_t best = 0;
+    logits_top(row, vocab, 1, &best);
     return best;
-}
-
-// In double, because float sums of 50,257 exponentials lose four digits.
-static double log_sum(const float *row, size_t vocab)
-{
-    double most = (double)row[best_of(row, vocab)], sum = 0;
-    for (size_t i = 0; i < vocab; i++) sum += exp((double)row[i] - most);
-    return most + log(sum);
 }
 
 static double divergence(const float *p, double p_sum, const float *q, double q_sum, size_t vocab)
@@ -71,7 +63,7 @@ static bool on_rows(void *user, const float *logits, size_t first, size_t rows)
     for (size_t r = first; r < first + rows && r < q->target_count; r++) {
         const float *row = logits + (r - first) * q->vocab;
         float *full = q->full + r * q->vocab;
-        double sum = log_sum(row, q->vocab);
+        double sum = logits_log_sum(row, q->vocab);
         if (is_full) {
             memcpy(full, row, q->vocab * sizeof *row);
             q->full_sum[r] = sum;

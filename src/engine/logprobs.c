@@ -1,6 +1,7 @@
 // The log probabilities of given tokens, one by one: log softmax over the logits of the token before each.
 #include <math.h>
 
+#include "engine/logits.h"
 #include "engine/prefill.h"
 #include "engine/sequences.h"
 
@@ -12,37 +13,17 @@ struct Logprobs { // a call of vkgpt_logprobs
     vkgpt_logprob top[VKGPT_MAX_TOP];
 };
 
-static double log_sum_exp(const float *logits, uint32_t vocab)
-{
-    double most = (double)logits[0], sum = 0.0;
-    for (uint32_t i = 1; i < vocab; i++)
-        if ((double)logits[i] > most) most = (double)logits[i];
-    for (uint32_t i = 0; i < vocab; i++) sum += exp((double)logits[i] - most);
-    return most + log(sum);
-}
-
-// The largest logits, in order; of equal ones the lowest id comes first.
-static void find_top(const float *logits, uint32_t vocab, vkgpt_logprob *top, uint32_t count)
-{
-    uint32_t found = 0;
-    for (uint32_t i = 0; count && i < vocab; i++) {
-        if (found == count && !(logits[i] > top[count - 1].logprob)) continue;
-        uint32_t at = found < count ? found++ : count - 1;
-        for (; at && logits[i] > top[at - 1].logprob; at--) top[at] = top[at - 1];
-        top[at] = (vkgpt_logprob){i, logits[i]};
-    }
-}
-
 // The rows from `position` on: each gives the log probability of the token after it.
 static bool on_rows(void *user, const float *logits, uint32_t position, uint32_t rows)
 {
     struct Logprobs *l = user;
     for (uint32_t r = 0; r < rows; r++, logits += l->vocab) {
         uint32_t next = position + r + 1;
-        double all = log_sum_exp(logits, l->vocab);
-        find_top(logits, l->vocab, l->top, l->top_count);
-        for (uint32_t i = 0; i < l->top_count; i++) l->top[i].logprob = (float)((double)l->top[i].logprob - all);
-        uint32_t id = l->slot->ids[next];
+        uint32_t id = l->slot->ids[next], ids[VKGPT_MAX_TOP];
+        double all = logits_log_sum(logits, l->vocab);
+        logits_top(logits, l->vocab, l->top_count, ids);
+        for (uint32_t i = 0; i < l->top_count; i++)
+            l->top[i] = (vkgpt_logprob){ids[i], (float)((double)logits[ids[i]] - all)};
         vkgpt_token token = {id, (float)((double)logits[id] - all), l->top_count, l->top};
         if (!l->on_token(l->user, next - l->start, &token)) return false;
     }
