@@ -9,16 +9,6 @@
 #include "cli/print_json.h"
 #include "cli/run.h"
 #include "model/gguf.h"
-#include "model/path.h"
-
-static int read_config(const char *dir, struct Config *config, vkgpt_error *err)
-{
-    char path[PATH_BYTES + 200];
-    bool is_gguf;
-    int code = gguf_path(dir, &is_gguf, path, err);
-    if (code) return code;
-    return is_gguf ? gguf_config_read(path, config, err) : config_read(dir, config, err);
-}
 
 static cJSON *json_query(const struct Items *items, const struct Query *query)
 {
@@ -102,7 +92,7 @@ int few_shot_show(struct FewShotCommand *f)
     struct QueryRules rules;
     int code = model_path_for(NEED_CONFIG, options->model, dir, sizeof dir, &err);
     if (!code) code = open_tokenizer(options, dir, &tok, &err);
-    if (!code) code = read_config(dir, &config, &err);
+    if (!code) code = model_config_read(dir, &config, &err);
     vkgpt_model_info model = describe(&config, dir);
     if (!code) code = few_shot_rules(f, tok, &model, context_of(options, config.context), &rules, &err);
     cJSON *json = options->json ? cJSON_CreateObject() : NULL;

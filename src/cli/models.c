@@ -32,20 +32,11 @@ static uint64_t bytes_of(const char *path)
     return sum;
 }
 
-static int read_config(const char *path, struct Config *config, vkgpt_error *err)
-{
-    char file[PATH_BYTES];
-    bool is_gguf;
-    int code = gguf_path(path, &is_gguf, file, err);
-    if (code) return code;
-    return is_gguf ? gguf_config_read(file, config, err) : config_read(path, config, err);
-}
-
 static void look(struct Entry *e, const char *folder)
 {
     struct Located at;
     int code = model_locate(folder, NEED_WEIGHTS, &at, &e->why);
-    if (!code) code = read_config(at.path, &e->config, &e->why);
+    if (!code) code = model_config_read(at.path, &e->config, &e->why);
     e->runs = !code;
     snprintf(e->path, sizeof e->path, "%s", e->runs ? at.path : folder);
     e->bytes = e->runs ? bytes_of(at.path) : 0;

@@ -101,4 +101,8 @@ int gguf_config_read(const char *path, struct Config *config, vkgpt_error *err);
 // with this suffix and no config.json. `path` (PATH_BYTES) becomes the file's path. Several such files are an error.
 int gguf_path(const char *given, bool *is_gguf, char *path, vkgpt_error *err);
 
+// The config of a model's path: of a GGUF file, or of a directory with config.json. Errors: those of gguf_path,
+// gguf_config_read and config_read.
+int model_config_read(const char *given, struct Config *config, vkgpt_error *err);
+
 #endif

@@ -220,3 +220,12 @@ int gguf_path(const char *given, bool *is_gguf, char *path, vkgpt_error *err)
     *is_gguf = count == 1;
     return count ? path_join(path, given, name, err) : 0;
 }
+
+int model_config_read(const char *given, struct Config *config, vkgpt_error *err)
+{
+    char path[PATH_BYTES];
+    bool is_gguf;
+    int code = gguf_path(given, &is_gguf, path, err);
+    if (code) return code;
+    return is_gguf ? gguf_config_read(path, config, err) : config_read(given, config, err);
+}
