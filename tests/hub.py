@@ -407,6 +407,11 @@ class Faults(Case):
         with open(os.path.join(self.dir, "token"), "w") as file:
             file.write("secret\n")
         self.vkgpt("pull", NAME)
+        shutil.rmtree(self.cache)
+        os.rename(os.path.join(self.dir, "token"), os.path.join(self.dir, "own"))
+        self.refused("it needs a token", "HF_TOKEN")
+        self.environment["HF_TOKEN_PATH"] = "~/own"
+        self.vkgpt("pull", NAME)
         self.environment["HF_TOKEN"] = "a b"
         self.refused("is no token")
 

@@ -34,15 +34,9 @@ static int read_token(struct Hub *hub, vkgpt_error *err)
 {
     char path[PATH_BYTES], *text = NULL;
     size_t bytes;
-    const char *token = getenv("HF_TOKEN"), *file = getenv("HF_TOKEN_PATH");
+    const char *token = getenv("HF_TOKEN");
     if (!token || !*token) {
-        const char *home = getenv("HF_HOME"), *cache = getenv("XDG_CACHE_HOME"), *user = getenv("HOME");
-        int n = 0;
-        if (file && *file) n = snprintf(path, sizeof path, "%s", file);
-        else if (home && *home) n = snprintf(path, sizeof path, "%s/token", home);
-        else if (cache && *cache) n = snprintf(path, sizeof path, "%s/huggingface/token", cache);
-        else if (user && *user) n = snprintf(path, sizeof path, "%s/.cache/huggingface/token", user);
-        if (n <= 0 || n >= PATH_BYTES || os_read_file(path, 4096, &text, &bytes, NULL)) return 0; // there is none
+        if (!hub_token_path(path) || os_read_file(path, 4096, &text, &bytes, NULL)) return 0; // there is none
         token = text;
     }
     bool good = copy_trimmed(hub->token, sizeof hub->token, token);

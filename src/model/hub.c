@@ -66,22 +66,36 @@ static const char *folder_from(const char *variable, const char **home)
     return value + 1;
 }
 
-bool hub_cache_dir(char path[PATH_BYTES])
+// Where the hub's files are: in what one of the `own` variables names, or else in `below` of the hub's home, which is
+// $HF_HOME, $XDG_CACHE_HOME/huggingface or ~/.cache/huggingface.
+static bool find_place(const char *const own[2], const char *below, char path[PATH_BYTES])
 {
-    static const struct Place {
-        const char *variable, *below;
-    } places[] = {{"HF_HUB_CACHE", ""},
-                  {"HUGGINGFACE_HUB_CACHE", ""}, // the older name
-                  {"HF_HOME", "/hub"},
-                  {"XDG_CACHE_HOME", "/huggingface/hub"},
-                  {"HOME", "/.cache/huggingface/hub"}};
+    const struct Place {
+        const char *variable, *inside, *below;
+    } places[] = {{own[0], "", ""},
+                  {own[1], "", ""},
+                  {"HF_HOME", "", below},
+                  {"XDG_CACHE_HOME", "/huggingface", below},
+                  {"HOME", "/.cache/huggingface", below}};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        const char *home, *root = folder_from(places[i].variable, &home);
+        const char *home, *root = places[i].variable ? folder_from(places[i].variable, &home) : NULL;
         if (!root) continue;
-        int n = snprintf(path, PATH_BYTES, "%s%s%s", home, root, places[i].below);
+        int n = snprintf(path, PATH_BYTES, "%s%s%s%s", home, root, places[i].inside, places[i].below);
         return n > 0 && n < PATH_BYTES;
     }
     return false;
+}
+
+bool hub_cache_dir(char path[PATH_BYTES])
+{
+    static const char *const own[2] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}; // the second is the older name
+    return find_place(own, "/hub", path);
+}
+
+bool hub_token_path(char path[PATH_BYTES])
+{
+    static const char *const own[2] = {"HF_TOKEN_PATH"};
+    return find_place(own, "/token", path);
 }
 
 bool hub_folder(const char *full, char path[PATH_BYTES])

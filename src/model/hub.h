@@ -20,6 +20,9 @@ bool hub_full_name(const char *name, char full[HUB_NAME_BYTES]);
 // The cache directory, which may not exist: $HF_HUB_CACHE, else $HF_HOME/hub, else $XDG_CACHE_HOME/huggingface/hub,
 // else ~/.cache/huggingface/hub. False: none of the variables is set, or the path is too long.
 bool hub_cache_dir(char path[PATH_BYTES]);
+// The file with the user's token, which may not exist: $HF_TOKEN_PATH, else `token` in $HF_HOME,
+// $XDG_CACHE_HOME/huggingface or ~/.cache/huggingface. False: as for hub_cache_dir.
+bool hub_token_path(char path[PATH_BYTES]);
 
 // The folder of a model in the cache, by its full name; it may not exist. False: as for hub_cache_dir.
 bool hub_folder(const char *full, char path[PATH_BYTES]);
