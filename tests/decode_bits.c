@@ -8,6 +8,15 @@
 
 #define MAX_PROMPT 128
 
+const struct SyntheticModel DECODED_MODEL = {.layers = 2,
+                                             .heads = 4,
+                                             .dim = 64,
+                                             .context = 128,
+                                             .vocab = DECODED_VOCAB,
+                                             .seed = 5,
+                                             .dtype = DTYPE_F32,
+                                             .activation = ACTIVATION_GELU_TANH};
+
 static void check(int status, const vkgpt_error *err)
 {
     if (status) fail_msg("%s", err->text);

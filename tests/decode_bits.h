@@ -2,11 +2,14 @@
 #ifndef VKGPT_TESTS_DECODE_BITS_H
 #define VKGPT_TESTS_DECODE_BITS_H
 
+#include "synthetic_model.h"
 #include "vkgpt.h"
 
 #define DECODED_TOKENS 3
 #define DECODED_VOCAB 300 // of the model
 #define DECODED_SEQUENCES 3
+
+extern const struct SyntheticModel DECODED_MODEL; // a small one, for these tests
 
 struct Decoded {
     uint32_t tokens[DECODED_SEQUENCES][DECODED_TOKENS], counts[DECODED_SEQUENCES];

@@ -1,14 +1,12 @@
-#define _POSIX_C_SOURCE 200809L // mkdtemp
-
 #include "synthetic_model.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/error.h"
+#include "model_files.h"
 
 // One tensor: its elements are offset + 2^exponent * u, u uniform on [-1, 1) in steps of 2^(1 - bits).
 struct Spec {
@@ -195,22 +193,13 @@ int synthetic_model_write(const char *dir, const struct SyntheticModel *model, v
 
 int synthetic_model_temporary(const struct SyntheticModel *model, char *dir, size_t size, vkgpt_error *err)
 {
-    const char *below = getenv("TMPDIR");
-    int n = snprintf(dir, size, "%s/vkgpt-synthetic-XXXXXX", below && *below ? below : "/tmp");
-    if (n < 0 || (size_t)n >= size || !mkdtemp(dir))
-        return fail(err, VKGPT_BAD_FILE, "%s: no directory can be made there", dir);
+    char made[DIR_BYTES];
+    dir_make(made);
+    if (strlen(made) >= size) return fail(err, VKGPT_BAD_FILE, "%s: this path is too long", made);
+    memcpy(dir, made, strlen(made) + 1);
     int code = synthetic_model_write(dir, model, err);
-    if (code) synthetic_model_remove(dir);
+    if (code) dir_remove(dir);
     return code;
 }
 
-void synthetic_model_remove(const char *dir)
-{
-    const char *const names[] = {"config.json", "model.safetensors"};
-    char path[1200];
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
-        unlink(path);
-    }
-    rmdir(dir);
-}
+void synthetic_model_remove(const char *dir) { dir_remove(dir); }

@@ -16,34 +16,24 @@
 #include "model/table.h"
 #include "model_files.h"
 
-static char dir[DIR_BYTES];
-
 static int setup(void **state)
 {
-    (void)state;
-    dir_make(dir);
-    file_write(dir, "config.json", tiny_config, strlen(tiny_config));
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    dir_remove(dir);
+    test_dir_setup(state);
+    file_write(test_dir, "config.json", tiny_config, strlen(tiny_config));
     return 0;
 }
 
 static void write_header(const char *name, const char *header, size_t data_bytes)
 {
     struct Bytes file = tiny_safetensors(header, data_bytes);
-    file_write(dir, name, file.data, file.count);
+    file_write(test_dir, name, file.data, file.count);
     bytes_free(&file);
 }
 
 static void open_good(struct Checkpoint *c)
 {
     vkgpt_error err;
-    if (checkpoint_open(dir, c, &err)) fail_msg("%s", err.text);
+    if (checkpoint_open(test_dir, c, &err)) fail_msg("%s", err.text);
 }
 
 // The header with one more tensor after the others; its values are zeros.
@@ -74,7 +64,7 @@ static void test_reads(void **state)
     open_good(&c);
     tiny_check(&c);
     assert_true(c.config.tied_head && c.head.tensor == c.wte.tensor);
-    assert_string_equal(c.name, strrchr(dir, '/') + 1);
+    assert_string_equal(c.name, strrchr(test_dir, '/') + 1);
     checkpoint_close(&c);
     checkpoint_close(&c);
     free(header);
@@ -115,7 +105,7 @@ static void test_f64(void **state)
     double *values = malloc(5 * 8 * sizeof *values);
     for (int i = 0; i < 5 * 8; i++) values[i] = tiny_value("wpe.weight", i / 8, i % 8);
     memcpy(file.data + file.count - 5 * 8 * 8, values, 5 * 8 * sizeof *values);
-    file_write(dir, "model.safetensors", file.data, file.count);
+    file_write(test_dir, "model.safetensors", file.data, file.count);
     struct Checkpoint c;
     open_good(&c);
     assert_int_equal(c.wpe.tensor->dtype, DTYPE_F64);
@@ -158,8 +148,8 @@ static void test_head(void **state)
 
     // untied, without a head
     write_header("model.safetensors", header, bytes);
-    file_write(dir, "config.json", untied, strlen(untied));
-    expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_MODEL, &err, "model.safetensors", "lm_head.weight",
+    file_write(test_dir, "config.json", untied, strlen(untied));
+    expect_sentence(checkpoint_open(test_dir, &c, &err), VKGPT_BAD_MODEL, &err, "model.safetensors", "lm_head.weight",
                     "tie_word_embeddings", NULL);
 
     // untied, a head of zeros
@@ -171,7 +161,7 @@ static void test_head(void **state)
     checkpoint_close(&c);
 
     // tied, but with a head of other values: that head is used
-    file_write(dir, "config.json", tiny_config, strlen(tiny_config));
+    file_write(test_dir, "config.json", tiny_config, strlen(tiny_config));
     open_good(&c);
     assert_true(!c.config.tied_head && c.head.tensor != c.wte.tensor);
     checkpoint_close(&c);
@@ -179,7 +169,7 @@ static void test_head(void **state)
     // tied, and a redundant copy: wte is the first tensor of the data
     struct Bytes file = tiny_safetensors(other, bytes);
     memcpy(file.data + file.count - 352, file.data + 8 + strlen(other), 352);
-    file_write(dir, "model.safetensors", file.data, file.count);
+    file_write(test_dir, "model.safetensors", file.data, file.count);
     open_good(&c);
     assert_true(c.config.tied_head && c.head.tensor == c.wte.tensor);
     checkpoint_close(&c);
@@ -231,8 +221,8 @@ static void write_shards(const char *last_shard)
     bytes_number(&extra, strlen(extra_header), 8);
     bytes_text(&extra, extra_header);
     bytes_number(&extra, 0, 8);
-    file_write(dir, "b.safetensors", extra.data, extra.count);
-    file_write(dir, "model.safetensors.index.json", index, strlen(index));
+    file_write(test_dir, "b.safetensors", extra.data, extra.count);
+    file_write(test_dir, "model.safetensors.index.json", index, strlen(index));
     bytes_free(&extra);
     free(header);
     free(index);
@@ -254,7 +244,7 @@ static void expect_shard_error(const char *last_shard, const char *word, const c
     struct Checkpoint c;
     vkgpt_error err;
     write_shards(last_shard);
-    expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_FILE, &err, word, other, NULL);
+    expect_sentence(checkpoint_open(test_dir, &c, &err), VKGPT_BAD_FILE, &err, word, other, NULL);
 }
 
 static void test_bad_shards(void **state)
@@ -272,28 +262,28 @@ static void test_bad_shards(void **state)
 
     // no shard has the head: it is wte, unless the config says otherwise
     write_shards("b.safetensors");
-    struct Bytes listed = file_read(dir, "model.safetensors.index.json");
+    struct Bytes listed = file_read(test_dir, "model.safetensors.index.json");
     char *head = text_replace((char *)listed.data, "\"extra\":", "\"lm_head.weight\":\"b.safetensors\",\"extra\":");
-    file_write(dir, "model.safetensors.index.json", head, strlen(head));
+    file_write(test_dir, "model.safetensors.index.json", head, strlen(head));
     open_good(&c);
     assert_true(c.config.tied_head && c.head.tensor == c.wte.tensor);
     checkpoint_close(&c);
     char *own = text_replace(tiny_config, "{", "{\"tie_word_embeddings\": false, ");
-    file_write(dir, "config.json", own, strlen(own));
-    expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_MODEL, &err, "index.json", "lm_head.weight is absent",
-                    NULL);
-    file_write(dir, "config.json", tiny_config, strlen(tiny_config));
+    file_write(test_dir, "config.json", own, strlen(own));
+    expect_sentence(checkpoint_open(test_dir, &c, &err), VKGPT_BAD_MODEL, &err, "index.json",
+                    "lm_head.weight is absent", NULL);
+    file_write(test_dir, "config.json", tiny_config, strlen(tiny_config));
     free(own);
     free(head);
     bytes_free(&listed);
 
     // a tensor that is in another shard than the index says
     write_shards("b.safetensors");
-    struct Bytes index = file_read(dir, "model.safetensors.index.json");
+    struct Bytes index = file_read(test_dir, "model.safetensors.index.json");
     char *moved = text_replace((char *)index.data, "\"wpe.weight\":\"a.", "\"wpe.weight\":\"b.");
-    file_write(dir, "model.safetensors.index.json", moved, strlen(moved));
-    expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_FILE, &err, "index.json", "wpe.weight", "b.safetensors",
-                    NULL);
+    file_write(test_dir, "model.safetensors.index.json", moved, strlen(moved));
+    expect_sentence(checkpoint_open(test_dir, &c, &err), VKGPT_BAD_FILE, &err, "index.json", "wpe.weight",
+                    "b.safetensors", NULL);
     free(moved);
     bytes_free(&index);
 
@@ -303,16 +293,16 @@ static void test_bad_shards(void **state)
     write_shards("b.safetensors");
     write_header("b.safetensors", header, bytes);
     free(header);
-    expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_FILE, &err, "a.safetensors", "b.safetensors",
+    expect_sentence(checkpoint_open(test_dir, &c, &err), VKGPT_BAD_FILE, &err, "a.safetensors", "b.safetensors",
                     "wte.weight", NULL);
 
     static const char *const maps[] = {"{}", "[]", "{\"weight_map\":{}}", "{\"weight_map\":[\"a\"]}"};
     for (size_t i = 0; i < 4; i++) {
-        file_write(dir, "model.safetensors.index.json", maps[i], strlen(maps[i]));
-        expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_FILE, &err, "index.json", "weight_map", NULL);
+        file_write(test_dir, "model.safetensors.index.json", maps[i], strlen(maps[i]));
+        expect_sentence(checkpoint_open(test_dir, &c, &err), VKGPT_BAD_FILE, &err, "index.json", "weight_map", NULL);
     }
-    file_write(dir, "model.safetensors.index.json", "{\"weight_map\":{\"a\":1}}", 22);
-    expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_FILE, &err, "index.json", "tensor a", NULL);
+    file_write(test_dir, "model.safetensors.index.json", "{\"weight_map\":{\"a\":1}}", 22);
+    expect_sentence(checkpoint_open(test_dir, &c, &err), VKGPT_BAD_FILE, &err, "index.json", "tensor a", NULL);
 }
 
 // ------------------------------------------------------------------------------------------------ bad headers
@@ -371,7 +361,7 @@ static void test_bad_headers(void **state)
         vkgpt_error err;
         char *text = text_replace(header, bad[i].from, bad[i].to);
         write_header("model.safetensors", text, bytes);
-        int code = checkpoint_open(dir, &c, &err);
+        int code = checkpoint_open(test_dir, &c, &err);
         if (!code) fail_msg("accepted: %s", bad[i].to);
         expect_sentence(code, bad[i].code, &err, "model.safetensors", bad[i].words[0], bad[i].words[1], bad[i].words[2],
                         NULL);
@@ -384,8 +374,8 @@ static void expect_file_error(const void *data, size_t count, const char *word, 
 {
     struct Checkpoint c;
     vkgpt_error err;
-    file_write(dir, "model.safetensors", data, count);
-    expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_FILE, &err, "model.safetensors", word, other, NULL);
+    file_write(test_dir, "model.safetensors", data, count);
+    expect_sentence(checkpoint_open(test_dir, &c, &err), VKGPT_BAD_FILE, &err, "model.safetensors", word, other, NULL);
 }
 
 static void test_bad_files(void **state)
@@ -422,13 +412,13 @@ static void test_no_weights(void **state)
     static const char *const foreign[] = {"tf_model.h5", "flax_model.msgpack", "model.gguf"};
     struct Checkpoint c;
     vkgpt_error err;
-    expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_FILE, &err, dir, "model.safetensors", "pytorch_model.bin",
-                    NULL);
+    expect_sentence(checkpoint_open(test_dir, &c, &err), VKGPT_BAD_FILE, &err, test_dir, "model.safetensors",
+                    "pytorch_model.bin", NULL);
     for (size_t i = 0; i < 3; i++) {
         char path[2 * DIR_BYTES];
-        file_write(dir, foreign[i], "x", 1);
-        expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_MODEL, &err, dir, foreign[i], NULL);
-        snprintf(path, sizeof path, "%s/%s", dir, foreign[i]);
+        file_write(test_dir, foreign[i], "x", 1);
+        expect_sentence(checkpoint_open(test_dir, &c, &err), VKGPT_BAD_MODEL, &err, test_dir, foreign[i], NULL);
+        snprintf(path, sizeof path, "%s/%s", test_dir, foreign[i]);
         remove(path);
     }
     expect_sentence(checkpoint_open("/nowhere/gpt2/", &c, &err), VKGPT_BAD_FILE, &err, "/nowhere/gpt2/", NULL);
@@ -454,9 +444,9 @@ static void test_config_contradicts(void **state)
         struct Checkpoint c;
         vkgpt_error err;
         char *text = text_replace(tiny_config, bad[i].from, bad[i].to);
-        file_write(dir, "config.json", text, strlen(text));
-        expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_MODEL, &err, "model.safetensors", bad[i].words[0],
-                        bad[i].words[1], bad[i].words[2], NULL);
+        file_write(test_dir, "config.json", text, strlen(text));
+        expect_sentence(checkpoint_open(test_dir, &c, &err), VKGPT_BAD_MODEL, &err, "model.safetensors",
+                        bad[i].words[0], bad[i].words[1], bad[i].words[2], NULL);
         free(text);
     }
     free(header);
@@ -480,8 +470,8 @@ static void test_mutations(void **state)
         bytes_number(&file, text.count, 8);
         bytes_add(&file, text.data, text.count);
         for (size_t n = 0; n < data_bytes; n += 8) bytes_number(&file, 0, 8);
-        file_write(dir, "model.safetensors", file.data, 8 + text.count + data_bytes);
-        int code = checkpoint_open(dir, &c, &err);
+        file_write(test_dir, "model.safetensors", file.data, 8 + text.count + data_bytes);
+        int code = checkpoint_open(test_dir, &c, &err);
         if (code) {
             assert_true(code == VKGPT_BAD_FILE || code == VKGPT_BAD_MODEL);
         } else {
@@ -627,8 +617,8 @@ static void test_read_ahead(void **state)
     (void)state;
     enum { MIB = 1 << 20, BYTES = 200 * MIB };
     char path[DIR_BYTES + 8];
-    snprintf(path, sizeof path, "%s/sparse", dir);
-    file_write(dir, "sparse", "", 0);
+    snprintf(path, sizeof path, "%s/sparse", test_dir);
+    file_write(test_dir, "sparse", "", 0);
     assert_int_equal(truncate(path, BYTES), 0);
     struct TensorTable table = {0};
     const struct Mapping *file;
@@ -652,7 +642,7 @@ static void test_read_ahead(void **state)
     table_free(&table);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, test_dir_teardown)
 
 int main(void)
 {

@@ -24,32 +24,16 @@ static char model[2 * DIR_BYTES], out[2 * DIR_BYTES], gguf[2 * DIR_BYTES];
 
 static int setup(void **state)
 {
-    (void)state;
-    dir_make(dir);
-    snprintf(model, sizeof model, "%s/model", dir);
-    snprintf(out, sizeof out, "%s/out", dir);
-    snprintf(gguf, sizeof gguf, "%s/out.gguf", dir);
+    test_dir_setup(state);
+    snprintf(model, sizeof model, "%s/model", test_dir);
+    snprintf(out, sizeof out, "%s/out", test_dir);
+    snprintf(gguf, sizeof gguf, "%s/out.gguf", test_dir);
     return 0;
 }
 
-// dir_remove removes only files.
 static void folder_empty(const char *folder)
 {
-    char name[256] = "", path[3 * DIR_BYTES];
-    while (os_next(folder, "", name, sizeof name)) {
-        snprintf(path, sizeof path, "%s/%s", folder, name);
-        remove(path);
-    }
-    remove(folder);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    folder_empty(model);
-    folder_empty(out);
-    dir_remove(dir);
-    return 0;
+    if (os_is_dir(folder)) dir_remove(folder);
 }
 
 static void convert(const char *from, const char *to)
@@ -215,7 +199,7 @@ static void test_gguf_without_tokenizer(void **state)
     char from[512], other[3 * DIR_BYTES];
     vkgpt_error err;
     snprintf(from, sizeof from, "%s/tests/fixtures/gpt2/gelu-new-48", VKGPT_SOURCE_DIR);
-    snprintf(other, sizeof other, "%s/other.gguf", dir);
+    snprintf(other, sizeof other, "%s/other.gguf", test_dir);
     if (checkpoint_open(from, &c, &err)) fail_msg("%s", err.text);
     gguf_put_model(&keys, &c, GGUF_FILE_F32);
     if (gguf_write(&output, &c, &keys, &err)) fail_msg("%s", err.text);
@@ -565,7 +549,7 @@ static void test_force(void **state)
     same_tokenizer(model, out);
     same_logits(model, out);
 
-    file_write(dir, "out.gguf", "before", 6);
+    file_write(test_dir, "out.gguf", "before", 6);
     assert_sentence(RUN("convert", "-m", model, "-o", gguf), 1, "is there already; --force replaces it");
     convert(model, gguf);
     same_logits(model, gguf);
@@ -594,7 +578,7 @@ static void test_failure(void **state)
     assert_sentence(RUN("convert", "-m", model, "-o", ""), 2, "convert needs -o FILE.gguf, or -o DIR");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, test_dir_teardown)
 
 int main(void)
 {

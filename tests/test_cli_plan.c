@@ -11,6 +11,7 @@
 #include <cjson/cJSON.h>
 #include <cmocka.h>
 
+#include "model_files.h"
 #include "program.h"
 
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
@@ -146,8 +147,8 @@ static void test_directories(void **state)
     cJSON_Delete(given);
     cJSON_Delete(found);
 
-    char dir[64] = "/tmp/vkgpt-cli-plan-XXXXXX", path[128], model[96];
-    assert_non_null(mkdtemp(dir));
+    char dir[DIR_BYTES], path[2 * DIR_BYTES], model[DIR_BYTES + 32];
+    dir_make(dir);
     snprintf(path, sizeof path, "%s/config.json", dir); // that alone is enough
     FILE *file = fopen(path, "w");
     assert_non_null(file);
@@ -192,7 +193,7 @@ static void test_directories(void **state)
         assert_int_equal(remove(path), 0);
     }
     assert_int_equal(rmdir(model), 0);
-    assert_int_equal(rmdir(dir), 0);
+    dir_remove(dir);
     assert_sentence(RUN("make-model", "gpt2", "-o", TALES), 1, "holds a model already (config.json)");
 }
 

@@ -20,21 +20,13 @@
 
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
 
-static char dir[DIR_BYTES], path[2 * DIR_BYTES], said[4096];
+static char path[2 * DIR_BYTES], said[4096];
 
 static int setup(void **state)
 {
-    (void)state;
-    dir_make(dir);
-    snprintf(path, sizeof path, "%s/out.gguf", dir);
+    test_dir_setup(state);
+    snprintf(path, sizeof path, "%s/out.gguf", test_dir);
     said[0] = '\0';
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    dir_remove(dir);
     return 0;
 }
 
@@ -65,7 +57,8 @@ static void write_good(const struct Checkpoint *c, enum GgufFileType type, const
 static void write_directory(const struct Checkpoint *c, bool half)
 {
     vkgpt_error err;
-    if (config_write(dir, &c->config, half, &err) || safetensors_write(dir, c, half, &err)) fail_msg("%s", err.text);
+    if (config_write(test_dir, &c->config, half, &err) || safetensors_write(test_dir, c, half, &err))
+        fail_msg("%s", err.text);
 }
 
 // The largest difference of two weights (rows, in).
@@ -156,14 +149,14 @@ static void test_there_and_back(void **state)
         compare_tokenizers(TALES, path);
 
         struct Vocab again;
-        if (reader_open(path, 0, &again, &err) || tokenizer_json_write(dir, &again, &err) ||
-            tokenizer_config_write(dir, &again, &b.config, &err))
+        if (reader_open(path, 0, &again, &err) || tokenizer_json_write(test_dir, &again, &err) ||
+            tokenizer_config_write(test_dir, &again, &b.config, &err))
             fail_msg("%s", err.text);
         write_directory(&b, type == GGUF_FILE_F16);
-        open_good(dir, &c);
+        open_good(test_dir, &c);
         assert_false(c.gguf);
         compare(&a, &c, 0);
-        compare_tokenizers(TALES, dir);
+        compare_tokenizers(TALES, test_dir);
         vocab_free(&again);
         checkpoint_close(&b);
         checkpoint_close(&c);
@@ -199,7 +192,7 @@ static void test_small_types(void **state)
         compare(&a, &b, cases[i].bound * weight_max_abs(&a.layers[0].c_attn));
         assert_true(difference(&a.layers[0].c_fc, &b.layers[0].c_fc, a.config.inner, a.config.dim) > 0);
         write_directory(&b, false); // blocks, unpacked and transposed
-        open_good(dir, &c);
+        open_good(test_dir, &c);
         compare(&b, &c, 0);
         checkpoint_close(&b);
         checkpoint_close(&c);
@@ -213,8 +206,8 @@ static void write_tiny(void)
     size_t bytes;
     char *header = tiny_header(&bytes);
     struct Bytes file = tiny_safetensors(header, bytes);
-    file_write(dir, "config.json", tiny_config, strlen(tiny_config));
-    file_write(dir, "model.safetensors", file.data, file.count);
+    file_write(test_dir, "config.json", tiny_config, strlen(tiny_config));
+    file_write(test_dir, "model.safetensors", file.data, file.count);
     bytes_free(&file);
     free(header);
 }
@@ -225,7 +218,7 @@ static void test_falls_back(void **state)
     (void)state;
     struct Checkpoint a, b;
     write_tiny();
-    open_good(dir, &a);
+    open_good(test_dir, &a);
     write_good(&a, GGUF_FILE_Q4_K, NULL);
     open_good(path, &b);
     compare(&a, &b, 0);
@@ -243,7 +236,7 @@ static void test_range(void **state)
     struct GgufKeys keys = {0};
     vkgpt_error err;
     write_tiny();
-    open_good(dir, &a);
+    open_good(test_dir, &a);
     float *wide = malloc(88 * sizeof *wide); // a token table of (11, 8)
     for (int i = 0; i < 88; i++) wide[i] = 1e5f * (float)i;
     struct Tensor tensor = *a.wte.tensor;
@@ -255,9 +248,9 @@ static void test_range(void **state)
     open_good(path, &b);
     compare(&a, &b, 0);
     checkpoint_close(&b);
-    expect_sentence(safetensors_write(dir, &a, true, &err), VKGPT_BAD_MODEL, &err, "wte", "65504", NULL);
-    if (safetensors_write(dir, &a, false, &err)) fail_msg("%s", err.text); // the values in use, not the file's
-    open_good(dir, &b);
+    expect_sentence(safetensors_write(test_dir, &a, true, &err), VKGPT_BAD_MODEL, &err, "wte", "65504", NULL);
+    if (safetensors_write(test_dir, &a, false, &err)) fail_msg("%s", err.text); // the values in use, not the file's
+    open_good(test_dir, &b);
     compare(&a, &b, 0);
     checkpoint_close(&b);
     gguf_put_model(&keys, &a, GGUF_FILE_F16);
@@ -282,16 +275,16 @@ static void test_strided(void **state)
              bytes, bytes + sizeof columns);
     char *longer = text_replace(header, "{", more);
     struct Bytes file = tiny_safetensors(longer, bytes + sizeof columns);
-    file_write(dir, "config.json", tiny_config, strlen(tiny_config));
-    file_write(dir, "model.safetensors", file.data, file.count);
+    file_write(test_dir, "config.json", tiny_config, strlen(tiny_config));
+    file_write(test_dir, "model.safetensors", file.data, file.count);
     for (int turned = 0; turned < 2; turned++) {
-        open_good(dir, &c);
+        open_good(test_dir, &c);
         struct Tensor *extra = (struct Tensor *)table_find(&c.table, "extra");
         if (!turned) {
             extra->stride[0] = 1;
             extra->stride[1] = 3;
             extra->data = (const uint8_t *)columns;
-            if (safetensors_write(dir, &c, false, &err)) fail_msg("%s", err.text);
+            if (safetensors_write(test_dir, &c, false, &err)) fail_msg("%s", err.text);
         } else {
             assert_string_equal(extra->dtype_name, "I32");
             assert_true(extra->rank == 2 && extra->shape[0] == 3 && extra->shape[1] == 2);
@@ -319,13 +312,13 @@ static void test_not_a_number(void **state)
     tensor.dtype = DTYPE_F32;
     tensor.data = (const uint8_t *)values;
     a.layers[3].c_out.tensor = &tensor;
-    file_write(dir, "out.gguf", "before", 6);
+    file_write(test_dir, "out.gguf", "before", 6);
     gguf_put_model(&keys, &a, GGUF_FILE_Q4_0);
     const struct GgufOutput output = {.path = path, .type = GGUF_FILE_Q4_0};
     expect_sentence(gguf_write(&output, &a, &keys, &err), VKGPT_BAD_MODEL, &err, "NaN", "q4_0", NULL);
-    struct Bytes file = file_read(dir, "out.gguf");
+    struct Bytes file = file_read(test_dir, "out.gguf");
     assert_int_equal(file.count, 6);
-    assert_int_equal(os_find(dir, ".tmp", name, sizeof name), 0);
+    assert_int_equal(os_find(test_dir, ".tmp", name, sizeof name), 0);
     bytes_free(&file);
     gguf_keys_free(&keys);
     checkpoint_close(&a);
@@ -352,20 +345,21 @@ static void test_cannot_say(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char json[128];
         snprintf(json, sizeof json, "{%s}", bad[i].key);
-        file_write(dir, "config.json", json, strlen(json));
+        file_write(test_dir, "config.json", json, strlen(json));
         if (i == 6)
             snprintf(json, sizeof json, "{%s, \"num_layers\": 2, \"attention_layers\": [\"global\", \"local\"]}",
                      bad[i].key);
-        file_write(dir, "config.json", json, strlen(json));
-        if (config_read(dir, &config, &err)) fail_msg("%s", err.text);
-        expect_sentence(gguf_can_say(dir, &config, &err), VKGPT_BAD_MODEL, &err, dir, bad[i].word, NULL);
+        file_write(test_dir, "config.json", json, strlen(json));
+        if (config_read(test_dir, &config, &err)) fail_msg("%s", err.text);
+        expect_sentence(gguf_can_say(test_dir, &config, &err), VKGPT_BAD_MODEL, &err, test_dir, bad[i].word, NULL);
     }
     struct Vocab vocab = {.add_prefix_space = true};
     struct GgufKeys keys = {0};
-    expect_sentence(gguf_put_vocab(&keys, dir, &vocab, &config, &err), VKGPT_BAD_MODEL, &err, "add_prefix_space", NULL);
+    expect_sentence(gguf_put_vocab(&keys, test_dir, &vocab, &config, &err), VKGPT_BAD_MODEL, &err, "add_prefix_space",
+                    NULL);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, test_dir_teardown)
 
 int main(void)
 {

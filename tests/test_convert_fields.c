@@ -37,20 +37,12 @@ static const struct Config every_config = {"",    0,     0,     0,     0,     0,
 #define EOT 256
 #define ABC 259 // "abc"
 
-static char dir[DIR_BYTES], path[2 * DIR_BYTES];
+static char path[2 * DIR_BYTES];
 
 static int setup(void **state)
 {
-    (void)state;
-    dir_make(dir);
-    snprintf(path, sizeof path, "%s/out.gguf", dir);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    dir_remove(dir);
+    test_dir_setup(state);
+    snprintf(path, sizeof path, "%s/out.gguf", test_dir);
     return 0;
 }
 
@@ -200,8 +192,8 @@ static void tiny_files(void)
     size_t bytes;
     char *header = tiny_header(&bytes);
     struct Bytes file = tiny_safetensors(header, bytes);
-    file_write(dir, "config.json", tiny_config, strlen(tiny_config));
-    file_write(dir, "model.safetensors", file.data, file.count);
+    file_write(test_dir, "config.json", tiny_config, strlen(tiny_config));
+    file_write(test_dir, "model.safetensors", file.data, file.count);
     bytes_free(&file);
     free(header);
 }
@@ -211,8 +203,8 @@ static int write_gguf(const struct Checkpoint *c, const struct Vocab *v, vkgpt_e
     struct GgufKeys keys = {0};
     const struct GgufOutput output = {.path = path, .type = GGUF_FILE_F32};
     gguf_put_model(&keys, c, GGUF_FILE_F32);
-    int code = gguf_can_say(dir, &c->config, err);
-    if (!code) code = gguf_put_vocab(&keys, dir, v, &c->config, err);
+    int code = gguf_can_say(test_dir, &c->config, err);
+    if (!code) code = gguf_put_vocab(&keys, test_dir, v, &c->config, err);
     if (!code) code = gguf_write(&output, c, &keys, err);
     gguf_keys_free(&keys);
     return code;
@@ -223,7 +215,7 @@ static void open_wide(struct Checkpoint *c, float *table)
 {
     vkgpt_error err;
     tiny_files();
-    if (checkpoint_open(dir, c, &err)) fail_msg("%s", err.text);
+    if (checkpoint_open(test_dir, c, &err)) fail_msg("%s", err.text);
     struct Tensor *wte = &c->table.tensors[c->wte.tensor - c->table.tensors];
     wte->dtype = DTYPE_F32;
     wte->shape[0] = ROWS;
@@ -262,7 +254,7 @@ static void through_gguf(const struct Row *row, const struct Checkpoint *c, cons
     vkgpt_error err;
     int code = write_gguf(c, v, &err);
     if (row->gguf) {
-        expect_sentence(code, VKGPT_BAD_MODEL, &err, dir, row->gguf, NULL);
+        expect_sentence(code, VKGPT_BAD_MODEL, &err, test_dir, row->gguf, NULL);
         return;
     }
     if (code || gguf_vocab_open(path, 0, &again, &err)) fail_msg("%s: %s", row->field, err.text);
@@ -276,13 +268,13 @@ static void through_json(const struct Row *row, const struct Config *config, con
 {
     struct Vocab again = {0};
     vkgpt_error err;
-    int code = tokenizer_json_write(dir, v, &err);
+    int code = tokenizer_json_write(test_dir, v, &err);
     if (row->json) {
-        expect_sentence(code, VKGPT_BAD_MODEL, &err, dir, row->json, NULL);
+        expect_sentence(code, VKGPT_BAD_MODEL, &err, test_dir, row->json, NULL);
         return;
     }
-    if (!code) code = tokenizer_config_write(dir, v, config, &err);
-    if (code || reader_open(dir, v->size, &again, &err)) fail_msg("%s: %s", row->field, err.text);
+    if (!code) code = tokenizer_config_write(test_dir, v, config, &err);
+    if (code || reader_open(test_dir, v->size, &again, &err)) fail_msg("%s: %s", row->field, err.text);
     const char *lost = vocab_difference(v, &again);
     if (lost) fail_msg("%s: tokenizer.json loses %s", row->field, lost);
     vocab_free(&again);
@@ -382,7 +374,7 @@ static void test_foreign_ends(void **state)
         const struct Row row = {"", more_tokens, NULL, NULL, needed ? 'q' : -1};
         build(&v, &row);
         gguf_put_model(&keys, &c, GGUF_FILE_F32);
-        if (gguf_put_vocab(&keys, dir, &v, &c.config, &err)) fail_msg("%s", err.text);
+        if (gguf_put_vocab(&keys, test_dir, &v, &c.config, &err)) fail_msg("%s", err.text);
         gguf_put_integer(&keys, "tokenizer.ggml.eot_token_id", EOT);
         gguf_put_integer(&keys, "tokenizer.ggml.eom_token_id", 280); // "xyz"
         gguf_put_integer(&keys, "tokenizer.ggml.unknown_token_id", EOT);
@@ -502,7 +494,7 @@ static void config_through_gguf(const struct ConfigRow *row, const struct Checkp
     int code = write_gguf(c, &none, &err);
     vocab_free(&none);
     if (row->gguf) {
-        expect_sentence(code, VKGPT_BAD_MODEL, &err, dir, row->gguf, NULL);
+        expect_sentence(code, VKGPT_BAD_MODEL, &err, test_dir, row->gguf, NULL);
         return;
     }
     if (code || gguf_config_read(path, &again, &err)) fail_msg("%s: %s", row->field, err.text);
@@ -514,12 +506,12 @@ static void config_through_json(const struct ConfigRow *row, const struct Config
 {
     struct Config again;
     vkgpt_error err;
-    int code = config_write(dir, config, false, &err);
+    int code = config_write(test_dir, config, false, &err);
     if (row->json) {
-        expect_sentence(code, VKGPT_BAD_MODEL, &err, dir, row->json, NULL);
+        expect_sentence(code, VKGPT_BAD_MODEL, &err, test_dir, row->json, NULL);
         return;
     }
-    if (code || config_read(dir, &again, &err)) fail_msg("%s: %s", row->field, err.text);
+    if (code || config_read(test_dir, &again, &err)) fail_msg("%s: %s", row->field, err.text);
     const char *lost = config_difference(config, &again);
     if (lost) fail_msg("%s: config.json loses %s", row->field, lost);
 }
@@ -531,7 +523,7 @@ static void test_config(void **state)
     vkgpt_error err;
     (void)every_config;
     tiny_files();
-    if (checkpoint_open(dir, &c, &err)) fail_msg("%s", err.text);
+    if (checkpoint_open(test_dir, &c, &err)) fail_msg("%s", err.text);
     c.config.bos = 5;
     ends(&c.config, 1);
     const struct Config plain = c.config;
@@ -553,10 +545,10 @@ static void test_gpt1_config(void **state)
     struct Config release, again;
     vkgpt_error err;
     if (config_read(VKGPT_SOURCE_DIR "/tests/fixtures/gpt1/openai-release", &release, &err)) fail_msg("%s", err.text);
-    if (config_write(dir, &release, true, &err) || config_read(dir, &again, &err)) fail_msg("%s", err.text);
+    if (config_write(test_dir, &release, true, &err) || config_read(test_dir, &again, &err)) fail_msg("%s", err.text);
     assert_null(config_difference(&release, &again));
     release.inner++;
-    expect_sentence(config_write(dir, &release, true, &err), VKGPT_BAD_MODEL, &err, "inner", "openai-gpt", NULL);
+    expect_sentence(config_write(test_dir, &release, true, &err), VKGPT_BAD_MODEL, &err, "inner", "openai-gpt", NULL);
 }
 
 // -------------------------------------------------------------------------------------------------- the head
@@ -576,7 +568,7 @@ static void test_heads(void **state)
     }
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, test_dir_teardown)
 
 int main(void)
 {

@@ -12,27 +12,19 @@
 #include "model/gguf.h"
 #include "model/table.h"
 
-static char dir[DIR_BYTES], path[2 * DIR_BYTES];
+static char path[2 * DIR_BYTES];
 
 static int setup(void **state)
 {
-    (void)state;
-    dir_make(dir);
-    snprintf(path, sizeof path, "%s/tiny.gguf", dir);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    dir_remove(dir);
+    test_dir_setup(state);
+    snprintf(path, sizeof path, "%s/tiny.gguf", test_dir);
     return 0;
 }
 
 static void write_tiny(uint32_t version, uint32_t alignment)
 {
     struct Bytes file = gguf_tiny(version, alignment);
-    file_write(dir, "tiny.gguf", file.data, file.count);
+    file_write(test_dir, "tiny.gguf", file.data, file.count);
     bytes_free(&file);
 }
 
@@ -59,7 +51,7 @@ static void test_reads(void **state)
         for (uint32_t alignment = 1; alignment <= 256; alignment *= 2) {
             write_tiny(version, alignment);
             check_open(path);
-            check_open(dir);
+            check_open(test_dir);
         }
     }
 }
@@ -73,11 +65,12 @@ static void test_paths(void **state)
     write_tiny(3, 32);
     assert_int_equal(gguf_config_read(path, &config, &err), 0);
     assert_true(config.vocab == 11 && config.tied_head);
-    file_write(dir, "other.gguf", "x", 1);
-    expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_MODEL, &err, dir, "2 GGUF files", "other.gguf", NULL);
+    file_write(test_dir, "other.gguf", "x", 1);
+    expect_sentence(checkpoint_open(test_dir, &c, &err), VKGPT_BAD_MODEL, &err, test_dir, "2 GGUF files", "other.gguf",
+                    NULL);
     check_open(path);
-    file_write(dir, "config.json", tiny_config, strlen(tiny_config));
-    expect_sentence(checkpoint_open(dir, &c, &err), VKGPT_BAD_MODEL, &err, "other.gguf", "give its path", NULL);
+    file_write(test_dir, "config.json", tiny_config, strlen(tiny_config));
+    expect_sentence(checkpoint_open(test_dir, &c, &err), VKGPT_BAD_MODEL, &err, "other.gguf", "give its path", NULL);
     expect_sentence(checkpoint_open("/nowhere/x.gguf", &c, &err), VKGPT_BAD_FILE, &err, "/nowhere/x.gguf", NULL);
 }
 
@@ -118,8 +111,8 @@ static void test_tokenizer(void **state)
 
     struct Bytes file = gguf_tiny(3, 32);
     gguf_patch(&file, "add_bos_token", 4, 1, 1);
-    file_write(dir, "tiny.gguf", file.data, file.count);
-    tok = open_tokenizer(dir);
+    file_write(test_dir, "tiny.gguf", file.data, file.count);
+    tok = open_tokenizer(test_dir);
     encode(tok, "ab", true, "10 4");
     vkgpt_tokenizer_close(tok);
     bytes_free(&file);
@@ -148,7 +141,7 @@ static void blocks_check(enum BlockFormat format)
     bytes_number(&file, 0, 8);
     while (file.count % 32) bytes_number(&file, 0, 1);
     bytes_add(&file, blocks, count);
-    file_write(dir, "tiny.gguf", file.data, file.count);
+    file_write(test_dir, "tiny.gguf", file.data, file.count);
 
     struct TensorTable table = {0};
     struct Gguf gguf;
@@ -197,7 +190,7 @@ static void test_f64(void **state)
     size_t data = gguf_behind(&file, "blk.1.ffn_down.bias") + 4 + 8 + 4 + 8; // the last tensor's description ends there
     gguf_patch(&file, "position_embd.weight", 20, 28, 4);
     gguf_patch(&file, "position_embd.weight", 24, at - (data + 31) / 32 * 32, 8);
-    file_write(dir, "tiny.gguf", file.data, file.count);
+    file_write(test_dir, "tiny.gguf", file.data, file.count);
     check_open(path);
     bytes_free(&file);
 }
@@ -219,7 +212,7 @@ static void test_pre_names(void **state)
         struct Bytes file = gguf_tiny_pre(3, 32, names[i]);
         vkgpt_tokenizer *tok;
         vkgpt_error err;
-        file_write(dir, "tiny.gguf", file.data, file.count);
+        file_write(test_dir, "tiny.gguf", file.data, file.count);
         if (vkgpt_tokenizer_open(path, 0, &tok, &err)) fail_msg("%s", err.text);
         vkgpt_tokenizer_close(tok);
         bytes_free(&file);
@@ -233,7 +226,7 @@ static void expect_bad(const struct Bytes *file, vkgpt_code code, const char *wo
     struct Checkpoint c;
     vkgpt_error err;
     vkgpt_tokenizer *tok = NULL;
-    file_write(dir, "tiny.gguf", file->data, file->count);
+    file_write(test_dir, "tiny.gguf", file->data, file->count);
     int got = checkpoint_open(path, &c, &err);
     if (!got) { // valid as a model
         checkpoint_close(&c);
@@ -379,7 +372,7 @@ static void test_bad_names(void **state)
     struct Bytes file = gguf_tiny(3, 32); // a byte that has no token yet
     memcpy(file.data + gguf_behind(&file, "[PAD8]") - 6, "<0x21>", 6);
     gguf_patch(&file, "token_type", 16 + 4 * 8, 6, 4);
-    file_write(dir, "tiny.gguf", file.data, file.count);
+    file_write(test_dir, "tiny.gguf", file.data, file.count);
     vkgpt_tokenizer *tok = open_tokenizer(path);
     encode(tok, "a!", true, "0 8");
     vkgpt_tokenizer_close(tok);
@@ -409,7 +402,7 @@ static void test_mutations(void **state)
         size_t tail = file.count - head.count;
         bytes_mutate(&head, &seed);
         if (head.count == 2800) head.count += tail;
-        file_write(dir, "tiny.gguf", head.data, head.count);
+        file_write(test_dir, "tiny.gguf", head.data, head.count);
         struct Checkpoint c;
         vkgpt_tokenizer *tok;
         vkgpt_error err = {0};
@@ -429,7 +422,7 @@ static void test_mutations(void **state)
     assert_true(accepted > 60);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, test_dir_teardown)
 
 int main(void)
 {

@@ -13,6 +13,7 @@
 #include "synthetic_model.h"
 
 #include "compare.h"
+#include "few_tokens.h"
 #include "model_files.h"
 #include "program.h"
 
@@ -31,37 +32,13 @@ static const struct SyntheticModel SMALLER = {
     .layers = 1, .heads = 3, .dim = 48, .context = 100, .vocab = 107, .inner = 77, .seed = 12, .dtype = DTYPE_F32};
 static char larger[256], smaller[256];
 
-struct Tokens {
-    uint32_t ids[TOKENS];
-    size_t count;
-};
-
-static bool keep(void *user, uint32_t id)
-{
-    struct Tokens *tokens = user;
-    tokens->ids[tokens->count++] = id;
-    return true;
-}
-
 // A model from its files to its tokens, on a device that is open.
-static int run_model(vkgpt_device *device, const char *dir, struct Tokens *tokens, vkgpt_error *err)
+static int run_model(vkgpt_device *device, const char *dir, struct FewTokens *tokens, vkgpt_error *err)
 {
-    vkgpt_model *model = NULL;
-    vkgpt_session *session = NULL;
-    uint32_t ids[PROMPT];
-    *tokens = (struct Tokens){.count = 0};
-    for (uint32_t i = 0; i < PROMPT; i++) ids[i] = (i * 37 + 5) % 100;
-    int status = vkgpt_model_open(device, dir, NULL, &model, err);
-    if (!status) status = vkgpt_session_open(model, NULL, &session, err);
-    if (!status) status = vkgpt_prompt(session, ids, PROMPT, err);
-    const vkgpt_sampling greedy = {.repeat_penalty = 1.0f, .ignore_eos = true};
-    if (!status) status = vkgpt_generate(session, &greedy, TOKENS, keep, tokens, NULL, err);
-    vkgpt_session_close(session);
-    vkgpt_model_close(model);
-    return status;
+    return few_tokens(device, dir, VKGPT_AUTO, PROMPT, TOKENS, tokens, err);
 }
 
-static int run_all(struct Tokens *tokens, vkgpt_error *err)
+static int run_all(struct FewTokens *tokens, vkgpt_error *err)
 {
     vkgpt_device *device;
     int status = vkgpt_device_open(NULL, &device, err);
@@ -98,9 +75,9 @@ static int code_of(VkResult result)
 }
 
 // One fault. Returns the seconds from it to the end of all that was open.
-static double play(unsigned call, uint64_t n, VkResult result, const struct Tokens *right)
+static double play(unsigned call, uint64_t n, VkResult result, const struct FewTokens *right)
 {
-    struct Tokens tokens;
+    struct FewTokens tokens;
     vkgpt_error err = {0};
     faults_set(call, n, result);
     int status = run_all(&tokens, &err);
@@ -123,7 +100,7 @@ static double play(unsigned call, uint64_t n, VkResult result, const struct Toke
 }
 
 // Kernels are compiled in other threads. The caller gets the error when it needs the kernel: up to a whole run later.
-static void play_in_time(unsigned call, uint64_t n, VkResult result, const struct Tokens *right, double run_seconds)
+static void play_in_time(unsigned call, uint64_t n, VkResult result, const struct FewTokens *right, double run_seconds)
 {
     const char *name = faults_call(call);
     bool beside = !strcmp(name, "vkCreateShaderModule") || !strcmp(name, "vkCreateComputePipelines");
@@ -150,7 +127,7 @@ static bool is_slow(void)
 static void test_each_call(void **state)
 {
     (void)state;
-    struct Tokens right;
+    struct FewTokens right;
     vkgpt_error err;
     uint64_t counts[64] = {0};
     bool slow = is_slow();
@@ -187,7 +164,7 @@ static void test_smaller_model(void **state)
     static const char *const calls[] = {"vkAllocateMemory",        "vkMapMemory",   "vkCreateComputePipelines",
                                         "vkCreateShaderModule",    "vkQueueSubmit", "vkWaitSemaphores",
                                         "vkAllocateCommandBuffers"};
-    struct Tokens right, tokens;
+    struct FewTokens right, tokens;
     vkgpt_error err;
     vkgpt_device *device;
     faults_set(0, 0, 0);
@@ -208,7 +185,7 @@ static void test_smaller_model(void **state)
 static void test_lost_device(void **state)
 {
     (void)state;
-    struct Tokens tokens;
+    struct FewTokens tokens;
     vkgpt_error err;
     vkgpt_device *device;
     if (vkgpt_device_open(NULL, &device, &err)) fail_msg("%s", err.text);

@@ -10,6 +10,7 @@
 #include "synthetic_model.h"
 
 #include "compare.h"
+#include "few_tokens.h"
 #include "model_files.h"
 #include "program.h"
 
@@ -24,45 +25,22 @@
 static const struct SyntheticModel LARGER = {
     .layers = 2, .heads = 3, .dim = 96, .context = 100, .vocab = 307, .inner = 128, .seed = 11, .dtype = DTYPE_F32};
 
-struct Tokens {
-    uint32_t ids[TOKENS];
-    size_t count;
-};
-
 static void check(int status, const vkgpt_error *err)
 {
     if (status) fail_msg("%s", err->text);
 }
 
-static bool keep(void *user, uint32_t id)
-{
-    struct Tokens *tokens = user;
-    tokens->ids[tokens->count++] = id;
-    return true;
-}
-
-static void run_model(vkgpt_device *device, const char *dir, vkgpt_format format, struct Tokens *tokens)
+static void run_model(vkgpt_device *device, const char *dir, vkgpt_format format, struct FewTokens *tokens)
 {
     vkgpt_error err;
-    vkgpt_model *model;
-    vkgpt_session *session;
-    uint32_t ids[PROMPT];
-    *tokens = (struct Tokens){.count = 0};
-    for (uint32_t i = 0; i < PROMPT; i++) ids[i] = (i * 37 + 5) % 100;
-    check(vkgpt_model_open(device, dir, &(vkgpt_model_options){.weights = format}, &model, &err), &err);
-    check(vkgpt_session_open(model, NULL, &session, &err), &err);
-    check(vkgpt_prompt(session, ids, PROMPT, &err), &err);
-    const vkgpt_sampling greedy = {.repeat_penalty = 1.0f, .ignore_eos = true};
-    check(vkgpt_generate(session, &greedy, TOKENS, keep, tokens, NULL, &err), &err);
+    check(few_tokens(device, dir, format, PROMPT, TOKENS, tokens, &err), &err);
     assert_int_equal(tokens->count, TOKENS);
-    vkgpt_session_close(session);
-    vkgpt_model_close(model);
 }
 
 #define RUNS 4
 
 // Runs all models and formats that are compared.
-static void run_all(const char *limits, const char *dir, struct Tokens tokens[RUNS], vkgpt_device_info *info)
+static void run_all(const char *limits, const char *dir, struct FewTokens tokens[RUNS], vkgpt_device_info *info)
 {
     static const vkgpt_format formats[RUNS] = {VKGPT_F32, VKGPT_F16, VKGPT_Q8_0, VKGPT_Q4_0};
     vkgpt_error err;
@@ -79,7 +57,7 @@ static void run_all(const char *limits, const char *dir, struct Tokens tokens[RU
 static void test_same_tokens(void **state)
 {
     static const char *const less[] = {FLOOR LEAST, FLOOR LEAST "memory=uncached", "memory=incoherent"};
-    struct Tokens want[RUNS], got[RUNS];
+    struct FewTokens want[RUNS], got[RUNS];
     vkgpt_device_info info;
     run_all("", *state, want, &info);
     for (size_t i = 0; i < sizeof less / sizeof *less; i++) {

@@ -9,6 +9,7 @@
 
 #include "compare.h"
 #include "failing_malloc.h"
+#include "few_tokens.h"
 #include "model_files.h"
 #include "short_run.h"
 
@@ -19,44 +20,22 @@
 static const struct SyntheticModel SMALL = {
     .layers = 1, .heads = 3, .dim = 48, .context = 64, .vocab = 107, .inner = 77, .seed = 12, .dtype = DTYPE_F32};
 
-struct Tokens {
-    uint32_t ids[TOKENS];
-    size_t count;
-};
-
-static bool keep(void *user, uint32_t id)
-{
-    struct Tokens *tokens = user;
-    tokens->ids[tokens->count++] = id;
-    return true;
-}
-
-static int run_model(const char *dir, struct Tokens *tokens, vkgpt_error *err)
+static int run_model(const char *dir, struct FewTokens *tokens, vkgpt_error *err)
 {
     vkgpt_device *device = NULL;
-    vkgpt_model *model = NULL;
-    vkgpt_session *session = NULL;
-    uint32_t ids[PROMPT];
-    *tokens = (struct Tokens){.count = 0};
-    for (uint32_t i = 0; i < PROMPT; i++) ids[i] = (i * 37 + 5) % 100;
+    *tokens = (struct FewTokens){.count = 0};
     int status = vkgpt_device_open(NULL, &device, err);
-    if (!status) status = vkgpt_model_open(device, dir, NULL, &model, err);
-    if (!status) status = vkgpt_session_open(model, NULL, &session, err);
-    if (!status) status = vkgpt_prompt(session, ids, PROMPT, err);
-    const vkgpt_sampling greedy = {.repeat_penalty = 1.0f, .ignore_eos = true};
-    if (!status) status = vkgpt_generate(session, &greedy, TOKENS, keep, tokens, NULL, err);
+    if (!status) status = few_tokens(device, dir, VKGPT_AUTO, PROMPT, TOKENS, tokens, err);
     unsigned messages = device ? device->validation_messages : 0;
-    vkgpt_session_close(session);
-    vkgpt_model_close(model);
     vkgpt_device_close(device);
     assert_int_equal(messages, 0);
     return status;
 }
 
-static void allocation_fails(const char *dir, uint64_t n, bool all, const struct Tokens *right)
+static void allocation_fails(const char *dir, uint64_t n, bool all, const struct FewTokens *right)
 {
     vkgpt_error err = {0};
-    struct Tokens tokens;
+    struct FewTokens tokens;
     malloc_fail_at(n, all);
     int status = run_model(dir, &tokens, &err);
     int64_t left = malloc_allocated();
@@ -69,7 +48,7 @@ static void allocation_fails(const char *dir, uint64_t n, bool all, const struct
 static void test_each_allocation(void **state)
 {
     vkgpt_error err;
-    struct Tokens right, tokens;
+    struct FewTokens right, tokens;
     if (run_model(*state, &right, &err)) fail_msg("%s", err.text);
     malloc_fail_at(0, false);
     if (run_model(*state, &tokens, &err)) fail_msg("%s", err.text);

@@ -14,15 +14,6 @@
 #define GROUPS 2
 #define TRIES 20 // two workgroups need two of the driver's threads at once, which a busy machine may not give them
 
-static const struct SyntheticModel SMALL = {.layers = 2,
-                                            .heads = 4,
-                                            .dim = 64,
-                                            .context = 128,
-                                            .vocab = DECODED_VOCAB,
-                                            .seed = 5,
-                                            .dtype = DTYPE_F32,
-                                            .activation = ACTIVATION_GELU_TANH};
-
 static char model_dir[256];
 static vkgpt_device *device;
 
@@ -207,7 +198,7 @@ static int setup(void **state)
     vkgpt_error err;
     setenv("VKGPT_DISABLE", "lanes", 1);
     if (vkgpt_device_open(NULL, &device, &err)) return -1;
-    return synthetic_model_temporary(&SMALL, model_dir, sizeof model_dir, &err);
+    return synthetic_model_temporary(&DECODED_MODEL, model_dir, sizeof model_dir, &err);
 }
 
 static int teardown(void **state)

@@ -1,15 +1,15 @@
 // The memory that `plan` predicts against the memory in a device's pools after a model is loaded and a session opened.
-#define _POSIX_C_SOURCE 200809L // mkdtemp
+#define _POSIX_C_SOURCE 200809L // setenv
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "engine/memory_plan.h"
 #include "engine/session.h"
 #include "model/presets.h"
+#include "model_files.h"
 
 #include <cmocka.h> // last: it has a macro called fail
 
@@ -111,22 +111,17 @@ static void test_default_model(void **state)
 static void made_model_agrees(vkgpt_device *device, const char *preset, const struct PresetSizes *sizes,
                               vkgpt_format weights)
 {
-    static const char *const files[] = {"config.json", "model.safetensors", "vocab.json", "merges.txt"};
     vkgpt_error err;
     struct Config config;
-    char dir[64] = "/tmp/vkgpt-plan-XXXXXX", path[128];
-    assert_non_null(mkdtemp(dir));
+    char dir[DIR_BYTES];
+    dir_make(dir);
     preset_config(preset_find(preset), &config);
     check(preset_resize(&config, sizes, &err), &err);
     const struct PresetOutput output = {
         .dir = dir, .tokenizer = TALES, .preset = preset, .dtype = DTYPE_F16, .shards = 1};
     check(preset_write(&config, &output, &err), &err);
     model_agrees(device, dir, weights);
-    for (int i = 0; i < 4; i++) {
-        snprintf(path, sizeof path, "%s/%s", dir, files[i]);
-        assert_int_equal(unlink(path), 0);
-    }
-    assert_int_equal(rmdir(dir), 0);
+    dir_remove(dir);
 }
 
 static void test_made_models(void **state)

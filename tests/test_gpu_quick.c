@@ -19,15 +19,6 @@
 
 #include "compare.h"
 
-static const struct SyntheticModel SMALL = {.layers = 2,
-                                            .heads = 4,
-                                            .dim = 64,
-                                            .context = 128,
-                                            .vocab = DECODED_VOCAB,
-                                            .seed = 5,
-                                            .dtype = DTYPE_F32,
-                                            .activation = ACTIVATION_GELU_TANH};
-
 static char model_dir[256];
 
 static void check(int status, const vkgpt_error *err)
@@ -560,7 +551,7 @@ static void test_two_processes(void **state)
 static int setup(void **state)
 {
     vkgpt_error err;
-    CHECK(synthetic_model_temporary(&SMALL, model_dir, sizeof model_dir, &err));
+    CHECK(synthetic_model_temporary(&DECODED_MODEL, model_dir, sizeof model_dir, &err));
     return test_dir_setup(state);
 }
 

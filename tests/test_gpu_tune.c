@@ -16,15 +16,6 @@
 
 #define PROMPT 70 // tokens: two splits of the cache
 
-static const struct SyntheticModel SMALL = {.layers = 2,
-                                            .heads = 4,
-                                            .dim = 64,
-                                            .context = 128,
-                                            .vocab = DECODED_VOCAB,
-                                            .seed = 5,
-                                            .dtype = DTYPE_F32,
-                                            .activation = ACTIVATION_GELU_TANH};
-
 static void check(int status, const vkgpt_error *err)
 {
     if (status) fail_msg("%s", err->text);
@@ -467,7 +458,7 @@ static void test_tune(void **state)
 static int setup(void **state)
 {
     vkgpt_error err;
-    CHECK(synthetic_model_temporary(&SMALL, model_dir, sizeof model_dir, &err));
+    CHECK(synthetic_model_temporary(&DECODED_MODEL, model_dir, sizeof model_dir, &err));
     return test_dir_setup(state);
 }
 

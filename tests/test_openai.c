@@ -17,8 +17,6 @@
 static const char shapes[] = TABLES LAYER "]";
 enum { NUMBERS = 5 * 12 + 7 * 12 + 12 * 36 + 36 + 12 * 12 + 3 * 12 + 12 * 48 + 48 + 48 * 12 + 3 * 12 };
 
-static char dir[DIR_BYTES];
-
 static void write_piece(int index, const char *header, int first, int count)
 {
     struct Bytes file = {0};
@@ -33,7 +31,7 @@ static void write_piece(int index, const char *header, int first, int count)
         bytes_number(&file, bits, 4);
     }
     snprintf(name, sizeof name, "params_%d.npy", index);
-    file_write(dir, name, file.data, file.count);
+    file_write(test_dir, name, file.data, file.count);
     bytes_free(&file);
 }
 
@@ -44,7 +42,7 @@ static void write_good_piece(int index, int first, int count)
     write_piece(index, header, first, count);
 }
 
-static void write_shapes(const char *text) { file_write(dir, "params_shapes.json", text, strlen(text)); }
+static void write_shapes(const char *text) { file_write(test_dir, "params_shapes.json", text, strlen(text)); }
 
 // The numbers 0, 1, 2, ... in ten pieces with these ends.
 static void write_pieces(const int ends[10])
@@ -56,17 +54,9 @@ static const int even[10] = {203, 406, 609, 812, 1015, 1218, 1421, 1624, 1827, N
 
 static int setup(void **state)
 {
-    (void)state;
-    dir_make(dir);
+    test_dir_setup(state);
     write_shapes(shapes);
     write_pieces(even);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    dir_remove(dir);
     return 0;
 }
 
@@ -87,7 +77,7 @@ static void expect_model(size_t copies)
 {
     struct Checkpoint c;
     vkgpt_error err;
-    if (checkpoint_open(dir, &c, &err)) fail_msg("%s", err.text);
+    if (checkpoint_open(test_dir, &c, &err)) fail_msg("%s", err.text);
     assert_string_equal(c.config.architecture, "openai-gpt");
     assert_true(c.config.layers == 1 && c.config.heads == 12 && c.config.dim == 12 && c.config.inner == 48);
     assert_true(c.config.context == 5 && c.config.vocab == 7 && c.config.post_norm && c.config.tied_head);
@@ -132,7 +122,7 @@ static void expect_bad(vkgpt_code code, const char *file, const char *word, cons
 {
     struct Checkpoint c;
     vkgpt_error err;
-    int got = checkpoint_open(dir, &c, &err);
+    int got = checkpoint_open(test_dir, &c, &err);
     if (!got) fail_msg("accepted, with no word of %s", word);
     expect_sentence(got, code, &err, file, word, other, NULL);
 }
@@ -206,24 +196,24 @@ static void test_bad_pieces(void **state)
         write_piece(4, bad[i].header, 0, 203);
         expect_bad(VKGPT_BAD_FILE, "params_4.npy", bad[i].words[0], bad[i].words[1]);
     }
-    struct Bytes file = file_read(dir, "params_3.npy");
-    file_write(dir, "params_4.npy", file.data, 9);
+    struct Bytes file = file_read(test_dir, "params_3.npy");
+    file_write(test_dir, "params_4.npy", file.data, 9);
     expect_bad(VKGPT_BAD_FILE, "params_4.npy", "no .npy file", NULL);
-    file_write(dir, "params_4.npy", file.data, 40);
+    file_write(test_dir, "params_4.npy", file.data, 40);
     expect_bad(VKGPT_BAD_FILE, "params_4.npy", "in a file of 40", NULL);
-    file_write(dir, "params_4.npy", file.data, file.count - 3);
+    file_write(test_dir, "params_4.npy", file.data, file.count - 3);
     expect_bad(VKGPT_BAD_FILE, "params_4.npy", "203 floats", "809 bytes");
     file.data[6] = 4;
-    file_write(dir, "params_4.npy", file.data, file.count);
+    file_write(test_dir, "params_4.npy", file.data, file.count);
     expect_bad(VKGPT_BAD_FILE, "params_4.npy", "version 4", NULL);
     file.data[6] = 2; // version 2 has a length of 32 bits, which here includes text
-    file_write(dir, "params_4.npy", file.data, file.count);
+    file_write(test_dir, "params_4.npy", file.data, file.count);
     expect_bad(VKGPT_BAD_FILE, "params_4.npy", "a header of", NULL);
-    file_write(dir, "params_4.npy", file.data, 0);
+    file_write(test_dir, "params_4.npy", file.data, 0);
     expect_bad(VKGPT_BAD_FILE, "params_4.npy", "no .npy file", NULL);
     bytes_free(&file);
     char path[2 * DIR_BYTES];
-    snprintf(path, sizeof path, "%s/params_4.npy", dir);
+    snprintf(path, sizeof path, "%s/params_4.npy", test_dir);
     remove(path);
     expect_bad(VKGPT_BAD_FILE, "params_4.npy", "No such file", NULL);
 }
@@ -232,12 +222,12 @@ static void test_bad_pieces(void **state)
 static void test_other_forms(void **state)
 {
     (void)state;
-    struct Bytes old = file_read(dir, "params_4.npy"), file = {0};
+    struct Bytes old = file_read(test_dir, "params_4.npy"), file = {0};
     bytes_add(&file, "\x93NUMPY\2", 8);
     bytes_add(&file, old.data + 8, 2);
     bytes_number(&file, 0, 2);
     bytes_add(&file, old.data + 10, old.count - 10);
-    file_write(dir, "params_4.npy", file.data, file.count);
+    file_write(test_dir, "params_4.npy", file.data, file.count);
     expect_model(4);
     bytes_free(&old);
     bytes_free(&file);
@@ -246,8 +236,8 @@ static void test_other_forms(void **state)
                                  " \"n_positions\": 5, \"vocab_size\": 7, \"afn\": \"relu\"}";
     struct Checkpoint c;
     vkgpt_error err;
-    file_write(dir, "config.json", config, strlen(config));
-    if (checkpoint_open(dir, &c, &err)) fail_msg("%s", err.text);
+    file_write(test_dir, "config.json", config, strlen(config));
+    if (checkpoint_open(test_dir, &c, &err)) fail_msg("%s", err.text);
     assert_true(c.config.heads == 3 && c.config.activation == ACTIVATION_RELU);
     checkpoint_close(&c);
 }
@@ -255,7 +245,7 @@ static void test_other_forms(void **state)
 static void test_mutations(void **state)
 {
     (void)state;
-    struct Bytes piece = file_read(dir, "params_4.npy");
+    struct Bytes piece = file_read(test_dir, "params_4.npy");
     uint64_t seed = 4;
     for (int i = 0; i < 1500; i++) {
         struct Bytes bytes = {0};
@@ -266,19 +256,19 @@ static void test_mutations(void **state)
         else bytes_add(&bytes, piece.data, 96);
         bytes_mutate(&bytes, &seed);
         if (!of_shapes) bytes_add(&bytes, piece.data + 96, piece.count - 96);
-        file_write(dir, of_shapes ? "params_shapes.json" : "params_4.npy", bytes.data, bytes.count);
-        int code = checkpoint_open(dir, &c, &err);
+        file_write(test_dir, of_shapes ? "params_shapes.json" : "params_4.npy", bytes.data, bytes.count);
+        int code = checkpoint_open(test_dir, &c, &err);
         if (code) assert_true(code == VKGPT_BAD_FILE || code == VKGPT_BAD_MODEL);
         else weight_max_abs(&c.layers->c_out);
         checkpoint_close(&c);
         if (of_shapes) write_shapes(shapes);
-        else file_write(dir, "params_4.npy", piece.data, piece.count);
+        else file_write(test_dir, "params_4.npy", piece.data, piece.count);
         bytes_free(&bytes);
     }
     bytes_free(&piece);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, test_dir_teardown)
 
 int main(void)
 {

@@ -1,5 +1,4 @@
 // The models of the papers by name, and checkpoints of them with random weights.
-#define _POSIX_C_SOURCE 200809L // mkdtemp
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,10 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/os.h"
 #include "model/presets_random.h"
+#include "model_files.h"
+
+#include <cmocka.h> // last: its fail is a macro, ours a function
 
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
 
@@ -98,26 +98,26 @@ static void test_numbers(void **state)
 // ------------------------------------------------------------------------------------------------ checkpoints
 
 struct Place {
-    char dir[64], model[96];
+    char dir[DIR_BYTES], model[DIR_BYTES + 16];
 };
 
 static struct Place place_make(void)
 {
-    struct Place place = {.dir = "/tmp/vkgpt-presets-XXXXXX"};
-    assert_non_null(mkdtemp(place.dir));
+    struct Place place;
+    dir_make(place.dir);
     snprintf(place.model, sizeof place.model, "%s/model", place.dir);
     return place;
 }
 
-static void place_file(char path[160], const struct Place *place, const char *name)
+static void place_file(char path[2 * DIR_BYTES], const struct Place *place, const char *name)
 {
-    snprintf(path, 160, "%s/%s", place->model, name);
+    snprintf(path, 2 * DIR_BYTES, "%s/%s", place->model, name);
 }
 
 // Checks that the directory has these files; that it can be removed shows that there are no others.
 static void place_remove(const struct Place *place, const char *const *files)
 {
-    char path[160];
+    char path[2 * DIR_BYTES];
     for (; *files; files++) {
         place_file(path, place, *files);
         if (remove(path)) fail_msg("%s is not there", path);
@@ -205,7 +205,7 @@ static void test_checkpoints(void **state)
 
 static uint64_t file_hash(const struct Place *place, const char *name)
 {
-    char path[160], *data;
+    char path[2 * DIR_BYTES], *data;
     size_t bytes;
     uint64_t hash = UINT64_C(0xCBF29CE484222325);
     place_file(path, place, name);
@@ -229,7 +229,7 @@ static void test_same_bytes(void **state)
 
 static void put(const struct Place *place, const char *name, const char *text)
 {
-    char path[160];
+    char path[2 * DIR_BYTES];
     assert_int_equal(os_make_dirs(place->model), 0);
     place_file(path, place, name);
     assert_int_equal(os_write(path, text, strlen(text), NULL), 0);

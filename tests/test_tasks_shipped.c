@@ -1,5 +1,5 @@
 // The tasks that come with the program: they are the output of tools/tasks/make-tasks, with right answers. They have
-// the form and distribution of the GPT-3 paper's own files, if those are in $GPT3_TASKS or ../shared/gpt3-tasks.
+// the form and distribution of the GPT-3 paper's own files, if $GPT3_TASKS names their directory.
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <setjmp.h>
@@ -45,7 +45,7 @@ static struct Items shipped(const char *name)
 static bool papers(const char *name, struct Items *items)
 {
     const char *dir = getenv("GPT3_TASKS");
-    if (!dir) dir = VKGPT_SOURCE_DIR "/../shared/gpt3-tasks";
+    if (!dir) return false;
     if (!find(dir, name, "") && !find(dir, name, ".gz")) return false;
     *items = read_items();
     return true;

@@ -288,18 +288,10 @@ static const char small_json[] =
 
 static int setup(void **state)
 {
-    (void)state;
-    dir_make(dir);
+    test_dir_setup(state);
     write_text("config.json", "{\"vocab_size\": 8}");
     write_text("vocab.json", small_vocab);
     write_text("merges.txt", small_merges);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    dir_remove(dir);
     return 0;
 }
 
@@ -357,16 +349,16 @@ static void test_missing_files(void **state)
     vkgpt_tokenizer_close(tok);
     assert_int_not_equal(vkgpt_tokenizer_open(NULL, 0, &tok, &err), 0);
     assert_int_not_equal(vkgpt_tokenizer_open("/nowhere", 0, &tok, NULL), 0);
-    expect_sentence(vkgpt_tokenizer_open(dir, (1u << 24) + 1, &tok, &err), VKGPT_BAD_ARGUMENT, &err, "16777217",
+    expect_sentence(vkgpt_tokenizer_open(test_dir, (1u << 24) + 1, &tok, &err), VKGPT_BAD_ARGUMENT, &err, "16777217",
                     "16777216", NULL);
-    assert_int_equal(vkgpt_tokenizer_open(dir, 7, &tok, &err), 0);
+    assert_int_equal(vkgpt_tokenizer_open(test_dir, 7, &tok, &err), 0);
     assert_int_equal(vkgpt_token_count(tok), 7);
     vkgpt_tokenizer_close(tok);
     vkgpt_tokenizer_close(NULL);
     remove_file("merges.txt");
     expect_refusal(VKGPT_BAD_FILE, "merges.txt", "No such file");
     remove_file("vocab.json");
-    expect_refusal(VKGPT_BAD_FILE, dir, "none of tokenizer.json, vocab.json, vocab.txt and spiece.model");
+    expect_refusal(VKGPT_BAD_FILE, test_dir, "none of tokenizer.json, vocab.json, vocab.txt and spiece.model");
 }
 
 static void test_bad_vocab(void **state)
@@ -464,7 +456,7 @@ static void test_past_the_rows(void **state)
         vkgpt_error err;
         vkgpt_tokenizer *tok;
         write_text(added[i][0], added[i][1] ? added[i][1] : json);
-        if (vkgpt_tokenizer_open(dir, 0, &tok, &err)) fail_msg("%s", err.text); // config.json says 8
+        if (vkgpt_tokenizer_open(test_dir, 0, &tok, &err)) fail_msg("%s", err.text); // config.json says 8
         assert_int_equal(vkgpt_token_count(tok), 10);
         vkgpt_tokenizer_close(tok);
         if (i < 2) expect_ids("<p>b", "9 1");
@@ -679,18 +671,18 @@ int main(void)
         cmocka_unit_test(test_bytes_are_tokens),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_long_texts),
-        cmocka_unit_test_setup_teardown(test_small_is_good, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_missing_files, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_bad_vocab, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_bad_merges, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_bad_added, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_implied_special, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_past_the_rows, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_bad_json, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_next_ids, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_rules, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_digits, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_fuzz, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_small_is_good, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_missing_files, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_bad_vocab, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_bad_merges, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_bad_added, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_implied_special, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_past_the_rows, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_bad_json, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_next_ids, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_rules, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_digits, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_fuzz, setup, test_dir_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -236,18 +236,10 @@ static const char small_json[] =
 
 static int setup(void **state)
 {
-    (void)state;
-    dir_make(dir);
+    test_dir_setup(state);
     write_text("config.json", "{\"model_type\": \"openai-gpt\", \"vocab_size\": 9}");
     write_text("vocab.json", small_vocab);
     write_text("merges.txt", small_merges);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    dir_remove(dir);
     return 0;
 }
 
@@ -270,7 +262,7 @@ static void test_small_is_good(void **state)
         "{\"tokenizer_class\": \"OpenAIGPTTokenizerFast\", \"add_bos_token\": true, \"add_prefix_space\": true}");
     write_text("config.json", "{}");
     expect_ids(small_text, small_ids);
-    if (vkgpt_tokenizer_open(dir, 9, &tok, &err)) fail_msg("%s", err.text);
+    if (vkgpt_tokenizer_open(test_dir, 9, &tok, &err)) fail_msg("%s", err.text);
     assert_string_equal(vkgpt_token_bytes(tok, 5, &n), "ab ");
     assert_int_equal(n, 3);
     assert_string_equal(vkgpt_token_bytes(tok, 7, &n), "  ");
@@ -309,7 +301,7 @@ static void test_bad_files(void **state)
                 VKGPT_BAD_MODEL, "_start_");
     refuse_file(name, "{\"tokenizer_class\": \"OpenAIGPT\"}", VKGPT_BAD_MODEL, "OpenAIGPT");
     remove_file("vocab.json");
-    expect_refusal(VKGPT_BAD_FILE, dir, "none of tokenizer.json, vocab.json, vocab.txt and spiece.model");
+    expect_refusal(VKGPT_BAD_FILE, test_dir, "none of tokenizer.json, vocab.json, vocab.txt and spiece.model");
     write_text("encoder_bpe_40000.json", small_vocab);
     remove_file("merges.txt");
     expect_refusal(VKGPT_BAD_FILE, "vocab_40000.bpe", "No such file");
@@ -377,11 +369,11 @@ int main(void)
         cmocka_unit_test(test_stopping),
         cmocka_unit_test(test_again),
         cmocka_unit_test(test_long_texts),
-        cmocka_unit_test_setup_teardown(test_small_is_good, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_bad_files, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_no_unk, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_bad_json, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_fuzz, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_small_is_good, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_bad_files, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_no_unk, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_bad_json, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_fuzz, setup, test_dir_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

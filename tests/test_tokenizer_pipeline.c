@@ -14,16 +14,8 @@
 
 static int setup(void **state)
 {
-    (void)state;
-    dir_make(dir);
+    test_dir_setup(state);
     write_text("tokenizer_config.json", "{\"tokenizer_class\": \"PreTrainedTokenizerFast\"}");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    dir_remove(dir);
     return 0;
 }
 
@@ -37,7 +29,7 @@ static vkgpt_tokenizer *open_line(char *line, char *name, size_t size)
     *json++ = '\0';
     snprintf(name, size, "%s", line + 10);
     write_text("tokenizer.json", json);
-    return open_good(dir);
+    return open_good(test_dir);
 }
 
 static void check_group(const char *group, size_t tokenizers, size_t lines)
@@ -99,7 +91,7 @@ static void copy_file(const char *folder, const char *name)
     char path[1024];
     snprintf(path, sizeof path, "%s/%s", FIXTURES, folder);
     struct Bytes b = file_read(path, name);
-    file_write(dir, name, b.data, b.count);
+    file_write(test_dir, name, b.data, b.count);
     bytes_free(&b);
 }
 
@@ -137,14 +129,14 @@ static void test_damaged_spiece(void **state)
         struct Bytes b = {0};
         bytes_add(&b, whole.data, round < 300 ? whole.count * (size_t)round / 300 : whole.count);
         if (round >= 300) bytes_mutate(&b, &seed);
-        file_write(dir, "spiece.model", b.data, b.count);
+        file_write(test_dir, "spiece.model", b.data, b.count);
         bytes_free(&b);
         vkgpt_error err = {0};
         vkgpt_tokenizer *tok;
         uint32_t *ids;
         size_t count;
-        if (vkgpt_tokenizer_open(dir, 0, &tok, &err)) {
-            if (!strstr(err.text, dir) || strchr(err.text, '\n')) fail_msg("round %d: %s", round, err.text);
+        if (vkgpt_tokenizer_open(test_dir, 0, &tok, &err)) {
+            if (!strstr(err.text, test_dir) || strchr(err.text, '\n')) fail_msg("round %d: %s", round, err.text);
             continue;
         }
         opened++;
@@ -224,7 +216,7 @@ static void test_long_texts(void **state)
     static const char *const units[] = {"a", " ", "ab ", "\xcc\x81\xcc\xa3", "\xff", "\xed\x95\x9c"};
     for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
         write_json(stages[i], models[i % 4]);
-        vkgpt_tokenizer *tok = open_good(dir);
+        vkgpt_tokenizer *tok = open_good(test_dir);
         for (size_t u = 0; u < sizeof units / sizeof *units; u++) {
             struct Bytes b = {0};
             while (b.count < 300000) bytes_text(&b, units[u]);
@@ -245,7 +237,7 @@ static void test_edges_and_notes(void **state)
                MODEL_WORDS);
     expect_ids("ab", "1 3 2");
     expect_ids("", "1 2");
-    vkgpt_tokenizer *tok = open_good(dir);
+    vkgpt_tokenizer *tok = open_good(test_dir);
     assert_int_equal(vkgpt_trailing_tokens(tok), 1);
     assert_null(vkgpt_tokenizer_note(tok));
     vkgpt_tokenizer_close(tok);
@@ -255,7 +247,7 @@ static void test_edges_and_notes(void **state)
     write_text("tokenizer.json", json);
     free(json);
     expect_ids("ab", "3");
-    tok = open_good(dir);
+    tok = open_good(test_dir);
     assert_int_equal(vkgpt_trailing_tokens(tok), 0);
     assert_string_equal(vkgpt_tokenizer_note(tok), "the tokenizer's dropout is for training and is not applied");
     vkgpt_tokenizer_close(tok);
@@ -267,7 +259,7 @@ static void expect_no_ids(const char *model, const char *text, const char *words
     size_t count;
     vkgpt_error err;
     write_json("", model);
-    vkgpt_tokenizer *tok = open_good(dir);
+    vkgpt_tokenizer *tok = open_good(test_dir);
     expect_sentence(vkgpt_encode(tok, text, strlen(text), true, &ids, &count, &err), VKGPT_BAD_MODEL, &err, words,
                     NULL);
     assert_null(ids);
@@ -349,14 +341,14 @@ static void fuzz(const char *json, const char *text, int rounds)
         struct Bytes b = {0};
         bytes_text(&b, json);
         bytes_mutate(&b, &seed);
-        file_write(dir, "tokenizer.json", b.data, b.count);
+        file_write(test_dir, "tokenizer.json", b.data, b.count);
         bytes_free(&b);
         vkgpt_error err = {0};
         vkgpt_tokenizer *tok;
         uint32_t *ids;
         size_t count, bytes;
-        if (vkgpt_tokenizer_open(dir, 0, &tok, &err)) {
-            if (!strstr(err.text, dir) || strchr(err.text, '\n')) fail_msg("round %d: %s", i, err.text);
+        if (vkgpt_tokenizer_open(test_dir, 0, &tok, &err)) {
+            if (!strstr(err.text, test_dir) || strchr(err.text, '\n')) fail_msg("round %d: %s", i, err.text);
             continue;
         }
         opened++;
@@ -396,18 +388,18 @@ static void test_fuzz(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_normalizers, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_splits, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_models, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_pieces, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_vocabulary_alone, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_damaged_spiece, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_invalid_bytes, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_long_texts, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_edges_and_notes, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_no_unk, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_fuzz, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_normalizers, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_splits, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_models, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_pieces, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_vocabulary_alone, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_damaged_spiece, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_invalid_bytes, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_long_texts, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_edges_and_notes, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_no_unk, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_refusals, setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_fuzz, setup, test_dir_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

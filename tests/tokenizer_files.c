@@ -140,14 +140,12 @@ void check_fixture(const char *name, const char *folder, size_t lines, enum Fixt
 
 // ------------------------------------------------------------------------------------------------ files
 
-char dir[DIR_BYTES];
-
-void write_text(const char *name, const char *text) { file_write(dir, name, text, strlen(text)); }
+void write_text(const char *name, const char *text) { file_write(test_dir, name, text, strlen(text)); }
 
 void remove_file(const char *name)
 {
     char path[2 * DIR_BYTES];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
+    snprintf(path, sizeof path, "%s/%s", test_dir, name);
     remove(path);
 }
 
@@ -155,7 +153,7 @@ void expect_ids(const char *text, const char *wanted)
 {
     char is[256] = "";
     size_t count, at = 0;
-    vkgpt_tokenizer *tok = open_good(dir);
+    vkgpt_tokenizer *tok = open_good(test_dir);
     uint32_t *ids = encode(tok, text, strlen(text), true, &count);
     for (size_t i = 0; i < count; i++) at += (size_t)snprintf(is + at, sizeof is - at, "%s%u", i ? " " : "", ids[i]);
     free(ids);
@@ -167,7 +165,7 @@ void expect_refusal(vkgpt_code code, const char *file, const char *words)
 {
     vkgpt_error err;
     vkgpt_tokenizer *tok = (vkgpt_tokenizer *)&err;
-    expect_sentence(vkgpt_tokenizer_open(dir, 0, &tok, &err), (int)code, &err, file, words, NULL);
+    expect_sentence(vkgpt_tokenizer_open(test_dir, 0, &tok, &err), (int)code, &err, file, words, NULL);
     assert_null(tok);
 }
 
@@ -175,12 +173,12 @@ void refuse_file(const char *name, const char *text, vkgpt_code code, const char
 {
     struct Bytes before = {0};
     char path[2 * DIR_BYTES];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
+    snprintf(path, sizeof path, "%s/%s", test_dir, name);
     bool was = os_exists(path);
-    if (was) before = file_read(dir, name);
+    if (was) before = file_read(test_dir, name);
     write_text(name, text);
     expect_refusal(code, name, words);
-    if (was) file_write(dir, name, before.data, before.count);
+    if (was) file_write(test_dir, name, before.data, before.count);
     else remove_file(name);
     bytes_free(&before);
 }
@@ -201,12 +199,12 @@ void fuzz_file(const char *name, const char *file, const char *text, int rounds)
         struct Bytes b = {0};
         bytes_text(&b, file);
         bytes_mutate(&b, &seed);
-        file_write(dir, name, b.data, b.count);
+        file_write(test_dir, name, b.data, b.count);
         bytes_free(&b);
         vkgpt_error err = {0};
         vkgpt_tokenizer *tok;
-        if (vkgpt_tokenizer_open(dir, 0, &tok, &err)) {
-            if (!strstr(err.text, dir) || strchr(err.text, '\n')) fail_msg("round %d: %s", i, err.text);
+        if (vkgpt_tokenizer_open(test_dir, 0, &tok, &err)) {
+            if (!strstr(err.text, test_dir) || strchr(err.text, '\n')) fail_msg("round %d: %s", i, err.text);
             continue;
         }
         size_t count;

@@ -27,9 +27,7 @@ enum FixtureCheck {
 bool check_line(const vkgpt_tokenizer *tok, const char *name, size_t number, char *line, enum FixtureCheck check);
 void check_fixture(const char *name, const char *folder, size_t lines, enum FixtureCheck check);
 
-// The directory of the running test, made by its set-up.
-extern char dir[DIR_BYTES];
-
+// These work in test_dir.
 void write_text(const char *name, const char *text);
 void remove_file(const char *name);
 void expect_ids(const char *text, const char *wanted); // "2 1 4"; special tokens in the text become their ids

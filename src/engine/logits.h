@@ -5,11 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// log(sum(exp(logits))), so that logits[id] - logits_log_sum is the log probability of id. In double, because float sums
-// of 50,257 exponentials lose four digits.
+// log(sum(exp(logits))), so that logits[id] - logits_log_sum is the log probability of id. In double, because float
+// sums of 50,257 exponentials lose four digits.
 double logits_log_sum(const float *logits, size_t vocab);
-// The ids of the `top` largest logits, in order; of equal ones the lowest id comes first. Returns their number, which is
-// `vocab` if that is smaller.
+// The ids of the `top` largest logits, in order; of equal ones the lowest id comes first. Returns their number, which
+// is `vocab` if that is smaller.
 size_t logits_top(const float *logits, size_t vocab, size_t top, uint32_t *ids);
 
 #endif
