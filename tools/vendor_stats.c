@@ -15,7 +15,6 @@
 #include "engine/small.h"
 #include "gpu/device_open.h"
 #include "gpu/recording.h"
-#include "gpu/uniform_flow.h"
 #include "model/presets.h"
 
 #define MAX_MODELS 16
@@ -144,56 +143,18 @@ static int find_device(const struct Vendor *vendor, vkgpt_device *device, vkgpt_
                 vendor->chooses, getenv(vendor->chooses));
 }
 
-// Opens it with the engine's features that make a difference to the compiler, and with the statistics.
+// Opens it as the engine does, and with the statistics.
 static int open_logical(vkgpt_device *device, vkgpt_error *err)
 {
-    VkPhysicalDeviceSubgroupSizeControlFeatures sizes = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
-        .subgroupSizeControl = VK_TRUE,
-        .computeFullSubgroups = VK_TRUE,
-    };
     VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR statistics = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
-        .pNext = &sizes,
         .pipelineExecutableInfo = VK_TRUE,
     };
-    if (device->info.coopmat) device->matrix = coopmat_shape(device->instance, device->physical);
-    device->matrix_halves = coopmat_has_halves(device->instance, device->physical, device->matrix);
-    bool matrix = device->matrix.m != 0; // a newer Mesa than 22.3, from navi31 on
-    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices;
-    VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
-                                            .pNext = &statistics};
-    if (matrix) coopmat_ask(&v12, &matrices);
-    float priority = 1.0f;
-    VkDeviceQueueCreateInfo queue = {
-        .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
-        .queueCount = 1,
-        .pQueuePriorities = &priority,
-    };
-    VkPhysicalDeviceShaderSubgroupUniformControlFlowFeaturesKHR flow = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_FEATURES_KHR,
-        .pNext = &v12,
-        .shaderSubgroupUniformControlFlow = VK_TRUE,
-    };
-    const char *extensions[3] = {VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME};
-    uint32_t count = 1;
-    device->uniform_flow = uniform_flow_offered(device->physical);
-    if (device->uniform_flow) extensions[count++] = VK_KHR_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_EXTENSION_NAME;
-    if (matrix) extensions[count++] = COOPMAT_EXTENSION;
-    VkDeviceCreateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-        .pNext = device->uniform_flow ? (const void *)&flow : &v12,
-        .queueCreateInfoCount = 1,
-        .pQueueCreateInfos = &queue,
-        .enabledExtensionCount = count,
-        .ppEnabledExtensionNames = extensions,
-    };
-    VkResult result = vkCreateDevice(device->physical, &info, NULL, &device->handle);
-    if (result) return vk_fail(err, result, "opening the device");
-    volkLoadDeviceTable(&device->vk, device->handle);
+    int status = device_make_logical(device, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME,
+                                     (VkBaseOutStructure *)&statistics, err);
+    if (status) return status;
     driver_create_pipelines = device->vk.vkCreateComputePipelines;
     device->vk.vkCreateComputePipelines = create_pipelines;
-    device->size_control = device->full_subgroups = true;
     return VKGPT_OK;
 }
 

@@ -402,11 +402,80 @@ static int choose(const char *which, const vkgpt_device_info *infos, uint32_t co
     return fail(err, VKGPT_NO_DEVICE, "device %s cannot be used: %s", infos[*chosen].name, infos[*chosen].why_not);
 }
 
-static int logical_device(vkgpt_device *device, vkgpt_error *err)
+static void find_queue(vkgpt_device *device)
 {
     uint32_t timestamp_bits = 0;
     compute_family(device->physical, &device->queue_family, &timestamp_bits);
     device->timestamp_mask = timestamp_bits < 64 ? (1ull << timestamp_bits) - 1 : UINT64_MAX;
+}
+
+// Finds out what the device has of the features that vkgpt uses where it can.
+static void find_features(vkgpt_device *device)
+{
+    VkPhysicalDeviceSubgroupSizeControlFeatures sizes = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES};
+    VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+                                            .pNext = device->info.subgroup_size_control ? &sizes : NULL};
+    VkPhysicalDeviceFeatures2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};
+    VkPhysicalDevice physical = device->physical;
+    vkGetPhysicalDeviceFeatures2(physical, &all);
+    device->addresses = v12.bufferDeviceAddress && !disabled("persistent");
+    device->size_control = sizes.subgroupSizeControl;
+    device->full_subgroups = sizes.computeFullSubgroups && !disabled("full_subgroups");
+    device->matrix =
+        coopmat_usable(device->size_control, device->full_subgroups, matrix_shape(device->instance, physical));
+    device->matrix_halves = device->matrix.m && coopmat_has_halves(device->instance, physical, device->matrix);
+    device->processors = processors_of(physical, has_extension(physical, VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME),
+                                       has_extension(physical, VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME));
+    device->uniform_flow = !disabled("uniform_control_flow") &&
+                           has_extension(physical, VK_KHR_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_EXTENSION_NAME) &&
+                           uniform_flow_offered(physical);
+}
+
+// What a device is opened with. The structs of the features point to each other.
+struct Asked {
+    VkPhysicalDeviceFeatures2 features;
+    VkPhysicalDeviceVulkan12Features v12;
+    VkPhysicalDeviceSubgroupSizeControlFeatures sizes;
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices;
+    VkPhysicalDeviceShaderSubgroupUniformControlFlowFeaturesKHR flow;
+    const char *extensions[5];
+    uint32_t extension_count;
+};
+
+static void ask_features(const vkgpt_device *device, struct Asked *asked)
+{
+    *asked = (struct Asked){
+        .features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
+                     .pNext = device->uniform_flow ? (void *)&asked->flow : &asked->v12},
+        .flow = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_FEATURES_KHR,
+                 .pNext = &asked->v12,
+                 .shaderSubgroupUniformControlFlow = VK_TRUE},
+        .v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+                .pNext = device->size_control ? &asked->sizes : NULL,
+                .timelineSemaphore = VK_TRUE,
+                .bufferDeviceAddress = device->addresses},
+        .sizes = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
+                  .subgroupSizeControl = device->size_control,
+                  .computeFullSubgroups = device->full_subgroups},
+    };
+    if (device->matrix.m) coopmat_ask(&asked->v12, &asked->matrices);
+    asked->features.features.robustBufferAccess = environment_is_set("VKGPT_ROBUST");
+}
+
+static void ask_extension(struct Asked *asked, const char *name) { asked->extensions[asked->extension_count++] = name; }
+
+static void ask_extensions(const vkgpt_device *device, struct Asked *asked)
+{
+    if (device->uniform_flow) ask_extension(asked, VK_KHR_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_EXTENSION_NAME);
+    if (device->matrix.m) ask_extension(asked, COOPMAT_EXTENSION);
+    if (device->size_control && has_extension(device->physical, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME))
+        ask_extension(asked, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
+    if (device->info.memory_budget) ask_extension(asked, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+}
+
+static int create_logical(vkgpt_device *device, const struct Asked *asked, vkgpt_error *err)
+{
     float priority = 1.0f;
     VkDeviceQueueCreateInfo queue = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
@@ -414,68 +483,34 @@ static int logical_device(vkgpt_device *device, vkgpt_error *err)
         .queueCount = 1,
         .pQueuePriorities = &priority,
     };
-    VkPhysicalDeviceSubgroupSizeControlFeatures sizes = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES};
-    if (device->info.subgroup_size_control) {
-        VkPhysicalDeviceFeatures2 offered = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &sizes};
-        vkGetPhysicalDeviceFeatures2(device->physical, &offered);
-    }
-    VkPhysicalDeviceVulkan12Features offered12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
-    VkPhysicalDeviceFeatures2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &offered12};
-    vkGetPhysicalDeviceFeatures2(device->physical, &all);
-    device->addresses = offered12.bufferDeviceAddress && !disabled("persistent");
-    device->size_control = sizes.subgroupSizeControl;
-    device->full_subgroups = sizes.computeFullSubgroups && !disabled("full_subgroups");
-    sizes.pNext = NULL;
-    VkPhysicalDeviceVulkan12Features v12 = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
-        .pNext = device->size_control ? &sizes : NULL,
-        .timelineSemaphore = VK_TRUE,
-        .bufferDeviceAddress = device->addresses,
-    };
-    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices;
-    device->matrix =
-        coopmat_usable(device->size_control, device->full_subgroups, matrix_shape(device->instance, device->physical));
-    device->processors =
-        processors_of(device->physical, has_extension(device->physical, VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME),
-                      has_extension(device->physical, VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME));
-    bool matrix = device->matrix.m != 0;
-    device->matrix_halves = matrix && coopmat_has_halves(device->instance, device->physical, device->matrix);
-    if (matrix) coopmat_ask(&v12, &matrices);
-    VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};
-    features.features.robustBufferAccess = environment_is_set("VKGPT_ROBUST");
-
-    VkPhysicalDeviceShaderSubgroupUniformControlFlowFeaturesKHR flow = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_FEATURES_KHR,
-        .pNext = &v12,
-        .shaderSubgroupUniformControlFlow = VK_TRUE,
-    };
-    device->uniform_flow =
-        !disabled("uniform_control_flow") &&
-        has_extension(device->physical, VK_KHR_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_EXTENSION_NAME) &&
-        uniform_flow_offered(device->physical);
-    if (device->uniform_flow) features.pNext = &flow;
-
-    const char *extensions[4];
-    uint32_t count = 0;
-    if (device->uniform_flow) extensions[count++] = VK_KHR_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_EXTENSION_NAME;
-    if (matrix) extensions[count++] = COOPMAT_EXTENSION;
-    if (device->size_control && has_extension(device->physical, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME))
-        extensions[count++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
-    if (device->info.memory_budget) extensions[count++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-        .pNext = &features,
+        .pNext = &asked->features,
         .queueCreateInfoCount = 1,
         .pQueueCreateInfos = &queue,
-        .enabledExtensionCount = count,
-        .ppEnabledExtensionNames = extensions,
+        .enabledExtensionCount = asked->extension_count,
+        .ppEnabledExtensionNames = asked->extensions,
     };
     VkResult result = vkCreateDevice(device->physical, &info, NULL, &device->handle);
     if (result) return vk_fail(err, result, "opening the device");
     volkLoadDeviceTable(&device->vk, device->handle);
     device->vk.vkGetDeviceQueue(device->handle, device->queue_family, 0, &device->queue);
     return VKGPT_OK;
+}
+
+int device_make_logical(vkgpt_device *device, const char *extension, VkBaseOutStructure *feature, vkgpt_error *err)
+{
+    struct Asked asked;
+    find_queue(device);
+    find_features(device);
+    ask_features(device, &asked);
+    ask_extensions(device, &asked);
+    if (extension) ask_extension(&asked, extension);
+    if (feature) {
+        feature->pNext = asked.features.pNext;
+        asked.features.pNext = feature;
+    }
+    return create_logical(device, &asked, err);
 }
 
 int device_make_layouts(vkgpt_device *device, vkgpt_error *err)
@@ -552,7 +587,7 @@ int vkgpt_device_open(const char *which, vkgpt_device **opened, vkgpt_error *err
     if (!status) status = choose(which, infos, count, &chosen, err);
     if (!status) {
         adopt(device, physical[chosen], &infos[chosen]);
-        status = logical_device(device, err);
+        status = device_make_logical(device, NULL, NULL, err);
     }
     if (!status) status = device_make_layouts(device, err);
     if (!status) status = make_queue_objects(device, err);
