@@ -122,12 +122,12 @@ int vkgpt_devices(vkgpt_device_info **list, size_t *count, vkgpt_error *err);
 //
 //     coopmat                no products of small matrices on the device
 //     f16                    no arithmetic in half precision, so no coopmat either
-//     lanes                  no kernels made for software drivers
-//     shuffle                likewise: they exchange values within a subgroup
+//     software_kernels       no kernels made for software drivers: they run those of GPUs (older name: lanes)
+//     shuffle                no exchange of values within a subgroup, so no software_kernels either
 //     subgroup_size_control  subgroups have the size that the driver chooses, so no coopmat either
 //     full_subgroups         full subgroups are not asked for, so no coopmat either
 //     persistent             no decode as one kernel
-//     uniform_control_flow   kernels do not ask that the lanes of a subgroup meet again behind a branch
+//     uniform_control_flow   kernels do not ask that the lanes of a subgroup meet again after a branch
 //     unified                weights go through staging where host and device share memory
 //     memory_budget          the memory that is left is not asked for
 //     timestamps             no times of single kernels
@@ -513,7 +513,7 @@ uint64_t vkgpt_step_bytes(const vkgpt_session *session, uint32_t position);
 // Where the time of a token goes: one kernel at its place in the forward pass.
 typedef struct vkgpt_profile_line {
     const char *step;   // "embed", "qkv", "attend", "project", "expand", "contract", "head", "sample", "norm", ...
-    const char *kernel; // the variant that ran: "qkv_lanes"
+    const char *kernel; // the variant that ran: "qkv_software"
     uint32_t rows;      // tokens that ran at once: 1, or those of the block
     uint32_t calls;     // dispatches
     double seconds;     // device time of all of them, barriers included

@@ -64,7 +64,7 @@ typedef uint32_t uint;
 #define CONSTANT_PRODUCT_SPLIT 23
 #define PRODUCT_CONSTANTS 24 // how many there are, with the first three
 
-// attend, attend_block, attend_block_lanes and attend_block_coopmat
+// attend, attend_block, attend_block_software and attend_block_coopmat
 #define CONSTANT_ATTEND_HEAD_DIM 3
 #define CONSTANT_ATTEND_SPAN 4
 #define CONSTANT_ATTEND_AHEAD 5

@@ -1,5 +1,5 @@
 // x += h W + b: the second half of the feed-forward layer. Its input is wide and read once: never staged.
-// variants: - LANES BATCH+LANES PREFILL PREFILL+LANES PREFILL+COOPMAT
+// variants: - SOFTWARE BATCH+SOFTWARE PREFILL PREFILL+SOFTWARE PREFILL+COOPMAT
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"

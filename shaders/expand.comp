@@ -1,5 +1,5 @@
 // h = activation(norm(x) W + b): the first half of the feed-forward layer.
-// variants: - LANES BATCH+LANES PREFILL PREFILL+LANES PREFILL+COOPMAT
+// variants: - SOFTWARE BATCH+SOFTWARE PREFILL PREFILL+SOFTWARE PREFILL+COOPMAT
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"

@@ -1,5 +1,5 @@
 // n = (x - mean) / sqrt(variance + eps) * gain + bias; one workgroup per row.
-// variants: - LANES PREFILL
+// variants: - SOFTWARE PREFILL
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -25,7 +25,7 @@ layout(binding = 3) writeonly buffer NHalves { uvec2 n_halves[]; };
 #define normed(i) n[first + (i)]
 #endif
 #define IN_PLACE // n and x may be the same
-#if defined(LANES) || defined(PREFILL)
+#if defined(SOFTWARE) || defined(PREFILL)
 #include "norm_workgroup.glsl"
 #else
 #include "norm_subgroup.glsl"

@@ -4,17 +4,17 @@
 //
 // A way to compute it for each variant, in a file of its own:
 //   (none)            decode on a GPU, of one row of x or several      product_rows.glsl
-//   LANES             decode of one sequence on a software driver      product_lanes.glsl
-//   BATCH LANES       decode of several                                product_many_lanes.glsl
+//   SOFTWARE             decode of one sequence on a software driver      product_software.glsl
+//   BATCH SOFTWARE       decode of several                                product_many_software.glsl
 //   PREFILL           many rows of x on a GPU                          product_tiles.glsl
 //   PREFILL COOPMAT   likewise, by the device's products of matrices   product_coopmat.glsl
-//   PREFILL LANES     many rows of x on a software driver              product_many_lanes.glsl
+//   PREFILL SOFTWARE     many rows of x on a software driver              product_many_software.glsl
 //
 // The three of decode add up a row in the same order, so that a row comes out the same bits in any company.
 //
 // Widths and numbers of outputs are padded to 8 with zeros when the weights are uploaded, and a matrix in a small format
 // has rows of whole blocks of 32, so none of them has a tail along a row.
-#ifdef LANES
+#ifdef SOFTWARE
 #extension GL_KHR_shader_subgroup_shuffle : require
 #endif
 
@@ -23,7 +23,7 @@ layout(constant_id = CONSTANT_PRODUCT_WIDTH) const uint FIXED_WIDTH = 768;
 layout(constant_id = CONSTANT_PRODUCT_ROWS) const uint ROWS = 2; // even, at most 8
 // 1: the input is made in shared memory; 0: it is read as it lies
 layout(constant_id = CONSTANT_PRODUCT_STAGED) const uint STAGED = 1;
-// LANES, COOPMAT: the exact size of a subgroup; else the usual one
+// SOFTWARE, COOPMAT: the exact size of a subgroup; else the usual one
 layout(constant_id = CONSTANT_PRODUCT_SUBGROUP) const uint SUBGROUP = 8;
 layout(constant_id = CONSTANT_PRODUCT_TOKENS) const uint TOKENS = 1; // rows of x
 layout(constant_id = CONSTANT_PRODUCT_LOADS) const uint LOADS = 12; // decode on a GPU: product_rows.glsl
@@ -31,7 +31,7 @@ layout(constant_id = CONSTANT_PRODUCT_EARLY) const uint EARLY = 1; // likewise
 layout(constant_id = CONSTANT_PRODUCT_MOST_HELD) const uint MOST_HELD = 16; // likewise: norm_subgroup.glsl
 
 layout(push_constant) uniform Push { ProductArgs a; };
-#if defined(LANES) && (defined(PREFILL) || defined(BATCH))
+#if defined(SOFTWARE) && (defined(PREFILL) || defined(BATCH))
 #define MANY
 #define WIDTH a.x_stride // one compile for every width: a software driver takes longer to compile than to run
 #else
@@ -54,9 +54,9 @@ void PHASE(store)(Row row, uint o, vec2 y); // outputs o and o + 1 of a row, the
 shared vec4 staged_x[STAGED != 0 ? STAGED_QUADS(WIDTH) : 1];
 void PHASE(stage)(Row row); // fills `staged` and ends with a barrier
 
-#ifdef LANES
+#ifdef SOFTWARE
 vec4 input4(Row row, uint i) { return STAGED != 0 ? staged(i) : inputs[row.index * (a.x_stride / 4) + i]; }
-#include "product_lanes.glsl"
+#include "product_software.glsl"
 #else
 #include "product_rows.glsl"
 
@@ -69,8 +69,8 @@ void product()
 #endif
 #elif defined(COOPMAT)
 #include "product_coopmat.glsl"
-#elif !defined(LANES)
+#elif !defined(SOFTWARE)
 #include "product_tiles.glsl"
 #else
-#include "product_many_lanes.glsl"
+#include "product_many_software.glsl"
 #endif

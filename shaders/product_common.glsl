@@ -3,7 +3,7 @@
 
 // The input of one row in shared memory. A gap after every eight: lanes of a GPU read a unit each, and with the gaps that
 // is eight different banks of 128 bits, whether a unit is 2, 4 or 8 of these quads (weights.glsl).
-#ifdef LANES
+#ifdef SOFTWARE
 #define GAP_AFTER WIDTH
 #else
 #define GAP_AFTER 8

@@ -1,6 +1,6 @@
 // x += attention W + b. It merges the ranges of `attend` while it reads them. In prefill there is nothing to merge, and
 // `contract` is used.
-// variants: - LANES
+// variants: - SOFTWARE
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -11,7 +11,7 @@
 
 layout(binding = 4) buffer Y { vec2 y_rows[]; };
 
-#ifdef LANES
+#ifdef SOFTWARE
 #define MERGED_AHEAD 1
 #else
 #define MERGED_AHEAD (LOADS > 1 ? LOADS * 2 / 3 : 1) // 8 of 12

@@ -2,7 +2,7 @@
 // Where the width is too large for shared memory, `norm` has run before and STAGED is 0.
 #if !defined(PREFILL) && !defined(MANY)
 #define normed(i) staged(i)
-#ifdef LANES
+#ifdef SOFTWARE
 #include "norm_workgroup.glsl"
 #else
 #include "norm_subgroup.glsl"

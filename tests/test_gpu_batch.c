@@ -319,15 +319,15 @@ static void test_batches(void **state)
     all("", false);
 }
 
-static void test_batches_without_lanes(void **state)
+static void test_batches_by_gpu_kernels(void **state)
 {
     (void)state;
-    all("lanes", true);
+    all("software_kernels", true);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_steps), cmocka_unit_test(test_batches),
-                                       cmocka_unit_test(test_batches_without_lanes)};
+                                       cmocka_unit_test(test_batches_by_gpu_kernels)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -276,10 +276,10 @@ static void test_cuts(void **state)
     all_agree("", 0);
 }
 
-static void test_cuts_without_lanes(void **state)
+static void test_cuts_by_gpu_kernels(void **state)
 {
     (void)state;
-    all_agree("lanes,coopmat", 0);
+    all_agree("software_kernels,coopmat", 0);
 }
 
 // Products and attention with the device's cooperative matrices, if it has them.
@@ -292,14 +292,14 @@ static void test_cuts_by_matrices(void **state)
     bool has = device->matrix.m != 0;
     vkgpt_device_close(device);
     if (!has) skip();
-    all_agree("lanes", 0);
+    all_agree("software_kernels", 0);
 }
 
 static void test_cuts_of_a_small_device(void **state)
 {
     (void)state;
     struct World w;
-    open_world(&w, "lanes", 32 << 10);
+    open_world(&w, "software_kernels", 32 << 10);
     w.want = run_prompt(&w, 64, PIECES(LONG));
     check_cache(&w, run_prompt(&w, 2048, PIECES(137, LONG - 137)), "with 32 KiB of shared memory");
     free(w.want.halves);
@@ -451,7 +451,7 @@ int main(void)
         cmocka_unit_test(test_room),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_cuts),
-        cmocka_unit_test(test_cuts_without_lanes),
+        cmocka_unit_test(test_cuts_by_gpu_kernels),
         cmocka_unit_test(test_cuts_by_matrices),
         cmocka_unit_test(test_cuts_of_a_small_device),
         cmocka_unit_test(test_two_at_once),

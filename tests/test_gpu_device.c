@@ -35,7 +35,8 @@ static void test_switches(void **state)
         SHOWN("timestamps", timestamps),
         SHOWN("unified", unified),
     };
-    static const char *const wrong[] = {"storage16", "lanes,int8", "shuffle,f1", "f16,lanes,Unified", ",f16 "};
+    static const char *const wrong[] = {"storage16", "software_kernels,int8", "shuffle,f1",
+                                        "f16,software_kernels,Unified", ",f16 "};
     vkgpt_error err;
     vkgpt_device *device;
     vkgpt_device_info *list;
@@ -48,10 +49,14 @@ static void test_switches(void **state)
                 fail_msg("%s: %s is still there", list[d].name, shown[i].name);
         free(list);
     }
-    setenv("VKGPT_DISABLE", "lanes,,f16,full_subgroups,persistent,uniform_control_flow,", 1);
+    setenv("VKGPT_DISABLE", "software_kernels,,f16,full_subgroups,persistent,uniform_control_flow,", 1);
     assert_int_equal(vkgpt_device_open(NULL, &device, &err), VKGPT_OK);
-    assert_true(!device->lanes && !device->matrix.m && !device->full_subgroups && !device->addresses &&
+    assert_true(!device->software_kernels && !device->matrix.m && !device->full_subgroups && !device->addresses &&
                 !device->uniform_flow);
+    vkgpt_device_close(device);
+    setenv("VKGPT_DISABLE", "lanes", 1); // the older name of software_kernels
+    assert_int_equal(vkgpt_device_open(NULL, &device, &err), VKGPT_OK);
+    assert_false(device->software_kernels);
     vkgpt_device_close(device);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         setenv("VKGPT_DISABLE", wrong[i], 1);

@@ -227,8 +227,8 @@ static void test_matrices_of_the_device(void **state)
     bool with, without;
     (void)state;
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
-        float *got = logits_without("lanes", formats[i], &with),
-              *want = logits_without("lanes,coopmat", formats[i], &without);
+        float *got = logits_without("software_kernels", formats[i], &with),
+              *want = logits_without("software_kernels,coopmat", formats[i], &without);
         assert_false(without);
         struct Difference error = difference_f32(got, want, TOKENS * VOCAB);
         if (with && formats[i] != VKGPT_F32) {
@@ -252,7 +252,7 @@ static void test_formats(void **state)
 static void test_formats_without_options(void **state)
 {
     (void)state;
-    all("lanes,shuffle,unified,subgroup_size_control,timestamps,f16", true);
+    all("software_kernels,shuffle,unified,subgroup_size_control,timestamps,f16", true);
 }
 
 int main(void)

@@ -37,7 +37,7 @@ static void every_kernel_was_seen(const vkgpt_device *device, const struct Seen 
 {
     for (size_t i = 0; i < SPIRV_COUNT; i++)
         if (!seen->kernels[i] && strcmp(SPIRV_TABLE[i].name, "persistent") &&
-            (device->lanes || !strstr(SPIRV_TABLE[i].name, "lanes")) &&
+            (device->software_kernels || !strstr(SPIRV_TABLE[i].name, "software")) &&
             (device->matrix.m || !strstr(SPIRV_TABLE[i].name, "coopmat")))
             fail_msg("kernel %s was not tested", SPIRV_TABLE[i].name);
 }
@@ -50,7 +50,7 @@ static void selftest_passes(void)
     size_t failures = 0;
     assert_true(SPIRV_COUNT <= MAX_KERNELS);
     if (vkgpt_device_open(NULL, &device, &err)) fail_msg("%s", err.text);
-    bool lanes = device->lanes;
+    bool software = device->software_kernels;
     uint32_t pipelines = device->pipeline_count, shared_bytes = device->info.shared_bytes;
     if (vkgpt_selftest(device, on_result, &seen, &failures, &err)) fail_msg("%s", err.text);
     assert_int_equal(seen.failures, 0);
@@ -58,7 +58,7 @@ static void selftest_passes(void)
     assert_int_equal(device->validation_messages, 0);
     every_kernel_was_seen(device, &seen);
     // the device is as it was
-    assert_int_equal(device->lanes, lanes);
+    assert_int_equal(device->software_kernels, software);
     assert_int_equal(device->pipeline_count, pipelines);
     assert_int_equal(device->info.shared_bytes, shared_bytes);
     vkgpt_device_close(device);

@@ -177,7 +177,7 @@ static void test_fixtures_without_options(void **state)
 {
     (void)state;
     if (short_run_on_swiftshader()) skip(); // test_gpu_kernels has every one of these kernels on lavapipe
-    fixtures_agree("lanes,shuffle,unified,subgroup_size_control,timestamps,f16", !short_run());
+    fixtures_agree("software_kernels,shuffle,unified,subgroup_size_control,timestamps,f16", !short_run());
 }
 
 int main(int argc, char **argv)

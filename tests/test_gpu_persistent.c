@@ -196,7 +196,7 @@ static int setup(void **state)
 {
     (void)state;
     vkgpt_error err;
-    setenv("VKGPT_DISABLE", "lanes", 1);
+    setenv("VKGPT_DISABLE", "software_kernels", 1);
     if (vkgpt_device_open(NULL, &device, &err)) return -1;
     return synthetic_model_temporary(&DECODED_MODEL, model_dir, sizeof model_dir, &err);
 }

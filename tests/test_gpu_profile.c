@@ -260,7 +260,7 @@ static void test_padding(void **state)
                                                 .dtype = DTYPE_F16};
     CHECK(synthetic_model_temporary(&model, dir, sizeof dir, &err));
     padding("", dir, (const uint32_t[]){1, 17, 64, 128, 512, 1000, 1024}, 7);
-    padding("lanes", dir, (const uint32_t[]){1, 17, 64, 128, 1000}, 5); // fewer sizes, because it takes long
+    padding("software_kernels", dir, (const uint32_t[]){1, 17, 64, 128, 1000}, 5); // fewer sizes, because it takes long
     synthetic_model_remove(dir);
 }
 

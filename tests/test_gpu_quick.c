@@ -214,14 +214,14 @@ static void state_first_keeps_bits(vkgpt_model *model)
 static void test_search(void **state)
 {
     (void)state;
-    vkgpt_model *model = open_model("lanes", "off", NULL, VKGPT_F16);
+    vkgpt_model *model = open_model("software_kernels", "off", NULL, VKGPT_F16);
     takes_all(model);
     takes_less(model);
     thorough_stays(model);
     keeps_switches(model);
     state_first_keeps_bits(model);
     close_model(model);
-    model = open_model("lanes", "off", NULL, VKGPT_Q4_0);
+    model = open_model("software_kernels", "off", NULL, VKGPT_Q4_0);
     takes_all(model);
     state_first_keeps_bits(model);
     close_model(model);

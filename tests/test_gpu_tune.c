@@ -97,7 +97,7 @@ static uint32_t set_variant(vkgpt_model *model, enum ProductKernel product, uint
     assert_true(count <= MAX_VARIANTS);
     count = few_loads(variants, count);
     const struct Variant *v = &variants[round % count];
-    assert_true(count > (key.lanes ? 0 : 1) && count <= MAX_VARIANTS);
+    assert_true(count > (key.software ? 0 : 1) && count <= MAX_VARIANTS);
     CHECK(tuning_set(model->device, &key, *v, FOUND_THOROUGH, &err));
     snprintf(text, size, "%s of %u rows, %u lanes, %u loads, staged %d", product_kernel_name(product), v->rows, v->size,
              v->loads, v->staged);
@@ -160,10 +160,10 @@ static void test_bits(void **state)
     all_variants("", model_dir, VKGPT_Q8_0, false);
 }
 
-static void test_bits_without_lanes(void **state)
+static void test_bits_by_gpu_kernels(void **state)
 {
     (void)state;
-    all_variants("lanes", model_dir, VKGPT_F16, true);
+    all_variants("software_kernels", model_dir, VKGPT_F16, true);
 }
 
 // ------------------------------------------------------------------------------------------------ files
@@ -231,7 +231,7 @@ static void ignored_lines(vkgpt_device *device, const struct ProductKey *key, co
         "contract cpu f16 64 256 1 4 128 12 0 quick",
         "embed gpu f16 64 256 1 4 128 12 0 quick",
         "qkv gpu f16 64 192 1 4 512 12 1 quick",
-        "qkv lanes f16 64 192 1 4 64 12 1 quick",
+        "qkv software f16 64 192 1 4 64 12 1 quick",
         "qkv",
         " ",
         "contract gpu f16 64 256 1 4x 128 12 0 quick",
@@ -275,10 +275,10 @@ static void test_files(void **state)
     ignored(device, &key, text, 0, "empty");
     ignored(device, &key, text, good.count, "is a NUL");
     ignored(device, &key, "vkgpt", 5, "does not begin with 'vkgpt-tuning '");
-    char *other = text_replace(text, "vkgpt-tuning 4 ", "vkgpt-tuning 2 ");
+    char *other = text_replace(text, "vkgpt-tuning 5 ", "vkgpt-tuning 2 ");
     ignored(device, &key, other, strlen(other), "its version is 2");
     free(other);
-    other = text_replace(text, "vkgpt-tuning 4 " VKGPT_VERSION " ", "vkgpt-tuning 4 0.0.9 ");
+    other = text_replace(text, "vkgpt-tuning 5 " VKGPT_VERSION " ", "vkgpt-tuning 5 0.0.9 ");
     ignored(device, &key, other, strlen(other), "it is of vkgpt 0.0.9, this is vkgpt " VKGPT_VERSION);
     free(other);
     other = text_replace(text, device->info.name, "Another");
@@ -315,7 +315,7 @@ static void test_tiles(void **state)
         "tile contract matrices f16 3072 768 0 16 64 128 whole quick",
         "tile contract matrices f16 3072 768 16 128 64 128 split quick",
         "tile expand matrices f16 768 3072 128 64 64 128 split quick",
-        "tile contract lanes f16 3072 768 128 64 64 128 split quick",
+        "tile contract software f16 3072 768 128 64 64 128 split quick",
         "tile contract matrices f16 256 768 128 64 64 128 split quick",
         "tile contract matrices f16 3072 768 2048 16 64 128 split quick",
         "tile contract matrices f16 3072 768 1024 128 128 256 whole quick",
@@ -475,7 +475,7 @@ int main(void)
         cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_mutations),
         cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_bits_without_lanes),
+        cmocka_unit_test(test_bits_by_gpu_kernels),
         cmocka_unit_test(test_tune),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

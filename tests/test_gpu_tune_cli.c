@@ -56,7 +56,7 @@ static void test_tune(void **state)
 
     struct Bytes file = file_read(test_dir, "tuning.txt");
     bytes_add(&file, "", 1);
-    assert_int_equal(strncmp((char *)file.data, "vkgpt-tuning 4 ", 15), 0);
+    assert_int_equal(strncmp((char *)file.data, "vkgpt-tuning 5 ", 15), 0);
     assert_non_null(strstr((char *)file.data, "\ncontract "));
     bytes_free(&file);
 

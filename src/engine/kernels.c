@@ -10,8 +10,8 @@
 
 static const uint32_t ROW_KERNEL_SIZE = 128; // embed, norm, merge, attend, admit
 static const uint32_t BEST_SIZE = 32;
-static const uint32_t SCAN_SIZE = 256;                             // lookup, score
-static const uint32_t SAMPLE_SIZE = 1024, SAMPLE_LANES_SIZE = 128; // at most; on a software driver
+static const uint32_t SCAN_SIZE = 256;                                // lookup, score
+static const uint32_t SAMPLE_SIZE = 1024, SAMPLE_SOFTWARE_SIZE = 128; // at most; on a software driver
 static const uint32_t CACHE_SIZE = 32;
 static const uint32_t COOPMAT_QUERIES = 64;   // rows of a block in a workgroup of attend_block_coopmat
 static const uint32_t COOPMAT_HEAD_DIM = 128; // at most: a subgroup holds a sum for every element of a head
@@ -22,8 +22,8 @@ static const uint32_t SAMPLE_SHARED = 8704;   // bytes of shared memory that sam
 // without it (50 against 270 ms on lavapipe).
 static bool can_stage(const vkgpt_device *device, uint32_t width, uint32_t size, bool is_norm)
 {
-    if (device->lanes && is_norm && width > 512) return false;
-    uint32_t gaps = device->lanes ? 0 : width / 8 * 4; // product_common.glsl
+    if (device->software_kernels && is_norm && width > 512) return false;
+    uint32_t gaps = device->software_kernels ? 0 : width / 8 * 4; // product_common.glsl
     return width * 4 + gaps + size * 8 + 64 <= device->info.shared_bytes;
 }
 
@@ -41,7 +41,10 @@ struct Making {
 };
 
 // Whether products are made in tiles (engine/tiles.h).
-static bool has_tiles(const struct Making *making) { return making->mode == PREFILL && !making->device->lanes; }
+static bool has_tiles(const struct Making *making)
+{
+    return making->mode == PREFILL && !making->device->software_kernels;
+}
 
 // Whether what products read and hand on is in halves.
 static bool has_halves(const struct Making *making) { return has_tiles(making) && making->kind != IN_FP32; }
@@ -63,7 +66,8 @@ static uint32_t step_tokens(const vkgpt_device *device, uint32_t rows)
 struct ProductKey product_key(const vkgpt_device *device, enum ProductKernel product, uint32_t format, uint32_t width,
                               uint32_t outputs, uint32_t rows)
 {
-    return (struct ProductKey){product, device->lanes, format, width, outputs, step_tokens(device, rows), 0, IN_FP32};
+    return (struct ProductKey){product, device->software_kernels,  format, width,
+                               outputs, step_tokens(device, rows), 0,      IN_FP32};
 }
 
 struct ProductKey block_key(enum TileKind kind, enum ProductKernel product, uint32_t format, uint32_t width,
@@ -88,7 +92,8 @@ static struct ProductKey key_for(const struct Making *making, enum ProductKernel
                                  uint32_t width, uint32_t outputs)
 {
     if (has_tiles(making)) return block_key(making->kind, product, format, width, outputs, making->rows);
-    return (struct ProductKey){product, making->device->lanes, format, width, outputs, tokens_for(making), 0, IN_FP32};
+    return (struct ProductKey){product, making->device->software_kernels, format, width, outputs, tokens_for(making), 0,
+                               IN_FP32};
 }
 
 // The choice that was measured, or else the built-in one.
@@ -101,7 +106,7 @@ static struct Variant variant_for(const struct Making *making, const struct Prod
 
 enum TileKind products_kind(const vkgpt_device *device, bool fp32)
 {
-    if (device->lanes || fp32) return IN_FP32;
+    if (device->software_kernels || fp32) return IN_FP32;
     if (tiles_exist(device, BY_MATRICES) && kernel_exists("qkv_prefill_coopmat"))
         return BY_MATRICES; // all or none: Shaders.cmake
     return IN_FP32;
@@ -111,16 +116,19 @@ static const char *product_name(const struct Making *making, enum ProductKernel 
 {
 #define PRODUCT_NAMES(name)                                                                                            \
     {                                                                                                                  \
-        name, name "_lanes", name "_batch_lanes", name "_prefill_lanes", name "_prefill", name "_prefill_coopmat"      \
+        name, name "_software", name "_batch_software", name "_prefill_software", name "_prefill",                     \
+            name "_prefill_coopmat"                                                                                    \
     }
     static const char *const names[][6] = {
-        [QKV] = PRODUCT_NAMES("qkv"),       [PROJECT] = {"project", "project_lanes"},
+        [QKV] = PRODUCT_NAMES("qkv"),       [PROJECT] = {"project", "project_software"},
         [EXPAND] = PRODUCT_NAMES("expand"), [CONTRACT] = PRODUCT_NAMES("contract"),
         [HEAD] = PRODUCT_NAMES("head"),
     };
-    static const int variants[][2] = {[DECODE] = {0, 1}, [BATCH] = {0, 2}, [PREFILL] = {4, 3}}; // on a GPU, with lanes
+    // on a GPU, on a software driver
+    static const int variants[][2] = {[DECODE] = {0, 1}, [BATCH] = {0, 2}, [PREFILL] = {4, 3}};
     if (kernel == PROJECT && making->mode != DECODE) kernel = CONTRACT; // the parts of attend are already merged
-    return names[kernel][variants[making->mode][making->device->lanes] + (has_tiles(making) ? making->kind : 0)];
+    int variant = variants[making->mode][making->device->software_kernels] + (has_tiles(making) ? making->kind : 0);
+    return names[kernel][variant];
 }
 
 // Whether decode of one row may compute a norm inside its products.
@@ -165,10 +173,10 @@ static void note_groups(const struct Making *making, const struct TileAsk *ask, 
 static int product_get(const struct Making *making, enum ProductKernel kernel, uint32_t width, uint32_t outputs,
                        bool may_stage, uint32_t activation, struct Product *product, vkgpt_error *err)
 {
-    bool lanes = making->device->lanes, decode = making->mode == DECODE;
+    bool software = making->device->software_kernels, decode = making->mode == DECODE;
     uint32_t constants[PRODUCT_CONSTANTS] = {
         [CONSTANT_KV] = making->shape->kv,
-        [CONSTANT_PRODUCT_WIDTH] = lanes && !decode ? 0 : width, // one pipeline serves every width
+        [CONSTANT_PRODUCT_WIDTH] = software && !decode ? 0 : width, // one pipeline serves every width
         [CONSTANT_PRODUCT_SUBGROUP] = making->device->info.subgroup_size,
         [CONSTANT_PRODUCT_TOKENS] = tokens_for(making),
         [CONSTANT_PRODUCT_ACTIVATION] = activation,
@@ -247,7 +255,7 @@ static int simple_get(vkgpt_device *device, const char *kernel, uint32_t size, u
 // in use.
 static uint32_t sample_size(const vkgpt_device *device)
 {
-    uint32_t size = device->lanes ? SAMPLE_LANES_SIZE : SAMPLE_SIZE, most = device->info.max_workgroup;
+    uint32_t size = device->software_kernels ? SAMPLE_SOFTWARE_SIZE : SAMPLE_SIZE, most = device->info.max_workgroup;
     if (device->info.max_subgroups && device->info.max_subgroups < most / device->info.subgroup_size)
         most = device->info.max_subgroups * device->info.subgroup_size;
     while (size > most || (size > 64 && size * 8 + SAMPLE_SHARED > device->info.shared_bytes)) size /= 2;
@@ -350,7 +358,7 @@ static bool attend_by_matrices(const vkgpt_device *device, const struct Shape *s
     bool rounds = false;
     for (uint32_t format = 0; format < FORMATS; format++) rounds |= format != WEIGHTS_F32 && shape->formats[format];
     bool fits = m.m && m.m <= GROUP_ROWS && m.n >= 8 && m.k >= 8 && shape->head_dim <= COOPMAT_HEAD_DIM;
-    if (!rounds || !fits || device->lanes || !device->matrix_halves) return false;
+    if (!rounds || !fits || device->software_kernels || !device->matrix_halves) return false;
     if (!kernel_exists("attend_block_coopmat")) return false;
     attend_constants(device, shape, constants);
     uint32_t size = constants[CONSTANT_SIZE];
@@ -359,8 +367,8 @@ static bool attend_by_matrices(const vkgpt_device *device, const struct Shape *s
     return choose_attend_tile(device, constants);
 }
 
-// attend_block_lanes: a workgroup is one subgroup, with a query for each lane.
-static int attend_lanes_get(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
+// attend_block_software: a workgroup is one subgroup, with a query for each lane.
+static int attend_software_get(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
 {
     uint32_t lanes = device->info.subgroup_size, chunks = shape->head_dim / 8;
     const uint32_t constants[] = {
@@ -371,8 +379,8 @@ static int attend_lanes_get(vkgpt_device *device, const struct Shape *shape, str
         [CONSTANT_ATTEND_BLOCK_SHARES] = (chunks + lanes - 1) / lanes,
     };
     k->block_queries = lanes;
-    k->attend_tile = (struct AttendTile){lanes, lanes, 4 * lanes}; // KEYS of attend_block_lanes
-    return pipeline_get(device, "attend_block_lanes", constants, COUNT(constants), &k->attend, err);
+    k->attend_tile = (struct AttendTile){lanes, lanes, 4 * lanes}; // KEYS of attend_block_software
+    return pipeline_get(device, "attend_block_software", constants, COUNT(constants), &k->attend, err);
 }
 
 static int attend_block_get(vkgpt_device *device, const struct Shape *shape, bool halves, struct Kernels *k,
@@ -386,7 +394,7 @@ static int attend_block_get(vkgpt_device *device, const struct Shape *shape, boo
         k->attend_tile = (struct AttendTile){m.m, m.m, max_u32(m.n, m.k)};
         return pipeline_get(device, "attend_block_coopmat", by_matrices, COUNT(by_matrices), &k->attend, err);
     }
-    if (device->lanes) return attend_lanes_get(device, shape, k, err);
+    if (device->software_kernels) return attend_software_get(device, shape, k, err);
     uint32_t size = ROW_KERNEL_SIZE, queries = 16, groups = size / (shape->head_dim / 8);
     uint32_t per_query = shape->head_dim * 4 + size * 4 + 12;
     while (queries > 1 && queries * per_query + size * 8 > device->info.shared_bytes) queries /= 2;
@@ -425,7 +433,9 @@ static bool all_staged(const struct Kernels *k)
 static int norm_get(const struct Making *making, uint32_t size, bool halves, const struct Pipeline **pipeline,
                     vkgpt_error *err)
 {
-    const char *kernel = making->mode == PREFILL ? "norm_prefill" : making->device->lanes ? "norm_lanes" : "norm";
+    const char *kernel = making->mode == PREFILL            ? "norm_prefill"
+                         : making->device->software_kernels ? "norm_software"
+                                                            : "norm";
     const uint32_t constants[] = {
         [CONSTANT_SIZE] = size,
         [CONSTANT_PRODUCT_WIDTH] = making->shape->dim,
@@ -441,7 +451,7 @@ static int norm_get(const struct Making *making, uint32_t size, bool halves, con
 // quicker, has the size of that product's workgroup, so that the bits are the same.
 static int norms_get(const struct Making *making, struct Kernels *k, vkgpt_error *err)
 {
-    bool alike = making->mode != PREFILL && making->device->lanes && stages_norm(making) && !all_staged(k);
+    bool alike = making->mode != PREFILL && making->device->software_kernels && stages_norm(making) && !all_staged(k);
     uint32_t size = alike ? built_in_size(making->device) : ROW_KERNEL_SIZE;
     int status = norm_get(making, ROW_KERNEL_SIZE, false, &k->norm, err);
     if (!status) status = norm_get(making, size, false, &k->norm_input, err);

@@ -6,7 +6,8 @@
 
 struct StepKey step_key(const vkgpt_model *m)
 {
-    return (struct StepKey){m->device->lanes, m->layers[0].c_attn.format, m->config.layers, m->dim, m->inner, m->vocab};
+    return (struct StepKey){
+        m->device->software_kernels, m->layers[0].c_attn.format, m->config.layers, m->dim, m->inner, m->vocab};
 }
 
 // ---------------------------------------------------------------------------------------- the settings
@@ -104,7 +105,7 @@ static bool loads(const vkgpt_model *m, struct Settings *s, uint32_t n) { return
 
 static bool prologue(const vkgpt_model *m, struct Settings *s, uint32_t n)
 {
-    if (s->switches[STEP_PROLOGUE] == n || s->step.lanes) return false;
+    if (s->switches[STEP_PROLOGUE] == n || s->step.software) return false;
     (void)m;
     s->switches[STEP_PROLOGUE] = n;
     return true;

@@ -47,7 +47,7 @@ static bool has_fp32(const vkgpt_model *m)
 }
 
 // The kernels of software drivers have no choice.
-static bool has_choices(const vkgpt_model *m) { return !m->device->lanes; }
+static bool has_choices(const vkgpt_model *m) { return !m->device->software_kernels; }
 
 // Calls `each` for every product of a layer and every block that has a choice. A block hardly ever runs the head.
 static int each_key(const vkgpt_model *m, int (*each)(void *user, const struct ProductKey *key), void *user)

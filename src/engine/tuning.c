@@ -10,7 +10,7 @@
 #include "engine/formats.h"
 
 #define MAGIC "vkgpt-tuning "
-#define FORMAT_VERSION "4 "
+#define FORMAT_VERSION "5 "
 #define MAX_CHOICES 1024
 #define MAX_STEP_CHOICES 128
 #define MAX_FILE_BYTES ((size_t)128 << 10)
@@ -53,7 +53,7 @@ static const char *const FOUND_WORDS[] = {[FOUND_QUICK] = "quick", [FOUND_THOROU
 
 static bool key_same(const struct ProductKey *a, const struct ProductKey *b)
 {
-    return a->product == b->product && a->lanes == b->lanes && a->format == b->format && a->width == b->width &&
+    return a->product == b->product && a->software == b->software && a->format == b->format && a->width == b->width &&
            a->outputs == b->outputs && a->tokens == b->tokens && a->block == b->block && a->kind == b->kind;
 }
 
@@ -66,7 +66,7 @@ static struct Choice *find(struct Tuning *tuning, const struct ProductKey *key)
 
 static bool step_same(const struct StepKey *a, const struct StepKey *b)
 {
-    return a->lanes == b->lanes && a->format == b->format && a->layers == b->layers && a->width == b->width &&
+    return a->software == b->software && a->format == b->format && a->layers == b->layers && a->width == b->width &&
            a->inner == b->inner && a->vocab == b->vocab;
 }
 
@@ -181,12 +181,12 @@ static bool read_format(char **line, uint32_t *format)
     return name && *format < FORMATS;
 }
 
-// "gpu" or "lanes", then a format's name
-static bool read_kernels(char **line, bool *lanes, uint32_t *format)
+// "gpu" or "software", then a format's name
+static bool read_kernels(char **line, bool *software, uint32_t *format)
 {
-    static const char *const words[] = {"gpu", "lanes"};
+    static const char *const words[] = {"gpu", "software"};
     uint32_t word = read_word(line, words, 2);
-    *lanes = word == 1;
+    *software = word == 1;
     return word < 2 && read_format(line, format);
 }
 
@@ -251,7 +251,7 @@ static bool read_choice(const vkgpt_device *device, char *line, struct Choice *c
     struct ProductKey *key = &choice->key;
     *choice = (struct Choice){0};
     if (!read_product(&line, &key->product)) return false;
-    bool good = read_kernels(&line, &key->lanes, &key->format) && read_number(&line, MAX_SIDE, &key->width) &&
+    bool good = read_kernels(&line, &key->software, &key->format) && read_number(&line, MAX_SIDE, &key->width) &&
                 read_number(&line, MAX_SIDE, &key->outputs) && read_number(&line, STEP_TILE, &key->tokens) &&
                 read_variant(&line, &choice->variant) && read_found(&line, &choice->by);
     if (!good || !key->width || !key->outputs || !key->tokens || (key->tokens & (key->tokens - 1))) return false;
@@ -275,7 +275,7 @@ static bool read_step(char *line, struct StepChoice *choice)
     struct StepKey *key = &choice->key;
     const char *word = next_word(&line);
     return word && read_switch(word, &choice->which, &choice->value) &&
-           read_kernels(&line, &key->lanes, &key->format) && read_number(&line, MAX_SIDE, &key->layers) &&
+           read_kernels(&line, &key->software, &key->format) && read_number(&line, MAX_SIDE, &key->layers) &&
            read_number(&line, MAX_SIDE, &key->width) && read_number(&line, MAX_SIDE, &key->inner) &&
            read_number(&line, MAX_SIDE, &key->vocab) && read_found(&line, &choice->by);
 }
@@ -401,7 +401,7 @@ static size_t choice_line(const struct Choice *c, char *line, size_t size)
     if (key->block) return tile_line(c, line, size);
     return (size_t)snprintf(
         line, size, "%s %s %s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %d %s\n",
-        product_kernel_name(key->product), key->lanes ? "lanes" : "gpu", format_name(key->format), key->width,
+        product_kernel_name(key->product), key->software ? "software" : "gpu", format_name(key->format), key->width,
         key->outputs, key->tokens, v->rows, v->size, v->loads, v->staged, FOUND_WORDS[c->by]);
 }
 
@@ -409,8 +409,9 @@ static size_t step_line(const struct StepChoice *c, char *line, size_t size)
 {
     const struct StepKey *key = &c->key;
     return (size_t)snprintf(line, size, "step %s %s %s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %s\n",
-                            SWITCH_WORDS[c->which][c->value], key->lanes ? "lanes" : "gpu", format_name(key->format),
-                            key->layers, key->width, key->inner, key->vocab, FOUND_WORDS[c->by]);
+                            SWITCH_WORDS[c->which][c->value], key->software ? "software" : "gpu",
+                            format_name(key->format), key->layers, key->width, key->inner, key->vocab,
+                            FOUND_WORDS[c->by]);
 }
 
 static size_t file_text(const vkgpt_device *device, char *text, size_t size)

@@ -41,7 +41,7 @@ enum StepForm { STEP_UNKNOWN, STEP_DISPATCHES, STEP_PERSISTENT }; // of STEP_FOR
 enum StepPrologue { STEP_WEIGHTS_FIRST = 1, STEP_STATE_FIRST };   // of STEP_PROLOGUE: what a product loads first
 
 struct StepKey {
-    bool lanes;
+    bool software;
     uint32_t format; // of the first layer's matrices
     uint32_t layers, width, inner, vocab;
 };

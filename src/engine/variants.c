@@ -27,9 +27,9 @@ static const struct BuiltIn GPUS[] = {
 // measured on lavapipe
 static const struct BuiltIn SOFTWARE = {0, 4, 4, 4, 4, 32, 32, 12, 16, 1, 1, STEP_TILE, true};
 
-static const struct BuiltIn *built_in(uint32_t vendor, bool lanes)
+static const struct BuiltIn *built_in(uint32_t vendor, bool software)
 {
-    if (lanes) return &SOFTWARE;
+    if (software) return &SOFTWARE;
     const struct BuiltIn *b = GPUS;
     while (b->vendor && b->vendor != vendor) b++;
     return b;
@@ -43,7 +43,7 @@ bool variant_same(struct Variant a, struct Variant b)
 
 static const struct BuiltIn *of_device(const vkgpt_device *device)
 {
-    return built_in(device->info.vendor_id, device->lanes);
+    return built_in(device->info.vendor_id, device->software_kernels);
 }
 
 uint32_t built_in_size(const vkgpt_device *device) { return of_device(device)->size; }
@@ -62,7 +62,7 @@ uint32_t built_in_held(const vkgpt_device *device) { return of_device(device)->h
 
 uint32_t variant_outputs(const vkgpt_device *device, struct Variant variant)
 {
-    if (device->lanes) return variant.size * variant.rows;
+    if (device->software_kernels) return variant.size * variant.rows;
     uint32_t lanes = device->info.subgroup_size < 32 ? device->info.subgroup_size : 32;
     return variant.size / lanes * variant.rows;
 }
@@ -95,7 +95,7 @@ struct Variant variant_built_in(const vkgpt_device *device, const struct Product
 {
     const struct TileAsk ask = variant_ask(key);
     if (key->block) return of_tile(tile_for(device, &ask));
-    const struct BuiltIn *b = built_in(device->info.vendor_id, key->lanes);
+    const struct BuiltIn *b = built_in(device->info.vendor_id, key->software);
     return (struct Variant){
         .rows = built_in_rows(b, key),
         .size = built_in_lanes(b, key),
@@ -112,10 +112,10 @@ static bool may_replace(struct Variant usual, const vkgpt_device *device, const 
                         struct Variant v)
 {
     bool one = key->tokens == 1, has_norm = key->product != PROJECT && key->product != CONTRACT;
-    bool free_size = one && !(key->lanes && has_norm);
+    bool free_size = one && !(key->software && has_norm);
     if (v.size > device->info.max_workgroup || v.size < device->info.subgroup_size) return false;
-    if (v.size != usual.size && (!free_size || (key->lanes ? v.size > 128 : v.size < 64))) return false;
-    if (key->lanes) return v.rows == usual.rows && v.loads == usual.loads && v.staged == usual.staged;
+    if (v.size != usual.size && (!free_size || (key->software ? v.size > 128 : v.size < 64))) return false;
+    if (key->software) return v.rows == usual.rows && v.loads == usual.loads && v.staged == usual.staged;
     return v.staged <= usual.staged && (one || (v.rows <= 4 && v.loads == usual.loads));
 }
 

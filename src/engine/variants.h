@@ -10,7 +10,7 @@
 // What a choice is made for.
 struct ProductKey {
     enum ProductKernel product;
-    bool lanes;              // the kernels of software drivers
+    bool software;           // the kernels of software drivers
     uint32_t format;         // WEIGHTS_F32, WEIGHTS_F16, ...
     uint32_t width, outputs; // of the matrix, padded
     uint32_t tokens;         // rows of x of a workgroup: 1, or 2, 4, 8 in steps of several rows; PREFILL_TOKENS

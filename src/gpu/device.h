@@ -42,7 +42,7 @@ struct vkgpt_device {
     struct Tuning *tuning;  // the engine's choices (engine/tuning.h): one block, freed with the device
     bool software;          // a CPU: chooses the kernels' variants
     bool lockstep;          // a CPU: the lanes of a subgroup run in lockstep
-    bool lanes;             // software, with shuffles and a known subgroup size: the LANES variants
+    bool software_kernels;  // software, with shuffles and a known subgroup size: the SOFTWARE variants
     bool size_control, full_subgroups;
     bool addresses;                  // buffers have addresses, for the persistent kernel
     bool uniform_flow;               // kernels ask for it: gpu/uniform_flow.h

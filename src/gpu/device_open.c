@@ -22,8 +22,9 @@
 
 // The names that VKGPT_DISABLE may list, separated by commas (the header says what each does).
 static const char *const switches[] = {
-    "coopmat",       "device_fault",         "f16",     "full_subgroups",        "lanes",
-    "memory_budget", "persistent",           "shuffle", "subgroup_size_control", "timestamps",
+    "coopmat",       "device_fault",         "f16",     "full_subgroups",
+    "lanes", // the older name of software_kernels
+    "memory_budget", "persistent",           "shuffle", "software_kernels", "subgroup_size_control", "timestamps",
     "unified",       "uniform_control_flow",
 };
 
@@ -570,7 +571,8 @@ static void adopt(vkgpt_device *device, VkPhysicalDevice physical, const vkgpt_d
     device->timestamp_period = info->timestamps ? properties.limits.timestampPeriod : 0.0f;
     device->software = !strcmp(info->type, "software");
     device->lockstep = device->software;
-    device->lanes = device->software && info->subgroup_shuffle && !disabled("lanes");
+    device->software_kernels =
+        device->software && info->subgroup_shuffle && !disabled("software_kernels") && !disabled("lanes");
 }
 
 int vkgpt_device_open(const char *which, vkgpt_device **opened, vkgpt_error *err)

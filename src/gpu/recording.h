@@ -14,7 +14,7 @@ struct Pipeline {
     VkPipeline handle; // after pipeline_ready
     VkResult result;   // of compiling it
     bool waited_for;
-    const char *kernel;                // "qkv_lanes"
+    const char *kernel;                // "qkv_software"
     uint32_t constants[MAX_CONSTANTS]; // by CONSTANT_...
     uint32_t constant_count;
     uint32_t phase; // PHASE_..., only in the stand-ins that a program is recorded with

@@ -185,7 +185,8 @@ static int tile_tests(struct Selftest *test, const struct TestLayer *layer)
 {
     const enum TileKind kind = products_kind(test->device, layer->size->weights == WEIGHTS_F32);
     int status = VKGPT_OK;
-    if (test->device->lanes || (is_slow_to_compile(test, layer) && layer->size->weights != WEIGHTS_Q8_0)) return status;
+    if (test->device->software_kernels || (is_slow_to_compile(test, layer) && layer->size->weights != WEIGHTS_Q8_0))
+        return status;
     for (uint32_t n = 0; n < 2 * TILES && !status; n++) {
         struct Tile tile;
         if (tile_get(test->device, kind, n / 2, &tile))
@@ -233,14 +234,14 @@ static int each_variant(struct Selftest *test, const struct TestLayer *layer,
                         int (*run)(struct Selftest *, const struct TestLayer *, bool decodes))
 {
     vkgpt_device *device = test->device;
-    bool lanes = device->lanes, foreign = layer->size->foreign;
+    bool software = device->software_kernels, foreign = layer->size->foreign;
     struct MatrixShape matrix = device->matrix;
     int status = run(test, layer, true);
-    device->lanes = false;
-    if (!status && lanes && foreign) status = run(test, layer, true);
+    device->software_kernels = false;
+    if (!status && software && foreign) status = run(test, layer, true);
     device->matrix = (struct MatrixShape){0};
     if (!status && matrix.m && foreign) status = run(test, layer, false);
-    device->lanes = lanes, device->matrix = matrix;
+    device->software_kernels = software, device->matrix = matrix;
     return status;
 }
 
@@ -292,13 +293,13 @@ static int block_tests(struct Selftest *test, const struct LayerSize *size)
 static int all_blocks(struct Selftest *test)
 {
     vkgpt_device *device = test->device;
-    bool lanes = device->lanes;
+    bool software = device->software_kernels;
     uint32_t keep = device->pipeline_count;
     int status = VKGPT_OK;
-    device->lanes = false;
+    device->software_kernels = false;
     for (size_t i = 0; i < BLOCK_COUNT && device->matrix.m && !status; i++) status = block_tests(test, &BLOCKS[i]);
     pipelines_forget(device, keep);
-    device->lanes = lanes;
+    device->software_kernels = software;
     return status;
 }
 

@@ -70,8 +70,8 @@ seed("wikitext", (FIXTURES / "eval" / "wikitext.txt").read_bytes()[:8192])
 seed("index", b'{"weight_map": {"a": "a.safetensors"}}')
 seed("npy", b"\x93NUMPY\1\0\x46\0{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }".ljust(80) + bytes(8))
 seed("tuning", b"vkgpt-tuning 3 0.1.0 0000 0000 00000000 00000000000000000000000000000000 no device\n"
-               b"qkv lanes f16 768 2304 1 4 32 12 1 thorough\ntile contract gpu f16 3072 768 128 64 64 128 split thorough\n"
-               b"step dispatches lanes f16 12 768 3072 50264 quick\n")
+               b"qkv software f16 768 2304 1 4 32 12 1 thorough\ntile contract gpu f16 3072 768 128 64 64 128 split thorough\n"
+               b"step dispatches software f16 12 768 3072 50264 quick\n")
 
 
 def fnv(data, value=14695981039346656037):

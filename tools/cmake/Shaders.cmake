@@ -1,6 +1,6 @@
 # shaders/*.comp -> SPIR-V, validated, optimised, validated again -> arrays in kernels_spirv.c, as
-# src/gpu/spirv.h declares them. A kernel's name is its file's stem. A line `// variants: - LANES PREFILL+LANES` in
-# the file asks for one compile each: with nothing defined, with LANES (name_lanes), with both (name_prefill_lanes).
+# src/gpu/spirv.h declares them. A kernel's name is its file's stem. A line `// variants: - SOFTWARE PREFILL+SOFTWARE` in
+# the file asks for one compile each: with nothing defined, with SOFTWARE (name_software), with both (name_prefill_software).
 #
 # GLSL's cooperative matrices want glslang 13, which Debian 12 does not have: where the compiler does not know them, the
 # SPIR-V of the COOPMAT variants is what tools/coopmat made of the same source text and put into shaders/coopmat. Text

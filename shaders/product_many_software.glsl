@@ -1,4 +1,4 @@
-// PREFILL LANES, BATCH LANES: y = W x + b for several rows of x on a software driver, ROWS rows of W by TOKENS rows of x per
+// PREFILL SOFTWARE, BATCH SOFTWARE: y = W x + b for several rows of x on a software driver, ROWS rows of W by TOKENS rows of x per
 // lane. BATCH adds up in the order of decode.
 
 // What a lane has made, for one loop to store: written out 32 times over, the stores take a software driver longer

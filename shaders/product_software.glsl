@@ -1,4 +1,4 @@
-// LANES: y = W x + b for one row of x on a software driver, ROWS rows of W per lane, x handed round by shuffles.
+// SOFTWARE: y = W x + b for one row of x on a software driver, ROWS rows of W per lane, x handed round by shuffles.
 
 void add_weights(Row row, uint from, inout float sums[ROWS])
 {
