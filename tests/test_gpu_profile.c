@@ -205,8 +205,8 @@ static void test_projections(void **state)
                      VKGPT_BAD_ARGUMENT); // no token has been read yet
     check_step(&o, 20);
     struct Lines lines = profile(&o, 0);
-    assert_true(line_of(&lines, "project_in")->bytes > 0);
-    assert_true(line_of(&lines, "project_out")->bytes > 0);
+    assert_true(line_of(&lines, "embed_up")->bytes > 0);
+    assert_true(line_of(&lines, "embed_down")->bytes > 0);
     close_fixture(&o);
 }
 

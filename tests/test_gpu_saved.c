@@ -202,8 +202,10 @@ static void test_no_such_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bits),    cmocka_unit_test(test_edges),
-        cmocka_unit_test(test_other_models), cmocka_unit_test(test_no_such_file),
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_other_models),
+        cmocka_unit_test(test_no_such_file),
         cmocka_unit_test(test_nothing_is_left_behind),
     };
     snprintf(path, sizeof path, "/tmp/vkgpt-saved-%d", (int)getpid());

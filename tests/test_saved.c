@@ -136,7 +136,8 @@ static const struct Forged {
     {NUMBER(cached), 3, VKGPT_BAD_FILE, "bytes, "},
     {NUMBER(cached), 6, VKGPT_BAD_FILE, "6 of its 5 tokens are in the cache"},
     {NUMBER(note_bytes), 5, VKGPT_BAD_FILE, "bytes, "},
-    {NUMBER(note_bytes), UINT64_MAX, VKGPT_BAD_FILE, "its note has 18446744073709551615 bytes, 16777216 at most can be"},
+    {NUMBER(note_bytes), UINT64_MAX, VKGPT_BAD_FILE,
+     "its note has 18446744073709551615 bytes, 16777216 at most can be"},
     {NUMBER(note_bytes), 16777216, VKGPT_BAD_FILE, "bytes, "},
 };
 

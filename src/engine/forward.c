@@ -17,8 +17,8 @@ uint32_t product_groups(const struct Product *product, const struct Matrix *matr
 
 uint32_t forward_max_sets(const struct vkgpt_session *s)
 {
-    uint32_t sets = 16 + s->model->wte.chunk_count + s->model->head->chunk_count + s->model->project_in.chunk_count +
-                    s->model->project_out.chunk_count;
+    uint32_t sets = 16 + s->model->wte.chunk_count + s->model->head->chunk_count + s->model->embed_up.chunk_count +
+                    s->model->embed_down.chunk_count;
     for (uint32_t l = 0; l < s->model->config.layers; l++) {
         sets += 6;
         for (uint32_t p = 0; p < LAYER_PRODUCTS; p++) sets += s->model->layers[l].matrices[p].chunk_count;
@@ -106,7 +106,7 @@ static void embed_parts(const struct Pass *pass, uint32_t parts, uint32_t dim, c
     }
 }
 
-// x = wte[token] + wpe[position]; where the embedding has its own width, x = project_in(wte[token]) + wpe[position]
+// x = wte[token] + wpe[position]; where the embedding has its own width, x = embed_up(wte[token]) + wpe[position]
 static void embed(const struct Pass *pass)
 {
     struct vkgpt_session *s = pass->s;
@@ -119,28 +119,28 @@ static void embed(const struct Pass *pass)
     embed_parts(pass, EMBED_TOKEN, m->embed_dim, &s->b.e);
     struct ProductArgs args = common_args(s);
     args.x_stride = m->embed_dim, args.y_stride = m->dim, args.bias = NO_BIAS;
-    product(pass, "project_in", &pass->k->project_in, &m->project_in,
+    product(pass, "embed_up", &pass->k->embed_up, &m->embed_up,
             BUFFERS(&s->b.state, NULL, &m->ln_f, &s->b.e, &s->b.x, &s->b.arrived, &s->b.sums), args);
 }
 
-// The input of the head: ln_f(x), or project_out(ln_f(x)) where the embedding has its own width; x itself where the
+// The input of the head: ln_f(x), or embed_down(ln_f(x)) where the embedding has its own width; x itself where the
 // head computes the norm.
 static const struct Slice *head_input(const struct Pass *pass)
 {
     struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
-    const struct Product *first = m->projected ? &pass->k->project_out : &pass->k->head;
-    const struct Matrix *w = m->projected ? &m->project_out : m->head;
+    const struct Product *first = m->projected ? &pass->k->embed_down : &pass->k->head;
+    const struct Matrix *w = m->projected ? &m->embed_down : m->head;
     const struct Slice *in = m->config.final_norm ? normed(pass, first, w, &m->ln_f, 0, m->dim) : &s->b.x;
     if (!m->projected) return in;
     struct ProductArgs args = common_args(s);
     args.norm_gain = 0, args.norm_bias = m->dim, args.bias = NO_BIAS;
     args.x_stride = m->dim, args.y_stride = m->embed_dim;
-    product(pass, "project_out", first, &m->project_out, BUFFERS(&s->b.state, NULL, &m->ln_f, in, &s->b.e), args);
+    product(pass, "embed_down", first, &m->embed_down, BUFFERS(&s->b.state, NULL, &m->ln_f, in, &s->b.e), args);
     return &s->b.e;
 }
 
-// logits = head(ln_f(x)); where the embedding has its own width, head(project_out(ln_f(x)))
+// logits = head(ln_f(x)); where the embedding has its own width, head(embed_down(ln_f(x)))
 static void head(const struct Pass *pass)
 {
     struct vkgpt_session *s = pass->s;

@@ -238,9 +238,9 @@ static int products_get(const struct Making *making, struct Kernels *k, vkgpt_er
     if (!status) status = product_get(making, CONTRACT, s->inner, s->dim, false, act, &k->contract, err);
     if (!status) status = product_get(making, HEAD, head_width, s->vocab, norm_in_head, act, &k->head, err);
     if (status || !projected) return status;
-    status = product_get(making, CONTRACT, s->embed_dim, s->dim, false, act, &k->project_in, err);
+    status = product_get(making, CONTRACT, s->embed_dim, s->dim, false, act, &k->embed_up, err);
     return status ? status
-                  : product_get(making, EXPAND, s->dim, s->embed_dim, !s->no_final_norm, ACTIVATE_NONE, &k->project_out,
+                  : product_get(making, EXPAND, s->dim, s->embed_dim, !s->no_final_norm, ACTIVATE_NONE, &k->embed_down,
                                 err);
 }
 
@@ -508,6 +508,6 @@ int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, uint32_
     if (!status) status = attend_block_get(device, shape, has_halves(&making), k, err);
     if (!status) status = simple_get(device, "score", SCAN_SIZE, 0, &k->score, err);
     if (!status) status = products_get(&making, k, err);
-    k->splits = is_split(&k->project) || is_split(&k->contract) || is_split(&k->project_in);
+    k->splits = is_split(&k->project) || is_split(&k->contract) || is_split(&k->embed_up);
     return status;
 }

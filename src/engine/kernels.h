@@ -28,13 +28,13 @@ struct Kernels {
     const struct Pipeline *admit;         // decode: it takes the inbox, in prefill too
     const struct Pipeline *lookup, *best; // steps of several rows; best: where head writes no parts
     struct Product qkv, project, expand, contract, head;
-    struct Product project_in, project_out; // of the embedding, where it has its own width
-    bool splits;                            // a product has segments
-    uint32_t cache_lanes;                   // of a workgroup of cache
-    uint32_t head_groups;                   // decode: parts of a row that head or best writes
-    uint32_t span;                          // decode: positions in a split of the cache
-    uint32_t block_queries;                 // prefill: queries in a workgroup of attend_block; 0: decode
-    struct AttendTile attend_tile;          // prefill
+    struct Product embed_up, embed_down; // of the embedding, where it has its own width
+    bool splits;                         // a product has segments
+    uint32_t cache_lanes;                // of a workgroup of cache
+    uint32_t head_groups;                // decode: parts of a row that head or best writes
+    uint32_t span;                       // decode: positions in a split of the cache
+    uint32_t block_queries;              // prefill: queries in a workgroup of attend_block; 0: decode
+    struct AttendTile attend_tile;       // prefill
 };
 
 // Sizes that the kernels are made for; enough to test one without a model.

@@ -50,8 +50,8 @@ static const struct Weight *weight_of(const struct Checkpoint *ck, enum ModelPar
     switch (part) {
     case PART_WTE:
     case PART_WPE: return &ck->wte;
-    case PART_PROJECT_IN: return &ck->project_in;
-    case PART_PROJECT_OUT: return &ck->project_out;
+    case PART_EMBED_UP: return &ck->project_in;
+    case PART_EMBED_DOWN: return &ck->project_out;
     case PART_HEAD: return &ck->head;
     default: break;
     }
@@ -221,8 +221,8 @@ static int load_all(struct Loader *load)
     if (!status)
         status = matrix_upload(&load->upload, &m->pool, (struct Stack){{&ck->wpe}, 1}, positions, dim,
                                model_position_format(m->wte.format), &load->progress, &m->wpe, load->err);
-    if (!status && m->projected) status = load_matrix(load, &ck->project_in, dim, embed_dim, &m->project_in);
-    if (!status && m->projected) status = load_matrix(load, &ck->project_out, embed_dim, dim, &m->project_out);
+    if (!status && m->projected) status = load_matrix(load, &ck->project_in, dim, embed_dim, &m->embed_up);
+    if (!status && m->projected) status = load_matrix(load, &ck->project_out, embed_dim, dim, &m->embed_down);
     if (!status && m->wpe.chunk_count > 1)
         status = fail(load->err, VKGPT_OUT_OF_MEMORY, "%s: %u positions of width %u do not fit into one buffer of %s",
                       m->name, c->context, c->dim, m->device->info.name);

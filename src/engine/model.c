@@ -96,8 +96,8 @@ void model_wants(const struct vkgpt_model *m, uint32_t (*wanted)(void *user, enu
     want_matrix(&w, PART_WTE, 0, m->vocab, m->embed_dim);
     want_matrix(&w, PART_WPE, 0, padded(m->config.position_offset + m->config.context), m->dim);
     if (m->projected) {
-        want_matrix(&w, PART_PROJECT_IN, 0, m->dim, m->embed_dim);
-        want_matrix(&w, PART_PROJECT_OUT, 0, m->embed_dim, m->dim);
+        want_matrix(&w, PART_EMBED_UP, 0, m->dim, m->embed_dim);
+        want_matrix(&w, PART_EMBED_DOWN, 0, m->embed_dim, m->dim);
     }
     if (!m->config.tied_head) want_matrix(&w, PART_HEAD, 0, m->vocab, m->embed_dim);
     want_vectors(&w, 0, 2 * m->dim); // ln_f
@@ -110,8 +110,8 @@ void model_count(struct ModelBytes *b, const struct ModelWant *want)
     case PART_WTE:
     case PART_HEAD: b->head = want->bytes, b->tables += want->bytes; break; // a head of its own comes after wte
     case PART_WPE: b->tables += want->bytes; break;
-    case PART_PROJECT_IN:
-    case PART_PROJECT_OUT: b->projections += want->bytes; break;
+    case PART_EMBED_UP:
+    case PART_EMBED_DOWN: b->projections += want->bytes; break;
     case PART_VECTORS: b->vectors += want->bytes; break;
     default: b->layers += want->bytes;
     }
@@ -145,8 +145,8 @@ void vkgpt_model_close(vkgpt_model *model)
     matrix_free(&model->wte);
     matrix_free(&model->wpe);
     matrix_free(&model->own_head);
-    matrix_free(&model->project_in);
-    matrix_free(&model->project_out);
+    matrix_free(&model->embed_up);
+    matrix_free(&model->embed_down);
     pool_free(model->device, &model->pool);
     free(model);
 }

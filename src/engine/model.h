@@ -31,8 +31,8 @@ struct vkgpt_model {
     uint32_t embed_dim;                          // padded: of wte and the head
     struct Pool pool;
     struct Matrix wte, wpe, own_head;
-    struct Matrix project_in, project_out; // (dim, embed_dim), (embed_dim, dim), where the embedding has its own width
-    const struct Matrix *head;             // wte when tied
+    struct Matrix embed_up, embed_down; // (dim, embed_dim), (embed_dim, dim), where the embedding has its own width
+    const struct Matrix *head;          // wte when tied
     struct Layer *layers;
     struct VectorOffsets at;
     struct Slice ln_f; // gain, then bias
@@ -50,7 +50,7 @@ uint32_t model_layers_of(const struct vkgpt_model *model,
                          enum ProductKernel product); // that have a matrix of their own
 
 // The parts of a model's memory. The matrices of a layer follow PART_LAYER in the order of enum ProductKernel.
-enum ModelPart { PART_WTE, PART_WPE, PART_PROJECT_IN, PART_PROJECT_OUT, PART_HEAD, PART_VECTORS, PART_LAYER };
+enum ModelPart { PART_WTE, PART_WPE, PART_EMBED_UP, PART_EMBED_DOWN, PART_HEAD, PART_VECTORS, PART_LAYER };
 
 struct ModelWant { // a matrix, or vectors
     enum ModelPart part;

@@ -28,7 +28,7 @@ static void read_matrix(struct Reading *r, const struct Matrix *matrix)
 
 static void read_model(struct Reading *r, const struct vkgpt_model *m)
 {
-    const struct Matrix *const tables[] = {&m->wte, &m->wpe, &m->own_head, &m->project_in, &m->project_out};
+    const struct Matrix *const tables[] = {&m->wte, &m->wpe, &m->own_head, &m->embed_up, &m->embed_down};
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) read_matrix(r, tables[i]);
     read_slice(r, &m->ln_f, (VkDeviceSize)m->dim * 8);
     for (uint32_t l = 0; l < m->config.layers; l++) {

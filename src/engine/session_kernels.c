@@ -16,8 +16,8 @@ struct Shape session_shape(const struct vkgpt_session *s)
     note_format(&shape, &m->wte);
     note_format(&shape, m->head);
     if (m->projected) {
-        note_format(&shape, &m->project_in);
-        note_format(&shape, &m->project_out);
+        note_format(&shape, &m->embed_up);
+        note_format(&shape, &m->embed_down);
     }
     for (uint32_t l = 0; l < m->config.layers; l++)
         for (uint32_t p = 0; p < LAYER_PRODUCTS; p++) note_format(&shape, &m->layers[l].matrices[p]);

@@ -168,9 +168,9 @@ int test_layer_open(struct Selftest *test, const struct LayerSize *size, struct 
     int status = make_table(test, l, &l->wte);
     if (!status) status = make_matrix(test, l, positions, dim, position_format, 1, 2, &l->wpe);
     if (!status && size->embed_dim)
-        status = make_matrix(test, l, dim, embed, size->weights, size->chunks, 7, &l->project_in);
+        status = make_matrix(test, l, dim, embed, size->weights, size->chunks, 7, &l->embed_up);
     if (!status && size->embed_dim)
-        status = make_matrix(test, l, embed, dim, size->weights, size->chunks, 8, &l->project_out);
+        status = make_matrix(test, l, embed, dim, size->weights, size->chunks, 8, &l->embed_down);
     if (!status) status = make_matrix(test, l, axis_heads(l, 3), dim, size->weights, size->chunks, 3, &l->c_attn);
     if (!status) status = make_matrix(test, l, dim, axis_heads(l, 1), size->weights, size->chunks, 4, &l->c_proj);
     if (!status) status = make_matrix(test, l, inner, dim, size->weights, size->chunks, 5, &l->c_fc);
@@ -181,8 +181,8 @@ int test_layer_open(struct Selftest *test, const struct LayerSize *size, struct 
 
 void test_layer_close(struct Selftest *test, struct TestLayer *l)
 {
-    struct LayerMatrix *matrices[] = {&l->wte,  &l->wpe,   &l->c_attn,     &l->c_proj,
-                                      &l->c_fc, &l->c_out, &l->project_in, &l->project_out};
+    struct LayerMatrix *matrices[] = {&l->wte,  &l->wpe,   &l->c_attn,   &l->c_proj,
+                                      &l->c_fc, &l->c_out, &l->embed_up, &l->embed_down};
     float *vectors[] = {l->gain, l->norm_bias, l->attn_bias, l->proj_bias, l->fc_bias, l->out_bias};
     for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++) {
         free(matrices[i]->values);

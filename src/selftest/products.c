@@ -341,9 +341,9 @@ int selftest_project_embedding(const struct Stage *stage)
     if (!l->size->embed_dim) return VKGPT_OK;
     trial_begin(&t, stage->test->device, stage->test->err);
     struct Array *state = stage_state(stage, &t), *e = stage_input(stage, &t, axis_of(l->embed_dim), 75, 0.0, &in);
-    int status = residual_product(stage, &stage->kernels->project_in, &l->project_in, &t, state, e, in,
+    int status = residual_product(stage, &stage->kernels->embed_up, &l->embed_up, &t, state, e, in,
                                   padded(l->embed_dim), NULL, NO_BIAS);
-    return status ? status : normed_product(stage, &stage->kernels->project_out, &l->project_out, NULL, NO_BIAS);
+    return status ? status : normed_product(stage, &stage->kernels->embed_down, &l->embed_down, NULL, NO_BIAS);
 }
 
 // ----------------------------------------------------------------------------------------------- head

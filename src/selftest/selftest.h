@@ -58,7 +58,7 @@ struct TestLayer {
     uint32_t embed_dim;                          // without padding
     uint32_t dim, head_dim, width, inner, vocab; // padded
     struct LayerMatrix wte, wpe, c_attn, c_proj, c_fc, c_out;
-    struct LayerMatrix project_in, project_out; // where the embedding has a width of its own
+    struct LayerMatrix embed_up, embed_down; // where the embedding has a width of its own
     float *gain, *norm_bias, *attn_bias, *proj_bias, *fc_bias, *out_bias;
     uint32_t at_gain, at_norm_bias, at_attn, at_proj, at_fc, at_out; // in vectors, in floats
     struct Slice vectors;

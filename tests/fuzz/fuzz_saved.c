@@ -8,10 +8,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct SavedInto into = {.header = {.kv = 1, .model = 77, .name = "tales", .weights = "f16", .layers = 2,
-                                        .position_bytes = 6},
-                             .context = 8,
-                             .vocab = 100};
+    struct SavedInto into = {
+        .header = {.kv = 1, .model = 77, .name = "tales", .weights = "f16", .layers = 2, .position_bytes = 6},
+        .context = 8,
+        .vocab = 100};
     uint8_t *copy = malloc(size + 8); // the last 8 bytes are the hash of what is before them
     struct Hash hash;
     struct Saved saved;
