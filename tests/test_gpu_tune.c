@@ -52,14 +52,12 @@ static struct ProductKey key_of(const vkgpt_model *m, enum ProductKernel product
 // The products use the chosen variants, which is what these tests are about.
 static void check_products(const vkgpt_session *s)
 {
-    const struct Product *const products[] = {&s->decode.qkv, &s->decode.project, &s->decode.expand,
-                                              &s->decode.contract, &s->decode.head};
     for (uint32_t p = 0; p < PRODUCT_KERNELS; p++) {
         const struct ProductKey key = key_of(s->model, p, s->sequences);
         const struct Variant *v = tuning_find(s->device, &key);
         if (!v) continue;
-        assert_int_equal(products[p]->staged[key.format], v->staged);
-        assert_int_equal(products[p]->group_outputs[key.format], variant_outputs(s->device, *v));
+        assert_int_equal(s->decode.products[p].staged[key.format], v->staged);
+        assert_int_equal(s->decode.products[p].group_outputs[key.format], variant_outputs(s->device, *v));
     }
 }
 

@@ -230,13 +230,23 @@ static int products_get(const struct Making *making, struct Kernels *k, vkgpt_er
     const struct Shape *s = making->shape;
     bool projected = s->embed_dim != 0, norm_in_head = !s->no_final_norm && !projected;
     uint32_t head_width = projected ? s->embed_dim : s->dim, act = activation_constant(s->activation);
-    k->qkv.halves = k->expand.halves = has_halves(making) && !s->post_norm;
-    k->project.halves = k->contract.halves = has_halves(making);
-    int status = product_get(making, QKV, s->dim, 3 * s->width, !s->post_norm, act, &k->qkv, err);
-    if (!status) status = product_get(making, PROJECT, s->width, s->dim, true, act, &k->project, err);
-    if (!status) status = product_get(making, EXPAND, s->dim, s->inner, !s->post_norm, act, &k->expand, err);
-    if (!status) status = product_get(making, CONTRACT, s->inner, s->dim, false, act, &k->contract, err);
-    if (!status) status = product_get(making, HEAD, head_width, s->vocab, norm_in_head, act, &k->head, err);
+    bool norm_in_layer = !s->post_norm, halves = has_halves(making);
+    const struct {
+        uint32_t width, outputs;
+        bool may_stage, halves;
+    } asked[PRODUCT_KERNELS] = {
+        [QKV] = {s->dim, 3 * s->width, norm_in_layer, halves && norm_in_layer},
+        [PROJECT] = {s->width, s->dim, true, halves},
+        [EXPAND] = {s->dim, s->inner, norm_in_layer, halves && norm_in_layer},
+        [CONTRACT] = {s->inner, s->dim, false, halves},
+        [HEAD] = {head_width, s->vocab, norm_in_head, false},
+    };
+    int status = VKGPT_OK;
+    for (enum ProductKernel p = QKV; !status && p < PRODUCT_KERNELS; p++) {
+        k->products[p].halves = asked[p].halves;
+        status =
+            product_get(making, p, asked[p].width, asked[p].outputs, asked[p].may_stage, act, &k->products[p], err);
+    }
     if (status || !projected) return status;
     status = product_get(making, CONTRACT, s->embed_dim, s->dim, false, act, &k->embed_up, err);
     return status ? status

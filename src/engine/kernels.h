@@ -27,7 +27,12 @@ struct Kernels {
     const struct Pipeline *score;         // prefill
     const struct Pipeline *admit;         // decode: it takes the inbox, in prefill too
     const struct Pipeline *lookup, *best; // steps of several rows; best: where head writes no parts
-    struct Product qkv, project, expand, contract, head;
+    union {
+        struct {
+            struct Product qkv, project, expand, contract, head;
+        };
+        struct Product products[PRODUCT_KERNELS]; // the same
+    };
     struct Product embed_up, embed_down; // of the embedding, where it has its own width
     bool splits;                         // a product has segments
     uint32_t cache_lanes;                // of a workgroup of cache

@@ -88,12 +88,7 @@ static int time_variant(struct Tuner *t, struct Variant variant, double *best)
     if (!status) status = session_open(t->model, &options, &s, t->err);
     if (status) return status;
     status = pipelines_ready(t->model->device, t->err); // nothing else runs while it measures
-    const struct Product *const products[] = {[QKV] = &s->decode.qkv,
-                                              [PROJECT] = &s->decode.project,
-                                              [EXPAND] = &s->decode.expand,
-                                              [CONTRACT] = &s->decode.contract,
-                                              [HEAD] = &s->decode.head};
-    t->stages = t->stages || products[t->key.product]->staged[t->key.format];
+    t->stages = t->stages || s->decode.products[t->key.product].staged[t->key.format];
     if (!status) status = time_session(t, s, best);
     vkgpt_session_close(s);
     return status;
