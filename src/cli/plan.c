@@ -13,6 +13,7 @@
 #include "engine/memory_plan.h"
 #include "model/arithmetic.h"
 #include "model/presets.h"
+#include "model/weights_file.h"
 
 struct Planned {
     char name[512];
@@ -30,8 +31,7 @@ struct Planned {
 static bool has_only_config(const char *path)
 {
     char file[PATH_BYTES], name[FILE_NAME_BYTES];
-    return !path_join(file, path, "config.json", NULL) && os_exists(file) &&
-           !checkpoint_weights_in(path, name, sizeof name);
+    return !path_join(file, path, "config.json", NULL) && os_exists(file) && !weights_file(path, name, sizeof name);
 }
 
 static int read_config(const char *path, struct Config *config, vkgpt_error *err)

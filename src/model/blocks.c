@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "model/checkpoint.h"
+#include "model/half.h"
 
 #define SMALL 32 // weights in a block of the plain formats, and in a part of a big one
 #define BIG 256  // weights in a block of the K formats

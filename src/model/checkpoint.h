@@ -3,54 +3,10 @@
 #ifndef VKGPT_MODEL_CHECKPOINT_H
 #define VKGPT_MODEL_CHECKPOINT_H
 
-#include "base/map.h"
-#include "base/os.h"
-#include "model/blocks.h"
 #include "model/config.h"
-
-enum Dtype {
-    DTYPE_F32,
-    DTYPE_F16,
-    DTYPE_BF16,
-    DTYPE_F64,
-    DTYPE_BLOCKS, // Tensor.block is the format; row-major, the row length is a multiple of the block size
-    DTYPE_OTHER,  // U8, BOOL, I64, ...: for tensors that are ignored
-};
-
-#define TENSOR_MAX_RANK 8
-
-struct Tensor {
-    const char *name; // as in the file
-    const char *file; // path, for sentences
-    enum Dtype dtype;
-    enum BlockFormat block; // for DTYPE_BLOCKS
-    const char *dtype_name; // as in the file: "F32", "torch.HalfStorage", "Q4_K"
-    int rank;
-    int64_t shape[TENSOR_MAX_RANK];
-    int64_t stride[TENSOR_MAX_RANK]; // in elements; row-major unless a PyTorch file says otherwise
-    const uint8_t *data;             // may be unaligned
-    size_t bytes;                    // from the first to the last element
-};
-
-struct TensorTable { // tensors of one or several files
-    struct Tensor *tensors;
-    size_t count, capacity;
-    struct Map by_name;    // name -> index
-    struct Mapping *files; // tensors point into these mappings and names
-    char **paths;
-    size_t file_count;
-    char **names; // owned strings
-    size_t name_count, name_capacity;
-    void **rooms; // owned values of tensors that are not contiguous in a file
-    size_t room_count;
-};
-
-// A matrix or vector of the model, in the checkpoint. With `in_out` the file holds (in, out), as GPT-2's Conv1D:
-// element (o, i) of the product y = W x is data[i, o].
-struct Weight {
-    const struct Tensor *tensor; // NULL: absent. An absent gain is ones, an absent bias zeros
-    bool in_out;
-};
+#include "model/half.h"
+#include "model/table.h"
+#include "model/weight.h"
 
 struct LayerWeights {
     struct Weight ln_1_gain, ln_1_bias; // (dim)
@@ -90,8 +46,6 @@ int checkpoint_open(const char *dir, struct Checkpoint *checkpoint, vkgpt_error 
 // file say, since a class with another head may have none.
 int checkpoint_open_headless(const char *dir, struct Checkpoint *checkpoint, vkgpt_error *err);
 void checkpoint_close(struct Checkpoint *checkpoint); // accepts a half-made or zeroed one
-// The name of the file with a directory's weights, which may be an index of shards; false: there is none.
-bool checkpoint_weights_in(const char *dir, char *name, size_t size);
 
 // The weight with this Hugging Face name ("transformer.h.0.attn.c_attn.weight", with or without the class's prefix), or
 // NULL; the same names work for a GGUF file. Its tensor is NULL if the model has no such weight by its config.
@@ -103,20 +57,5 @@ void checkpoint_weights(const struct Checkpoint *checkpoint, const struct Tensor
 // Whether a tensor that is not a weight can be left out without loss: a mask buffer of gpt2's attention, or a copy of
 // the tied head.
 bool checkpoint_implied(const struct Checkpoint *checkpoint, const struct Tensor *tensor);
-
-// Elements [first, first + count) of row o of a weight (a vector has one row), widened to float. For an (in, out)
-// tensor this gathers a column: weight_rows is faster for many rows.
-void weight_row(const struct Weight *weight, int64_t o, int64_t first, int64_t count, float *out);
-// Rows [o, o + rows) of width `in` as float into out (rows, in), cache-friendly for both orders. Doubles are rounded to
-// float, as in PyTorch.
-void weight_rows(const struct Weight *weight, int64_t o, int64_t rows, int64_t in, float *out);
-// The same rows in half precision: f16 is copied bit for bit, other types are rounded by float_to_half.
-void weight_rows_half(const struct Weight *weight, int64_t o, int64_t rows, int64_t in, uint16_t *out);
-// The largest finite magnitude of the weight, to check whether it fits half precision.
-float weight_max_abs(const struct Weight *weight);
-
-float half_to_float(uint16_t h);
-uint16_t float_to_half(float f); // rounds to nearest even; past 65504 gives infinity, NaN stays NaN
-float bfloat_to_float(uint16_t b);
 
 #endif

@@ -18,9 +18,6 @@
 
 #define CONFIG_BYTES (16u << 20) // limit for config.json; real ones have a few KB
 
-#define MAX_DIM (1 << 20)
-#define MAX_ROWS (1 << 24) // limit for the rows of the tables, and for the inner width
-
 enum Kind {
     SIZE,          // a whole number in [1, max]
     SIZE_OR_NULL,  // SIZE or null; null leaves 0: the default follows from another size
@@ -44,16 +41,16 @@ struct Key {
 
 // Some fields have two keys: the second is Hugging Face's alias (attribute_map), which wins there too.
 static const struct Key gpt2_keys[] = {
-    {"vocab_size", SIZE, offsetof(struct Config, vocab), MAX_ROWS},
-    {"n_positions", SIZE, offsetof(struct Config, context), MAX_ROWS},
-    {"max_position_embeddings", SIZE, offsetof(struct Config, context), MAX_ROWS},
-    {"n_embd", SIZE, offsetof(struct Config, dim), MAX_DIM},
-    {"hidden_size", SIZE, offsetof(struct Config, dim), MAX_DIM},
+    {"vocab_size", SIZE, offsetof(struct Config, vocab), CONFIG_MAX_ROWS},
+    {"n_positions", SIZE, offsetof(struct Config, context), CONFIG_MAX_ROWS},
+    {"max_position_embeddings", SIZE, offsetof(struct Config, context), CONFIG_MAX_ROWS},
+    {"n_embd", SIZE, offsetof(struct Config, dim), CONFIG_MAX_DIM},
+    {"hidden_size", SIZE, offsetof(struct Config, dim), CONFIG_MAX_DIM},
     {"n_layer", SIZE, offsetof(struct Config, layers), CONFIG_MAX_LAYERS},
     {"num_hidden_layers", SIZE, offsetof(struct Config, layers), CONFIG_MAX_LAYERS},
-    {"n_head", SIZE, offsetof(struct Config, heads), MAX_DIM},
-    {"num_attention_heads", SIZE, offsetof(struct Config, heads), MAX_DIM},
-    {"n_inner", SIZE_OR_NULL, offsetof(struct Config, inner), MAX_ROWS},
+    {"n_head", SIZE, offsetof(struct Config, heads), CONFIG_MAX_DIM},
+    {"num_attention_heads", SIZE, offsetof(struct Config, heads), CONFIG_MAX_DIM},
+    {"n_inner", SIZE_OR_NULL, offsetof(struct Config, inner), CONFIG_MAX_ROWS},
     {"activation_function", FUNCTION, offsetof(struct Config, activation), 0},
     {"layer_norm_epsilon", EPSILON, offsetof(struct Config, eps), 0},
     {"scale_attn_weights", FLAG, offsetof(struct Config, scale_attention), 0},
@@ -64,15 +61,15 @@ static const struct Key gpt2_keys[] = {
 
 // There is no key for the inner width: in Hugging Face it is 4 times the width, whatever the file says.
 static const struct Key gpt1_keys[] = {
-    {"vocab_size", SIZE, offsetof(struct Config, vocab), MAX_ROWS},
-    {"n_positions", SIZE, offsetof(struct Config, context), MAX_ROWS},
-    {"max_position_embeddings", SIZE, offsetof(struct Config, context), MAX_ROWS},
-    {"n_embd", SIZE, offsetof(struct Config, dim), MAX_DIM},
-    {"hidden_size", SIZE, offsetof(struct Config, dim), MAX_DIM},
+    {"vocab_size", SIZE, offsetof(struct Config, vocab), CONFIG_MAX_ROWS},
+    {"n_positions", SIZE, offsetof(struct Config, context), CONFIG_MAX_ROWS},
+    {"max_position_embeddings", SIZE, offsetof(struct Config, context), CONFIG_MAX_ROWS},
+    {"n_embd", SIZE, offsetof(struct Config, dim), CONFIG_MAX_DIM},
+    {"hidden_size", SIZE, offsetof(struct Config, dim), CONFIG_MAX_DIM},
     {"n_layer", SIZE, offsetof(struct Config, layers), CONFIG_MAX_LAYERS},
     {"num_hidden_layers", SIZE, offsetof(struct Config, layers), CONFIG_MAX_LAYERS},
-    {"n_head", SIZE, offsetof(struct Config, heads), MAX_DIM},
-    {"num_attention_heads", SIZE, offsetof(struct Config, heads), MAX_DIM},
+    {"n_head", SIZE, offsetof(struct Config, heads), CONFIG_MAX_DIM},
+    {"num_attention_heads", SIZE, offsetof(struct Config, heads), CONFIG_MAX_DIM},
     {"afn", FUNCTION_GPT1, offsetof(struct Config, activation), 0},
     {"layer_norm_epsilon", EPSILON, offsetof(struct Config, eps), 0},
     {"tie_word_embeddings", FLAG, offsetof(struct Config, tied_head), 0},
@@ -81,15 +78,15 @@ static const struct Key gpt1_keys[] = {
 
 // attention_read reads attention_layers and attention_types.
 static const struct Key neo_keys[] = {
-    {"vocab_size", SIZE, offsetof(struct Config, vocab), MAX_ROWS},
-    {"max_position_embeddings", SIZE, offsetof(struct Config, context), MAX_ROWS},
-    {"hidden_size", SIZE, offsetof(struct Config, dim), MAX_DIM},
+    {"vocab_size", SIZE, offsetof(struct Config, vocab), CONFIG_MAX_ROWS},
+    {"max_position_embeddings", SIZE, offsetof(struct Config, context), CONFIG_MAX_ROWS},
+    {"hidden_size", SIZE, offsetof(struct Config, dim), CONFIG_MAX_DIM},
     {"num_layers", SIZE, offsetof(struct Config, layers), CONFIG_MAX_LAYERS},
     {"num_hidden_layers", SIZE, offsetof(struct Config, layers), CONFIG_MAX_LAYERS},
-    {"num_heads", SIZE, offsetof(struct Config, heads), MAX_DIM},
-    {"num_attention_heads", SIZE, offsetof(struct Config, heads), MAX_DIM},
-    {"intermediate_size", SIZE_OR_NULL, offsetof(struct Config, inner), MAX_ROWS},
-    {"window_size", SIZE, offsetof(struct Config, window), MAX_ROWS},
+    {"num_heads", SIZE, offsetof(struct Config, heads), CONFIG_MAX_DIM},
+    {"num_attention_heads", SIZE, offsetof(struct Config, heads), CONFIG_MAX_DIM},
+    {"intermediate_size", SIZE_OR_NULL, offsetof(struct Config, inner), CONFIG_MAX_ROWS},
+    {"window_size", SIZE, offsetof(struct Config, window), CONFIG_MAX_ROWS},
     {"activation_function", FUNCTION, offsetof(struct Config, activation), 0},
     {"layer_norm_epsilon", EPSILON, offsetof(struct Config, eps), 0},
     {"tie_word_embeddings", FLAG, offsetof(struct Config, tied_head), 0},
@@ -97,13 +94,13 @@ static const struct Key neo_keys[] = {
 };
 
 static const struct Key opt_keys[] = {
-    {"vocab_size", SIZE, offsetof(struct Config, vocab), MAX_ROWS},
-    {"max_position_embeddings", SIZE, offsetof(struct Config, context), MAX_ROWS},
-    {"hidden_size", SIZE, offsetof(struct Config, dim), MAX_DIM},
-    {"word_embed_proj_dim", SIZE_OR_NULL, offsetof(struct Config, embed_dim), MAX_DIM},
+    {"vocab_size", SIZE, offsetof(struct Config, vocab), CONFIG_MAX_ROWS},
+    {"max_position_embeddings", SIZE, offsetof(struct Config, context), CONFIG_MAX_ROWS},
+    {"hidden_size", SIZE, offsetof(struct Config, dim), CONFIG_MAX_DIM},
+    {"word_embed_proj_dim", SIZE_OR_NULL, offsetof(struct Config, embed_dim), CONFIG_MAX_DIM},
     {"num_hidden_layers", SIZE, offsetof(struct Config, layers), CONFIG_MAX_LAYERS},
-    {"num_attention_heads", SIZE, offsetof(struct Config, heads), MAX_DIM},
-    {"ffn_dim", SIZE, offsetof(struct Config, inner), MAX_ROWS},
+    {"num_attention_heads", SIZE, offsetof(struct Config, heads), CONFIG_MAX_DIM},
+    {"ffn_dim", SIZE, offsetof(struct Config, inner), CONFIG_MAX_ROWS},
     {"activation_function", FUNCTION, offsetof(struct Config, activation), 0},
     {"do_layer_norm_before", FLAG_NOT, offsetof(struct Config, post_norm), 0},
     {"_remove_final_layer_norm", FLAG_NOT, offsetof(struct Config, final_norm), 0},
@@ -513,9 +510,13 @@ static int directory_check(const char *dir, vkgpt_error *err)
 // OpenAI's release of GPT-1: the sizes come from the shapes of its tensors, all else is as in its code.
 static int openai_config(const char *path, struct Config *config, vkgpt_error *err)
 {
+    struct OpenaiSizes sizes;
     *config = families[GPT1].defaults;
-    int code = openai_sizes(path, config, err);
-    return code ? code : config_check(path, &families[GPT1], config, err);
+    int code = openai_sizes(path, &sizes, err);
+    if (code) return code;
+    config->layers = sizes.layers, config->dim = sizes.dim;
+    config->context = sizes.context, config->vocab = sizes.vocab;
+    return config_check(path, &families[GPT1], config, err);
 }
 
 int config_read(const char *dir, struct Config *config, vkgpt_error *err)

@@ -3,6 +3,7 @@
 #ifndef VKGPT_MODEL_CONFIG_H
 #define VKGPT_MODEL_CONFIG_H
 
+#include "model/limits.h"
 #include "vkgpt.h"
 
 enum Activation {         // the names are Hugging Face's
@@ -14,7 +15,6 @@ enum Activation {         // the names are Hugging Face's
 };
 
 #define CONFIG_MAX_EOS 16
-#define CONFIG_MAX_LAYERS 4096
 
 struct Config {
     const char *architecture; // "gpt2", "openai-gpt", "gpt_neo", "opt": for finding the weights, not for the engine

@@ -4,7 +4,8 @@
 #define VKGPT_MODEL_GGUF_H
 
 #include "base/map.h"
-#include "model/checkpoint.h"
+#include "model/config.h"
+#include "model/table.h"
 
 enum GgufType {
     GGUF_U8,

@@ -12,8 +12,6 @@
 #include "model/path.h"
 #include "model/table.h"
 
-#define MAX_DIM (1 << 20) // the limits of config.c
-#define MAX_ROWS (1 << 24)
 #define TOKEN_TABLE "token_embd.weight"
 
 static int need_size(const struct Gguf *gguf, const char *key, int64_t max, uint32_t *value, vkgpt_error *err)
@@ -53,10 +51,10 @@ static int check_architecture(const struct Gguf *gguf, vkgpt_error *err)
 static int read_sizes(const struct Gguf *gguf, struct Config *config, vkgpt_error *err)
 {
     int code = need_size(gguf, "gpt2.block_count", CONFIG_MAX_LAYERS, &config->layers, err);
-    if (!code) code = need_size(gguf, "gpt2.context_length", MAX_ROWS, &config->context, err);
-    if (!code) code = need_size(gguf, "gpt2.embedding_length", MAX_DIM, &config->dim, err);
-    if (!code) code = need_size(gguf, "gpt2.feed_forward_length", MAX_ROWS, &config->inner, err);
-    if (!code) code = need_size(gguf, "gpt2.attention.head_count", MAX_DIM, &config->heads, err);
+    if (!code) code = need_size(gguf, "gpt2.context_length", CONFIG_MAX_ROWS, &config->context, err);
+    if (!code) code = need_size(gguf, "gpt2.embedding_length", CONFIG_MAX_DIM, &config->dim, err);
+    if (!code) code = need_size(gguf, "gpt2.feed_forward_length", CONFIG_MAX_ROWS, &config->inner, err);
+    if (!code) code = need_size(gguf, "gpt2.attention.head_count", CONFIG_MAX_DIM, &config->heads, err);
     if (code) return code;
     if (config->dim % config->heads)
         return fail(err, VKGPT_BAD_MODEL, "%s: gpt2.embedding_length %u is no multiple of gpt2.attention.head_count %u",
@@ -79,7 +77,7 @@ static int check_attention(const struct Gguf *gguf, const struct Config *config,
     };
     for (size_t i = 0; i < sizeof implied / sizeof *implied; i++) {
         int64_t value = implied[i].wanted;
-        int code = gguf_integer(gguf, implied[i].key, 0, MAX_DIM, &value, err);
+        int code = gguf_integer(gguf, implied[i].key, 0, CONFIG_MAX_DIM, &value, err);
         if (code) return code;
         if (value != implied[i].wanted)
             return fail(err, VKGPT_BAD_MODEL, "%s: %s is %" PRId64 ", of which the other keys make %u", gguf->path,
@@ -109,15 +107,15 @@ static int read_vocab(const struct Gguf *gguf, const struct TensorTable *table, 
 {
     const struct Tensor *wte = table_find(table, TOKEN_TABLE);
     if (!wte) return fail(err, VKGPT_BAD_MODEL, "%s: tensor " TOKEN_TABLE " is absent", gguf->path);
-    if (wte->rank != 2 || wte->shape[0] > MAX_ROWS) {
+    if (wte->rank != 2 || wte->shape[0] > CONFIG_MAX_ROWS) {
         char shape[SHAPE_BYTES];
         return fail(err, VKGPT_BAD_MODEL, "%s: tensor " TOKEN_TABLE " is %s, not two sizes, %d tokens at most",
-                    gguf->path, shape_text(wte->rank, wte->shape, shape), MAX_ROWS);
+                    gguf->path, shape_text(wte->rank, wte->shape, shape), CONFIG_MAX_ROWS);
     }
     config->vocab = (uint32_t)wte->shape[0];
     int64_t said = config->vocab;
     const struct GgufValue *tokens = NULL;
-    int code = gguf_integer(gguf, "gpt2.vocab_size", 1, MAX_ROWS, &said, err);
+    int code = gguf_integer(gguf, "gpt2.vocab_size", 1, CONFIG_MAX_ROWS, &said, err);
     if (!code) code = gguf_array(gguf, "tokenizer.ggml.tokens", GGUF_STRING, &tokens, err);
     if (code) return code;
     if (said != config->vocab)

@@ -2,6 +2,8 @@
 #ifndef VKGPT_MODEL_GGUF_WRITE_H
 #define VKGPT_MODEL_GGUF_WRITE_H
 
+#include "model/checkpoint.h"
+#include "model/gguf.h"
 #include "model/gguf.h"
 
 struct GgufKeys { // zeroed: empty; free with gguf_keys_free

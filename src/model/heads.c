@@ -11,7 +11,7 @@
 #include "base/os.h"
 #include "base/suffix.h"
 #include "model/path.h"
-#include "model/table.h"
+#include "model/checkpoint.h"
 
 #define CONFIG_BYTES (16u << 20)
 #define MAX_LABELS (1 << 20)

@@ -8,10 +8,11 @@
 #include "base/json.h"
 #include "base/os.h"
 #include "base/suffix.h"
-#include "model/checkpoint.h"
+#include "model/config.h"
 #include "model/content.h"
 #include "model/hub.h"
 #include "model/openai.h"
+#include "model/weights_file.h"
 
 #define SMALL_FILE ((size_t)64 << 20)
 #define MAX_INSIDE 512 // most folders that are looked into
@@ -45,7 +46,7 @@ static bool is_usable(const char *dir, enum Need need)
     char name[FILE_NAME_BYTES];
     bool good = false;
     switch (need) {
-    case NEED_WEIGHTS: good = has_config(dir) && checkpoint_weights_in(dir, name, sizeof name); break;
+    case NEED_WEIGHTS: good = has_config(dir) && weights_file(dir, name, sizeof name); break;
     case NEED_CONFIG: good = has_config(dir); break;
     case NEED_TOKENIZER: good = tokenizer_in(dir) != NULL; break;
     case NEED_ADAPTER: return has(dir, ADAPTER_CONFIG);
@@ -190,7 +191,7 @@ static int check_files(const char *dir, vkgpt_error *err)
     if (!code) code = path_join(path, dir, "config.json", err);
     if (!code && os_exists(path)) code = content_check(path, err);
     if (!code && os_exists(path)) code = config_check_class(path, err);
-    if (code || !checkpoint_weights_in(dir, name, sizeof name)) return code;
+    if (code || !weights_file(dir, name, sizeof name)) return code;
     code = path_join(path, dir, name, err);
     return code ? code : content_check(path, err);
 }
@@ -380,7 +381,7 @@ static int locate_part(const char *path, enum Content content, enum Need need, s
         return fail_adapter(dir, err);
     if ((need == NEED_WEIGHTS || need == NEED_CONFIG) && !has_config(dir)) return fail_alone(path, content, err);
     if (!weights) return locate_dir(dir, need, false, l, err);
-    bool any = checkpoint_weights_in(dir, read, sizeof read);
+    bool any = weights_file(dir, read, sizeof read);
     if (any && (strcmp(read, name) == 0 || is_shard(dir, read, name))) return locate_dir(dir, need, false, l, err);
     if (any)
         return fail(

@@ -3,7 +3,7 @@
 #ifndef VKGPT_MODEL_NPY_H
 #define VKGPT_MODEL_NPY_H
 
-#include "model/checkpoint.h"
+#include "base/os.h"
 
 // The values of a mapped file with one little-endian float32 array of rank 1. They stay in the mapping.
 // Errors (VKGPT_BAD_FILE): another format, version, type or rank; a header that passes the end of the file; more or

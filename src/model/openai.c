@@ -6,13 +6,13 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "model/limits.h"
 #include "model/npy.h"
 #include "model/path.h"
 #include "model/table.h"
 
 #define SHAPES_BYTES (1u << 20)
 #define PIECES 10
-#define MAX_SIZE (INT64_C(1) << 24) // of one dimension: config_read's limit
 
 static const char *const first_names[] = {"positions_embed.weight", "tokens_embed.weight"};
 static const char *const layer_names[] = {
@@ -48,9 +48,9 @@ static int shape_read(const char *path, int index, const struct Json *item, stru
         return fail(err, VKGPT_BAD_MODEL, "%s: shape %d is no list of 1 to 3 sizes", path, index);
     t->rank = 0;
     for (const struct Json *size = json_first(item); size; size = json_next(size)) {
-        if (!json_integer(size, 1, MAX_SIZE, &t->shape[t->rank++]))
-            return fail(err, VKGPT_BAD_MODEL, "%s: shape %d has the size %g, no whole number from 1 to %" PRId64, path,
-                        index, json_number(size), MAX_SIZE);
+        if (!json_integer(size, 1, CONFIG_MAX_ROWS, &t->shape[t->rank++]))
+            return fail(err, VKGPT_BAD_MODEL, "%s: shape %d has the size %g, no whole number from 1 to %d", path, index,
+                        json_number(size), CONFIG_MAX_ROWS);
     }
     if (t->rank == 3 && t->shape[0] == 1) {
         t->rank = 2;
@@ -65,7 +65,7 @@ static int shape_read(const char *path, int index, const struct Json *item, stru
     return 0;
 }
 
-int openai_sizes(const char *path, struct Config *config, vkgpt_error *err)
+int openai_sizes(const char *path, struct OpenaiSizes *sizes, vkgpt_error *err)
 {
     struct Json *json;
     struct Tensor wpe, wte;
@@ -78,10 +78,12 @@ int openai_sizes(const char *path, struct Config *config, vkgpt_error *err)
         code = fail(err, VKGPT_BAD_MODEL, "%s: the first two shapes have %d and %d sizes, not 2 each", path, wpe.rank,
                     wte.rank);
     if (!code) {
-        config->context = (uint32_t)wpe.shape[0];
-        config->dim = (uint32_t)wpe.shape[1];
-        config->vocab = (uint32_t)wte.shape[0];
-        config->layers = (uint32_t)(json_count(json) - FIRST) / PER_LAYER;
+        *sizes = (struct OpenaiSizes){
+            .layers = (uint32_t)(json_count(json) - FIRST) / PER_LAYER,
+            .dim = (uint32_t)wpe.shape[1],
+            .context = (uint32_t)wpe.shape[0],
+            .vocab = (uint32_t)wte.shape[0],
+        };
     }
     json_free(json);
     return code;

@@ -4,13 +4,17 @@
 #ifndef VKGPT_MODEL_OPENAI_H
 #define VKGPT_MODEL_OPENAI_H
 
-#include "model/checkpoint.h"
+#include "model/table.h"
 
 #define OPENAI_SHAPES "params_shapes.json"
 
-// Layers, width, positions and vocabulary, from the shapes; `path` is that of params_shapes.json.
+struct OpenaiSizes {
+    uint32_t layers, dim, context, vocab;
+};
+
+// The sizes, from the shapes; `path` is that of params_shapes.json.
 // Errors (VKGPT_BAD_FILE, VKGPT_BAD_MODEL): not JSON; not a list of shapes; a count that is not 2 + 12 per layer.
-int openai_sizes(const char *path, struct Config *config, vkgpt_error *err);
+int openai_sizes(const char *path, struct OpenaiSizes *sizes, vkgpt_error *err);
 
 // Adds its tensors to the table, under Hugging Face's names. A tensor that spans pieces is copied to memory.
 // Errors (VKGPT_BAD_FILE, VKGPT_BAD_MODEL): those of openai_sizes; a missing or damaged piece; shapes that need more or

@@ -4,7 +4,8 @@
 #ifndef VKGPT_MODEL_PICKLE_H
 #define VKGPT_MODEL_PICKLE_H
 
-#include "model/checkpoint.h"
+#include "model/tensor.h"
+#include "vkgpt.h"
 
 // A kind of storage, such as torch.HalfStorage.
 struct PickleStorage {

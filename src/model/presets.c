@@ -7,8 +7,6 @@
 
 #define VOCAB 50257
 #define WINDOW 256
-#define MAX_DIM (1u << 20) // the limits of config.c
-#define MAX_ROWS (1u << 24)
 
 const struct Preset PRESETS[] = {
     {"gpt2", 12, 12, 768, 1024, false, NULL},
@@ -90,12 +88,12 @@ int preset_resize(struct Config *config, const struct PresetSizes *sizes, vkgpt_
 {
     bool four_times = config->inner == 4 * config->dim;
     int status = size_take("layers", sizes->layers, CONFIG_MAX_LAYERS, &config->layers, err);
-    if (!status) status = size_take("heads", sizes->heads, MAX_DIM, &config->heads, err);
-    if (!status) status = size_take("a width", sizes->dim, MAX_DIM, &config->dim, err);
+    if (!status) status = size_take("heads", sizes->heads, CONFIG_MAX_DIM, &config->heads, err);
+    if (!status) status = size_take("a width", sizes->dim, CONFIG_MAX_DIM, &config->dim, err);
     if (four_times) config->inner = 4 * config->dim;
-    if (!status) status = size_take("an inner width", sizes->inner, MAX_ROWS, &config->inner, err);
-    if (!status) status = size_take("a context", sizes->context, MAX_ROWS, &config->context, err);
-    if (!status) status = size_take("a vocabulary", sizes->vocab, MAX_ROWS, &config->vocab, err);
+    if (!status) status = size_take("an inner width", sizes->inner, CONFIG_MAX_ROWS, &config->inner, err);
+    if (!status) status = size_take("a context", sizes->context, CONFIG_MAX_ROWS, &config->context, err);
+    if (!status) status = size_take("a vocabulary", sizes->vocab, CONFIG_MAX_ROWS, &config->vocab, err);
     if (!status && config->dim % config->heads)
         status = fail(err, VKGPT_BAD_ARGUMENT, "a width of %u is no multiple of %u heads", config->dim, config->heads);
     if (status) return status;

@@ -3,7 +3,7 @@
 #ifndef VKGPT_MODEL_SAFETENSORS_H
 #define VKGPT_MODEL_SAFETENSORS_H
 
-#include "model/checkpoint.h"
+#include "model/table.h"
 
 // Maps the file and adds its tensors to the table, with all checks of the reference implementation.
 // Errors (VKGPT_BAD_FILE): empty, truncated or oversized; a header that passes the end of the file or 100 MB, is not

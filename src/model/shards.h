@@ -2,7 +2,7 @@
 #ifndef VKGPT_MODEL_SHARDS_H
 #define VKGPT_MODEL_SHARDS_H
 
-#include "model/checkpoint.h"
+#include "model/table.h"
 
 typedef int ShardReadFn(const char *path, struct TensorTable *table, vkgpt_error *err);
 

@@ -1,8 +1,23 @@
-// Fills a struct TensorTable, for the readers of all file formats.
+// The tensors of one or several files, which the readers of all file formats fill in.
 #ifndef VKGPT_MODEL_TABLE_H
 #define VKGPT_MODEL_TABLE_H
 
-#include "model/checkpoint.h"
+#include "base/map.h"
+#include "base/os.h"
+#include "model/tensor.h"
+
+struct TensorTable { // tensors of one or several files
+    struct Tensor *tensors;
+    size_t count, capacity;
+    struct Map by_name;    // name -> index
+    struct Mapping *files; // tensors point into these mappings and names
+    char **paths;
+    size_t file_count;
+    char **names; // owned strings
+    size_t name_count, name_capacity;
+    void **rooms; // owned values of tensors that are not contiguous in a file
+    size_t room_count;
+};
 
 // Maps a file and keeps it, with its path, until table_free. kept_path lives as long as the table;
 // *mapping is valid until the next table_map.

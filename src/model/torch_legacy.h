@@ -5,7 +5,7 @@
 #ifndef VKGPT_MODEL_TORCH_LEGACY_H
 #define VKGPT_MODEL_TORCH_LEGACY_H
 
-#include "model/checkpoint.h"
+#include "model/table.h"
 
 // Whether the file begins with the magic number.
 bool torch_is_legacy(const struct Mapping *file);

@@ -4,7 +4,7 @@
 #ifndef VKGPT_MODEL_TORCH_ZIP_H
 #define VKGPT_MODEL_TORCH_ZIP_H
 
-#include "model/checkpoint.h"
+#include "model/table.h"
 
 // Maps a file of either format, and adds its tensors to the table; they keep their strides and may share bytes.
 // Errors (VKGPT_BAD_FILE): neither format, truncated or damaged; compressed or encrypted entries; big-endian data; what

@@ -16,11 +16,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_file(name, (const uint8_t *)piece, sizeof piece);
     }
     written = true;
-    struct Config config = {0};
+    struct OpenaiSizes sizes;
     struct TensorTable table = {0};
     vkgpt_error err = {0};
     const char *path = fuzz_file(OPENAI_SHAPES, data, size);
-    fuzz_check(openai_sizes(path, &config, &err), &err);
+    fuzz_check(openai_sizes(path, &sizes, &err), &err);
     fuzz_check(openai_read(path, &table, &err), &err);
     table_free(&table);
     return 0;
