@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "model/blocks.h"
-#include "model/checkpoint.h"
+#include "model/formats.h"
 #include "model_files.h"
 
 #define FIXTURES VKGPT_SOURCE_DIR "/tests/fixtures/gguf"
@@ -195,11 +195,25 @@ static void test_q4_k_search(void **state)
     }
 }
 
+// The names in the table of formats are those of the blocks, and of the choices that flags offer.
+static void test_names(void **state)
+{
+    (void)state;
+    char choices[64] = "";
+    for (int f = VKGPT_AUTO; f <= VKGPT_Q4_K; f++) {
+        const struct FormatInfo *info = &FORMAT_INFO[f];
+        if (info->dtype == DTYPE_BLOCKS) assert_string_equal(info->name, BLOCK_INFO[info->block].name);
+        snprintf(choices + strlen(choices), sizeof choices - strlen(choices), "%s%s", f ? "|" : "", info->name);
+        if (f == VKGPT_Q8_0) assert_string_equal(choices, KV_CHOICES);
+    }
+    assert_string_equal(choices, FORMAT_CHOICES);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unpack),   cmocka_unit_test(test_pack),        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_extremes), cmocka_unit_test(test_q4_k_search),
+        cmocka_unit_test(test_extremes), cmocka_unit_test(test_q4_k_search), cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -195,13 +195,13 @@ static void test_gguf_without_tokenizer(void **state)
     (void)state;
     struct Checkpoint c;
     struct GgufKeys keys = {0};
-    const struct GgufOutput output = {.path = gguf, .type = GGUF_FILE_F32};
+    const struct GgufOutput output = {.path = gguf, .type = VKGPT_F32};
     char from[512], other[3 * DIR_BYTES];
     vkgpt_error err;
     snprintf(from, sizeof from, "%s/tests/fixtures/gpt2/gelu-new-48", VKGPT_SOURCE_DIR);
     snprintf(other, sizeof other, "%s/other.gguf", test_dir);
     if (checkpoint_open(from, &c, &err)) fail_msg("%s", err.text);
-    gguf_put_model(&keys, &c, GGUF_FILE_F32);
+    gguf_put_model(&keys, &c, VKGPT_F32);
     if (gguf_write(&output, &c, &keys, &err)) fail_msg("%s", err.text);
     gguf_keys_free(&keys);
     checkpoint_close(&c);

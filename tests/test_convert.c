@@ -42,7 +42,7 @@ static void open_good(const char *model, struct Checkpoint *c)
     if (checkpoint_open(model, c, &err)) fail_msg("%s", err.text);
 }
 
-static void write_good(const struct Checkpoint *c, enum GgufFileType type, const struct Vocab *vocab)
+static void write_good(const struct Checkpoint *c, vkgpt_format type, const struct Vocab *vocab)
 {
     struct GgufKeys keys = {0};
     vkgpt_error err;
@@ -140,11 +140,11 @@ static void test_there_and_back(void **state)
     vkgpt_error err;
     open_good(TALES, &a);
     if (reader_open(TALES, a.config.vocab, &vocab, &err)) fail_msg("%s", err.text);
-    for (enum GgufFileType type = GGUF_FILE_F32; type <= GGUF_FILE_F16; type++) {
+    for (vkgpt_format type = VKGPT_F32; type <= VKGPT_F16; type++) {
         write_good(&a, type, &vocab);
         open_good(path, &b);
         compare(&a, &b, 0);
-        assert_int_equal(b.layers[0].c_fc.tensor->dtype, type == GGUF_FILE_F32 ? DTYPE_F32 : DTYPE_F16);
+        assert_int_equal(b.layers[0].c_fc.tensor->dtype, type == VKGPT_F32 ? DTYPE_F32 : DTYPE_F16);
         assert_int_equal(b.wpe.tensor->dtype, DTYPE_F32);
         compare_tokenizers(TALES, path);
 
@@ -152,7 +152,7 @@ static void test_there_and_back(void **state)
         if (reader_open(path, 0, &again, &err) || tokenizer_json_write(test_dir, &again, &err) ||
             tokenizer_config_write(test_dir, &again, &b.config, &err))
             fail_msg("%s", err.text);
-        write_directory(&b, type == GGUF_FILE_F16);
+        write_directory(&b, type == VKGPT_F16);
         open_good(test_dir, &c);
         assert_false(c.gguf);
         compare(&a, &c, 0);
@@ -170,13 +170,13 @@ static void test_small_types(void **state)
 {
     (void)state;
     static const struct {
-        enum GgufFileType type;
+        vkgpt_format type;
         const char *table, *matrix;
         float bound; // of weights that reach about 1.6
     } cases[] = {
-        {GGUF_FILE_Q8_0, "Q8_0", "Q8_0", 0.01f},
-        {GGUF_FILE_Q4_0, "Q8_0", "Q4_0", 0.3f},
-        {GGUF_FILE_Q4_K, "Q8_0", "Q4_K", 0.3f},
+        {VKGPT_Q8_0, "Q8_0", "Q8_0", 0.01f},
+        {VKGPT_Q4_0, "Q8_0", "Q4_0", 0.3f},
+        {VKGPT_Q4_K, "Q8_0", "Q4_K", 0.3f},
     };
     struct Checkpoint a, b, c;
     struct Vocab vocab;
@@ -219,7 +219,7 @@ static void test_falls_back(void **state)
     struct Checkpoint a, b;
     write_tiny();
     open_good(test_dir, &a);
-    write_good(&a, GGUF_FILE_Q4_K, NULL);
+    write_good(&a, VKGPT_Q4_K, NULL);
     open_good(path, &b);
     compare(&a, &b, 0);
     assert_int_equal(b.layers[1].c_out.tensor->dtype, DTYPE_F16);
@@ -243,7 +243,7 @@ static void test_range(void **state)
     tensor.dtype = DTYPE_F32;
     tensor.data = (const uint8_t *)wide;
     a.wte = a.head = (struct Weight){&tensor, false};
-    write_good(&a, GGUF_FILE_F16, NULL);
+    write_good(&a, VKGPT_F16, NULL);
     assert_non_null(strstr(said, "token_embd.weight is f32 in place of f16"));
     open_good(path, &b);
     compare(&a, &b, 0);
@@ -253,8 +253,8 @@ static void test_range(void **state)
     open_good(test_dir, &b);
     compare(&a, &b, 0);
     checkpoint_close(&b);
-    gguf_put_model(&keys, &a, GGUF_FILE_F16);
-    const struct GgufOutput nowhere = {.path = "/nowhere/x.gguf", .type = GGUF_FILE_F16};
+    gguf_put_model(&keys, &a, VKGPT_F16);
+    const struct GgufOutput nowhere = {.path = "/nowhere/x.gguf", .type = VKGPT_F16};
     expect_sentence(gguf_write(&nowhere, &a, &keys, &err), VKGPT_BAD_FILE, &err, "/nowhere/x.gguf", NULL);
     gguf_keys_free(&keys);
     checkpoint_close(&a);
@@ -313,8 +313,8 @@ static void test_not_a_number(void **state)
     tensor.data = (const uint8_t *)values;
     a.layers[3].c_out.tensor = &tensor;
     file_write(test_dir, "out.gguf", "before", 6);
-    gguf_put_model(&keys, &a, GGUF_FILE_Q4_0);
-    const struct GgufOutput output = {.path = path, .type = GGUF_FILE_Q4_0};
+    gguf_put_model(&keys, &a, VKGPT_Q4_0);
+    const struct GgufOutput output = {.path = path, .type = VKGPT_Q4_0};
     expect_sentence(gguf_write(&output, &a, &keys, &err), VKGPT_BAD_MODEL, &err, "NaN", "q4_0", NULL);
     struct Bytes file = file_read(test_dir, "out.gguf");
     assert_int_equal(file.count, 6);

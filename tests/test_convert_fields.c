@@ -201,8 +201,8 @@ static void tiny_files(void)
 static int write_gguf(const struct Checkpoint *c, const struct Vocab *v, vkgpt_error *err)
 {
     struct GgufKeys keys = {0};
-    const struct GgufOutput output = {.path = path, .type = GGUF_FILE_F32};
-    gguf_put_model(&keys, c, GGUF_FILE_F32);
+    const struct GgufOutput output = {.path = path, .type = VKGPT_F32};
+    gguf_put_model(&keys, c, VKGPT_F32);
     int code = gguf_can_say(test_dir, &c->config, err);
     if (!code) code = gguf_put_vocab(&keys, test_dir, v, &c->config, err);
     if (!code) code = gguf_write(&output, c, &keys, err);
@@ -370,10 +370,10 @@ static void test_foreign_ends(void **state)
     open_wide(&c, table);
     for (int needed = 0; needed < 2; needed++) { // a byte that has no token
         struct GgufKeys keys = {0};
-        const struct GgufOutput output = {.path = path, .type = GGUF_FILE_F32};
+        const struct GgufOutput output = {.path = path, .type = VKGPT_F32};
         const struct Row row = {"", more_tokens, NULL, NULL, needed ? 'q' : -1};
         build(&v, &row);
-        gguf_put_model(&keys, &c, GGUF_FILE_F32);
+        gguf_put_model(&keys, &c, VKGPT_F32);
         if (gguf_put_vocab(&keys, test_dir, &v, &c.config, &err)) fail_msg("%s", err.text);
         gguf_put_integer(&keys, "tokenizer.ggml.eot_token_id", EOT);
         gguf_put_integer(&keys, "tokenizer.ggml.eom_token_id", 280); // "xyz"

@@ -105,8 +105,8 @@ static void test_gguf(void **state)
         struct GgufKeys keys = {0};
         open_base(base, &c);
         if (merged) merge(&c);
-        gguf_put_model(&keys, &c, GGUF_FILE_F32);
-        const struct GgufOutput output = {.path = path, .type = GGUF_FILE_F32};
+        gguf_put_model(&keys, &c, VKGPT_F32);
+        const struct GgufOutput output = {.path = path, .type = VKGPT_F32};
         if (gguf_write(&output, &c, &keys, &err)) fail_msg("%s", err.text);
         gguf_keys_free(&keys);
         checkpoint_close(&c);

@@ -19,9 +19,6 @@
 #include "text/gguf_vocab_write.h"
 #include "text/reader.h"
 
-// In the order of --type's choices.
-enum ConvertType { TYPE_DEFAULT, TYPE_F32, TYPE_F16, TYPE_Q8_0, TYPE_Q4_0, TYPE_Q4_K };
-
 static void on_note(const char *sentence) { fprintf(stderr, "vkgpt: %s\n", sentence); }
 
 // ------------------------------------------------------------------------------------------------------- to GGUF
@@ -47,7 +44,7 @@ static int check_gguf(const char *path, void *user, vkgpt_error *err)
     return fail(err, VKGPT_BAD_MODEL, "%s: %s would be lost on the way to a GGUF file", wanted->model, field);
 }
 
-static int write_gguf(const struct Conversion *c, enum GgufFileType type, const struct Vocab *vocab, vkgpt_error *err)
+static int write_gguf(const struct Conversion *c, vkgpt_format type, const struct Vocab *vocab, vkgpt_error *err)
 {
     struct GgufKeys keys = {0};
     struct Wanted wanted = {c->model, &c->checkpoint->config, vocab};
@@ -71,7 +68,7 @@ static int check_tokenizer(const struct Conversion *c, vkgpt_error *err)
     return fail(err, VKGPT_BAD_MODEL, "%s: holds no tokenizer, and a GGUF file is written with one", c->tokenizer);
 }
 
-static int convert_to_gguf(const struct Conversion *c, enum GgufFileType type, vkgpt_error *err)
+static int convert_to_gguf(const struct Conversion *c, vkgpt_format type, vkgpt_error *err)
 {
     struct Vocab vocab = {0};
     if (os_exists(c->output) && !c->force)
@@ -104,12 +101,11 @@ static int open_model(const char *model, struct Checkpoint *checkpoint, vkgpt_er
 
 int convert_main(const struct Options *options)
 {
-    static const enum GgufFileType types[] = {GGUF_FILE_F16,  GGUF_FILE_F32,  GGUF_FILE_F16,
-                                              GGUF_FILE_Q8_0, GGUF_FILE_Q4_0, GGUF_FILE_Q4_K};
+    vkgpt_format type = options->convert_type ? (vkgpt_format)options->convert_type : VKGPT_F16;
     if (!options->output || !*options->output)
         return wrong_usage("convert needs -o FILE.gguf, or -o DIR for a Hugging Face directory");
     bool gguf = has_extension(options->output, ".gguf");
-    if (!gguf && options->convert_type > TYPE_F16)
+    if (!gguf && options->convert_type > VKGPT_F16)
         return wrong_usage("a Hugging Face directory holds f16 or f32, the blocks are for -o FILE.gguf");
 
     vkgpt_error err;
@@ -120,7 +116,7 @@ int convert_main(const struct Options *options)
         .output = options->output,
         .tokenizer = options->tokenizer ? tokenizer : model,
         .checkpoint = &checkpoint,
-        .half = options->convert_type != TYPE_F32,
+        .half = options->convert_type != VKGPT_F32,
         .force = options->force,
         .note = on_note,
     };
@@ -130,9 +126,7 @@ int convert_main(const struct Options *options)
         code = model_path_for(NEED_TOKENIZER, options->tokenizer, tokenizer, sizeof tokenizer, &err);
     if (!code) code = open_model(model, &checkpoint, &err);
     if (!code && options->lora) code = lora_merge(options->lora, &checkpoint, &(struct LoraMerged){0}, &err);
-    if (!code)
-        code = gguf ? convert_to_gguf(&conversion, types[options->convert_type], &err)
-                    : convert_to_directory(&conversion, &err);
+    if (!code) code = gguf ? convert_to_gguf(&conversion, type, &err) : convert_to_directory(&conversion, &err);
     if (!code && options->verbose) fprintf(stderr, "model    %s\nwritten  %s\n", model, options->output);
     checkpoint_close(&checkpoint);
     return code ? failed(&err) : EXIT_OK;

@@ -1,6 +1,7 @@
 // The table of flags, and the parser. Values are checked here, once, against the ranges in the table.
 #include "cli/options.h"
 #include "cli/nearest.h"
+#include "model/formats.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -136,7 +137,7 @@ const struct Flag FLAGS[] = {
 
     {CONVERT, FLAG_FILE, {"-o", "--output"}, "FILE.gguf|DIR", AT(output),
      .help = "the file or directory to write; a name that ends in .gguf is a file"},
-    {CONVERT, FLAG_CHOICE, {"--type"}, "auto|f32|f16|q8_0|q4_0|q4_k", AT(convert_type),
+    {CONVERT, FLAG_CHOICE, {"--type"}, FORMAT_CHOICES, AT(convert_type),
      .help = "of the matrices; auto: f16; rows that are not a multiple of the block size take a wider type, with a note (auto)"},
     {CONVERT, FLAG_SWITCH, {"--force"}, NULL, AT(force),
      .help = "replace the file, or the model in the directory, that is there already"},
@@ -164,9 +165,9 @@ const struct Flag FLAGS[] = {
     {MAKE_MODEL, FLAG_INT, {"--vocab"}, "N", AT(vocab), UP_TO(1, 1 << 24), .help = "rows of the token table, likewise"},
 
     {PLAN, FLAG_WORD, {"PRESET"}, NULL, AT(preset), .help = "a model of the papers, in place of -m: gpt2, ... gpt3-175b"},
-    {PLAN, FLAG_CHOICE, {"--weights"}, "auto|f32|f16|q8_0|q4_0|q4_k", AT(plan_weights),
+    {PLAN, FLAG_CHOICE, {"--weights"}, FORMAT_CHOICES, AT(plan_weights),
      .help = "format of the matrices on the device; auto: f16 (auto)"},
-    {PLAN, FLAG_CHOICE, {"--kv"}, "auto|f32|f16|q8_0", AT(plan_kv), .help = "format of the KV cache; auto: f16 (auto)"},
+    {PLAN, FLAG_CHOICE, {"--kv"}, KV_CHOICES, AT(plan_kv), .help = "format of the KV cache; auto: f16 (auto)"},
     {PLAN, FLAG_INT, {"-c", "--ctx-size", "--ctx"}, "N", AT(context), UP_TO(0, INT32_MAX),
      .help = "positions of the cache, up to the model's; 0: the model's (0)"},
     {PLAN, FLAG_INT, {"-b", "--batch"}, "N", AT(batch), UP_TO(1, 1 << 16), .help = "sequences at once (1)"},
@@ -185,9 +186,9 @@ const struct Flag FLAGS[] = {
 
     {RUNS | QUALITY, FLAG_INT, {"-c", "--ctx-size"}, "N", AT(context), UP_TO(0, INT32_MAX),
      .help = "positions of the cache, up to the model's; 0: the model's (0)"},
-    {RUNS | TUNE, FLAG_CHOICE, {"--weights"}, "auto|f32|f16|q8_0|q4_0|q4_k", AT(weights),
+    {RUNS | TUNE, FLAG_CHOICE, {"--weights"}, FORMAT_CHOICES, AT(weights),
      .help = "format of the matrices on the device, quantised at load; auto: f16 (auto)"},
-    {RUNS, FLAG_CHOICE, {"--kv"}, "auto|f32|f16|q8_0", AT(kv), .help = "format of the KV cache; auto: f16 (auto)"},
+    {RUNS, FLAG_CHOICE, {"--kv"}, KV_CHOICES, AT(kv), .help = "format of the KV cache; auto: f16 (auto)"},
     {WRITES | BENCH, FLAG_INT, {"--submit"}, "N", AT(submit), UP_TO(0, 32),
      .help = "tokens per submission to the device; 0: about 100 ms of work (0)"},
 

@@ -74,7 +74,7 @@ struct Options {
     bool last;
     int64_t stride; // 0: half the context
     const char *report;
-    int convert_type; // enum ConvertType
+    int convert_type; // vkgpt_format
     bool force;       // convert, make-model
     bool dry_run;     // tune
     // classify, entail, similar, choose

@@ -12,15 +12,13 @@
 #include "cli/print_json.h"
 #include "cli/run.h"
 #include "engine/logits.h"
+#include "model/formats.h"
 
-#define FORMATS 5
+#define FORMATS VKGPT_Q4_K
 #define STRIP 32 // tokens at a time
 
-static const struct {
-    vkgpt_format format;
-    const char *name;
-} FORMAT[FORMATS] = {
-    {VKGPT_F32, "f32"}, {VKGPT_F16, "f16"}, {VKGPT_Q8_0, "q8_0"}, {VKGPT_Q4_0, "q4_0"}, {VKGPT_Q4_K, "q4_k"}};
+static vkgpt_format format_at(size_t f) { return (vkgpt_format)(VKGPT_F32 + f); }
+static const char *name_at(size_t f) { return FORMAT_INFO[format_at(f)].name; }
 
 struct Candidate {
     vkgpt_model *model;
@@ -101,13 +99,13 @@ static int open_formats(struct Quality *q, const struct Options *options, vkgpt_
     q->of[0].session = q->run.session;
     for (size_t f = 1; !code && f < FORMATS; f++) {
         struct Candidate *c = &q->of[f];
-        const vkgpt_model_options model = {.weights = FORMAT[f].format, .lora = options->lora};
+        const vkgpt_model_options model = {.weights = format_at(f), .lora = options->lora};
         code = vkgpt_model_open(q->run.device, q->run.dir, &model, &c->model, err);
         if (!code && vkgpt_model_describe(c->model)->note[0])
-            fprintf(stderr, "vkgpt: %s: %s\n", FORMAT[f].name, vkgpt_model_describe(c->model)->note);
+            fprintf(stderr, "vkgpt: %s: %s\n", name_at(f), vkgpt_model_describe(c->model)->note);
         if (!code) code = vkgpt_session_open(c->model, &session, &c->session, err);
         if (!code && vkgpt_session_note(c->session)[0])
-            fprintf(stderr, "vkgpt: %s: %s\n", FORMAT[f].name, vkgpt_session_note(c->session));
+            fprintf(stderr, "vkgpt: %s: %s\n", name_at(f), vkgpt_session_note(c->session));
     }
     return code;
 }
@@ -138,7 +136,7 @@ static cJSON *format_json(const struct Quality *q, size_t f)
     const struct Candidate *c = &q->of[f];
     double n = (double)q->counted;
     cJSON *json = cJSON_CreateObject();
-    cJSON_AddStringToObject(json, "weights", FORMAT[f].name);
+    cJSON_AddStringToObject(json, "weights", name_at(f));
     json_add_unsigned(json, "size", vkgpt_model_describe(c->model)->device_bytes);
     cJSON_AddNumberToObject(json, "ppl", exp(c->nll / n));
     cJSON_AddNumberToObject(json, "ppl_ratio", exp((c->nll - q->of[0].nll) / n));
@@ -163,7 +161,7 @@ static int print_result(const struct Quality *q, bool as_json)
            "| --- | ---: | ---: | ---: | ---: | ---: |\n");
     for (size_t f = 0; f < FORMATS; f++) {
         const struct Candidate *c = &q->of[f];
-        printf("| %s | %.2f | %.4f | %+.3f %% | %.2e | %.2f %% |\n", FORMAT[f].name,
+        printf("| %s | %.2f | %.4f | %+.3f %% | %.2e | %.2f %% |\n", name_at(f),
                (double)vkgpt_model_describe(c->model)->device_bytes / MIB, exp(c->nll / n),
                100 * (exp((c->nll - q->of[0].nll) / n) - 1), c->divergence / n, 100 * (double)c->agreed / n);
     }

@@ -1,35 +1,28 @@
 #include "engine/formats.h"
 
 // Indexed by WEIGHTS_...
-static const struct {
-    vkgpt_format asked;
-    const char *name;
-    enum BlockFormat blocks; // of quantised formats
-} TABLE[FORMATS] = {
-    [WEIGHTS_F32] = {VKGPT_F32, "f32", 0},
-    [WEIGHTS_F16] = {VKGPT_F16, "f16", 0},
-    [WEIGHTS_Q8_0] = {VKGPT_Q8_0, "q8_0", BLOCK_Q8_0},
-    [WEIGHTS_Q4_0] = {VKGPT_Q4_0, "q4_0", BLOCK_Q4_0},
-    [WEIGHTS_Q4_K] = {VKGPT_Q4_K, "q4_k", BLOCK_Q4_K},
+static const vkgpt_format ASKED[FORMATS] = {
+    [WEIGHTS_F32] = VKGPT_F32,   [WEIGHTS_F16] = VKGPT_F16,   [WEIGHTS_Q8_0] = VKGPT_Q8_0,
+    [WEIGHTS_Q4_0] = VKGPT_Q4_0, [WEIGHTS_Q4_K] = VKGPT_Q4_K,
 };
 
 bool format_is_small(uint32_t format) { return format >= WEIGHTS_Q8_0; }
 
-enum BlockFormat format_blocks(uint32_t format) { return TABLE[format].blocks; }
+enum BlockFormat format_blocks(uint32_t format) { return FORMAT_INFO[ASKED[format]].block; }
 
-const char *format_name(uint32_t format) { return TABLE[format].name; }
+const char *format_name(uint32_t format) { return FORMAT_INFO[ASKED[format]].name; }
 
 uint32_t format_of(vkgpt_format asked)
 {
     for (uint32_t f = 0; f < FORMATS; f++)
-        if (TABLE[f].asked == asked) return f;
+        if (ASKED[f] == asked) return f;
     return WEIGHTS_F16;
 }
 
 uint32_t format_of_blocks(enum BlockFormat blocks)
 {
     for (uint32_t f = WEIGHTS_Q8_0; f < FORMATS; f++)
-        if (TABLE[f].blocks == blocks) return f;
+        if (format_blocks(f) == blocks) return f;
     return WEIGHTS_Q8_0;
 }
 

@@ -3,7 +3,7 @@
 #define VKGPT_ENGINE_FORMATS_H
 
 #include "gpu/recording.h"
-#include "model/blocks.h"
+#include "model/formats.h"
 
 // Formats of weights: WEIGHTS_F32, WEIGHTS_F16, and the quantised ("small") ones, which have blocks with a scale.
 bool format_is_small(uint32_t format);

@@ -165,23 +165,15 @@ int gguf_can_hold(const char *model, const struct Checkpoint *c, vkgpt_error *er
                 model, more->name);
 }
 
-static const struct Type {
-    const char *name;
-    uint32_t file_type; // llama.cpp's number
-} types[] = {
-    [GGUF_FILE_F32] = {"f32", 0},   [GGUF_FILE_F16] = {"f16", 1},    [GGUF_FILE_Q8_0] = {"q8_0", 7},
-    [GGUF_FILE_Q4_0] = {"q4_0", 2}, [GGUF_FILE_Q4_K] = {"q4_k", 14},
-};
-
-void gguf_put_model(struct GgufKeys *keys, const struct Checkpoint *checkpoint, enum GgufFileType type)
+void gguf_put_model(struct GgufKeys *keys, const struct Checkpoint *checkpoint, vkgpt_format type)
 {
     const struct Config *c = &checkpoint->config;
     gguf_put_text(keys, "general.architecture", "gpt2");
     gguf_put_text(keys, "general.type", "model");
     gguf_put_text(keys, "general.name", checkpoint->name);
-    gguf_put_integer(keys, "general.file_type", types[type].file_type);
+    gguf_put_integer(keys, "general.file_type", FORMAT_INFO[type].gguf_file);
     gguf_put_integer(keys, "general.alignment", GGUF_ALIGNMENT);
-    if (type >= GGUF_FILE_Q8_0) gguf_put_integer(keys, "general.quantization_version", 2);
+    if (type >= VKGPT_Q8_0) gguf_put_integer(keys, "general.quantization_version", 2);
     gguf_put_integer(keys, "gpt2.block_count", c->layers);
     gguf_put_integer(keys, "gpt2.context_length", c->context);
     gguf_put_integer(keys, "gpt2.embedding_length", c->dim);
@@ -192,23 +184,6 @@ void gguf_put_model(struct GgufKeys *keys, const struct Checkpoint *checkpoint, 
 
 // ----------------------------------------------------------------------------------------------- the tensors
 
-struct Form { // format of a tensor in the file
-    const char *name;
-    enum Dtype dtype;
-    enum BlockFormat block;
-    uint32_t gguf, weights, bytes; // of a block
-};
-
-enum { AS_F32, AS_F16, AS_Q8_0, AS_Q4_0, AS_Q4_K };
-
-static const struct Form forms[] = {
-    [AS_F32] = {"f32", DTYPE_F32, 0, 0, 1, 4},
-    [AS_F16] = {"f16", DTYPE_F16, 0, 1, 1, 2},
-    [AS_Q8_0] = {"q8_0", DTYPE_BLOCKS, BLOCK_Q8_0, 8, 32, 34},
-    [AS_Q4_0] = {"q4_0", DTYPE_BLOCKS, BLOCK_Q4_0, 2, 32, 18},
-    [AS_Q4_K] = {"q4_k", DTYPE_BLOCKS, BLOCK_Q4_K, 12, 256, 144},
-};
-
 enum Role { VECTOR, TABLE, MATRIX }; // f32; q8_0 or better; the file's type
 
 struct Item {
@@ -216,14 +191,14 @@ struct Item {
     const struct Weight *weight;
     int64_t rows, in; // a vector has 1 row
     enum Role role;
-    const struct Form *form;
+    vkgpt_format format;
     uint64_t bytes;
 };
 
 struct Writer {
     const char *path;
     const struct Checkpoint *checkpoint;
-    enum GgufFileType type;
+    vkgpt_format type;
     void (*note)(const char *sentence);
     struct Item *items;
     size_t count;
@@ -234,26 +209,28 @@ struct Writer {
 static void say(const struct Writer *w, const struct Item *item, const char *wanted, const char *why)
 {
     char sentence[256];
-    snprintf(sentence, sizeof sentence, "%s is %s in place of %s: %s", item->name, item->form->name, wanted, why);
+    snprintf(sentence, sizeof sentence, "%s is %s in place of %s: %s", item->name, FORMAT_INFO[item->format].name,
+             wanted, why);
     clean_sentence(sentence);
     if (w->note) w->note(sentence);
 }
 
-static void choose_form(const struct Writer *w, struct Item *item)
+static void choose_format(const struct Writer *w, struct Item *item)
 {
-    int as = (int)w->type, wanted;
-    if (item->role == VECTOR) as = AS_F32;
-    if (item->role == TABLE && as > AS_Q8_0) as = AS_Q8_0;
+    vkgpt_format as = w->type, wanted;
+    if (item->role == VECTOR) as = VKGPT_F32;
+    if (item->role == TABLE && as > VKGPT_Q8_0) as = VKGPT_Q8_0;
     wanted = as;
-    while (item->in % forms[as].weights) as = as == AS_Q4_K ? AS_Q8_0 : AS_F16;
-    item->form = &forms[as];
-    if (as != wanted) say(w, item, forms[wanted].name, "its rows are no whole blocks");
-    bool narrow = as == AS_F16 && item->weight->tensor->dtype != DTYPE_F16;
+    while (item->in % format_block(as).weights) as = as == VKGPT_Q4_K ? VKGPT_Q8_0 : VKGPT_F16;
+    item->format = as;
+    if (as != wanted) say(w, item, FORMAT_INFO[wanted].name, "its rows are not a multiple of the block size");
+    bool narrow = as == VKGPT_F16 && item->weight->tensor->dtype != DTYPE_F16;
     if (narrow && weight_max_abs(item->weight) > HALF_MAX) {
-        item->form = &forms[AS_F32];
-        say(w, item, "f16", "it holds values past 65504");
+        item->format = VKGPT_F32;
+        say(w, item, FORMAT_INFO[as].name, "it holds values past 65504");
     }
-    item->bytes = (uint64_t)(item->rows * item->in / item->form->weights) * item->form->bytes;
+    const struct BlockInfo block = format_block(item->format);
+    item->bytes = (uint64_t)(item->rows * item->in / block.weights) * block.bytes;
 }
 
 __attribute__((format(printf, 6, 7))) static void add_item(struct Writer *w, const struct Weight *weight, int64_t rows,
@@ -265,7 +242,7 @@ __attribute__((format(printf, 6, 7))) static void add_item(struct Writer *w, con
     va_start(args, format);
     vsnprintf(item->name, sizeof item->name, format, args);
     va_end(args);
-    choose_form(w, item);
+    choose_format(w, item);
 }
 
 static void add_layer(struct Writer *w, const struct LayerWeights *l, uint32_t layer)
@@ -315,7 +292,7 @@ static void describe(const struct Writer *w, struct GgufKeys *head)
         put_number(head, (uint64_t)rank, 4);
         put_number(head, (uint64_t)item->in, 8);
         if (rank == 2) put_number(head, (uint64_t)item->rows, 8);
-        put_number(head, item->form->gguf, 4);
+        put_number(head, format_block(item->format).gguf, 4);
         put_number(head, offset, 8);
         offset += padded(item->bytes);
     }
@@ -343,7 +320,7 @@ static int check_finite(const struct Writer *w, const struct Item *item, const f
     for (int64_t i = 0; i < count; i++)
         if (!isfinite(values[i]))
             return fail(w->err, VKGPT_BAD_MODEL, "%s: tensor %.200s holds a NaN or an infinity, which %s cannot say",
-                        item->weight->tensor->file, item->weight->tensor->name, item->form->name);
+                        item->weight->tensor->file, item->weight->tensor->name, FORMAT_INFO[item->format].name);
     return 0;
 }
 
@@ -351,7 +328,8 @@ static int check_finite(const struct Writer *w, const struct Item *item, const f
 static int write_rows(struct Writer *w, const struct Item *item, int64_t first, int64_t rows, float *values,
                       uint8_t *packed)
 {
-    const struct Form *form = item->form;
+    const struct FormatInfo *form = &FORMAT_INFO[item->format];
+    const struct BlockInfo block = format_block(item->format);
     int64_t count = rows * item->in;
     const void *data = packed;
     int code = 0;
@@ -362,7 +340,7 @@ static int write_rows(struct Writer *w, const struct Item *item, int64_t first, 
         if (form->dtype == DTYPE_F32) data = values;
         else if (!(code = check_finite(w, item, values, count))) block_pack(form->block, values, (size_t)count, packed);
     }
-    return code ? code : os_save_write(&w->file, data, (size_t)(count / form->weights) * form->bytes, w->err);
+    return code ? code : os_save_write(&w->file, data, (size_t)(count / block.weights) * block.bytes, w->err);
 }
 
 static int write_chunks(struct Writer *w, const struct Item *item)
@@ -385,7 +363,8 @@ static int write_item(struct Writer *w, const struct Item *item)
 {
     static const uint8_t zeros[GGUF_ALIGNMENT] = {0};
     const struct Tensor *t = item->weight->tensor;
-    bool same = t->dtype == DTYPE_BLOCKS && item->form->dtype == DTYPE_BLOCKS && t->block == item->form->block;
+    const struct FormatInfo *form = &FORMAT_INFO[item->format];
+    bool same = t->dtype == DTYPE_BLOCKS && form->dtype == DTYPE_BLOCKS && t->block == form->block;
     int code = same ? os_save_write(&w->file, t->data, t->bytes, w->err) : write_chunks(w, item);
     size_t padding = (size_t)(padded(item->bytes) - item->bytes);
     return code || !padding ? code : os_save_write(&w->file, zeros, padding, w->err);

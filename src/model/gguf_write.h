@@ -3,7 +3,7 @@
 #define VKGPT_MODEL_GGUF_WRITE_H
 
 #include "model/checkpoint.h"
-#include "model/gguf.h"
+#include "model/formats.h"
 #include "model/gguf.h"
 
 struct GgufKeys { // zeroed: empty; free with gguf_keys_free
@@ -23,8 +23,6 @@ void gguf_put_element_text(struct GgufKeys *keys, const char *text, size_t bytes
 void gguf_put_element_i32(struct GgufKeys *keys, int32_t value);
 void gguf_keys_free(struct GgufKeys *keys);
 
-enum GgufFileType { GGUF_FILE_F32, GGUF_FILE_F16, GGUF_FILE_Q8_0, GGUF_FILE_Q4_0, GGUF_FILE_Q4_K };
-
 // Refuses a config that GGUF's gpt2 cannot express, by name (VKGPT_BAD_MODEL): another class, a field with another
 // value than gpt2's, more than three end tokens. `model` is the model's path, for the sentence.
 int gguf_can_say(const char *model, const struct Config *config, vkgpt_error *err);
@@ -33,7 +31,7 @@ int gguf_can_say(const char *model, const struct Config *config, vkgpt_error *er
 int gguf_can_hold(const char *model, const struct Checkpoint *checkpoint, vkgpt_error *err);
 
 // Puts the keys of the architecture. Call it before putting those of the tokenizer.
-void gguf_put_model(struct GgufKeys *keys, const struct Checkpoint *checkpoint, enum GgufFileType type);
+void gguf_put_model(struct GgufKeys *keys, const struct Checkpoint *checkpoint, vkgpt_format type);
 
 // Writes a temporary file, then renames it. Matrices have the given type; norms, biases and positions are f32; the
 // token table and the head are q8_0 or better. A matrix whose rows are not a multiple of the block size becomes q8_0 if
@@ -42,7 +40,7 @@ void gguf_put_model(struct GgufKeys *keys, const struct Checkpoint *checkpoint, 
 // Errors: of the file system (VKGPT_BAD_FILE); a NaN or infinity in a matrix that is quantised (VKGPT_BAD_MODEL).
 struct GgufOutput {
     const char *path;
-    enum GgufFileType type;
+    vkgpt_format type;
     void (*note)(const char *sentence); // or NULL
     int (*check)(const char *path, void *user, vkgpt_error *err);
     void *user; // for check

@@ -1,4 +1,5 @@
-// Half precision and bfloat16, one number at a time. Inline and without branches, so that compilers can vectorise loops.
+// Half precision and bfloat16, one number at a time. Inline and without branches, so that compilers can vectorise
+// loops.
 #ifndef VKGPT_MODEL_HALF_H
 #define VKGPT_MODEL_HALF_H
 

@@ -353,6 +353,6 @@ void stage_report(const struct Stage *stage, const struct Pipeline *pipeline, st
     if (stage->step_rows > 1) snprintf(block, sizeof block, ", %u rows", stage->rows);
     if (stage->prefill) snprintf(block, sizeof block, ", %u from %u", s->rows, s->first);
     selftest_report(stage->test, pipeline->kernel, measure.error, bound, "C %u, H %u of %u, F %u, V %u, %s/%s%s%s",
-                    s->dim, s->heads, s->head_dim, s->inner, s->vocab, format_name(s->weights),
-                    (const char *const[]){"f32", "f16", "q8_0"}[s->kv], block, s->small_shared ? ", unstaged" : "");
+                    s->dim, s->heads, s->head_dim, s->inner, s->vocab, format_name(s->weights), format_name(s->kv),
+                    block, s->small_shared ? ", unstaged" : "");
 }

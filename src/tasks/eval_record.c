@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/os.h"
+#include "model/formats.h"
 #include "tasks/json_values.h"
 
 #define MAX_RECORD ((size_t)1 << 30)
@@ -24,8 +25,6 @@ enum { FORMAT_SETTING, MODEL, MODEL_HASH, WEIGHTS, KV, CONTEXT, SETTINGS };
 
 static int settings_of(struct Setting settings[SETTINGS], const struct EvalSubject *subject, vkgpt_error *err)
 {
-    static const char *const formats[] = {
-        [VKGPT_F32] = "f32", [VKGPT_F16] = "f16", [VKGPT_Q8_0] = "q8_0"}; // the values of --kv
     char hash[FINGERPRINT_BYTES], context[16];
     int code = fingerprint_model(subject->dir, hash, err);
     if (!code) code = fingerprint_add(NEED_TOKENIZER, subject->tokenizer, hash, err);
@@ -36,7 +35,7 @@ static int settings_of(struct Setting settings[SETTINGS], const struct EvalSubje
     const char *const values[SETTINGS][2] = {
         [FORMAT_SETTING] = {"format", FORMAT}, [MODEL] = {"model", subject->model->name},
         [MODEL_HASH] = {"model_hash", hash},   [WEIGHTS] = {"weights", subject->model->weights},
-        [KV] = {"kv", formats[subject->kv ? subject->kv : VKGPT_F16]}, [CONTEXT] = {"context", context},
+        [KV] = {"kv", FORMAT_INFO[subject->kv ? subject->kv : VKGPT_F16].name}, [CONTEXT] = {"context", context},
     };
     // clang-format on
     for (int i = 0; i < SETTINGS; i++) {
