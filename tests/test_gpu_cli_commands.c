@@ -34,6 +34,7 @@ static const struct Row {
     {"few-shot", {TALES, "--task", "two_digit_addition", "--limit", "1", "-n", "2", "--json"}, .out = "\"curve\":"},
     {"logits", {TALES, "--ids", "1,2", "-o", "@logits.npy"}, .written = "logits.npy"},
     {"embed", {TALES, "-p", "Once", "-o", "@embed.npy", "--json"}, .out = "\"embedding\":", .written = "embed.npy"},
+    {"explain", {TALES, "-p", "Once", "-o", "@page.html"}, .written = "page.html"},
     {"perplexity", {TALES, "--ids", "1,2,3,4", "--json"}, .out = "\"ppl\":"},
     {"quality", {LABELS, "--ids", "1,2,3,4,5,6", "--json"}, .out = "\"weights\":\t\"q4_k\""},
     {"classify", {LABELS, "-p", "A fine film.", "--json"}, .out = "\"label\":"},

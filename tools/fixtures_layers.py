@@ -10,6 +10,8 @@ eager attention:
     ids          T tokens, fewer than the context
     hidden       transformers' hidden_states: the embeddings, then what each layer gives, (layers + 1, T, C); the last one is
                  after the final norm and OPT-350M's project_out, and may have another width
+    lens         what the head makes of the residual stream, behind the final norm where the model has one: the likeliest
+                 next token and its probability, (layers + 1, T, 2), before each layer and after the last one
     attentions   transformers' output_attentions, (layers, heads, T, ...): of row t the first t + 1 numbers, all others are 0
 """
 import json
@@ -38,6 +40,17 @@ def numbers(x):
     return [float(f"{v:.7g}") for v in x.tolist()]
 
 
+def lens_of(model, hidden):
+    """hidden_states but the last one, which has been through the norm and project_out already."""
+    decoder = getattr(model.base_model, "decoder", model.base_model)
+    for h in hidden:
+        if h is not hidden[-1]:
+            for part in ("ln_f", "final_layer_norm", "project_out"):
+                h = getattr(decoder, part, None)(h) if getattr(decoder, part, None) is not None else h
+        best = model.lm_head(h)[0].softmax(-1).max(-1)
+        yield [[int(i), float(f"{p:.7g}")] for p, i in zip(best.values.tolist(), best.indices.tolist())]
+
+
 @torch.no_grad()
 def layers_of(name):
     checkpoint = CHECKPOINTS[name]
@@ -54,6 +67,7 @@ def layers_of(name):
         "checkpoint": checkpoint,
         "ids": ids.tolist(),
         "hidden": [[numbers(row) for row in h[0]] for h in out.hidden_states],
+        "lens": list(lens_of(model, out.hidden_states)),
         "attentions": [[[numbers(row[: t + 1]) for t, row in enumerate(head)] for head in a[0]] for a in out.attentions],
     }
 

@@ -3,7 +3,7 @@
 BUILD_PACKAGES="gcc libc6-dev make cmake libvulkan-dev libvulkan-volk-dev glslang-tools spirv-tools
     libpcre2-dev libutf8proc-dev libcjson-dev libyajl-dev zlib1g-dev libcurl4-openssl-dev libmd-dev libcmocka-dev"
 COMPILER_PACKAGES="clang clang-format-14" # beside gcc
-TEST_PACKAGES="mesa-vulkan-drivers chromium-common vulkan-validationlayers libdrm-dev python3 python3-numpy g++ pkgconf
+TEST_PACKAGES="mesa-vulkan-drivers chromium-common chromium vulkan-validationlayers libdrm-dev python3 python3-numpy g++ pkgconf
     abigail-tools"
 
 say() { printf '%s\n' "$*" >&2; }
@@ -37,6 +37,7 @@ g++                       gcc-c++                  gcc                       gcc
 clang                     clang                    clang                     clang
 libclang-rt-dev           compiler-rt              compiler-rt               -
 chromium-common           -                        -                         -
+chromium                  chromium                 chromium                  chromium
 clang-format-14           -                        -                         -
 abigail-tools             libabigail               libabigail                libabigail-tools
 "

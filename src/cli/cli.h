@@ -18,6 +18,7 @@ int eval_main(const struct Options *options);
 int score_main(const struct Options *options);
 int few_shot_main(const struct Options *options);
 int embed_main(const struct Options *options);
+int explain_main(const struct Options *options);
 int logits_main(const struct Options *options);
 int perplexity_main(const struct Options *options);
 int quality_main(const struct Options *options);

@@ -14,12 +14,13 @@
 #define WRITES (GENERATE | TASK)
 #define PAIRS (ENTAIL | SIMILAR)
 #define HEADS (CLASSIFY | PAIRS | CHOOSE)
-#define PROMPTED (WRITES | SCORE | LOGITS | EMBED | TOKENIZE | CLASSIFY | CHOOSE)
-#define TEXT_INPUT (WRITES | SCORE | LOGITS | EMBED | PERPLEXITY | QUALITY | TOKENIZE | CLASSIFY | CHOOSE)
-#define ID_INPUT (GENERATE | LOGITS | EMBED | PERPLEXITY | QUALITY | DETOKENIZE | CLASSIFY)
+#define PROMPTED (WRITES | SCORE | LOGITS | EMBED | EXPLAIN | TOKENIZE | CLASSIFY | CHOOSE)
+#define TEXT_INPUT (WRITES | SCORE | LOGITS | EMBED | EXPLAIN | PERPLEXITY | QUALITY | TOKENIZE | CLASSIFY | CHOOSE)
+#define ID_INPUT (GENERATE | LOGITS | EMBED | EXPLAIN | PERPLEXITY | QUALITY | DETOKENIZE | CLASSIFY)
 #define BATCHES (SCORE | FEW_SHOT | EVAL | EMBED)
 #define RUNS (WRITES | BATCHES | LOGITS | PERPLEXITY | BENCH | HEADS)
-#define TEXTS (WRITES | BATCHES | LOGITS | PERPLEXITY | QUALITY | TOKENIZE | DETOKENIZE | HEADS | CONVERT)
+#define TEXTS (WRITES | BATCHES | LOGITS | EXPLAIN | PERPLEXITY | QUALITY | TOKENIZE | DETOKENIZE | HEADS | CONVERT)
+#define ON_DEVICE (RUNS | QUALITY | TUNE | EXPLAIN)
 #define AT(member) offsetof(struct Options, member)
 #define UP_TO(low_, high_) .low = (low_), .high = (high_)
 #define WITHIN(least_, most_) .least = (least_), .most = (most_)
@@ -46,7 +47,7 @@ const struct Flag FLAGS[] = {
     {SIMILAR, FLAG_TEXT, {"--first"}, "TEXT", AT(first), .help = "likewise, also where it begins with a dash"},
     {SIMILAR, FLAG_TEXT, {"--second"}, "TEXT", AT(second), .help = "likewise"},
     {CHOOSE, FLAG_ANSWER, {"--answer"}, "TEXT", 0, .help = "an answer to choose from; given once for each"},
-    {WRITES | SCORE | FEW_SHOT | LOGITS | EMBED | TOKENIZE | HEADS, FLAG_SWITCH, {"-e", "--escape"}, NULL, AT(escape),
+    {WRITES | SCORE | FEW_SHOT | LOGITS | EMBED | EXPLAIN | TOKENIZE | HEADS, FLAG_SWITCH, {"-e", "--escape"}, NULL, AT(escape),
      .help = "\\n, \\r, \\t, \\', \\\", \\\\ and \\xHH in a text that a flag gives are escapes"},
     {TEXT_INPUT | FEW_SHOT | PAIRS, FLAG_SWITCH, {"--no-special", "--no-parse-special"}, NULL, AT(no_special),
      .help = "special tokens such as <|endoftext|> in the text are plain text"},
@@ -115,6 +116,7 @@ const struct Flag FLAGS[] = {
     {EMBED, FLAG_SWITCH, {"--normalize"}, NULL, AT(unit_length), .help = "divide each vector by its L2 norm"},
     {EMBED, FLAG_FILE, {"-o", "--output"}, "OUT.npy", AT(output),
      .help = "write a NumPy file of exactly this name, in place of JSON on stdout: float32, (texts, width)"},
+    {EXPLAIN, FLAG_FILE, {"-o", "--output"}, "PAGE.html", AT(output), .help = "the file to write: a page that needs nothing else"},
     {PERPLEXITY, FLAG_INT, {"--stride", "--ppl-stride"}, "N", AT(stride), UP_TO(1, INT32_MAX),
      .help = "tokens that each window moves on, for texts longer than the context, which is the most (half of it)"},
 
@@ -186,7 +188,7 @@ const struct Flag FLAGS[] = {
 
     {RUNS | QUALITY, FLAG_INT, {"-c", "--ctx-size"}, "N", AT(context), UP_TO(0, INT32_MAX),
      .help = "positions of the cache, up to the model's; 0: the model's (0)"},
-    {RUNS | TUNE, FLAG_CHOICE, {"--weights"}, FORMAT_CHOICES, AT(weights),
+    {RUNS | TUNE | EXPLAIN, FLAG_CHOICE, {"--weights"}, FORMAT_CHOICES, AT(weights),
      .help = "format of the matrices on the device, quantised at load; auto: f16 (auto)"},
     {RUNS, FLAG_CHOICE, {"--kv"}, KV_CHOICES, AT(kv), .help = "format of the KV cache; auto: f16 (auto)"},
     {WRITES | BENCH, FLAG_INT, {"--submit"}, "N", AT(submit), UP_TO(0, 32),
@@ -202,22 +204,22 @@ const struct Flag FLAGS[] = {
      .help = "the model: its directory, a GGUF file, or a name: tales and shots come with vkgpt, others of the hub after vkgpt pull (tales)"},
     {TEXTS, FLAG_FILE, {"--tokenizer"}, "DIR|FILE", AT(tokenizer),
      .help = "take the tokenizer from another directory, its tokenizer.json, or a GGUF file (the model's)"},
-    {RUNS | QUALITY | CONVERT, FLAG_DIR, {"--lora"}, "DIR", AT(lora),
+    {RUNS | QUALITY | EXPLAIN | CONVERT, FLAG_DIR, {"--lora"}, "DIR", AT(lora),
      .help = "merge LoRA weights of PEFT into the model: the folder with adapter_config.json"},
     {ALL_COMMANDS, FLAG_TEXT, {"--device", "-dev"}, "N|NAME", AT(device),
      .help = "a device by its number or a part of its name, as vkgpt devices lists them"},
     {ALL_COMMANDS, FLAG_SWITCH, {"-v", "--verbose"}, NULL, AT(verbose), .help = "say more on stderr: device, model, counters"},
     {ALL_COMMANDS, FLAG_SWITCH, {"-h", "--help"}, NULL, AT(help), .help = "this text"},
 
-    {RUNS | QUALITY | TUNE, FLAG_IGNORED, {"-ngl", "--gpu-layers", "--n-gpu-layers"}, "N", 0, .help = "all layers run on the device that --device names"},
-    {RUNS | QUALITY | TUNE, FLAG_IGNORED, {"-t", "--threads"}, "N", 0, .help = "the device works, not threads of the processor"},
-    {RUNS | QUALITY | TUNE, FLAG_IGNORED, {"-tb", "--threads-batch"}, "N", 0, .help = "the device works, not threads of the processor"},
-    {RUNS | QUALITY | TUNE, FLAG_IGNORED, {"-fa", "--flash-attn"}, "on|off|auto", 0, .help = "attention never stores its scores"},
-    {RUNS | QUALITY | TUNE, FLAG_IGNORED, {"-b", "--batch-size"}, "N", 0, .help = "a prompt's blocks are as large as the device takes"},
-    {RUNS | QUALITY | TUNE, FLAG_IGNORED, {"-ub", "--ubatch-size"}, "N", 0, .help = "a prompt's blocks are as large as the device takes"},
-    {RUNS | QUALITY | TUNE, FLAG_IGNORED, {"--mlock"}, NULL, 0, .help = "the weights are in the device's memory"},
-    {RUNS | QUALITY | TUNE, FLAG_IGNORED, {"--no-mmap"}, NULL, 0, .help = "files are mapped only while they are read"},
-    {RUNS | QUALITY | TUNE, FLAG_IGNORED, {"-no-cnv", "--no-conversation"}, NULL, 0, .help = "a prompt is always written on from"},
+    {ON_DEVICE, FLAG_IGNORED, {"-ngl", "--gpu-layers", "--n-gpu-layers"}, "N", 0, .help = "all layers run on the device that --device names"},
+    {ON_DEVICE, FLAG_IGNORED, {"-t", "--threads"}, "N", 0, .help = "the device works, not threads of the processor"},
+    {ON_DEVICE, FLAG_IGNORED, {"-tb", "--threads-batch"}, "N", 0, .help = "the device works, not threads of the processor"},
+    {ON_DEVICE, FLAG_IGNORED, {"-fa", "--flash-attn"}, "on|off|auto", 0, .help = "attention never stores its scores"},
+    {ON_DEVICE, FLAG_IGNORED, {"-b", "--batch-size"}, "N", 0, .help = "a prompt's blocks are as large as the device takes"},
+    {ON_DEVICE, FLAG_IGNORED, {"-ub", "--ubatch-size"}, "N", 0, .help = "a prompt's blocks are as large as the device takes"},
+    {ON_DEVICE, FLAG_IGNORED, {"--mlock"}, NULL, 0, .help = "the weights are in the device's memory"},
+    {ON_DEVICE, FLAG_IGNORED, {"--no-mmap"}, NULL, 0, .help = "files are mapped only while they are read"},
+    {ON_DEVICE, FLAG_IGNORED, {"-no-cnv", "--no-conversation"}, NULL, 0, .help = "a prompt is always written on from"},
     {0},
 };
 // clang-format on

@@ -7,7 +7,7 @@
 // Every command; commands.c has a row for each.
 // clang-format off
 #define COMMAND_LIST(X) \
-    X(GENERATE) X(TASK) X(EVAL) X(SCORE) X(FEW_SHOT) X(LOGITS) X(EMBED) X(PERPLEXITY) X(QUALITY) X(CLASSIFY) \
+    X(GENERATE) X(TASK) X(EVAL) X(SCORE) X(FEW_SHOT) X(LOGITS) X(EMBED) X(EXPLAIN) X(PERPLEXITY) X(QUALITY) X(CLASSIFY) \
     X(ENTAIL) X(SIMILAR) X(CHOOSE) X(TOKENIZE) X(DETOKENIZE) X(DEVICES) X(BENCH) X(TUNE) X(SELFTEST) X(CONVERT) X(PLAN) \
     X(MAKE_MODEL) X(PULL) X(MODELS)
 // clang-format on
@@ -69,7 +69,7 @@ struct Options {
     int64_t draw_seed, limit, answer_tokens;
     // eval
     const char *tasks, *resume;
-    // logits, embed, perplexity, selftest
+    // logits, embed, explain, perplexity, selftest
     const char *output;
     bool last;
     int64_t stride; // 0: half the context

@@ -304,6 +304,12 @@ static void sample(const struct Pass *pass)
     note(pass, "sample");
 }
 
+void forward_layer(const struct Pass *pass, uint32_t l, uint32_t splits)
+{
+    attention(pass, l, splits);
+    feed_forward(pass, l);
+}
+
 void forward_step(const struct Pass *pass, uint32_t splits)
 {
     struct vkgpt_session *s = pass->s;
@@ -313,10 +319,7 @@ void forward_step(const struct Pass *pass, uint32_t splits)
         note(pass, "lookup");
     }
     embed(pass);
-    for (uint32_t l = 0; l < s->model->config.layers; l++) {
-        attention(pass, l, splits);
-        feed_forward(pass, l);
-    }
+    for (uint32_t l = 0; l < s->model->config.layers; l++) forward_layer(pass, l, splits);
     head(pass);
     sample(pass);
 }
@@ -326,16 +329,16 @@ void forward_block(const struct Pass *pass, enum Leaves leaves)
     struct vkgpt_session *s = pass->s;
     uint32_t whole = s->model->config.layers - (leaves == LEAVES_CACHE);
     embed(pass);
-    for (uint32_t l = 0; l < whole; l++) {
-        attention(pass, l, 0);
-        feed_forward(pass, l);
-    }
+    for (uint32_t l = 0; l < whole; l++) forward_layer(pass, l, 0);
     if (leaves == LEAVES_CACHE) { // of the last layer only k and v are needed: nothing reads its output
         qkv(pass, whole);
         cache(pass, whole);
     }
     if (leaves == LEAVES_LOGITS || leaves == LEAVES_SCORES) head(pass);
 }
+
+void forward_embed(const struct Pass *pass) { embed(pass); }
+void forward_head(const struct Pass *pass) { head(pass); }
 
 void forward_score(const struct Pass *pass)
 {

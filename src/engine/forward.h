@@ -19,6 +19,11 @@ void forward_step(const struct Pass *pass, uint32_t splits);
 enum Leaves { LEAVES_CACHE, LEAVES_HIDDEN, LEAVES_LOGITS, LEAVES_SCORES };
 // Runs a block's tokens into the cache. Also computes their logits, for LEAVES_LOGITS and LEAVES_SCORES.
 void forward_block(const struct Pass *pass, enum Leaves leaves);
+// The parts of both one by one, for engine/trace.c: the embedding, a layer, and the head. `splits` as for forward_step,
+// in a block 0.
+void forward_embed(const struct Pass *pass);
+void forward_layer(const struct Pass *pass, uint32_t layer, uint32_t splits);
+void forward_head(const struct Pass *pass);
 // The log probabilities of the tokens after such rows, from their logits.
 void forward_score(const struct Pass *pass);
 // The hidden states of such rows, without their logits: the input of the head. Returns where they are.

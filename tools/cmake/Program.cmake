@@ -3,7 +3,15 @@
 # all but main.c is a library, so that tests reach its parts
 file(GLOB PROGRAM_SOURCES CONFIGURE_DEPENDS src/cli/*.c)
 list(REMOVE_ITEM PROGRAM_SOURCES ${CMAKE_SOURCE_DIR}/src/cli/main.c)
-add_library(vkgpt_cli STATIC ${PROGRAM_SOURCES})
+
+# the page of `vkgpt explain`
+set(PAGE_FOLDER ${CMAKE_SOURCE_DIR}/src/cli/explain)
+set(PAGE_TEXT ${CMAKE_BINARY_DIR}/explain_page_text.c)
+add_custom_command(OUTPUT ${PAGE_TEXT}
+    COMMAND ${CMAKE_COMMAND} -DFOLDER=${PAGE_FOLDER} -DOUT=${PAGE_TEXT} -P ${CMAKE_CURRENT_LIST_DIR}/page.cmake
+    DEPENDS ${PAGE_FOLDER}/page.html ${PAGE_FOLDER}/page.css ${PAGE_FOLDER}/page.js ${CMAKE_CURRENT_LIST_DIR}/page.cmake
+    COMMENT "the page of explain" VERBATIM)
+add_library(vkgpt_cli STATIC ${PROGRAM_SOURCES} ${PAGE_TEXT})
 target_link_libraries(vkgpt_cli PUBLIC vkgpt_tasks PRIVATE vkgpt_flags)
 
 # downloads from the Hugging Face hub

@@ -169,6 +169,14 @@ if(PYTHON3 AND TARGET vkgpt_shared AND EXISTS ${LAVAPIPE} AND NOT VKGPT_SANITIZE
     test_register(docs "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/docs.py;${CMAKE_BINARY_DIR}" VK_DRIVER_FILES=${LAVAPIPE})
 endif()
 
+# the page of `vkgpt explain` in a browser, where Chromium is
+if(PYTHON3 AND EXISTS ${LAVAPIPE} AND NOT VKGPT_SANITIZE)
+    foreach(class Default Models Size)
+        string(TOLOWER explain.${class} name)
+        test_register(${name} "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/explain.py;${CMAKE_BINARY_DIR};${class}" VK_DRIVER_FILES=${LAVAPIPE})
+    endforeach()
+endif()
+
 # the library: what cmake --install gives, and programs outside of the tree that are built with it, docs/examples too; the
 # library from Python; its binary interface, which gcc's debug information shows; and the page that is made of the header
 find_program(NUMPY_PYTHON python3 HINTS /usr/bin) # Debian's, which has Debian's NumPy
@@ -221,7 +229,7 @@ set(TEST_LABELS
     "^(tokenizer_long|debian_packages|portable)$                        | long"
     "^(install|python|abi|api_doc|setup_packages)$                      | short"
     "^gpu_suite\\.rehearsal$|^vendor_stats\\.amd$                       | ci"
-    "^docs$|^gpu_suite|^vendor_stats                                    | short"
+    "^docs$|^explain\\.|^gpu_suite|^vendor_stats                        | short"
     "^gpu_(cli_selftest|persistent)\\.lavapipe$                         | ci"
     "^gpu_(device|faults|heads|plan|session|session_logits)\\.lavapipe$ | short sanitized"
     "^gpu_malloc\\.lavapipe$                                            | short sanitized"

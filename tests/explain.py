@@ -1,0 +1,371 @@
+#!/usr/bin/env python3
+"""The page of `vkgpt explain` in a real browser: python3 tests/explain.py BUILD [CLASS ...].
+
+Chromium runs without a window, and is driven through a pipe by the DevTools protocol
+(https://chromedevtools.github.io/devtools-protocol/). Where there is no Chromium the tests are skipped.
+
+    python3 tests/explain.py BUILD --pictures DIR    writes screenshots of the pages, to look at
+"""
+
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else ROOT / "build"
+VKGPT = BUILD / "vkgpt"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FIXTURES = ROOT / "tests" / "fixtures"
+TEXT = "Once upon a time there was a king who had three sons, and he sent them out into the wide world to seek their fortune. The eldest"
+DESKTOP, PHONE = (1280, 900), (390, 844)
+CLASSES = {"GPT-1": "gpt1/gelu-48", "GPT-2": "gpt2/gelu-new-48", "GPT-3": "neo/alternating-48", "OPT": "opt/before-48",
+           "OPT-350M": "opt/after-projected-45-bin"}
+SECONDS = 60  # of one answer of the browser at most
+
+
+class Browser:
+    """Chromium, and one page in it."""
+
+    def __init__(self):
+        self.profile = tempfile.TemporaryDirectory()
+        read, their_write = os.pipe()
+        their_read, write = os.pipe()
+        ends = {3: their_read, 4: their_write}  # where --remote-debugging-pipe looks
+
+        def arrange():
+            kept = {to: os.dup(end) for to, end in ends.items()}
+            for to, end in kept.items():
+                os.dup2(end, to)
+
+        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run",
+                 "--disable-background-networking", "--disable-dev-shm-usage", f"--user-data-dir={self.profile.name}"]
+        self.process = subprocess.Popen([CHROMIUM, *flags, "about:blank"], preexec_fn=arrange, close_fds=False,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.close(their_read)
+        os.close(their_write)
+        self.read, self.write, self.buffer, self.number, self.session = read, write, b"", 0, None
+        self.events = []
+        page = next(t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page")
+        self.session = self.call("Target.attachToTarget", targetId=page["targetId"], flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.read)
+        os.close(self.write)
+        self.profile.cleanup()
+
+    def message(self):
+        while b"\0" not in self.buffer:
+            ready, _, _ = select.select([self.read], [], [], SECONDS)
+            assert ready, "the browser does not answer"
+            more = os.read(self.read, 1 << 20)
+            assert more, "the browser has ended"
+            self.buffer += more
+        text, self.buffer = self.buffer.split(b"\0", 1)
+        return json.loads(text)
+
+    def call(self, method, **parameters):
+        self.number += 1
+        request = {"id": self.number, "method": method, "params": parameters}
+        if self.session:
+            request["sessionId"] = self.session
+        os.write(self.write, json.dumps(request).encode() + b"\0")
+        while True:
+            answer = self.message()
+            if answer.get("id") == self.number:
+                assert "error" not in answer, answer
+                return answer["result"]
+            self.events.append(answer)
+
+    def run(self, expression):
+        """The value of a JavaScript expression in the page."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def open(self, path, size=DESKTOP, dark=False):
+        self.call("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1 if size == DESKTOP else 2,
+                  mobile=size == PHONE)
+        self.call("Emulation.setTouchEmulationEnabled", enabled=size == PHONE)
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        self.events.clear()
+        self.call("Page.navigate", url=path.as_uri())
+        end = time.monotonic() + SECONDS
+        while not self.run("document.readyState === 'complete' && document.documentElement.dataset.ready === 'true'"):
+            assert time.monotonic() < end, self.complaints() or "the page does not get ready"
+            time.sleep(0.05)
+        self.settle()
+
+    def settle(self):
+        """Waits until what was changed is drawn."""
+        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def complaints(self):
+        """What the console says that is an error, and exceptions."""
+        found = []
+        for event in self.events:
+            name, said = event.get("method"), event.get("params", {})
+            if name == "Runtime.exceptionThrown":
+                found.append(json.dumps(said["exceptionDetails"])[:500])
+            elif name == "Runtime.consoleAPICalled" and said["type"] in ("error", "warning", "assert"):
+                found.append(json.dumps(said["args"])[:500])
+            elif name == "Log.entryAdded" and said["entry"]["level"] in ("error", "warning"):
+                found.append(said["entry"]["text"])
+        return found
+
+    def requests(self):
+        return [e["params"]["request"]["url"] for e in self.events if e.get("method") == "Network.requestWillBeSent"]
+
+    def place(self, selector, across=0.5, down=0.5):
+        """A point of an element, which is brought into view."""
+        return self.run(f"""(() => {{ const node = document.querySelector({json.dumps(selector)});
+            node.scrollIntoView({{block: 'center'}}); const box = node.getBoundingClientRect();
+            return [box.x + {across} * box.width, box.y + {down} * box.height]; }})()""")
+
+    def hover(self, selector, across=0.5, down=0.5):
+        x, y = self.place(selector, across, down)
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        self.settle()
+
+    def click(self, selector, across=0.5, down=0.5):
+        x, y = self.place(selector, across, down)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        self.settle()
+
+    def press(self, key):
+        codes = {"Tab": 9, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Home": 36, "End": 35}
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=codes[key])
+        self.settle()
+
+    def text(self, selector):
+        return self.run(f"document.querySelector({json.dumps(selector)}).innerText")
+
+    def picture(self, path):
+        height = self.run("Math.ceil(document.documentElement.getBoundingClientRect().height)")
+        width = self.run("innerWidth")
+        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip={"x": 0, "y": 0, "width": width, "height": height, "scale": 1})
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+
+def explain(path, *words):
+    started = time.monotonic()
+    done = subprocess.run([VKGPT, "explain", *words, "-o", path], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    return time.monotonic() - started
+
+
+def luminance(color):
+    """Of "rgb(1, 2, 3)": https://www.w3.org/TR/WCAG21/#dfn-relative-luminance."""
+    parts = [int(part) / 255 for part in color.strip("rgba()").split(",")[:3]]
+    red, green, blue = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one, other):
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@unittest.skipUnless(CHROMIUM, "there is no Chromium here: on Debian, apt-get install chromium")
+class Pages(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.page = Path(cls.folder.name) / "page.html"
+        explain(cls.page, "-p", TEXT)
+        cls.browser = Browser()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.browser.close()
+        cls.folder.cleanup()
+
+    def tearDown(self):
+        self.assertEqual(self.browser.complaints(), [])
+        self.assertEqual([url for url in self.browser.requests() if not url.startswith(("file:", "data:"))], [])
+
+
+class Default(Pages):
+    """The page of the default model."""
+
+    def map_pixels(self):
+        return self.browser.run("document.getElementById('map').toDataURL()")
+
+    def test_hovering_changes_the_map(self):
+        b = self.browser
+        b.open(self.page)
+        tokens = b.run("T")
+        before, pixels = b.text("#cell"), self.map_pixels()
+        b.hover("#map", 0.5 / tokens, 4.5 / tokens)
+        after = b.text("#cell")
+        self.assertNotEqual(after, before)
+        self.assertNotEqual(self.map_pixels(), pixels)
+        weight = b.run("weights(L - 1, 0, 4, 0)")
+        self.assertIn(f"with weight {weight:.4f}", after)
+        b.hover("#map", 4.5 / tokens, 0.5 / tokens)
+        self.assertIn("which comes later", b.text("#cell"))
+
+    def test_rows_sum_to_one(self):
+        self.browser.open(self.page)
+        worst = self.browser.run("""Math.max(...[...Array(L).keys()].flatMap(l => [...Array(H).keys()].flatMap(h =>
+            [...Array(T).keys()].map(t => Math.abs(1 - [...Array(t + 1).keys()].reduce((s, p) => s + weights(l, h, t, p), 0))))))""")
+        self.assertLess(worst, 1e-3)
+
+    def test_a_head_is_chosen(self):
+        b = self.browser
+        b.open(self.page)
+        pixels = self.map_pixels()
+        b.click("#heads .head:nth-of-type(2)")
+        self.assertIn("head 2:", b.text("#cell"))
+        self.assertNotEqual(self.map_pixels(), pixels)
+
+    def test_a_token_is_chosen(self):
+        b = self.browser
+        b.open(self.page)
+        self.assertEqual(b.run("document.querySelectorAll('.token').length"), b.run("data.ids.length"))
+        b.click(".token:nth-child(3)")
+        self.assertIn("Token 3 of", b.text("#token"))
+        self.assertEqual(b.run("document.querySelectorAll('#next tbody tr').length"), 10)
+        self.assertEqual(b.run("document.querySelectorAll('.token[aria-selected=true]').length"), 1)
+        self.assertIn("The text goes on with", b.text("#next-lead"))
+        b.hover("#lens div:nth-child(5)")
+        self.assertIn("After layer 6", b.text("#guess"))
+        b.hover("#norms svg", 0.1, 0.5)
+        self.assertIn("after the embedding", b.text("#norm"))
+
+    def test_keyboard(self):
+        """Tab goes from part to part, arrow keys move inside."""
+        b = self.browser
+        b.open(self.page)
+        stops = []
+        for _ in range(5):
+            b.press("Tab")
+            stops.append(b.run("document.activeElement.id || document.activeElement.className"))
+            outline = b.run("getComputedStyle(document.activeElement).outlineStyle")
+            self.assertNotEqual(outline, "none", stops[-1])
+            if stops[-1] == "token":
+                b.press("Home")
+                self.assertIn("Token 1 of", b.text("#token"))
+                b.press("ArrowRight")
+                self.assertIn("Token 2 of", b.text("#token"))
+            elif stops[-1] == "lens":
+                before = b.text("#guess")
+                b.press("ArrowDown")
+                self.assertIn("After layer 5", b.text("#guess"))
+                self.assertNotEqual(b.text("#guess"), before)
+            elif stops[-1] == "head":
+                b.press("ArrowDown")
+                b.press("ArrowRight")
+                self.assertIn("Layer 5, head 2", b.text("#cell"))
+            elif stops[-1] == "map":
+                before = b.text("#cell")
+                b.press("ArrowDown")
+                self.assertNotEqual(b.text("#cell"), before)
+        self.assertEqual([stop for stop in stops if stop in ("token", "lens", "head", "map")], ["token", "lens", "head", "map"])
+
+    def test_light_and_dark(self):
+        b = self.browser
+        shades = []
+        for dark in (False, True):
+            b.open(self.page, dark=dark)
+            page = b.run("getComputedStyle(document.body).backgroundColor")
+            shades.append(luminance(page))
+            for selector in ("h1", ".lead", "#token", "dt", "td", "footer"):
+                color = b.run(f"getComputedStyle(document.querySelector({json.dumps(selector)})).color")
+                self.assertGreater(contrast(color, page), 4.5, (selector, dark))
+            b.hover("#map", 0.1, 0.9)
+        self.assertGreater(shades[0], 0.8)
+        self.assertLess(shades[1], 0.05)
+
+    def test_phone(self):
+        b = self.browser
+        for size in (PHONE, (320, 640)):
+            b.open(self.page, size)
+            self.assertLessEqual(b.run("document.documentElement.scrollWidth"), size[0])
+            self.assertLessEqual(b.run("document.getElementById('map').getBoundingClientRect().right"), size[0])
+            self.assertLessEqual(b.run("Math.max(...[...document.querySelectorAll('.token')].map(n => n.getBoundingClientRect().right))"), size[0])
+            b.click(".token:nth-child(2)")
+            self.assertIn("Token 2 of", b.text("#token"))
+
+
+class Models(Pages):
+    """Pages of other models and texts."""
+
+    def test_classes_differ(self):
+        """The drawings of the four classes are those of their facts."""
+        b, drawings = self.browser, {}
+        for name, checkpoint in CLASSES.items():
+            explain(self.page, "-m", FIXTURES / checkpoint, "--ids", "1,2,3,4,5,6,7,8,9")
+            b.open(self.page)
+            drawings[name] = b.run("document.getElementById('block').innerHTML")
+            self.assertEqual(b.complaints(), [])
+        self.assertEqual(len(set(drawings.values())), len(CLASSES))
+        for name, words in {"GPT-1": "after each sublayer", "GPT-2": "final norm", "GPT-3": "layers 1 to 2: blue ones",
+                            "OPT": "ReLU", "OPT-350M": "project out"}.items():
+            self.assertIn(words, drawings[name])
+        self.assertNotIn("final norm", drawings["GPT-1"])
+        self.assertNotIn("ReLU", drawings["GPT-2"])
+        self.assertIn("from row 2", drawings["OPT"])
+
+    def test_hostile_text(self):
+        """No text of a token becomes a part of the page."""
+        text = "</script><script>document.title='broken'</script><!-- <img src=x onerror=alert(1)> \x01\t\n"
+        explain(self.page, "-p", text)
+        self.browser.open(self.page)
+        self.assertNotEqual(self.browser.run("document.title"), "broken")
+        self.assertEqual(self.browser.run("document.querySelectorAll('script').length"), 2)
+        self.assertEqual(self.browser.run("document.querySelectorAll('img').length"), 0)
+        self.assertIn("</script>", self.browser.run("document.getElementById('flow').textContent"))
+
+    def test_one_token(self):
+        explain(self.page, "--ids", "5")
+        self.browser.open(self.page)
+        self.assertIn("Token 1 of 1", self.browser.text("#token"))
+        self.assertEqual(self.browser.run("weights(0, 0, 0, 0)"), 1)
+
+
+class Size(unittest.TestCase):
+    def test_64_tokens(self):
+        """Under 3 MB, and with a warm pipeline cache under 5 s."""
+        with tempfile.TemporaryDirectory() as name:
+            page = Path(name) / "page.html"
+            words = ("--ids", ",".join(str(7 * i) for i in range(64)))
+            explain(page, *words)
+            self.assertLess(page.stat().st_size, 3e6)
+            self.assertLess(min(explain(page, *words) for _ in range(3)), 5)
+
+
+def pictures(folder):
+    """Screenshots, to look at."""
+    folder.mkdir(exist_ok=True)
+    browser, page = Browser(), folder / "page.html"
+    explain(page, "-p", TEXT)
+    for name, size, dark in (("desktop-light", DESKTOP, False), ("desktop-dark", DESKTOP, True), ("phone-light", PHONE, False), ("phone-dark", PHONE, True)):
+        browser.open(page, size, dark)
+        browser.picture(folder / f"{name}.png")
+    for name, checkpoint in CLASSES.items():
+        explain(page, "-m", FIXTURES / checkpoint, "--ids", "1,2,3,4,5,6,7,8,9")
+        browser.open(page)
+        browser.picture(folder / f"{name}.png")
+    browser.close()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--pictures"]:
+        pictures(Path(sys.argv[2]))
+    else:
+        unittest.main()
