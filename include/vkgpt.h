@@ -375,6 +375,36 @@ int vkgpt_batch_generate(vkgpt_session *session, const vkgpt_sampling *sampling,
                          bool (*on_token)(void *user, uint32_t sequence, uint32_t id), void *user, vkgpt_stop *stops,
                          vkgpt_error *err);
 
+// Sequences that come and go: each may join while others run, and leave by its own limit, by an end token or when it is
+// stopped; the others do not wait for it. A sequence gets the same tokens as alone, whenever it joins.
+typedef struct vkgpt_batch_options {
+    vkgpt_sampling sampling;
+    size_t max_tokens; // it ends after this many, or where the context does: a full session still yields one token
+} vkgpt_batch_options;
+
+typedef struct vkgpt_batch_event {
+    uint32_t sequence;
+    bool ended;      // no more tokens come from it, and another may be started in its place
+    uint32_t id;     // its next token, unless it has ended
+    vkgpt_stop stop; // why it has ended
+} vkgpt_batch_event;
+
+// Starts a sequence on `count` tokens, which take the place of those that it had; what prefill has left in its cache of
+// a common beginning is not run again. With count 0 it goes on with the tokens that it has. Its prompt runs in blocks
+// between the steps of the others. Until it has ended or is stopped, only vkgpt_batch_start, vkgpt_batch_stop and
+// vkgpt_batch_step may be called, and what only asks. Errors: VKGPT_BAD_ARGUMENT, where nothing changes.
+int vkgpt_batch_start(vkgpt_session *session, uint32_t sequence, const uint32_t *ids, size_t count,
+                      const vkgpt_batch_options *options, vkgpt_error *err);
+// Ends a sequence; it keeps the tokens that were reported. No event tells of it.
+int vkgpt_batch_stop(vkgpt_session *session, uint32_t sequence, vkgpt_error *err);
+// Queues what there is to do, at most two submissions, waits for the oldest one, and reports its tokens in order, and
+// the end of each sequence once. on_event returns false to end the sequence (VKGPT_STOP_CALLBACK). *running (or NULL)
+// becomes the number of sequences that have not ended. Errors: VKGPT_INTERRUPTED: all go on with the next call.
+// VKGPT_BAD_LOGITS: the sequence at fault has ended, without an event; the others go on. After any other error none
+// runs.
+int vkgpt_batch_step(vkgpt_session *session, bool (*on_event)(void *user, const vkgpt_batch_event *event), void *user,
+                     uint32_t *running, vkgpt_error *err);
+
 // Appends `count` tokens and hands out the logits of each, in blocks of rows: on_rows gets `rows` rows of
 // `vocab` floats, that of token `first` (counted from 0 in this call) on top, and returns false to stop
 // (VKGPT_INTERRUPTED). The pointer is valid inside the callback; that of the last callback until the next call with the

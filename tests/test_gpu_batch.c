@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../src/engine/generate.c" // for its parts; before cmocka, whose macro fail() hides a function
-#include "engine/bounds.h"
+#include "engine/bounds.h" // before cmocka, whose macro fail() hides a function
+#include "engine/flights.h"
+#include "engine/decoding.h"
 #include "synthetic_model.h"
 
 #include "compare.h"
@@ -167,6 +168,11 @@ static void drafts_agree(const struct Subject *subject)
     }
 }
 
+static bool keep_event(void *user, const vkgpt_batch_event *event)
+{
+    return event->ended || keep(user, event->sequence, event->id);
+}
+
 // Two submissions with generate's own steps. Both are done before the ring is read for the first, as on a fast device.
 static uint64_t steps_at_once(const struct Subject *subject, uint32_t lookup, uint32_t tokens)
 {
@@ -175,20 +181,19 @@ static uint64_t steps_at_once(const struct Subject *subject, uint32_t lookup, ui
     vkgpt_session *session = open_session(subject, 1, lookup);
     vkgpt_sampling sampling = sampling_of(subject, 3);
     struct Tokens kept = {.count = {0}};
-    struct Decode decode = {.s = session, .on_token = keep, .user = &kept, .err = &err};
     CHECK(vkgpt_prompt(session, ids, count, &err));
-    slot_start(session, &session->slots[0], true, tokens);
-    CHECK(admit(session, &sampling, &err));
+    CHECK(vkgpt_batch_start(session, 0, NULL, 0, &(vkgpt_batch_options){sampling, tokens}, &err));
+    session->on_event = keep_event, session->event_user = &kept;
     for (uint32_t i = 0; i < 2; i++) {
-        struct Flying next;
-        CHECK(next_steps(&decode, &next));
-        CHECK(recording_submit(next.rec, &err));
-        note_submitted(&decode, &next);
+        struct Flight *next = flights_next(session);
+        CHECK(decoding_next(session, next, &err));
+        CHECK(recording_submit(next->rec, &err));
+        flights_add(session);
     }
     CHECK(commands_wait(session->device, session->device->submitted, "both", &err));
-    CHECK(finish_oldest(&decode));
+    CHECK(flights_end_oldest(session, &err));
     assert_true(kept.count[0] >= 4 && kept.count[0] < tokens); // those of the first submission only
-    CHECK(finish_oldest(&decode));
+    CHECK(flights_end_oldest(session, &err));
     if (!lookup) assert_int_equal(kept.count[0], tokens);
     uint64_t steps = vkgpt_session_counters(session).steps;
     vkgpt_session_close(session);

@@ -30,6 +30,11 @@ uint32_t bounds_block_cut(const struct vkgpt_session *s, uint32_t rows, bool hea
     return cut_of(s, rows, head, 1);
 }
 
+bool bounds_block_lets_steps(const struct vkgpt_session *s, uint32_t rows)
+{
+    return s->row_seconds > 0.0 ? rows * s->row_seconds < BLOCK_SECONDS : rows <= FIRST_ROWS;
+}
+
 bool bounds_block_is_short(const struct vkgpt_session *s, uint32_t rows)
 {
     if (s->device->software) return true; // no watchdog

@@ -174,13 +174,11 @@ int vkgpt_embed(vkgpt_session *s, const vkgpt_ids *texts, size_t count, vkgpt_po
                 vkgpt_error *err)
 {
     size_t dim = s->model->config.embed_dim;
-    for (size_t i = 0; i < count; i++) {
-        int status = check_text(s, &texts[i], i, err);
-        if (status) return status;
-    }
+    int status = session_settle(s, err);
+    for (size_t i = 0; !status && i < count; i++) status = check_text(s, &texts[i], i, err);
+    if (status) return status;
     double *sums = device_alloc(s->device, s->sequences * dim, sizeof *sums);
     if (!sums) return fail_memory(err, "the sums of hidden states", s->sequences * dim * sizeof *sums);
-    int status = VKGPT_OK;
     for (size_t i = 0; !status && i < count; i += s->sequences) {
         uint32_t some = count - i < s->sequences ? (uint32_t)(count - i) : s->sequences;
         const struct Texts t = {s, texts + i, some, pooling, sums, err};

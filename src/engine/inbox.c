@@ -12,8 +12,7 @@ void inbox_begin(struct vkgpt_session *s, uint32_t turn, const struct Group *gro
     s->inbox[turn].admissions = s->inbox[turn].tokens = 0;
 }
 
-void inbox_admit(struct vkgpt_session *s, uint32_t turn, uint32_t sequence, uint32_t end,
-                 const struct Sequence *state)
+void inbox_admit(struct vkgpt_session *s, uint32_t turn, uint32_t sequence, uint32_t end, const struct Sequence *state)
 {
     struct Slot *slot = &s->slots[sequence];
     uint8_t *inbox = s->b.inbox[turn].host;

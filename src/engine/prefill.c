@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-#include "base/os.h"
 #include "engine/bounds.h"
 #include "engine/buffers.h"
+#include "engine/flights.h"
 #include "engine/inbox.h"
 #include "engine/recordings.h"
 #include "engine/sequences.h"
@@ -25,13 +25,6 @@ uint32_t prefill_add(struct BlockRows *block, uint32_t sequence, uint32_t from, 
     return from;
 }
 
-// A block that was submitted.
-struct Flight {
-    struct Recording *rec;
-    struct BlockRows block;
-    double start; // by the host's clock; set again when the block before it has ended
-};
-
 // A sequence of a block takes no part in steps.
 static void fill_inbox(struct vkgpt_session *s, uint32_t turn, const struct BlockRows *block)
 {
@@ -43,18 +36,6 @@ static void fill_inbox(struct vkgpt_session *s, uint32_t turn, const struct Bloc
     }
 }
 
-static int flight_start(struct vkgpt_session *s, struct Flight *f, uint32_t turn, vkgpt_error *err)
-{
-    if (s->on_block && !s->on_block(s->user)) return fail(err, VKGPT_INTERRUPTED, "interrupted");
-    int status = session_check_cancel(s, err);
-    if (status) return status;
-    fill_inbox(s, turn, &f->block);
-    f->start = os_seconds();
-    status = recording_submit(f->rec, err);
-    if (!status) s->counters.submissions++;
-    return status;
-}
-
 // A small block does not fill a device: its speed says nothing about that of a large one.
 static void note_speed(struct vkgpt_session *s, uint32_t rows, double seconds)
 {
@@ -63,110 +44,145 @@ static void note_speed(struct vkgpt_session *s, uint32_t rows, double seconds)
     s->row_seconds = seconds / rows;
 }
 
-static int flight_end(struct vkgpt_session *s, const struct Flight *f, vkgpt_error *err)
+static int end_block(struct vkgpt_session *s, const struct Flight *flight, double seconds, vkgpt_error *err)
 {
-    const struct BlockRows *block = &f->block;
-    int status = recording_wait(f->rec, err);
-    if (status) return status;
-    for (uint32_t g = 0; g < block->count; g++)
-        s->slots[block->groups[g].sequence].cached = block->groups[g].position + block->groups[g].rows;
-    double seconds = recording_seconds(f->rec);
-    s->counters.device_seconds += seconds;
+    const struct BlockRows *block = &flight->block;
+    (void)err;
+    for (uint32_t g = 0; g < block->count; g++) {
+        const struct Group *group = &block->groups[g];
+        struct Slot *slot = &s->slots[group->sequence];
+        if (slot->since > flight->number) continue; // it has other tokens by now
+        slot->cached = group->position + group->rows;
+        if (slot->prefilled >= group->position) slot->prefilled = slot->cached;
+    }
     s->counters.tokens_prefilled += block->rows;
-    note_speed(s, block->rows, seconds > 0.0 ? seconds : os_seconds() - f->start);
+    note_speed(s, block->rows, seconds);
     return VKGPT_OK;
+}
+
+// Whether the host wants a block to be submitted.
+static int ask_host(struct vkgpt_session *s, vkgpt_error *err)
+{
+    if (s->on_block && !s->on_block(s->user)) return fail(err, VKGPT_INTERRUPTED, "interrupted");
+    return session_check_cancel(s, err);
+}
+
+static int submit(struct vkgpt_session *s, struct Flight *next, vkgpt_error *err)
+{
+    int status = recording_submit(next->rec, err);
+    if (!status) flights_add(s);
+    return status;
 }
 
 int prefill_run(struct vkgpt_session *s, struct Recording *rec, const struct BlockRows *block, vkgpt_error *err)
 {
-    struct Flight f = {.rec = rec, .block = *block};
-    int status = flight_start(s, &f, 0, err);
-    return status ? status : flight_end(s, &f, err);
+    struct Flight *next = flights_next(s);
+    int status = ask_host(s, err);
+    if (status) return status;
+    next->rec = rec, next->block = *block, next->end = end_block;
+    fill_inbox(s, flight_turn(s, next), block);
+    status = submit(s, next, err);
+    return status ? status : flights_end_oldest(s, err);
 }
 
 // ----------------------------------------------------------------------------------------- blocks in flight
 
-// Blocks in flight, the oldest first; each has an inbox of its own.
-struct Flights {
-    struct vkgpt_session *s;
-    bool whole; // all tokens of the prompts; else all but the last
-    struct Flight flying[IN_FLIGHT];
-    uint32_t oldest, count;
-    vkgpt_error *err;
-};
-
 static uint32_t groups_of(uint32_t rows) { return (rows + GROUP_ROWS - 1) / GROUP_ROWS; }
+
+static bool steps_wait(const struct vkgpt_session *s)
+{
+    for (uint32_t i = 0; i < s->sequences; i++)
+        if (s->slots[i].joined) return true;
+    return false;
+}
 
 // The smallest block that has room for all rows, or the largest that is short enough. Workgroups of rows that do not
 // run end at once, so a block with spare rows costs no more than their launch.
 static uint32_t choose_block(const struct vkgpt_session *s, uint64_t rows)
 {
     uint32_t size = 0;
+    bool wait = steps_wait(s);
     while (size + 1 < BLOCK_SIZES && buffers_block_rows(s, size) < rows &&
            buffers_block_rows(s, size) < s->block_rows) {
-        uint32_t next = buffers_block_rows(s, size + 1);
-        if (!bounds_block_is_short(s, rows < next ? (uint32_t)rows : next)) break;
+        uint32_t next = min_u32(rows < UINT32_MAX ? (uint32_t)rows : UINT32_MAX, buffers_block_rows(s, size + 1));
+        if (!bounds_block_is_short(s, next) || (wait && !bounds_block_lets_steps(s, next))) break;
         size++;
     }
     return size;
 }
 
-static uint32_t goal_of(const struct Slot *slot, bool whole)
+void prefill_want(struct Slot *slot, uint32_t goal)
 {
-    return whole || !slot->position ? slot->position : slot->position - 1;
+    slot->sent = slot->cached;
+    slot->goal = goal;
 }
 
-// Rows that are still to be submitted, in whole groups.
-static uint64_t rows_left(const struct Flights *f)
+static uint32_t left_of(const struct Slot *slot) { return slot->goal > slot->sent ? slot->goal - slot->sent : 0; }
+
+uint64_t prefill_rows_left(const struct vkgpt_session *s)
 {
     uint64_t rows = 0;
-    for (uint32_t i = 0; i < f->s->sequences; i++) {
-        const struct Slot *slot = &f->s->slots[i];
-        uint32_t goal = goal_of(slot, f->whole);
-        if (goal > slot->sent) rows += groups_of(goal - slot->sent) * GROUP_ROWS;
-    }
+    for (uint32_t i = 0; i < s->sequences; i++) rows += groups_of(left_of(&s->slots[i])) * GROUP_ROWS;
     return rows;
 }
 
-static int submit_next(struct Flights *f, uint64_t rows)
+bool prefill_has_room(const struct vkgpt_session *s)
 {
-    struct vkgpt_session *s = f->s;
-    uint32_t size = choose_block(s, rows), turn = (f->oldest + f->count) % IN_FLIGHT,
-             most = buffers_block_rows(s, size) / GROUP_ROWS;
-    struct Flight *next = &f->flying[turn];
-    *next = (struct Flight){0};
-    for (uint32_t i = 0; i < s->sequences; i++)
-        s->slots[i].sent = prefill_add(&next->block, i, s->slots[i].sent, goal_of(&s->slots[i], f->whole), most);
-    int status = recordings_block(s, size, turn, &next->rec, f->err);
-    if (!status) status = flight_start(s, next, turn, f->err);
-    if (!status) f->count++;
-    return status;
+    return s->flights.count < (s->row_seconds > 0.0 ? s->blocks_queued : 1);
 }
 
-static int end_oldest(struct Flights *f)
+// The sequence that has the fewest rows left, so that a short prompt does not wait for a long one.
+static bool shortest(const struct vkgpt_session *s, uint32_t *sequence)
 {
-    uint32_t at = f->oldest;
-    f->count--;
-    f->oldest = f->count ? (at + 1) % IN_FLIGHT : 0; // where blocks run one by one, one recording of a size is enough
-    int status = flight_end(f->s, &f->flying[at], f->err);
-    if (f->count) f->flying[f->oldest].start = os_seconds();
-    return status;
+    uint32_t least = UINT32_MAX;
+    for (uint32_t i = 0; i < s->sequences; i++) {
+        uint32_t left = left_of(&s->slots[i]);
+        if (left && left < least) least = left, *sequence = i;
+    }
+    return least != UINT32_MAX;
+}
+
+int prefill_next(struct vkgpt_session *s, struct Flight *next, vkgpt_error *err)
+{
+    uint32_t size = choose_block(s, prefill_rows_left(s)), turn = flight_turn(s, next), sequence = 0,
+             most = buffers_block_rows(s, size) / GROUP_ROWS;
+    int status = ask_host(s, err);
+    if (!status) status = recordings_block(s, size, turn, &next->rec, err);
+    if (status) return status;
+    next->block = (struct BlockRows){.count = 0};
+    next->end = end_block;
+    while (next->block.count < most && shortest(s, &sequence)) {
+        struct Slot *slot = &s->slots[sequence];
+        slot->sent = prefill_add(&next->block, sequence, slot->sent, slot->goal, most);
+    }
+    fill_inbox(s, turn, &next->block);
+    return VKGPT_OK;
+}
+
+static int run_blocks(struct vkgpt_session *s, vkgpt_error *err)
+{
+    int status = VKGPT_OK;
+    while (!status && prefill_rows_left(s)) {
+        if (prefill_has_room(s)) {
+            struct Flight *next = flights_next(s);
+            status = prefill_next(s, next, err);
+            if (!status) status = submit(s, next, err);
+        } else status = flights_end_oldest(s, err);
+    }
+    int drained = flights_drain(s, status ? NULL : err); // those that were submitted before a failure have run
+    return status ? status : drained;
 }
 
 int prefill_sequences(struct vkgpt_session *s, bool whole, vkgpt_error *err)
 {
-    struct Flights f = {.s = s, .whole = whole, .err = err};
-    int status = VKGPT_OK;
-    for (uint32_t i = 0; i < s->sequences; i++) s->slots[i].sent = s->slots[i].cached;
-    for (uint64_t rows; !status && (rows = rows_left(&f));) {
-        uint32_t queue = s->row_seconds > 0.0 ? s->blocks_queued : 1;
-        status = f.count < queue ? submit_next(&f, rows) : end_oldest(&f);
+    int status = session_settle(s, err);
+    if (status) return status;
+    for (uint32_t i = 0; i < s->sequences; i++) {
+        struct Slot *slot = &s->slots[i];
+        prefill_want(slot, whole || !slot->position ? slot->position : slot->position - 1);
     }
-    while (f.count) { // those that were submitted before a failure have run
-        if (status) f.err = NULL;
-        int ended = end_oldest(&f);
-        if (!status) status = ended;
-    }
+    status = run_blocks(s, err);
+    for (uint32_t i = 0; i < s->sequences; i++) prefill_want(&s->slots[i], 0);
     return status;
 }
 

@@ -4,12 +4,15 @@
 
 #include "engine/session.h"
 
-// Rows of one recording of prefill, in groups.
-struct BlockRows {
-    struct Group groups[MAX_GROUPS];
-    uint32_t count, rows; // groups; tokens in them
-    bool reads_next;      // kernels also read the token after a row: scores
-};
+// Lets prefill run the tokens of a slot up to `goal`, as far as they are not in the cache.
+void prefill_want(struct Slot *slot, uint32_t goal);
+// Rows that prefill still has to submit, in whole groups.
+uint64_t prefill_rows_left(const struct vkgpt_session *s);
+// Whether one more block may be queued.
+bool prefill_has_room(const struct vkgpt_session *s);
+// Makes the next block.
+int prefill_next(struct vkgpt_session *s, struct Flight *next, vkgpt_error *err);
+
 // Adds the tokens of a sequence from position `from` up to `end`, as long as the block has fewer than `most` groups.
 // Returns the position after the last one added.
 uint32_t prefill_add(struct BlockRows *block, uint32_t sequence, uint32_t from, uint32_t end, uint32_t most);

@@ -134,7 +134,7 @@ static int make_room(struct Profile *p)
 static int run_once(struct Profile *p, struct Recording *rec)
 {
     struct Recording *admit;
-    int status = recordings_admit(p->s, &admit, p->err);
+    int status = recordings_admit(p->s, 0, &admit, p->err);
     if (!status) status = recording_submit(admit, p->err);
     if (!status) status = recording_submit(rec, p->err);
     return status ? status : recording_wait(rec, p->err);

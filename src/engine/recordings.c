@@ -9,14 +9,14 @@
 #include "engine/persistent.h"
 #include "engine/session_kernels.h"
 
-int recordings_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
+int recordings_admit(struct vkgpt_session *s, uint32_t turn, struct Recording **rec, vkgpt_error *err)
 {
-    *rec = &s->admit;
-    if (s->admit.commands) return VKGPT_OK;
-    int status = recording_begin(s->device, "setting the state", 1, &s->admit, err);
+    struct Recording *admit = *rec = &s->admit[turn];
+    if (admit->commands) return VKGPT_OK;
+    int status = recording_begin(s->device, "setting the state", 1, admit, err);
     if (status) return status;
-    inbox_take(s, &s->admit, 0);
-    return recording_end(&s->admit);
+    inbox_take(s, admit, turn);
+    return recording_end(admit);
 }
 
 int recordings_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn,
@@ -105,11 +105,11 @@ int recordings_embed(struct vkgpt_session *s, struct Recording **rec, vkgpt_erro
 
 void recordings_free(struct vkgpt_session *s)
 {
-    recording_free(&s->admit);
     recording_free(&s->logits_block);
     recording_free(&s->score_block);
     recording_free(&s->hidden_block);
     recording_free(&s->embed_block);
+    for (uint32_t i = 0; i < IN_FLIGHT; i++) recording_free(&s->admit[i]);
     for (uint32_t i = 0; i < BLOCK_SIZES * IN_FLIGHT; i++) recording_free(&s->blocks[i / IN_FLIGHT][i % IN_FLIGHT]);
     for (uint32_t i = 0; i < STEP_SIZES * IN_FLIGHT; i++)
         recording_free(&s->persistent_steps[i / IN_FLIGHT][i % IN_FLIGHT]);

@@ -4,8 +4,8 @@
 
 #include "engine/session.h"
 
-// Takes the first inbox.
-int recordings_admit(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
+// Takes the inbox of a turn.
+int recordings_admit(struct vkgpt_session *s, uint32_t turn, struct Recording **rec, vkgpt_error *err);
 // 2^step_size decode steps in the session's form: as dispatches, over 2^split_size splits of the cache, or as one
 // kernel.
 int recordings_decode(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn,

@@ -108,7 +108,8 @@ int vkgpt_session_save(vkgpt_session *s, const char *path, const void *note, siz
     if (note_bytes > SAVED_MAX_NOTE)
         return fail(err, VKGPT_BAD_ARGUMENT, "a note of %zu bytes: %llu at most", note_bytes,
                     (unsigned long long)SAVED_MAX_NOTE);
-    int status = describe(s, note_bytes, &header, err);
+    int status = session_settle(s, err);
+    if (!status) status = describe(s, note_bytes, &header, err);
     if (!status) status = os_save_begin(path, &w.saving, err);
     if (status) return status;
     status = write_all(s, &header, note, &w);
@@ -173,7 +174,8 @@ int vkgpt_session_load(vkgpt_session *s, const char *path, char **note, size_t *
     struct Saved saved;
     struct Contents contents = {0};
     struct SavedInto into = {.context = s->context, .vocab = s->model->config.vocab};
-    int status = os_map(path, &file, err);
+    int status = session_settle(s, err);
+    if (!status) status = os_map(path, &file, err);
     if (status) return status;
     status = describe(s, 0, &into.header, err);
     if (!status) status = saved_read(path, &file, &into, &saved, err);

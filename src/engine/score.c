@@ -49,6 +49,7 @@ static void take_context(struct Slot *slot, const vkgpt_continuation *c)
     slot->position = (uint32_t)c->context - 1;
     slot->cached = kept;
     if (slot->uploaded > kept) slot->uploaded = kept;
+    if (slot->prefilled > kept) slot->prefilled = kept;
 }
 
 static int read_contexts(const struct Window *w)
@@ -124,6 +125,8 @@ static int score_all(struct vkgpt_session *s, const vkgpt_continuation *c, size_
 int vkgpt_score(vkgpt_session *s, const vkgpt_continuation *c, size_t count, vkgpt_scored *scored, vkgpt_error *err)
 {
     int status = model_check_head(s->model, err);
+    if (!status) status = session_settle(s, err);
+    if (status) return status;
     for (size_t i = 0; !status && i < count; i++) status = check(s, &c[i], i, err);
     struct Copy *copies = device_alloc(s->device, s->sequences, sizeof *copies);
     if (!copies) status = fail_memory(err, "the copies of sequences", s->sequences * sizeof *copies);

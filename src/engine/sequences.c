@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "engine/flights.h"
+
 int sequence_check(const struct vkgpt_session *s, uint32_t sequence, vkgpt_error *err)
 {
     return sequence < s->sequences
@@ -9,19 +11,33 @@ int sequence_check(const struct vkgpt_session *s, uint32_t sequence, vkgpt_error
                : fail(err, VKGPT_BAD_ARGUMENT, "sequence %u: the session has %u", sequence, s->sequences);
 }
 
+int sequence_check_idle(const struct vkgpt_session *s, uint32_t sequence, vkgpt_error *err)
+{
+    int status = sequence_check(s, sequence, err);
+    if (status || !s->slots[sequence].started) return status;
+    return fail(err, VKGPT_BAD_ARGUMENT, "sequence %u was started and has not ended", sequence);
+}
+
+int session_check_ids(const struct vkgpt_session *s, const uint32_t *ids, size_t count, vkgpt_error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] >= s->model->config.vocab)
+            return fail(err, VKGPT_BAD_ARGUMENT, "token id %u: %s has ids below %u", ids[i], s->model->name,
+                        s->model->config.vocab);
+    return VKGPT_OK;
+}
+
 int sequence_append(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, size_t count, uint32_t room,
                     vkgpt_error *err)
 {
-    int status = sequence_check(s, sequence, err);
+    int status = sequence_check_idle(s, sequence, err);
     if (status) return status;
     struct Slot *slot = &s->slots[sequence];
     if (count > room || slot->position + count > room)
         return fail(err, VKGPT_BAD_ARGUMENT, "%u tokens and %zu more: the context has room for %u", slot->position,
                     count, s->context);
-    for (size_t i = 0; i < count; i++)
-        if (ids[i] >= s->model->config.vocab)
-            return fail(err, VKGPT_BAD_ARGUMENT, "token id %u: %s has ids below %u", ids[i], s->model->name,
-                        s->model->config.vocab);
+    status = session_check_ids(s, ids, count, err);
+    if (status) return status;
     if (count) memcpy(slot->ids + slot->position, ids, count * sizeof *ids);
     slot->position += (uint32_t)count;
     return VKGPT_OK;
@@ -38,12 +54,29 @@ void slot_rewind(struct Slot *slot, uint32_t position)
 {
     slot->position = position;
     if (slot->cached > position) slot->cached = position;
+    if (slot->prefilled > position) slot->prefilled = position;
     if (slot->uploaded > position) slot->uploaded = position;
+}
+
+void slot_leave(struct vkgpt_session *s, struct Slot *slot, vkgpt_stop stop)
+{
+    slot->runs = false;
+    slot->joined = 0;
+    slot->goal = 0;
+    slot->stop = stop;
+    slot->since = s->flights.last + 1;
+}
+
+int session_settle(struct vkgpt_session *s, vkgpt_error *err)
+{
+    for (uint32_t i = 0; i < s->sequences; i++)
+        if (s->slots[i].started) return sequence_check_idle(s, i, err);
+    return flights_drain(s, err);
 }
 
 int vkgpt_batch_rewind(vkgpt_session *s, uint32_t sequence, uint32_t position, vkgpt_error *err)
 {
-    int status = sequence_check(s, sequence, err);
+    int status = sequence_check_idle(s, sequence, err);
     if (status) return status;
     struct Slot *slot = &s->slots[sequence];
     if (position > slot->position)
@@ -78,6 +111,7 @@ int sequences_copy(struct vkgpt_session *s, const struct Copy *copies, size_t co
         memcpy(slot->ids, source->ids, source->position * sizeof *slot->ids);
         slot->position = source->position;
         slot->cached = source->cached;
+        slot->prefilled = source->prefilled;
         slot->uploaded = 0;
         for (uint32_t l = 0; l < s->model->config.layers; l++) {
             const struct Slice *const halves[] = {&s->b.k[l], &s->b.v[l]};

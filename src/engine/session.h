@@ -46,16 +46,48 @@ struct Buffers {
 
 // One sequence, as the host knows it.
 struct Slot {
-    uint32_t *ids;     // (context + 1): its tokens
-    uint32_t position; // tokens so far
-    uint32_t cached;   // of them in the cache
-    uint32_t uploaded; // of them on the device
-    uint32_t sent;     // prefill: in the cache, or in a block that is submitted
-    uint32_t begin;    // generate: tokens before it
-    uint32_t end;      // generate: tokens that it may grow to
-    bool runs;         // generate: more tokens are to come
-    bool live;         // steps may still run it on the device
-    vkgpt_stop stop;   // generate: why it ended
+    uint32_t *ids;      // (context + 1): its tokens
+    uint32_t position;  // tokens so far
+    uint32_t cached;    // of them in the cache
+    uint32_t prefilled; // of them in the cache, from the first on, made by prefill: decode may round differently
+    uint32_t uploaded;  // of them on the device
+    uint32_t goal;      // prefill: how many are to be in the cache
+    uint32_t sent;      // of them in the cache, or in a block that is submitted
+    uint64_t since;     // number of the first flight that is about these tokens
+    // from here on: of a sequence that was started
+    vkgpt_sampling sampling;
+    uint32_t end;    // tokens that it may grow to
+    bool started;    // its end was not reported yet
+    bool runs;       // more tokens are to come
+    bool live;       // steps may still run it on the device
+    uint64_t joined; // number of the first flight of steps that runs it; 0: none yet
+    uint32_t steps;  // that are in flight
+    uint32_t due;    // the steps that have ended made its tokens up to here
+    vkgpt_stop stop; // why it ended, or ends if nothing else ends it before
+};
+
+// Rows of one recording of prefill, in groups.
+struct BlockRows {
+    struct Group groups[MAX_GROUPS];
+    uint32_t count, rows; // groups; tokens in them
+    bool reads_next;      // kernels also read the token after a row: scores
+};
+
+// What was submitted: a block of prefill, or steps of decode.
+struct Flight {
+    struct Recording *rec;
+    uint64_t number;        // from 1 on
+    double start;           // by the host's clock; set again when the flight before it has ended
+    struct BlockRows block; // prefill
+    uint32_t steps;         // decode
+    bool whole;             // decode: as one persistent kernel
+    int (*end)(struct vkgpt_session *s, const struct Flight *flight, double seconds, vkgpt_error *err);
+};
+
+struct Flights { // engine/flights.h
+    struct Flight flying[IN_FLIGHT];
+    uint32_t oldest, count;
+    uint64_t last; // number of the last one
 };
 
 // Decode as one kernel: engine/persistent.h.
@@ -92,7 +124,12 @@ struct vkgpt_session {
     struct Pool device_pool, upload_pool, read_pool;
     struct Buffers b;
 
-    struct Recording admit; // takes the first inbox
+    struct Flights flights;
+    bool steps_last;                                              // what was queued last were steps
+    bool (*on_event)(void *user, const vkgpt_batch_event *event); // of the call that runs
+    void *event_user;
+
+    struct Recording admit[IN_FLIGHT]; // takes an inbox
     struct Recording steps[STEP_SIZES][SPLIT_SIZES][IN_FLIGHT];
     struct Persistent persistent;
     struct Recording persistent_steps[STEP_SIZES][IN_FLIGHT];

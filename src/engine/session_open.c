@@ -8,6 +8,7 @@
 #include "engine/formats.h"
 #include "engine/bounds.h"
 #include "engine/buffers.h"
+#include "engine/flights.h"
 #include "engine/forward.h"
 #include "engine/persistent.h"
 #include "engine/recordings.h"
@@ -130,6 +131,7 @@ const char *vkgpt_session_note(const vkgpt_session *s) { return s->note; }
 void vkgpt_session_close(vkgpt_session *s)
 {
     if (!s) return;
+    flights_drain(s, NULL);
     recordings_free(s);
     pool_free(s->device, &s->device_pool);
     pool_free(s->device, &s->upload_pool);

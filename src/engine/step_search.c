@@ -99,7 +99,7 @@ static int submit_and_wait(struct Recording *rec, vkgpt_error *err)
 static int side_run(const struct Clock *clock, struct Side *side, double *seconds, vkgpt_error *err)
 {
     struct Recording *admit;
-    int status = recordings_admit(side->s, &admit, err);
+    int status = recordings_admit(side->s, 0, &admit, err);
     if (!status) status = submit_and_wait(admit, err);
     if (!status) status = recording_time(side->rec, seconds, err);
     if (status) return status;

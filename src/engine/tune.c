@@ -44,7 +44,7 @@ static int fill_session(struct vkgpt_session *s, vkgpt_error *err)
     const struct Sequence runs = {.position = s->context / 2, .rows = 1, .remaining = 1, .context = s->context};
     inbox_begin(s, 0, NULL);
     for (uint32_t i = 0; i < s->sequences; i++) inbox_admit(s, 0, i, 0, &runs);
-    int status = recordings_admit(s, &admit, err);
+    int status = recordings_admit(s, 0, &admit, err);
     if (!status) status = recording_time(admit, &seconds, err);
     if (!status) status = recording_begin(s->device, "tuning", 1, &rec, err);
     if (status) return status;

@@ -97,7 +97,7 @@ static int fill_session(const struct BlockTuner *t)
     for (uint32_t g = 0; g < MAX_GROUPS; g++)
         if (groups[g].position + GROUP_ROWS > s->context) groups[g] = (struct Group){0};
     inbox_begin(s, 0, groups);
-    int status = recordings_admit(s, &admit, t->err);
+    int status = recordings_admit(s, 0, &admit, t->err);
     if (!status) status = recording_time(admit, &seconds, t->err);
     if (!status) status = recording_begin(s->device, "tuning", 1, &rec, t->err);
     if (status) return status;

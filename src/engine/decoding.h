@@ -1,0 +1,15 @@
+// Decode: steps of all sequences that have joined, several per submission, and the tokens that they leave in the ring.
+#ifndef VKGPT_ENGINE_DECODING_H
+#define VKGPT_ENGINE_DECODING_H
+
+#include "engine/session.h"
+
+// Whether a sequence still needs tokens that no submitted step makes, and its prompt is in the cache or submitted.
+bool decoding_wanted(const struct vkgpt_session *s);
+// Whether one more submission of steps may be queued: two, once the time of a step is known.
+bool decoding_has_room(const struct vkgpt_session *s);
+// Makes the next submission of steps. Sequences whose prompts are done join; those that have left are stopped on the
+// device before it.
+int decoding_next(struct vkgpt_session *s, struct Flight *next, vkgpt_error *err);
+
+#endif

@@ -1,0 +1,17 @@
+// What a session has submitted and not waited for yet: blocks of prefill and steps of decode, the oldest first.
+#ifndef VKGPT_ENGINE_FLIGHTS_H
+#define VKGPT_ENGINE_FLIGHTS_H
+
+#include "engine/session.h"
+
+// The place for what is submitted next: its turn is the index of its inbox and of its recording. IN_FLIGHT at most.
+struct Flight *flights_next(struct vkgpt_session *s);
+uint32_t flight_turn(const struct vkgpt_session *s, const struct Flight *flight);
+// Counts the next flight, after its recording was submitted.
+void flights_add(struct vkgpt_session *s);
+// Waits for the oldest one, and ends it.
+int flights_end_oldest(struct vkgpt_session *s, vkgpt_error *err);
+// Waits for all. Nothing is reported: sequences that run must have been stopped.
+int flights_drain(struct vkgpt_session *s, vkgpt_error *err);
+
+#endif

@@ -1,0 +1,312 @@
+// Sequences that come and go: each gets the tokens that it gets alone, bit for bit, whenever it joins, whoever else
+// runs, and whatever its slot held before.
+#include "session_world.h" // before cmocka, whose macro fail() hides a function
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SLOTS 5
+#define REQUESTS 24
+#define NOBODY UINT32_MAX
+
+struct Request {
+    uint32_t ids[CONTEXT];
+    uint32_t count; // of the prompt
+    vkgpt_batch_options options;
+    uint32_t leaves;     // it is stopped after this many tokens; 0: never
+    bool by_callback;    // stopped by the callback, else by a call
+    struct Tokens alone; // what it gets alone
+    struct Tokens got;
+    uint32_t ends; // events of its end
+};
+
+struct Requests {
+    struct Request list[REQUESTS];
+    uint32_t in_slot[SLOTS]; // the request that a slot runs, or NOBODY
+};
+
+static uint32_t rolled;
+
+static uint32_t roll(uint32_t sides) // the same numbers in every run
+{
+    rolled = rolled * 1664525 + 1013904223;
+    return (rolled >> 8) % sides;
+}
+
+// Prompts share beginnings of different lengths; some are a single token, some fill the context.
+static void make_request(struct Request *r)
+{
+    uint32_t shared = roll(100);
+    prompt_of(r->ids, CONTEXT);
+    for (uint32_t i = shared; i < CONTEXT; i++) r->ids[i] = roll(VOCAB - 1);
+    r->count = roll(8) == 0 ? 1 : roll(12) == 0 ? CONTEXT : 1 + roll(110);
+    r->options.sampling = lively(roll(1000));
+    if (roll(3) == 0) r->options.sampling.temperature = 0;
+    r->options.max_tokens = roll(10) == 0 ? 0 : 1 + roll(35);
+    r->leaves = roll(4) == 0 ? 1 + roll(9) : 0;
+    r->by_callback = roll(2);
+}
+
+static void make_requests(const struct World *w, struct Requests *all)
+{
+    vkgpt_error err;
+    vkgpt_session *session = open_session(w->model, 0, 0);
+    rolled = 1;
+    for (uint32_t i = 0; i < REQUESTS; i++) {
+        struct Request *r = &all->list[i];
+        make_request(r);
+        rewind_to(session, 0);
+        CHECK(vkgpt_prompt(session, r->ids, r->count, &err));
+        generate(session, r->options.sampling, r->options.max_tokens, &r->alone);
+    }
+    vkgpt_session_close(session);
+}
+
+static bool on_event(void *user, const vkgpt_batch_event *event)
+{
+    struct Requests *all = user;
+    uint32_t at = all->in_slot[event->sequence];
+    assert_true(at != NOBODY);
+    struct Request *r = &all->list[at];
+    if (event->ended) {
+        r->ends++;
+        r->got.stop = event->stop;
+        all->in_slot[event->sequence] = NOBODY;
+        return true;
+    }
+    return keep(&r->got, event->id) && !(r->by_callback && r->got.count == r->leaves);
+}
+
+static void maybe_stop(vkgpt_session *s, struct Requests *all)
+{
+    vkgpt_error err;
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        if (all->in_slot[i] == NOBODY) continue;
+        struct Request *r = &all->list[all->in_slot[i]];
+        if (!r->leaves || r->by_callback || r->got.count < r->leaves) continue;
+        CHECK(vkgpt_batch_stop(s, i, &err));
+        all->in_slot[i] = NOBODY;
+    }
+}
+
+static void maybe_start(vkgpt_session *s, struct Requests *all, uint32_t *next)
+{
+    vkgpt_error err;
+    uint32_t slot = roll(SLOTS);
+    if (*next == REQUESTS || all->in_slot[slot] != NOBODY || roll(2)) return;
+    struct Request *r = &all->list[*next];
+    CHECK(vkgpt_batch_start(s, slot, r->ids, r->count, &r->options, &err));
+    all->in_slot[slot] = (*next)++;
+}
+
+static void check_request(const struct Request *r, uint32_t number)
+{
+    uint32_t whole = (uint32_t)r->alone.count;
+    bool stopped = r->leaves && r->leaves <= whole && (r->by_callback || r->leaves < whole);
+    bool silent = stopped && !r->by_callback; // no event tells of its end, unless it came first
+    if (r->got.count > whole || r->got.count < (stopped ? r->leaves : whole))
+        fail_msg("request %u has %zu tokens, alone %u", number, r->got.count, whole);
+    for (size_t i = 0; i < r->got.count; i++)
+        if (r->got.ids[i] != r->alone.ids[i])
+            fail_msg("token %zu of request %u is %u, alone %u", i, number, r->got.ids[i], r->alone.ids[i]);
+    assert_true(r->ends == 1 || (silent && r->ends == 0));
+    if (!stopped) assert_int_equal(r->got.stop, r->alone.stop);
+    if (stopped && r->by_callback) assert_int_equal(r->got.stop, VKGPT_STOP_CALLBACK);
+    if (stopped && r->by_callback) assert_int_equal(r->got.count, r->leaves);
+}
+
+static void run_all(vkgpt_session *s, struct Requests *all)
+{
+    vkgpt_error err;
+    uint32_t next = 0, running = 0;
+    rolled = 7;
+    for (uint32_t i = 0; i < SLOTS; i++) all->in_slot[i] = NOBODY;
+    for (uint32_t i = 0; i < REQUESTS; i++) all->list[i].got = (struct Tokens){.count = 0}, all->list[i].ends = 0;
+    while (next < REQUESTS || running) {
+        maybe_start(s, all, &next);
+        CHECK(vkgpt_batch_step(s, on_event, all, &running, &err));
+        maybe_stop(s, all);
+    }
+    for (uint32_t i = 0; i < REQUESTS; i++) check_request(&all->list[i], i);
+}
+
+static vkgpt_session *open_slots(const struct World *w, uint32_t per_submission, uint32_t lookup)
+{
+    vkgpt_error err;
+    vkgpt_session *session;
+    const vkgpt_session_options options = {
+        .sequences = SLOTS, .tokens_per_submission = per_submission, .lookup = lookup};
+    CHECK(vkgpt_session_open(w->model, &options, &session, &err));
+    return session;
+}
+
+static void come_and_go(const struct World *w, uint32_t per_submission, uint32_t lookup)
+{
+    struct Requests *all = calloc(1, sizeof *all);
+    assert_non_null(all);
+    make_requests(w, all);
+    vkgpt_session *s = open_slots(w, per_submission, lookup);
+    run_all(s, all);
+    run_all(s, all); // from what the slots hold by now
+    vkgpt_counters warm = vkgpt_session_counters(s);
+    run_all(s, all);
+    vkgpt_counters after = vkgpt_session_counters(s);
+    if (per_submission) { // else the times decide what is submitted
+        assert_int_equal(after.recordings, warm.recordings);
+        assert_int_equal(after.descriptor_writes, warm.descriptor_writes);
+        assert_int_equal(after.device_allocations, warm.device_allocations);
+        assert_int_equal(after.host_allocations, warm.host_allocations);
+    }
+    vkgpt_session_close(s);
+    free(all);
+}
+
+static void test_come_and_go(void **state) { come_and_go(*state, 2, 0); }
+static void test_come_and_go_by_time(void **state) { come_and_go(*state, 0, 0); }
+static void test_come_and_go_with_drafts(void **state) { come_and_go(*state, 2, 2); }
+
+// ------------------------------------------------------------------------------------------ long prompts
+
+struct Gaps {
+    vkgpt_session *session;
+    uint64_t blocks;  // rows that were prefilled when the last token of the first sequence came
+    uint64_t longest; // rows between two of its tokens
+    uint64_t first;   // rows before the first token of the last sequence; 0: none came
+};
+
+static bool on_gap(void *user, const vkgpt_batch_event *event)
+{
+    struct Gaps *gaps = user;
+    uint64_t rows = vkgpt_session_counters(gaps->session).tokens_prefilled;
+    if (event->ended) return true;
+    if (event->sequence == 0 && rows - gaps->blocks > gaps->longest) gaps->longest = rows - gaps->blocks;
+    if (event->sequence == 0) gaps->blocks = rows;
+    if (event->sequence == 2 && !gaps->first) gaps->first = rows;
+    return true;
+}
+
+// A long prompt holds up another sequence for one block at a time, and a short prompt does not wait for its end.
+static void test_long_prompt(void **state)
+{
+    vkgpt_error err;
+    uint32_t ids[CONTEXT], running = 1;
+    const vkgpt_batch_options options = {lively(3), 60};
+    vkgpt_session *s = open_slots(*state, 1, 0);
+    s->block_rows = GROUP_ROWS;
+    struct Gaps gaps = {.session = s};
+    prompt_of(ids, CONTEXT);
+    CHECK(vkgpt_batch_start(s, 0, ids, 1, &options, &err));
+    CHECK(vkgpt_batch_step(s, on_gap, &gaps, NULL, &err));
+    CHECK(vkgpt_batch_start(s, 1, ids, 140, &options, &err));
+    for (int i = 0; i < 3; i++) CHECK(vkgpt_batch_step(s, on_gap, &gaps, NULL, &err));
+    uint64_t before = vkgpt_session_counters(s).tokens_prefilled;
+    CHECK(vkgpt_batch_start(s, 2, ids, 10, &options, &err));
+    while (running) CHECK(vkgpt_batch_step(s, on_gap, &gaps, &running, &err));
+    assert_int_equal(vkgpt_session_counters(s).tokens_prefilled, 139 + 9);
+    assert_in_range(gaps.longest, 1, GROUP_ROWS);
+    assert_in_range(gaps.first, 1, before + 2 * GROUP_ROWS);
+    vkgpt_session_close(s);
+}
+
+// ------------------------------------------------------------------------------------------ one by one
+
+// A slot keeps what prefill has made of a common beginning.
+static void test_same_beginning(void **state)
+{
+    vkgpt_error err;
+    uint32_t ids[CONTEXT], running;
+    const vkgpt_batch_options options = {lively(3), 5};
+    const uint32_t lengths[][2] = {{80, 79}, {80, 0}, {60, 0}, {100, 40}}; // of the prompt, and rows that are read
+    vkgpt_session *s = open_slots(*state, 2, 0);
+    prompt_of(ids, CONTEXT);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        uint64_t before = vkgpt_session_counters(s).tokens_prefilled;
+        CHECK(vkgpt_batch_start(s, 1, ids, lengths[i][0], &options, &err));
+        do CHECK(vkgpt_batch_step(s, NULL, NULL, &running, &err));
+        while (running);
+        assert_int_equal(vkgpt_session_counters(s).tokens_prefilled - before, lengths[i][1]);
+        assert_int_equal(vkgpt_batch_position(s, 1), lengths[i][0] + 5);
+    }
+    vkgpt_session_close(s);
+}
+
+static bool no_rows(void *user, const float *logits, size_t first, size_t rows)
+{
+    (void)user, (void)logits, (void)first, (void)rows;
+    return false;
+}
+
+// While a sequence runs, calls that would wait for it are refused, and nothing of it changes.
+static void test_refused(void **state)
+{
+    vkgpt_error err;
+    uint32_t ids[CONTEXT + 1], to = 1, running;
+    vkgpt_batch_options options = {lively(3), 30};
+    vkgpt_sampling each[SLOTS] = {options.sampling};
+    struct Tokens tokens = {.count = 0};
+    vkgpt_session *s = open_slots(*state, 2, 0);
+    prompt_of(ids, CONTEXT);
+    REFUSED(vkgpt_batch_start(s, SLOTS, ids, 5, &options, &err));
+    REFUSED(vkgpt_batch_start(s, 0, ids, CONTEXT + 1, &options, &err));
+    REFUSED(vkgpt_batch_start(s, 0, ids, 0, &options, &err));
+    ids[2] = VOCAB;
+    REFUSED(vkgpt_batch_start(s, 0, ids, 5, &options, &err));
+    ids[2] = 1;
+    options.sampling.top_p = 2;
+    REFUSED(vkgpt_batch_start(s, 0, ids, 5, &options, &err));
+    options.sampling.top_p = 1;
+    REFUSED(vkgpt_batch_stop(s, SLOTS, &err));
+    CHECK(vkgpt_batch_step(s, NULL, NULL, &running, &err)); // nothing to do
+    assert_int_equal(running, 0);
+
+    CHECK(vkgpt_batch_start(s, 0, ids, 5, &options, &err));
+    CHECK(vkgpt_batch_step(s, NULL, NULL, &running, &err));
+    assert_int_equal(running, 1);
+    REFUSED(vkgpt_batch_start(s, 0, ids, 5, &options, &err));
+    REFUSED(vkgpt_prompt(s, ids, 1, &err));
+    REFUSED(vkgpt_batch_prefill(s, &err));
+    REFUSED(vkgpt_batch_copy(s, 0, &to, 1, &err));
+    REFUSED(vkgpt_batch_rewind(s, 0, 1, &err));
+    REFUSED(vkgpt_logits(s, ids, 1, no_rows, NULL, &err));
+    REFUSED(vkgpt_generate(s, NULL, 5, keep, &tokens, NULL, &err));
+    REFUSED(vkgpt_batch_generate(s, each, 5, NULL, NULL, NULL, &err));
+    REFUSED(vkgpt_session_save(s, "/nonexistent", NULL, 0, &err));
+    do CHECK(vkgpt_batch_step(s, NULL, NULL, &running, &err));
+    while (running);
+    assert_int_equal(vkgpt_batch_position(s, 0), 5 + 30);
+    CHECK(vkgpt_prompt(s, ids, 1, &err));
+    vkgpt_session_close(s);
+}
+
+// A session closes while sequences run, and goes on after a call was cancelled.
+static void test_cancelled(void **state)
+{
+    vkgpt_error err;
+    uint32_t ids[CONTEXT], running;
+    const vkgpt_batch_options options = {lively(3), 30};
+    vkgpt_session *s = open_slots(*state, 2, 0);
+    prompt_of(ids, CONTEXT);
+    for (uint32_t i = 0; i < SLOTS; i++) CHECK(vkgpt_batch_start(s, i, ids, 5 + i, &options, &err));
+    CHECK(vkgpt_batch_step(s, NULL, NULL, &running, &err));
+    vkgpt_session_cancel(s);
+    assert_int_equal(vkgpt_batch_step(s, NULL, NULL, &running, &err), VKGPT_INTERRUPTED);
+    assert_int_equal(running, SLOTS);
+    for (uint32_t i = 0; i < 4; i++) CHECK(vkgpt_batch_step(s, NULL, NULL, &running, &err));
+    assert_true(vkgpt_batch_position(s, 0) > 5);
+    vkgpt_session_close(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_come_and_go),
+        cmocka_unit_test(test_come_and_go_by_time),
+        cmocka_unit_test(test_come_and_go_with_drafts),
+        cmocka_unit_test(test_long_prompt),
+        cmocka_unit_test(test_same_beginning),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_nothing_is_left_behind),
+    };
+    return cmocka_run_group_tests_name("gpu_arrivals", tests, open_world, close_world);
+}
