@@ -389,10 +389,14 @@ typedef struct vkgpt_batch_event {
     vkgpt_stop stop; // why it has ended
 } vkgpt_batch_event;
 
-// Starts a sequence on `count` tokens, which take the place of those that it had; what prefill has left in its cache of
-// a common beginning is not run again. With count 0 it goes on with the tokens that it has. Its prompt runs in blocks
-// between the steps of the others. Until it has ended or is stopped, only vkgpt_batch_start, vkgpt_batch_stop and
-// vkgpt_batch_step may be called, and what only asks. Errors: VKGPT_BAD_ARGUMENT, where nothing changes.
+// Where to start a prompt: of the sequences that do not run, the one whose cache holds the most of its beginning, else
+// the one that has not run for the longest time. False: all run.
+bool vkgpt_batch_choose(const vkgpt_session *session, const uint32_t *ids, size_t count, uint32_t *sequence);
+// Starts a sequence on `count` tokens, which take the place of those that it had. What prefill has left of a common
+// beginning in its cache, or in that of another sequence, is not run again: a longer one of another is copied, for
+// which the call waits for what is queued. With count 0 it goes on with the tokens that it has. Its prompt runs in
+// blocks between the steps of the others. Until it has ended or is stopped, only vkgpt_batch_start, vkgpt_batch_stop
+// and vkgpt_batch_step may be called, and what only asks. Errors: VKGPT_BAD_ARGUMENT, where nothing changes.
 int vkgpt_batch_start(vkgpt_session *session, uint32_t sequence, const uint32_t *ids, size_t count,
                       const vkgpt_batch_options *options, vkgpt_error *err);
 // Ends a sequence; it keeps the tokens that were reported. No event tells of it.
@@ -482,6 +486,7 @@ int vkgpt_embed(vkgpt_session *session, const vkgpt_ids *texts, size_t count, vk
 // Counters since the session was opened, for benchmarks and for the test that a token costs the host nothing.
 typedef struct vkgpt_counters {
     uint64_t submissions, tokens_decoded, tokens_prefilled;
+    uint64_t tokens_reused;         // of prompts that vkgpt_batch_start found in a cache
     uint64_t steps;                 // decode steps of all sequences that tokens came from
     uint64_t gave_up;               // 1: decode as one kernel ended early, and the session went back to dispatches
     uint64_t dispatches_per_token;  // of the decode recording used last; 1 where it is one kernel

@@ -23,6 +23,7 @@ struct Request {
 struct Requests {
     struct Request list[REQUESTS];
     uint32_t in_slot[SLOTS]; // the request that a slot runs, or NOBODY
+    uint64_t costs;          // of the host, in the steps of a run: recordings, descriptor writes, allocations
 };
 
 static uint32_t rolled;
@@ -93,8 +94,11 @@ static void maybe_start(vkgpt_session *s, struct Requests *all, uint32_t *next)
 {
     vkgpt_error err;
     uint32_t slot = roll(SLOTS);
-    if (*next == REQUESTS || all->in_slot[slot] != NOBODY || roll(2)) return;
+    bool chosen = roll(2);
+    if (*next == REQUESTS || roll(2)) return;
     struct Request *r = &all->list[*next];
+    if (chosen && !vkgpt_batch_choose(s, r->ids, r->count, &slot)) return;
+    if (all->in_slot[slot] != NOBODY) return;
     CHECK(vkgpt_batch_start(s, slot, r->ids, r->count, &r->options, &err));
     all->in_slot[slot] = (*next)++;
 }
@@ -115,16 +119,25 @@ static void check_request(const struct Request *r, uint32_t number)
     if (stopped && r->by_callback) assert_int_equal(r->got.count, r->leaves);
 }
 
+static uint64_t costs_of(vkgpt_session *s)
+{
+    vkgpt_counters c = vkgpt_session_counters(s);
+    return c.recordings + c.descriptor_writes + c.device_allocations + c.host_allocations;
+}
+
 static void run_all(vkgpt_session *s, struct Requests *all)
 {
     vkgpt_error err;
     uint32_t next = 0, running = 0;
     rolled = 7;
+    all->costs = 0;
     for (uint32_t i = 0; i < SLOTS; i++) all->in_slot[i] = NOBODY;
     for (uint32_t i = 0; i < REQUESTS; i++) all->list[i].got = (struct Tokens){.count = 0}, all->list[i].ends = 0;
     while (next < REQUESTS || running) {
         maybe_start(s, all, &next);
+        uint64_t before = costs_of(s);
         CHECK(vkgpt_batch_step(s, on_event, all, &running, &err));
+        all->costs += costs_of(s) - before;
         maybe_stop(s, all);
     }
     for (uint32_t i = 0; i < REQUESTS; i++) check_request(&all->list[i], i);
@@ -148,15 +161,10 @@ static void come_and_go(const struct World *w, uint32_t per_submission, uint32_t
     vkgpt_session *s = open_slots(w, per_submission, lookup);
     run_all(s, all);
     run_all(s, all); // from what the slots hold by now
-    vkgpt_counters warm = vkgpt_session_counters(s);
+    uint64_t reused = vkgpt_session_counters(s).tokens_reused;
     run_all(s, all);
-    vkgpt_counters after = vkgpt_session_counters(s);
-    if (per_submission) { // else the times decide what is submitted
-        assert_int_equal(after.recordings, warm.recordings);
-        assert_int_equal(after.descriptor_writes, warm.descriptor_writes);
-        assert_int_equal(after.device_allocations, warm.device_allocations);
-        assert_int_equal(after.host_allocations, warm.host_allocations);
-    }
+    assert_true(vkgpt_session_counters(s).tokens_reused > reused);
+    if (per_submission) assert_int_equal(all->costs, 0); // else the times decide what is submitted
     vkgpt_session_close(s);
     free(all);
 }
@@ -227,6 +235,103 @@ static void test_same_beginning(void **state)
         assert_int_equal(vkgpt_session_counters(s).tokens_prefilled - before, lengths[i][1]);
         assert_int_equal(vkgpt_batch_position(s, 1), lengths[i][0] + 5);
     }
+    vkgpt_session_close(s);
+}
+
+static void run_one(vkgpt_session *s, uint32_t sequence, const uint32_t *ids, uint32_t count)
+{
+    vkgpt_error err;
+    uint32_t running;
+    const vkgpt_batch_options options = {lively(3), 5};
+    CHECK(vkgpt_batch_start(s, sequence, ids, count, &options, &err));
+    do CHECK(vkgpt_batch_step(s, NULL, NULL, &running, &err));
+    while (running);
+}
+
+// A beginning is copied from another slot; the slot of a prompt is the one with the most of it, or the oldest.
+static void test_choose(void **state)
+{
+    vkgpt_error err;
+    uint32_t ids[CONTEXT], other[CONTEXT], slot = NOBODY;
+    const vkgpt_batch_options options = {lively(3), 5};
+    vkgpt_session *s = open_slots(*state, 2, 0);
+    prompt_of(ids, CONTEXT);
+    for (uint32_t i = 0; i < CONTEXT; i++) other[i] = (ids[i] + 1) % (VOCAB - 1);
+    for (uint32_t i = 0; i < SLOTS; i++) run_one(s, (i + 2) % SLOTS, i == 1 ? ids : other + i, 80);
+    vkgpt_counters before = vkgpt_session_counters(s);
+    assert_true(vkgpt_batch_choose(s, ids, 100, &slot));
+    assert_int_equal(slot, 3); // has the text
+    assert_true(vkgpt_batch_choose(s, other + 20, 100, &slot));
+    assert_int_equal(slot, 2); // ran first
+    run_one(s, 2, ids, 100);
+    vkgpt_counters after = vkgpt_session_counters(s);
+    assert_int_equal(after.tokens_prefilled - before.tokens_prefilled, 99 - 79);
+    assert_int_equal(after.tokens_reused - before.tokens_reused, 79);
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        assert_true(vkgpt_batch_choose(s, ids, 1, &slot));
+        CHECK(vkgpt_batch_start(s, slot, ids, 1, &options, &err));
+    }
+    assert_false(vkgpt_batch_choose(s, ids, 1, &slot));
+    vkgpt_session_close(s);
+}
+
+static bool keep_slot_1(void *user, const vkgpt_batch_event *event)
+{
+    return event->ended || event->sequence != 1 || keep(user, event->id);
+}
+
+// The device does not go on with a sequence that was stopped: it would write over what its slot gets next.
+static void test_stopped_on_the_device(void **state)
+{
+    const struct World *w = *state;
+    vkgpt_error err;
+    uint32_t ids[CONTEXT], running = 1;
+    const vkgpt_batch_options options = {lively(3), 100}, few = {lively(4), 8};
+    struct Tokens first = {.count = 0}, got = {.count = 0}, want = {.count = 0};
+    vkgpt_session *s = open_slots(w, 2, 0), *alone = open_session(w->model, 0, 2);
+    prompt_of(ids, CONTEXT);
+    CHECK(vkgpt_prompt(alone, ids, 140, &err));
+    generate(alone, few.sampling, 8, &want);
+    run_one(s, 0, ids, 120);
+    CHECK(vkgpt_batch_start(s, 2, ids + 7, 1, &options, &err));
+    CHECK(vkgpt_batch_start(s, 1, ids + 9, 1, &options, &err));
+    while (first.count < 6) CHECK(vkgpt_batch_step(s, keep_slot_1, &first, NULL, &err));
+    CHECK(vkgpt_batch_stop(s, 1, &err));
+    CHECK(vkgpt_batch_start(s, 1, ids, 140, &few, &err)); // most of it is copied
+    s->steps_last = false;                                // steps of the others come before its block
+    while (running && got.count < 8) CHECK(vkgpt_batch_step(s, keep_slot_1, &got, &running, &err));
+    assert_int_equal(got.count, want.count);
+    same(&got, &want, 0, "in the place of a sequence that was stopped");
+    vkgpt_session_close(alone);
+    vkgpt_session_close(s);
+}
+
+// A block that is in flight when its sequence is stopped is not taken for one of the next tokens in its slot.
+static void test_older_block(void **state)
+{
+    const struct World *w = *state;
+    vkgpt_error err;
+    uint32_t ids[CONTEXT];
+    const vkgpt_batch_options options = {lively(3), 100}, few = {lively(4), 20};
+    struct Tokens got = {.count = 0};
+    vkgpt_session *s = open_slots(w, 2, 0);
+    prompt_of(ids, CONTEXT);
+    run_one(s, 2, ids + 30, 30);
+    s->block_rows = GROUP_ROWS, s->blocks_queued = IN_FLIGHT;
+    CHECK(vkgpt_batch_start(s, 0, ids + 7, 1, &options, &err));
+    for (int i = 0; i < 3; i++) CHECK(vkgpt_batch_step(s, NULL, NULL, NULL, &err));
+    CHECK(vkgpt_batch_start(s, 1, ids, 100, &options, &err));
+    CHECK(vkgpt_batch_step(s, NULL, NULL, NULL, &err));
+    assert_true(s->flights.count && s->flights.flying[s->flights.oldest].block.count);
+    CHECK(vkgpt_batch_stop(s, 1, &err));
+    CHECK(vkgpt_batch_start(s, 1, ids + 5, 1, &few, &err));
+    while (got.count < 20) CHECK(vkgpt_batch_step(s, keep_slot_1, &got, NULL, &err));
+    CHECK(vkgpt_batch_stop(s, 0, &err));
+    uint64_t before = vkgpt_session_counters(s).tokens_prefilled;
+    ids[0] = ids[5];
+    memcpy(ids + 1, got.ids, 20 * sizeof *ids);
+    run_one(s, 1, ids, 21); // all of it was made by decode
+    assert_int_equal(vkgpt_session_counters(s).tokens_prefilled - before, 20);
     vkgpt_session_close(s);
 }
 
@@ -304,6 +409,9 @@ int main(void)
         cmocka_unit_test(test_come_and_go_with_drafts),
         cmocka_unit_test(test_long_prompt),
         cmocka_unit_test(test_same_beginning),
+        cmocka_unit_test(test_choose),
+        cmocka_unit_test(test_stopped_on_the_device),
+        cmocka_unit_test(test_older_block),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_cancelled),
         cmocka_unit_test(test_nothing_is_left_behind),

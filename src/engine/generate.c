@@ -7,6 +7,8 @@
 #include "engine/sequences.h"
 #include "engine/decoding.h"
 
+#define WORTH_A_COPY GROUP_ROWS // tokens: a block reads fewer as fast
+
 static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 // ------------------------------------------------------------------------------------------ who runs
@@ -123,14 +125,49 @@ static int check_prompt(const struct vkgpt_session *s, uint32_t sequence, const 
     return status ? status : session_check_ids(s, ids, count, err);
 }
 
-// Gives a slot other tokens. What prefill has left in its cache of a common beginning stays.
-static void take_prompt(struct Slot *slot, const uint32_t *ids, uint32_t count)
+// How many tokens of a prompt prefill has left in the cache of a slot. The last one runs in the first step.
+static uint32_t common_beginning(const struct Slot *slot, const uint32_t *ids, size_t count)
 {
-    uint32_t kept = 0, most = min_u32(min_u32(slot->prefilled, slot->cached), min_u32(slot->position, count));
-    while (kept < most && slot->ids[kept] == ids[kept]) kept++;
-    slot_rewind(slot, kept);
-    memcpy(slot->ids + kept, ids + kept, (count - kept) * sizeof *ids);
+    uint32_t same = 0, most = min_u32(min_u32(slot->prefilled, slot->cached), slot->position);
+    while (same < most && same + 1 < count && slot->ids[same] == ids[same]) same++;
+    return same;
+}
+
+// Gives a slot other tokens. What its cache holds of a common beginning stays, and a longer one is copied from another.
+static int take_prompt(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, uint32_t count,
+                       vkgpt_error *err)
+{
+    struct Slot *slot = &s->slots[sequence];
+    uint32_t own = common_beginning(slot, ids, count), longest = own + WORTH_A_COPY - 1, from = sequence;
+    for (uint32_t i = 0; i < s->sequences; i++) {
+        uint32_t same = common_beginning(&s->slots[i], ids, count);
+        if (same > longest) longest = same, from = i;
+    }
+    slot_rewind(slot, own);
+    memcpy(slot->ids + own, ids + own, (count - own) * sizeof *ids);
     slot->position = count;
+    int status = from == sequence ? VKGPT_OK : sequences_share(s, (struct Copy){from, sequence}, longest, err);
+    if (status) slot_rewind(slot, 0);
+    else s->counters.tokens_reused += slot->cached;
+    return status;
+}
+
+bool vkgpt_batch_choose(const vkgpt_session *s, const uint32_t *ids, size_t count, uint32_t *sequence)
+{
+    uint32_t longest = WORTH_A_COPY - 1;
+    uint64_t oldest = UINT64_MAX;
+    bool found = false;
+    for (uint32_t i = 0; i < s->sequences; i++) {
+        const struct Slot *slot = &s->slots[i];
+        uint32_t same = common_beginning(slot, ids, count);
+        bool longer = same > longest, older = longest < WORTH_A_COPY && slot->since < oldest;
+        if (slot->started || !(longer || older)) continue;
+        if (longer) longest = same;
+        oldest = slot->since;
+        *sequence = i;
+        found = true;
+    }
+    return found;
 }
 
 int vkgpt_batch_start(vkgpt_session *s, uint32_t sequence, const uint32_t *ids, size_t count,
@@ -141,8 +178,9 @@ int vkgpt_batch_start(vkgpt_session *s, uint32_t sequence, const uint32_t *ids, 
     if (!status) status = check_sampling(&options->sampling, err);
     if (status) return status;
     struct Slot *slot = &s->slots[sequence];
-    if (count) take_prompt(slot, ids, (uint32_t)count);
-    if (!slot->position) return fail(err, VKGPT_BAD_ARGUMENT, "nothing to go on from: the prompt is empty");
+    if (!count && !slot->position) return fail(err, VKGPT_BAD_ARGUMENT, "nothing to go on from: the prompt is empty");
+    if (count) status = take_prompt(s, sequence, ids, (uint32_t)count, err);
+    if (status) return status;
     slot_start(s, slot, &options->sampling, options->max_tokens);
     return VKGPT_OK;
 }

@@ -97,9 +97,30 @@ uint32_t vkgpt_batch_position(const vkgpt_session *s, uint32_t sequence)
 
 uint32_t vkgpt_session_position(const vkgpt_session *s) { return vkgpt_batch_position(s, 0); }
 
-int sequences_copy(struct vkgpt_session *s, const struct Copy *copies, size_t count, vkgpt_error *err)
+static void copy_cache(struct vkgpt_session *s, struct Recording *rec, struct Copy copy, uint32_t positions)
 {
     const struct Cache cache = session_cache(s);
+    for (uint32_t l = 0; l < s->model->config.layers; l++) {
+        const struct Slice *const halves[] = {&s->b.k[l], &s->b.v[l]};
+        for (int half = 0; half < 2; half++)
+            cache_copy(rec, (struct CachePlace){&cache, halves[half], copy.from},
+                       (struct CachePlace){&cache, halves[half], copy.to}, positions);
+    }
+}
+
+int sequences_share(struct vkgpt_session *s, struct Copy copy, uint32_t positions, vkgpt_error *err)
+{
+    struct Recording rec = {0};
+    int status = recording_begin(s->device, "copying a beginning", 1, &rec, err);
+    if (status) return status;
+    copy_cache(s, &rec, copy, positions);
+    status = recording_run_once(&rec, err);
+    if (!status) s->slots[copy.to].cached = s->slots[copy.to].prefilled = positions;
+    return status;
+}
+
+int sequences_copy(struct vkgpt_session *s, const struct Copy *copies, size_t count, vkgpt_error *err)
+{
     struct Recording rec = {0};
     if (!count) return VKGPT_OK;
     int status = recording_begin(s->device, "copying sequences", 1, &rec, err);
@@ -113,12 +134,7 @@ int sequences_copy(struct vkgpt_session *s, const struct Copy *copies, size_t co
         slot->cached = source->cached;
         slot->prefilled = source->prefilled;
         slot->uploaded = 0;
-        for (uint32_t l = 0; l < s->model->config.layers; l++) {
-            const struct Slice *const halves[] = {&s->b.k[l], &s->b.v[l]};
-            for (int half = 0; half < 2; half++)
-                cache_copy(&rec, (struct CachePlace){&cache, halves[half], copies[i].from},
-                           (struct CachePlace){&cache, halves[half], copies[i].to}, source->cached);
-        }
+        copy_cache(s, &rec, copies[i], source->cached);
     }
     return recording_run_once(&rec, err);
 }

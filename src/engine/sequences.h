@@ -25,6 +25,8 @@ int session_check_cancel(struct vkgpt_session *s, vkgpt_error *err);
 struct Copy {
     uint32_t from, to;
 };
+// Only the cache, of the first `positions`. Neither sequence is in use up to there.
+int sequences_share(struct vkgpt_session *s, struct Copy copy, uint32_t positions, vkgpt_error *err);
 int sequences_copy(struct vkgpt_session *s, const struct Copy *copies, size_t count, vkgpt_error *err);
 
 #endif
