@@ -204,6 +204,20 @@ static void test_small(void **state)
     cJSON_Delete(json);
 }
 
+// A model with so many heads that the page of a long text would be too large for a browser.
+static void test_too_large(void **state)
+{
+    (void)state;
+    char ids[3 * 148] = "1";
+    for (size_t i = 1; i < 148; i++) memcpy(ids + 2 * i - 1, ",1", 3);
+    struct Output made = RUN("make-model", "gpt2", "-m", TALES, "-o", test_path("heads"), "--layers", "48", "--heads",
+                             "16", "--dim", "16", "--context", "256");
+    assert_status(&made, 0);
+    output_free(&made);
+    assert_sentence(RUN("explain", "-m", test_path("heads"), "--ids", ids, "-o", test_path("p.html")), 1,
+                    "--ids: 148 tokens: a page has room for 147 of a model with 768 heads; a shorter text is needed");
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -222,7 +236,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_transformers), cmocka_unit_test(test_predictions), cmocka_unit_test(test_hostile_tokens),
-        cmocka_unit_test(test_small),        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_small),        cmocka_unit_test(test_refusals), cmocka_unit_test(test_too_large),
     };
     return cmocka_run_group_tests_name("gpu_cli_explain", tests, test_dir_setup, test_dir_teardown);
 }

@@ -3,8 +3,8 @@
 BUILD_PACKAGES="gcc libc6-dev make cmake libvulkan-dev libvulkan-volk-dev glslang-tools spirv-tools
     libpcre2-dev libutf8proc-dev libcjson-dev libyajl-dev zlib1g-dev libcurl4-openssl-dev libmd-dev libcmocka-dev"
 COMPILER_PACKAGES="clang clang-format-14" # beside gcc
-TEST_PACKAGES="mesa-vulkan-drivers chromium-common chromium vulkan-validationlayers libdrm-dev python3 python3-numpy g++ pkgconf
-    abigail-tools"
+TEST_PACKAGES="mesa-vulkan-drivers chromium-common chromium vulkan-validationlayers libdrm-dev python3 python3-numpy
+    g++ pkgconf abigail-tools"
 
 say() { printf '%s\n' "$*" >&2; }
 

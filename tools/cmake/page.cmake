@@ -1,4 +1,5 @@
-# cmake -DFOLDER=src/cli/explain -DOUT=explain_page_text.c -P page.cmake: page.html with page.css and page.js in it, as a C string.
+# cmake -DFOLDER=src/cli/explain -DOUT=explain_page_text.c -P page.cmake:
+# page.html with page.css and page.js in it, as a C string.
 file(READ ${FOLDER}/page.html page)
 file(READ ${FOLDER}/page.css style)
 file(READ ${FOLDER}/page.js script)
