@@ -37,6 +37,11 @@
 // A device that was lost, or did not finish in time, stays lost: each further call fails at once, and closing waits for
 // nothing. After VKGPT_OUT_OF_MEMORY the device goes on, for a smaller model.
 //
+// After VKGPT_DEVICE_LOST a text can go on with the same bits: close session, model and device, open them again with
+// the same options, and repeat the calls with the same prompt and seed. The tokens that were there already come again,
+// and the others follow. Once is enough: a device that is lost again will be lost a third time. After VKGPT_DEVICE_HUNG
+// the same work would most likely hang again, for the same time.
+//
 // While a call reads a model's files they are mapped into memory, and a handler of SIGBUS of the library's is installed
 // for the whole process: a file that another program cuts meanwhile is VKGPT_BAD_FILE. A SIGBUS from anywhere else goes
 // to the handler that was there before, which is put back when the call ends.
@@ -77,9 +82,10 @@ typedef enum vkgpt_code {
     VKGPT_BAD_MODEL,     // the files are well-formed, but do not describe a model that vkgpt runs
     VKGPT_NO_DEVICE,     // no Vulkan driver, or no device that meets the floor
     VKGPT_OUT_OF_MEMORY, // host or device memory
-    VKGPT_DEVICE_LOST,   // the driver gave up, or a wait ran out of time
+    VKGPT_DEVICE_LOST,   // the driver gave up
     VKGPT_BAD_LOGITS,    // the logits hold a NaN or an infinity
     VKGPT_INTERRUPTED,   // a callback or vkgpt_session_cancel asked to stop
+    VKGPT_DEVICE_HUNG,   // work did not finish in time: 30 s on a GPU, 1800 s on a software driver
 } vkgpt_code;
 
 typedef struct vkgpt_error {
@@ -131,7 +137,7 @@ int vkgpt_devices(vkgpt_device_info **list, size_t *count, vkgpt_error *err);
 //     unified                weights go through staging where host and device share memory
 //     memory_budget          the memory that is left is not asked for
 //     timestamps             no times of single kernels
-//     device_fault           it is not listed; nothing asks for it yet
+//     device_fault           the driver is not asked why a device was lost
 int vkgpt_device_open(const char *which, vkgpt_device **device, vkgpt_error *err);
 void vkgpt_device_close(vkgpt_device *device);
 const vkgpt_device_info *vkgpt_device_describe(const vkgpt_device *device);

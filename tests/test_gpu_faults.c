@@ -71,7 +71,8 @@ static bool is_optional(const char *call)
 static int code_of(VkResult result)
 {
     if (result == VK_ERROR_OUT_OF_HOST_MEMORY || result == VK_ERROR_OUT_OF_DEVICE_MEMORY) return VKGPT_OUT_OF_MEMORY;
-    return result == VK_ERROR_DEVICE_LOST || result == VK_TIMEOUT ? VKGPT_DEVICE_LOST : VKGPT_NO_DEVICE;
+    if (result == VK_TIMEOUT) return VKGPT_DEVICE_HUNG;
+    return result == VK_ERROR_DEVICE_LOST ? VKGPT_DEVICE_LOST : VKGPT_NO_DEVICE;
 }
 
 // One fault. Returns the seconds from it to the end of all that was open.
@@ -198,6 +199,53 @@ static void test_lost_device(void **state)
     expect_no_objects();
 }
 
+// What the driver says of a loss stands in the sentence, without control characters; not when it is switched off.
+static void test_reason(void **state)
+{
+    (void)state;
+    struct FewTokens tokens;
+    vkgpt_error err;
+    vkgpt_device *device;
+    setenv("VKGPT_FAULT_REASON", "page fault\tof a shader", 1);
+    for (int off = 0; off < 2; off++) {
+        if (off) setenv("VKGPT_DISABLE", "device_fault", 1);
+        if (vkgpt_device_open(NULL, &device, &err)) fail_msg("%s", err.text);
+        assert_int_equal(vkgpt_device_describe(device)->device_fault, !off);
+        faults_set(call_named("vkWaitSemaphores"), 2, VK_ERROR_DEVICE_LOST);
+        expect_sentence(run_model(device, larger, &tokens, &err), VKGPT_DEVICE_LOST, &err, "device lost (-4)", NULL);
+        const char *says = strstr(err.text, "; ");
+        if (off) assert_null(says);
+        else
+            assert_string_equal(says, "; the driver says: page fault?of a shader; invalid write at 0xdead0000; "
+                                      "ring 0 (code 7, data 9); ring 1 (code 8, data 9)");
+        assert_int_equal(device->validation_messages, 0);
+        vkgpt_device_close(device);
+        expect_no_objects();
+    }
+    unsetenv("VKGPT_FAULT_REASON");
+    unsetenv("VKGPT_DISABLE");
+}
+
+// What the header says a program can do: after a loss it opens all of it again and repeats its calls, and the tokens
+// are the same ones.
+static void test_library_goes_on(void **state)
+{
+    (void)state;
+    struct FewTokens right, before, again;
+    vkgpt_error err;
+    faults_set(0, 0, 0);
+    if (run_all(&right, &err)) fail_msg("%s", err.text);
+    faults_set(0, 0, 0);
+    if (run_all(&right, &err)) fail_msg("%s", err.text);
+    uint64_t waits = faults_calls(call_named("vkWaitSemaphores"));
+    faults_set(call_named("vkWaitSemaphores"), waits - 1, VK_ERROR_DEVICE_LOST);
+    expect_sentence(run_all(&before, &err), VKGPT_DEVICE_LOST, &err, "device lost", NULL);
+    assert_true(before.count > 0 && before.count < TOKENS);
+    assert_memory_equal(before.ids, right.ids, before.count * sizeof *right.ids);
+    if (run_all(&again, &err)) fail_msg("%s", err.text);
+    assert_memory_equal(&again, &right, sizeof right);
+}
+
 static void cut_file(void *user, uint64_t done, uint64_t total)
 {
     (void)total;
@@ -269,11 +317,20 @@ static void test_program_goes_on(void **state)
                                                                                NULL};
     static const char *const eval[] = {"eval", "-m", TALES, "--tasks", EVAL_FILE("lambada") "," EVAL_FILE("piqa"),
                                        NULL};
+    static const char lines[] = "Once\nThe old man\nA dog\n";
+    char prompts[300];
+    const char *const batch[] = {"generate", "-m",       TALES, "--seed",     "7", "--prompts", prompts, "-n",
+                                 "12",       "--submit", "1",   "--parallel", "2", "-r",        " the",  NULL};
+    snprintf(prompts, sizeof prompts, "%s/prompts", smaller);
+    file_write(smaller, "prompts", lines, strlen(lines));
     goes_on("vkQueueSubmit 12 -4", generate);
     goes_on("vkWaitSemaphores 9 -4", generate);
     goes_on("vkQueueSubmit 12 -4", drafts);
-    goes_on("vkQueueSubmit 1 -4", eval);
-    goes_on("vkQueueSubmit 2 -4", eval); // with the results of the first task
+    goes_on("vkQueueSubmit 8 -4", batch);
+    goes_on("vkQueueSubmit 20 -4", batch); // among the second two texts
+    unlink(prompts);
+    goes_on("vkQueueSubmit 2 -4", eval); // the first one is of the session that opens
+    goes_on("vkQueueSubmit 3 -4", eval); // with the results of the first task
     setenv("VKGPT_FAULT", "vkQueueSubmit 12 -4 2", 1);
     struct Output output = RUN(GENERATE);
     unsetenv("VKGPT_FAULT");
@@ -281,6 +338,21 @@ static void test_program_goes_on(void **state)
     const char *first = strstr(output.err, "begins again on a new device");
     if (!first || strstr(first + 1, "begins again") || !strstr(first, "device lost")) fail_msg("%s", output.err);
     output_free(&output);
+}
+
+// What hangs would hang again: one sentence, and no second attempt.
+static void test_program_hangs(void **state)
+{
+    (void)state;
+    static const char *const eval[] = {"eval", "-m", TALES, "--tasks", EVAL_FILE("lambada"), NULL},
+                             *const generate[] = {GENERATE, NULL};
+    setenv("VKGPT_FAULT", "vkWaitSemaphores 9 2", 1);
+    struct Output output = program_run(NULL, 0, generate);
+    output.out_bytes = 0; // tokens from before it
+    assert_sentence(output, 1, "did not finish within 1800 s");
+    setenv("VKGPT_FAULT", "vkWaitSemaphores 2 2", 1);
+    assert_sentence(program_run(NULL, 0, eval), 1, "did not finish within 1800 s");
+    unsetenv("VKGPT_FAULT");
 }
 
 static int setup(void **state)
@@ -305,9 +377,11 @@ int main(void)
     setenv("VK_ADD_LAYER_PATH", VKGPT_FAULTS_DIR, 1);
     setenv("VK_INSTANCE_LAYERS", FAULTS_LAYER, 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lost_device), cmocka_unit_test(test_smaller_model),
-        cmocka_unit_test(test_cut_file),    cmocka_unit_test(test_each_call),
-        cmocka_unit_test(test_program),     cmocka_unit_test(test_program_goes_on),
+        cmocka_unit_test(test_lost_device),   cmocka_unit_test(test_smaller_model),
+        cmocka_unit_test(test_cut_file),      cmocka_unit_test(test_each_call),
+        cmocka_unit_test(test_reason),        cmocka_unit_test(test_library_goes_on),
+        cmocka_unit_test(test_program),       cmocka_unit_test(test_program_goes_on),
+        cmocka_unit_test(test_program_hangs),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

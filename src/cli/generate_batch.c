@@ -27,6 +27,7 @@ struct Continuation { // one continuation
 
 struct Batch {
     const struct Options *options;
+    struct Options opened; // the same, with as many sequences as the session has
     struct Run run;
     struct Inputs inputs; // the prompts
     struct Continuation *texts;
@@ -109,6 +110,31 @@ static int run_some(struct Batch *b, uint32_t count, uint32_t sequences, vkgpt_e
         code = logprobs_json(&b->run, &text, (size_t)b->options->logprobs, &t->logprobs, err);
     }
     return code;
+}
+
+// Makes the texts that run now empty again.
+static void forget_texts(struct Batch *b, uint32_t count)
+{
+    for (struct Continuation *t = b->first; t < b->first + count; t++) {
+        buffer_drop(&t->text, t->text.bytes);
+        buffer_drop(&t->stops.held, t->stops.held.bytes);
+        cJSON_Delete(t->logprobs);
+        t->logprobs = NULL;
+        t->count = 0;
+        t->stopped = false;
+    }
+}
+
+// When the device is lost, once, these texts begin again on a new one: none of them has been shown.
+static int run_some_again(struct Batch *b, uint32_t count, uint32_t sequences, vkgpt_error *err)
+{
+    size_t decoded = b->decoded, silent = b->silent;
+    int code = run_some(b, count, sequences, err);
+    if (!code || (code = run_again(&b->run, &b->opened, code, err))) return code;
+    forget_texts(b, count);
+    b->decoded = decoded;
+    b->silent = silent;
+    return run_some(b, count, sequences, err);
 }
 
 // ---------------------------------------------------------------------------------------------- output
@@ -194,7 +220,7 @@ static int run_all(struct Batch *b, uint32_t sequences, vkgpt_error *err)
     for (size_t done = 0; !code && done < b->count && !os_interrupted(); done += sequences) {
         uint32_t count = b->count - done < sequences ? (uint32_t)(b->count - done) : sequences;
         b->first = b->texts + done;
-        code = run_some(b, count, sequences, err);
+        code = run_some_again(b, count, sequences, err);
         if (code == VKGPT_INTERRUPTED) return 0; // while reading a prompt: none of these has a text yet
         for (uint32_t i = 0; !code && i < count; i++) {
             if (!b->first[i].stopped) stops_end(&b->first[i].stops, &b->first[i].text);
@@ -230,10 +256,11 @@ static int open_all(struct Batch *b, struct Generation *g, struct Options *own, 
     int code = b->options->prompts ? inputs_read(&b->inputs, b->options, err) : 0;
     if (code) return code;
     make_texts(b, g);
-    struct Options options = *b->options;
-    int64_t asked = options.parallel ? options.parallel : USUAL_BATCH;
-    options.parallel = *sequences = (uint32_t)(asked < (int64_t)b->count ? asked : (int64_t)b->count);
-    code = run_open(&b->run, &options, !b->inputs.list[0].is_ids || options.stop_count, err);
+    struct Options *options = &b->opened;
+    *options = *b->options;
+    int64_t asked = options->parallel ? options->parallel : USUAL_BATCH;
+    options->parallel = *sequences = (uint32_t)(asked < (int64_t)b->count ? asked : (int64_t)b->count);
+    code = run_open(&b->run, options, !b->inputs.list[0].is_ids || options->stop_count, err);
     if (!code) code = generation_configure(g, own, GENERATE, &b->run, err);
     set_sampling(b, g);
     return code ? code : encode(b, err);

@@ -10,6 +10,7 @@
 
 #include "base/os.h"
 #include "gpu/coopmat.h"
+#include "gpu/device_fault.h"
 #include "gpu/drivers.h"
 #include "gpu/pipeline_cache.h"
 #include "gpu/processors.h"
@@ -258,7 +259,8 @@ static void describe_features(VkInstance instance, VkPhysicalDevice physical, vk
     info->storage8 = v12.storageBuffer8BitAccess;
     info->coopmat = info->subgroup_size_control && matrix_shape(instance, physical).m != 0;
     info->memory_budget = has_extension(physical, "VK_EXT_memory_budget") && !disabled("memory_budget");
-    info->device_fault = has_extension(physical, "VK_EXT_device_fault") && !disabled("device_fault");
+    info->device_fault = !disabled("device_fault") && has_extension(physical, VK_EXT_DEVICE_FAULT_EXTENSION_NAME) &&
+                         device_fault_offered(physical);
 }
 
 // The subgroup size to ask for, where that is possible. AMD's RDNA runs 32 lanes at a time and 64 in two passes; short
@@ -440,7 +442,8 @@ struct Asked {
     VkPhysicalDeviceSubgroupSizeControlFeatures sizes;
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices;
     VkPhysicalDeviceShaderSubgroupUniformControlFlowFeaturesKHR flow;
-    const char *extensions[5];
+    VkPhysicalDeviceFaultFeaturesEXT fault;
+    const char *extensions[6];
     uint32_t extension_count;
 };
 
@@ -459,9 +462,13 @@ static void ask_features(const vkgpt_device *device, struct Asked *asked)
         .sizes = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
                   .subgroupSizeControl = device->size_control,
                   .computeFullSubgroups = device->full_subgroups},
+        .fault = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FAULT_FEATURES_EXT, .deviceFault = VK_TRUE},
     };
     if (device->matrix.m) coopmat_ask(&asked->v12, &asked->matrices);
     asked->features.features.robustBufferAccess = environment_is_set("VKGPT_ROBUST");
+    if (!device->info.device_fault) return;
+    asked->fault.pNext = asked->features.pNext;
+    asked->features.pNext = &asked->fault;
 }
 
 static void ask_extension(struct Asked *asked, const char *name) { asked->extensions[asked->extension_count++] = name; }
@@ -473,6 +480,7 @@ static void ask_extensions(const vkgpt_device *device, struct Asked *asked)
     if (device->size_control && has_extension(device->physical, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME))
         ask_extension(asked, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
     if (device->info.memory_budget) ask_extension(asked, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+    if (device->info.device_fault) ask_extension(asked, VK_EXT_DEVICE_FAULT_EXTENSION_NAME);
 }
 
 static int create_logical(vkgpt_device *device, const struct Asked *asked, vkgpt_error *err)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "gpu/device_fault.h"
 
 #define GPU_WAIT_SECONDS 30
 #define SOFTWARE_WAIT_SECONDS 1800 // a software driver has no watchdog and may run anything
@@ -334,9 +335,10 @@ static int queue_fail(vkgpt_device *device, VkResult result, const char *doing, 
 {
     vkgpt_error said = {0};
     if (result == VK_TIMEOUT)
-        fail(&said, VKGPT_DEVICE_LOST, "%s: %s did not finish within %d s", device->info.name, doing,
+        fail(&said, VKGPT_DEVICE_HUNG, "%s: %s did not finish within %d s", device->info.name, doing,
              wait_seconds(device));
     else vk_fail(&said, result, doing);
+    if (result == VK_ERROR_DEVICE_LOST) device_fault_add(device, &said);
     if (said.code != VKGPT_OUT_OF_MEMORY) device->failure = said;
     if (err) *err = said;
     return said.code;

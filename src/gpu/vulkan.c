@@ -21,6 +21,7 @@ int vk_fail(vkgpt_error *err, VkResult result, const char *doing)
 {
     vkgpt_code code = VKGPT_NO_DEVICE;
     if (result == VK_ERROR_OUT_OF_HOST_MEMORY || result == VK_ERROR_OUT_OF_DEVICE_MEMORY) code = VKGPT_OUT_OF_MEMORY;
-    if (result == VK_ERROR_DEVICE_LOST || result == VK_TIMEOUT) code = VKGPT_DEVICE_LOST;
+    if (result == VK_ERROR_DEVICE_LOST) code = VKGPT_DEVICE_LOST;
+    if (result == VK_TIMEOUT) code = VKGPT_DEVICE_HUNG;
     return fail(err, code, "%s: Vulkan says %s (%d)", doing, vk_result_name(result), (int)result);
 }

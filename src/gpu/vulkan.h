@@ -11,8 +11,8 @@
 
 const char *vk_result_name(VkResult result);
 
-// Fills err with what was being done and what Vulkan said; the code is VKGPT_OUT_OF_MEMORY, VKGPT_DEVICE_LOST or
-// VKGPT_NO_DEVICE.
+// Fills err with what was being done and what Vulkan said; the code is VKGPT_OUT_OF_MEMORY, VKGPT_DEVICE_LOST,
+// VKGPT_DEVICE_HUNG or VKGPT_NO_DEVICE.
 int vk_fail(vkgpt_error *err, VkResult result, const char *doing);
 
 #endif

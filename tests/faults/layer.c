@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "faults.h"
 #include "limits.h"
+#include "reason.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -259,7 +260,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL layer_CreateInstance(const VkInstanceCreat
     PFN_vkCreateInstance create = (PFN_vkCreateInstance)get(VK_NULL_HANDLE, "vkCreateInstance");
     result = create(info, a, instance);
     if (result) return result;
-    get = limits_of_instance(*instance, get);
+    get = reason_of_instance(*instance, limits_of_instance(*instance, get));
     replace_instance(VK_NULL_HANDLE,
                      (struct Below){*instance, get, (PFN_vkDestroyInstance)get(*instance, "vkDestroyInstance"),
                                     (PFN_vkEnumeratePhysicalDevices)get(*instance, "vkEnumeratePhysicalDevices")});
@@ -295,11 +296,11 @@ static VKAPI_ATTR VkResult VKAPI_CALL layer_CreateDevice(VkPhysicalDevice physic
     PFN_vkGetDeviceProcAddr get = link->u.pLayerInfo->pfnNextGetDeviceProcAddr;
     link->u.pLayerInfo = link->u.pLayerInfo->pNext;
     PFN_vkCreateDevice create = (PFN_vkCreateDevice)get_instance(VK_NULL_HANDLE, "vkCreateDevice");
-    result = create(physical, info, a, device);
+    result = reason_create_device(create, physical, info, a, device);
     if (result) return result;
     faults.lost = false; // this one is not
     next.device = *device;
-    next.get = get = limits_of_device(*device, get);
+    next.get = get = reason_of_device(limits_of_device(*device, get));
 // clang-format off
 #define X(name, ...) next.name = (PFN_vk##name)get(*device, "vk" #name);
     DEVICE_CALLS(X)

@@ -28,6 +28,7 @@ ENUMS = {"VKGPT_OK": vkgpt.OK, "VKGPT_BAD_ARGUMENT": vkgpt.BAD_ARGUMENT, "VKGPT_
          "VKGPT_BAD_MODEL": vkgpt.BAD_MODEL, "VKGPT_NO_DEVICE": vkgpt.NO_DEVICE,
          "VKGPT_OUT_OF_MEMORY": vkgpt.OUT_OF_MEMORY, "VKGPT_DEVICE_LOST": vkgpt.DEVICE_LOST,
          "VKGPT_BAD_LOGITS": vkgpt.BAD_LOGITS, "VKGPT_INTERRUPTED": vkgpt.INTERRUPTED,
+         "VKGPT_DEVICE_HUNG": vkgpt.DEVICE_HUNG,
          "VKGPT_STOP_LENGTH": vkgpt.STOPS.index("length"), "VKGPT_STOP_EOS": vkgpt.STOPS.index("eos"),
          "VKGPT_STOP_CONTEXT": vkgpt.STOPS.index("context"), "VKGPT_STOP_CALLBACK": vkgpt.STOPS.index("callback"),
          **{f"VKGPT_POOL_{name.upper()}": i for i, name in enumerate(vkgpt.POOLINGS)},

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Sequence
 if TYPE_CHECKING:
     import numpy
 
-OK, BAD_ARGUMENT, BAD_FILE, BAD_MODEL, NO_DEVICE, OUT_OF_MEMORY, DEVICE_LOST, BAD_LOGITS, INTERRUPTED = range(9)
+OK, BAD_ARGUMENT, BAD_FILE, BAD_MODEL, NO_DEVICE, OUT_OF_MEMORY, DEVICE_LOST, BAD_LOGITS, INTERRUPTED, DEVICE_HUNG = range(10)
 FORMATS = ("auto", "f32", "f16", "q8_0", "q4_0", "q4_k")  # of weights; of the cache the first four
 STOPS = ("length", "eos", "context", "callback")
 POOLINGS = ("mean", "last")
