@@ -1,6 +1,7 @@
-#define _GNU_SOURCE // forkpty
+#define _GNU_SOURCE // forkpty, pipe2
 #include "program.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
 #include <setjmp.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -90,6 +92,85 @@ struct Output program_interrupt(const char *const *arguments)
     }
     kill(child, SIGINT);
     return finish(child, in, out, err);
+}
+
+// Starts the program with these descriptors as stdout and stderr, which it then has alone.
+static pid_t start_with(int out, int err, size_t most, const char *const *arguments)
+{
+    FILE *in = temporary(NULL, 0);
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (!child) {
+        const char *argv[MAX_ARGUMENTS] = {VKGPT_PROGRAM};
+        for (int i = 0; arguments[i] && i + 2 < MAX_ARGUMENTS; i++) argv[i + 1] = arguments[i];
+        struct rlimit limit;
+        if (getrlimit(RLIMIT_FSIZE, &limit)) _exit(126);
+        if (most) limit.rlim_cur = most;
+        if (setrlimit(RLIMIT_FSIZE, &limit)) _exit(126);
+        dup2(fileno(in), 0);
+        dup2(out, 1);
+        dup2(err, 2);
+        execv(argv[0], (char *const *)argv);
+        _exit(127);
+    }
+    fclose(in);
+    close(out);
+    close(err);
+    return child;
+}
+
+static char *read_pipe(int fd, size_t *bytes)
+{
+    char *data = NULL;
+    ssize_t n = 1;
+    for (*bytes = 0; n > 0; *bytes += n > 0 ? (size_t)n : 0) {
+        data = realloc(data, *bytes + 65537);
+        assert_non_null(data);
+        n = read(fd, data + *bytes, 65536);
+    }
+    data[*bytes] = '\0';
+    close(fd);
+    return data;
+}
+
+static void wait_for(pid_t child, struct Output *output)
+{
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    output->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    if (strstr(output->err, "validation: ")) fail_msg("%s", output->err);
+}
+
+// stdout and stderr are pipes, which have no limit; stderr has to fit into the buffer of one.
+struct Output program_limited(size_t bytes, const char *const *arguments)
+{
+    int out[2], err[2];
+    struct Output output = {0};
+    assert_true(pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0);
+    pid_t child = start_with(out[1], err[1], bytes, arguments);
+    output.out = read_pipe(out[0], &output.out_bytes);
+    output.err = read_pipe(err[0], &output.err_bytes);
+    wait_for(child, &output);
+    return output;
+}
+
+struct Output program_into(const char *path, const char *const *arguments)
+{
+    int out[2] = {-1, -1}, err[2];
+    struct Output output = {.out = calloc(1, 1)};
+    assert_int_equal(pipe2(err, O_CLOEXEC), 0);
+    if (path) {
+        out[1] = open(path, O_WRONLY | O_CLOEXEC);
+    } else {
+        assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+        close(out[0]);
+    }
+    assert_true(out[1] >= 0);
+    pid_t child = start_with(out[1], err[1], 0, arguments);
+    output.err = read_pipe(err[0], &output.err_bytes);
+    wait_for(child, &output);
+    return output;
 }
 
 // Reads until the other side is closed.

@@ -449,6 +449,16 @@ static void test_write_file(void **state)
     assert_int_equal(stat("/dev/null", &st), 0);
     assert_true(S_ISCHR(st.st_mode)); // not replaced by a file
 
+    char shared[] = "/dev/shm/vkgpt-test-XXXXXX"; // a folder of files, not a device
+    int fd = mkstemp(shared);
+    if (fd >= 0) {
+        assert_int_equal(os_write(shared, "one", 3, &err), 0);
+        assert_int_equal(os_write(shared, "four", 4, &err), 0);
+        assert_true(stat(shared, &st) == 0 && st.st_size == 4);
+        close(fd);
+        unlink(shared);
+    }
+
     file_write(test_dir, "redirected", "before ", 7); // as by `>> redirected`
     FILE *f = fopen(in_dir(path, sizeof path, "redirected"), "r+");
     assert_non_null(f);

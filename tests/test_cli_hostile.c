@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -301,20 +300,6 @@ static void test_signals(void **state)
 
 // ------------------------------------------------------------------------------------------------ a full disk
 
-static struct Output limited(rlim_t bytes, const char *const *arguments)
-{
-    struct rlimit before, limit;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-    limit = before;
-    limit.rlim_cur = bytes;
-    signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    struct Output o = program_run(NULL, 0, arguments);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-    signal(SIGXFSZ, SIG_DFL);
-    return o;
-}
-
 // Files cannot grow above a size: no half-written file stays, also when a GGUF file becomes a directory.
 static void test_full_disk(void **state)
 {
@@ -326,16 +311,16 @@ static void test_full_disk(void **state)
     output_free(&o);
     snprintf(file, sizeof file, "%s/out.gguf", test_dir);
     int before = count_names(test_dir);
-    const rlim_t sizes[] = {1024, 8192, 100000} /* the sentence needs some */;
-    for (int i = 0; i < 3; i++) {
-        assert_sentence(limited(sizes[i], (const char *const[]){"convert", "-m", gguf, "-o", out, NULL}), 1,
+    const size_t sizes[] = {1, 100, 1024, 8192, 100000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        assert_sentence(program_limited(sizes[i], (const char *const[]){"convert", "-m", gguf, "-o", out, NULL}), 1,
                         "cannot write");
         assert_int_equal(count_names(test_dir), before);
-        assert_sentence(limited(sizes[i], (const char *const[]){"convert", "-m", gguf, "-o", file, NULL}), 1,
+        assert_sentence(program_limited(sizes[i], (const char *const[]){"convert", "-m", gguf, "-o", file, NULL}), 1,
                         "cannot write");
         assert_int_equal(count_names(test_dir), before);
         assert_sentence(
-            limited(sizes[i], (const char *const[]){"make-model", "gpt2", "--layers", "1", "-o", out, NULL}), 1,
+            program_limited(sizes[i], (const char *const[]){"make-model", "gpt2", "--layers", "1", "-o", out, NULL}), 1,
             "cannot write");
         assert_int_equal(count_names(test_dir), before);
     }

@@ -273,7 +273,13 @@ static void handle_endings(void (*handler)(int), int flags)
         if (sigaction(endings[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN) sigaction(endings[i], &action, NULL);
 }
 
-void os_end_on_signals(void) { handle_endings(on_end, 0); }
+void os_end_on_signals(void)
+{
+    handle_endings(on_end, 0);
+    signal(SIGXFSZ, SIG_IGN); // a limit of the size of files fails the write, as a full disk does
+}
+
+void os_ignore_closed_pipes(void) { signal(SIGPIPE, SIG_IGN); }
 
 void os_catch_interrupt(void)
 {

@@ -84,6 +84,8 @@ void os_end_on_signals(void);
 void os_catch_interrupt(void);
 // As os_catch_interrupt, but the second one does nothing: for work that must not be left half-written.
 void os_hold_interrupt(void);
+// From now on, writing to a pipe or connection whose other end is closed fails (EPIPE), and does not end the process.
+void os_ignore_closed_pipes(void);
 bool os_interrupted(void);
 int os_signal(void); // the signal that set the flag; SIGINT if none did
 

@@ -40,7 +40,10 @@ int os_lock(const char *path, void (*waits)(void *user), void *user, int *lock, 
         if (!code && os_interrupted())
             code = fail(err, VKGPT_INTERRUPTED, "%s: interrupted while waiting for it", path);
     }
-    if (code) os_unlock(*lock);
+    if (code) {
+        os_unlock(*lock);
+        *lock = -1;
+    }
     return code;
 }
 

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE // realpath, O_NOFOLLOW
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,8 +74,10 @@ int os_save_begin(const char *path, struct Saving *saving, vkgpt_error *err)
         free(temporary);
         return fail_memory(err, path, size);
     }
-    snprintf(temporary, size, "%s.%ld.tmp", target, (long)getpid());
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+    uint64_t own; // other threads and processes may write the same file
+    os_random(&own, sizeof own);
+    snprintf(temporary, size, "%s.%016" PRIx64 ".tmp", target, own);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     int code = fd < 0 ? os_fail_errno(err, path, "write a file beside it") : 0;
     if (code) {
         free(target);
@@ -128,7 +131,8 @@ static int write_in_place(const char *path, const void *data, size_t bytes, vkgp
 int os_write(const char *path, const void *data, size_t bytes, vkgpt_error *err)
 {
     struct stat st;
-    if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode) && (!S_ISREG(st.st_mode) || strncmp(path, "/dev/", 5) == 0))
+    bool device = strncmp(path, "/dev/", 5) == 0 && strncmp(path, "/dev/shm/", 9) != 0; // /dev/stdout may be a file
+    if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode) && (!S_ISREG(st.st_mode) || device))
         return write_in_place(path, data, bytes, err);
     sigset_t ends, old;
     struct Saving saving;

@@ -9,7 +9,7 @@
 #include "cli/options.h"
 #include "vkgpt.h"
 
-enum Exit { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum Exit { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CLOSED_PIPE = 141 /* 128 + SIGPIPE */ };
 #define EXIT_INTERRUPTED (128 + os_signal()) // as shells report it
 
 int generate_main(const struct Options *options);
@@ -42,8 +42,12 @@ int models_main(const struct Options *options);
 int failed(const vkgpt_error *err);
 int wrong_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-// Flushes stdout, and reports if a part of the output could not be written: a full disk is a failure. Returns `status`
-// or EXIT_FAILED.
+// Flushes stdout, and reports if a part of the output could not be written: a full disk is a failure. Returns `status`,
+// EXIT_FAILED, or EXIT_CLOSED_PIPE, of which nothing is said.
 int finish_output(int status);
+
+// From now on the program ends with one sentence and EXIT_FAILED where src/tasks or cJSON, which have no errors for it,
+// find no host memory. Without this, src/tasks aborts, and cJSON leaves members out in silence.
+void end_without_memory(void);
 
 #endif

@@ -120,7 +120,8 @@ int convert_main(const struct Options *options)
         .force = options->force,
         .note = on_note,
     };
-    os_hold_interrupt(); // after a signal, half-written files are still removed
+    os_hold_interrupt();      // after a signal, half-written files are still removed
+    os_ignore_closed_pipes(); // likewise after a note that nobody reads
     int code = model_path(options->model, model, sizeof model, &err);
     if (!code && options->tokenizer)
         code = model_path_for(NEED_TOKENIZER, options->tokenizer, tokenizer, sizeof tokenizer, &err);

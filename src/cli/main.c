@@ -7,7 +7,6 @@
 #include "cli/commands.h"
 #include "cli/completion.h"
 #include "cli/help.h"
-#include "tasks/buffer.h"
 
 static int print_version(void)
 {
@@ -73,15 +72,9 @@ static const struct Command *read_command(int argc, char **argv, struct Options 
     return NULL;
 }
 
-static void no_memory(size_t bytes)
-{
-    fprintf(stderr, "vkgpt: no host memory for %zu bytes\n", bytes);
-    exit(EXIT_FAILED);
-}
-
 int main(int argc, char **argv)
 {
-    buffer_no_memory = no_memory;
+    end_without_memory();
     os_end_on_signals();
     if (argc < 2) {
         if (os_is_terminal(2)) help_first(stderr);

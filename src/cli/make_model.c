@@ -58,6 +58,7 @@ static int write_model(const struct Options *options, const struct Config *confi
         .user = &bar,
     };
     os_hold_interrupt();
+    os_ignore_closed_pipes();
     code = preset_write(config, &output, err);
     if (bar.drawn > 0) fprintf(stderr, "\r\033[K");
     return code;

@@ -22,7 +22,8 @@ static int pull(const char *full, const struct Options *options, char snapshot[P
         .user = &progress,
     };
     progress_start(&progress);
-    os_catch_interrupt(); // what has been downloaded stays, for the next pull
+    os_catch_interrupt();     // what has been downloaded stays, for the next pull
+    os_ignore_closed_pipes(); // a server may close a connection at any time
     int code = hub_pull(&pull, snapshot, err);
     progress_end(&progress);
     return code;

@@ -461,19 +461,26 @@ static int make_folder(char *path, vkgpt_error *err)
     return status;
 }
 
-int vkgpt_tuning_save(vkgpt_device *device, const char *path, vkgpt_error *err)
+static int write_file(const vkgpt_device *device, const char *path, vkgpt_error *err)
 {
-    char usual[4096], text[MAX_FILE_BYTES];
-    int status = tuning_open(device, err);
-    if (!status && !path) {
-        if (!vkgpt_tuning_path(device, usual, sizeof usual))
-            return fail(err, VKGPT_BAD_FILE,
-                        "there is no place for the tuning: neither XDG_CACHE_HOME nor HOME is set");
-        status = make_folder(usual, err);
-        path = usual;
-        if (!status) status = merge(device, path, err);
-    }
-    if (status) return status;
+    char text[MAX_FILE_BYTES];
     size_t bytes = file_text(device, text, sizeof text);
     return os_write(path, text, bytes, err);
+}
+
+int vkgpt_tuning_save(vkgpt_device *device, const char *path, vkgpt_error *err)
+{
+    char usual[4096], lock_path[4096 + 8];
+    int lock = -1, status = tuning_open(device, err);
+    if (status || path) return status ? status : write_file(device, path, err);
+    if (!vkgpt_tuning_path(device, usual, sizeof usual))
+        return fail(err, VKGPT_BAD_FILE, "there is no place for the tuning: neither XDG_CACHE_HOME nor HOME is set");
+    status = make_folder(usual, err);
+    snprintf(lock_path, sizeof lock_path, "%s.lock", usual);
+    // between reading and writing, another process must not write; without locks, its choices may be lost
+    if (!status && !asked_file()) os_lock(lock_path, NULL, NULL, &lock, NULL);
+    if (!status) status = merge(device, usual, err);
+    if (!status) status = write_file(device, usual, err);
+    os_unlock(lock);
+    return status;
 }

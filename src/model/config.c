@@ -444,8 +444,9 @@ int config_check_class(const char *path, vkgpt_error *err)
 {
     struct Json *json = NULL;
     const struct Family *family;
-    if (json_read(path, CONFIG_BYTES, &json, NULL)) return 0;
-    int code = json_is_object(json) ? find_family(path, json, &family, err) : 0;
+    int code = json_read(path, CONFIG_BYTES, &json, err);
+    if (code) return code == VKGPT_OUT_OF_MEMORY ? code : 0; // whoever reads the file will say what is wrong
+    if (json_is_object(json)) code = find_family(path, json, &family, err);
     json_free(json);
     return code;
 }
