@@ -15,7 +15,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "base/error.h" // before cmocka, which has a macro named fail
+#include "base/error.h" // these two before cmocka, which has a macro named fail
+#include "tasks/eval.h"
 
 #include <cmocka.h>
 
@@ -23,6 +24,7 @@
 #include "gguf_file.h"
 #include "model/gguf.h"
 #include "model/pickle.h"
+#include "model/presets.h"
 #include "model/safetensors.h"
 #include "model/shards.h"
 #include "model/table.h"
@@ -368,6 +370,13 @@ static void spiece(size_t i)
 
 static void spieces_make(size_t bytes) { fill(bytes, spiece), save("spiece.model"); }
 
+// As `make-model --tokenizer` reads it.
+static void vocab_make(size_t bytes)
+{
+    put("{"), fill(bytes, id_of), put("}"), save("vocab.json");
+    put("#version\na b\n"), save("merges.txt");
+}
+
 // ------------------------------------------------------------------------------------------------------ tasks
 
 static void item(size_t i)
@@ -377,6 +386,14 @@ static void item(size_t i)
 }
 
 static void items_make(size_t bytes) { fill(bytes, item), save("t.jsonl"); }
+
+// As many items as a task may have, where they fit.
+static void eval_items_make(size_t bytes)
+{
+    size_t each = bytes / 125000 < 16 ? 16 : bytes / 125000;
+    for (size_t i = 0; i < bytes / each; i++) put("{\"text\":\"%*s\"}\n", (int)each - 12, "a b");
+    save("t.jsonl");
+}
 
 static void bomb_make(size_t bytes)
 {
@@ -455,6 +472,34 @@ static int gguf_tokenizer_open(vkgpt_error *err)
     return code;
 }
 
+static int make_model(vkgpt_error *err)
+{
+    struct Config config;
+    const struct PresetSizes sizes = {.layers = 1, .heads = 1, .dim = 2, .inner = 2, .context = 1, .vocab = 524288};
+    const struct PresetOutput to = {.dir = test_path(".out"),
+                                    .tokenizer = test_path(""),
+                                    .preset = "gpt2",
+                                    .dtype = DTYPE_F16,
+                                    .shards = 1,
+                                    .force = true};
+    preset_config(preset_find("gpt2"), &config);
+    int code = preset_resize(&config, &sizes, err);
+    if (!code) code = preset_write(&config, &to, err);
+    if (os_is_dir(to.dir)) dir_remove(to.dir);
+    return code;
+}
+
+static int eval_open(vkgpt_error *err)
+{
+    struct EvalTask *tasks;
+    size_t count;
+    char list[DIR_BYTES + 64];
+    snprintf(list, sizeof list, "lambada:%s", test_path("t.jsonl"));
+    int code = eval_tasks_read(list, 0, &tasks, &count, err);
+    if (!code) eval_tasks_free(tasks, count);
+    return code;
+}
+
 static int items_open(vkgpt_error *err)
 {
     struct Items items;
@@ -510,6 +555,8 @@ static const struct Case {
     {"pieces of SentencePiece", spieces_make, tokenizer_open, false, 0},
     {"items of a task", items_make, items_open, false, 0},
     {"gzip of blanks", bomb_make, items_open, false, 100},
+    {"a vocabulary of make-model", vocab_make, make_model, false, 0},
+    {"items of eval", eval_items_make, eval_open, false, 0},
 };
 
 static size_t files_bytes(bool remove_them)

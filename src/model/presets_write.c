@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "model/json_text.h"
 #include "model/old_files.h"
 #include "model/path.h"
 #include "model/presets_random.h"
@@ -75,46 +76,50 @@ static int json_write(const struct Writing *w, const char *name, cJSON *json)
 
 // --------------------------------------------------------------------------------------------------- tokens
 
-// Gives every id without a token the text " <4096>" with its number, so that all sampled ids can be shown. Very large
-// tables are left unchanged.
-static int vocab_fill(const struct Writing *w, cJSON *vocab, const struct Map *kept, const char *path)
+// Gives every id without a token the text " <4096>" with its number, so that all sampled ids can be shown.
+static bool vocab_fill(const struct Writing *w, const bool *has, const struct Map *kept, struct JsonText *out)
 {
-    uint32_t rows = w->config->vocab;
-    bool *has = rows <= MAX_FILLED ? calloc(rows, sizeof *has) : NULL;
-    if (rows > MAX_FILLED) return VKGPT_OK;
-    if (!has) return fail_memory(w->err, path, rows * sizeof *has);
-    for (const cJSON *token = vocab->child; token; token = token->next) has[(uint32_t)token->valuedouble] = true;
-    for (uint32_t id = 0; id < rows; id++) {
+    bool good = true;
+    for (uint32_t id = 0; good && id < w->config->vocab; id++) {
         char text[24];
         uint32_t other;
         snprintf(text, sizeof text, BYTE_SPACE "<%" PRIu32 ">", id);
-        if (!has[id] && !map_find(kept, text, strlen(text), &other)) cJSON_AddNumberToObject(vocab, text, id);
+        if (!has[id] && !map_find(kept, text, strlen(text), &other)) good = json_text_member(out, text, id);
     }
-    free(has);
-    return VKGPT_OK;
+    return good;
 }
 
-// Drops the tokens past the table, and remembers the end token.
-static int vocab_write(struct Writing *w, const struct Json *vocab, const char *path, struct Map *kept)
+// Drops the tokens past the table, and remembers the end token and which ids have a token.
+static int vocab_keep(struct Writing *w, const struct Json *vocab, const char *path, struct Map *kept, bool *has,
+                      struct JsonText *out)
 {
-    cJSON *out = cJSON_CreateObject();
-    int status = 0;
-    for (const struct Json *token = json_first(vocab); token && !status; token = json_next(token)) {
+    for (const struct Json *token = json_first(vocab); token; token = json_next(token)) {
         const char *text = json_key(token);
         int64_t id;
         if (!json_integer(token, 0, UINT32_MAX, &id))
-            status = fail(w->err, VKGPT_BAD_FILE, "%s: the id of \"%.100s\" is no whole number", path, text);
-        else if (id >= w->config->vocab) continue;
-        else if (map_add(kept, text, strlen(text), (uint32_t)id) < 0) status = fail_memory(w->err, path, kept->count);
-        else if (!cJSON_AddNumberToObject(out, text, (double)id)) status = fail_memory(w->err, path, kept->count);
-        else if (strcmp(text, "<|endoftext|>") == 0) w->end_token = id;
+            return fail(w->err, VKGPT_BAD_FILE, "%s: the id of \"%.100s\" is no whole number", path, text);
+        if (id >= w->config->vocab) continue;
+        if (map_add(kept, text, strlen(text), (uint32_t)id) < 0 || !json_text_member(out, text, (uint32_t)id))
+            return fail_memory(w->err, path, kept->count);
+        if (has) has[id] = true;
+        if (strcmp(text, "<|endoftext|>") == 0) w->end_token = id;
     }
-    if (!status) status = vocab_fill(w, out, kept, path);
-    char *text = status ? NULL : cJSON_PrintUnformatted(out);
-    cJSON_Delete(out);
-    if (!status && !text) status = fail_memory(w->err, path, kept->count);
-    if (!status) status = small_write(w, "vocab.json", text, strlen(text));
-    cJSON_free(text);
+    return VKGPT_OK;
+}
+
+// Very large tables are not filled.
+static int vocab_write(struct Writing *w, const struct Json *vocab, const char *path, struct Map *kept)
+{
+    struct JsonText out = {0};
+    uint32_t rows = w->config->vocab;
+    bool fills = rows <= MAX_FILLED, *has = fills ? calloc(rows, sizeof *has) : NULL;
+    int status = (fills && !has) || !json_text_add(&out, "{") ? fail_memory(w->err, path, rows * sizeof *has) : 0;
+    if (!status) status = vocab_keep(w, vocab, path, kept, has, &out);
+    bool good = status || !has || vocab_fill(w, has, kept, &out);
+    if (!status && !(good && json_text_add(&out, "}"))) status = fail_memory(w->err, path, out.bytes);
+    if (!status) status = small_write(w, "vocab.json", out.data, out.bytes);
+    json_text_free(&out);
+    free(has);
     return status;
 }
 

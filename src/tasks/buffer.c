@@ -28,7 +28,9 @@ void buffer_reserve(struct Buffer *buffer, size_t bytes)
 
 void buffer_add(struct Buffer *buffer, const void *data, size_t bytes)
 {
-    if (buffer->capacity - buffer->bytes <= bytes) buffer_reserve(buffer, bytes + buffer->bytes / 2 + 64);
+    // what is added once gets no more than it needs: there are many of those
+    size_t more = buffer->data ? buffer->bytes / 2 + 64 : 0;
+    if (buffer->capacity - buffer->bytes <= bytes) buffer_reserve(buffer, bytes + more);
     if (bytes) memcpy(buffer->data + buffer->bytes, data, bytes);
     buffer->bytes += bytes;
     buffer->data[buffer->bytes] = '\0';

@@ -67,6 +67,10 @@ static int read_items(struct EvalTask *task, enum ItemForm form, size_t limit, v
 {
     struct Items items;
     int code = items_read(&items, task->path, form, err);
+    if (!code) {
+        task->capacity = items.count;
+        task->items = allocate(task->capacity * sizeof *task->items);
+    }
     for (size_t i = 0; !code && i < items.count && (!limit || i < limit); i++) take_item(task, &items.items[i]);
     items_free(&items);
     return code;
