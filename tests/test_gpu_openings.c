@@ -1,0 +1,126 @@
+// Many openings of device, model and session in one process: memory, descriptors and mappings do not grow, no object of
+// Vulkan is left (tests/faults counts them), the tokens stay the same, and the last openings are as fast as the first.
+#define _POSIX_C_SOURCE 200809L
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/os.h"
+#include "faults.h"
+#include "gpu/device.h" // before cmocka, whose macro fail() hides a function
+#include "synthetic_model.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "held.h"
+#include "short_run.h"
+
+#define SHORT_OPENINGS 12
+#define ALL_OPENINGS 300
+#define WARM 4 // openings until everything that is kept permanently exists
+#define TOKENS 4
+#define PROMPT 5
+#define SLOWER 1.5 // times the median of the first openings, at most, for that of the last ones
+
+static const struct SyntheticModel TINY = {
+    .layers = 1, .heads = 3, .dim = 48, .context = 64, .vocab = 107, .inner = 77, .seed = 12, .dtype = DTYPE_F32};
+
+struct Tokens {
+    uint32_t ids[TOKENS];
+    size_t count;
+};
+
+static bool keep(void *user, uint32_t id)
+{
+    struct Tokens *tokens = user;
+    tokens->ids[tokens->count++] = id;
+    return true;
+}
+
+static void check(int status, const vkgpt_error *err)
+{
+    if (status) fail_msg("%s", err->text);
+}
+
+static void open_and_close(const char *dir, struct Tokens *tokens)
+{
+    static const uint32_t ids[PROMPT] = {5, 42, 79, 16, 53};
+    const vkgpt_sampling greedy = {.repeat_penalty = 1.0f, .ignore_eos = true};
+    vkgpt_error err;
+    vkgpt_device *device;
+    vkgpt_model *model;
+    vkgpt_session *session;
+    *tokens = (struct Tokens){.count = 0};
+    check(vkgpt_device_open(NULL, &device, &err), &err);
+    check(vkgpt_model_open(device, dir, NULL, &model, &err), &err);
+    check(vkgpt_session_open(model, NULL, &session, &err), &err);
+    check(vkgpt_prompt(session, ids, PROMPT, &err), &err);
+    check(vkgpt_generate(session, &greedy, TOKENS, keep, tokens, NULL, &err), &err);
+    vkgpt_session_close(session);
+    vkgpt_model_close(model);
+    assert_int_equal(device->validation_messages, 0);
+    vkgpt_device_close(device);
+    const char *made_by;
+    int64_t left = faults_objects(&made_by);
+    if (left) fail_msg("%lld objects are left, one of them made by %s", (long long)left, made_by);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t count)
+{
+    qsort(values, count, sizeof *values, by_size);
+    return values[count / 2];
+}
+
+static void test_openings(void **state)
+{
+    static double seconds[ALL_OPENINGS];
+    struct Held before = {0};
+    struct Tokens first, next;
+    bool all = !short_run() && !on_swiftshader();
+    size_t count = all ? ALL_OPENINGS : SHORT_OPENINGS, part = count / 4;
+    for (size_t i = 0; i < count; i++) {
+        if (i == WARM) before = held();
+        double start = os_seconds();
+        open_and_close(*state, i ? &next : &first);
+        seconds[i] = os_seconds() - start;
+        if (i) assert_memory_equal(&next, &first, sizeof first);
+    }
+    expect_flat(before, held(), "openings");
+    double begin = median(seconds + WARM, part - 1), end = median(seconds + count - part, part);
+    print_message("openings: %.3f s, at the end %.3f s\n", begin, end);
+    if (all && end > SLOWER * begin) fail_msg("%.3f s, at the end %.3f s", begin, end);
+}
+
+static int setup(void **state)
+{
+    static char dir[256];
+    vkgpt_error err;
+    *state = dir;
+    // 300 openings under the validation layer take too long; a short run has it
+    if (!short_run() && !on_swiftshader()) unsetenv("VKGPT_VALIDATE");
+    return synthetic_model_temporary(&TINY, dir, sizeof dir, &err);
+}
+
+static int teardown(void **state)
+{
+    synthetic_model_remove(*state);
+    return 0;
+}
+
+int main(void)
+{
+    setenv("VK_ADD_LAYER_PATH", VKGPT_FAULTS_DIR, 1);
+    setenv("VK_INSTANCE_LAYERS", FAULTS_LAYER, 1);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_openings)};
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
