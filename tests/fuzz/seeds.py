@@ -36,6 +36,9 @@ for folder in sorted(p for p in FIXTURES.rglob("*") if p.is_dir()):
     several("tokenizer", folder, TOKENIZER)
     several("config", folder, ["config.json", "generation_config.json"])
     several("directory", folder, DIRECTORY)
+    several("lora", folder, ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"])
+    if folder.parent.name == "heads":
+        several("heads", folder, ["config.json", "model.safetensors"])
     for path in folder.iterdir():
         data = path.read_bytes() if path.is_file() else b""
         if path.suffix == ".json":
@@ -59,6 +62,7 @@ for folder in sorted(p for p in FIXTURES.rglob("*") if p.is_dir()):
             lines = data.split(b"\n")
             seed("items", b"\n".join(lines[:4]) + b"\n")
             seed("items", gzip.compress(b"\n".join(lines[:4]), mtime=0))
+            seed("few_shot", b"\x1ditems.jsonl\n" + b"\n".join(lines[:3]) + b"\n\x1dexamples.jsonl\n" + b"\n".join(lines[2:6]) + b"\n")
 
 for path in sorted((ROOT / "models" / "tasks").iterdir()):
     if path.is_file():
@@ -69,8 +73,8 @@ for path in sorted((FIXTURES / "tokenizer").glob("*.txt")):
 seed("wikitext", (FIXTURES / "eval" / "wikitext.txt").read_bytes()[:8192])
 seed("index", b'{"weight_map": {"a": "a.safetensors"}}')
 seed("npy", b"\x93NUMPY\1\0\x46\0{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }".ljust(80) + bytes(8))
-seed("tuning", b"vkgpt-tuning 3 0.1.0 0000 0000 00000000 00000000000000000000000000000000 no device\n"
-               b"qkv software f16 768 2304 1 4 32 12 1 thorough\ntile contract gpu f16 3072 768 128 64 64 128 split thorough\n"
+seed("tuning", b"vkgpt-tuning 4 0.1.0 0000 0000 00000000 00000000000000000000000000000000 no device\n"
+               b"contract gpu f16 64 256 1 4 128 12 0 thorough\ntile contract matrices f16 3072 768 128 64 64 128 split thorough\n"
                b"step dispatches software f16 12 768 3072 50264 quick\n")
 
 
@@ -85,6 +89,9 @@ seed("record", b'{"format":"vkgpt-eval-1","model":"tales","model_hash":"%016x","
                b'{"task":"lambada","file":"t.jsonl","bytes":%d,"hash":"%016x"}\n'
                b'{"task":"lambada","item":0,"logprobs":[-1.5],"greedy":true,"cut":0}\n'
                % (fnv(b""), len(ITEMS), fnv(len(ITEMS).to_bytes(8, "little") + ITEMS)))
+uuid = bytes(16)
+seed("cache", (32).to_bytes(4, "little") + (1).to_bytes(4, "little") + (1).to_bytes(4, "little") + bytes(4) + uuid + b"data")
+seed("cache", b"vkgptpc1" + bytes(8) + (32).to_bytes(4, "little"))
 for command in range(20):
     for words in ("-m\0model\0-p\0text\0-n\0" "5\0--temp\0" "0.8\0--seed\0" "1", "--json\0--ids\0" "1,2,3\0--device\0" "0", "a\0b\0--help", "--weights\0q8_0\0-c\0" "1K"):
         seed("options", bytes([command]) + words.encode())
