@@ -28,6 +28,7 @@ static const struct Row {
     // clang-format off
 } ROWS[] = {
     {"generate", {TALES, "-p", "Once", "-n", "2", "--temp", "0", "--json"}, .out = "\"ids\":"},
+    {"chat", .program = "chat.py"},
     {"task", {"question", TALES, "-p", "Who?", "-n", "2", "--json"}, .out = "\"task\":"},
     {"eval", {TALES, "--tasks", "lambada:" EVAL "/lambada.jsonl", "--limit", "1", "--json"}, .out = "\"perplexity\":"},
     {"score", {TALES, "-p", "Once upon a", "--continuation", " time", "--json"}, .out = "\"logprob\":"},

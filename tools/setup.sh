@@ -1,7 +1,8 @@
 # Set-up that tools/try and tools/test share: packages, then a configured build. Sourced, from the repository's root.
 
 BUILD_PACKAGES="gcc libc6-dev make cmake libvulkan-dev libvulkan-volk-dev glslang-tools spirv-tools
-    libpcre2-dev libutf8proc-dev libcjson-dev libyajl-dev zlib1g-dev libcurl4-openssl-dev libmd-dev libcmocka-dev"
+    libpcre2-dev libutf8proc-dev libcjson-dev libyajl-dev zlib1g-dev libcurl4-openssl-dev libmd-dev libedit-dev
+    libcmocka-dev"
 COMPILER_PACKAGES="clang clang-format-14" # beside gcc
 TEST_PACKAGES="mesa-vulkan-drivers chromium-common chromium vulkan-validationlayers libdrm-dev python3 python3-numpy
     g++ pkgconf abigail-tools"
@@ -26,6 +27,7 @@ libyajl-dev               yajl-devel               yajl                      lib
 zlib1g-dev                zlib-devel               zlib                      zlib-devel
 libcurl4-openssl-dev      libcurl-devel            curl                      libcurl-devel
 libmd-dev                 libmd-devel              libmd                     libmd-devel
+libedit-dev               libedit-devel            libedit                   libedit-devel
 libcmocka-dev             libcmocka-devel          cmocka                    libcmocka-devel
 mesa-vulkan-drivers       mesa-vulkan-drivers      vulkan-swrast             libvulkan_lvp
 vulkan-validationlayers   vulkan-validation-layers vulkan-validation-layers  vulkan-validationlayers

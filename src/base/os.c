@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -291,3 +292,58 @@ void os_hold_interrupt(void) { handle_endings(on_interrupt, SA_RESTART); }
 bool os_interrupted(void) { return interrupted != 0; }
 
 int os_signal(void) { return interrupted ? interrupted : SIGINT; }
+
+void os_forget_interrupt(void) { interrupted = 0; }
+
+// ---------------------------------------------------------------------------------------------- keys
+
+static const int changes[] = {SIGWINCH, SIGCONT};
+
+static volatile sig_atomic_t changed;
+
+static void on_change(int number)
+{
+    (void)number;
+    changed = 1;
+}
+
+static void handle_changes(void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) sigaction(changes[i], &action, NULL);
+}
+
+void os_ask_begin(void)
+{
+    handle_endings(on_interrupt, 0);
+    handle_changes(on_change);
+}
+
+void os_ask_end(void)
+{
+    handle_changes(SIG_DFL);
+    os_hold_interrupt();
+}
+
+bool os_terminal_changed(void)
+{
+    bool was = changed != 0;
+    changed = 0;
+    return was;
+}
+
+// The signals are blocked between the look at their flags and the wait, so that none is missed.
+enum OsKey os_read_key(uint8_t *byte)
+{
+    sigset_t watched, old;
+    os_ending_signals(&watched);
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) sigaddset(&watched, changes[i]);
+    sigprocmask(SIG_BLOCK, &watched, &old);
+    struct pollfd wait = {.fd = STDIN_FILENO, .events = POLLIN};
+    int ready = interrupted || changed ? 0 : ppoll(&wait, 1, NULL, &old);
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    if (ready <= 0) return OS_KEY_SIGNAL;
+    ssize_t n = read(STDIN_FILENO, byte, 1);
+    return n > 0 ? OS_KEY : n < 0 && errno == EINTR ? OS_KEY_SIGNAL : OS_KEY_END;
+}

@@ -88,5 +88,15 @@ void os_hold_interrupt(void);
 void os_ignore_closed_pipes(void);
 bool os_interrupted(void);
 int os_signal(void); // the signal that set the flag; SIGINT if none did
+void os_forget_interrupt(void);
+
+// For a program that asks for lines. From os_ask_begin to os_ask_end the signals above only set the flag, and end the
+// wait of os_read_key; so do a new size of the terminal and a SIGCONT, after which os_terminal_changed is true once.
+// After os_ask_end it is as after os_hold_interrupt.
+void os_ask_begin(void);
+void os_ask_end(void);
+enum OsKey { OS_KEY, OS_KEY_END, OS_KEY_SIGNAL };
+enum OsKey os_read_key(uint8_t *byte); // from stdin
+bool os_terminal_changed(void);
 
 #endif

@@ -13,6 +13,7 @@ enum Exit { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CLOSED_PIPE = 141
 #define EXIT_INTERRUPTED (128 + os_signal()) // as shells report it
 
 int generate_main(const struct Options *options);
+int chat_main(const struct Options *options);
 int task_main(const struct Options *options);
 int eval_main(const struct Options *options);
 int score_main(const struct Options *options);

@@ -183,7 +183,7 @@ static uint64_t seed_of(const struct Options *options)
     return (x ^ x >> 31) & 0xFFFFFFFFu;
 }
 
-static vkgpt_sampling sampling_of(const struct Options *options)
+vkgpt_sampling generation_sampling(const struct Options *options)
 {
     return (vkgpt_sampling){
         .temperature = (float)options->temperature,
@@ -199,7 +199,7 @@ static vkgpt_sampling sampling_of(const struct Options *options)
 
 void generation_begin(struct Generation *g, const struct Options *options)
 {
-    *g = (struct Generation){.options = options, .sampling = sampling_of(options), .echo = options->echo};
+    *g = (struct Generation){.options = options, .sampling = generation_sampling(options), .echo = options->echo};
     for (size_t i = 0; i < options->stop_count; i++) {
         struct Buffer text = {0};
         buffer_text(&text, options->stops[i]);
@@ -219,7 +219,7 @@ int generation_configure(struct Generation *g, struct Options *own, enum Command
 {
     uint64_t seed = g->sampling.seed; // drawn once
     int code = generation_config(run->dir, command, own, err);
-    g->sampling = sampling_of(own);
+    g->sampling = generation_sampling(own);
     g->sampling.seed = seed;
     return code;
 }

@@ -37,6 +37,8 @@ struct Generation {
     double begin;                  // when decoding began
 };
 
+// The sampling that the flags say; draws a seed if none is given.
+vkgpt_sampling generation_sampling(const struct Options *options);
 // Sets sampling and stop strings from the flags; draws a seed if none is given.
 void generation_begin(struct Generation *generation, const struct Options *options);
 // Applies generation_config.json of the opened model to the sampling: generation_config.h. `own` is the options that

@@ -18,8 +18,9 @@
 #define TEXT_INPUT (WRITES | SCORE | LOGITS | EMBED | EXPLAIN | PERPLEXITY | QUALITY | TOKENIZE | CLASSIFY | CHOOSE)
 #define ID_INPUT (GENERATE | LOGITS | EMBED | EXPLAIN | PERPLEXITY | QUALITY | DETOKENIZE | CLASSIFY)
 #define BATCHES (SCORE | FEW_SHOT | EVAL | EMBED)
-#define RUNS (WRITES | BATCHES | LOGITS | PERPLEXITY | BENCH | HEADS)
-#define TEXTS (WRITES | BATCHES | LOGITS | EXPLAIN | PERPLEXITY | QUALITY | TOKENIZE | DETOKENIZE | HEADS | CONVERT)
+#define SAMPLES (WRITES | CHAT)
+#define RUNS (SAMPLES | BATCHES | LOGITS | PERPLEXITY | BENCH | HEADS)
+#define TEXTS (SAMPLES | BATCHES | LOGITS | EXPLAIN | PERPLEXITY | QUALITY | TOKENIZE | DETOKENIZE | HEADS | CONVERT)
 #define ON_DEVICE (RUNS | QUALITY | TUNE | EXPLAIN)
 #define AT(member) offsetof(struct Options, member)
 #define UP_TO(low_, high_) .low = (low_), .high = (high_)
@@ -52,32 +53,36 @@ const struct Flag FLAGS[] = {
     {TEXT_INPUT | FEW_SHOT | PAIRS, FLAG_SWITCH, {"--no-special", "--no-parse-special"}, NULL, AT(no_special),
      .help = "special tokens such as <|endoftext|> in the text are plain text"},
 
-    {WRITES, FLAG_INT, {"-n", "--predict", "--n-predict"}, "N", AT(predict), UP_TO(-1, INT32_MAX),
+    {SAMPLES, FLAG_INT, {"-n", "--predict", "--n-predict"}, "N", AT(predict), UP_TO(-1, INT32_MAX),
      .help = "new tokens at most; -1: until the context is full (256)"},
-    {WRITES, FLAG_STOP, {"-r", "--reverse-prompt"}, "STOP", 0,
+    {SAMPLES, FLAG_STOP, {"-r", "--reverse-prompt"}, "STOP", 0,
      .help = "stop where this text appears, and do not print it; may be given several times"},
-    {WRITES, FLAG_SWITCH, {"--ignore-eos"}, NULL, AT(ignore_eos), .help = "go on past the model's end token"},
+    {SAMPLES, FLAG_SWITCH, {"--ignore-eos"}, NULL, AT(ignore_eos), .help = "go on past the model's end token"},
     {WRITES, FLAG_SWITCH, {"--echo", "--display-prompt"}, NULL, AT(echo),
      .help = "print the prompt before the new text; generate does so on a terminal"},
     {GENERATE, FLAG_SWITCH, {"--no-echo", "--no-display-prompt"}, NULL, AT(no_echo), .help = "print the new text alone, on a terminal too"},
-    {WRITES, FLAG_SWITCH, {"--generation-config"}, NULL, AT(generation_config),
+    {SAMPLES, FLAG_SWITCH, {"--generation-config"}, NULL, AT(generation_config),
      .help = "take the sampling that the model's generation_config.json names, where no flag says otherwise"},
     {GENERATE, FLAG_INT, {"--logprobs"}, "N", AT(logprobs), UP_TO(0, 100),
      .help = "with --json: the log probability of each new token, and the N likeliest in its place; 0: none (0)"},
-    {WRITES, FLAG_REAL, {"--temp", "--temperature"}, "T", AT(temperature), WITHIN(0, 1000),
+    {SAMPLES, FLAG_REAL, {"--temp", "--temperature"}, "T", AT(temperature), WITHIN(0, 1000),
      .help = "temperature; 0 takes the likeliest token (0.8)"},
-    {WRITES, FLAG_INT, {"--top-k"}, "K", AT(top_k), UP_TO(0, INT32_MAX),
+    {SAMPLES, FLAG_INT, {"--top-k"}, "K", AT(top_k), UP_TO(0, INT32_MAX),
      .help = "sample from the K likeliest tokens; 0: from all (40)"},
-    {WRITES, FLAG_REAL, {"--top-p"}, "P", AT(top_p), WITHIN(0, 1),
+    {SAMPLES, FLAG_REAL, {"--top-p"}, "P", AT(top_p), WITHIN(0, 1),
      .help = "sample from the fewest tokens whose probabilities reach P; 1: off (0.95)"},
-    {WRITES, FLAG_REAL, {"--min-p"}, "P", AT(min_p), WITHIN(0, 1),
+    {SAMPLES, FLAG_REAL, {"--min-p"}, "P", AT(min_p), WITHIN(0, 1),
      .help = "drop tokens less likely than P times the likeliest; 0: off (0.05)"},
-    {WRITES, FLAG_REAL, {"--repeat-penalty"}, "X", AT(repeat_penalty), WITHIN(0.001, 1000),
+    {SAMPLES, FLAG_REAL, {"--repeat-penalty"}, "X", AT(repeat_penalty), WITHIN(0.001, 1000),
      .help = "make recent tokens less likely; 1: off (1)"},
-    {WRITES, FLAG_INT, {"--repeat-last-n"}, "N", AT(repeat_last_n), UP_TO(-1, INT32_MAX),
+    {SAMPLES, FLAG_INT, {"--repeat-last-n"}, "N", AT(repeat_last_n), UP_TO(-1, INT32_MAX),
      .help = "tokens that the penalty looks back on; -1: the context (64)"},
-    {WRITES, FLAG_INT, {"-s", "--seed"}, "N", AT(seed), UP_TO(-1, INT64_MAX),
+    {SAMPLES, FLAG_INT, {"-s", "--seed"}, "N", AT(seed), UP_TO(-1, INT64_MAX),
      .help = "of the random numbers; -1: a new one each time (-1)"},
+
+    {CHAT, FLAG_FILE, {"--chat-template"}, "plain|eos|chatml|FILE", AT(chat_template),
+     .help = "how turns are written: as a text that goes on, each with the end token, as ChatML, or as a file says (the tokenizer's own, else plain)"},
+    {CHAT, FLAG_TEXT, {"--system"}, "TEXT", AT(system), .help = "what the conversation begins with"},
 
     {SCORE, FLAG_CONTINUATION, {"--continuation"}, "TEXT", 0,
      .help = "what may stand behind the context; given several times, the likeliest is marked"},
@@ -191,13 +196,13 @@ const struct Flag FLAGS[] = {
     {RUNS | TUNE | EXPLAIN, FLAG_CHOICE, {"--weights"}, FORMAT_CHOICES, AT(weights),
      .help = "format of the matrices on the device, quantised at load; auto: f16 (auto)"},
     {RUNS, FLAG_CHOICE, {"--kv"}, KV_CHOICES, AT(kv), .help = "format of the KV cache; auto: f16 (auto)"},
-    {WRITES | BENCH, FLAG_INT, {"--submit"}, "N", AT(submit), UP_TO(0, 32),
+    {SAMPLES | BENCH, FLAG_INT, {"--submit"}, "N", AT(submit), UP_TO(0, 32),
      .help = "tokens per submission to the device; 0: about 100 ms of work (0)"},
 
     {GENERATE | EMBED, FLAG_FILE, {"--prompts"}, "FILE", AT(prompts), .help = "a text from each line of a file, --parallel at once"},
     {GENERATE | BENCH | BATCHES, FLAG_INT, {"-np", "--parallel"}, "N", AT(parallel), UP_TO(1, MAX_PARALLEL),
      .help = "sequences at once; generate without --prompts: as many texts, with seeds that rise (1; 8 for many texts)"},
-    {WRITES | BENCH, FLAG_INT, {"--lookup"}, "N", AT(lookup), UP_TO(0, 31),
+    {SAMPLES | BENCH, FLAG_INT, {"--lookup"}, "N", AT(lookup), UP_TO(0, 31),
      .help = "draft up to N tokens a step from the text so far; the same tokens, sooner where it repeats itself (0)"},
 
     {ALL_COMMANDS, FLAG_FILE, {"-m", "--model"}, "DIR|FILE|NAME", AT(model),
@@ -219,7 +224,7 @@ const struct Flag FLAGS[] = {
     {ON_DEVICE, FLAG_IGNORED, {"-ub", "--ubatch-size"}, "N", 0, .help = "a prompt's blocks are as large as the device takes"},
     {ON_DEVICE, FLAG_IGNORED, {"--mlock"}, NULL, 0, .help = "the weights are in the device's memory"},
     {ON_DEVICE, FLAG_IGNORED, {"--no-mmap"}, NULL, 0, .help = "files are mapped only while they are read"},
-    {ON_DEVICE, FLAG_IGNORED, {"-no-cnv", "--no-conversation"}, NULL, 0, .help = "a prompt is always written on from"},
+    {ON_DEVICE & ~CHAT, FLAG_IGNORED, {"-no-cnv", "--no-conversation"}, NULL, 0, .help = "a prompt is always written on from"},
     {0},
 };
 // clang-format on
@@ -481,14 +486,29 @@ bool options_parse(enum CommandBit command, int argc, char **argv, struct Option
     return true;
 }
 
+static const struct Flag *named_flag(struct Parse *parse, enum CommandBit command, const char *name)
+{
+    char spelled[32];
+    snprintf(spelled, sizeof spelled, "%s%s", name[1] ? "--" : "-", name);
+    const struct Flag *flag = find_flag(command, spelled, strlen(spelled));
+    if (!flag) wrong(parse, "there is no flag %s", spelled);
+    return flag;
+}
+
+bool options_set(enum CommandBit command, struct Options *options, const char *name, const char *shown,
+                 const char *value, char *sentence, size_t size)
+{
+    struct Parse parse = {sentence, size};
+    const struct Flag *flag = named_flag(&parse, command, name);
+    return flag && set_value(&parse, options, flag, shown, value);
+}
+
 bool options_preset(enum CommandBit command, struct Options *options, const char *name, const char *value,
                     char *sentence, size_t size)
 {
     struct Parse parse = {sentence, size};
-    char spelled[32];
-    snprintf(spelled, sizeof spelled, "%s%s", name[1] ? "--" : "-", name);
-    const struct Flag *flag = find_flag(command, spelled, strlen(spelled));
-    if (!flag) return wrong(&parse, "there is no flag %s", spelled);
+    const struct Flag *flag = named_flag(&parse, command, name);
+    if (!flag) return false;
     struct Options unused = *options;
     return set_value(&parse, options->given[flag - FLAGS] ? &unused : options, flag, name, value);
 }

@@ -7,9 +7,9 @@
 // Every command; commands.c has a row for each.
 // clang-format off
 #define COMMAND_LIST(X) \
-    X(GENERATE) X(TASK) X(EVAL) X(SCORE) X(FEW_SHOT) X(LOGITS) X(EMBED) X(EXPLAIN) X(PERPLEXITY) X(QUALITY) X(CLASSIFY) \
-    X(ENTAIL) X(SIMILAR) X(CHOOSE) X(TOKENIZE) X(DETOKENIZE) X(DEVICES) X(BENCH) X(TUNE) X(SELFTEST) X(CONVERT) X(PLAN) \
-    X(MAKE_MODEL) X(PULL) X(MODELS)
+    X(GENERATE) X(CHAT) X(TASK) X(EVAL) X(SCORE) X(FEW_SHOT) X(LOGITS) X(EMBED) X(EXPLAIN) X(PERPLEXITY) X(QUALITY) \
+    X(CLASSIFY) X(ENTAIL) X(SIMILAR) X(CHOOSE) X(TOKENIZE) X(DETOKENIZE) X(DEVICES) X(BENCH) X(TUNE) X(SELFTEST) X(CONVERT) \
+    X(PLAN) X(MAKE_MODEL) X(PULL) X(MODELS)
 // clang-format on
 
 // clang-format off
@@ -52,6 +52,8 @@ struct Options {
     int64_t logprobs;
     const char *stops[MAX_STOPS];
     size_t stop_count;
+    // chat
+    const char *chat_template, *system;
     // task
     const char *task, *fields[MAX_FIELDS]; // name=value
     size_t field_count;
@@ -141,6 +143,9 @@ struct Options options_default(void);
 bool options_parse(enum CommandBit command, int argc, char **argv, struct Options *options, char *sentence,
                    size_t size);
 
+// Sets a flag, named without its hyphens. Sentences call it `shown`.
+bool options_set(enum CommandBit command, struct Options *options, const char *name, const char *shown,
+                 const char *value, char *sentence, size_t size);
 // Sets a flag, named without its hyphens, unless the command line did: for the defaults of a task.
 bool options_preset(enum CommandBit command, struct Options *options, const char *name, const char *value,
                     char *sentence, size_t size);

@@ -209,6 +209,17 @@ if(PYTHON3 AND VKGPT_PULL)
     endforeach()
 endif()
 
+# vkgpt chat, from a pipe and on a terminal
+if(PYTHON3 AND EXISTS ${LAVAPIPE})
+    foreach(class Lines Templates Saved)
+        string(TOLOWER chat.${class} name)
+        test_register(${name} "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/chat.py;${CMAKE_BINARY_DIR};${class}" VK_DRIVER_FILES=${LAVAPIPE})
+    endforeach()
+    if(VKGPT_EDIT)
+        test_register(chat.terminal "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/chat.py;${CMAKE_BINARY_DIR};Terminal" VK_DRIVER_FILES=${LAVAPIPE})
+    endif()
+endif()
+
 # 100,000 random texts with each tokenizer of the fixtures against Hugging Face's tokenizers, which a virtual environment
 # brings along: python3 -m venv .venv && .venv/bin/pip install tokenizers
 add_executable(tokenize_lines tools/tokenize_lines.c)
@@ -229,7 +240,7 @@ set(TEST_LABELS
     "^(tokenizer_long|debian_packages|portable)$                        | long"
     "^(install|python|abi|api_doc|setup_packages)$                      | short"
     "^gpu_suite\\.rehearsal$|^vendor_stats\\.amd$                       | ci"
-    "^docs$|^explain\\.|^gpu_suite|^vendor_stats                        | short"
+    "^docs$|^(chat|explain)\\.|^gpu_suite|^vendor_stats                 | short"
     "^gpu_(cli_selftest|persistent)\\.lavapipe$                         | ci"
     "^gpu_(device|faults|heads|plan|session|session_logits)\\.lavapipe$ | short sanitized"
     "^gpu_malloc\\.lavapipe$                                            | short sanitized"
