@@ -49,7 +49,8 @@ function options(nodes, columns, choose) {
   nodes.forEach((node, at) => {
     node.addEventListener('click', () => choose(at));
     node.addEventListener('keydown', event => {
-      const steps = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(), ArrowDown: columns(), Home: -at, End: nodes.length - 1 - at};
+      const steps = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(), ArrowDown: columns(), Home: -at,
+        End: nodes.length - 1 - at};
       const to = at + steps[event.key];
       if (!(event.key in steps)) return;
       event.preventDefault();
@@ -80,7 +81,8 @@ function cells(node, rows, columns, place, show) {
 
 const tokens = data.ids.map((id, t) => {
   const bits = data.bits[t];
-  const node = make('button', {className: 'token', role: 'option', type: 'button'}, shown(id), make('small', {}, String(id)));
+  const node = make('button', {className: 'token', role: 'option', type: 'button'}, shown(id),
+    make('small', {}, String(id)));
   heat(node, bits === null ? 0 : 0.65 * Math.min(1, bits / 12));
   node.setAttribute('aria-label', `${shown(id)}, id ${id}` + (bits === null ? '' : `, ${bits.toFixed(1)} bits`));
   return node;
@@ -95,7 +97,8 @@ function showToken() {
   const t = state.token, bits = data.bits[t];
   mark(tokens, t);
   $('token').replaceChildren(`Token ${t + 1} of ${T}: `, code(data.ids[t]), `, id ${data.ids[t]}; `,
-    bits === null ? 'nothing is before it, so it has no surprise.' : `surprise ${bits.toFixed(2)} bits, probability ${percent(2 ** -bits)}.`);
+    bits === null ? 'nothing is before it, so it has no surprise.' :
+      `surprise ${bits.toFixed(2)} bits, probability ${percent(2 ** -bits)}.`);
 }
 
 function chooseToken(t) {
@@ -116,7 +119,8 @@ function showNext() {
   for (let i = 0; i < list.length; i += 2) {
     const bar = make('i', {});
     bar.style.width = `calc((100% - 4rem) * ${list[i + 1] / Math.max(list[1], 1e-9)})`;
-    rows.push(make('tr', {className: list[i] === came ? 'came' : ''}, make('td', {}, shown(list[i])), make('td', {}, String(list[i])),
+    rows.push(make('tr', {className: list[i] === came ? 'came' : ''}, make('td', {}, shown(list[i])),
+      make('td', {}, String(list[i])),
       make('td', {}, make('div', {className: 'bar'}, bar, percent(list[i + 1])))));
   }
   $('next').tBodies[0].replaceChildren(...rows);
@@ -133,18 +137,22 @@ const chart = {height: 236, left: 44, top: 10, bottom: 190, lines: []};
 function drawNorms() {
   chart.width = Math.max(240, $('norms').clientWidth);
   chart.right = chart.width - 12;
-  const all = data.norms.flat(), most = Math.max(...all), least = Math.min(...all), log = most > 20 * least && least > 0;
+  const all = data.norms.flat(), most = Math.max(...all), least = Math.min(...all);
+  const log = most > 20 * least && least > 0;
   const low = log ? Math.log10(least) : 0, high = (log ? Math.log10(most) : most) || 1;
   chart.x = l => chart.left + (chart.right - chart.left) * l / L;
   chart.y = n => chart.bottom - (chart.bottom - chart.top) * ((log ? Math.log10(n) : n) - low) / (high - low || 1);
-  const picture = svg('svg', {viewBox: `0 0 ${chart.width} ${chart.height}`, role: 'img', 'aria-label': 'L2 norm of the residual stream by layer'});
+  const picture = svg('svg', {viewBox: `0 0 ${chart.width} ${chart.height}`, role: 'img',
+    'aria-label': 'L2 norm of the residual stream by layer'});
   for (const n of ticks(log ? least : 0, most, log)) {
-    picture.append(svg('line', {x1: chart.left, x2: chart.right, y1: chart.y(n), y2: chart.y(n), stroke: 'var(--line)'}),
+    picture.append(svg('line', {x1: chart.left, x2: chart.right, y1: chart.y(n), y2: chart.y(n),
+      stroke: 'var(--line)'}),
       svg('text', {x: chart.left - 8, y: chart.y(n) + 4, 'text-anchor': 'end'}, count(n)));
   }
   for (let l = 0; l <= L; l += Math.ceil(L / (chart.width > 400 ? 12 : 6)))
     picture.append(svg('text', {x: chart.x(l), y: chart.bottom + 20, 'text-anchor': 'middle'}, l));
-  picture.append(svg('text', {x: (chart.left + chart.right) / 2, y: chart.bottom + 40, 'text-anchor': 'middle'}, 'after layer (0: the embedding)'));
+  picture.append(svg('text', {x: (chart.left + chart.right) / 2, y: chart.bottom + 40, 'text-anchor': 'middle'},
+    'after layer (0: the embedding)'));
   chart.lines = data.ids.map((id, t) => svg('polyline', {fill: 'none', 'stroke-linejoin': 'round',
     points: data.norms.map((row, l) => `${chart.x(l).toFixed(1)},${chart.y(row[t]).toFixed(1)}`).join(' ')}));
   chart.dot = svg('circle', {r: 4, fill: 'var(--accent)'});
@@ -182,7 +190,8 @@ function showNorms(l) {
   chart.dot.setAttribute('cx', chart.x(l));
   chart.dot.setAttribute('cy', chart.y(data.norms[l][state.token]));
   const sorted = [...data.norms[l]].sort((a, b) => a - b);
-  $('norm').replaceChildren(code(data.ids[state.token]), ` after ${layerName(l)}: ${data.norms[l][state.token].toPrecision(3)}. `,
+  $('norm').replaceChildren(code(data.ids[state.token]),
+    ` after ${layerName(l)}: ${data.norms[l][state.token].toPrecision(3)}. `,
     `The median of all tokens is ${sorted[T >> 1].toPrecision(3)}.`);
 }
 
@@ -223,7 +232,10 @@ function showColumn(t) {
 function showGuess(l, t) {
   if (state.seen !== undefined) guesses[state.guess][state.seen].classList.remove('here');
   if (state.marked !== state.token) {
-    guesses.forEach(row => { row[state.marked ?? 0].classList.remove('chosen'); row[state.token].classList.add('chosen'); });
+    for (const row of guesses) {
+      row[state.marked ?? 0].classList.remove('chosen');
+      row[state.token].classList.add('chosen');
+    }
     state.marked = state.token;
   }
   state.guess = l;
@@ -255,7 +267,8 @@ function rgb(name) {
 
 // The map of a head, a pixel for each pair of tokens.
 function picture(l, h) {
-  const canvas = make('canvas', {width: T, height: T}), context = canvas.getContext('2d'), image = context.createImageData(T, T);
+  const canvas = make('canvas', {width: T, height: T}), context = canvas.getContext('2d');
+  const image = context.createImageData(T, T);
   const [red, green, blue] = rgb('--accent');
   for (let row = 0; row < T; row++)
     for (let column = 0; column <= row; column++)
@@ -314,7 +327,8 @@ function showCell() {
   const {layer, head, row, column} = state;
   const parts = [`Layer ${layer + 1}, head ${head + 1}: `, code(data.ids[row]), ` (${row + 1}) `];
   if (column > row) parts.push('does not see ', code(data.ids[column]), ` (${column + 1}), which comes later.`);
-  else parts.push('reads ', code(data.ids[column]), ` (${column + 1}) with weight ${weights(layer, head, row, column).toFixed(4)}.`);
+  else parts.push('reads ', code(data.ids[column]),
+    ` (${column + 1}) with weight ${weights(layer, head, row, column).toFixed(4)}.`);
   $('cell').replaceChildren(...parts);
   $('flow').replaceChildren(...data.ids.map((id, t) => {
     const node = make('span', {className: (t > row ? 'later' : '') + (t === column ? ' reads' : '')}, raw(id));
@@ -337,7 +351,8 @@ function pointMap(event) {
 
 // ---------------------------------------------------------------------------------------- the model
 
-const activations = {gelu_tanh: 'GELU (tanh)', gelu_erf: 'GELU (erf)', relu: 'ReLU', silu: 'SiLU', quick_gelu: 'quick GELU'};
+const activations = {gelu_tanh: 'GELU (tanh)', gelu_erf: 'GELU (erf)', relu: 'ReLU', silu: 'SiLU',
+  quick_gelu: 'quick GELU'};
 const classes = {'openai-gpt': 'GPT-1', gpt2: 'GPT-2', gpt_neo: 'GPT-Neo, like GPT-3', opt: 'OPT'};
 const locals = f.local.filter(Boolean).length;
 
@@ -351,8 +366,14 @@ function drawBlock() {
       svg('text', {x, y: top + (note ? height / 2 - 3 : height / 2 + 4), 'text-anchor': 'middle'}, title));
     if (note) parts.push(svg('text', {x, y: top + height / 2 + 13, 'text-anchor': 'middle', class: 'note'}, note));
   };
-  const onStream = (kind, title, note) => { const h = note ? 42 : 26; y -= h; box(S, y, 190, h, kind, title, note); y -= 18; };
-  const plus = () => parts.push(svg('circle', {cx: S, cy: y, r: 9}), svg('path', {d: `M${S - 5} ${y}h10M${S} ${y - 5}v10`}));
+  const onStream = (kind, title, note) => {
+    const h = note ? 42 : 26;
+    y -= h;
+    box(S, y, 190, h, kind, title, note);
+    y -= 18;
+  };
+  const plus = () => parts.push(svg('circle', {cx: S, cy: y, r: 9}),
+    svg('path', {d: `M${S - 5} ${y}h10M${S} ${y - 5}v10`}));
   const sublayer = (title, note) => {
     const from = y;
     y -= 14;
@@ -369,7 +390,8 @@ function drawBlock() {
   y -= 42 + 18;
   if (f.embed_dim !== f.dim) onStream('work', 'project in', `${count(f.embed_dim)} to ${count(f.dim)}`);
   y -= 8;
-  box(B, y - 21, 190, 42, '', 'position table', `${count(f.context)} × ${count(f.dim)}` + (f.position_offset ? `, from row ${f.position_offset}` : ''));
+  box(B, y - 21, 190, 42, '', 'position table',
+    `${count(f.context)} × ${count(f.dim)}` + (f.position_offset ? `, from row ${f.position_offset}` : ''));
   line(`M${B} ${y}H${S}`);
   plus();
   y -= 34;
@@ -390,7 +412,8 @@ function drawBlock() {
   let below = 0;
   if (f.window && locals) below = drawLayers(parts, 24);
   const drawn = svg('svg', {viewBox: `0 ${y - 4} 450 ${below + 8 - y}`, role: 'img'});
-  drawn.setAttribute('aria-label', 'The block of the model: ' + (f.post_norm ? 'norms after each sublayer' : 'norms before each sublayer'));
+  drawn.setAttribute('aria-label', 'The block of the model: ' +
+    (f.post_norm ? 'norms after each sublayer' : 'norms before each sublayer'));
   drawn.append(...parts);
   $('block').append(drawn);
 }
@@ -398,8 +421,10 @@ function drawBlock() {
 // A square for each layer: local ones see a window only. Returns the height.
 function drawLayers(parts, top) {
   const step = Math.min(22, 440 / L);
-  f.local.forEach((local, l) => parts.push(svg('rect', {x: 5 + l * step, y: top, width: step - 4, height: 16, rx: 3, class: local ? 'norm' : 'work'})));
-  parts.push(svg('text', {x: 5, y: top + 34, class: 'note'}, `layers 1 to ${L}: blue ones see all tokens, orange ones the last ${count(f.window)}`));
+  f.local.forEach((local, l) => parts.push(svg('rect', {x: 5 + l * step, y: top, width: step - 4, height: 16, rx: 3,
+    class: local ? 'norm' : 'work'})));
+  parts.push(svg('text', {x: 5, y: top + 34, class: 'note'},
+    `layers 1 to ${L}: blue ones see all tokens, orange ones the last ${count(f.window)}`));
   return top + 40;
 }
 
@@ -409,8 +434,10 @@ function showFacts() {
     ['layers', L], ['heads', `${H} in each layer, of ${f.head_dim}`], ['width', count(f.dim)],
     ['inner width', `${count(f.inner)}, ${activations[f.activation]}`], ['context', `${count(f.context)} tokens`],
     ['vocabulary', `${count(f.vocab)} tokens`],
-    ['norms', f.post_norm ? 'after each sublayer, as in GPT-1' : 'before each sublayer' + (f.final_norm ? ', and a final one' : '')],
-    ['attention', (f.scaled ? 'scores divided by the root of the head’s width' : 'scores are not scaled') + (f.by_layer ? ', and by the layer’s number' : '')],
+    ['norms', f.post_norm ? 'after each sublayer, as in GPT-1' :
+      'before each sublayer' + (f.final_norm ? ', and a final one' : '')],
+    ['attention', (f.scaled ? 'scores divided by the root of the head’s width' : 'scores are not scaled') +
+      (f.by_layer ? ', and by the layer’s number' : '')],
     ['biases', f.bias ? (f.qkv_bias ? 'in all matrices of a layer' : 'not for queries, keys and values') : 'none'],
     ['head', f.tied ? 'the token table' : 'a matrix of its own'],
     ['weights', f.weights + ' on the device, cache in f32'], ['device', f.device],
@@ -423,9 +450,12 @@ function showFacts() {
 function start() {
   document.title = `${data.model}: what a GPT does with a text`;
   $('name').textContent = data.model;
-  $('lead').textContent = `${classes[f.class] || f.class}, ${count(L)} layers of ${H} heads, ${(f.params / 1e6).toFixed(2)} million parameters, and ${T} tokens.`;
+  $('lead').textContent = `${classes[f.class] || f.class}, ${count(L)} layers of ${H} heads, ` +
+    `${(f.params / 1e6).toFixed(2)} million parameters, and ${T} tokens.`;
   const bits = data.bits.filter(b => b !== null), mean = bits.reduce((a, b) => a + b, 0) / bits.length;
-  $('footer').textContent = `Made by vkgpt ${data.version}. ` + (bits.length ? `The mean surprise is ${mean.toFixed(2)} bits a token: a perplexity of ${(2 ** mean).toFixed(2)}. ` : '') +
+  $('footer').textContent = `Made by vkgpt ${data.version}. ` +
+    (bits.length ? `The mean surprise is ${mean.toFixed(2)} bits a token: ` +
+      `a perplexity of ${(2 ** mean).toFixed(2)}. ` : '') +
     'All data is in this page; nothing is loaded from anywhere.';
   $('tokens').append(...tokens);
   options(tokens, perLine, chooseToken);
@@ -437,7 +467,8 @@ function start() {
   cells($('map'), T, T, () => state, moveCell);
   $('map').addEventListener('pointermove', pointMap);
   $('map').addEventListener('pointerdown', pointMap);
-  for (let p = 0; p < T; p++) if (weights(L - 1, 0, T - 1, p) > weights(L - 1, 0, T - 1, state.column)) state.column = p;
+  const read = p => weights(L - 1, 0, T - 1, p);
+  for (let p = 0; p < T; p++) if (read(p) > read(state.column)) state.column = p;
   chooseToken(T - 1);
   new ResizeObserver(drawMap).observe($('map'));
   new ResizeObserver(() => { drawNorms(); showNorms(L); }).observe($('norms'));
