@@ -21,30 +21,30 @@
 //     cc app.c $(pkg-config --cflags --libs vkgpt)                                          # libvkgpt.so
 //     cc app.c $(pkg-config --cflags vkgpt) $(pkg-config --variable=static_libs vkgpt)      # libvkgpt.a
 //
-// The libraries have no global names but those that begin with vkgpt_. A program may make Vulkan calls of its own.
+// All global names of the libraries begin with vkgpt_. A program may make Vulkan calls of its own.
 //
 // Every function that can fail returns 0 or a vkgpt_code and fills `err` with one sentence (err may be
 // NULL). The library never prints and never exits. x_close accepts NULL. Objects are closed in the reverse
 // order of opening.
 //
-// Threads: one at a time may call with a device or with what was opened on it (models, sessions), whichever thread that
-// is. Several devices may be used by a thread each, at the same time; they share nothing. vkgpt_session_cancel may come
-// from any thread at any time. A tokenizer and a head do not change once they are open: any number of threads may use
-// one at the same time. A vkgpt_text belongs to one thread at a time. Whatever opens something may run in several
-// threads at once, and so may vkgpt_devices. Callbacks come in the thread of the call, and may call nothing with the
-// same device but vkgpt_session_cancel.
+// Threads: only one thread at a time may use a device and what was opened on it (models, sessions). It need not
+// always be the same thread. Several devices share nothing: each may be used by its own thread at the same time.
+// vkgpt_session_cancel may be called from any thread at any time. A tokenizer and a head do not change once they are
+// open: any number of threads may use one at the same time. A vkgpt_text belongs to one thread at a time. Functions
+// that open something, and vkgpt_devices, may run in several threads at once. Callbacks run in the thread of the
+// call. With the same device they may call vkgpt_session_cancel only.
 //
-// A device that was lost, or did not finish in time, stays lost: each further call fails at once, and closing waits for
-// nothing. After VKGPT_OUT_OF_MEMORY the device goes on, for a smaller model.
+// A device that was lost, or did not finish in time, stays lost: each further call fails at once, and closing does
+// not wait. After VKGPT_OUT_OF_MEMORY the device still works, for a smaller model.
 //
 // After VKGPT_DEVICE_LOST a text can go on with the same bits: close session, model and device, open them again with
 // the same options, and repeat the calls with the same prompt and seed. The tokens that were there already come again,
 // and the others follow. Once is enough: a device that is lost again will be lost a third time. After VKGPT_DEVICE_HUNG
 // the same work would most likely hang again, for the same time.
 //
-// While a call reads a model's files they are mapped into memory, and a handler of SIGBUS of the library's is installed
-// for the whole process: a file that another program cuts meanwhile is VKGPT_BAD_FILE. A SIGBUS from anywhere else goes
-// to the handler that was there before, which is put back when the call ends.
+// While a call reads a model's files, they are mapped into memory, and the library installs a SIGBUS handler for the
+// whole process: if another program truncates a file meanwhile, the call fails with VKGPT_BAD_FILE. Any other SIGBUS
+// goes to the handler that was installed before, which is restored when the call ends.
 
 #ifndef VKGPT_H
 #define VKGPT_H
@@ -57,7 +57,7 @@
 extern "C" {
 #endif
 
-// All that follows, until the pop at the end, leaves the shared library.
+// All names up to the pop at the end are visible outside of the shared library.
 #ifdef __GNUC__
 #pragma GCC visibility push(default)
 #endif
@@ -80,7 +80,7 @@ typedef enum vkgpt_code {
     VKGPT_BAD_ARGUMENT,  // a value given by the caller is out of range
     VKGPT_BAD_FILE,      // a file is missing, unreadable, truncated or not what its name says
     VKGPT_BAD_MODEL,     // the files are well-formed, but do not describe a model that vkgpt runs
-    VKGPT_NO_DEVICE,     // no Vulkan driver, or no device that meets the floor
+    VKGPT_NO_DEVICE,     // no Vulkan driver, or no device that has what vkgpt needs
     VKGPT_OUT_OF_MEMORY, // host or device memory
     VKGPT_DEVICE_LOST,   // the driver gave up
     VKGPT_BAD_LOGITS,    // the logits hold a NaN or an infinity
@@ -109,12 +109,12 @@ typedef struct vkgpt_device_info {
     uint32_t offset_alignment;                 // bytes: minStorageBufferOffsetAlignment
     uint32_t max_workgroup, shared_bytes;      // invocations; bytes of shared memory
     uint32_t subgroup_size, subgroup_min, subgroup_max;
-    uint32_t max_subgroups; // of a workgroup, where their size can be required; else 0
+    uint32_t max_subgroups; // of a workgroup; 0: subgroups of a required size are not supported
     bool subgroup_shuffle, subgroup_size_control;
     bool f16, storage16, int8, storage8, coopmat, memory_budget, device_fault, timestamps;
     bool unified; // every heap is device-local: host and device share memory
     bool usable;
-    char why_not[256]; // the first thing that is missing, when not usable
+    char why_not[256]; // if not usable: the first thing that is missing
 } vkgpt_device_info;
 
 // Lists every Vulkan device, usable or not, in the order that `vkgpt_device_open(NULL)` prefers: discrete,
@@ -126,104 +126,106 @@ int vkgpt_devices(vkgpt_device_info **list, size_t *count, vkgpt_error *err);
 // switches off optional features, so that every path can be tested on one machine; a name that is not in this list is
 // an error (VKGPT_BAD_ARGUMENT):
 //
-//     coopmat                no products of small matrices on the device
+//     coopmat                no cooperative matrices (VK_KHR_cooperative_matrix)
 //     f16                    no arithmetic in half precision, so no coopmat either
 //     software_kernels       no kernels made for software drivers: they run those of GPUs (older name: lanes)
 //     shuffle                no exchange of values within a subgroup, so no software_kernels either
 //     subgroup_size_control  subgroups have the size that the driver chooses, so no coopmat either
 //     full_subgroups         full subgroups are not asked for, so no coopmat either
-//     persistent             no decode as one kernel
+//     persistent             decode is never one kernel
 //     uniform_control_flow   kernels do not ask that the lanes of a subgroup meet again after a branch
-//     unified                weights go through staging where host and device share memory
-//     memory_budget          the memory that is left is not asked for
-//     timestamps             no times of single kernels
+//     unified                weights go through staging memory, even if host and device share memory
+//     memory_budget          the driver is not asked how much memory is left
+//     timestamps             no timestamps: no times of single kernels
 //     device_fault           the driver is not asked why a device was lost
 int vkgpt_device_open(const char *which, vkgpt_device **device, vkgpt_error *err);
 void vkgpt_device_close(vkgpt_device *device);
 const vkgpt_device_info *vkgpt_device_describe(const vkgpt_device *device);
 
-// The two limits of a token: no device reads weights and cache faster than it copies, and each dispatch takes the time
-// of an empty one. A token that reads `bytes` in `dispatches` takes bytes / copy_bytes_per_s + dispatches *
-// dispatch_seconds at least, where the weights exceed the last-level cache; smaller models may be faster.
+// The two limits of a token: no device reads weights and cache faster than it copies, and each dispatch takes the
+// time of an empty one. A token that reads `bytes` in `dispatches` takes at least bytes / copy_bytes_per_s +
+// dispatches * dispatch_seconds, if the weights are larger than the last-level cache. Smaller models may be faster.
 typedef struct vkgpt_limits {
     double copy_bytes_per_s; // of a copy too large for the caches, read plus write
     double dispatch_seconds; // of an empty dispatch with its barrier, in a recording that is replayed
 } vkgpt_limits;
 
-// Measures them, in about half a second: the fastest of several runs, by timestamps where the device has them. The copy
-// is of 256 MiB on a GPU and of 64 MiB on a software driver, less where so much is not free, by vkCmdCopyBuffer and by
-// a kernel, whichever is faster. Errors: VKGPT_OUT_OF_MEMORY, VKGPT_DEVICE_LOST.
+// Measures them, in about half a second: the fastest of several runs, by timestamps where the device has them. It
+// copies 256 MiB on a GPU and 64 MiB on a software driver, or less if there is less free memory, by vkCmdCopyBuffer
+// and by a kernel, and takes the faster of the two. Errors: VKGPT_OUT_OF_MEMORY, VKGPT_DEVICE_LOST.
 int vkgpt_device_limits(vkgpt_device *device, vkgpt_limits *limits, vkgpt_error *err);
 
 // ------------------------------------------------------------------------------------------- tokenizer
 
 typedef struct vkgpt_tokenizer vkgpt_tokenizer;
 
-// Opens the tokenizer inside a GGUF file, or of a Hugging Face directory (tokenizer.json, or vocab.json and
-// merges.txt; with added_tokens.json and tokenizer_config.json where they are), or of OpenAI's release of GPT-1; also
-// by the path of one of those files. It need not be the model's directory: a trainer's checkpoint often has none of its
-// own. Needs no device. vocab_size is the model's, or 0 to take what config.json says: a special token that has no id
-// gets the next one where that lies below it. Tokens may have ids past the model's rows, as where a pad token was added
-// and the embedding was not resized: vkgpt_prompt and its like refuse those ids.
+// Opens the tokenizer in a GGUF file, in a Hugging Face directory (tokenizer.json, or vocab.json and merges.txt; and
+// added_tokens.json and tokenizer_config.json, if they exist), or in OpenAI's release of GPT-1. `dir` may also be
+// the path of one of these files. It need not be the model's directory: a trainer's checkpoint often has no
+// tokenizer. Needs no device. vocab_size is the model's; 0: that of config.json. A special token without an id gets
+// the next id, if that is below vocab_size. Tokens may have ids past the model's rows, for example if a pad token
+// was added and the embedding was not resized: functions that take ids refuse these.
 int vkgpt_tokenizer_open(const char *dir, uint32_t vocab_size, vkgpt_tokenizer **tok, vkgpt_error *err);
 void vkgpt_tokenizer_close(vkgpt_tokenizer *tok);
 
-// Encodes bytes, NUL and invalid UTF-8 included, as Hugging Face's tokenizer of the model's class does: byte-level
-// BPE for GPT-2, GPT-Neo, OPT and Galactica, words of lower case for GPT-1 (which drops what is no valid UTF-8), and
-// what else a tokenizer.json says: BPE, WordPiece, Unigram and WordLevel. A byte that is no UTF-8 is a character of its
-// own, in no class and no token but one of byte fallback. With `special`, special tokens such as <|endoftext|> in the
-// text become one id; without, they are text. Tokens before and behind the text are added only where the tokenizer's
-// files say so. Errors (VKGPT_BAD_MODEL): a text that needs unk_token where there is none. The caller frees *ids with
-// free().
+// Encodes any bytes, also NUL and invalid UTF-8, as Hugging Face's tokenizer of the model's class does: byte-level
+// BPE for GPT-2, GPT-Neo, OPT and Galactica; lower-case words for GPT-1 (which drops invalid UTF-8); otherwise what
+// tokenizer.json says: BPE, WordPiece, Unigram or WordLevel. A byte that is not part of valid UTF-8 counts as a
+// character of its own, of no class; only the tokens of byte fallback contain it. With `special`, special tokens in
+// the text, such as <|endoftext|>, become one id each; without, they are ordinary text. Tokens are added before and
+// after the text only if the tokenizer's files say so. Errors (VKGPT_BAD_MODEL): the text needs unk_token, and there
+// is none. The caller frees *ids with free().
 int vkgpt_encode(const vkgpt_tokenizer *tok, const char *text, size_t bytes, bool special, uint32_t **ids,
                  size_t *count, vkgpt_error *err);
 
-// How many of the last ids that vkgpt_encode gives the tokenizer's files put behind every text, such as [SEP]. A text
-// that is to go on leaves them out.
+// How many ids, such as [SEP], vkgpt_encode adds after every text because the tokenizer's files say so. Leave them
+// out of a text that is to be continued.
 size_t vkgpt_trailing_tokens(const vkgpt_tokenizer *tok);
 
-// The bytes of one token, without clean-up; *bytes is 0 for an id that has no token (padded tables). Where a
-// tokenizer's decoder looks at neighbours, it is what the token adds behind others. The pointer lives as long as the
-// tokenizer.
+// The bytes of one token, without clean-up; *bytes is 0 for an id that has no token (padded tables). If the
+// tokenizer's decoder looks at neighbours, these are the bytes that the token adds after other tokens. The pointer
+// lives as long as the tokenizer.
 const char *vkgpt_token_bytes(const vkgpt_tokenizer *tok, uint32_t id, size_t *bytes);
 
 // The highest id that a token has, plus 1. It may be more or less than the model's vocab.
 uint32_t vkgpt_token_count(const vkgpt_tokenizer *tok);
 
-// The text of ids, as the decode of Hugging Face's tokenizers gives it, special tokens included: in GPT-2's form and
-// GPT-1's the bytes of the tokens one after the other, else what the decoder makes of them all. Ids without a token add
-// nothing. The caller frees *text, which has a NUL behind it.
+// The text of ids, special tokens included, as Hugging Face's tokenizers decode it: for GPT-2 and GPT-1 the bytes of
+// the tokens, joined; for others, the output of the tokenizer's decoder. Ids without a token add nothing. The caller
+// frees *text, which ends in a NUL.
 int vkgpt_decode(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t count, char **text, size_t *bytes,
                  vkgpt_error *err);
 
-// A sentence on what the tokenizer's files ask for and is not done (dropout), or NULL.
+// A sentence about what the tokenizer's files ask for and vkgpt does not do (dropout), or NULL.
 const char *vkgpt_tokenizer_note(const vkgpt_tokenizer *tok);
 
-// Text as its tokens come, for streaming: whole characters of UTF-8 only, U+FFFD in the place of what is no UTF-8, and
-// nothing that is, or may still become, one of the stop strings. These may span tokens, and overlap.
+// Text from tokens as they come, for streaming: only whole characters of UTF-8, with U+FFFD in place of invalid
+// bytes, and nothing that is part of a stop string or may still become one. Stop strings may span tokens, and may
+// overlap.
 typedef struct vkgpt_text vkgpt_text;
 
-// stops are `count` strings, which are copied; NULL where count is 0. The tokenizer is closed after the text. Errors:
-// VKGPT_BAD_ARGUMENT for an empty stop string.
+// `stops` are `count` strings, which are copied; NULL if count is 0. Close the text before the tokenizer. Errors
+// (VKGPT_BAD_ARGUMENT): a stop string is empty.
 int vkgpt_text_open(const vkgpt_tokenizer *tok, const char *const *stops, size_t count, vkgpt_text **text,
                     vkgpt_error *err);
 void vkgpt_text_close(vkgpt_text *text);
 
-// Adds a token. *bytes is the text that is certain by now and was not given before, `count` bytes (or NULL) and a NUL
-// behind them, until the next call with this text. *stopped (or NULL) says that a stop string has appeared: the text
-// ends right before it, and further tokens add nothing.
+// Adds a token. *bytes is the next part of the text that is certain: *count bytes, then a NUL. It is valid until the
+// next call with this text. *stopped is true once a stop string has appeared: the text ends right before it, and
+// more tokens add nothing. count and stopped may be NULL.
 int vkgpt_text_add(vkgpt_text *text, uint32_t id, const char **bytes, size_t *count, bool *stopped, vkgpt_error *err);
 
-// No more tokens: gives what was held back. The text is empty then, and can begin again.
+// No more tokens come: returns what was held back. Afterwards the text is empty, and can be used again.
 int vkgpt_text_end(vkgpt_text *text, const char **bytes, size_t *count, vkgpt_error *err);
 
 // ----------------------------------------------------------------------------------------------- model
 
 typedef struct vkgpt_model vkgpt_model;
 
-// Q8_0, Q4_0 and Q4_K are GGML's blocks of 32 or 256 weights with shared scales: about 8.5, 4.5 and 5 bits a weight
-// on the device. A matrix whose rows are no whole blocks takes the next wider format that fits (Q4_K, Q4_0, Q8_0,
-// F16); the token table and the head stay at Q8_0 or wider; positions are F16, or F32 beside an F32 token table.
+// Q8_0, Q4_0 and Q4_K are GGML's blocks of 32 or 256 weights with shared scales: about 8.5, 4.5 and 5 bits for each
+// weight on the device. If the rows of a matrix are not a multiple of the block size, the matrix takes the next
+// wider format that fits (Q4_K, Q4_0, Q8_0, F16). The token table and the head take Q8_0 or wider. Positions are
+// F16, or F32 if the token table is F32.
 typedef enum vkgpt_format { VKGPT_AUTO = 0, VKGPT_F32, VKGPT_F16, VKGPT_Q8_0, VKGPT_Q4_0, VKGPT_Q4_K } vkgpt_format;
 
 typedef struct vkgpt_model_options {
@@ -249,18 +251,18 @@ typedef struct vkgpt_model_info {
     int64_t bos;           // -1: none
     uint32_t eos_count;
     uint32_t eos[16];
-    char note[384]; // what the user should hear about the load, or ""
+    char note[384]; // what to tell the user about the load, or ""
 } vkgpt_model_info;
 
-// Loads a checkpoint onto the device: a GGUF file of any name, or a directory with config.json, and model.safetensors
-// or pytorch_model.bin, sharded or not; also a file of such a directory, a model's folder in Hugging Face's cache, and
-// a folder that holds one model one level down, such as a trainer's output. The files are mapped, checked, and uploaded
-// once.
+// Loads a checkpoint onto the device: a GGUF file of any name, or a directory with config.json, and
+// model.safetensors or pytorch_model.bin, sharded or not; also a file of such a directory, a model's folder in
+// Hugging Face's cache, or a folder with one model one level below, such as a trainer's output. The files are
+// mapped, checked, and uploaded once.
 //
-// An adapter's matrices are added to the model's in fp32, before they take the format that they have on the device, as
-// PEFT's merge_and_unload adds them: rank_pattern, alpha_pattern, use_rslora and trained biases are honoured. Its
-// errors (BAD_FILE, BAD_MODEL) name what is not merged: DoRA, modules_to_save, other types than LORA, tensors that the
-// model has not, shapes that disagree.
+// An adapter's matrices are added to the model's in fp32, as PEFT's merge_and_unload does, before the matrices take
+// their format on the device. rank_pattern, alpha_pattern, use_rslora and trained biases are supported. Errors
+// (VKGPT_BAD_FILE, VKGPT_BAD_MODEL) name what cannot be merged: DoRA, modules_to_save, other types than LORA,
+// tensors that the model does not have, shapes that differ.
 int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_options *options, vkgpt_model **model,
                      vkgpt_error *err);
 void vkgpt_model_close(vkgpt_model *model);
@@ -281,9 +283,9 @@ typedef struct vkgpt_session_options {
     void *user; // for on_block
 } vkgpt_session_options;
 
-// Philox4x32-10 (Salmon et al. 2011) keyed by `seed` and counted by position draws the token, so the text
-// does not depend on how many tokens go into a submission. The order is llama.cpp's: repeat penalty, top-k,
-// top-p, min-p, then temperature. All zero is greedy.
+// A token is drawn by Philox4x32-10 (Salmon et al. 2011) with `seed` as its key and the position as its counter, so
+// the text does not depend on how many tokens go into a submission. The order is llama.cpp's: repeat penalty, top-k,
+// top-p, min-p, then temperature. All members 0: greedy.
 typedef struct vkgpt_sampling {
     float temperature;      // 0: argmax, the lowest id on ties
     uint32_t top_k;         // 0: all
@@ -306,32 +308,32 @@ typedef enum vkgpt_stop {
     VKGPT_STOP_CALLBACK, // the callback returned false
 } vkgpt_stop;
 
-// The first session of one sequence, of a model with matrices for which a GPU was never tuned, measures a few variants
-// of its kernels first, in 1.5 seconds at most, and keeps the best in the file that vkgpt_tune's results go to.
-// Software drivers are left out, and so is everything where the environment variable VKGPT_TUNING is set ("off", or a
-// file). The environment variable VKGPT_PERSISTENT ("off", or a number of workgroups, 0 for as many as stay resident)
-// says whether decode is one kernel, which else the tuning does; where it cannot be, it stays with dispatches, and a
-// note says so.
+// On a GPU that was never tuned for a model's matrices, the first session of one sequence measures a few variants of
+// its kernels, in 1.5 seconds at most, and keeps the best in the file that vkgpt_tune's results go to. It does not
+// do so on software drivers, or if the environment variable VKGPT_TUNING is set ("off", or a file). The environment
+// variable VKGPT_PERSISTENT says whether decode runs as one kernel: "off", or a number of workgroups, or 0 for as
+// many as stay resident. If it is not set, the tuning decides. If one kernel is not possible, decode uses
+// dispatches, and a note says so.
 int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt_session **session,
                        vkgpt_error *err);
-// What the user should hear about the opening, or "".
+// What to tell the user about the opening, or "".
 const char *vkgpt_session_note(const vkgpt_session *session);
 void vkgpt_session_close(vkgpt_session *session);
 
-// From any thread: ends the call that runs on the session, with VKGPT_INTERRUPTED, after the block of the prompt or the
-// submission that is under way (about 100 ms of a GPU's time). Where none runs it ends the next one that reads or makes
-// tokens, so that it is never too early. The session goes on from the tokens that it has, as after an error of
-// on_block.
+// May be called from any thread: ends the call that runs on the session, with VKGPT_INTERRUPTED, after the current
+// block of the prompt or the current submission (about 100 ms of a GPU's time). If no call runs, it ends the next
+// one that reads or generates tokens, so it is never too early. The session keeps the tokens that it has, as after
+// on_block returned false.
 void vkgpt_session_cancel(vkgpt_session *session);
 
-// Forgets every token after the first `position`, keeping their cache entries.
+// Keeps the first `position` tokens with their cache entries, and forgets all later ones.
 int vkgpt_session_rewind(vkgpt_session *session, uint32_t position, vkgpt_error *err);
 
 // Positions used so far: tokens given by vkgpt_prompt plus tokens generated.
 uint32_t vkgpt_session_position(const vkgpt_session *session);
 
-// The tokens of the session, vkgpt_session_position of them: those given and those generated. The pointer is valid as
-// long as the session; calls with the session change what is there.
+// The tokens of the session, vkgpt_session_position of them: those given and those generated. The pointer is valid
+// as long as the session; calls with the session change the tokens.
 const uint32_t *vkgpt_session_tokens(const vkgpt_session *session);
 
 // Saves the tokens of the session (of sequence 0) and their part of the KV cache to a file, with a note of the caller's
@@ -349,29 +351,29 @@ int vkgpt_session_save(vkgpt_session *session, const char *path, const void *not
 // for a file that is cut while it is read: the session may be empty then.
 int vkgpt_session_load(vkgpt_session *session, const char *path, char **note, size_t *note_bytes, vkgpt_error *err);
 
-// Appends `count` tokens. All but the last are run through the model at once, in blocks (prefill); the last
-// one waits to be the input of the first decode step. A session of n positions takes n tokens in all. A block has up to
-// 2,048 tokens, as far as the device has memory for it and it takes no longer than about 100 ms of a GPU's time, and
-// the next one is submitted while one runs. After an error, on_block's among them, the session has all tokens, and
-// those whose blocks have run are not run again.
+// Appends `count` tokens. All but the last are run through the model at once, in blocks (prefill); the last one
+// waits to be the input of the first decode step. A session of n positions takes n tokens in all. A block has up to
+// 2,048 tokens; fewer if the device has less memory, or if the block would take more than about 100 ms of a GPU's
+// time. The next block is submitted while one runs. After an error, or after on_block returned false, the session
+// has all tokens, and does not run again those whose blocks have run.
 int vkgpt_prompt(vkgpt_session *session, const uint32_t *ids, size_t count, vkgpt_error *err);
 
-// With `lookup`, a step also reads the tokens that followed the newest ones earlier in the text, as drafts, and keeps
-// those that it would have made itself (prompt lookup: Saxena 2023): the same tokens, in fewer steps where a text
-// repeats itself.
+// With `lookup`, a step also reads drafts: the tokens that followed the newest ones earlier in the text. It keeps
+// those that it would have generated itself (prompt lookup: Saxena 2023). So the tokens are the same, in fewer steps
+// if a text repeats itself.
 //
-// Generates up to `max_tokens` tokens after the prompt; on_token gets each one in order and returns false
-// to stop. A session that is full still yields one token. sampling NULL: VKGPT_SAMPLING_DEFAULT.
+// Generates up to `max_tokens` tokens after the prompt; on_token gets each one in order and returns false to stop. A
+// full session still generates one token. sampling NULL: VKGPT_SAMPLING_DEFAULT.
 int vkgpt_generate(vkgpt_session *session, const vkgpt_sampling *sampling, size_t max_tokens,
                    bool (*on_token)(void *user, uint32_t id), void *user, vkgpt_stop *stop, vkgpt_error *err);
 
-// Several sequences in one session, numbered from 0; the functions above work on sequence 0. Weights are read once a
-// step for all of them. A sequence gets the same tokens as it would get alone.
+// Several sequences in one session, numbered from 0; the functions above work on sequence 0. A step reads the
+// weights once for all sequences. A sequence gets the same tokens as it would get alone.
 //
 // vkgpt_batch_prompt appends tokens, vkgpt_batch_prefill runs all that were appended (else the first
-// vkgpt_batch_generate does), vkgpt_batch_copy makes `count` sequences copies of one, and vkgpt_batch_generate goes on
-// with every sequence that has tokens: sampling is one per sequence, stops NULL or one per sequence. on_token returns
-// false to stop a sequence.
+// vkgpt_batch_generate does), vkgpt_batch_copy makes `count` sequences copies of one, and vkgpt_batch_generate
+// continues every sequence that has tokens: `sampling` has one entry for each sequence, and so has `stops`, unless
+// it is NULL. on_token returns false to stop a sequence.
 int vkgpt_batch_prompt(vkgpt_session *session, uint32_t sequence, const uint32_t *ids, size_t count, vkgpt_error *err);
 int vkgpt_batch_prefill(vkgpt_session *session, vkgpt_error *err);
 int vkgpt_batch_copy(vkgpt_session *session, uint32_t from, const uint32_t *to, size_t count, vkgpt_error *err);
@@ -415,10 +417,10 @@ int vkgpt_batch_stop(vkgpt_session *session, uint32_t sequence, vkgpt_error *err
 int vkgpt_batch_step(vkgpt_session *session, bool (*on_event)(void *user, const vkgpt_batch_event *event), void *user,
                      uint32_t *running, vkgpt_error *err);
 
-// Appends `count` tokens and hands out the logits of each, in blocks of rows: on_rows gets `rows` rows of
-// `vocab` floats, that of token `first` (counted from 0 in this call) on top, and returns false to stop
-// (VKGPT_INTERRUPTED). The pointer is valid inside the callback; that of the last callback until the next call with the
-// session.
+// Appends `count` tokens and hands out the logits of each, in blocks of rows: on_rows gets `rows` rows of `vocab`
+// floats, beginning with that of token `first` (counted from 0 in this call), and returns false to stop
+// (VKGPT_INTERRUPTED). The pointer is valid inside the callback; after the last callback, until the next call with
+// the session.
 int vkgpt_logits(vkgpt_session *session, const uint32_t *ids, size_t count,
                  bool (*on_rows)(void *user, const float *logits, size_t first, size_t rows), void *user,
                  vkgpt_error *err);
@@ -432,20 +434,20 @@ typedef struct vkgpt_logprob {
 
 typedef struct vkgpt_token {
     uint32_t id;
-    float logprob;            // NaN: no token is before it
-    uint32_t top_count;       // as many as asked for, or the whole vocabulary; 0 where no token is before it
+    float logprob;            // NaN: there is no token before it
+    uint32_t top_count;       // as many as asked for, or the whole vocabulary; 0: there is no token before it
     const vkgpt_logprob *top; // the likeliest tokens in its place, the likeliest first, the lowest id first on ties
 } vkgpt_token;
 
-// Appends `count` tokens as vkgpt_prompt does, and hands out how likely each was, with the `top` likeliest in its place
-// (VKGPT_MAX_TOP at most). on_token gets them in order, counted from 0 in this call, and returns false to stop
-// (VKGPT_INTERRUPTED); `token` is valid inside of it. Works on generated tokens too: rewind to where they began, and
-// give them here. The last token is only predicted, never read, so that one token more fits than the session has
+// Appends `count` tokens as vkgpt_prompt does, and hands out how likely each was, with the `top` likeliest in its
+// place (VKGPT_MAX_TOP at most). on_token gets them in order, counted from 0 in this call, and returns false to stop
+// (VKGPT_INTERRUPTED); `token` is valid inside of it. Works for generated tokens too: rewind to their start, and
+// pass them here. The last token is only predicted, never read, so one token more fits than the session has
 // positions. Errors: VKGPT_BAD_ARGUMENT, VKGPT_BAD_LOGITS.
 int vkgpt_logprobs(vkgpt_session *session, const uint32_t *ids, size_t count, uint32_t top,
                    bool (*on_token)(void *user, size_t index, const vkgpt_token *token), void *user, vkgpt_error *err);
 
-// What vkgpt_score is given: a context and a continuation of it, in one array.
+// A context and a continuation of it, in one array, for vkgpt_score.
 typedef struct vkgpt_continuation {
     const uint32_t *ids;   // (count): the context's tokens, then the continuation's; ids below the model's vocab
     size_t count, context; // tokens in all, and of the context: 1 <= context < count <= the session's context + 1
@@ -456,18 +458,18 @@ typedef struct vkgpt_scored {
     bool greedy;    // every one of them was the likeliest token at its place, the lowest id on ties
 } vkgpt_scored;
 
-// Scores continuations: the log likelihood of each, given its context. scored[i] answers continuations[i]. Where
-// there is no context, the model's bos or eos token stands for it. The last token is only foretold, never read,
-// so that one token more fits than the session has positions. Continuations may come in any order; as many as the
-// session has sequences are read at once, and neighbours with the same context read it once. The session is left
-// empty. On an error (an argument that is out of range, BAD_LOGITS) scored is undefined.
+// Scores continuations: the log likelihood of each, given its context. scored[i] answers continuations[i]. If there
+// is no context, use the model's bos or eos token as the context. The last token is only predicted, never read, so
+// one token more fits than the session has positions. Continuations may come in any order; as many as the session
+// has sequences are read at once, and neighbours with the same context read it once. The session is left empty.
+// After an error (VKGPT_BAD_ARGUMENT, VKGPT_BAD_LOGITS) `scored` is undefined.
 int vkgpt_score(vkgpt_session *session, const vkgpt_continuation *continuations, size_t count, vkgpt_scored *scored,
                 vkgpt_error *err);
 
-// Appends `count` tokens and writes the hidden states of those that `rows` names (ascending, counted from 0 in this
-// call) into hidden (row_count, vkgpt_model_info.hidden): what the final norm gives, and OPT-350M's project_out behind
-// it; the last_hidden_state of Hugging Face's models. A token after the last row waits as after vkgpt_prompt.
-// BAD_LOGITS where one holds a NaN or an infinity.
+// Appends `count` tokens and writes hidden states into hidden (row_count, vkgpt_model_info.hidden): those of the
+// tokens in `rows`, in ascending order and counted from 0 in this call. A hidden state is the output of the final
+// norm, in OPT-350M of project_out after it: the last_hidden_state of Hugging Face's models. A token after the last
+// row waits as after vkgpt_prompt. Errors (VKGPT_BAD_LOGITS): a hidden state holds a NaN or an infinity.
 int vkgpt_hidden(vkgpt_session *session, const uint32_t *ids, size_t count, const size_t *rows, size_t row_count,
                  float *hidden, vkgpt_error *err);
 
@@ -489,7 +491,7 @@ typedef enum vkgpt_pooling {
 int vkgpt_embed(vkgpt_session *session, const vkgpt_ids *texts, size_t count, vkgpt_pooling pooling, float *embeddings,
                 vkgpt_error *err);
 
-// Counters since the session was opened, for benchmarks and for the test that a token costs the host nothing.
+// Counters since the session was opened, for benchmarks, and for the test that the host does no work for a token.
 typedef struct vkgpt_counters {
     uint64_t submissions, tokens_decoded, tokens_prefilled;
     uint64_t tokens_reused;         // of prompts that vkgpt_batch_start found in a cache
@@ -507,8 +509,8 @@ vkgpt_counters vkgpt_session_counters(const vkgpt_session *session);
 
 // ----------------------------------------------------------------------------------------------- heads
 
-// What was trained on top of a checkpoint: a linear layer over the hidden state of one token (Radford et al. 2018,
-// section 3.2), as Hugging Face's classes for GPT-1, GPT-2, GPT-Neo and OPT have it.
+// A head that was trained on top of a checkpoint: a linear layer over the hidden state of one token (Radford et al.
+// 2018, section 3.2), as in Hugging Face's classes for GPT-1, GPT-2, GPT-Neo and OPT.
 typedef struct vkgpt_head vkgpt_head;
 
 typedef enum vkgpt_head_kind {
@@ -516,7 +518,7 @@ typedef enum vkgpt_head_kind {
     VKGPT_HEAD_CHOICE, // multiple_choice_head, of ...DoubleHeadsModel: one score for a sequence, against others'
 } vkgpt_head_kind;
 
-typedef enum vkgpt_head_problem { // what the scores were trained to mean: problem_type, or what follows from num_labels
+typedef enum vkgpt_head_problem { // what the scores mean: problem_type, or else by num_labels
     VKGPT_HEAD_ONE_OF,            // softmax over the labels
     VKGPT_HEAD_EACH,              // a sigmoid for each label
     VKGPT_HEAD_NUMBERS,           // the scores are the answer
@@ -525,64 +527,65 @@ typedef enum vkgpt_head_problem { // what the scores were trained to mean: probl
 typedef struct vkgpt_head_info {
     vkgpt_head_kind kind;
     vkgpt_head_problem problem;
-    uint32_t scores;           // num_labels; 1 of VKGPT_HEAD_CHOICE
+    uint32_t scores;           // num_labels; 1 for VKGPT_HEAD_CHOICE
     uint32_t hidden;           // width of what it reads: vkgpt_model_info.hidden
-    const char *const *labels; // id2label, `scores` of them; NULL of VKGPT_HEAD_CHOICE
+    const char *const *labels; // id2label, `scores` of them; NULL for VKGPT_HEAD_CHOICE
 } vkgpt_head_info;
 
 // Reads the head of a Hugging Face directory; needs no device. Errors: those of vkgpt_model_open for its files, and
-// BAD_MODEL where there is no head, where its shape is not what config.json says, and where config.json asks for what
-// is not done (another class of head, another summary_type than cls_index, summary_use_proj or summary_proj_to_labels
-// false, another summary_activation than tanh or none), by name.
+// VKGPT_BAD_MODEL if there is no head, if its shape is not the one of config.json, or if config.json asks for
+// something that is not supported, by name: another class of head, another summary_type than cls_index,
+// summary_use_proj or summary_proj_to_labels false, another summary_activation than tanh or none.
 int vkgpt_head_open(const char *dir, vkgpt_head **head, vkgpt_error *err);
 void vkgpt_head_close(vkgpt_head *head);
 const vkgpt_head_info *vkgpt_head_describe(const vkgpt_head *head);
 
-// The token of a sequence whose hidden state the head reads: the last one, for labels the last one that is not
-// pad_token_id (the first where all are), as in Hugging Face's classes. count is 1 at least.
+// The index of the token whose hidden state the head reads, as in Hugging Face's classes: the last one; for labels,
+// the last one that is not pad_token_id, or the first one if all are. count is at least 1.
 size_t vkgpt_head_position(const vkgpt_head *head, const uint32_t *ids, size_t count);
 
-// The scores (info.scores) of a hidden state (info.hidden). BAD_LOGITS where one is not finite.
+// The scores (info.scores) of a hidden state (info.hidden). Errors (VKGPT_BAD_LOGITS): a score is not finite.
 int vkgpt_head_scores(const vkgpt_head *head, const float *hidden, double *scores, vkgpt_error *err);
 
 // --------------------------------------------------------------------------------------------- profile
 
-// Bytes that the decode step of the token at `position` reads: the weights that every step reads, and K and V of the
-// positions that its layers look back on, its own among them. With vkgpt_limits it gives the floor of a token.
+// Bytes that the decode step of the token at `position` reads: the weights, and K and V of the positions that its
+// layers attend to, its own included. With vkgpt_limits this gives the least time of a token.
 uint64_t vkgpt_step_bytes(const vkgpt_session *session, uint32_t position);
 
-// Where the time of a token goes: one kernel at its place in the forward pass.
+// Where the time of a token goes: one line for each kernel at its place in the forward pass.
 typedef struct vkgpt_profile_line {
     const char *step;   // "embed", "qkv", "attend", "project", "expand", "contract", "head", "sample", "norm", ...
     const char *kernel; // the variant that ran: "qkv_software"
     uint32_t rows;      // tokens that ran at once: 1, or those of the block
     uint32_t calls;     // dispatches
     double seconds;     // device time of all of them, barriers included
-    uint64_t bytes;     // weights of a product, or cache of attention, that they read, each counted once; else 0
+    uint64_t bytes;     // read by them, each byte counted once: weights of a product, cache of attention; else 0
     double flops;       // of a product or of attention, a multiplication and an addition each; else 0
-    double flops_done;  // with those that fill up tiles: of rows, of outputs, of positions
+    double flops_done;  // including those for rows, outputs and positions that only fill up a tile
 } vkgpt_profile_line;
 
 // Runs one decode step of the session's last token (rows 0), or the session's last `rows` tokens as one block of
-// prefill (fewer where a block has no room for so many), `repetitions` times with a timestamp around each dispatch, and
-// hands out the lines of the fastest run in the order of the forward pass. The step is greedy; the session stays where
-// it is. Timestamps cost time too, on a GPU a fifth of a small model's token: plain_seconds (or NULL) gets the time of
-// the fastest run without those between dispatches, and the sum of the lines less this is what profiling costs. Errors:
-// a device without timestamps (VKGPT_NO_DEVICE), a session with fewer tokens (VKGPT_BAD_ARGUMENT).
+// prefill (fewer if a block has less room), `repetitions` times with a timestamp around each dispatch. Passes the
+// lines of the fastest run to on_line, in the order of the forward pass. The step is greedy; the session does not
+// change. Timestamps take time too, on a GPU a fifth of a small model's token: plain_seconds (or NULL) gets the time
+// of the fastest run without timestamps between dispatches. The sum of the lines minus plain_seconds is the cost of
+// profiling. Errors: a device without timestamps (VKGPT_NO_DEVICE), a session with fewer tokens
+// (VKGPT_BAD_ARGUMENT).
 int vkgpt_profile(vkgpt_session *session, uint32_t rows, uint32_t repetitions,
                   void (*on_line)(void *user, const vkgpt_profile_line *line), void *user, double *plain_seconds,
                   vkgpt_error *err);
 
 // --------------------------------------------------------------------------------------------- tuning
 
-// How a product runs: what may differ without a bit of the result changing. Of decode, or, with `outputs`, of a prompt
-// by the device's own products of matrices.
+// How a product runs: choices that change the speed and no bit of the result. With `outputs` 0 it is a product of
+// decode, otherwise a product of a prompt.
 typedef struct vkgpt_variant {
     uint32_t rows;    // of the matrix, per subgroup (GPUs) or lane (software drivers, where tuning leaves it)
     uint32_t size;    // of a workgroup
     uint32_t loads;   // of 128 bits of the matrix that a lane has in flight, about (GPUs)
-    bool staged;      // its input is made inside of it; else by a dispatch of its own
-    uint32_t outputs; // that a workgroup makes, of `rows` rows of the prompt; 0: a product of decode
+    bool staged;      // the kernel computes its own input; else another dispatch does
+    uint32_t outputs; // of a workgroup, for `rows` rows of the prompt; 0: a product of decode
     bool split;       // workgroups share the width
 } vkgpt_variant;
 
@@ -591,24 +594,24 @@ typedef struct vkgpt_tuned {
     const char *weights;     // "f16", ...
     uint32_t outputs, width; // of the matrix, padded; of a step: the vocabulary and the model's width
     uint32_t tokens; // rows of x at once: 1, or 8 for steps of eight rows and more; 16, 32, ... 1024 of a prompt
-    uint32_t tried;  // variants, 2 at least: a product that has but one is not measured
+    uint32_t tried;  // variants, at least 2: a product with only one is not measured
     vkgpt_variant built_in, best; // of a product
-    const char *settings;         // of a step: what was taken, in words ("each product's best"), or ""; else NULL
-    double built_in_seconds, best_seconds; // of one product, its own norm or merge included, or of one step
+    const char *settings;         // of a step: what was chosen, in words ("each product's best"), or ""; else NULL
+    double built_in_seconds, best_seconds; // of one product with its own norm or merge, or of one step
 } vkgpt_tuned;
 
-// Measures the variants of every product of the model's decode, of one row and of eight, over its own matrices, and the
-// tiles of a prompt's products where the device multiplies matrices itself, then whole steps of one sequence with the
-// best ones and with the built-in ones in turn, and hands out each result. The best variants serve every session that
-// is opened on the device from then on; the built-in ones stay where they come within 2 % of the fastest, those of one
-// row also where the whole step is not 2 % quicker.
+// Measures, on the model's own matrices, the variants of every product of decode, for one row and for eight, and on
+// a GPU the tiles of a prompt's products. Then it measures whole steps of one sequence, with the best variants and
+// with the built-in ones in turn. Passes each result to on_result. All sessions that are opened on the device
+// afterwards use the best variants. A built-in variant stays if it is within 2 % of the fastest; those of one row
+// also stay if the whole step is not 2 % faster.
 int vkgpt_tune(vkgpt_model *model, void (*on_result)(void *user, const vkgpt_tuned *tuned), void *user,
                vkgpt_error *err);
 
-// Writes what was measured on a device, now and before, to a file; path NULL: where vkgpt_device_open's devices look
-// for it, the file that vkgpt_tuning_path names: in the user's cache folder, by device, driver and version of vkgpt, or
-// what the environment variable VKGPT_TUNING says. With VKGPT_TUNING=off none is read. A file that is damaged or of
-// another device, driver or version is ignored, and vkgpt_model_info.note says so.
+// Writes all that was measured on a device, now and before, to a file. path NULL: the file of vkgpt_tuning_path,
+// which devices read when they are first used. It is in the user's cache folder, named by device, driver and version
+// of vkgpt, unless the environment variable VKGPT_TUNING names another file. With VKGPT_TUNING=off no file is read.
+// A file that is damaged, or of another device, driver or version, is ignored, and vkgpt_model_info.note says so.
 int vkgpt_tuning_save(vkgpt_device *device, const char *path, vkgpt_error *err);
 bool vkgpt_tuning_path(const vkgpt_device *device, char *path, size_t size); // false: there is no such folder
 
@@ -622,8 +625,8 @@ typedef struct vkgpt_selftest_result {
     bool pass;
 } vkgpt_selftest_result;
 
-// Runs every kernel of the library on this device against the plain C reference and hands out each result.
-// *failures counts those that did not pass.
+// Runs every kernel of the library on this device, compares it with the plain C reference, and passes each result to
+// on_result. *failures counts those that did not pass.
 int vkgpt_selftest(vkgpt_device *device, void (*on_result)(void *user, const vkgpt_selftest_result *result), void *user,
                    size_t *failures, vkgpt_error *err);
 

@@ -45,8 +45,8 @@ static void test_wrong_flags(void **state)
     assert_sentence(RUN("generate", "--tempo", "1"), 2, "no flag --tempo");
     assert_sentence(RUN("generate", "--stride", "1"), 2, "--stride is a flag of other commands");
     assert_sentence(RUN("tokenize", "-n", "1"), 2, "-n is a flag of other commands");
-    assert_sentence(RUN("generate", "hello", "you"), 2, "'you' stands alone");
-    assert_sentence(RUN("perplexity", "hello"), 2, "'hello' stands alone");
+    assert_sentence(RUN("generate", "hello", "you"), 2, "'you' belongs to no flag");
+    assert_sentence(RUN("perplexity", "hello"), 2, "'hello' belongs to no flag");
     assert_sentence(RUN("generate", "-p"), 2, "-p needs a value: TEXT");
     assert_sentence(RUN("generate", "--echo=1"), 2, "--echo takes no value");
     assert_sentence(RUN("generate", "-p", "a", "-f", "b"), 2, "given twice");
@@ -62,7 +62,7 @@ static void test_wrong_flags(void **state)
     assert_sentence(RUN("classify", "-m", MISSING, "-p", "a"), 1, MISSING);
     assert_sentence(RUN("entail", "--premise", "a"), 2, "entail needs --premise TEXT and --hypothesis TEXT");
     assert_sentence(RUN("similar", "a"), 2, "similar needs two texts");
-    assert_sentence(RUN("similar", "a", "b", "c"), 2, "'c' stands alone");
+    assert_sentence(RUN("similar", "a", "b", "c"), 2, "'c' belongs to no flag");
     assert_sentence(RUN("choose", "-p", "a", "--answer", "b"), 2, "choose needs two answers or more");
     assert_sentence(RUN("choose", "--answer", "a", "--answer", "b"), 2, "no text is given");
     assert_sentence(RUN("choose", "-p", "a", "--answer", ""), 2, "--answer needs a text that is not empty");
@@ -72,8 +72,8 @@ static void test_wrong_flags(void **state)
     assert_sentence(RUN("make-model"), 2, "make-model needs a preset: gpt2, gpt2-medium");
     assert_sentence(RUN("make-model", "gpt2"), 2, "-o DIR");
     assert_sentence(RUN("make-model", "gpt4", "-o", "x"), 2, "no preset 'gpt4'");
-    assert_sentence(RUN("make-model", "gpt2", "gpt3-125m", "-o", "x"), 2, "'gpt3-125m' stands alone");
-    assert_sentence(RUN("make-model", "gpt2", "-o", "x", "--heads", "5"), 2, "768 is no multiple of 5 heads");
+    assert_sentence(RUN("make-model", "gpt2", "gpt3-125m", "-o", "x"), 2, "'gpt3-125m' belongs to no flag");
+    assert_sentence(RUN("make-model", "gpt2", "-o", "x", "--heads", "5"), 2, "768 is not a multiple of 5 heads");
     assert_sentence(RUN("make-model", "gpt2", "-o", "x", "--layers", "0"), 2, "--layers is 0");
     assert_sentence(RUN("make-model", "gpt2", "-o", "x", "--layers", "1", "-m", MISSING), 1, MISSING);
     assert_sentence(RUN("help", "sing"), 2, "help takes a command");
@@ -287,11 +287,11 @@ static void test_ids(void **state)
     assert_sentence(RUN("detokenize", "-m", TALES, "--ids", "-1"), 1, "id -1 is outside");
     assert_sentence(RUN("detokenize", "-m", TALES, "--ids", "99999999999999999999999"), 1,
                     "id 99999999999999999999999 is outside");
-    assert_sentence(RUN("detokenize", "-m", TALES, "--ids", "1,two"), 2, "'two' is no token id");
-    assert_sentence(RUN("detokenize", "-m", TALES, "--ids", "1;2"), 2, "'1;2' is no token id");
-    assert_sentence(RUN("detokenize", "-m", TALES, "--ids", "1.5"), 2, "'1.5' is no token id");
+    assert_sentence(RUN("detokenize", "-m", TALES, "--ids", "1,two"), 2, "'two' is not a token id");
+    assert_sentence(RUN("detokenize", "-m", TALES, "--ids", "1;2"), 2, "'1;2' is not a token id");
+    assert_sentence(RUN("detokenize", "-m", TALES, "--ids", "1.5"), 2, "'1.5' is not a token id");
     file_make(path, sizeof path, "1 2 x", 5);
-    assert_sentence(RUN("detokenize", "-m", TALES, "--ids-file", path), 1, "'x' is no token id");
+    assert_sentence(RUN("detokenize", "-m", TALES, "--ids-file", path), 1, "'x' is not a token id");
     remove(path);
     assert_sentence(RUN("detokenize", "-m", TALES, "--ids-file", MISSING), 1, MISSING);
 }

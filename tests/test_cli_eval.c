@@ -51,7 +51,8 @@ static void test_bad_input(void **state)
     assert_bad_file("wikitext", "a.txt", " \n\n", "a.txt: has no text");
     assert_bad_file("wikitext", "a.jsonl", "{\"page\": \"x\"}\n{\"text\": \"x\"}\n",
                     "a.jsonl:2: the field \"page\" is missing");
-    assert_bad_file("wikitext", "a.jsonl", "{\"page\": \"\"}\n", "a.jsonl:1: the field \"page\" is no text, or empty");
+    assert_bad_file("wikitext", "a.jsonl", "{\"page\": \"\"}\n",
+                    "a.jsonl:1: the field \"page\" is not a text, or empty");
     // clang-format off
     assert_refused("lambada:" FIXTURES "/lambada.jsonl", 1, "Vulkan");
     // clang-format on

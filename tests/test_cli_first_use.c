@@ -43,7 +43,7 @@ static void test_spellings_of_a_text(void **state)
     assert_string_equal(o.out, "Once upon a time");
     output_free(&o);
     output_free(&wanted);
-    assert_sentence(RUN("tokenize", "Once", "upon"), 2, "'upon' stands alone");
+    assert_sentence(RUN("tokenize", "Once", "upon"), 2, "'upon' belongs to no flag");
     assert_sentence(RUN("tokenize", "Once", "upon"), 2, "in quotes");
     assert_sentence(RUN("tokenize", "Once", "-p", "upon"), 2, "given twice");
     assert_sentence(RUN("tokenize", "Once", "-f", MISSING), 2, "given twice");

@@ -20,7 +20,7 @@
 static double number(const cJSON *json, const char *section, const char *key)
 {
     const cJSON *item = cJSON_GetObjectItem(cJSON_GetObjectItem(json, section), key);
-    if (!cJSON_IsNumber(item)) fail_msg("%s.%s is no number", section, key);
+    if (!cJSON_IsNumber(item)) fail_msg("%s.%s is not a number", section, key);
     return item->valuedouble;
 }
 
@@ -119,7 +119,7 @@ static void test_bad_values(void **state)
     assert_sentence(RUN("plan", "gpt4"), 1, "there is no preset 'gpt4'; there are gpt2, ");
     assert_sentence(RUN("plan", "-m", MISSING), 1, MISSING);
     assert_sentence(RUN("plan", "gpt2", "-m", "gpt2"), 2, "not both");
-    assert_sentence(RUN("plan", "gpt2", "gpt3"), 2, "'gpt3' stands alone");
+    assert_sentence(RUN("plan", "gpt2", "gpt3"), 2, "'gpt3' belongs to no flag");
     struct Output all = RUN("plan", "gpt2"), more = RUN("plan", "gpt2", "-c", "1025");
     assert_status(&more, 0);
     assert_string_equal(all.out, more.out);

@@ -56,7 +56,7 @@ static void test_no_unk(void **state)
     write_text("tokenizer.json", "{\"model\": {\"type\": \"WordLevel\", \"unk_token\": \"?\", \"vocab\": {\"a\": 0}}}");
     expect_output(RUN("tokenize", "-m", test_dir, "-p", "a"), "0\n", "");
     assert_sentence(RUN("tokenize", "-m", test_dir, "-p", "b"), 1,
-                    "\"b\" is no token, and unk_token ? is not in the vocabulary");
+                    "\"b\" is not a token, and unk_token ? is not in the vocabulary");
 }
 
 int main(void)

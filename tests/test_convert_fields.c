@@ -162,7 +162,7 @@ static const struct Row {
     {"prefix: bos", prefix_bos, NULL, NULL, -1},
     {"prefix: another", prefix_other, "before the text", NULL, -1},
     {"prefix: two", prefix_two, "before the text", NULL, -1},
-    {"suffix", suffix, "behind the text", NULL, -1},
+    {"suffix", suffix, "after the text", NULL, -1},
     {"pipeline", pipeline, "a model of its own", "a model of its own", -1},
     {"dropout, last_counts", dropout, "dropout", NULL, -1},
     {"tokens, one called as a row without", blank_name, NULL, NULL, -1},

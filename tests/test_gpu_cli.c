@@ -486,7 +486,7 @@ static void test_bench_profile(void **state)
     assert_status(&o, 0);
     assert_non_null(strstr(o.out, "tg2: one token at position 1\n"));
     assert_non_null(strstr(o.out, "| qkv | qkv"));
-    assert_non_null(strstr(o.out, "\nWithout a timestamp behind each dispatch: "));
+    assert_non_null(strstr(o.out, "\nWithout a timestamp after each dispatch: "));
     assert_non_null(strstr(o.out, "limits of the device: a large copy"));
     assert_non_null(strstr(o.err, "busy "));
     output_free(&o);

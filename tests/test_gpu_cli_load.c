@@ -122,7 +122,7 @@ static void test_heads(void **state)
     // clang-format on
     file_write(test_dir, "head/tokenizer.json", unknown_json, strlen(unknown_json));
     const char *m = test_path("head");
-    succeed(RUN("classify", "-m", m, "--ids", "5,6,7"), "so no token of its own stands around the ids");
+    succeed(RUN("classify", "-m", m, "--ids", "5,6,7"), "so it adds no tokens around the ids");
     assert_sentence(RUN("classify", "-m", m, "--ids", "5,6", "--start", "_start_", "--extract", "_classify_"), 1,
                     "to look '_start_' up in (");
     // clang-format off

@@ -159,7 +159,7 @@ static void odd_widths_fall_back(vkgpt_device *device)
         vkgpt_model *model = open_model(device, fixture.dir, VKGPT_Q4_K);
         const vkgpt_model_info *info = vkgpt_model_describe(model);
         assert_string_equal(info->weights, "q4_k");
-        if (info->dim % 256) assert_non_null(strstr(info->note, "no whole blocks of q4_k"));
+        if (info->dim % 256) assert_non_null(strstr(info->note, "not a multiple of the block size of q4_k"));
         if (info->dim % 32) assert_non_null(strstr(info->note, "matrices are f16"));
         vkgpt_model_close(model);
         fixture_close(&fixture);

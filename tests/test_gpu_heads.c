@@ -236,7 +236,7 @@ static void test_refusals(void **state)
     float hidden[2 * HEAD_MAX_NUMBERS];
     REFUSED(vkgpt_hidden(o.session, ids, 3, &(size_t){3}, 1, hidden, &err), "token 3 is asked for: 3 are given");
     REFUSED(vkgpt_hidden(o.session, ids, 3, (const size_t[]){1, 1}, 2, hidden, &err),
-            "token 1 is asked for behind that of token 1");
+            "token 1 is asked for after that of token 1");
     REFUSED(vkgpt_hidden(o.session, ids, 81, &(size_t){80}, 1, hidden, &err),
             "0 tokens and 81 more: the context has room for 80");
     REFUSED(vkgpt_hidden(o.session, &(uint32_t){341}, 1, &(size_t){0}, 1, hidden, &err), "token id 341");

@@ -166,10 +166,10 @@ static void test_refusals(void **state)
 {
     (void)state;
     // clang-format off
-    assert_sentence(RUN("classify", "-m", LABELS, "-p", "a", "--start", "no token"), 1, "--start: 'no token' is no token of");
+    assert_sentence(RUN("classify", "-m", LABELS, "-p", "a", "--start", "no token"), 1, "--start: 'no token' is not a token of");
     assert_sentence(RUN("classify", "-m", HEAD_FIXTURES "/neo-labels", "--ids", "1", "--extract", "x"), 1, "there is no tokenizer in");
     assert_sentence(RUN("classify", "-m", HEAD_FIXTURES "/neo-labels", "-p", "a"), 1, "tokenizer");
-    assert_sentence(RUN("classify", "-m", LABELS, "-p", ""), 1, "-p: the text is empty, and no token stands around it");
+    assert_sentence(RUN("classify", "-m", LABELS, "-p", ""), 1, "-p: the text is empty, and no token is added around it");
     assert_sentence(RUN("classify", "-m", LABELS, "--ids", "1,2,3", "-c", "2"), 1, "--ids: 3 tokens: the context has room for 2; -c 3 makes room");
     // clang-format on
     // the head decides which command it works with

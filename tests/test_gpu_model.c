@@ -57,7 +57,7 @@ static bool compare_rows(void *user, const float *logits, size_t first, size_t r
     r->seen += rows;
     for (; r->next < f->row_count && f->rows[r->next] < first + rows; r->next++) {
         const float *got = logits + (f->rows[r->next] - first) * f->vocab, *want = f->logits + r->next * f->vocab;
-        assert_within(difference_f32(got, want, f->vocab), r->bound, "%s: logits behind token %u", r->name,
+        assert_within(difference_f32(got, want, f->vocab), r->bound, "%s: logits after token %u", r->name,
                       f->rows[r->next]);
     }
     return true;

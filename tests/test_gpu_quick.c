@@ -418,7 +418,7 @@ static void test_foreign_files(void **state)
     bytes_add(&good, "", 1);
     const char *text = (const char *)good.data;
     survives(path, text, 0, "empty");
-    survives(path, text, (size_t)(strstr(text, "\n# step") - text) - 4, "is no choice"); // the last word of a line
+    survives(path, text, (size_t)(strstr(text, "\n# step") - text) - 4, "is not a choice"); // the last word of a line
     survives_text(path, text_replace(text, model->device->info.name, "Another"), "another device or driver");
     survives_text(path, text_replace(text, VKGPT_VERSION, "0.0.9"), "it is of vkgpt 0.0.9");
     bytes_free(&good);

@@ -67,7 +67,7 @@ static void test_logits_and_tokens(void **state)
     struct Rows fresh = logits_of(a, ids + 90, 5);
     double scale = scale_f32(fresh.logits, 5 * VOCAB);
     assert_within(difference_f32(behind.logits, fresh.logits, 5 * VOCAB), 2e-3 * scale,
-                  "logits behind generated tokens");
+                  "logits after generated tokens");
     free(rows.logits), free(behind.logits), free(fresh.logits);
     vkgpt_session_close(a);
     vkgpt_session_close(b);

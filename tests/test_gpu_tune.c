@@ -251,7 +251,7 @@ static void ignored_lines(vkgpt_device *device, const struct ProductKey *key, co
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         char text[2048];
         int bytes = snprintf(text, sizeof text, "%s%s\n", good, lines[i]);
-        ignored(device, key, text, (size_t)bytes, "is no choice");
+        ignored(device, key, text, (size_t)bytes, "is not a choice");
     }
 }
 
@@ -341,7 +341,7 @@ static void test_tiles(void **state)
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         char text[2048];
         int bytes = snprintf(text, sizeof text, "%s%s\n", (const char *)good.data, lines[i]);
-        ignored(device, &key, text, (size_t)bytes, "is no choice");
+        ignored(device, &key, text, (size_t)bytes, "is not a choice");
     }
     device->matrix.m = 0; // switched off: the saved choices stay
     assert_null(read_text(device, good.data, strlen((const char *)good.data)));

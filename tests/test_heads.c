@@ -296,7 +296,7 @@ static void test_damaged_config(void **state)
         file_write(test_dir, "config.json", bytes.data, bytes.count);
         bytes_free(&bytes);
         int code = vkgpt_head_open(test_dir, &head, &err);
-        if (code && (!err.text[0] || strchr(err.text, '\n'))) fail_msg("round %d: '%s' is no sentence", i, err.text);
+        if (code && (!err.text[0] || strchr(err.text, '\n'))) fail_msg("round %d: '%s' is not a sentence", i, err.text);
         if (!code) opened++;
         else refused++;
         vkgpt_head_close(head);

@@ -32,7 +32,7 @@ static const struct Broken {
     {"no vocabulary", CONFIG, "\"vocab_size\": 11", "\"vocab_size\": 0", {"config.json", "vocab_size is 0"}},
     {"a vocabulary past the table", CONFIG, "\"vocab_size\": 11", "\"vocab_size\": 12", {"wte.weight", "(12, 8)"}},
     {"more layers than tensors", CONFIG, "\"n_layer\": 2", "\"n_layer\": 3", {"h.2.", "absent"}},
-    {"heads that do not divide", CONFIG, "\"n_head\": 2", "\"n_head\": 3", {"config.json", "n_embd 8 is no multiple of n_head 3"}},
+    {"heads that do not divide", CONFIG, "\"n_head\": 2", "\"n_head\": 3", {"config.json", "n_embd 8 is not a multiple of n_head 3"}},
     {"a negative integer", CONFIG, "\"n_layer\": 2", "\"n_layer\": -1", {"config.json", "n_layer is -1"}},
     {"a fraction", CONFIG, "\"n_embd\": 8", "\"n_embd\": 8.5", {"config.json", "n_embd is 8.5"}},
     {"an integer past 64 bits", CONFIG, "\"n_embd\": 8", "\"n_embd\": 18446744073709551624", {"config.json", "n_embd is 1.84467"}},

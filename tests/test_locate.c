@@ -327,7 +327,7 @@ static void test_one_level_down(void **state)
     expect_found("out", NEED_TOKENIZER, "out/a", "its folder a is used");
     write_files((struct File[]){ONE_FILE("far/a/b/x", "x")}, 1);
     write_model("far/a/b"); // two levels down: not looked at
-    expect_refused("far", NEED_WEIGHTS, VKGPT_BAD_FILE, "no config.json there, so this is no model directory", NULL);
+    expect_refused("far", NEED_WEIGHTS, VKGPT_BAD_FILE, "no config.json there, so this is not a model directory", NULL);
 }
 
 // ------------------------------------------------------------------------------------------- what is something else
@@ -383,7 +383,7 @@ static const struct {
      VKGPT_BAD_FILE,
      "config.json",
      "web page"},
-    {{ONE_FILE("d/notes.txt", "x")}, VKGPT_BAD_FILE, "no config.json there, so this is no model directory", "GGUF"},
+    {{ONE_FILE("d/notes.txt", "x")}, VKGPT_BAD_FILE, "no config.json there, so this is not a model directory", "GGUF"},
 };
 
 static void test_foreign_folders(void **state)

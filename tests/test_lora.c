@@ -248,7 +248,7 @@ static void test_refused_settings(void **state)
         {"\"lora_alpha\": 3", "\"lora_alpha\": []", "lora_alpha is [], not a number"},
         {"\"r\": 2", "\"r\": 2, \"rank_pattern\": {\"c_attn\": 8}", "is 8, its lora_A has 2"},
         {"\"r\": 2", "\"r\": 2, \"rank_pattern\": {\"c_attn\": \"x\"}", "rank_pattern is \"x\", not a number"},
-        {"\"r\": 2", "\"r\": 2, \"alpha_pattern\": {\"(c_attn\": 2}", "\"(c_attn\" is no pattern"},
+        {"\"r\": 2", "\"r\": 2, \"alpha_pattern\": {\"(c_attn\": 2}", "\"(c_attn\" is not a pattern"},
         {"\"r\": 2", "\"r\": 2, \"alpha_pattern\": [2]", "alpha_pattern is [2], not an object"},
         {"\"r\": 2", "\"r\": 2, \"use_dora\": true", "use_dora is true"},
         {"\"r\": 2", "\"r\": 2, \"modules_to_save\": [\"lm_head\"]", "modules_to_save is [\"lm_head\"]"},
@@ -410,7 +410,7 @@ static void test_mutations(void **state)
         file_write(test_dir, "adapter_model.safetensors", file.data, file.count);
         open_base(base, &c);
         if (!lora_merge(adapter, &c, &merged, &err)) opened++;
-        else if (!err.text[0] || strchr(err.text, '\n')) fail_msg("round %d: '%s' is no sentence", i, err.text);
+        else if (!err.text[0] || strchr(err.text, '\n')) fail_msg("round %d: '%s' is not a sentence", i, err.text);
         checkpoint_close(&c);
         bytes_free(&config);
         bytes_free(&file);

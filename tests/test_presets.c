@@ -67,7 +67,7 @@ static void test_resize(void **state)
     assert_int_equal(preset_resize(&config, &(struct PresetSizes){.inner = 100, .dim = 48}, &err), 0);
     assert_int_equal(config.inner, 100);
     assert_int_equal(preset_resize(&config, &(struct PresetSizes){.heads = 5}, &err), VKGPT_BAD_ARGUMENT);
-    assert_non_null(strstr(err.text, "48 is no multiple of 5 heads"));
+    assert_non_null(strstr(err.text, "48 is not a multiple of 5 heads"));
     assert_int_equal(preset_resize(&config, &(struct PresetSizes){.layers = 5000}, &err), VKGPT_BAD_ARGUMENT);
 }
 

@@ -165,14 +165,14 @@ static void test_refusals(void **state)
     refused(GOOD "\n[1]", ITEM_AUTO, ":3: ", "no JSON object");
     refused(GOOD GOOD "{\"context\": \"c\"}", ITEM_AUTO, ":3: ", "\"completion\" is missing");
     refused(GOOD "{\"completion\": \"c\"}", ITEM_AUTO, ":2: ", "\"context\" is missing");
-    refused("{\"context\": 3, \"completion\": \" d\"}", ITEM_AUTO, ":1: ", "\"context\" is no text");
+    refused("{\"context\": 3, \"completion\": \" d\"}", ITEM_AUTO, ":1: ", "\"context\" is not a text");
     refused("{\"context\": \"c\", \"completion\": \"\"}", ITEM_AUTO, ":1: ", "the answer is empty");
     refused("{\"context\": \"c\", \"completion\": \" \\u3000\\n\"}", ITEM_AUTO, ":1: ", "the answer is empty");
     refused("{\"context\": \"c\", \"completion\": \" d\", \"choices\": [\" a\", \" b\"]}", ITEM_AUTO,
             ":1: ", "none of the 2 choices");
     refused("{\"context\": \"c\", \"completion\": \" d\", \"choices\": [\" d\"]}", ITEM_AUTO, ":1: ", "1 entries");
     refused("{\"context\": \"c\", \"completion\": \" d\", \"choices\": [\" d\", 3]}", ITEM_AUTO,
-            ":1: ", "answer 2 is no text");
+            ":1: ", "answer 2 is not a text");
     refused("{\"context\": \"c\", \"completion\": \" d\", \"choices\": [\" d\", \" \"]}", ITEM_AUTO,
             ":1: ", "answer 2 of 2 is empty");
     refused(GOOD "{\"context\": \"c\", \"completion\": \" d\", \"choices\": [\" d\", \" e\"]}", ITEM_AUTO,
@@ -184,7 +184,7 @@ static void test_refusals(void **state)
     refused("{\"ctx\": \"c\", \"endings\": [\"a\", \"b\"]}", ITEM_AUTO, ":1: ", "\"label\" is missing");
     refused("{\"ctx\": \"c\", \"endings\": [\"a\", \"b\"], \"label\": \"2\"}", ITEM_AUTO, ":1: ", "from 0 to 1");
     refused("{\"ctx\": \"c\", \"endings\": [\"a\", \"b\"], \"label\": 0.5}", ITEM_AUTO, ":1: ", "from 0 to 1");
-    refused("{\"ctx\": \"c\", \"endings\": \"a\", \"label\": 0}", ITEM_AUTO, ":1: ", "\"endings\" is no list");
+    refused("{\"ctx\": \"c\", \"endings\": \"a\", \"label\": 0}", ITEM_AUTO, ":1: ", "\"endings\" is not a list");
     refused("{\"ctx\": \"c\", \"endings\": [\"a\", \"[b]\"], \"label\": 0}", ITEM_AUTO,
             ":1: ", "answer 2 of 2 is empty");
     refused("{\"endings\": [\"a\", \"b\"], \"label\": 0}", ITEM_AUTO, ":1: ", "\"ctx\" is missing");

@@ -271,11 +271,11 @@ static void test_no_unk(void **state)
 {
     (void)state;
     expect_no_ids("\"model\": {\"type\": \"WordLevel\", \"unk_token\": \"!\", \"vocab\": {\"a\": 0}}", "b",
-                  "\"b\" is no token, and unk_token !");
+                  "\"b\" is not a token, and unk_token !");
     expect_no_ids("\"model\": {\"type\": \"WordPiece\", \"unk_token\": \"!\", \"vocab\": {\"a\": 0}}", "ab",
-                  "\"ab\" is no token");
+                  "\"ab\" is not a token");
     expect_no_ids("\"model\": {\"type\": \"Unigram\", \"unk_id\": null, \"vocab\": [[\"a\", -1]]}", "ab",
-                  "\"b\" is no token");
+                  "\"b\" is not a token");
     expect_no_ids("\"model\": {\"type\": \"BPE\", \"unk_token\": \"!\", \"vocab\": {\"a\": 0}, \"merges\": []}", "ab",
                   "unk_token !");
     expect("", "\"model\": {\"type\": \"BPE\", \"unk_token\": null, \"vocab\": {\"a\": 0}, \"merges\": []}", "ab", "0");

@@ -65,7 +65,7 @@ int os_save_begin(const char *path, struct Saving *saving, vkgpt_error *err)
     struct stat st;
     bool there = stat(path, &st) == 0;
     if (there && S_ISDIR(st.st_mode)) return fail(err, VKGPT_BAD_FILE, "%s: is a directory, not a file", path);
-    if (there && !S_ISREG(st.st_mode)) return fail(err, VKGPT_BAD_FILE, "%s: is no file that can be replaced", path);
+    if (there && !S_ISREG(st.st_mode)) return fail(err, VKGPT_BAD_FILE, "%s: is not a file that can be replaced", path);
     char *target = there ? realpath(path, NULL) : strdup(path); // a link stays a link
     if (target) size = strlen(target) + 32;
     char *temporary = malloc(size);

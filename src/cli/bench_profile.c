@@ -96,7 +96,7 @@ void bench_profile_md(const struct BenchProfile *profile, const vkgpt_limits *li
     for (size_t i = 0; i < profile->count; i++) print_line(&profile->lines[i], &sum, limits);
     print_line(&sum, &sum, limits);
     double cost = cost_of(profile, &sum) * 1e6;
-    printf("\nWithout a timestamp behind each dispatch: %.2f µs/token. "
+    printf("\nWithout a timestamp after each dispatch: %.2f µs/token. "
            "Profiling itself costs %.2f µs/token, %.2f µs a dispatch; the table holds it.\n",
            profile->plain_seconds / sum.rows * 1e6, cost / sum.rows, cost / sum.calls);
 }

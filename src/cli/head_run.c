@@ -37,7 +37,7 @@ static int special_token(const struct HeadRun *h, const char *flag, const char *
                      : 0;
     int code = find_token(h, given ? given : usual, id, err);
     if (!code && given && *id < 0)
-        return fail(err, VKGPT_BAD_ARGUMENT, "%s: '%s' is no token of %s", flag, given, h->run.dir);
+        return fail(err, VKGPT_BAD_ARGUMENT, "%s: '%s' is not a token of %s", flag, given, h->run.dir);
     if (!code && *id >= (int64_t)run_model(&h->run)->vocab)
         return fail(err, VKGPT_BAD_MODEL, "%s: token %s has the id %lld, the model has ids below %u", h->run.dir,
                     given ? given : usual, (long long)*id, run_model(&h->run)->vocab);
@@ -50,7 +50,7 @@ static void tell_unread(const struct HeadRun *h, const struct Options *options)
     struct Located at;
     if (h->run.tokenizer || (options->start && options->extract) || model_locate(h->run.dir, NEED_TOKENIZER, &at, NULL))
         return;
-    fprintf(stderr, "vkgpt: %s: so no token of its own stands around the ids\n", h->run.no_tokenizer);
+    fprintf(stderr, "vkgpt: %s: so it adds no tokens around the ids\n", h->run.no_tokenizer);
 }
 
 static int special_tokens(struct HeadRun *h, const struct Options *options, vkgpt_error *err)
@@ -98,7 +98,7 @@ static int add_text(const struct HeadRun *h, const struct Text *text, struct Tok
 static int check_sequence(const struct HeadRun *h, const char *name, struct Tokens *tokens, int code, vkgpt_error *err)
 {
     if (!code && !tokens->count)
-        code = fail(err, VKGPT_BAD_ARGUMENT, "%s: the text is empty, and no token stands around it", name);
+        code = fail(err, VKGPT_BAD_ARGUMENT, "%s: the text is empty, and no token is added around it", name);
     if (!code) code = run_fits(&h->run, name, tokens->count, err);
     if (!code) return 0;
     free(tokens->ids);
@@ -111,10 +111,9 @@ int head_run_sequence(struct HeadRun *h, const struct Text *first, const struct 
 {
     *tokens = (struct Tokens){0};
     if (second && h->delimiter < 0 && h->tail_count)
-        return fail(
-            err, VKGPT_BAD_ARGUMENT,
-            "%s: the tokenizer puts tokens behind a text, and what stands between two is to be said by --delimiter",
-            second->name);
+        return fail(err, VKGPT_BAD_ARGUMENT,
+                    "%s: the tokenizer adds tokens after a text: --delimiter has to name the token between two texts",
+                    second->name);
     add_ids(tokens, h->lead.ids, h->lead.count);
     add_token(tokens, h->start);
     int code = add_text(h, first, tokens, err);

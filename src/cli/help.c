@@ -147,7 +147,7 @@ void help_man(FILE *out)
     fprintf(out, ".TH VKGPT 1 \"\" \"vkgpt %s\" \"User Commands\"\n.SH NAME\nvkgpt \\- %s\n", VKGPT_VERSION, SUMMARY);
     fprintf(out, ".SH SYNOPSIS\n.B vkgpt\nCOMMAND [flags]\n");
     fprintf(out, ".SH DESCRIPTION\nReads checkpoints as Hugging Face publishes them and runs them on a GPU, or on a\n"
-                 "software driver where there is none. A flag's usual value stands in parentheses.\n");
+                 "software driver where there is none. A flag's usual value is in parentheses.\n");
     fprintf(out, ".SH COMMANDS\n");
     for (const struct Command *command = COMMANDS; command->name; command++) man_command(out, command);
     fprintf(out, ".SH EXIT STATUS\n");

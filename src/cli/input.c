@@ -67,7 +67,7 @@ static int walk_ids(const struct Input *input, uint32_t vocab, uint32_t *ids, si
         int shown = length < 40 ? (int)length : 40;
         if (!good)
             return fail(err, VKGPT_BAD_FILE,
-                        "%s: '%.*s' is no token id; ids are whole numbers, separated by commas or white space",
+                        "%s: '%.*s' is not a token id; ids are whole numbers, separated by commas or white space",
                         input->name, shown, text->data + start);
         if (ids && (id < 0 || id >= (int64_t)vocab))
             return fail(err, VKGPT_BAD_ARGUMENT, "%s: id %.*s is outside the vocabulary of %u tokens", input->name,

@@ -45,8 +45,8 @@ const struct Flag FLAGS[] = {
     {ENTAIL, FLAG_TEXT, {"--hypothesis"}, "TEXT", AT(hypothesis), .help = "the text that may follow from it"},
     {SIMILAR, FLAG_WORD, {"FIRST"}, NULL, AT(first), .help = "one text"},
     {SIMILAR, FLAG_WORD, {"SECOND"}, NULL, AT(second), .help = "the other"},
-    {SIMILAR, FLAG_TEXT, {"--first"}, "TEXT", AT(first), .help = "likewise, also where it begins with a dash"},
-    {SIMILAR, FLAG_TEXT, {"--second"}, "TEXT", AT(second), .help = "likewise"},
+    {SIMILAR, FLAG_TEXT, {"--first"}, "TEXT", AT(first), .help = "one text, also if it begins with a dash"},
+    {SIMILAR, FLAG_TEXT, {"--second"}, "TEXT", AT(second), .help = "the other text, also if it begins with a dash"},
     {CHOOSE, FLAG_ANSWER, {"--answer"}, "TEXT", 0, .help = "an answer to choose from; given once for each"},
     {WRITES | SCORE | FEW_SHOT | LOGITS | EMBED | EXPLAIN | TOKENIZE | HEADS, FLAG_SWITCH, {"-e", "--escape"}, NULL, AT(escape),
      .help = "\\n, \\r, \\t, \\', \\\", \\\\ and \\xHH in a text that a flag gives are escapes"},
@@ -62,7 +62,7 @@ const struct Flag FLAGS[] = {
      .help = "print the prompt before the new text; generate does so on a terminal"},
     {GENERATE, FLAG_SWITCH, {"--no-echo", "--no-display-prompt"}, NULL, AT(no_echo), .help = "print the new text alone, on a terminal too"},
     {SAMPLES, FLAG_SWITCH, {"--generation-config"}, NULL, AT(generation_config),
-     .help = "take the sampling that the model's generation_config.json names, where no flag says otherwise"},
+     .help = "take the sampling of the model's generation_config.json, unless a flag says otherwise"},
     {GENERATE, FLAG_INT, {"--logprobs"}, "N", AT(logprobs), UP_TO(0, 100),
      .help = "with --json: the log probability of each new token, and the N likeliest in its place; 0: none (0)"},
     {SAMPLES, FLAG_REAL, {"--temp", "--temperature"}, "T", AT(temperature), WITHIN(0, 1000),
@@ -85,7 +85,7 @@ const struct Flag FLAGS[] = {
     {CHAT, FLAG_TEXT, {"--system"}, "TEXT", AT(system), .help = "what the conversation begins with"},
 
     {SCORE, FLAG_CONTINUATION, {"--continuation"}, "TEXT", 0,
-     .help = "what may stand behind the context; given several times, the likeliest is marked"},
+     .help = "a continuation of the context; given several times, the likeliest is marked"},
     {SCORE | TASK, FLAG_CHOICE, {"--normalize"}, "none|tokens|bytes", AT(normalize),
      .help = "compare the log likelihoods as they are, or divided by the continuation's tokens or bytes (none)"},
 
@@ -97,12 +97,12 @@ const struct Flag FLAGS[] = {
     {FEW_SHOT, FLAG_INT, {"-s", "--seed"}, "N", AT(draw_seed), UP_TO(0, INT64_MAX), .help = "of the examples drawn (0)"},
     {FEW_SHOT | EVAL, FLAG_INT, {"--limit"}, "N", AT(limit), UP_TO(0, INT64_MAX), .help = "run the first N items of a task only; 0: all (0)"},
     {FEW_SHOT, FLAG_CHOICE, {"--measure"}, "auto|exact|f1|choice|per-token|unconditional", AT(measure),
-     .help = "what the curve shows: exact and f1 of written answers, or choice, ... of chosen ones; auto: choice, where there are choices (auto)"},
+     .help = "what the curve shows: exact and f1 of written answers, or choice, ... of chosen ones; auto: choice, if there are choices (auto)"},
     {FEW_SHOT, FLAG_TEXT, {"--description"}, "TEXT", AT(description), .help = "what the prompt begins with (the task's own)"},
     {FEW_SHOT, FLAG_TEXT, {"--separator"}, "TEXT", AT(separator),
-     .help = "between examples (an empty line, where they begin with no line break of their own)"},
+     .help = "between examples (an empty line, unless they begin with a line break)"},
     {FEW_SHOT, FLAG_TEXT, {"--answer-context"}, "TEXT", AT(answer_context),
-     .help = "what stands before an answer for its unconditional likelihood (A: where the contexts end so, else Answer:)"},
+     .help = "the text before an answer for its unconditional likelihood (A: if the contexts end so, else Answer:)"},
     {FEW_SHOT, FLAG_INT, {"-n", "--predict"}, "N", AT(answer_tokens), UP_TO(0, INT32_MAX),
      .help = "tokens of a written answer at most; 0: twice the longest right one, and 8 (0)"},
     {FEW_SHOT, FLAG_SWITCH, {"--show"}, NULL, AT(show), .help = "print the prompts exactly as the model would get them; needs no device"},
@@ -111,7 +111,7 @@ const struct Flag FLAGS[] = {
     {EVAL, FLAG_TEXT, {"--tasks"}, "NAME:FILE,...", AT(tasks),
      .help = "lambada, hellaswag, piqa, arc_easy, arc_challenge, winogrande, wikitext, each with the file of its items"},
     {EVAL, FLAG_FILE, {"--resume"}, "FILE", AT(resume),
-     .help = "keep the result of every item in FILE, and go on from what it holds"},
+     .help = "keep the result of every item in FILE, and continue from the results that it has"},
 
     {LOGITS, FLAG_FILE, {"-o", "--output"}, "OUT.npy", AT(output),
      .help = "the file to write, exactly this name: float32, (tokens, vocab)"},
@@ -123,12 +123,12 @@ const struct Flag FLAGS[] = {
      .help = "write a NumPy file of exactly this name, in place of JSON on stdout: float32, (texts, width)"},
     {EXPLAIN, FLAG_FILE, {"-o", "--output"}, "PAGE.html", AT(output), .help = "the file to write: a page that needs nothing else"},
     {PERPLEXITY, FLAG_INT, {"--stride", "--ppl-stride"}, "N", AT(stride), UP_TO(1, INT32_MAX),
-     .help = "tokens that each window moves on, for texts longer than the context, which is the most (half of it)"},
+     .help = "tokens from one window to the next, at most the context (half the context)"},
 
     {HEADS, FLAG_TEXT, {"--start"}, "TOKEN", AT(start),
      .help = "the token before the text; '' is none (_start_, where the tokenizer has it)"},
-    {PAIRS | CHOOSE, FLAG_TEXT, {"--delimiter"}, "TOKEN", AT(delimiter), .help = "the token between two texts, likewise (_delimiter_)"},
-    {HEADS, FLAG_TEXT, {"--extract"}, "TOKEN", AT(extract), .help = "the token behind the text, likewise (_classify_)"},
+    {PAIRS | CHOOSE, FLAG_TEXT, {"--delimiter"}, "TOKEN", AT(delimiter), .help = "the token between two texts; '' is none (_delimiter_)"},
+    {HEADS, FLAG_TEXT, {"--extract"}, "TOKEN", AT(extract), .help = "the token after the text; '' is none (_classify_)"},
 
     {BENCH, FLAG_LIST, {"-p", "--n-prompt"}, "N,...", AT(bench_prompt), UP_TO(0, INT32_MAX),
      .help = "tokens of each prompt test; 0: none (512)"},
@@ -156,7 +156,7 @@ const struct Flag FLAGS[] = {
     {SELFTEST, FLAG_FILE, {"--report"}, "FILE", AT(report),
      .help = "write device, limits, results and a short bench as one JSON to send in"},
     {PULL, FLAG_WORD, {"NAME"}, NULL, AT(pull_name), .help = "openai-community/gpt2, or a short name: gpt2, distilgpt2, openai-gpt, gpt-neo-125m, opt-125m, ..."},
-    {PULL, FLAG_WORD, {"FILE.gguf"}, NULL, AT(pull_file), .help = "which of the GGUF files, where the model has several"},
+    {PULL, FLAG_WORD, {"FILE.gguf"}, NULL, AT(pull_file), .help = "which GGUF file, if the model has several"},
     {MAKE_MODEL, FLAG_WORD, {"PRESET"}, NULL, AT(preset),
      .help = "gpt2, gpt2-medium, gpt2-large, gpt2-xl, gpt3-125m, ... gpt3-175b"},
     {MAKE_MODEL, FLAG_DIR, {"-o", "--output"}, "DIR", AT(output), .help = "the directory to write"},
@@ -164,12 +164,12 @@ const struct Flag FLAGS[] = {
     {MAKE_MODEL, FLAG_CHOICE, {"--dtype"}, "f16|f32|bf16", AT(dtype), .help = "of the weights in the file (f16)"},
     {MAKE_MODEL, FLAG_INT, {"-s", "--seed"}, "N", AT(model_seed), UP_TO(0, INT64_MAX), .help = "of the random numbers (0)"},
     {MAKE_MODEL, FLAG_INT, {"--shards"}, "N", AT(shards), UP_TO(1, 99999), .help = "files to spread the weights over (1)"},
-    {MAKE_MODEL, FLAG_INT, {"--layers"}, "N", AT(layers), UP_TO(1, 4096), .help = "other than the preset's"},
-    {MAKE_MODEL, FLAG_INT, {"--heads"}, "N", AT(heads), UP_TO(1, 1 << 20), .help = "likewise"},
-    {MAKE_MODEL, FLAG_INT, {"--dim"}, "N", AT(dim), UP_TO(1, 1 << 20), .help = "width, likewise"},
+    {MAKE_MODEL, FLAG_INT, {"--layers"}, "N", AT(layers), UP_TO(1, 4096), .help = "layers, other than the preset's"},
+    {MAKE_MODEL, FLAG_INT, {"--heads"}, "N", AT(heads), UP_TO(1, 1 << 20), .help = "heads of a layer, other than the preset's"},
+    {MAKE_MODEL, FLAG_INT, {"--dim"}, "N", AT(dim), UP_TO(1, 1 << 20), .help = "width, other than the preset's"},
     {MAKE_MODEL, FLAG_INT, {"--inner"}, "N", AT(inner), UP_TO(1, 1 << 24), .help = "width of the feed-forward layer (4 times the width)"},
-    {MAKE_MODEL, FLAG_INT, {"--context"}, "N", AT(positions), UP_TO(1, 1 << 24), .help = "positions, likewise"},
-    {MAKE_MODEL, FLAG_INT, {"--vocab"}, "N", AT(vocab), UP_TO(1, 1 << 24), .help = "rows of the token table, likewise"},
+    {MAKE_MODEL, FLAG_INT, {"--context"}, "N", AT(positions), UP_TO(1, 1 << 24), .help = "positions, other than the preset's"},
+    {MAKE_MODEL, FLAG_INT, {"--vocab"}, "N", AT(vocab), UP_TO(1, 1 << 24), .help = "rows of the token table, other than the preset's"},
 
     {PLAN, FLAG_WORD, {"PRESET"}, NULL, AT(preset), .help = "a model of the papers, in place of -m: gpt2, ... gpt3-175b"},
     {PLAN, FLAG_CHOICE, {"--weights"}, FORMAT_CHOICES, AT(plan_weights),
@@ -201,9 +201,9 @@ const struct Flag FLAGS[] = {
 
     {GENERATE | EMBED, FLAG_FILE, {"--prompts"}, "FILE", AT(prompts), .help = "a text from each line of a file, --parallel at once"},
     {GENERATE | BENCH | BATCHES, FLAG_INT, {"-np", "--parallel"}, "N", AT(parallel), UP_TO(1, MAX_PARALLEL),
-     .help = "sequences at once; generate without --prompts: as many texts, with seeds that rise (1; 8 for many texts)"},
+     .help = "sequences at once; generate without --prompts: as many texts, each with the next seed (1; 8 for many texts)"},
     {SAMPLES | BENCH, FLAG_INT, {"--lookup"}, "N", AT(lookup), UP_TO(0, 31),
-     .help = "draft up to N tokens a step from the text so far; the same tokens, sooner where it repeats itself (0)"},
+     .help = "draft up to N tokens a step from the text so far; the same tokens, faster if the text repeats itself (0)"},
 
     {ALL_COMMANDS, FLAG_FILE, {"-m", "--model"}, "DIR|FILE|NAME", AT(model),
      .help = "the model: its directory, a GGUF file, or a name: tales and shots come with vkgpt, others of the hub after vkgpt pull (tales)"},
@@ -224,7 +224,7 @@ const struct Flag FLAGS[] = {
     {ON_DEVICE, FLAG_IGNORED, {"-ub", "--ubatch-size"}, "N", 0, .help = "a prompt's blocks are as large as the device takes"},
     {ON_DEVICE, FLAG_IGNORED, {"--mlock"}, NULL, 0, .help = "the weights are in the device's memory"},
     {ON_DEVICE, FLAG_IGNORED, {"--no-mmap"}, NULL, 0, .help = "files are mapped only while they are read"},
-    {ON_DEVICE & ~CHAT, FLAG_IGNORED, {"-no-cnv", "--no-conversation"}, NULL, 0, .help = "a prompt is always written on from"},
+    {ON_DEVICE & ~CHAT, FLAG_IGNORED, {"-no-cnv", "--no-conversation"}, NULL, 0, .help = "a prompt is always continued"},
     {0},
 };
 // clang-format on
@@ -431,8 +431,8 @@ static const char *nearest_flag(unsigned commands, const char *text, size_t leng
 static bool unknown(struct Parse *parse, unsigned command, const char *argument, size_t length)
 {
     if (argument[0] != '-' || !argument[1])
-        return wrong(parse, "'%s' stands alone: every value follows its flag%s", argument,
-                     command & PROMPTED ? ", and a text of several words stands in quotes" : "");
+        return wrong(parse, "'%s' belongs to no flag: every value follows its flag%s", argument,
+                     command & PROMPTED ? ", and a text of several words goes in quotes" : "");
     if (find_flag(ALL_COMMANDS, argument, length))
         return wrong(parse, "%.*s is a flag of other commands, not of this one", (int)length, argument);
     char hint[96];

@@ -124,8 +124,8 @@ static void add_memory(struct Report *r, const struct Planned *p)
         "token table%s, %u positions%s: q8_0 or wider, rows padded to 8",
         c->tied_head ? ", which is the head" : " and head", c->context, c->embed_dim == c->dim ? "" : ", projections");
     ADD("memory", "layers", "layers", UNIT_BYTES, m->layers,
-        "%u layers x (4 x %u^2 + 2 x %u x %u) in %s, or wider where rows are no whole blocks", layers, c->dim, c->dim,
-        c->inner, weights);
+        "%u layers x (4 x %u^2 + 2 x %u x %u) in %s, or wider where rows are not a multiple of the block size", layers,
+        c->dim, c->dim, c->inner, weights);
     ADD("memory", "vectors", "norms and biases", UNIT_BYTES, m->vectors,
         "4 bytes x (%u layers x (9 x %u + %u) + 2 x %u), padded", layers, c->dim, c->inner, c->dim);
     ADD("memory", "cache", "KV cache", UNIT_BYTES, m->cache,

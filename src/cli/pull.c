@@ -45,7 +45,7 @@ int pull_main(const struct Options *options)
     vkgpt_error err;
     if (!options->pull_name) return wrong_usage("pull needs the name of a model on the Hugging Face hub, such as gpt2");
     if (!hub_full_name(options->pull_name, full))
-        return wrong_usage("'%s' is no name of a model on the Hugging Face hub, such as openai-community/gpt2",
+        return wrong_usage("'%s' is not a name of a model on the Hugging Face hub, such as openai-community/gpt2",
                            options->pull_name);
     if (pull(full, options, snapshot, &err)) return failed(&err);
     fprintf(stderr, "vkgpt: %s is there: -m %s runs it\n", full, options->pull_name);

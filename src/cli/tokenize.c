@@ -76,7 +76,7 @@ static int read_size(const char *path, uint32_t *vocab, vkgpt_error *err)
     const struct Json *item = json_get(config, "vocab_size");
     int64_t size = 50257; // Hugging Face's default
     if (item && !json_integer(item, 1, INT32_MAX, &size))
-        code = fail(err, VKGPT_BAD_MODEL, "%s: vocab_size is no whole number between 1 and %d", path, INT32_MAX);
+        code = fail(err, VKGPT_BAD_MODEL, "%s: vocab_size is not a whole number between 1 and %d", path, INT32_MAX);
     json_free(config);
     *vocab = (uint32_t)size;
     return code;

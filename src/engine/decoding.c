@@ -182,7 +182,7 @@ static int read_slot(struct vkgpt_session *s, const struct Flight *flight, uint3
         slot_leave(s, slot, VKGPT_STOP_EOS);
         if ((id & ~RING_STOP) != STOP_BAD_LOGITS) continue;
         slot->started = false;
-        return fail(err, VKGPT_BAD_LOGITS, "%s: the logits behind token %u hold a NaN or an infinity", s->model->name,
+        return fail(err, VKGPT_BAD_LOGITS, "%s: the logits after token %u hold a NaN or an infinity", s->model->name,
                     slot->position - 1);
     }
     return VKGPT_OK;

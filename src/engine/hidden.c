@@ -22,7 +22,7 @@ static int check_rows(const size_t *rows, size_t row_count, size_t count, vkgpt_
             return fail(err, VKGPT_BAD_ARGUMENT, "the hidden state of token %zu is asked for: %zu are given", rows[r],
                         count);
         if (r && rows[r] <= rows[r - 1])
-            return fail(err, VKGPT_BAD_ARGUMENT, "the hidden state of token %zu is asked for behind that of token %zu",
+            return fail(err, VKGPT_BAD_ARGUMENT, "the hidden state of token %zu is asked for after that of token %zu",
                         rows[r], rows[r - 1]);
     }
     return VKGPT_OK;

@@ -286,8 +286,8 @@ static void describe_formats(struct Loader *load)
              BLOCK_INFO[load->repacked_from].name);
     for (uint32_t f = 0; f < FORMATS; f++)
         if (load->widened[f])
-            note(info, "%u matrices are %s: rows of %u weights are no whole blocks of %s", load->widened[f],
-                 format_name(f), load->widened_in, info->weights);
+            note(info, "%u matrices are %s: rows of %u weights are not a multiple of the block size of %s",
+                 load->widened[f], format_name(f), load->widened_in, info->weights);
     if (load->kept_wide) note(info, "%u matrices hold values past 65504 and stay in fp32", load->kept_wide);
 }
 

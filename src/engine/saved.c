@@ -20,7 +20,7 @@ static uint64_t file_bytes(const struct SavedHeader *h)
 static int read_header(const char *path, const struct Mapping *file, struct SavedHeader *h, vkgpt_error *err)
 {
     if (file->bytes < sizeof h->magic || memcmp(file->data, SAVED_MAGIC, sizeof h->magic) != 0)
-        return fail(err, VKGPT_BAD_FILE, "%s: is no saved session of vkgpt", path);
+        return fail(err, VKGPT_BAD_FILE, "%s: is not a saved session of vkgpt", path);
     if (file->bytes < sizeof *h + TRAILER)
         return fail(err, VKGPT_BAD_FILE, "%s: has %zu bytes, the header of a saved session alone has %zu", path,
                     file->bytes, sizeof *h);

@@ -77,7 +77,7 @@ static int add_score(const struct Window *w, const struct Group *group, const st
     vkgpt_scored *scored = &w->scored[group->sequence];
     for (uint32_t r = 0; r < group->rows; r++) {
         if (rows[r].likeliest == SCORE_BAD)
-            return fail(w->err, VKGPT_BAD_LOGITS, "%s: the logits behind token %u hold a NaN or an infinity",
+            return fail(w->err, VKGPT_BAD_LOGITS, "%s: the logits after token %u hold a NaN or an infinity",
                         w->s->model->name, group->position + r);
         scored->logprob += (double)rows[r].logprob;
         scored->greedy = scored->greedy && rows[r].likeliest == c->ids[group->position + r + 1];

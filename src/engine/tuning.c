@@ -320,7 +320,7 @@ static int parse(const vkgpt_device *device, struct Tuning *tuning, const char *
         int status = number == 1 ? check_first_line(device, path, line, err) : VKGPT_OK;
         if (status) return status;
         if (number > 1 && length && *line != '#' && !read_line(device, tuning, line))
-            return fail(err, VKGPT_BAD_FILE, "%s: line %u is no choice: '%.60s'", path, number, line);
+            return fail(err, VKGPT_BAD_FILE, "%s: line %u is not a choice: '%.60s'", path, number, line);
     }
     return number > 1 ? VKGPT_OK : fail(err, VKGPT_BAD_FILE, "%s: it is empty", path);
 }

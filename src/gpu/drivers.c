@@ -171,7 +171,7 @@ static void ask_system(struct Drivers *d)
     void *library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
     if (!library) keep_said(d, dlerror());
     else if (!dlsym(library, "vk_icdGetInstanceProcAddr"))
-        keep_said(d, "the library has no vk_icdGetInstanceProcAddr: it is no Vulkan driver");
+        keep_said(d, "the library has no vk_icdGetInstanceProcAddr: it is not a Vulkan driver");
     if (library) dlclose(library);
 }
 

@@ -44,7 +44,7 @@ static int read_token(struct Hub *hub, vkgpt_error *err)
     free(text);
     return good ? 0
                 : fail(err, VKGPT_BAD_ARGUMENT,
-                       "HF_TOKEN: is no token: it holds something else than printing characters");
+                       "HF_TOKEN: is not a token: it holds something else than printing characters");
 }
 
 int hub_settings(struct Hub *hub, vkgpt_error *err)
@@ -177,7 +177,7 @@ static int add_gguf(struct Repo *repo, const struct Json *list, const char *mode
     if (count)
         return fail(err, VKGPT_BAD_FILE, "%s: holds %zu GGUF files (%s); `vkgpt pull %s FILE.gguf` takes one", model,
                     count, names, model);
-    return fail(err, VKGPT_BAD_FILE, "%s: holds no config.json and no GGUF file, so it is no model that vkgpt reads",
+    return fail(err, VKGPT_BAD_FILE, "%s: holds no config.json and no GGUF file, so it is not a model that vkgpt reads",
                 model);
 }
 

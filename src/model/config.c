@@ -455,7 +455,7 @@ int config_check_class(const char *path, vkgpt_error *err)
 static int config_check(const char *path, const struct Family *family, struct Config *config, vkgpt_error *err)
 {
     if (config->dim % config->heads)
-        return fail(err, VKGPT_BAD_MODEL, "%s: %s %u is no multiple of %s %u", path, family->dim_name, config->dim,
+        return fail(err, VKGPT_BAD_MODEL, "%s: %s %u is not a multiple of %s %u", path, family->dim_name, config->dim,
                     family->heads_name, config->heads);
     config->head_dim = config->dim / config->heads;
     if (config->inner == 0) config->inner = 4 * config->dim; // at most 2^22
@@ -530,7 +530,7 @@ int config_read(const char *dir, struct Config *config, vkgpt_error *err)
     if (code) return code;
     if (!os_exists(path) && os_exists(shapes)) return openai_config(shapes, config, err);
     if (!os_exists(path))
-        return fail(err, VKGPT_BAD_FILE, "%s: no config.json there, so this is no model directory", dir);
+        return fail(err, VKGPT_BAD_FILE, "%s: no config.json there, so this is not a model directory", dir);
     code = main_read(path, config, err);
     return code ? code : generation_read(dir, config, err);
 }

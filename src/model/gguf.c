@@ -308,7 +308,7 @@ static int check_overlap(struct Cursor *c, const struct Tensor *tensors, uint64_
         const struct Tensor *one = order[i - 1], *next = order[i];
         if (one->data + one->bytes > next->data)
             code = fail(c->err, VKGPT_BAD_FILE,
-                        "%s: tensor %s of %zu bytes overlaps tensor %s, which begins %td bytes behind it", c->path,
+                        "%s: tensor %s of %zu bytes overlaps tensor %s, which begins %td bytes after it", c->path,
                         one->name, one->bytes, next->name, next->data - one->data);
     }
     free(order);
@@ -337,7 +337,7 @@ static int take_tensors(struct Cursor *c, const struct Gguf *gguf, const struct 
         struct Tensor *tensor = &table->tensors[first + i];
         if (offsets[i] & ((uint64_t)alignment - 1))
             code = fail(c->err, VKGPT_BAD_FILE,
-                        "%s: tensor %s begins at %" PRIu64 ", no multiple of the alignment %" PRId64, c->path,
+                        "%s: tensor %s begins at %" PRIu64 ", not a multiple of the alignment %" PRId64, c->path,
                         tensor->name, offsets[i], alignment);
         else if (offsets[i] > there || tensor->bytes > there - offsets[i])
             code = fail(c->err, VKGPT_BAD_FILE,
@@ -367,12 +367,12 @@ static int take_header(struct Cursor *c, uint32_t *version, uint64_t *tensors, u
                     *version && !(*version & 0xffff) ? " (a file for big-endian machines)" : "");
     if (*keys > c->left / KEY_LEAST)
         return fail(c->err, VKGPT_BAD_FILE,
-                    "%s: %" PRIu64 " keys do not fit into the %" PRIu64 " bytes behind the header", c->path, *keys,
+                    "%s: %" PRIu64 " keys do not fit into the %" PRIu64 " bytes after the header", c->path, *keys,
                     c->left);
     if (*tensors > c->left / TENSOR_LEAST)
         return fail(c->err, VKGPT_BAD_FILE,
-                    "%s: %" PRIu64 " tensors do not fit into the %" PRIu64 " bytes behind the header", c->path,
-                    *tensors, c->left);
+                    "%s: %" PRIu64 " tensors do not fit into the %" PRIu64 " bytes after the header", c->path, *tensors,
+                    c->left);
     return 0;
 }
 

@@ -57,8 +57,9 @@ static int read_sizes(const struct Gguf *gguf, struct Config *config, vkgpt_erro
     if (!code) code = need_size(gguf, "gpt2.attention.head_count", CONFIG_MAX_DIM, &config->heads, err);
     if (code) return code;
     if (config->dim % config->heads)
-        return fail(err, VKGPT_BAD_MODEL, "%s: gpt2.embedding_length %u is no multiple of gpt2.attention.head_count %u",
-                    gguf->path, config->dim, config->heads);
+        return fail(err, VKGPT_BAD_MODEL,
+                    "%s: gpt2.embedding_length %u is not a multiple of gpt2.attention.head_count %u", gguf->path,
+                    config->dim, config->heads);
     config->head_dim = config->dim / config->heads;
     config->embed_dim = config->dim;
     return 0;

@@ -160,7 +160,7 @@ int gguf_can_hold(const char *model, const struct Checkpoint *c, vkgpt_error *er
     free(used);
     if (!more) return 0;
     return fail(err, VKGPT_BAD_MODEL,
-                "%s: has the tensor %.200s, which is no weight of the language model (a head for a task, "
+                "%s: has the tensor %.200s, which is not a weight of the language model (a head for a task, "
                 "or a layer too many), and GGUF's gpt2 cannot hold it",
                 model, more->name);
 }

@@ -142,7 +142,7 @@ static int fail_foreign(const char *dir, vkgpt_error *err)
     if (!code) code = content_check(path, err); // a model of llm.c, or of ggml before GGUF
     return code ? code
                 : fail(err, VKGPT_BAD_MODEL,
-                       "%s: holds %s, which is no name that is read; a Hugging Face directory has config.json "
+                       "%s: holds %s, which is not a name that is read; a Hugging Face directory has config.json "
                        "and model.safetensors or pytorch_model.bin",
                        dir, name);
 }
@@ -199,7 +199,8 @@ static int check_files(const char *dir, vkgpt_error *err)
 static int explain(const char *dir, enum Need need, vkgpt_error *err)
 {
     if (need == NEED_ADAPTER)
-        return fail(err, VKGPT_BAD_MODEL, "%s: no " ADAPTER_CONFIG " there, so these are no LoRA weights of PEFT", dir);
+        return fail(err, VKGPT_BAD_MODEL, "%s: no " ADAPTER_CONFIG " there, so these are not LoRA weights of PEFT",
+                    dir);
     bool model = need == NEED_WEIGHTS || need == NEED_CONFIG;
     int code = 0;
     if (model) code = check_files(dir, err);
@@ -211,10 +212,11 @@ static int explain(const char *dir, enum Need need, vkgpt_error *err)
                     "--tokenizer DIR|FILE takes one from elsewhere, such as the model's that this one was trained from",
                     dir);
     if (has_config(dir)) return fail_no_weights(dir, err);
-    return fail(err, VKGPT_BAD_FILE,
-                "%s: no config.json there, so this is no model directory; one as Hugging Face's transformers save it, "
-                "or a GGUF file, is needed",
-                dir);
+    return fail(
+        err, VKGPT_BAD_FILE,
+        "%s: no config.json there, so this is not a model directory; one as Hugging Face's transformers save it, "
+        "or a GGUF file, is needed",
+        dir);
 }
 
 // Whether this can be a name on the hub, such as "gpt2" or "openai-community/gpt2".

@@ -113,7 +113,7 @@ static int key_matches(const struct Lora *l, const char *key, const char *module
     pcre2_code_free(code);
     *matches = found > 0;
     if (found > 0 || found == PCRE2_ERROR_NOMATCH) return 0;
-    return fail(l->err, VKGPT_BAD_MODEL, "%s: \"%.80s\" is no pattern for the names of modules", l->path, key);
+    return fail(l->err, VKGPT_BAD_MODEL, "%s: \"%.80s\" is not a pattern for the names of modules", l->path, key);
 }
 
 // The first entry of rank_pattern or alpha_pattern that matches the module's name, else the value of `key`.

@@ -45,12 +45,12 @@ static int shape_read(const char *path, int index, const struct Json *item, stru
 {
     size_t count = json_is_array(item) ? json_count(item) : 0;
     if (count < 1 || count > 3)
-        return fail(err, VKGPT_BAD_MODEL, "%s: shape %d is no list of 1 to 3 sizes", path, index);
+        return fail(err, VKGPT_BAD_MODEL, "%s: shape %d is not a list of 1 to 3 sizes", path, index);
     t->rank = 0;
     for (const struct Json *size = json_first(item); size; size = json_next(size)) {
         if (!json_integer(size, 1, CONFIG_MAX_ROWS, &t->shape[t->rank++]))
-            return fail(err, VKGPT_BAD_MODEL, "%s: shape %d has the size %g, no whole number from 1 to %d", path, index,
-                        json_number(size), CONFIG_MAX_ROWS);
+            return fail(err, VKGPT_BAD_MODEL, "%s: shape %d has the size %g, not a whole number from 1 to %d", path,
+                        index, json_number(size), CONFIG_MAX_ROWS);
     }
     if (t->rank == 3 && t->shape[0] == 1) {
         t->rank = 2;

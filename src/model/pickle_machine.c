@@ -263,7 +263,7 @@ static int append(struct Machine *m, enum ValueKind kind, size_t count, size_t m
     if (m->depth < count + marks + 1 || !machine_top(m, count) || (kind == VALUE_DICT && count % 2))
         return machine_fail(m, "items for a collection that is not there");
     struct Value *into = m->stack[m->depth - count - marks - 1];
-    if (into->kind != kind) return machine_fail(m, "items for something that is no collection of them");
+    if (into->kind != kind) return machine_fail(m, "items for something that is not a collection of them");
     if (!items_append(m, into, m->stack + m->depth - count, count))
         return fail_memory(m->err, m->what, count * sizeof into);
     m->depth -= count + marks;
@@ -275,7 +275,7 @@ static int build(struct Machine *m)
 {
     struct Value **pair = machine_top(m, 2);
     if (!pair || pair[0]->kind != VALUE_DICT || pair[1]->kind != VALUE_DICT)
-        return machine_fail(m, "state for something that is no dict");
+        return machine_fail(m, "state for something that is not a dict");
     m->depth--;
     return 0;
 }
@@ -410,7 +410,7 @@ static int tensor_out(const struct Machine *m, const struct Value *name, const s
                       struct PickleTensor *out)
 {
     if (name->kind != VALUE_STRING || name->count > NAME_LIMIT || memchr(name->text, 0, name->count))
-        return fail(m->err, VKGPT_BAD_FILE, "%s: the pickle holds a tensor whose name is no short string", m->what);
+        return fail(m->err, VKGPT_BAD_FILE, "%s: the pickle holds a tensor whose name is not a short string", m->what);
     *out = *value->tensor;
     out->name = text_of(name);
     out->key = text_of(value->of->key);

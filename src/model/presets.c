@@ -95,7 +95,8 @@ int preset_resize(struct Config *config, const struct PresetSizes *sizes, vkgpt_
     if (!status) status = size_take("a context", sizes->context, CONFIG_MAX_ROWS, &config->context, err);
     if (!status) status = size_take("a vocabulary", sizes->vocab, CONFIG_MAX_ROWS, &config->vocab, err);
     if (!status && config->dim % config->heads)
-        status = fail(err, VKGPT_BAD_ARGUMENT, "a width of %u is no multiple of %u heads", config->dim, config->heads);
+        status =
+            fail(err, VKGPT_BAD_ARGUMENT, "a width of %u is not a multiple of %u heads", config->dim, config->heads);
     if (status) return status;
     config->head_dim = config->dim / config->heads;
     config->embed_dim = config->dim;

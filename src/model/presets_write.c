@@ -97,7 +97,7 @@ static int vocab_keep(struct Writing *w, const struct Json *vocab, const char *p
         const char *text = json_key(token);
         int64_t id;
         if (!json_integer(token, 0, UINT32_MAX, &id))
-            return fail(w->err, VKGPT_BAD_FILE, "%s: the id of \"%.100s\" is no whole number", path, text);
+            return fail(w->err, VKGPT_BAD_FILE, "%s: the id of \"%.100s\" is not a whole number", path, text);
         if (id >= w->config->vocab) continue;
         if (map_add(kept, text, strlen(text), (uint32_t)id) < 0 || !json_text_member(out, text, (uint32_t)id))
             return fail_memory(w->err, path, kept->count);

@@ -76,7 +76,7 @@ static int read_range(const struct Header *h, const struct Json *item, struct Ra
     const struct Json *begin = json_first(item), *end = json_next(begin);
     if (!json_integer(begin, 0, EXACT, &range->begin) || !json_integer(end, 0, EXACT, &range->end) ||
         range->begin > range->end)
-        return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s: data_offsets %s are no range of bytes", h->path,
+        return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s: data_offsets %s are not a range of bytes", h->path,
                     range->name, json_shown(item, text));
     if (range->end > h->data_bytes)
         return fail(err, VKGPT_BAD_FILE,

@@ -17,7 +17,7 @@ static int name_check(const char *index, const struct Json *entry, vkgpt_error *
         return fail(err, VKGPT_BAD_FILE, "%s: weight_map names no file for tensor %.200s", index, json_key(entry));
     const char *name = json_text(entry);
     if (*name && !strpbrk(name, "/\\") && strcmp(name, ".") != 0 && strcmp(name, "..") != 0) return 0;
-    return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s is said to be in \"%.200s\", which is no plain file name",
+    return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s is said to be in \"%.200s\", which is not a plain file name",
                 index, json_key(entry), name);
 }
 

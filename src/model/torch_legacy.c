@@ -63,8 +63,7 @@ static int read_version(struct Stream *s)
     int code = next_pickle(s, &m);
     struct Value **version = machine_top(&m, 1);
     if (!code && (!version || (*version)->kind != VALUE_INT))
-        code = fail(s->err, VKGPT_BAD_FILE, "%s: no version stands behind the magic number of PyTorch's older form",
-                    s->path);
+        code = fail(s->err, VKGPT_BAD_FILE, "%s: no version follows the magic number of PyTorch's older form", s->path);
     else if (!code && (*version)->integer != VERSION)
         code = fail(s->err, VKGPT_BAD_FILE, "%s: PyTorch's older form in version %" PRId64 ", and only %d is known",
                     s->path, (*version)->integer, VERSION);
@@ -126,7 +125,8 @@ static int list_stored(struct Stream *s)
 static int place_one(struct Stream *s, const struct Value *key)
 {
     uint32_t index;
-    if (key->kind != VALUE_STRING) return fail(s->err, VKGPT_BAD_FILE, "%s: the key of a storage is no text", s->path);
+    if (key->kind != VALUE_STRING)
+        return fail(s->err, VKGPT_BAD_FILE, "%s: the key of a storage is not a text", s->path);
     if (!map_find(&s->by_key, key->text, key->count, &index)) return fail_key(s, key, "is not one of the state dict");
     struct Stored *stored = &s->stored[index];
     const struct Value *v = stored->value;
@@ -154,7 +154,7 @@ static int place_storages(struct Stream *s)
 {
     struct Value **list = machine_top(&s->keys, 1);
     if (!list || (*list)->kind != VALUE_LIST)
-        return fail(s->err, VKGPT_BAD_FILE, "%s: no list of storages stands behind the state dict", s->path);
+        return fail(s->err, VKGPT_BAD_FILE, "%s: no list of storages follows the state dict", s->path);
     int code = list_stored(s);
     for (size_t i = 0; !code && i < (*list)->count; i++) code = place_one(s, (*list)->items[i]);
     return code;
@@ -172,8 +172,8 @@ static int add_tensors(struct Stream *s, struct TensorTable *table)
         map_find(&s->by_key, list[i].key, strlen(list[i].key), &index); // list_stored has listed all of them
         const uint8_t *data = s->stored[index].data;
         if (!data)
-            code = fail(s->err, VKGPT_BAD_FILE, "%s: tensor %.200s is in storage %s, which the file has not", s->path,
-                        list[i].name, list[i].key);
+            code = fail(s->err, VKGPT_BAD_FILE, "%s: tensor %.200s is in storage %s, which the file does not have",
+                        s->path, list[i].name, list[i].key);
         if (code) break;
         struct Tensor tensor = pickle_tensor(&list[i], s->path, data);
         code = table_add(table, &tensor, s->err);

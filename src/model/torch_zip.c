@@ -230,7 +230,7 @@ static int tensor_add(const struct Archive *a, const struct PickleTensor *p, str
     const struct Entry *e = find_entry(a, "data/", p->key);
     const uint8_t *data = NULL;
     if (!e)
-        return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s is in storage %.60s, which the file has not", a->path,
+        return fail(err, VKGPT_BAD_FILE, "%s: tensor %.200s is in storage %.60s, which the file does not have", a->path,
                     p->name, p->key);
     int code = entry_data(a, e, &data, err);
     if (code) return code;

@@ -69,7 +69,7 @@ struct RecordReader {
 
 static int broken_line(const struct RecordReader *r, const char *what)
 {
-    return fail(r->err, VKGPT_BAD_FILE, "%s:%zu: is no line of results: %s", r->path, r->line, what);
+    return fail(r->err, VKGPT_BAD_FILE, "%s:%zu: is not a line of results: %s", r->path, r->line, what);
 }
 
 static int read_settings(const struct RecordReader *r, const struct Json *json)
@@ -120,14 +120,15 @@ static int read_item(const struct RecordReader *r, const struct Json *json, stru
 {
     int64_t number, cut;
     if (!json_integer(json_get(json, "item"), 0, INT32_MAX, &number))
-        return broken_line(r, "item is no number of an item");
+        return broken_line(r, "item is not a number of an item");
     if ((size_t)number >= task->count) return 0; // beyond --limit
     struct EvalItem *item = &task->items[number];
     const struct Json *logprobs = json_get(json, "logprobs"), *greedy = json_get(json, "greedy");
     if (!json_is_array(logprobs) || json_count(logprobs) != item->count)
         return broken_line(r, "logprobs has to have one number for each answer");
     if (!json_is_bool(greedy)) return broken_line(r, "greedy has to be true or false");
-    if (!json_integer(json_get(json, "cut"), 0, INT32_MAX, &cut)) return broken_line(r, "cut is no number of tokens");
+    if (!json_integer(json_get(json, "cut"), 0, INT32_MAX, &cut))
+        return broken_line(r, "cut is not a number of tokens");
     size_t i = 0;
     for (const struct Json *value = json_first(logprobs); value; value = json_next(value)) {
         if (!json_is_number(value) || !isfinite(json_number(value)))

@@ -99,7 +99,7 @@ static int on_page(void *user, const struct Json *object, const char *where, vkg
     const struct Json *page = json_get(object, "page");
     if (!page) return fail(err, VKGPT_BAD_FILE, "%s: the field \"page\" is missing", where);
     if (!json_text(page) || !json_text(page)[0])
-        return fail(err, VKGPT_BAD_FILE, "%s: the field \"page\" is no text, or empty", where);
+        return fail(err, VKGPT_BAD_FILE, "%s: the field \"page\" is not a text, or empty", where);
     take_page(user, json_text(page), strlen(json_text(page)), (size_t)strtoull(strrchr(where, ':') + 1, NULL, 10));
     return 0;
 }

@@ -230,7 +230,7 @@ static int score_unconditional(struct Scoring *s, size_t at)
     int code = 0;
     for (; !code && count < item->choice_count; count++) {
         struct Buffer text = {.data = item->choices[count].text, .bytes = strlen(item->choices[count].text)};
-        code = pair_encode(&s->f->rules->tokens, &before, &text, "an answer behind the answer's context", &pairs[count],
+        code = pair_encode(&s->f->rules->tokens, &before, &text, "an answer after the answer's context", &pairs[count],
                            s->err);
     }
     add_pairs(pairs, count, &list, &size);

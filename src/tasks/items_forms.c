@@ -24,7 +24,8 @@ static int text_field(struct Line *line, const struct Json *object, const char *
     const struct Json *item = json_get(object, key);
     *text = "";
     if (!item) return missing(line, key);
-    if (!json_text(item)) return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" is no text", line->where, key);
+    if (!json_text(item))
+        return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" is not a text", line->where, key);
     *text = json_text(item);
     return 0;
 }
@@ -34,7 +35,7 @@ static int list_field(struct Line *line, const struct Json *object, const char *
     *list = json_get(object, key);
     if (!*list) return missing(line, key);
     if (!json_is_array(*list))
-        return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" is no list", line->where, key);
+        return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" is not a list", line->where, key);
     size_t count = json_count(*list);
     if (count < 2 || count > MAX_CHOICES)
         return fail(line->err, VKGPT_BAD_FILE, "%s: the field \"%s\" has %zu entries, 2 to %d can be chosen from",
@@ -93,7 +94,8 @@ static int text_choices(struct Line *line, struct Item *item, const struct Json 
     size_t i = 0;
     const struct Json *entry;
     for (entry = json_first(list); entry; entry = json_next(entry)) {
-        if (!json_text(entry)) return fail(line->err, VKGPT_BAD_FILE, "%s: answer %zu is no text", line->where, i + 1);
+        if (!json_text(entry))
+            return fail(line->err, VKGPT_BAD_FILE, "%s: answer %zu is not a text", line->where, i + 1);
         item->choices[i++].text = JOINED(blank, json_text(entry));
     }
     return 0;

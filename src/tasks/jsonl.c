@@ -72,7 +72,7 @@ static int read_line(const char *where, const char *line, size_t bytes,
     int code = json_parse(where, line, bytes, &json, err);
     if (code) return code;
     code = json_is_object(json) ? on_object(user, json, where, err)
-                                : fail(err, VKGPT_BAD_FILE, "%s: the line is no JSON object", where);
+                                : fail(err, VKGPT_BAD_FILE, "%s: the line is not a JSON object", where);
     json_free(json);
     return code;
 }

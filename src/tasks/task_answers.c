@@ -11,7 +11,7 @@ int task_cut_gap(const struct Task *task, struct Buffer *prompt, struct Buffer *
     if (!task->gap.bytes) return 0;
     char *gap = strstr(prompt->data, task->gap.data);
     if (!gap)
-        return fail(err, VKGPT_BAD_ARGUMENT, "%s: the prompt has no gap: '%.40s' stands nowhere in it", task->path,
+        return fail(err, VKGPT_BAD_ARGUMENT, "%s: the prompt has no gap: '%.40s' is not in it", task->path,
                     task->gap.data);
     char *rest = gap + task->gap.bytes;
     if (strstr(rest, task->gap.data))

@@ -90,9 +90,8 @@ static int add_field(struct TaskReader *r, const char *name, const char *about)
 {
     struct Task *task = r->task;
     if (!is_name(name, strlen(name)))
-        return WRONG(r, "'%.40s' is no name of a field: letters, digits, - and _ are", name);
-    if (task_field(task, name, strlen(name)) < task->field_count)
-        return WRONG(r, "field %.40s stands here twice", name);
+        return WRONG(r, "'%.40s' is not a name of a field: letters, digits, - and _ are", name);
+    if (task_field(task, name, strlen(name)) < task->field_count) return WRONG(r, "field %.40s is here twice", name);
     if (task->field_count == TASK_MAX_FIELDS) return WRONG(r, "there are more than %d fields", TASK_MAX_FIELDS);
     task->fields[task->field_count++] = (struct TaskField){.name = name, .about = about, .line = r->line};
     return 0;
@@ -103,7 +102,7 @@ static int add_default(struct TaskReader *r, const char *name, const char *value
     struct Task *task = r->task;
     size_t i = task_field(task, name, strlen(name));
     if (i == task->field_count) return WRONG(r, "default %.40s: there is no field of this name above it", name);
-    if (task->fields[i].optional) return WRONG(r, "default %.40s stands here twice", name);
+    if (task->fields[i].optional) return WRONG(r, "default %.40s is here twice", name);
     task->fields[i].optional = true;
     set_unescaped(&task->fields[i].fallback, value);
     return 0;
@@ -174,7 +173,7 @@ static int check_once(struct TaskReader *r, const char *key)
     bool twice = (strcmp(key, "about") == 0 && task->about) || (strcmp(key, "keep") == 0 && task->keep.unit) ||
                  (strcmp(key, "answers") == 0 && task->answers.bytes) || (strcmp(key, "gap") == 0 && task->gap.bytes);
     for (size_t i = 0; i < task->setting_count; i++) twice |= strcmp(key, task->settings[i].name) == 0;
-    return twice ? WRONG(r, "%s stands here twice", key) : 0;
+    return twice ? WRONG(r, "%s is here twice", key) : 0;
 }
 
 static int read_pair(struct TaskReader *r, char *key, char *value)
@@ -206,7 +205,8 @@ static int read_header(struct TaskReader *r)
         if (!*line) return 0;
         char *colon = strchr(line, ':');
         if (!colon)
-            return WRONG(r, "'%.40s' is no line of the form key: value, and no blank line that ends the header", line);
+            return WRONG(r, "'%.40s' is not a line of the form key: value, and no blank line that ends the header",
+                         line);
         *colon = '\0';
         int code = read_pair(r, trim(line), trim(colon + 1));
         if (code) return code;
@@ -320,7 +320,7 @@ static int read_prompt(struct TaskReader *r)
     for (size_t i = 0; !code && i < task->field_count; i++)
         if (!task->fields[i].used)
             code = wrong_line(task->path, task->fields[i].line, r->err,
-                              "field %.40s stands neither in the prompt nor in the answers", task->fields[i].name);
+                              "field %.40s is neither in the prompt nor in the answers", task->fields[i].name);
     return code;
 }
 
@@ -340,7 +340,7 @@ int task_read(const char *path, struct Task *task, task_check *check, vkgpt_erro
     int code = os_read(path, MAX_TASK_BYTES, &task->text, &bytes, err);
     if (code) return code;
     if (strlen(task->text) != bytes)
-        return fail(err, VKGPT_BAD_FILE, "%s: is no task: byte %zu of it is a NUL", path, strlen(task->text));
+        return fail(err, VKGPT_BAD_FILE, "%s: is not a task: byte %zu of it is a NUL", path, strlen(task->text));
     clean_text(task->text);
     struct TaskReader reader = {.task = task, .at = task->text, .check = check, .err = err};
     code = read_header(&reader);

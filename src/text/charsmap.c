@@ -59,7 +59,7 @@ int charsmap_open_base64(const char *file, const char *base64, struct Charsmap *
         int digit = base64_digit(*s);
         if (digit < 0) {
             free(data);
-            return fail(err, VKGPT_BAD_FILE, "%s: character %zu of precompiled_charsmap is no base64", file, digits);
+            return fail(err, VKGPT_BAD_FILE, "%s: character %zu of precompiled_charsmap is not base64", file, digits);
         }
         bits = bits << 6 | (uint32_t)digit;
         if (digits % 4 == 1) data[n++] = (unsigned char)(bits >> 4);

@@ -20,7 +20,7 @@ static int check_fields(const char *model, const struct Vocab *vocab, const stru
     bool bos_first = vocab->prefix_count == 1 && vocab->prefix[0] == config->bos;
     if (vocab->ends_words) what = "words that have ends";
     else if (vocab->dropout > 0) what = "dropout";
-    else if (vocab->suffix_count) what = "tokens behind the text";
+    else if (vocab->suffix_count) what = "tokens after the text";
     else if (vocab->add_prefix_space) what = "add_prefix_space true";
     else if (vocab->prefix_count && !bos_first) what = "a token before the text that is not bos";
     else if (vocab->fuse_unk) what = "fuse_unk true";

@@ -16,7 +16,7 @@ int model_unk(struct ModelRun *run, const char *piece, size_t bytes)
 {
     const char *unk = run->vocab->pipeline->unk;
     if (run->vocab->unk != NO_TOKEN) return model_append(run, run->vocab->unk);
-    return fail(run->err, VKGPT_BAD_MODEL, "\"%s\" is no token, and unk_token %s is not in the vocabulary",
+    return fail(run->err, VKGPT_BAD_MODEL, "\"%s\" is not a token, and unk_token %s is not in the vocabulary",
                 shown(piece, bytes).text, unk ? shown(unk, strlen(unk)).text : "null");
 }
 
@@ -124,7 +124,7 @@ static int read_unigram(struct Reader *r, const struct Json *model)
     int64_t unk_id = 0;
     if (!json_is_array(tokens) || !count) return reader_fail_type(r, "model.vocab", "a list of tokens");
     if (unk && !json_integer(unk, 0, (int64_t)count - 1, &unk_id))
-        return fail(r->err, VKGPT_BAD_MODEL, "%s: model.unk_id is no whole number below %zu", r->path, count);
+        return fail(r->err, VKGPT_BAD_MODEL, "%s: model.unk_id is not a whole number below %zu", r->path, count);
     int code = reader_flag(r, model, "byte_fallback", false, &p->byte_fallback);
     if (!code) code = unigram_scores(r, count);
     for (const struct Json *pair = json_first(tokens); !code && pair; pair = json_next(pair))

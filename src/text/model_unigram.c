@@ -162,7 +162,7 @@ int unigram_encode(struct ModelRun *run, const char *piece, size_t bytes)
         characters_first(piece + start, bytes - start, &length);
         if (reach_tokens(run, piece, bytes, start, length)) continue;
         if (run->vocab->unk == NO_TOKEN)
-            return fail(run->err, VKGPT_BAD_MODEL, "\"%s\" is no token, and there is no unk_id",
+            return fail(run->err, VKGPT_BAD_MODEL, "\"%s\" is not a token, and there is no unk_id",
                         shown(piece + start, length).text);
         reach(&run->nodes[start + length], run->nodes[start].score + p->unk_score, start, run->vocab->unk);
     }

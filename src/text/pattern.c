@@ -193,8 +193,8 @@ static int search_next(struct Search *s, struct Segment *found, vkgpt_error *err
                             s->match, NULL);
         if (n == PCRE2_ERROR_NOMATCH) return 0;
         if (n < 0 || span[1] < span[0])
-            return fail(err, VKGPT_BAD_ARGUMENT, "PCRE2 cannot split the text behind byte %zu of %zu (code %d)",
-                        s->from, s->bytes, n);
+            return fail(err, VKGPT_BAD_ARGUMENT, "PCRE2 cannot split the text after byte %zu of %zu (code %d)", s->from,
+                        s->bytes, n);
         bool again = span[0] == span[1] && s->after_match && span[0] == s->from;
         if (!again) {
             *found = (struct Segment){span[0], span[1], true};

@@ -22,7 +22,8 @@ static int read_size(struct Reader *r, uint32_t *size)
     if (reader_is_text(type, "opt")) value = 50272;
     int code = reader_path(r, "config.json");
     if (!code && item && !json_integer(item, 1, VOCAB_MAX_SIZE, &value))
-        code = fail(r->err, VKGPT_BAD_MODEL, "%s: vocab_size is no whole number from 1 to %u", r->path, VOCAB_MAX_SIZE);
+        code =
+            fail(r->err, VKGPT_BAD_MODEL, "%s: vocab_size is not a whole number from 1 to %u", r->path, VOCAB_MAX_SIZE);
     *size = (uint32_t)value;
     return code;
 }
@@ -146,7 +147,7 @@ static int read_gpt1(struct Reader *r)
 
 static int read_all(struct Reader *r, uint32_t vocab_size)
 {
-    if (!os_is_dir(r->dir)) return fail(r->err, VKGPT_BAD_FILE, "%s: is no directory", r->dir);
+    if (!os_is_dir(r->dir)) return fail(r->err, VKGPT_BAD_FILE, "%s: is not a directory", r->dir);
     int code = reader_object(r, "config.json", &r->config);
     if (!code && !vocab_size) code = read_size(r, &vocab_size);
     if (code) return code;

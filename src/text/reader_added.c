@@ -84,7 +84,7 @@ static int read_added_decoder(struct Reader *r, const struct Json *decoder)
     for (const struct Json *t = json_first(decoder); !code && t; t = json_next(t)) {
         size_t digits = strspn(json_key(t), "0123456789");
         if (!digits || digits > 10 || json_key(t)[digits])
-            return fail(r->err, VKGPT_BAD_FILE, "%s: \"%s\" in added_tokens_decoder is no id", r->path,
+            return fail(r->err, VKGPT_BAD_FILE, "%s: \"%s\" in added_tokens_decoder is not an id", r->path,
                         shown(json_key(t), strlen(json_key(t))).text);
         code = read_added(r, t, strtoll(json_key(t), NULL, 10));
     }
@@ -172,7 +172,7 @@ static int read_added_json(struct Reader *r)
     for (const struct Json *t = tokens ? json_first(tokens) : NULL; !code && t; t = json_next(t)) {
         int64_t id;
         if (!json_integer(t, 0, UINT32_MAX, &id)) {
-            code = fail(r->err, VKGPT_BAD_MODEL, "%s: the id of token \"%s\" is no whole number", r->path,
+            code = fail(r->err, VKGPT_BAD_MODEL, "%s: the id of token \"%s\" is not a whole number", r->path,
                         shown(json_key(t), strlen(json_key(t))).text);
             break;
         }

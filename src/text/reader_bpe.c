@@ -18,8 +18,8 @@ int reader_vocab(struct Reader *r, const struct Json *tokens)
     for (const struct Json *t = json_first(tokens); t; t = json_next(t)) {
         int64_t id;
         if (!json_integer(t, 0, UINT32_MAX, &id))
-            return fail(r->err, VKGPT_BAD_MODEL, "%s: the id of token \"%s\" is no whole number from 0 to %u", r->path,
-                        shown(json_key(t), strlen(json_key(t))).text, r->vocab->size - 1);
+            return fail(r->err, VKGPT_BAD_MODEL, "%s: the id of token \"%s\" is not a whole number from 0 to %u",
+                        r->path, shown(json_key(t), strlen(json_key(t))).text, r->vocab->size - 1);
         int code = vocab_add(r->vocab, r->path, json_key(t), id, r->err);
         if (code) return code;
     }

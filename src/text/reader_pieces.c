@@ -147,7 +147,7 @@ static int read_pieces(struct Reader *r, const struct Spiece *spiece)
     int64_t extra = 100;
     const struct Json *item = json_get(r->settings, "extra_ids");
     if (item && !json_integer(item, 0, 10000, &extra))
-        return fail(r->err, VKGPT_BAD_FILE, "%s/tokenizer_config.json: extra_ids is no whole number from 0 to 10000",
+        return fail(r->err, VKGPT_BAD_FILE, "%s/tokenizer_config.json: extra_ids is not a whole number from 0 to 10000",
                     r->dir);
     if (spiece->model != SPIECE_UNIGRAM)
         return fail(r->err, VKGPT_BAD_MODEL, "%s: its model_type %llu is not supported, unigram is 1", r->path,

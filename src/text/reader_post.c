@@ -18,10 +18,10 @@ static int add_edge(struct Reader *r, struct Edges *edges, bool behind, int64_t 
     size_t *count = behind ? &edges->behind_count : &edges->before_count;
     if (id >= v->count || !v->tokens[id].bytes)
         return fail(r->err, VKGPT_BAD_MODEL, "%s: the token %lld that goes %s a text is not in the vocabulary of %u",
-                    r->path, (long long)id, behind ? "behind" : "before", v->count);
+                    r->path, (long long)id, behind ? "after" : "before", v->count);
     if (*count == MAX_EDGE)
         return fail(r->err, VKGPT_BAD_MODEL, "%s: more than %zu tokens go %s a text", r->path, MAX_EDGE,
-                    behind ? "behind" : "before");
+                    behind ? "after" : "before");
     (behind ? edges->behind : edges->before)[(*count)++] = (uint32_t)id;
     return 0;
 }

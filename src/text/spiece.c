@@ -114,7 +114,7 @@ int spiece_read(const char *file, const char *data, size_t bytes, struct Spiece 
     size_t count = count_pieces(m);
     bool good = true;
     *spiece = (struct Spiece){.model = SPIECE_UNIGRAM};
-    if (!count) return fail(err, VKGPT_BAD_FILE, "%s: is no SentencePiece model: it has no pieces", file);
+    if (!count) return fail(err, VKGPT_BAD_FILE, "%s: is not a SentencePiece model: it has no pieces", file);
     spiece->pieces = calloc(count, sizeof *spiece->pieces);
     if (!spiece->pieces) return fail_memory(err, file, count * sizeof *spiece->pieces);
     while (good && take_field(&m, &f)) {

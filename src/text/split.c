@@ -109,7 +109,7 @@ static int cut_by_rule(struct Split *s, size_t rule, size_t start, size_t end)
     for (size_t at = 0, bytes = end - start; !code && at < bytes;) {
         int found = pcre2_match(s->splitter->rules[rule], text, bytes, at, PCRE2_NO_UTF_CHECK, s->match, NULL);
         if (found < 1 && found != PCRE2_ERROR_NOMATCH)
-            return fail(s->err, VKGPT_BAD_ARGUMENT, "PCRE2 cannot split the text behind byte %zu of %zu (code %d)",
+            return fail(s->err, VKGPT_BAD_ARGUMENT, "PCRE2 cannot split the text after byte %zu of %zu (code %d)",
                         start + at, end, found);
         const PCRE2_SIZE *span = pcre2_get_ovector_pointer(s->match);
         size_t from = found < 1 ? bytes : span[0], to = found < 1 ? bytes : span[1]; // the next rules reuse it

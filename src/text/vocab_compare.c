@@ -149,7 +149,7 @@ const char *vocab_difference(const struct Vocab *a, const struct Vocab *b)
     if (a->prefix_count != b->prefix_count || memcmp(a->prefix, b->prefix, a->prefix_count * sizeof *a->prefix) != 0)
         return "the tokens before a text";
     if (a->suffix_count != b->suffix_count || memcmp(a->suffix, b->suffix, a->suffix_count * sizeof *a->suffix) != 0)
-        return "the tokens behind a text";
+        return "the tokens after a text";
     if (a->dropout != b->dropout) return "dropout";
     return !a->pipeline != !b->pipeline ? "the stages of a tokenizer.json" : NULL;
 }
