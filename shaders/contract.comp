@@ -1,4 +1,4 @@
-// x += h W + b: the second half of the feed-forward layer. Its input is wide and read once: never staged.
+// x += h W + b: the second half of the feed-forward layer. Its input is wide and read once, so it is never staged.
 // variants: - SOFTWARE BATCH+SOFTWARE PREFILL PREFILL+SOFTWARE PREFILL+COOPMAT
 #version 460
 #extension GL_GOOGLE_include_directive : require
@@ -6,7 +6,7 @@
 
 #define PHASE(name) contract_##name
 #define RESIDUAL
-#define SPLITS // COOPMAT: few outputs of a wide input
+#define SPLITS // COOPMAT: the width may be cut into segments, since there are few outputs of a wide input
 #include "product.glsl"
 
 layout(binding = 4) buffer Y { vec2 y_rows[]; };

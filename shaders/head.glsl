@@ -3,7 +3,7 @@
 
 shared uint part_index, part_bad;
 
-// This lane's best logit so far. Its outputs come in rising order, so > keeps the lowest index.
+// This lane's best logit so far. Its outputs have rising indices, so > keeps the lowest one of equal logits.
 float head_best;
 uint head_best_at, head_bad;
 
@@ -22,7 +22,8 @@ void PHASE(store)(Row row, uint o, vec2 y)
     if (LEAVES_PARTS && o + 1 < a.outputs) consider(y.y, o + 1);
 }
 
-// Called before and after the product: clears the maximum; then writes it as `part` of the row.
+// Call parts_begin before the product, which clears the maximum, and parts_end after it, which writes it as `part` of
+// the row.
 void parts_begin()
 {
     head_best = MINUS_INFINITY, head_best_at = 0xffffffffu, head_bad = 0;

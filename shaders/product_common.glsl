@@ -1,8 +1,7 @@
-// What the five products have in common, whatever way they are computed. The includer has `vectors`, and the product's
-// arguments `a`.
+// What the forms of a product share. The includer declares `vectors` and the arguments of the product, `a`.
 
-// The input of one row in shared memory. A gap after every eight: lanes of a GPU read a unit each, and with the gaps that
-// is eight different banks of 128 bits, whether a unit is 2, 4 or 8 of these quads (weights.glsl).
+// The input of one row in shared memory, as quads, on a GPU with a gap after every eight. Each lane of a GPU reads a
+// unit (weights.glsl) of 2, 4 or 8 quads. With the gaps, eight lanes read from eight different banks of 128 bits.
 #ifdef SOFTWARE
 #define GAP_AFTER WIDTH
 #else

@@ -1,11 +1,12 @@
-// PREFILL SOFTWARE, BATCH SOFTWARE: y = W x + b for several rows of x on a software driver, ROWS rows of W by TOKENS rows of x per
-// lane. BATCH adds up in the order of decode.
+// PREFILL SOFTWARE, BATCH SOFTWARE: y = W x + b for several rows of x on a software driver. A lane computes ROWS
+// outputs of TOKENS rows of x. BATCH adds up in the order of decode.
 
-// What a lane has made, for one loop to store: written out 32 times over, the stores take a software driver longer
-// to compile than everything else.
+// The results of a lane. They go through memory, so that one loop stores them all: unrolled, the 32 stores take a
+// software driver longer to compile than everything else.
 shared vec2 made[TOKENS * ROWS / 2][SIZE];
 
-// Eight weights of each row by eight numbers of each row of x, of which a lane fetches those of one row in SUBGROUP.
+// Multiplies eight weights of each row of W by eight numbers of each row of x. A lane loads those of every SUBGROUP-th
+// row of x, and the lanes exchange them.
 void add_weights(uint from, uint first_row, inout float sums[TOKENS][ROWS])
 {
     for (uint k8 = 0; k8 < WIDTH / 8; k8++) {
@@ -23,7 +24,8 @@ void add_weights(uint from, uint first_row, inout float sums[TOKENS][ROWS])
 }
 
 #ifdef BATCH
-// Likewise, four quants at a time, and the scale when a block is through: the order of decode. Prefill is quicker without.
+// The same in the order of decode: four quants at a time, and the scale at the end of a block. add_weights is faster, so
+// prefill uses it.
 void add_blocks(uint from, uint first_row, inout float sums[TOKENS][ROWS])
 {
     for (uint b = 0; b < WIDTH / 32; b++) {
@@ -59,7 +61,7 @@ void product()
     if (!any_runs(first_row, TOKENS, a.step_rows)) return;
 
     uint o = gl_GlobalInvocationID.x * ROWS;
-    uint from = min(o, a.count - ROWS); // lanes past the end work along, for the shuffles, and store nothing
+    uint from = min(o, a.count - ROWS); // lanes past the end take part in the shuffles, and store nothing
     float sums[TOKENS][ROWS];
     [[unroll]] for (uint t = 0; t < TOKENS; t++)
         [[unroll]] for (uint r = 0; r < ROWS; r++) sums[t][r] = 0.0;

@@ -1,12 +1,12 @@
-// PREFILL on a GPU: how a workgroup brings x and W into its shared memory, DEPTH of the width at a time. Each of its lanes
-// fetches a few pieces into registers, of 16 bytes or eight numbers each, while the pieces before them are multiplied.
-// Where and as what they lie in shared memory is the includer's: put_x and put_w.
+// PREFILL on a GPU: brings x and W into shared memory, DEPTH of the width at a time. Each lane of a workgroup fetches a
+// few pieces into registers, each of 16 bytes or of eight numbers, while the pieces before them are multiplied. The
+// includer's put_x and put_w write them to shared memory, in the includer's layout.
 layout(constant_id = CONSTANT_PRODUCT_TILE_ROWS) const uint TILE_ROWS = 128;
 layout(constant_id = CONSTANT_PRODUCT_TILE_OUTPUTS) const uint TILE_OUTPUTS = 128;
 layout(constant_id = CONSTANT_PRODUCT_DEPTH) const uint DEPTH = 32; // of the width
 
 #ifdef COOPMAT
-layout(constant_id = CONSTANT_PRODUCT_HALVES_IN) const uint HALVES_IN = 1; // x is 1: halves, 0: floats
+layout(constant_id = CONSTANT_PRODUCT_HALVES_IN) const uint HALVES_IN = 1; // 1: x is in halves; 0: in floats
 layout(binding = 3) readonly buffer XHalves { uvec4 x_halves[]; };
 #include "halves.glsl"
 #endif
@@ -16,9 +16,9 @@ const uint X_COUNT = TILE_ROWS * (DEPTH / 8), W_COUNT = TILE_OUTPUTS * (DEPTH / 
 const uint X_PIECES = (X_COUNT + SIZE - 1) / SIZE, W_PIECES = (W_COUNT + SIZE - 1) / SIZE;
 
 struct Piece {
-    uint row, part;    // of x or W; of DEPTH, in eights or units
-    uvec4 low, high;   // as they lie in memory: 8 floats, or all else in low
-    uint block, scale; // of 32 weights; the word that has its scale
+    uint row, part;    // row of x or W; its place in DEPTH, in eights or units
+    uvec4 low, high;   // the words as loaded: 8 floats take both, all else fits into low
+    uint block, scale; // the block of 32 weights; the word with its scale
 };
 
 Piece xs[X_PIECES], ws[W_PIECES];
@@ -29,7 +29,7 @@ bool w_exists(uint i) { return (i + 1) * SIZE <= W_COUNT || number(i) < W_COUNT;
 uint x_row(uint i) { return number(i) / (DEPTH / 8); } // of the tile
 uint w_row(uint i) { return number(i) / (DEPTH / W_UNIT); }
 
-// A row that does not run, and an output that is not there, take another's place: nothing is stored for them.
+// For a row that does not run, or an output that does not exist, another one is loaded; nothing is stored for it.
 void pieces_begin(uint first_row, uint first_out)
 {
     [[unroll]] for (uint i = 0; i < X_PIECES; i++) {
@@ -43,7 +43,7 @@ void pieces_begin(uint first_row, uint first_out)
     }
 }
 
-// Behind the end of a row x counts as 0; what W is there does not matter.
+// Past the end of a row x is 0, so W may be anything there.
 void fetch_x(inout Piece p, uint k)
 {
     uint k8 = k / 8 + p.part, at = p.row * (a.x_stride / 8) + min(k8, WIDTH / 8 - 1);
@@ -85,7 +85,7 @@ void piece_weights(Piece p, uint j, vec2 scale, out vec4 low, out vec4 high)
 }
 
 #ifdef COOPMAT
-// Likewise as halves. A weight that no half can be becomes infinity, which the logits then show.
+// The same weights as halves. A weight that is too large for a half becomes infinity, which the logits then show.
 uvec4 piece_weight_halves(Piece p, uint j, vec2 scale)
 {
     vec4 low, high;

@@ -1,10 +1,11 @@
-// Decode on a GPU: y = W x + b, ROWS rows of W per subgroup, its lanes along them, for TOKENS rows of x. The includer
-// defines WIDTH, ROWS, WEIGHTS and STAGED of this product, and RESIDUAL where the result is added to what stands there.
+// Decode on a GPU: y = W x + b for TOKENS rows of x. A subgroup computes ROWS outputs: its lanes share the rows of W.
+// The includer defines WIDTH, ROWS, WEIGHTS and STAGED, and RESIDUAL if the result is added to the residual stream.
 
-// Lanes go along a row a unit each, and a lane loads AHEAD of its units, of all ROWS rows, before it uses the first
-// of them: a load takes longer than all that is done with what it brings, and models this small have too few subgroups to
-// hide that. About LOADS of 128 bits are in flight, dealt evenly over the rounds that a row takes; fewer for several rows of
-// x, each of which is as much to load and to do. SUBGROUP only chooses their number: any other size is as right.
+// Each lane takes every n-th unit of a row, n being the lanes of the subgroup. It loads AHEAD units of all ROWS rows
+// before it uses the first one: a load takes longer than the work on its data, and models this small have too few
+// subgroups to hide that. About LOADS loads of 128 bits are in flight, shared evenly by the rounds that a row takes.
+// For several rows of x there are fewer, because each row of x needs loads and work too. SUBGROUP only sets these
+// numbers: with another size of subgroup the result is the same.
 const uint PHASE(UNITS) = WIDTH / UNIT;
 const uint PHASE(UNIT_LOADS) = WEIGHTS == WEIGHTS_F32 ? 2 * ROWS : ROWS;
 const uint PHASE(MOST_AHEAD) = LOADS > TOKENS * PHASE(UNIT_LOADS) ? LOADS / (TOKENS * PHASE(UNIT_LOADS)) : 1;
@@ -18,8 +19,8 @@ const uint PHASE(AHEAD) = (PHASE(LANE_UNITS) + PHASE(ROUNDS) - 1) / PHASE(ROUNDS
 
 #undef STORE
 #ifdef RESIDUAL
-vec2 PHASE(before)(uint row, uint o);                 // what stands in outputs o and o + 1
-void PHASE(store_sum)(uint row, uint o, vec2 y);      // y in its place
+vec2 PHASE(before)(uint row, uint o);                 // the residuals of outputs o and o + 1
+void PHASE(store_sum)(uint row, uint o, vec2 y);      // replaces them
 #define STORE(row, o, y, was) PHASE(store_sum)(row.index, o, (was) + (y))
 #else
 void PHASE(store)(Row row, uint o, vec2 y);
@@ -28,13 +29,13 @@ void PHASE(store)(Row row, uint o, vec2 y);
 
 struct PHASE(Unit) { uvec4 words[ROWS][2]; uint scales[ROWS]; }; // of ROWS rows, as loaded
 
-// What a lane adds to the two outputs that it stores, loaded beside the weights: the bias, and what stands there.
+// What a lane adds to the two outputs that it stores, loaded with the weights: the bias and the residuals.
 struct PHASE(Base) { vec4 bias; vec2 before[TOKENS]; };
 
 vec4 PHASE(input4)(Row row, uint i) { return STAGED != 0 ? staged(i) : inputs[row.index * (a.x_stride / 4) + i]; }
 
-// The units u, u + lanes, ... of the rows o to o + ROWS. Past the end of a row it is the last one again, which
-// `add_units` leaves out: in a branch, the compiler would put each load off until it is used.
+// Loads the units u, u + lanes, ... of the rows o to o + ROWS - 1. Past the end of a row it loads the last unit again,
+// which `add_units` leaves out. There is no branch, because in a branch compilers move each load down to its use.
 void PHASE(load_units)(uint o, uint u, uint lanes, out PHASE(Unit) units[AHEAD])
 {
     [[unroll]] for (uint i = 0; i < AHEAD; i++)
@@ -46,7 +47,7 @@ void PHASE(load_units)(uint o, uint u, uint lanes, out PHASE(Unit) units[AHEAD])
         }
 }
 
-// The products of unit u with that of TOKENS rows of x.
+// Multiplies unit u of ROWS rows of W by the same unit of TOKENS rows of x.
 void PHASE(multiply)(Row rows[TOKENS], uint o, uint u, PHASE(Unit) unit, out float products[TOKENS][ROWS])
 {
     float x_sums[TOKENS];
@@ -54,7 +55,7 @@ void PHASE(multiply)(Row rows[TOKENS], uint o, uint u, PHASE(Unit) unit, out flo
         x_sums[t] = 0.0;
         [[unroll]] for (uint r = 0; r < ROWS; r++) products[t][r] = 0.0;
     }
-    vec4 xs[MAX_UNIT / 4]; // of one row of x there is room for all at once
+    vec4 xs[MAX_UNIT / 4]; // registers for the whole unit, if there is one row of x
     if (TOKENS == 1)
         [[unroll]] for (uint j = 0; j < UNIT / 4; j++) xs[j] = PHASE(input4)(rows[0], u * (UNIT / 4) + j);
     [[unroll]] for (uint j = 0; j < UNIT / 4; j++) {
@@ -83,7 +84,7 @@ void PHASE(add_units)(Row rows[TOKENS], uint o, uint u, uint lanes, PHASE(Unit) 
     }
 }
 
-// The pair of ROWS outputs that is this lane's to store.
+// Which two of the ROWS outputs this lane stores.
 uint PHASE(pair)() { return 2 * min(gl_SubgroupInvocationID, ROWS / 2 - 1); }
 
 void PHASE(load_base)(uint first_row, uint o, out PHASE(Base) base)
@@ -114,8 +115,8 @@ void PHASE(clear)(out float sums[TOKENS][ROWS])
         [[unroll]] for (uint r = 0; r < ROWS; r++) sums[t][r] = 0.0;
 }
 
-// ROWS outputs from `o` on, those from `o + stride` on, and so on below `end`, of the rows of x from first_row on. Every
-// subgroup of a workgroup calls it, also one that has no output.
+// Computes ROWS outputs from `o` on, then from `o + stride` on, and so on, below `end`, for TOKENS rows of x from
+// first_row on. All subgroups of a workgroup call it, also one without outputs.
 void PHASE(outputs)(uint first_row, uint o, uint stride, uint end)
 {
     if (EARLY == 0 && !any_runs(first_row, TOKENS, a.step_rows)) return;
@@ -123,8 +124,11 @@ void PHASE(outputs)(uint first_row, uint o, uint stride, uint end)
     PHASE(Unit) units[AHEAD];
     PHASE(Base) base;
 
-    // The first weights are on their way while the state is read and the input is made. In a loop, that ends at once: out
-    // of one Mesa's compiler for AMD does not move loads, and these it would otherwise put off until after the norm.
+    // Starts to load the first weights, so that they arrive while the state is read and the input is computed. The loop
+    // ends after its first turn, since a.count is never 0. It is here for one compiler, Mesa's for AMD (ACO): that one
+    // moves loads down to their first use, here to after the norm, but never out of a loop. `tools/vendor-stats amd
+    // --check` compares the latencies that it estimates with those in docs/results/amd-stats.md, so it fails where the
+    // loop no longer does this.
     do {
         PHASE(load_units)(min(o, a.count - ROWS), lane, lanes, units);
         PHASE(load_base)(first_row, min(o, a.count - ROWS), base);

@@ -1,4 +1,5 @@
-// SOFTWARE: y = W x + b for one row of x on a software driver, ROWS rows of W per lane, x handed round by shuffles.
+// SOFTWARE: y = W x + b for one row of x on a software driver. A lane computes ROWS outputs. Lanes exchange x by
+// shuffles.
 
 void add_weights(Row row, uint from, inout float sums[ROWS])
 {
@@ -16,7 +17,7 @@ void add_weights(Row row, uint from, inout float sums[ROWS])
     }
 }
 
-#define SHARE min(SUBGROUP, 8) // quads of x that the lanes fetch at once
+#define SHARE min(SUBGROUP, 8) // quads of x that the lanes load together
 
 void add_blocks(Row row, uint from, inout float sums[ROWS])
 {
@@ -51,7 +52,7 @@ void product()
     if (STAGED != 0) PHASE(stage)(row);
 
     uint o = gl_GlobalInvocationID.x * ROWS;
-    uint from = min(o, a.count - ROWS); // lanes past the end work along, for the shuffles, and store nothing
+    uint from = min(o, a.count - ROWS); // lanes past the end take part in the shuffles, and store nothing
     float sums[ROWS];
     [[unroll]] for (uint r = 0; r < ROWS; r++) sums[r] = 0.0;
     if (IS_QUANTISED) add_blocks(row, from, sums);

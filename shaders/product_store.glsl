@@ -1,14 +1,14 @@
-// PREFILL on a GPU: the results of a product, four outputs of a row at a time, on their way out with bias and residual.
+// PREFILL on a GPU: stores the results of a product, four outputs of a row at a time, with bias and residual.
 
 #ifdef RESIDUAL
 vec2 PHASE(before)(uint row, uint o);
 void PHASE(store_sum)(uint row, uint o, vec2 y);
-#define STORED 4 // at once: what stands there is loaded for all of them first
+#define STORED 4 // stored together: first the residuals of all of them are loaded
 #else
 #define STORED 1
 #endif
 
-// What a lane stores next: four outputs of a row.
+// What a lane stores next: four outputs of a row, and the residual that they are added to.
 struct Made {
     Row row;
     uint o;

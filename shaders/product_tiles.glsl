@@ -1,9 +1,9 @@
 // PREFILL: y = W x + b for many rows of x on a GPU, in fp32.
 //
-// A workgroup makes TILE_ROWS rows by TILE_OUTPUTS outputs, DEPTH of the width at a time in shared memory; each of its lanes
-// makes LANE_ROWS by LANE_OUTPUTS of them in registers. What comes next is fetched while this is multiplied.
+// A workgroup computes a tile of TILE_ROWS rows by TILE_OUTPUTS outputs. DEPTH of the width is in shared memory at a
+// time, and the next part is fetched meanwhile. Each lane computes LANE_ROWS by LANE_OUTPUTS of the tile in registers.
 //
-// An output is added up in the order of the width: the tile's shape changes no bit.
+// An output is added up in the order of the width, so the tile's shape changes no bit.
 #include "product_pieces.glsl"
 #include "product_store.glsl"
 
@@ -13,16 +13,16 @@ const uint LANE_SUMS = TILE_ROWS * TILE_OUTPUTS / SIZE;
 const uint LANE_OUTPUTS = LANE_SUMS >= 32 ? 8 : 4, LANE_ROWS = LANE_SUMS / LANE_OUTPUTS;
 const uint LANES_ACROSS = TILE_OUTPUTS / LANE_OUTPUTS, LANES_DOWN = TILE_ROWS / LANE_ROWS;
 
-// [k of DEPTH][row or output], four neighbours in each. Lanes write eight rows and four parts of DEPTH at once: each part
-// begins two quads later than the one before, so that all of these are in different banks; one quad in the smallest tile, for
-// devices with 16 KiB. DEPTH is 32, a unit of the small formats, or more.
+// [k of DEPTH][row or output], four neighbours in each quad. Lanes write eight rows and four parts of DEPTH at a time.
+// Each part begins two quads later than the one before, so that all of these writes go to different banks; one quad
+// later in the smallest tile, for devices with 16 KiB. DEPTH is at least 32, a unit of the quantised formats.
 const uint STEP = TILE_ROWS < 32 ? 1 : 2;
 #define SKEW(k) ((k) / 8 * STEP)
 const uint GAP = (DEPTH / 8 - 1) * STEP;
 const uint X_STRIDE = TILE_ROWS / 4 + GAP, W_STRIDE = TILE_OUTPUTS / 4 + GAP;
 shared vec4 x_tile[DEPTH * X_STRIDE], w_tile[DEPTH * W_STRIDE];
 
-// Eight numbers of the width, of one row or output.
+// Writes eight neighbours along the width of one row or output.
 #define PUT8(tile, stride, part, column, low, high)                                  \
     {                                                                                \
         uint at = (part) * (8 * (stride) + STEP) + (column) / 4, c = (column) % 4;      \
@@ -55,15 +55,15 @@ void put()
 
 float sums[LANE_ROWS][LANE_OUTPUTS];
 
-// Four neighbours out of each LANES_DOWN or LANES_ACROSS quads are a lane's.
+// The quads of rows and of outputs that belong to this lane: every LANES_DOWN-th, every LANES_ACROSS-th.
 uint row_quad(uint i) { return gl_LocalInvocationID.x / LANES_ACROSS + i * LANES_DOWN; }
 uint output_quad(uint j) { return gl_LocalInvocationID.x % LANES_ACROSS + j * LANES_ACROSS; }
 
-// A row k of a tile, n after the first of a run: n is a constant.
+// Quads of row k = first + n of a tile. n is a constant, first the start of a run.
 vec4 x_quad(uint first, uint n, uint i) { return x_tile[first * X_STRIDE + SKEW(first) + row_quad(i) + n * X_STRIDE]; }
 vec4 w_quad(uint first, uint n, uint j) { return w_tile[first * W_STRIDE + SKEW(first) + output_quad(j) + n * W_STRIDE]; }
 
-// RUN of the width for a quad of rows.
+// Multiplies RUN of the width for a quad of rows.
 void multiply_run(uint first, uint i)
 {
     [[unroll]] for (uint n = 0; n < RUN; n++) {
@@ -76,8 +76,8 @@ void multiply_run(uint first, uint i)
     }
 }
 
-// Multiplies what is in the tiles, for the quads of rows that have a bit in `live`. It is written out: compilers do not unroll
-// a loop around one that stays a loop.
+// Multiplies what is in the tiles, for the quads of rows that have a bit in `live`. It is written out for each quad,
+// because compilers do not unroll a loop around one that stays a loop.
 #define MULTIPLY(i, live)                          \
     if (i < LANE_ROWS / 4 && (live >> i & 1) != 0) \
         [[dont_unroll]] for (uint k = 0; k < DEPTH; k += RUN) multiply_run(k, i);
@@ -88,7 +88,7 @@ void multiply(uint live)
     MULTIPLY(1, live)
 }
 
-// The quads that have a row which runs, in any lane of the subgroup: the same ones for all of its lanes.
+// A bit for each quad with a row that runs, in any lane of the subgroup. All lanes get the same bits.
 uint own_live(uint first_row)
 {
     uint live = 0;
@@ -100,11 +100,12 @@ uint own_live(uint first_row)
 void multiply_all(uint live)
 {
     fetch(0);
-    for (uint k = 0; k < a.x_stride; k += DEPTH) { // WIDTH, but compilers do not know, and do not unroll it
-        barrier(); // all are done with what was there
+    // a.x_stride is WIDTH, but compilers do not know that, so they do not unroll the loop
+    for (uint k = 0; k < a.x_stride; k += DEPTH) {
+        barrier(); // all lanes are done with the part before
         put();
         barrier();
-        fetch(min(k + DEPTH, WIDTH - 8)); // on their way while these are multiplied. No branch: compilers wait at its end
+        fetch(min(k + DEPTH, WIDTH - 8)); // arrives meanwhile. Not in a branch: compilers wait at its end
         multiply(live);
     }
 }

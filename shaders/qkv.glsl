@@ -1,5 +1,5 @@
-// q, k, v = norm(x) W + b: q goes to scratch memory, k and v straight into the cache, unless it is quantised. The
-// includer declares q, (rows, heads, head_dim), which with KV_Q8_0 holds k and v too, for `cache`; and k_cache and
+// Stores q, k, v = norm(x) W + b: q in scratch memory, k and v in the cache, unless it is quantised. The includer
+// declares q, (rows, heads, head_dim), which with KV_Q8_0 holds k and v too, for `cache`; and k_cache and
 // v_cache, [sequence][head][position][head_dim].
 
 #define CACHE(cache, i, y)                                                    \

@@ -1,6 +1,6 @@
-// The formats of a matrix on the device. The includer declares `uvec4 weights[]`: a chunk of the matrix's rows. First
-// come the numbers of all rows, row by row; in the quantised formats the scales of all rows follow, from word `scales`
-// on. `format` is always a constant.
+// The formats of a matrix on the device. The includer declares `uvec4 weights[]`, a chunk of the matrix's rows: first
+// the weights of all rows, row by row; then, in the quantised formats, the scales of all rows, from word `scales` on.
+// `format` is always a constant.
 //
 //   F32, F16  the weights themselves
 //   Q8_0      signed bytes in order; each 32 weights of a row have a scale, a half: w = scale * q
@@ -14,7 +14,7 @@
 #define UNIT (WEIGHTS >= WEIGHTS_Q4_0 ? 32 : WEIGHTS == WEIGHTS_Q8_0 ? 16 : 8)
 #define MAX_UNIT 32
 #define IS_QUANTISED (WEIGHTS >= WEIGHTS_Q8_0)
-#define HAS_MINIMUM (WEIGHTS >= WEIGHTS_Q4_0) // in q4_0 it is 8 * scale, which makes q - 8 of q
+#define HAS_MINIMUM (WEIGHTS >= WEIGHTS_Q4_0) // in q4_0 it is 8 * scale: scale * (q - 8) = scale * q - 8 * scale
 
 uint weights_word(uint i) { return weights[i / 4][i % 4]; }
 
@@ -28,7 +28,7 @@ vec4 quants4(uint format, uvec4 words, uint j)
     return nibbles4(words[j / 2] >> 4 * (j % 2));
 }
 
-// The four weights j of a unit whose words are loaded, before any scale.
+// The four weights j of a unit, from its words, without the scale.
 vec4 unit_quad(uint format, uvec4 words[2], uint j)
 {
     if (format >= WEIGHTS_Q8_0) return quants4(format, words[0], j);
@@ -63,13 +63,13 @@ vec2 block_scale(uint format, uint scales, uint block)
     return unpack_scale(format, scale_word(format, scales, block), block);
 }
 
-// The sum of weight * x, from the sum of quant * x and the sum of x.
+// The sum of weight * x, made of the sum of quant * x and the sum of x.
 float scaled(uint format, vec2 scale, float sum, float x_sum)
 {
     return format >= WEIGHTS_Q4_0 ? scale.x * sum - scale.y * x_sum : scale.x * sum;
 }
 
-// 8 neighbours of a row.
+// 8 neighbours of a row, with the scale.
 void row_weights8(uint format, uint width, uint scales, uint row, uint k8, out vec4 low, out vec4 high)
 {
     uint i = row * (width / 8) + k8;
