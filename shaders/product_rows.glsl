@@ -126,9 +126,8 @@ void PHASE(outputs)(uint first_row, uint o, uint stride, uint end)
 
     // Starts to load the first weights, so that they arrive while the state is read and the input is computed. The loop
     // ends after its first turn, since a.count is never 0. It is here for one compiler, Mesa's for AMD (ACO): that one
-    // moves loads down to their first use, here to after the norm, but never out of a loop. `tools/vendor-stats amd
-    // --check` compares the latencies that it estimates with those in docs/results/amd-stats.md, so it fails where the
-    // loop no longer does this.
+    // moves loads down to their first use, here to after the norm, but never out of a loop. tests/early_loads.py checks
+    // its code.
     do {
         PHASE(load_units)(min(o, a.count - ROWS), lane, lanes, units);
         PHASE(load_base)(first_row, min(o, a.count - ROWS), base);

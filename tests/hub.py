@@ -413,7 +413,7 @@ class Faults(Case):
         self.environment["HF_TOKEN_PATH"] = "~/own"
         self.vkgpt("pull", NAME)
         self.environment["HF_TOKEN"] = "a b"
-        self.refused("is no token")
+        self.refused("is not a token")
 
     def test_redirect_to_another_host(self):
         other = Hub()

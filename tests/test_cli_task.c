@@ -107,7 +107,7 @@ static void test_bad_files(void **state)
     assert_refused("field a: one\n\n{a} {\n", 3, "'{' opens no field");
     assert_refused("field a: one\n\n{a} {}\n", 3, "'{' opens no field");
     assert_refused("field a: one\n\n{a} {x y}\n", 3, "'{' opens no field");
-    assert_refused("field a: one\n{a}\n", 2, "no line of the form key: value");
+    assert_refused("field a: one\n{a}\n", 2, "not a line of the form key: value");
     assert_refused("field a: one\n# more", 2, "the file ends in its header");
     assert_refused("field a: one\n\n", 2, "the file ends with its header");
     assert_refused("field a: one\ncolour: red\n\n{a}", 2, "'colour' is nothing that a task's header can say");

@@ -359,7 +359,7 @@ static const struct {
     {{ONE_FILE("d/gpt2.mlmodel", "x")}, VKGPT_BAD_MODEL, "gpt2.mlmodel", "Core ML"},
     {{ONE_FILE("d/gpt2_124M.bin", "\xc6\xd7\x34\x01\x03\0\0\0")}, VKGPT_BAD_FILE, "gpt2_124M.bin", "llm.c"},
     {{ONE_FILE("d/ggml-model-q4_0.bin", "tjgg")}, VKGPT_BAD_FILE, "ggml-model-q4_0.bin", "before GGUF"},
-    {{ONE_FILE("d/gpt2_124M.bin", "x")}, VKGPT_BAD_MODEL, "gpt2_124M.bin", "no name that is read"},
+    {{ONE_FILE("d/gpt2_124M.bin", "x")}, VKGPT_BAD_MODEL, "gpt2_124M.bin", "not a name that is read"},
     {{ONE_FILE("d/tf_model.h5", "x"), ONE_FILE("d/config.json", "{}")}, VKGPT_BAD_MODEL, "tf_model.h5", "from_tf=True"},
     {{ONE_FILE("d/flax_model.msgpack", "x"), ONE_FILE("d/config.json", "{}")},
      VKGPT_BAD_MODEL,

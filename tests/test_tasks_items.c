@@ -162,7 +162,7 @@ static void test_refusals(void **state)
     refused("", ITEM_AUTO, ": ", "has no items");
     refused("\n \t\r\n", ITEM_AUTO, ": ", "has no items");
     refused(GOOD "{\"context\": \"c\", \"compl", ITEM_AUTO, ":2: ", "JSON");
-    refused(GOOD "\n[1]", ITEM_AUTO, ":3: ", "no JSON object");
+    refused(GOOD "\n[1]", ITEM_AUTO, ":3: ", "not a JSON object");
     refused(GOOD GOOD "{\"context\": \"c\"}", ITEM_AUTO, ":3: ", "\"completion\" is missing");
     refused(GOOD "{\"completion\": \"c\"}", ITEM_AUTO, ":2: ", "\"context\" is missing");
     refused("{\"context\": 3, \"completion\": \" d\"}", ITEM_AUTO, ":1: ", "\"context\" is not a text");

@@ -303,7 +303,7 @@ static void test_refusals(void **state)
     refuse(NORMALIZER("{\"type\": \"Precompiled\", \"precompiled_charsmap\": \"AAEAAAAA\"}"), MODEL_WORDS,
            VKGPT_BAD_FILE, "its trie 256");
     refuse(NORMALIZER("{\"type\": \"Precompiled\", \"precompiled_charsmap\": \"A*\"}"), MODEL_WORDS, VKGPT_BAD_FILE,
-           "no base64");
+           "not base64");
     refuse(PRE("{\"type\": \"UnicodeScripts\"}"), MODEL_WORDS, VKGPT_BAD_MODEL, "UnicodeScripts");
     refuse(SPLIT("(a"), MODEL_WORDS, VKGPT_BAD_MODEL, "PCRE2 does not take the pattern (a");
     refuse(SPLIT("[a-z&&[^b]]"), MODEL_WORDS, VKGPT_BAD_MODEL, "an intersection of classes");
