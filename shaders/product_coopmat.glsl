@@ -2,13 +2,17 @@
 // halves, added up in fp32. The price is that x is rounded, and W in a small format too: docs/results/coopmat.md.
 //
 // A workgroup makes TILE_ROWS rows by TILE_OUTPUTS outputs, DEPTH of the width at a time. Its lanes fetch that much of x
-// and of W into registers while the DEPTH before it is multiplied, and put it into shared memory as halves. Each of its
-// subgroups makes DOWN by ACROSS matrices of MATRIX_M rows by MATRIX_N outputs.
+// and of W into registers while the DEPTH before it is multiplied, and then put it into shared memory as halves. Each of
+// its subgroups makes DOWN by ACROSS matrices of MATRIX_M rows by MATRIX_N outputs.
 //
 // An output is added up in steps of MATRIX_K, in the order of the width: the tile's shape changes no bit. With SPLITS the
 // width is cut into segments, each added up by itself, and their sums are added in their order: by the workgroup that makes
 // them all, or, with SPLIT, by the last of those that make one each. So that changes no bit either.
 #include "coopmat.glsl"
+
+// tiles in shared memory: 2: one is filled while the other is multiplied
+layout(constant_id = CONSTANT_PRODUCT_BUFFERED) const uint BUFFERED = 2;
+#define ROUND (BUFFERED * DEPTH)
 #include "product_pieces.glsl"
 
 layout(constant_id = CONSTANT_PRODUCT_MATRIX_M) const uint MATRIX_M = 16; // rows of x
@@ -16,8 +20,6 @@ layout(constant_id = CONSTANT_PRODUCT_MATRIX_N) const uint MATRIX_N = 16; // out
 layout(constant_id = CONSTANT_PRODUCT_MATRIX_K) const uint MATRIX_K = 16; // of the width
 // share the rows; the others of a workgroup share the outputs
 layout(constant_id = CONSTANT_PRODUCT_SUBGROUPS_DOWN) const uint SUBGROUPS_DOWN = 2;
-// tiles in shared memory: 2: one is filled while the other is multiplied
-layout(constant_id = CONSTANT_PRODUCT_BUFFERED) const uint BUFFERED = 2;
 
 #ifdef SPLITS
 // of the width: whole rounds of multiply_segment, or the whole width
@@ -45,13 +47,15 @@ void put_w(Piece p, uint at)
     [[unroll]] for (uint j = 0; j < W_UNIT / 8; j++) w_tile[at + j] = piece_weight_halves(p, j, scale);
 }
 
+uint x_put, w_put; // where the lane's first pieces go
+
 // What was fetched, into the tiles.
-void put(uint x_first, uint w_first)
+void put(uint tile)
 {
     [[unroll]] for (uint i = 0; i < X_PIECES; i++)
-        if (x_exists(i)) x_tile[x_first + x_row(i) * STRIDE + xs[i].part] = piece_x_halves(xs[i]);
+        if (x_exists(i)) x_tile[tile * X_TILE + x_put + i * (SIZE / X_PARTS) * STRIDE] = piece_x_halves(xs[i]);
     [[unroll]] for (uint i = 0; i < W_PIECES; i++)
-        if (w_exists(i)) put_w(ws[i], w_first + w_row(i) * STRIDE + ws[i].part * (W_UNIT / 8));
+        if (w_exists(i)) put_w(ws[i], tile * W_TILE + w_put + i * (SIZE / W_PARTS) * STRIDE);
 }
 
 // ---- products
@@ -63,6 +67,10 @@ const uint TOTALS = SEGMENTS > 1 && SPLIT == 0 ? DOWN * ACROSS : 0;
 Sum totals[TOTALS == 0 ? 1 : TOTALS]; // of the segments before
 #endif
 
+// AMD's compiler loads matrices as early as it can. With 128 results a lane, in subgroups of 64, that is more than registers
+// have room for in one piece, and it moves them about: there loads stay behind a barrier, which is no instruction.
+#define KEEPS_LOADS (SUBGROUP == 64)
+
 // `live` has a bit for each matrix of rows and, from OUTPUT_BIT on, of outputs: whether it is multiplied.
 #define OUTPUT_BIT 16
 void multiply(uint x_first, uint w_first, uint live)
@@ -72,6 +80,7 @@ void multiply(uint x_first, uint w_first, uint live)
         [[unroll]] for (uint i = 0; i < DOWN; i++)
             coopMatLoad(x[i], x_tile, x_first + i * MATRIX_M * STRIDE + d / 8, STRIDE, gl_CooperativeMatrixLayoutRowMajor);
         [[unroll]] for (uint j = 0; j < ACROSS; j++) {
+            if (KEEPS_LOADS && j > 0) subgroup_barrier();
             if ((live >> (OUTPUT_BIT + j) & 1) == 0) continue;
             coopmat<float16_t, gl_ScopeSubgroup, MATRIX_K, MATRIX_N, gl_MatrixUseB> w;
             coopMatLoad(w, w_tile, w_first + j * MATRIX_N * STRIDE + d / 8, STRIDE, gl_CooperativeMatrixLayoutColumnMajor);
@@ -103,42 +112,48 @@ bool all_live(uint first_row, uint first_out)
     return live;
 }
 
-// DEPTH of the width, in one of the tiles: always the same of two, so that a lane's places in it are constants.
-void multiply_depth(uint tile, uint k, uint live)
+uint x_own, w_own; // where the subgroup's rows and outputs are in a tile
+
+// Multiplies DEPTH of the width, in eights from k8 on, which is in one of the tiles: always the same of two, so that a lane's
+// places in it are constants. The DEPTH behind it is on its way meanwhile, and then goes into the other one.
+void multiply_depth(uint tile, uint k8, uint live)
 {
-    if (BUFFERED == 1) workgroup_barrier(); // all are done with what was there
-    put(tile * X_TILE, tile * W_TILE);
+    bool last = tile == BUFFERED - 1; // of a round
+    fetch(k8 + DEPTH / 8, last); // no branch around it: compilers wait at its end
+    multiply(tile * X_TILE + x_own, tile * W_TILE + w_own, live);
+    if (BUFFERED == 1) workgroup_barrier(); // all are done with what is there
+    put(last ? 0 : 1);
     workgroup_barrier();
-    fetch(min(k + DEPTH, WIDTH - 8)); // on their way while these are multiplied. No branch: compilers wait at its end
-    multiply(tile * X_TILE + own_row() * STRIDE, tile * W_TILE + own_output() * STRIDE, live);
 }
 
+// Whole rounds, which may end behind the width: a way out between the tiles costs AMD's compiler moves of all sums.
 void multiply_segment(uint begin, uint end, uint live)
 {
-    for (uint k = begin; k < end; k += BUFFERED * DEPTH) {
-        multiply_depth(0, k, live);
-        if (BUFFERED == 1) continue;
-        if (k + DEPTH >= end) break;
-        multiply_depth(1, k + DEPTH, live);
+    for (uint k8 = begin; k8 < end; k8 += ROUND / 8) {
+        [[unroll]] for (uint n = 0; n < BUFFERED; n++) multiply_depth(n, k8 + n * (DEPTH / 8), live);
     }
 }
 
 // The width ends at a.x_stride, which is WIDTH, but compilers do not know, and do not unroll the loops.
 void multiply_all(uint live)
 {
-    uint begin = SPLIT != 0 ? gl_WorkGroupID.z * SEGMENT : 0;
+    uint begin = SPLIT != 0 ? gl_WorkGroupID.z * (SEGMENT / 8) : 0, end = a.x_stride / 8; // in eights
 #ifdef SPLITS
     [[unroll]] for (uint i = 0; i < TOTALS; i++) totals[i] = Sum(0.0);
 #endif
-    fetch(begin);
+    x_put = x_row(0) * STRIDE + x_part(), w_put = w_row(0) * STRIDE + w_part() * (W_UNIT / 8);
+    x_own = own_row() * STRIDE, w_own = own_output() * STRIDE;
+    fetch(begin, false);
+    put(0);
+    workgroup_barrier();
     do {
         [[unroll]] for (uint i = 0; i < DOWN * ACROSS; i++) sums[i] = Sum(0.0);
-        multiply_segment(begin, min(begin + SEGMENT, a.x_stride), live);
-        begin += SEGMENT;
+        multiply_segment(begin, min(begin + SEGMENT / 8, end), live);
+        begin += SEGMENT / 8;
 #ifdef SPLITS
         [[unroll]] for (uint i = 0; i < TOTALS; i++) totals[i] += sums[i];
 #endif
-    } while (SEGMENTS > 1 && SPLIT == 0 && begin < a.x_stride);
+    } while (SEGMENTS > 1 && SPLIT == 0 && begin < end);
 #ifdef SPLITS
     [[unroll]] for (uint i = 0; i < TOTALS; i++) sums[i] = totals[i];
 #endif
@@ -165,13 +180,15 @@ void store_made(uint row, uint first_out, uint at)
     }
 }
 
+// The loop over i stays one, because there is one inside; and sums are asked for by constants alone: an array of more than 256
+// bytes a lane that is not goes to memory, in AMD's compiler.
 void store_sums(uint first_row, uint first_out)
 {
-    workgroup_barrier();
     uint at = gl_SubgroupID * MADE_4;
-    [[unroll]] for (uint i = 0; i < DOWN; i++) {
-        [[unroll]] for (uint j = 0; j < ACROSS; j++)
-            coopMatStore(sums[i * ACROSS + j], w_tile, at + j * MATRIX_N / 4, MADE_ROW / 4, gl_CooperativeMatrixLayoutRowMajor);
+    for (uint i = 0; i < DOWN; i++) {
+        [[unroll]] for (uint n = 0; n < DOWN * ACROSS; n++)
+            if (n / ACROSS == i)
+                coopMatStore(sums[n], w_tile, at + n % ACROSS * MATRIX_N / 4, MADE_ROW / 4, gl_CooperativeMatrixLayoutRowMajor);
         subgroup_barrier();
         store_made(first_row + own_row() + i * MATRIX_M, first_out + own_output(), at);
         subgroup_barrier();

@@ -1,6 +1,7 @@
 // PREFILL on a GPU: brings x and W into shared memory, DEPTH of the width at a time. Each lane of a workgroup fetches a
 // few pieces into registers, each of 16 bytes or of eight numbers, while the pieces before them are multiplied. The
-// includer's put_x and put_w write them to shared memory, in the includer's layout.
+// includer's put_x and put_w write them to shared memory, in the includer's layout. The includer also defines ROUND, a
+// multiple of DEPTH: how much of the width one round of its loop takes.
 layout(constant_id = CONSTANT_PRODUCT_TILE_ROWS) const uint TILE_ROWS = 128;
 layout(constant_id = CONSTANT_PRODUCT_TILE_OUTPUTS) const uint TILE_OUTPUTS = 128;
 layout(constant_id = CONSTANT_PRODUCT_DEPTH) const uint DEPTH = 32; // of the width
@@ -16,57 +17,64 @@ const uint X_COUNT = TILE_ROWS * (DEPTH / 8), W_COUNT = TILE_OUTPUTS * (DEPTH / 
 const uint X_PIECES = (X_COUNT + SIZE - 1) / SIZE, W_PIECES = (W_COUNT + SIZE - 1) / SIZE;
 
 struct Piece {
-    uint row, part;    // row of x or W; its place in DEPTH, in eights or units
     uvec4 low, high;   // the words as loaded: 8 floats take both, all else fits into low
     uint block, scale; // the block of 32 weights; the word with its scale
 };
 
 Piece xs[X_PIECES], ws[W_PIECES];
+uint x_from[X_PIECES], w_from[W_PIECES]; // in x and W, in eights and units: the piece at the beginning of the width
 
-uint number(uint i) { return gl_LocalInvocationID.x + i * SIZE; } // of a piece, in the tile
-bool x_exists(uint i) { return (i + 1) * SIZE <= X_COUNT || number(i) < X_COUNT; }
-bool w_exists(uint i) { return (i + 1) * SIZE <= W_COUNT || number(i) < W_COUNT; }
-uint x_row(uint i) { return number(i) / (DEPTH / 8); } // of the tile
-uint w_row(uint i) { return number(i) / (DEPTH / W_UNIT); }
+// All pieces of a lane are the same part of DEPTH, in eights or units, and their rows have the same distance: so that
+// compilers need one place in shared memory for all of them. Eight lanes have eight rows, which are in different banks.
+const uint X_PARTS = DEPTH / 8, W_PARTS = DEPTH / W_UNIT;
+uint eight_rows(uint parts) { return gl_LocalInvocationID.x % 8 + gl_LocalInvocationID.x / (8 * parts) * 8; }
+uint x_part() { return gl_LocalInvocationID.x / 8 % X_PARTS; }
+uint w_part() { return gl_LocalInvocationID.x / 8 % W_PARTS; }
+uint x_row(uint i) { return eight_rows(X_PARTS) + i * (SIZE / X_PARTS); } // of the tile
+uint w_row(uint i) { return eight_rows(W_PARTS) + i * (SIZE / W_PARTS); }
+bool x_exists(uint i) { return (i + 1) * SIZE <= X_COUNT || gl_LocalInvocationID.x + i * SIZE < X_COUNT; }
+bool w_exists(uint i) { return (i + 1) * SIZE <= W_COUNT || gl_LocalInvocationID.x + i * SIZE < W_COUNT; }
 
 // For a row that does not run, or an output that does not exist, another one is loaded; nothing is stored for it.
 void pieces_begin(uint first_row, uint first_out)
 {
     [[unroll]] for (uint i = 0; i < X_PIECES; i++) {
-        xs[i].part = number(i) % (DEPTH / 8);
-        xs[i].row = first_row + min(x_row(i), TILE_ROWS - 1);
-        if (!row_at(xs[i].row, a.step_rows).runs) xs[i].row = first_row;
+        uint row = first_row + min(x_row(i), TILE_ROWS - 1);
+        if (!row_at(row, a.step_rows).runs) row = first_row;
+        x_from[i] = row * (a.x_stride / 8) + x_part();
     }
-    [[unroll]] for (uint i = 0; i < W_PIECES; i++) {
-        ws[i].part = number(i) % (DEPTH / W_UNIT);
-        ws[i].row = min(first_out + w_row(i), a.count - 1);
-    }
+    [[unroll]] for (uint i = 0; i < W_PIECES; i++)
+        w_from[i] = min(first_out + w_row(i), a.count - 1) * (WIDTH / W_UNIT) + w_part();
 }
 
-// Past the end of a row x is 0, so W may be anything there.
-void fetch_x(inout Piece p, uint k)
+// The width from k8 on, in eights. Past the end of a row x is 0, so W may be anything there. Where rounds end with the
+// width, only the last fetch of a round can be past the end, and k8, which is the same for all lanes, is enough to know.
+#define ENDS_WHOLE (WIDTH % ROUND == 0)
+
+void fetch_x(inout Piece p, uint from, uint k8)
 {
-    uint k8 = k / 8 + p.part, at = p.row * (a.x_stride / 8) + min(k8, WIDTH / 8 - 1);
+    uint at = from + (ENDS_WHOLE ? k8 : min(k8 + x_part(), WIDTH / 8 - 1) - x_part());
 #ifdef COOPMAT
     if (HALVES_IN != 0) p.low = x_halves[at];
     else
 #endif
     p.low = floatBitsToUint(inputs[2 * at]), p.high = floatBitsToUint(inputs[2 * at + 1]);
-    if (WIDTH % DEPTH != 0 && k8 >= WIDTH / 8) p.low = p.high = uvec4(0);
+    if (!ENDS_WHOLE && k8 + x_part() >= WIDTH / 8) p.low = p.high = uvec4(0);
 }
 
-void fetch_w(inout Piece p, uint k)
+void fetch_w(inout Piece p, uint from, uint k8)
 {
-    uint at = p.row * (WIDTH / W_UNIT) + min(k / W_UNIT + p.part, WIDTH / W_UNIT - 1);
+    uint unit = k8 / (W_UNIT / 8), at = from + (ENDS_WHOLE ? unit : min(unit + w_part(), WIDTH / W_UNIT - 1) - w_part());
     if (WEIGHTS == WEIGHTS_F32) p.low = weights[2 * at], p.high = weights[2 * at + 1];
     else p.low = weights[at];
     if (IS_QUANTISED) p.block = at / (32 / W_UNIT), p.scale = scale_word(WEIGHTS, a.scales, p.block);
 }
 
-void fetch(uint k)
+void fetch(uint k8, bool last)
 {
-    [[unroll]] for (uint i = 0; i < X_PIECES; i++) if (x_exists(i)) fetch_x(xs[i], k);
-    [[unroll]] for (uint i = 0; i < W_PIECES; i++) if (w_exists(i)) fetch_w(ws[i], k);
+    if (ENDS_WHOLE && last) k8 = min(k8, (WIDTH - DEPTH) / 8);
+    [[unroll]] for (uint i = 0; i < X_PIECES; i++) if (x_exists(i)) fetch_x(xs[i], x_from[i], k8);
+    [[unroll]] for (uint i = 0; i < W_PIECES; i++) if (w_exists(i)) fetch_w(ws[i], w_from[i], k8);
 }
 
 vec2 piece_scale(Piece p) { return IS_QUANTISED ? unpack_scale(WEIGHTS, p.scale, p.block) : vec2(0.0); }

@@ -4,6 +4,7 @@
 // time, and the next part is fetched meanwhile. Each lane computes LANE_ROWS by LANE_OUTPUTS of the tile in registers.
 //
 // An output is added up in the order of the width, so the tile's shape changes no bit.
+#define ROUND DEPTH
 #include "product_pieces.glsl"
 #include "product_store.glsl"
 
@@ -32,7 +33,7 @@ shared vec4 x_tile[DEPTH * X_STRIDE], w_tile[DEPTH * W_STRIDE];
         }                                                                            \
     }
 
-void put_x(Piece p, uint column) { PUT8(x_tile, X_STRIDE, p.part, column, uintBitsToFloat(p.low), uintBitsToFloat(p.high)) }
+void put_x(Piece p, uint column) { PUT8(x_tile, X_STRIDE, x_part(), column, uintBitsToFloat(p.low), uintBitsToFloat(p.high)) }
 
 void put_w(Piece p, uint column)
 {
@@ -40,7 +41,7 @@ void put_w(Piece p, uint column)
     [[unroll]] for (uint j = 0; j < W_UNIT / 8; j++) {
         vec4 low, high;
         piece_weights(p, j, scale, low, high);
-        PUT8(w_tile, W_STRIDE, p.part * (W_UNIT / 8) + j, column, low, high)
+        PUT8(w_tile, W_STRIDE, w_part() * (W_UNIT / 8) + j, column, low, high)
     }
 }
 
@@ -99,13 +100,13 @@ uint own_live(uint first_row)
 
 void multiply_all(uint live)
 {
-    fetch(0);
+    fetch(0, false);
     // a.x_stride is WIDTH, but compilers do not know that, so they do not unroll the loop
     for (uint k = 0; k < a.x_stride; k += DEPTH) {
         barrier(); // all lanes are done with the part before
         put();
         barrier();
-        fetch(min(k + DEPTH, WIDTH - 8)); // arrives meanwhile. Not in a branch: compilers wait at its end
+        fetch((k + DEPTH) / 8, true); // arrives meanwhile. Not in a branch: compilers wait at its end
         multiply(live);
     }
 }

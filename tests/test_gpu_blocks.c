@@ -306,6 +306,37 @@ static void test_cuts_of_a_small_device(void **state)
     close_world(&w);
 }
 
+// The kernels for this driver, those for GPUs, with cooperative matrices if it has them, the same ones in 32 KiB, and
+// those for GPUs without: they differ in rounding, and continue prompts with the same tokens.
+static void test_same_tokens(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *disable;
+        uint32_t shared_bytes;
+    } ways[] = {{"", 0},
+                {"software_kernels", 0},
+                {"software_kernels", 32 << 10},
+                {"coopmat", 0},
+                {"software_kernels,coopmat", 0}};
+    static const uint32_t lengths[] = {1, 17, LONG, CONTEXT};
+    uint32_t want[sizeof lengths / sizeof *lengths];
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        struct World w;
+        open_world(&w, ways[i].disable, ways[i].shared_bytes);
+        assert_true(w.device->matrix.m == 0 || !strstr(ways[i].disable, "coopmat"));
+        for (size_t n = 0; n < sizeof lengths / sizeof *lengths; n++) {
+            struct Cached got = run_prompt(&w, 2048, PIECES(lengths[n]));
+            free(got.halves);
+            if (!i) want[n] = got.next;
+            else if (got.next != want[n])
+                fail_msg("VKGPT_DISABLE=%s: a prompt of %u goes on with %u, should be %u", ways[i].disable, lengths[n],
+                         got.next, want[n]);
+        }
+        close_world(&w);
+    }
+}
+
 // --------------------------------------------------------------------------------------------------- one by one
 
 // Three blocks and a part, two of them in flight: the counters, and the cache when the third may not begin.
@@ -454,6 +485,7 @@ int main(void)
         cmocka_unit_test(test_cuts_by_gpu_kernels),
         cmocka_unit_test(test_cuts_by_matrices),
         cmocka_unit_test(test_cuts_of_a_small_device),
+        cmocka_unit_test(test_same_tokens),
         cmocka_unit_test(test_two_at_once),
         cmocka_unit_test(test_interrupted_scores),
     };

@@ -323,8 +323,8 @@ static void test_tiles(void **state)
     };
     vkgpt_device *device = open_device("", "off");
     device->matrix = (struct MatrixShape){8, 8, 8};
-    device->processors = 132, device->info.subgroup_size = 8, device->info.shared_bytes = 49152,
-    device->info.max_workgroup = 1024;
+    device->processors = 132, device->info.subgroup_size = device->matrix_lanes = 8;
+    device->info.shared_bytes = 49152, device->info.max_workgroup = 1024;
     const struct ProductKey key = block_key(BY_MATRICES, CONTRACT, WEIGHTS_F16, 3072, 768, 100);
     assert_int_equal(key.block, 128);
     struct Variant variants[MAX_VARIANTS];

@@ -13,6 +13,7 @@
 // Like an H100.
 static const vkgpt_device H100 = {.info = {.subgroup_size = 32, .max_workgroup = 1024, .shared_bytes = 49152},
                                   .matrix = {16, 16, 16},
+                                  .matrix_lanes = 32,
                                   .processors = 132};
 
 static uint32_t groups_of(const vkgpt_device *device, const struct TileAsk *ask)
@@ -69,14 +70,36 @@ static void test_sums(void **state)
         for (uint32_t outputs = 8; outputs <= 4096; outputs *= 2)
             for (uint32_t n = 0; n < TILES; n++) {
                 const struct TileAsk ask = {BY_MATRICES, rows, 4096, outputs, true};
-                assert_true(tile_get(&H100, BY_MATRICES, n, &tile) && SEGMENT_STEP % (tile.depth * tile.buffered) == 0);
-                if (!tile_splits(&H100, &ask, &tile)) continue;
+                bool runs = tile_get(&H100, BY_MATRICES, n, &tile);
+                assert_true(runs == (n < 6)); // the last one is for subgroups of 64
+                assert_int_equal(SEGMENT_STEP % (tile.depth * tile.buffered), 0);
+                if (!runs || !tile_splits(&H100, &ask, &tile)) continue;
                 uint64_t tiles =
                     (uint64_t)((rows + tile.rows - 1) / tile.rows) * ((outputs + tile.outputs - 1) / tile.outputs);
                 assert_true(tiles <= SPLIT_TILES);
                 assert_true(tiles * tile.rows * tile.outputs * tile_segments(&H100, &ask) * 4 <=
                             tile_sum_bytes(rows, outputs));
             }
+}
+
+// RDNA 3 has the largest tile, twice in its shared memory, with the rows of a subgroup in the fewer matrices. With 32
+// KiB no tile takes more.
+static void test_largest(void **state)
+{
+    (void)state;
+    struct Tile tile;
+    vkgpt_device device = H100;
+    device.matrix_lanes = 64;
+    device.info.shared_bytes = 65536;
+    assert_true(tile_get(&device, BY_MATRICES, 6, &tile));
+    assert_true(tile.rows == 128 && tile.outputs == 256 && tile.buffered == 2 && tile.down == 2);
+    const struct TileAsk ask = {BY_MATRICES, 1024, 1600, 6400, false};
+    assert_int_equal(tile_for(&device, &ask).number, 6);
+    device.info.shared_bytes = 32768;
+    for (uint32_t n = 0; n < TILES; n++)
+        if (tile_get(&device, BY_MATRICES, n, &tile))
+            assert_true(tile.buffered * (tile.rows + tile.outputs) * (tile.depth + 8) * 2 <= 32768);
+    assert_true(groups_of(&device, &ask) > 0);
 }
 
 // Devices of every kind of tile, and what their attention multiplies together (kernels.c).
@@ -90,14 +113,25 @@ static const struct PaddingCase {
     {"by matrices of 16 x 16",
      {.info = {.subgroup_size = 32, .max_workgroup = 1024, .shared_bytes = 49152},
       .matrix = {16, 16, 16},
+      .matrix_lanes = 32,
       .processors = 132},
      BY_MATRICES,
      {16, 16, 16},
      1.12},
     {"by matrices of 8 x 16",
-     {.info = {.subgroup_size = 8, .max_workgroup = 1024, .shared_bytes = 65536}, .matrix = {8, 16, 16}},
+     {.info = {.subgroup_size = 8, .max_workgroup = 1024, .shared_bytes = 65536},
+      .matrix = {8, 16, 16},
+      .matrix_lanes = 8},
      BY_MATRICES,
      {8, 8, 16},
+     1.12},
+    {"RDNA 3, matrices in subgroups of 64",
+     {.info = {.vendor_id = VENDOR_AMD, .subgroup_size = 32, .max_workgroup = 1024, .shared_bytes = 65536},
+      .matrix = {16, 16, 16},
+      .matrix_lanes = 64,
+      .processors = 96},
+     BY_MATRICES,
+     {16, 16, 16},
      1.12},
     {"RDNA 2",
      {.info = {.vendor_id = VENDOR_AMD, .subgroup_size = 32, .max_workgroup = 1024, .shared_bytes = 65536},
@@ -189,8 +223,8 @@ static void test_plain(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_groups), cmocka_unit_test(test_segments),
-                                       cmocka_unit_test(test_sums), cmocka_unit_test(test_padding),
-                                       cmocka_unit_test(test_plain)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_groups),  cmocka_unit_test(test_segments),
+                                       cmocka_unit_test(test_sums),    cmocka_unit_test(test_largest),
+                                       cmocka_unit_test(test_padding), cmocka_unit_test(test_plain)};
     return cmocka_run_group_tests_name("tiles", tests, NULL, NULL);
 }

@@ -470,7 +470,7 @@ static int run_device(struct Tool *tool, const char *chosen)
     tool->told = true;
     if (!status && !*size) status = run_size(tool, &device);
     for (; *size && !status; size++) {
-        device.info.subgroup_size = *size;
+        device.info.subgroup_size = device.matrix_lanes = *size;
         status = run_size(tool, &device);
     }
     close_device(&device);

@@ -49,6 +49,12 @@ static bool has_tiles(const struct Making *making)
 // Whether what products read and hand on is in halves.
 static bool has_halves(const struct Making *making) { return has_tiles(making) && making->kind != IN_FP32; }
 
+// Lanes of a subgroup.
+static uint32_t product_lanes(const struct Making *making)
+{
+    return has_halves(making) ? making->device->matrix_lanes : making->device->info.subgroup_size;
+}
+
 // Rows of x of a workgroup.
 static uint32_t tokens_for(const struct Making *making)
 {
@@ -177,7 +183,7 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
     uint32_t constants[PRODUCT_CONSTANTS] = {
         [CONSTANT_KV] = making->shape->kv,
         [CONSTANT_PRODUCT_WIDTH] = software && !decode ? 0 : width, // one pipeline serves every width
-        [CONSTANT_PRODUCT_SUBGROUP] = making->device->info.subgroup_size,
+        [CONSTANT_PRODUCT_SUBGROUP] = product_lanes(making),
         [CONSTANT_PRODUCT_TOKENS] = tokens_for(making),
         [CONSTANT_PRODUCT_ACTIVATION] = activation,
         [CONSTANT_PRODUCT_EARLY] = !making->shape->state_first,
@@ -199,8 +205,9 @@ static int product_get(const struct Making *making, enum ProductKernel kernel, u
         constants[CONSTANT_PRODUCT_STAGED] = product->staged[format];
         if (has_tiles(making)) choose_tile(making->device, &ask, v, constants, &tile);
         note_groups(making, &ask, v, &tile, format, product);
-        int status = pipeline_get(making->device, product_name(making, kernel), constants, COUNT(constants),
-                                  &product->pipelines[format], err);
+        int status =
+            pipeline_get_lanes(making->device, product_name(making, kernel), constants[CONSTANT_PRODUCT_SUBGROUP],
+                               constants, COUNT(constants), &product->pipelines[format], err);
         if (status) return status;
     }
     return VKGPT_OK;
@@ -326,7 +333,7 @@ static void attend_constants(const vkgpt_device *device, const struct Shape *sha
                              uint32_t constants[ATTEND_COOPMAT_CONSTANTS])
 {
     const struct MatrixShape m = device->matrix;
-    uint32_t lanes = device->info.subgroup_size, whole = max_u32(16, max_u32(m.n, m.k));
+    uint32_t lanes = device->matrix_lanes, whole = max_u32(16, max_u32(m.n, m.k));
     const uint32_t values[ATTEND_COOPMAT_CONSTANTS] = {
         [CONSTANT_SIZE] = COOPMAT_QUERIES / m.m * lanes,
         [CONSTANT_KV] = shape->kv,
@@ -372,8 +379,7 @@ static bool attend_by_matrices(const vkgpt_device *device, const struct Shape *s
     if (!kernel_exists("attend_block_coopmat")) return false;
     attend_constants(device, shape, constants);
     uint32_t size = constants[CONSTANT_SIZE];
-    if (size > device->info.max_workgroup || size / device->info.subgroup_size > device->info.max_subgroups)
-        return false;
+    if (size > device->info.max_workgroup || size / device->matrix_lanes > device->info.max_subgroups) return false;
     return choose_attend_tile(device, constants);
 }
 
@@ -402,7 +408,8 @@ static int attend_block_get(vkgpt_device *device, const struct Shape *shape, boo
         by_matrices[CONSTANT_ATTEND_COOPMAT_HALVES_OUT] = halves;
         k->block_queries = COOPMAT_QUERIES;
         k->attend_tile = (struct AttendTile){m.m, m.m, max_u32(m.n, m.k)};
-        return pipeline_get(device, "attend_block_coopmat", by_matrices, COUNT(by_matrices), &k->attend, err);
+        return pipeline_get_lanes(device, "attend_block_coopmat", device->matrix_lanes, by_matrices, COUNT(by_matrices),
+                                  &k->attend, err);
     }
     if (device->software_kernels) return attend_software_get(device, shape, k, err);
     uint32_t size = ROW_KERNEL_SIZE, queries = 16, groups = size / (shape->head_dim / 8);

@@ -2,15 +2,17 @@
 
 #define PROCESSORS 64    // of a device that does not say
 #define LARGEST_ROWS 128 // of TABLES
-#define LARGEST_OUTPUTS 128
+#define LARGEST_OUTPUTS 256
 #define COLUMN 64         // outputs of most tiles
 #define MOST_RESULTS 32   // of a lane that has two sums for each: more need more registers than AMD's compiler has
+#define LANE_RESULTS 64   // of a lane at most, in subgroups of less than 64
 #define LEAST_SEGMENT 256 // of the width: a shorter one is done before its sum is in memory
 
 #define LANE_REGISTERS 128 // of a lane of plain tiles at most, for its results and what it fetches
 #define INTEL_REGISTERS 64 // likewise: with more its compiler spills (docs/results/plain-tiles.md)
 
-// Lanes have 16 to 64 results each: as many as keep their registers full, or fewer where rows are few.
+// Lanes have 16 to 64 results each: as many as keep their registers full, or fewer where rows are few. The tile with
+// 128 is for subgroups of 64 lanes (docs/results/coopmat.md).
 static const struct Tile TABLES[TILE_KINDS][TILES] = {
     [IN_FP32] =
         {
@@ -29,6 +31,7 @@ static const struct Tile TABLES[TILE_KINDS][TILES] = {
             {.rows = 128, .outputs = 64, .depth = 32, .size = 256, .buffered = 2},
             {.rows = 128, .outputs = 64, .depth = 32, .size = 128, .buffered = 2},
             {.rows = 128, .outputs = 128, .depth = 32, .size = 256, .buffered = 2},
+            {.rows = 128, .outputs = 256, .depth = 32, .size = 256, .buffered = 2},
         },
 };
 
@@ -56,13 +59,14 @@ static bool can_share(const struct Tile *t, const struct MatrixShape *matrix, ui
     return tall >= down && wide >= across && down * matrix->m * 2 <= t->buffered * (t->depth + 8);
 }
 
-// The shares that are nearest to a square read the least shared memory. 0: there are none.
+// The shares that are nearest to a square read the least shared memory. Of two that are as near it is the wider one: a
+// subgroup holds the matrices of its rows, and not those of its outputs. 0: there are none.
 static uint32_t best_down(const struct Tile *t, const struct MatrixShape *matrix, uint32_t subgroups)
 {
     uint32_t best = 0, least = UINT32_MAX;
     for (uint32_t down = 1; down <= subgroups; down *= 2) {
         uint32_t sides = t->rows / down + t->outputs * down / subgroups;
-        if (!can_share(t, matrix, subgroups, down) || sides >= least) continue;
+        if (!can_share(t, matrix, subgroups, down) || sides > least) continue;
         best = down, least = sides;
     }
     return best;
@@ -71,9 +75,10 @@ static uint32_t best_down(const struct Tile *t, const struct MatrixShape *matrix
 static bool matrix_tile(const vkgpt_device *device, struct Tile *tile)
 {
     const struct MatrixShape *matrix = &device->matrix;
-    uint32_t lanes = device->info.subgroup_size;
+    uint32_t lanes = device->matrix_lanes, results = tile->rows * tile->outputs / tile->size;
     if (!matrix->m || tile->depth % matrix->k || tile->size % lanes || tile->size > device->info.max_workgroup)
         return false;
+    if (results > LANE_RESULTS && lanes < 64) return false;
     if (matrix_shared(tile) > device->info.shared_bytes) tile->buffered = 1;
     tile->down = best_down(tile, matrix, tile->size / lanes);
     tile->whole_rows = matrix->m, tile->whole_outputs = matrix->n;
@@ -114,6 +119,7 @@ static bool plain_tile(const vkgpt_device *device, struct Tile *tile)
 bool tile_get(const vkgpt_device *device, enum TileKind kind, uint32_t n, struct Tile *tile)
 {
     *tile = TABLES[kind][n];
+    if (!tile->size) return false; // the end of a shorter list
     return kind == BY_MATRICES ? matrix_tile(device, tile) : plain_tile(device, tile);
 }
 

@@ -22,7 +22,7 @@ struct Tile {
     uint32_t whole_rows, whole_outputs; // multiplied together, even if not all of them exist; tile_get sets them
 };
 
-#define TILES 6 // of each kind
+#define TILES 7 // of each kind at most
 #define MOST_SEGMENTS 4
 #define SEGMENT_STEP 64 // a segment is a multiple of it, and it is a multiple of each tile's depth times its buffers
 #define SUM_BYTES ((uint64_t)8 << 20) // of a product's sums of segments at most: they are written and read too

@@ -47,8 +47,9 @@ struct vkgpt_device {
     bool addresses;                  // buffers have addresses, for the persistent kernel
     bool uniform_flow;               // kernels ask for it: gpu/uniform_flow.h
     struct MatrixShape matrix;       // of the COOPMAT variants; all 0: they do not run here
-    uint32_t processors;             // gpu/processors.h; 0: the driver does not say
+    uint32_t matrix_lanes;           // of a subgroup in them
     bool matrix_halves;              // the sums of such matrices may be halves too
+    uint32_t processors;             // gpu/processors.h; 0: the driver does not say
     float timestamp_period;          // nanoseconds; 0: no timestamps
     uint64_t timestamp_mask;         // of the valid bits
     atomic_uint validation_messages; // warnings and errors of the validation layer so far

@@ -274,6 +274,14 @@ static uint32_t wanted_size(const vkgpt_device_info *info)
     return info->subgroup_size;
 }
 
+// The size for products of matrices. In subgroups of 64 a lane of RDNA 3 has half as many registers of a sum, so that a
+// subgroup can have twice as many sums: fewer loads for each product (docs/results/coopmat.md). All such kernels have
+// one size, so that a row has the same bits in every tile.
+static uint32_t matrix_lanes(const vkgpt_device_info *info)
+{
+    return info->vendor_id == VENDOR_AMD && info->subgroup_max >= 64 ? 64 : info->subgroup_size;
+}
+
 // Fills everything but the index. Functions of Vulkan 1.1 and up are only called on devices that have them.
 static void describe(VkInstance instance, VkPhysicalDevice physical, vkgpt_device_info *info)
 {
@@ -427,6 +435,7 @@ static void find_features(vkgpt_device *device)
     device->full_subgroups = sizes.computeFullSubgroups && !disabled("full_subgroups");
     device->matrix =
         coopmat_usable(device->size_control, device->full_subgroups, matrix_shape(device->instance, physical));
+    device->matrix_lanes = matrix_lanes(&device->info);
     device->matrix_halves = device->matrix.m && coopmat_has_halves(device->instance, physical, device->matrix);
     device->processors = processors_of(physical, has_extension(physical, VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME),
                                        has_extension(physical, VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME));

@@ -45,10 +45,10 @@ static VkResult compile(vkgpt_device *device, struct Pipeline *pipeline)
                                     pipeline->constants};
     VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
-        .requiredSubgroupSize = device->info.subgroup_size,
+        .requiredSubgroupSize = pipeline->lanes,
     };
     // full subgroups need a workgroup that is a multiple of the largest size that the driver might choose
-    uint32_t workgroup = pipeline->constants[CONSTANT_SIZE], lanes = device->info.subgroup_size;
+    uint32_t workgroup = pipeline->constants[CONSTANT_SIZE], lanes = pipeline->lanes;
     bool fixed = device->size_control && workgroup % lanes == 0 && workgroup / lanes <= device->info.max_subgroups;
     // clang-format off
     VkComputePipelineCreateInfo info = {
@@ -86,8 +86,8 @@ static void ask_for(vkgpt_device *device, struct Pipeline *pipeline)
     queue_add(&device->compiling, &pipeline->job);
 }
 
-int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *constants, uint32_t count,
-                 const struct Pipeline **found, vkgpt_error *err)
+int pipeline_get_lanes(vkgpt_device *device, const char *kernel, uint32_t lanes, const uint32_t *constants,
+                       uint32_t count, const struct Pipeline **found, vkgpt_error *err)
 {
     for (uint32_t i = 0; i < device->pipeline_count; i++) {
         struct Pipeline *p = device->pipelines[i];
@@ -105,12 +105,19 @@ int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *const
     struct Pipeline *pipeline = device_alloc(device, 1, sizeof *pipeline);
     if (!pipeline) return fail_memory(err, kernel, sizeof *pipeline);
     pipeline->kernel = kernel;
+    pipeline->lanes = lanes;
     pipeline->constant_count = count;
     memcpy(pipeline->constants, constants, 4 * count);
     device->pipelines[device->pipeline_count++] = pipeline;
     ask_for(device, pipeline);
     *found = pipeline;
     return VKGPT_OK;
+}
+
+int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *constants, uint32_t count,
+                 const struct Pipeline **found, vkgpt_error *err)
+{
+    return pipeline_get_lanes(device, kernel, device->info.subgroup_size, constants, count, found, err);
 }
 
 int pipeline_ready(vkgpt_device *device, const struct Pipeline *pipeline, vkgpt_error *err)

@@ -15,6 +15,7 @@ struct Pipeline {
     VkResult result;   // of compiling it
     bool waited_for;
     const char *kernel;                // "qkv_software"
+    uint32_t lanes;                    // of a subgroup
     uint32_t constants[MAX_CONSTANTS]; // by CONSTANT_...
     uint32_t constant_count;
     uint32_t phase; // PHASE_..., only in the stand-ins that a program is recorded with
@@ -24,6 +25,9 @@ struct Pipeline {
 // all cores compile in the background. dispatch waits for the pipeline that it needs.
 int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *constants, uint32_t count,
                  const struct Pipeline **pipeline, vkgpt_error *err);
+// Likewise, in subgroups of `lanes` rather than of the device's usual size. One of the constants has to say so, too.
+int pipeline_get_lanes(vkgpt_device *device, const char *kernel, uint32_t lanes, const uint32_t *constants,
+                       uint32_t count, const struct Pipeline **pipeline, vkgpt_error *err);
 int pipeline_ready(vkgpt_device *device, const struct Pipeline *pipeline, vkgpt_error *err);
 bool pipeline_is_compiled(vkgpt_device *device, const char *kernel); // whether one of this kernel is; does not wait
 int pipelines_ready(vkgpt_device *device, vkgpt_error *err);         // waits for all; returns the first failure
