@@ -236,7 +236,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_transformers), cmocka_unit_test(test_predictions), cmocka_unit_test(test_hostile_tokens),
-        cmocka_unit_test(test_small),        cmocka_unit_test(test_refusals), cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_small),        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_too_large),
     };
     return cmocka_run_group_tests_name("gpu_cli_explain", tests, test_dir_setup, test_dir_teardown);
 }
