@@ -138,6 +138,7 @@ int vkgpt_devices(vkgpt_device_info **list, size_t *count, vkgpt_error *err);
 //     memory_budget          the driver is not asked how much memory is left
 //     timestamps             no timestamps: no times of single kernels
 //     device_fault           the driver is not asked why a device was lost
+//     float_controls         deterministic kernels do not ask for a rounding, which is proved anyway
 int vkgpt_device_open(const char *which, vkgpt_device **device, vkgpt_error *err);
 void vkgpt_device_close(vkgpt_device *device);
 const vkgpt_device_info *vkgpt_device_describe(const vkgpt_device *device);
@@ -281,6 +282,11 @@ typedef struct vkgpt_session_options {
     // or NULL: asked before each block of a prompt; false ends the call (VKGPT_INTERRUPTED)
     bool (*on_block)(void *user);
     void *user; // for on_block
+    // The same bits on every device, of every vendor: logits, hidden states, and tokens, drawn ones too, by kernels
+    // that leave no rounding to the device, and are slower. They depend on the model, the formats of weights and cache,
+    // and the tokens alone: not on blocks, sequences, drafts or tokens_per_submission. VKGPT_NO_DEVICE where a device
+    // does not round to nearest even. The log probabilities of vkgpt_logprobs come from exp and log of the C library.
+    bool deterministic;
 } vkgpt_session_options;
 
 // A token is drawn by Philox4x32-10 (Salmon et al. 2011) with `seed` as its key and the position as its counter, so

@@ -62,7 +62,8 @@ typedef uint32_t uint;
 #define CONSTANT_PRODUCT_BUFFERED 21
 #define CONSTANT_PRODUCT_SEGMENT 22
 #define CONSTANT_PRODUCT_SPLIT 23
-#define PRODUCT_CONSTANTS 24 // how many there are, with the first three
+#define CONSTANT_PRODUCT_TEAM 9 // DETERMINISTIC
+#define PRODUCT_CONSTANTS 24    // how many there are, with the first three
 
 // attend, attend_block, attend_block_software and attend_block_coopmat
 #define CONSTANT_ATTEND_HEAD_DIM 3
@@ -71,6 +72,7 @@ typedef uint32_t uint;
 #define CONSTANT_ATTEND_BLOCK_QUERIES 4
 #define CONSTANT_ATTEND_BLOCK_SHARES 5
 #define CONSTANT_ATTEND_BLOCK_HALVES_OUT 6
+#define CONSTANT_ATTEND_ROW_SHARES 3
 #define CONSTANT_ATTEND_COOPMAT_TILE 4
 #define CONSTANT_ATTEND_COOPMAT_SUBGROUP 5
 #define CONSTANT_ATTEND_COOPMAT_MATRIX_M 6

@@ -4,7 +4,7 @@
 // word; z = 0 writes K, z = 1 writes V.
 #version 460
 #extension GL_GOOGLE_include_directive : require
-// variants: - PREFILL
+// variants: - PREFILL DETERMINISTIC PREFILL+DETERMINISTIC
 #include "common.glsl"
 #include "cache.glsl"
 
@@ -35,8 +35,8 @@ uint quantise(uint from, uint quads, uint to)
         vec4 v = abs(q[from + i]);
         most = max(most, max(max(v.x, v.y), max(v.z, v.w)));
     }
-    uint scale = (floatBitsToUint(most / 127.0) + 0xffffu) >> 16;
-    float held = uintBitsToFloat(scale << 16), inverse = held > 0.0 ? 1.0 / held : 0.0; // of the scale as it is stored
+    uint scale = (floatBitsToUint(DIVIDED(most, 127.0)) + 0xffffu) >> 16;
+    float held = uintBitsToFloat(scale << 16), inverse = held > 0.0 ? DIVIDED(1.0, held) : 0.0; // of the scale as it is stored
     for (uint i = 0; i < quads; i++) put(to + i, pack4(clamp(q[from + i] * inverse, -127.0, 127.0)));
     return scale;
 }

@@ -24,6 +24,12 @@ shared vec2 reduce_scratch[SIZE]; // by subgroup
 // runs.
 uint subgroup_lanes() { return subgroupAdd(1u); }
 
+#ifdef DETERMINISTIC
+#include "deterministic.glsl"
+#else
+#define DIVIDED(x, y) ((x) / (y))
+#define SETTLED(x) (x)
+
 vec2 workgroup_sum(vec2 value)
 {
     value = subgroupAdd(value);
@@ -34,6 +40,7 @@ vec2 workgroup_sum(vec2 value)
     barrier();
     return total;
 }
+#endif
 
 float workgroup_sum(float value) { return workgroup_sum(vec2(value, 0.0)).x; }
 

@@ -1,5 +1,5 @@
 // x += h W + b: the second half of the feed-forward layer. Its input is wide and read once, so it is never staged.
-// variants: - SOFTWARE BATCH+SOFTWARE PREFILL PREFILL+SOFTWARE PREFILL+COOPMAT
+// variants: - SOFTWARE BATCH+SOFTWARE PREFILL PREFILL+SOFTWARE PREFILL+COOPMAT DETERMINISTIC PREFILL+DETERMINISTIC
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"

@@ -1,5 +1,5 @@
 // x = wte[token] + wpe[position], or one of the two; one workgroup per row, once per chunk of wte.
-// variants: - PREFILL
+// variants: - PREFILL DETERMINISTIC PREFILL+DETERMINISTIC
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"

@@ -24,7 +24,7 @@ void embed(uint row_index)
         vec4 token_low = vec4(0.0), token_high = vec4(0.0), position_low = vec4(0.0), position_high = vec4(0.0);
         if (adds_token) row_weights8(WEIGHTS, a.dim, a.scales, token - a.first, i, token_low, token_high);
         if (adds_position) position8((row.position + a.position_offset) * chunks + i, position_low, position_high);
-        embedded[(row.index * chunks + i) * 2] = token_low + position_low;
-        embedded[(row.index * chunks + i) * 2 + 1] = token_high + position_high;
+        embedded[(row.index * chunks + i) * 2] = SETTLED(SETTLED(token_low) + SETTLED(position_low));
+        embedded[(row.index * chunks + i) * 2 + 1] = SETTLED(SETTLED(token_high) + SETTLED(position_high));
     }
 }

@@ -1,5 +1,5 @@
 // h = activation(norm(x) W + b): the first half of the feed-forward layer.
-// variants: - SOFTWARE BATCH+SOFTWARE PREFILL PREFILL+SOFTWARE PREFILL+COOPMAT
+// variants: - SOFTWARE BATCH+SOFTWARE PREFILL PREFILL+SOFTWARE PREFILL+COOPMAT DETERMINISTIC PREFILL+DETERMINISTIC
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -9,7 +9,11 @@
 #include "staged_norm.glsl"
 
 layout(constant_id = CONSTANT_PRODUCT_ACTIVATION) const uint ACTIVATION = ACTIVATE_GELU_TANH;
+#ifdef DETERMINISTIC
+#include "activation_deterministic.glsl"
+#else
 #include "activation.glsl"
+#endif
 
 layout(binding = 4) writeonly buffer H { vec2 h[]; };
 

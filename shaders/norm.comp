@@ -1,5 +1,5 @@
 // n = (x - mean) / sqrt(variance + eps) * gain + bias; one workgroup per row.
-// variants: - SOFTWARE PREFILL
+// variants: - SOFTWARE PREFILL DETERMINISTIC PREFILL+DETERMINISTIC
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -17,7 +17,7 @@ layout(binding = 2) readonly buffer X { vec4 inputs[]; };
 layout(binding = 3) buffer N { vec4 n[]; };
 
 uint first;
-#ifdef PREFILL
+#if defined(PREFILL) && !defined(DETERMINISTIC)
 layout(binding = 3) writeonly buffer NHalves { uvec2 n_halves[]; };
 #include "halves.glsl"
 #define PUT_NORMED(i, value) { if (HALVES_OUT != 0) n_halves[first + (i)] = pack4(value); else n[first + (i)] = value; }
@@ -25,7 +25,9 @@ layout(binding = 3) writeonly buffer NHalves { uvec2 n_halves[]; };
 #define normed(i) n[first + (i)]
 #endif
 #define IN_PLACE // n and x may be the same
-#if defined(SOFTWARE) || defined(PREFILL)
+#ifdef DETERMINISTIC
+#include "norm_deterministic.glsl"
+#elif defined(SOFTWARE) || defined(PREFILL)
 #include "norm_workgroup.glsl"
 #else
 #include "norm_subgroup.glsl"

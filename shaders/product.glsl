@@ -10,6 +10,7 @@
 //   PREFILL           many rows of x on a GPU, in fp32                     product_tiles.glsl
 //   PREFILL COOPMAT   many rows of x on a GPU, with cooperative matrices   product_coopmat.glsl
 //   PREFILL SOFTWARE  many rows of x on a software driver                  product_many_software.glsl
+//   DETERMINISTIC     (with PREFILL too) the same bits on every device    product_deterministic.glsl
 //
 // The three forms of decode add up a row in the same order. So a row has the same bits, alone or with others.
 //
@@ -34,7 +35,7 @@ layout(constant_id = CONSTANT_PRODUCT_EARLY) const uint EARLY = 1; // product_ro
 layout(constant_id = CONSTANT_PRODUCT_MOST_HELD) const uint MOST_HELD = 16; // norm_subgroup.glsl
 
 layout(push_constant) uniform Push { ProductArgs a; };
-#if defined(SOFTWARE) && (defined(PREFILL) || defined(BATCH))
+#if defined(DETERMINISTIC) || (defined(SOFTWARE) && (defined(PREFILL) || defined(BATCH)))
 #define MANY
 #define WIDTH a.x_stride // one pipeline for all widths: a software driver takes longer to compile than to run
 #else
@@ -70,6 +71,8 @@ void product()
     PHASE(outputs)(gl_WorkGroupID.y * TOKENS, first + gl_SubgroupID * ROWS, gl_NumSubgroups * ROWS, min(first + group_outputs, a.count));
 }
 #endif
+#elif defined(DETERMINISTIC)
+#include "product_deterministic.glsl"
 #elif defined(COOPMAT)
 #include "product_coopmat.glsl"
 #elif !defined(SOFTWARE)

@@ -1,4 +1,5 @@
 // The next tokens of each sequence: sample.glsl. One workgroup per sequence.
+// variants: - DETERMINISTIC
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #define STATE_ACCESS

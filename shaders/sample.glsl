@@ -182,7 +182,7 @@ void find_maximum(bool in_logits)
     else best_of_parts(index, bad);
     vec2 extremes = workgroup_max(vec2(lane_best, lane_best > NOTHING ? -lane_best : NOTHING)); // and minus the least
     maximum = extremes.x;
-    if (gl_LocalInvocationID.x == 0) steps_by_logit = float(STEPS - 1) / clamp(maximum + extremes.y, 1e-30, 1e30);
+    if (gl_LocalInvocationID.x == 0) steps_by_logit = DIVIDED(float(STEPS - 1), clamp(maximum + extremes.y, 1e-30, 1e30));
     table[BINS + gl_LocalInvocationID.x] = floatBitsToUint(lane_best); // a register of each lane would be kept for long
     if (lane_best == maximum) atomicMin(found_index, index);
     if (bad != 0) atomicOr(found_bad, 1);
@@ -202,7 +202,7 @@ void penalise(Sequence s)
         for (uint j = 0; j < lane && !again; j++) again = table[j] == token;
         for (uint j = 0; j < done && !again; j++) again = min(tokens[first + j], a.vocab - 1) == token;
         float logit = logit_at(token);
-        if (!again) logits4[row4 + token / 4][token & 3] = logit * (logit > 0.0 ? inverse : s.repeat_penalty);
+        if (!again) logits4[row4 + token / 4][token & 3] = SETTLED(logit * (logit > 0.0 ? inverse : s.repeat_penalty));
         barrier();
     }
     memoryBarrierBuffer();

@@ -1,5 +1,6 @@
 // log softmax(logits)[next token] for each row of a prefill block, and the likeliest token. The next token is the one
 // after the row's own in `tokens`. One workgroup per row.
+// variants: - DETERMINISTIC
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #define PREFILL

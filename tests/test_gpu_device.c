@@ -89,7 +89,8 @@ static void test_uniform_flow(void **state)
         const struct Spirv *spirv = &SPIRV_TABLE[i];
         size_t bytes = spirv->bytes;
         uint32_t before, after, capabilities;
-        uint32_t *module = uniform_flow_module(spirv->words, &bytes);
+        const struct ModuleAsk ask = uniform_flow_ask();
+        uint32_t *module = module_ask(spirv->words, &bytes, &ask, 1);
         assert_non_null(module);
         assert_int_equal(bytes, spirv->bytes + 4 * (11 + 3));
         find(spirv->words, spirv->bytes, EXTENSION, &before);

@@ -11,7 +11,7 @@
 #include "compare.h"
 #include "short_run.h"
 
-#define MAX_KERNELS 64
+#define MAX_KERNELS 128
 
 struct Seen {
     bool kernels[MAX_KERNELS]; // of SPIRV_TABLE

@@ -196,6 +196,8 @@ const struct Flag FLAGS[] = {
     {RUNS | TUNE | EXPLAIN, FLAG_CHOICE, {"--weights"}, FORMAT_CHOICES, AT(weights),
      .help = "format of the matrices on the device, quantised at load; auto: f16 (auto)"},
     {RUNS, FLAG_CHOICE, {"--kv"}, KV_CHOICES, AT(kv), .help = "format of the KV cache; auto: f16 (auto)"},
+    {RUNS, FLAG_SWITCH, {"--deterministic"}, NULL, AT(deterministic),
+     .help = "logits and tokens with the same bits on every device, by slower kernels"},
     {SAMPLES | BENCH, FLAG_INT, {"--submit"}, "N", AT(submit), UP_TO(0, 32),
      .help = "tokens per submission to the device; 0: about 100 ms of work (0)"},
 

@@ -45,6 +45,7 @@ struct Options {
     int64_t context, submit, parallel, lookup;
     const char *prompts;
     int weights, kv; // vkgpt_format
+    bool deterministic;
     // generate
     int64_t predict, seed, top_k, repeat_last_n;
     double temperature, top_p, min_p, repeat_penalty;

@@ -33,6 +33,7 @@ static vkgpt_session_options session_options(const struct Options *options, uint
         .tokens_per_submission = (uint32_t)options->submit,
         .sequences = (uint32_t)options->parallel,
         .lookup = (uint32_t)options->lookup,
+        .deterministic = options->deterministic,
         .on_block = goes_on,
     };
 }

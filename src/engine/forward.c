@@ -290,7 +290,7 @@ static void sample(const struct Pass *pass)
 {
     struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
-    if (pass->rows > 1) {
+    if (pass->k->best) {
         dispatch(pass->rec, pass->k->best, grid(pass->k->head_groups, pass->rows, 1),
                  BUFFERS(&s->b.state, &s->b.logits, &s->b.head_parts),
                  ARGS(BestArgs, .step_rows = s->step_rows, .vocab = m->config.vocab, .logits_stride = m->vocab,

@@ -279,11 +279,16 @@ static uint32_t sample_size(const vkgpt_device *device)
     return size;
 }
 
-static int sample_get(vkgpt_device *device, struct Kernels *k, vkgpt_error *err)
+int kernels_around(vkgpt_device *device, const char *sample, uint32_t rows, bool leaves_parts, struct Kernels *k,
+                   vkgpt_error *err)
 {
     const uint32_t constants[] = {
         [CONSTANT_SIZE] = sample_size(device), [CONSTANT_SAMPLE_AHEAD] = built_in_sample_ahead(device)};
-    return pipeline_get(device, "sample", constants, COUNT(constants), &k->sample, err);
+    int status = pipeline_get(device, sample, constants, COUNT(constants), &k->sample, err);
+    if (!status) status = simple_get(device, "admit", ROW_KERNEL_SIZE, 0, &k->admit, err);
+    if (!status && rows > 1) status = simple_get(device, "lookup", SCAN_SIZE, 0, &k->lookup, err);
+    if (!status && (rows > 1 || !leaves_parts)) status = simple_get(device, "best", BEST_SIZE, 0, &k->best, err);
+    return status;
 }
 
 static int embed_get(vkgpt_device *device, const struct Shape *shape, const char *kernel, struct Kernels *k,
@@ -499,13 +504,9 @@ int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t
     if (!status) status = products_get(&making, k, err);
     if (!status) status = norms_get(&making, k, err);
     if (!status) status = merge_get(device, k, err);
-    if (!status) status = sample_get(device, k, err);
+    if (!status) status = kernels_around(device, "sample", rows, true, k, err);
     if (!status) status = cache_get(device, shape, "cache", k, err);
-    if (!status) status = attend_get(device, shape, k, err);
-    if (!status) status = simple_get(device, "admit", ROW_KERNEL_SIZE, 0, &k->admit, err);
-    if (!status && rows > 1) status = simple_get(device, "lookup", SCAN_SIZE, 0, &k->lookup, err);
-    if (!status && rows > 1) status = simple_get(device, "best", BEST_SIZE, 0, &k->best, err);
-    return status;
+    return status ? status : attend_get(device, shape, k, err);
 }
 
 int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *k,

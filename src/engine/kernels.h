@@ -26,7 +26,7 @@ struct Kernels {
     const struct Pipeline *cache;         // with KV_Q8_0
     const struct Pipeline *score;         // prefill
     const struct Pipeline *admit;         // decode: it takes the inbox, in prefill too
-    const struct Pipeline *lookup, *best; // steps of several rows; best: where head writes no parts
+    const struct Pipeline *lookup, *best; // steps of several rows; best: where head writes no parts, else NULL
     union {
         struct {
             struct Product qkv, project, expand, contract, head;
@@ -64,6 +64,11 @@ int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, uint32_
                         vkgpt_error *err);
 // Only attend, which writes floats.
 int kernel_for_blocks(vkgpt_device *device, const struct Shape *shape, struct Kernels *kernels, vkgpt_error *err);
+
+// Only what is around the model in steps of `rows` rows: admit, lookup, best and `sample`, the kernel that chooses the
+// next tokens. `leaves_parts` says whether head, for one row, finds the maxima that it reads.
+int kernels_around(vkgpt_device *device, const char *sample, uint32_t rows, bool leaves_parts, struct Kernels *kernels,
+                   vkgpt_error *err);
 
 uint32_t activation_constant(enum Activation activation); // ACTIVATE_...
 

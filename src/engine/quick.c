@@ -80,7 +80,7 @@ int vkgpt_session_open(vkgpt_model *model, const vkgpt_session_options *options,
     *opened = NULL;
     int status = session_check_options(model, &o, err);
     if (status) return status;
-    if (o.sequences <= 1 && !o.lookup) quick_tuning(model, o.kv, note, sizeof note);
+    if (o.sequences <= 1 && !o.lookup && !o.deterministic) quick_tuning(model, o.kv, note, sizeof note);
     status = session_open(model, &o, opened, err);
     if (!status && note[0]) memcpy((*opened)->note, note, sizeof note);
     return status;

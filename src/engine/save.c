@@ -35,8 +35,10 @@ static int describe(struct vkgpt_session *s, uint64_t note_bytes, struct SavedHe
         .note_bytes = note_bytes,
     };
     snprintf(h->name, sizeof h->name, "%.63s", m->name);
-    snprintf(h->weights, sizeof h->weights, "%.15s", m->info.weights);
-    return model_hash(s->model, &h->model, err);
+    snprintf(h->weights, sizeof h->weights, "%.4s%s", m->info.weights, s->deterministic ? ", determin." : "");
+    int status = model_hash(s->model, &h->model, err);
+    if (!status && s->deterministic) h->model = ~h->model; // the cache of another session has other bits
+    return status;
 }
 
 // A buffer between the cache and the file, for `bytes`.

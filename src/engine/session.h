@@ -106,6 +106,7 @@ struct vkgpt_session {
     vkgpt_model *model;
     vkgpt_device *device;
     uint32_t context, kv, sequences;
+    bool deterministic;
     uint32_t step_rows; // of each sequence in a decode step: the next token, and drafts
     struct Slot *slots; // (sequences)
     uint32_t *ids;      // (sequences, context + 1): the slots'

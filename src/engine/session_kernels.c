@@ -2,6 +2,7 @@
 
 #include "engine/ahead.h"
 #include "engine/buffers.h"
+#include "engine/kernels_deterministic.h"
 #include "engine/settings.h"
 #include "engine/tuning.h"
 
@@ -37,6 +38,14 @@ static int zero_arrived(struct vkgpt_session *s, vkgpt_error *err)
     return status;
 }
 
+int session_decode_kernels(struct vkgpt_session *s, vkgpt_error *err)
+{
+    const struct Shape shape = session_shape(s);
+    uint32_t rows = s->sequences * s->step_rows;
+    return s->deterministic ? kernels_deterministic_decode(s->device, &shape, rows, &s->decode, err)
+                            : kernels_for_decode(s->device, &shape, rows, &s->decode, err);
+}
+
 int session_prefill_kernels(struct vkgpt_session *s, uint32_t rows, const struct Kernels **k, vkgpt_error *err)
 {
     uint32_t size = 0;
@@ -44,7 +53,9 @@ int session_prefill_kernels(struct vkgpt_session *s, uint32_t rows, const struct
     *k = &s->prefill[size];
     if (s->prefill_ready[size]) return VKGPT_OK;
     struct Shape shape = session_shape(s);
-    int status = kernels_for_prefill(s->device, &shape, buffers_block_rows(s, size), &s->prefill[size], err);
+    int status = s->deterministic
+                     ? kernels_deterministic_prefill(s->device, &shape, &s->prefill[size], err)
+                     : kernels_for_prefill(s->device, &shape, buffers_block_rows(s, size), &s->prefill[size], err);
     if (!status && s->prefill[size].splits) status = zero_arrived(s, err);
     s->prefill_ready[size] = !status;
     return status;

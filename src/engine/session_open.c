@@ -8,6 +8,7 @@
 #include "engine/formats.h"
 #include "engine/bounds.h"
 #include "engine/buffers.h"
+#include "engine/deterministic.h"
 #include "engine/flights.h"
 #include "engine/forward.h"
 #include "engine/persistent.h"
@@ -78,20 +79,21 @@ static int session_make(struct vkgpt_session *s, vkgpt_error *err)
     const struct vkgpt_model *m = s->model;
     int status = tuning_open(s->device, err);
     if (status) return status;
+    if (s->deterministic) status = deterministic_check(s->device, err);
+    if (status) return status;
     struct Shape shape = session_shape(s);
-    status = kernels_for_decode(s->device, &shape, s->sequences * s->step_rows, &s->decode, err);
+    status = session_decode_kernels(s, err);
     if (status) return status;
     buffers_sizes(s);
-    s->by_matrices = s->device->info.coopmat && !shape.formats[WEIGHTS_F32];
+    s->by_matrices = s->device->info.coopmat && !shape.formats[WEIGHTS_F32] && !s->deterministic;
     if (s->splits > 1u << (SPLIT_SIZES - 1))
         return fail(err, VKGPT_BAD_ARGUMENT, "a context of %u tokens is too long", s->context);
-    bool several = s->sequences * s->step_rows > 1;
     s->decode.head_groups =
-        several ? (m->config.vocab + BEST_STRETCH - 1) / BEST_STRETCH : product_groups(&s->decode.head, m->head);
+        s->decode.best ? (m->config.vocab + BEST_STRETCH - 1) / BEST_STRETCH : product_groups(&s->decode.head, m->head);
     status = make_slots(s, err);
     if (!status) status = buffers_make(s, err);
     if (!status) status = stop_sequences(s, err);
-    if (!status) status = choose_form(s, err);
+    if (!status && !s->deterministic) status = choose_form(s, err);
     const struct Kernels *k; // compiled in the background, before a prompt comes
     for (uint32_t size = 0; size < BLOCK_SIZES && !status && !s->device->software; size++)
         status = session_prefill_kernels(s, buffers_block_rows(s, size), &k, err);
@@ -112,6 +114,7 @@ int session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt
     s->kv = format_kv(o.kv);
     s->sequences = o.sequences ? o.sequences : 1;
     s->step_rows = 1 + o.lookup;
+    s->deterministic = o.deterministic;
     s->steps_asked = o.tokens_per_submission;
     s->on_block = o.on_block;
     s->user = o.user;

@@ -7,6 +7,7 @@
 
 #include "base/queue.h"
 #include "gpu/coopmat.h"
+#include "gpu/float_controls.h"
 #include "gpu/vulkan.h"
 
 #define DEVICE_MAX_PIPELINES 1024
@@ -44,15 +45,17 @@ struct vkgpt_device {
     bool lockstep;          // a CPU: the lanes of a subgroup run in lockstep
     bool software_kernels;  // software, with shuffles and a known subgroup size: the SOFTWARE variants
     bool size_control, full_subgroups;
-    bool addresses;                  // buffers have addresses, for the persistent kernel
-    bool uniform_flow;               // kernels ask for it: gpu/uniform_flow.h
-    struct MatrixShape matrix;       // of the COOPMAT variants; all 0: they do not run here
-    uint32_t matrix_lanes;           // of a subgroup in them
-    bool matrix_halves;              // the sums of such matrices may be halves too
-    uint32_t processors;             // gpu/processors.h; 0: the driver does not say
-    float timestamp_period;          // nanoseconds; 0: no timestamps
-    uint64_t timestamp_mask;         // of the valid bits
-    atomic_uint validation_messages; // warnings and errors of the validation layer so far
+    bool addresses;                      // buffers have addresses, for the persistent kernel
+    bool uniform_flow;                   // kernels ask for it: gpu/uniform_flow.h
+    struct FloatControls float_controls; // the DETERMINISTIC kernels ask for them
+    bool rounding_is_known;              // and is to nearest even: engine/deterministic.h
+    struct MatrixShape matrix;           // of the COOPMAT variants; all 0: they do not run here
+    bool matrix_halves;                  // the sums of such matrices may be halves too
+    uint32_t matrix_lanes;               // of a subgroup in them
+    uint32_t processors;                 // gpu/processors.h; 0: the driver does not say
+    float timestamp_period;              // nanoseconds; 0: no timestamps
+    uint64_t timestamp_mask;             // of the valid bits
+    atomic_uint validation_messages;     // warnings and errors of the validation layer so far
     // for vkgpt_counters
     uint64_t recordings, descriptor_writes, device_allocations, host_allocations;
 };

@@ -23,7 +23,7 @@
 
 // The names that VKGPT_DISABLE may list, separated by commas (the header says what each does).
 static const char *const switches[] = {
-    "coopmat",       "device_fault",         "f16",     "full_subgroups",
+    "coopmat",       "device_fault",         "f16",     "float_controls",   "full_subgroups",
     "lanes", // the older name of software_kernels
     "memory_budget", "persistent",           "shuffle", "software_kernels", "subgroup_size_control", "timestamps",
     "unified",       "uniform_control_flow",
@@ -442,6 +442,7 @@ static void find_features(vkgpt_device *device)
     device->uniform_flow = !disabled("uniform_control_flow") &&
                            has_extension(physical, VK_KHR_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_EXTENSION_NAME) &&
                            uniform_flow_offered(physical);
+    if (!disabled("float_controls")) device->float_controls = float_controls_offered(physical);
 }
 
 // What a device is opened with. The structs of the features point to each other.

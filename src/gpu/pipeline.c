@@ -20,9 +20,13 @@ static struct Pipeline *of_job(struct Job *job) { return (struct Pipeline *)job;
 
 static VkResult make_module(vkgpt_device *device, const struct Spirv *spirv, VkShaderModule *module)
 {
+    struct ModuleAsk asks[1 + FLOAT_ASKS];
+    uint32_t count = 0;
+    if (device->uniform_flow) asks[count++] = uniform_flow_ask();
+    if (strstr(spirv->name, "deterministic")) count += float_controls_asks(device->float_controls, asks + count);
     size_t bytes = spirv->bytes;
-    uint32_t *own = device->uniform_flow ? uniform_flow_module(spirv->words, &bytes) : NULL;
-    if (device->uniform_flow && !own) return VK_ERROR_OUT_OF_HOST_MEMORY;
+    uint32_t *own = count ? module_ask(spirv->words, &bytes, asks, count) : NULL;
+    if (count && !own) return VK_ERROR_OUT_OF_HOST_MEMORY;
     VkShaderModuleCreateInfo code = {
         .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
         .codeSize = bytes,

@@ -5,11 +5,10 @@
 #ifndef VKGPT_GPU_UNIFORM_FLOW_H
 #define VKGPT_GPU_UNIFORM_FLOW_H
 
-#include "gpu/vulkan.h"
+#include "gpu/module.h"
 
 bool uniform_flow_offered(VkPhysicalDevice physical); // of a device that has the extension
 
-// A copy of a module that asks for it; NULL: out of memory. `bytes` is the size of the module, and becomes the copy's.
-uint32_t *uniform_flow_module(const uint32_t *words, size_t *bytes);
+struct ModuleAsk uniform_flow_ask(void);
 
 #endif

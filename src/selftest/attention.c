@@ -471,6 +471,22 @@ int selftest_attend_block(const struct Stage *stage)
     return trial_end(&a.t);
 }
 
+int selftest_attend_step(const struct Stage *stage)
+{
+    const struct TestLayer *l = stage->layer;
+    struct Attention a;
+    attention_make(stage, (size_t)stage->rows * l->width * 4, &a);
+    trial_start(&a.t);
+    if (!a.t.status) attend_block(stage, &a, stage->rows, a.state, a.q, a.out);
+    trial_finish(&a.t);
+    struct Measure m = {0};
+    if (!a.t.status) {
+        stage_measure(stage, &m, a.out, axis_heads(l, 1), a.want);
+        stage_report(stage, stage->kernels->attend, m, ATTENTION_BOUND);
+    }
+    return trial_end(&a.t);
+}
+
 // ------------------------------------------------------------------------------------- what must come out
 
 // A number of the last head that becomes a NaN or an infinity.

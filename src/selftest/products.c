@@ -409,11 +409,14 @@ static double *head_make(const struct Stage *stage, const struct Matrix *w, stru
     return in;
 }
 
+// Whether head leaves parts; else best finds them.
+static bool leaves_parts(const struct Stage *stage) { return stage->step_rows == 1 && !stage->kernels->best; }
+
 static void measure_all_parts(const struct Stage *stage, struct Measure *m, const struct HeadTrial *h)
 {
     uint32_t sequence, position;
     size_t bytes = h->groups * sizeof(struct HeadPart);
-    for (uint32_t r = 0; r < stage->rows && stage->step_rows == 1; r++) {
+    for (uint32_t r = 0; r < stage->rows && leaves_parts(stage); r++) {
         const float *logits = (const float *)h->logits->after + (size_t)r * stage->layer->vocab;
         if (stage_row(stage, r, &sequence, &position)) {
             measure_parts(m, (const struct HeadPart *)h->parts->after + r * h->groups, h->groups, logits,
@@ -475,7 +478,7 @@ int selftest_head(const struct Stage *stage)
         measure_untouched(&m, h.x);
     }
     int status = trial_end(&h.t);
-    if (!status && stage->step_rows == 1 && l->size->vocab < 1000) {
+    if (!status && leaves_parts(stage) && l->size->vocab < 1000) {
         status = bad_logit_is_seen(stage, 0, &m);
         if (!status) status = bad_logit_is_seen(stage, l->size->vocab - 1, &m);
     }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/deterministic.h"
+#include "engine/kernels_deterministic.h"
 #include "engine/tiles.h"
 
 // Awkward widths and widths of GPT-2; heads of 1 to 128; blocks that start and end next to the boundaries of tiles and
@@ -120,6 +122,14 @@ static int run_tests(const struct Stage *stage, KernelTest *const *tests)
     return status;
 }
 
+static int deterministic_kernels(struct Selftest *test, const struct Shape *shape, uint32_t step_rows,
+                                 struct Kernels *kernels)
+{
+    uint32_t rows = step_rows == 1 ? 1 : SEQUENCES * step_rows;
+    return step_rows ? kernels_deterministic_decode(test->device, shape, rows, kernels, test->err)
+                     : kernels_deterministic_prefill(test->device, shape, kernels, test->err);
+}
+
 // The kernels for a layer, chosen for as much shared memory as it asks for. `tile`: as in Shape.
 static int kernels_for(struct Selftest *test, const struct TestLayer *layer, uint32_t step_rows, struct Variant tile,
                        struct Kernels *kernels)
@@ -127,6 +137,7 @@ static int kernels_for(struct Selftest *test, const struct TestLayer *layer, uin
     vkgpt_device *device = test->device;
     struct Shape shape = shape_of(layer);
     shape.tile = tile;
+    if (test->deterministic) return deterministic_kernels(test, &shape, step_rows, kernels);
     uint32_t shared = device->info.shared_bytes, least = 8192 + 8 * layer->head_dim, processors = device->processors;
     if (layer->size->small_shared) device->info.shared_bytes = least;
     if (tile.tile) device->processors = MANY_PROCESSORS;
@@ -153,10 +164,15 @@ static int decode_tests(struct Selftest *test, const struct TestLayer *layer, ui
         selftest_project_embedding,
         NULL,
     };
+    static KernelTest *const deterministic[] = {
+        selftest_embed,  selftest_norm,     selftest_qkv,  selftest_cache, selftest_attend_step,       selftest_project,
+        selftest_expand, selftest_contract, selftest_head, selftest_best,  selftest_project_embedding, NULL,
+    };
     struct Kernels kernels;
     int status = kernels_for(test, layer, step_rows, USUAL, &kernels);
     if (status) return status;
     struct Stage stage = stage_make(test, layer, &kernels, step_rows);
+    if (test->deterministic) return run_tests(&stage, deterministic);
     status = run_tests(&stage, tests);
     return status || step_rows == 1 ? status : selftest_best(&stage);
 }
@@ -209,7 +225,7 @@ static int prefill_tests(struct Selftest *test, const struct TestLayer *layer)
     if (status) return status;
     struct Stage stage = stage_make(test, layer, &kernels, 0);
     status = run_tests(&stage, layer->size->small_shared ? few : tests);
-    return status || !layer->size->foreign ? status : tile_tests(test, layer);
+    return status || !layer->size->foreign || test->deterministic ? status : tile_tests(test, layer);
 }
 
 static int phase_tests(struct Selftest *test, const struct TestLayer *layer, bool decodes)
@@ -229,7 +245,7 @@ static int phase_kernels(struct Selftest *test, const struct TestLayer *layer, b
 }
 
 // On a few sizes, a device that runs the variants of software drivers also tries those of GPUs, and a device with
-// cooperative matrices also tries the variants without them.
+// cooperative matrices also tries the variants without them; and every device tries those of a deterministic session.
 static int each_variant(struct Selftest *test, const struct TestLayer *layer,
                         int (*run)(struct Selftest *, const struct TestLayer *, bool decodes))
 {
@@ -242,6 +258,9 @@ static int each_variant(struct Selftest *test, const struct TestLayer *layer,
     device->matrix = (struct MatrixShape){0};
     if (!status && matrix.m && foreign) status = run(test, layer, false);
     device->software_kernels = software, device->matrix = matrix;
+    test->deterministic = true;
+    if (!status && (foreign || layer->size->window)) status = run(test, layer, true);
+    test->deterministic = false;
     return status;
 }
 
@@ -312,6 +331,8 @@ static int sample_tests(struct Selftest *test)
     if (!status) status = selftest_sample(test, kernels.sample);
     if (!status) status = selftest_lookup(test, kernels.lookup);
     if (!status) status = selftest_admit(test, kernels.admit);
+    if (!status) status = kernels_deterministic_decode(test->device, &shape, 2, &kernels, test->err);
+    if (!status) status = selftest_sample(test, kernels.sample);
     pipelines_forget(test->device, keep);
     return status;
 }
@@ -352,10 +373,22 @@ static int copy_tests(struct Selftest *test)
     return status;
 }
 
+// Whether the device rounds as a deterministic session needs it.
+static int rounding_test(struct Selftest *test)
+{
+    uint32_t keep = test->device->pipeline_count;
+    test->device->rounding_is_known = false;
+    int status = deterministic_check(test->device, test->err);
+    pipelines_forget(test->device, keep);
+    if (status && status != VKGPT_NO_DEVICE) return status;
+    selftest_report(test, "rounding_deterministic", status ? 1.0 : 0.0, 0.0, "to nearest even");
+    return VKGPT_OK;
+}
+
 int vkgpt_selftest(vkgpt_device *device, void (*on_result)(void *user, const vkgpt_selftest_result *result), void *user,
                    size_t *failures, vkgpt_error *err)
 {
-    struct Selftest test = {device, on_result, user, 0, err};
+    struct Selftest test = {device, on_result, user, 0, err, false};
     VkPipelineCache cache = device->pipeline_cache;
     int status = pipelines_ready(device, err); // what others have asked for goes through the cache
     if (status) return status;
@@ -364,6 +397,7 @@ int vkgpt_selftest(vkgpt_device *device, void (*on_result)(void *user, const vkg
     if (!status) status = all_blocks(&test);
     if (!status) status = sample_tests(&test);
     if (!status) status = copy_tests(&test);
+    if (!status) status = rounding_test(&test);
     device->pipeline_cache = cache;
     *failures = test.failures;
     return status;

@@ -22,6 +22,7 @@ struct Selftest {
     void *user;
     size_t failures;
     vkgpt_error *err;
+    bool deterministic; // the kernels of a deterministic session
 };
 
 __attribute__((format(printf, 5, 6))) void selftest_report(struct Selftest *test, const char *kernel, double error,
@@ -129,6 +130,7 @@ int selftest_cache(const struct Stage *stage);
 int selftest_attend(const struct Stage *stage);
 int selftest_merge(const struct Stage *stage);
 int selftest_attend_block(const struct Stage *stage);
+int selftest_attend_step(const struct Stage *stage); // decode by a kernel that writes no parts
 int selftest_attend_block_spoiled(const struct Stage *stage);
 int selftest_best(const struct Stage *stage);
 int selftest_score(const struct Stage *stage);

@@ -50,20 +50,26 @@ function(shader_fingerprint line source name defines)
     set(${line} "${hash}  ${name}\n" PARENT_SCOPE)
 endfunction()
 
-# One variant of a shader: SPIRV_DIR/<name>.inc, the words of its SPIR-V as a C initialiser.
+# One variant of a shader: SPIRV_DIR/<name>.inc, the words of its SPIR-V as a C initialiser. Those with DETERMINISTIC have
+# nothing in them whose result a device may round in its own way.
 function(shader_compile source name defines)
     set(raw ${SPIRV_DIR}/${name}.raw.spv)
     set(optimised ${SPIRV_DIR}/${name}.spv)
-    set(barriers "")
+    set(marks "")
+    set(checks "")
     if("-DCOOPMAT" IN_LIST defines)
-        set(barriers COMMAND spirv_barriers ${raw} ${raw})
+        set(marks COMMAND spirv_barriers ${raw} ${raw})
+    elseif("-DDETERMINISTIC" IN_LIST defines)
+        set(marks COMMAND spirv_exact mark ${raw} ${raw})
+        set(checks COMMAND spirv_exact check ${optimised})
     endif()
     add_custom_command(OUTPUT ${SPIRV_DIR}/${name}.inc
         COMMAND ${GLSLANG} --quiet --target-env ${SHADER_ENV} -I${SHADER_DIR} ${defines} -o ${raw} ${source}
-        ${barriers}
+        ${marks}
         COMMAND ${SPIRV_VAL} --target-env ${SHADER_ENV} ${raw}
         COMMAND ${SPIRV_OPT} --target-env=${SHADER_ENV} -O -o ${optimised} ${raw}
         COMMAND ${SPIRV_VAL} --target-env ${SHADER_ENV} ${optimised}
+        ${checks}
         COMMAND ${CMAKE_COMMAND} -DIN=${optimised} -DOUT=${SPIRV_DIR}/${name}.inc -P ${EMBED_SCRIPT}
         DEPENDS ${source} ${SHADER_INCLUDES} ${EMBED_SCRIPT}
         COMMENT "Shader ${name}" VERBATIM)
@@ -89,6 +95,7 @@ function(shaders_embed target)
     file(GLOB SHADER_INCLUDES CONFIGURE_DEPENDS ${SHADER_DIR}/*.glsl ${SHADER_DIR}/*.h)
     shader_coopmat_check(knows_coopmat)
     add_executable(spirv_barriers EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tools/spirv_barriers.c)
+    add_executable(spirv_exact EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tools/spirv_exact.c)
     set(names "")
     set(coopmat_names "")
     set(coopmat_sources "")

@@ -250,7 +250,7 @@ set(TEST_LABELS
     "^gpu_malloc\\.lavapipe$                                            | short sanitized"
     "\\.(lavapipe|native)$                                              | short"
     "^gpu_(device|kernels|model|persistent|session|session_logits)\\.   | short" # SwiftShader's
-    "^gpu_(cli_interrupt|heads|heads_cli|plan|score|tune_cli)\\.        | ci"
+    "^gpu_(cli_interrupt|deterministic|heads|heads_cli|plan|score|tune_cli)\\. | ci"
     "^gpu_                                                              | "
     "                                                                   | short sanitized") # the host's
 

@@ -75,7 +75,7 @@ class ModelInfo(ctypes.Structure):
 
 class _SessionOptions(ctypes.Structure):
     _fields_ = [("context", c_uint32), ("kv", c_int), ("tokens_per_submission", c_uint32), ("sequences", c_uint32),
-                ("lookup", c_uint32), ("on_block", c_void_p), ("user", c_void_p)]
+                ("lookup", c_uint32), ("on_block", c_void_p), ("user", c_void_p), ("deterministic", c_bool)]
 
 
 class Sampling(ctypes.Structure):
@@ -359,12 +359,14 @@ class Session(_Object):
 
     _close = "vkgpt_session_close"
 
-    def __init__(self, model: Model, context: int = 0, kv: str = "auto", sequences: int = 1, lookup: int = 0):
+    def __init__(self, model: Model, context: int = 0, kv: str = "auto", sequences: int = 1, lookup: int = 0,
+                 deterministic: bool = False):
         super().__init__(model)
         self.model = model
         self.sequences = sequences
         self.stop: str | None = None  # why the last generation ended: one of STOPS, or "stop"
-        options = _SessionOptions(context=context, kv=_format(kv), sequences=sequences, lookup=lookup)
+        options = _SessionOptions(context=context, kv=_format(kv), sequences=sequences, lookup=lookup,
+                                  deterministic=deterministic)
         _call("vkgpt_session_open", model._open(), byref(options), byref(self._handle))
 
     # ---- tokens
