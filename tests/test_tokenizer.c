@@ -416,7 +416,8 @@ static void test_bad_added(void **state)
     refuse_file(name, "{\"added_tokens_decoder\": {\"524288\": {\"content\": \"<p>\"}}}", VKGPT_BAD_MODEL,
                 "has id 524288");
     refuse_file(name, "{\"added_tokens_decoder\": {\"9999999999\": {\"content\": \"<p>\"}}}", VKGPT_BAD_MODEL, "<p>");
-    refuse_file(name, "{\"added_tokens_decoder\": {\"99999999999\": {\"content\": \"<p>\"}}}", VKGPT_BAD_FILE, "not an id");
+    refuse_file(name, "{\"added_tokens_decoder\": {\"99999999999\": {\"content\": \"<p>\"}}}", VKGPT_BAD_FILE,
+                "not an id");
     refuse_file(name, "{\"added_tokens_decoder\": {\"7\": {}}}", VKGPT_BAD_FILE, "content");
     refuse_file(name, "{\"added_tokens_decoder\": {\"7\": \"<p>\"}}", VKGPT_BAD_FILE, "content");
     refuse_file(name, "{\"added_tokens_decoder\": {\"7\": {\"content\": \"<p>\", \"lstrip\": 1}}}", VKGPT_BAD_FILE,
