@@ -8,9 +8,9 @@
 //   SOFTWARE          decode of one sequence on a software driver          product_software.glsl
 //   BATCH SOFTWARE    decode of several sequences on a software driver     product_many_software.glsl
 //   PREFILL           many rows of x on a GPU, in fp32                     product_tiles.glsl
-//   PREFILL COOPMAT   many rows of x on a GPU, with cooperative matrices   product_coopmat.glsl
+//   PREFILL COOPMAT   many rows of x on a GPU, with cooperative matrices   product_tiles.glsl
 //   PREFILL SOFTWARE  many rows of x on a software driver                  product_many_software.glsl
-//   DETERMINISTIC     (with PREFILL too) the same bits on every device    product_deterministic.glsl
+//   DETERMINISTIC     with PREFILL too: the same bits on every device      product_deterministic.glsl
 //
 // The three forms of decode add up a row in the same order. So a row has the same bits, alone or with others.
 //
@@ -73,8 +73,6 @@ void product()
 #endif
 #elif defined(DETERMINISTIC)
 #include "product_deterministic.glsl"
-#elif defined(COOPMAT)
-#include "product_coopmat.glsl"
 #elif !defined(SOFTWARE)
 #include "product_tiles.glsl"
 #else

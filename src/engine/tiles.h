@@ -1,5 +1,5 @@
-// The tiles of prefill's products on a GPU (shaders/product_coopmat.glsl and product_tiles.glsl): which there are,
-// which of them a device can run, and which one suits a product.
+// The tiles of prefill's products on a GPU (shaders/product_tiles.glsl): which there are, which of them a device can
+// run, and which one suits a product.
 //
 // A product with few outputs and a wide input has too few tiles for a device: its width is cut into segments, each of
 // which is added up by itself. Their number depends only on the matrix and the device, so that a row has the same bits
