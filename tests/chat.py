@@ -216,7 +216,7 @@ class Saved(Folder):
     def test_saves_over_a_session_alone(self):
         file, other = self.path("s"), self.path("notes.txt", "mine")
         self.says(chat(["Once", "/save " + file, "/save " + file], "-n", "2"), 0)
-        self.says(chat(["Once", "/save " + other], "-n", "2"), 1, "is there, and is no saved session; it is not replaced")
+        self.says(chat(["Once", "/save " + other], "-n", "2"), 1, "is there, and is not a saved session; it is not replaced")
         with open(other, encoding="utf-8") as text:
             self.assertEqual(text.read(), "mine")
         self.assertEqual(sorted(os.listdir(self.dir)), ["notes.txt", "s"])  # nothing is left half-written
@@ -228,7 +228,7 @@ class Saved(Folder):
             good = session.read()
         changed = bytearray(good)
         changed[-100] ^= 1
-        cases = [(b"", "is no saved session"), (b"hello there, reader", "is no saved session"), (good[:100], "has 100 bytes, the header"),
+        cases = [(b"", "is not a saved session"), (b"hello there, reader", "is not a saved session"), (good[:100], "has 100 bytes, the header"),
                  (good[:-1], "is damaged: it has "), (good + b"x", "is damaged: it has "),
                  (bytes(changed), "is damaged: its bytes have the hash")]
         want = chat(["Once upon a time", "Then"], *GREEDY)[1]
