@@ -73,7 +73,7 @@ static int check_target(const char *path, vkgpt_error *err)
     size_t magic = strlen(SAVED_MAGIC);
     bool saved = file.bytes >= magic && memcmp(file.data, SAVED_MAGIC, magic) == 0;
     os_unmap(&file);
-    return saved ? 0 : fail(err, VKGPT_BAD_FILE, "%s: is there, and is no saved session; it is not replaced", path);
+    return saved ? 0 : fail(err, VKGPT_BAD_FILE, "%s: is there, and is not a saved session; it is not replaced", path);
 }
 
 int conversation_save(struct Conversation *c, const char *path, vkgpt_error *err)

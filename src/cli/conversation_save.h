@@ -5,7 +5,7 @@
 
 #include "cli/conversation.h"
 
-// Errors (VKGPT_BAD_FILE): those of vkgpt_session_save; a file that is there and is no saved session.
+// Errors (VKGPT_BAD_FILE): those of vkgpt_session_save; a file that is there and is not a saved session.
 int conversation_save(struct Conversation *c, const char *path, vkgpt_error *err);
 // Replaces the conversation, and the settings of `options`. After an error both are as they were.
 int conversation_load(struct Conversation *c, struct Options *options, const char *path, vkgpt_error *err);
