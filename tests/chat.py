@@ -292,6 +292,10 @@ class Terminal(Folder):
         self.mark = self.seen.index(text, self.mark) + len(text)
 
     def type(self, keys):
+        """Types like a person: not in the instant between the prompt and the terminal's change to single keys."""
+        time.sleep(0.3)
+        while self.read(0):
+            pass
         os.write(self.terminal, keys.encode())
 
     def ends(self, status):

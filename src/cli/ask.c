@@ -61,6 +61,9 @@ static void draw_again(EditLine *edit)
     el_set(edit, EL_REFRESH);
 }
 
+// A Ctrl-D that is typed before a line is asked for reaches the program as a NUL, once the terminal gives single keys.
+#define CONTROL_D L'\x04'
+
 // One character of UTF-8, for libedit. 0: there is no more.
 static int read_character(EditLine *edit, wchar_t *character)
 {
@@ -80,6 +83,7 @@ static int read_character(EditLine *edit, wchar_t *character)
         size_t n = mbrtowc(character, &byte, 1, &state);
         if (n == (size_t)-2) continue;
         if (n == (size_t)-1) *character = 0xFFFD;
+        if (n == 0) *character = CONTROL_D;
         return 1;
     }
 }
