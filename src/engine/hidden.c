@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/logits.h"
 #include "engine/prefill.h"
 #include "engine/recordings.h"
 #include "engine/sequences.h"
@@ -32,11 +33,10 @@ static int check_rows(const size_t *rows, size_t row_count, size_t count, vkgpt_
 static int find_row(const struct vkgpt_session *s, uint32_t row, size_t token, const float **hidden, vkgpt_error *err)
 {
     const float *h = *hidden = (const float *)s->b.hidden.host + (size_t)row * s->model->embed_dim;
-    for (uint32_t i = 0; i < s->model->config.embed_dim; i++)
-        if (!(h[i] - h[i] == 0.0f)) // NaN, or an infinity, which minus itself is NaN
-            return fail(err, VKGPT_BAD_LOGITS, "%s: the hidden state of token %zu holds %g", s->model->name, token,
-                        (double)h[i]);
-    return VKGPT_OK;
+    size_t dim = s->model->config.embed_dim, bad = first_not_finite(h, dim);
+    return bad == dim ? VKGPT_OK
+                      : fail(err, VKGPT_BAD_LOGITS, "%s: the hidden state of token %zu holds %g", s->model->name, token,
+                             (double)h[bad]);
 }
 
 static int take_row(const struct vkgpt_session *s, uint32_t row, size_t token, float *out, vkgpt_error *err)

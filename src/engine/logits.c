@@ -22,3 +22,10 @@ size_t logits_top(const float *logits, size_t vocab, size_t top, uint32_t *ids)
     }
     return found;
 }
+
+size_t first_not_finite(const float *values, size_t count)
+{
+    size_t i = 0;
+    while (i < count && values[i] - values[i] == 0.0f) i++; // an infinity minus itself is NaN
+    return i;
+}

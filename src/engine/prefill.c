@@ -7,6 +7,7 @@
 #include "engine/buffers.h"
 #include "engine/flights.h"
 #include "engine/inbox.h"
+#include "engine/logits.h"
 #include "engine/recordings.h"
 #include "engine/sequences.h"
 
@@ -215,14 +216,10 @@ int vkgpt_batch_copy(vkgpt_session *s, uint32_t from, const uint32_t *to, size_t
 static int check_logits(const struct vkgpt_session *s, const float *logits, uint32_t first, uint32_t rows,
                         vkgpt_error *err)
 {
-    uint32_t vocab = s->model->config.vocab;
-    for (uint32_t r = 0; r < rows; r++)
-        for (uint32_t i = 0; i < vocab; i++)
-            if (!(logits[(size_t)r * vocab + i] - logits[(size_t)r * vocab + i] ==
-                  0.0f)) // NaN, or an infinity, which minus itself is NaN
-                return fail(err, VKGPT_BAD_LOGITS, "%s: the logits of token %u hold %g for id %u", s->model->name,
-                            first + r, (double)logits[(size_t)r * vocab + i], i);
-    return VKGPT_OK;
+    size_t vocab = s->model->config.vocab, count = rows * vocab, bad = first_not_finite(logits, count);
+    return bad == count ? VKGPT_OK
+                        : fail(err, VKGPT_BAD_LOGITS, "%s: the logits of token %u hold %g for id %u", s->model->name,
+                               first + (uint32_t)(bad / vocab), (double)logits[bad], (uint32_t)(bad % vocab));
 }
 
 // Removes the padding that rows have on the device.

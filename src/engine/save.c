@@ -11,15 +11,6 @@
 
 const uint32_t *vkgpt_session_tokens(const vkgpt_session *s) { return s->slots[0].ids; }
 
-// The cache of the file: one sequence with as many positions as have run.
-static struct Cache packed_cache(const struct vkgpt_session *s, uint32_t positions)
-{
-    struct Cache cache = session_cache(s);
-    cache.sequences = 1;
-    cache.context = positions;
-    return cache;
-}
-
 static int describe(struct vkgpt_session *s, uint64_t note_bytes, struct SavedHeader *h, vkgpt_error *err)
 {
     const struct vkgpt_model *m = s->model;
@@ -53,7 +44,7 @@ static int make_staging(struct vkgpt_session *s, struct Pool *pool, uint64_t byt
 static int copy_half(struct vkgpt_session *s, uint32_t layer, uint32_t half, uint32_t positions,
                      const struct Slice *staging, bool to_session, vkgpt_error *err)
 {
-    const struct Cache own = session_cache(s), packed = packed_cache(s, positions);
+    const struct Cache own = session_cache(s), packed = session_packed_cache(s, positions);
     const struct CachePlace in_session = {&own, half ? &s->b.v[layer] : &s->b.k[layer], 0},
                             in_staging = {&packed, staging, 0};
     struct Recording rec;

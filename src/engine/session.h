@@ -154,4 +154,13 @@ static inline struct Cache session_cache(const struct vkgpt_session *s)
     return (struct Cache){s->kv, s->sequences, s->model->config.heads, s->context, s->model->head_dim};
 }
 
+// The same cache of the first sequence alone, with room for as many positions as have run: as a file or the host has
+// it.
+static inline struct Cache session_packed_cache(const struct vkgpt_session *s, uint32_t positions)
+{
+    struct Cache cache = session_cache(s);
+    cache.sequences = 1, cache.context = positions;
+    return cache;
+}
+
 #endif

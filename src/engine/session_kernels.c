@@ -28,12 +28,8 @@ struct Shape session_shape(const struct vkgpt_session *s)
 // Once: the last workgroup to arrive at a tile leaves 0.
 static int zero_arrived(struct vkgpt_session *s, vkgpt_error *err)
 {
-    struct Recording rec = {0};
     if (s->arrived_zero) return VKGPT_OK;
-    int status = recording_begin(s->device, "zeroing the segments", 1, &rec, err);
-    if (status) return status;
-    recording_fill(&rec, &s->b.arrived, 0);
-    status = recording_run_once(&rec, err);
+    int status = recording_fill_once(s->device, "zeroing the segments", &s->b.arrived, 0, err);
     s->arrived_zero = !status;
     return status;
 }

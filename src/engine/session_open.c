@@ -43,16 +43,6 @@ static int make_slots(struct vkgpt_session *s, vkgpt_error *err)
     return VKGPT_OK;
 }
 
-// All sequences, and the spare ones after them.
-static int stop_sequences(struct vkgpt_session *s, vkgpt_error *err)
-{
-    struct Recording rec = {0};
-    int status = recording_begin(s->device, "setting the state", 1, &rec, err);
-    if (status) return status;
-    recording_fill(&rec, &s->b.state, STOP_FULL);
-    return recording_run_once(&rec, err);
-}
-
 // Decides whether decode is one kernel: as tuning found, or as VKGPT_PERSISTENT says. That is a number of workgroups, 0
 // for as many as stay resident, or "off".
 static int choose_form(struct vkgpt_session *s, vkgpt_error *err)
@@ -92,7 +82,8 @@ static int session_make(struct vkgpt_session *s, vkgpt_error *err)
         s->decode.best ? (m->config.vocab + BEST_STRETCH - 1) / BEST_STRETCH : product_groups(&s->decode.head, m->head);
     status = make_slots(s, err);
     if (!status) status = buffers_make(s, err);
-    if (!status) status = stop_sequences(s, err);
+    // all sequences are stopped, and the spare ones after them
+    if (!status) status = recording_fill_once(s->device, "setting the state", &s->b.state, STOP_FULL, err);
     if (!status && !s->deterministic) status = choose_form(s, err);
     const struct Kernels *k; // compiled in the background, before a prompt comes
     for (uint32_t size = 0; size < BLOCK_SIZES && !status && !s->device->software; size++)

@@ -6,6 +6,7 @@
 #include "engine/bounds.h"
 #include "engine/forward.h"
 #include "engine/inbox.h"
+#include "engine/logits.h"
 #include "engine/prefill.h"
 #include "engine/sequences.h"
 #include "engine/session_kernels.h"
@@ -89,10 +90,10 @@ static int check_rows(const struct Tracer *t, const struct TraceRows *rows)
 {
     for (uint32_t r = 0; r < rows->count; r++) {
         const float *logits = rows->logits + (size_t)r * rows->logits_stride;
-        for (uint32_t i = 0; i < t->s->model->config.vocab; i++)
-            if (!(logits[i] - logits[i] == 0.0f)) // NaN, or an infinity, which minus itself is NaN
-                return fail(t->err, VKGPT_BAD_LOGITS, "%s: the logits of token %u before layer %u hold %g for id %u",
-                            t->s->model->name, rows->first + r, rows->layer, (double)logits[i], i);
+        size_t vocab = t->s->model->config.vocab, bad = first_not_finite(logits, vocab);
+        if (bad < vocab)
+            return fail(t->err, VKGPT_BAD_LOGITS, "%s: the logits of token %u before layer %u hold %g for id %zu",
+                        t->s->model->name, rows->first + r, rows->layer, (double)logits[bad], bad);
     }
     return VKGPT_OK;
 }
@@ -123,12 +124,11 @@ static int run_head(const struct Tracer *t, uint32_t layer, uint32_t first, uint
 static int read_keys(const struct Tracer *t, uint32_t layer, uint32_t count)
 {
     const struct vkgpt_session *s = t->s;
-    VkDeviceSize row = s->model->head_dim * 4;
+    const struct Cache own = session_cache(s), packed = session_packed_cache(s, count);
     struct Recording rec = {0};
     int status = recording_begin(s->device, "reading keys", 1, &rec, t->err);
     if (status) return status;
-    for (uint32_t h = 0; h < s->model->config.heads; h++)
-        recording_copy(&rec, &s->b.k[layer], h * s->context * row, &t->keys, h * count * row, count * row);
+    cache_copy(&rec, (struct CachePlace){&own, &s->b.k[layer], 0}, (struct CachePlace){&packed, &t->keys, 0}, count);
     return recording_run_once(&rec, t->err);
 }
 

@@ -425,6 +425,16 @@ int recording_run_once(struct Recording *rec, vkgpt_error *err)
     return status;
 }
 
+int recording_fill_once(vkgpt_device *device, const char *what, const struct Slice *slice, uint32_t word,
+                        vkgpt_error *err)
+{
+    struct Recording rec = {0};
+    int status = recording_begin(device, what, 1, &rec, err);
+    if (status) return status;
+    recording_fill(&rec, slice, word);
+    return recording_run_once(&rec, err);
+}
+
 double recording_seconds(const struct Recording *rec)
 {
     uint64_t ticks[2] = {0};

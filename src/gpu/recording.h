@@ -135,7 +135,10 @@ int recording_end(struct Recording *rec); // everything written becomes visible 
 int recording_submit(struct Recording *rec, vkgpt_error *err);
 int recording_wait(struct Recording *rec, vkgpt_error *err);
 int recording_run_once(struct Recording *rec, vkgpt_error *err); // ends it, runs it to its end, frees it
-double recording_seconds(const struct Recording *rec);           // device time of the last submission, 0 when unknown
+// Fills a slice with a word, and waits until that is done. `what` is for sentences.
+int recording_fill_once(vkgpt_device *device, const char *what, const struct Slice *slice, uint32_t word,
+                        vkgpt_error *err);
+double recording_seconds(const struct Recording *rec); // device time of the last submission, 0 when unknown
 // Runs it to its end: seconds by the device's clock, or by the host's where the device has none.
 int recording_time(struct Recording *rec, double *seconds, vkgpt_error *err);
 // Device time of each dispatch of a profiled recording's last submission, its barrier included.
