@@ -19,19 +19,6 @@ struct Embeddings {
     float *rows; // (inputs.count, width)
 };
 
-static int encode(struct Embeddings *e, vkgpt_error *err)
-{
-    const vkgpt_model_info *model = run_model(&e->run);
-    for (size_t i = 0; i < e->inputs.count; i++) {
-        struct Input *input = &e->inputs.list[i];
-        int code = input_encode_whole(input, e->run.tokenizer, model->vocab, !e->options->no_special, err);
-        if (!code) code = input_never_empty(input, model, err);
-        if (!code) code = run_fits(&e->run, input->name, input->count, err);
-        if (code) return code;
-    }
-    return 0;
-}
-
 // Divides a row by its L2 norm. A row of zeros stays.
 static void normalize(float *row, size_t width)
 {
@@ -89,7 +76,7 @@ static int open_and_embed(struct Embeddings *e, vkgpt_error *err)
     struct Options options = *e->options;
     if (options.parallel > (int64_t)e->inputs.count) options.parallel = (int64_t)e->inputs.count;
     int code = run_open_hidden(&e->run, &options, !e->inputs.list[0].is_ids, err);
-    if (!code) code = encode(e, err);
+    if (!code) code = inputs_encode(&e->inputs, input_encode_whole, &e->run, e->options, err);
     if (!code) code = embed(e, err);
     if (!code && options.output) code = write_npy(e, err);
     if (!code && options.verbose) run_counters(&e->run);

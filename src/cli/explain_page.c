@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,16 +11,6 @@
 
 extern const unsigned char
     EXPLAIN_PAGE[]; // made of explain/page.html by tools/cmake/page.cmake, with {{data}} for the JSON
-
-__attribute__((format(printf, 2, 3))) static void add(struct Buffer *out, const char *format, ...)
-{
-    char text[256];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    buffer_text(out, text);
-}
 
 // A JSON string. `<` is escaped, so that no text ends the script or begins a comment in it.
 static void add_string(struct Buffer *out, const char *bytes, size_t count)
@@ -36,7 +25,7 @@ static void add_string(struct Buffer *out, const char *bytes, size_t count)
 
 static void add_member(struct Buffer *out, const char *name, const char *value)
 {
-    add(out, "\"%s\":", name);
+    buffer_format(out, "\"%s\":", name);
     add_string(out, value, strlen(value));
     buffer_text(out, ",");
 }
@@ -74,11 +63,11 @@ static void add_facts(const struct Explained *e, struct Buffer *out)
     add_member(out, "weights", e->model->weights);
     add_member(out, "device", e->device->name);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        add(out, "\"%s\":%" PRIu64 ",", numbers[i].name, numbers[i].value);
+        buffer_format(out, "\"%s\":%" PRIu64 ",", numbers[i].name, numbers[i].value);
     for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
-        add(out, "\"%s\":%s,", switches[i].name, switches[i].value ? "true" : "false");
+        buffer_format(out, "\"%s\":%s,", switches[i].name, switches[i].value ? "true" : "false");
     buffer_text(out, "\"local\":[");
-    for (uint32_t l = 0; l < c->layers; l++) add(out, "%s%d", l ? "," : "", config_window(c, l) != 0);
+    for (uint32_t l = 0; l < c->layers; l++) buffer_format(out, "%s%d", l ? "," : "", config_window(c, l) != 0);
     buffer_text(out, "]},");
 }
 
@@ -93,7 +82,7 @@ static void add_token(const vkgpt_tokenizer *tok, uint32_t id, struct Buffer *ou
     for (size_t at = 0, length; at < bytes; at += length ? length : 1) {
         length = utf8_length(piece + at, bytes - at);
         if (length) buffer_add(&text, piece + at, length);
-        else add(&text, "\\x%02X", (unsigned char)piece[at]);
+        else buffer_format(&text, "\\x%02X", (unsigned char)piece[at]);
     }
     add_string(out, text.bytes ? text.data : "", text.bytes);
     buffer_free(&text);
@@ -113,7 +102,7 @@ static void add_texts(const struct Explained *e, struct Buffer *out)
     buffer_text(out, "\"texts\":{");
     for (uint32_t id = 0; e->tokenizer && id < vocab; id++) {
         if (!used[id]) continue;
-        add(out, "%s\"%" PRIu32 "\":", comma, id);
+        buffer_format(out, "%s\"%" PRIu32 "\":", comma, id);
         add_token(e->tokenizer, id, out);
         comma = ",";
     }
@@ -126,7 +115,7 @@ static void add_bits(const struct Explained *e, struct Buffer *out)
 {
     const double *given = e->given + (size_t)e->config->layers * e->count;
     buffer_text(out, "\"bits\":[null");
-    for (uint32_t t = 1; t < e->count; t++) add(out, ",%.5g", fabs(log2(fmax(given[t - 1], 1e-300))));
+    for (uint32_t t = 1; t < e->count; t++) buffer_format(out, ",%.5g", fabs(log2(fmax(given[t - 1], 1e-300))));
     buffer_text(out, "],");
 }
 
@@ -136,7 +125,7 @@ static void add_guesses(const struct Guess *guesses, uint32_t count, struct Buff
 {
     buffer_text(out, "[");
     for (uint32_t i = 0; i < count; i++)
-        add(out, "%s%" PRIu32 ",%.4g", i ? "," : "", guesses[i].id, (double)guesses[i].probability);
+        buffer_format(out, "%s%" PRIu32 ",%.4g", i ? "," : "", guesses[i].id, (double)guesses[i].probability);
     buffer_text(out, "]");
 }
 
@@ -152,10 +141,10 @@ static void add_lists(const struct Guess *guesses, uint32_t lists, uint32_t coun
 
 static void add_table(const char *name, const double *values, uint32_t rows, uint32_t columns, struct Buffer *out)
 {
-    add(out, "\"%s\":", name);
+    buffer_format(out, "\"%s\":", name);
     for (size_t i = 0; i < (size_t)rows * columns; i++) {
         buffer_text(out, i % columns ? "," : i ? "],[" : "[[");
-        add(out, "%.5g", values[i]);
+        buffer_format(out, "%.5g", values[i]);
     }
     buffer_text(out, "]],");
 }
@@ -193,7 +182,7 @@ static void add_data(const struct Explained *e, struct Buffer *out)
     add_member(out, "model", e->model->name);
     add_facts(e, out);
     buffer_text(out, "\"ids\":[");
-    for (uint32_t t = 0; t < e->count; t++) add(out, "%s%" PRIu32, t ? "," : "", e->ids[t]);
+    for (uint32_t t = 0; t < e->count; t++) buffer_format(out, "%s%" PRIu32, t ? "," : "", e->ids[t]);
     buffer_text(out, "],");
     add_bits(e, out);
     add_texts(e, out);

@@ -38,22 +38,6 @@ struct Batch {
     double prefill, decode;     // seconds
 };
 
-// ---------------------------------------------------------------------------------------------- prompts
-
-// All prompts are checked before the first runs: one that does not fit would waste the work on the others.
-static int encode(struct Batch *b, vkgpt_error *err)
-{
-    const vkgpt_model_info *model = run_model(&b->run);
-    for (size_t i = 0; i < b->inputs.count; i++) {
-        struct Input *input = &b->inputs.list[i];
-        int code = input_encode(input, b->run.tokenizer, model->vocab, !b->options->no_special, err);
-        if (!code) code = input_never_empty(input, model, err);
-        if (!code) code = run_fits(&b->run, input->name, input->count, err);
-        if (code) return code;
-    }
-    return 0;
-}
-
 // ------------------------------------------------------------------------------------------ the run
 
 static bool on_token(void *user, uint32_t sequence, uint32_t id)
@@ -263,7 +247,8 @@ static int open_all(struct Batch *b, struct Generation *g, struct Options *own, 
     code = run_open(&b->run, options, !b->inputs.list[0].is_ids || options->stop_count, err);
     if (!code) code = generation_configure(g, own, GENERATE, &b->run, err);
     set_sampling(b, g);
-    return code ? code : encode(b, err);
+    // all are encoded before the first runs: one that does not fit would waste the work on the others
+    return code ? code : inputs_encode(&b->inputs, input_encode, &b->run, options, err);
 }
 
 int generate_batch_main(const struct Options *options)

@@ -50,6 +50,20 @@ int inputs_read_one(struct Inputs *inputs, const struct Options *options)
     return status;
 }
 
+int inputs_encode(struct Inputs *inputs, InputEncoder *encode, const struct Run *run, const struct Options *options,
+                  vkgpt_error *err)
+{
+    const vkgpt_model_info *model = run_model(run);
+    for (size_t i = 0; i < inputs->count; i++) {
+        struct Input *input = &inputs->list[i];
+        int code = encode(input, run->tokenizer, model->vocab, !options->no_special, err);
+        if (!code) code = input_never_empty(input, model, err);
+        if (!code) code = run_fits(run, input->name, input->count, err);
+        if (code) return code;
+    }
+    return 0;
+}
+
 void inputs_free(struct Inputs *inputs)
 {
     for (size_t i = 0; i < inputs->count; i++) input_free(&inputs->list[i]);

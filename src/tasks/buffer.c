@@ -1,5 +1,7 @@
 #include "tasks/buffer.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +39,16 @@ void buffer_add(struct Buffer *buffer, const void *data, size_t bytes)
 }
 
 void buffer_text(struct Buffer *buffer, const char *text) { buffer_add(buffer, text, strlen(text)); }
+
+void buffer_format(struct Buffer *buffer, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    buffer_text(buffer, text);
+}
 
 void buffer_drop(struct Buffer *buffer, size_t bytes)
 {

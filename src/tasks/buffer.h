@@ -12,6 +12,8 @@ struct Buffer {
 void buffer_reserve(struct Buffer *buffer, size_t bytes); // makes room for this many more
 void buffer_add(struct Buffer *buffer, const void *data, size_t bytes);
 void buffer_text(struct Buffer *buffer, const char *text);
+// Adds what printf would print, at most 511 bytes of it.
+__attribute__((format(printf, 2, 3))) void buffer_format(struct Buffer *buffer, const char *format, ...);
 void buffer_drop(struct Buffer *buffer, size_t bytes); // removes the first ones
 void buffer_cut(struct Buffer *buffer, size_t bytes);  // removes all after the first ones
 void buffer_free(struct Buffer *buffer);
