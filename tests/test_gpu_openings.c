@@ -7,6 +7,7 @@
 
 #include "base/os.h"
 #include "faults.h"
+#include "few_tokens.h"
 #include "gpu/device.h" // before cmocka, whose macro fail() hides a function
 #include "synthetic_model.h"
 
@@ -29,39 +30,17 @@
 static const struct SyntheticModel TINY = {
     .layers = 1, .heads = 3, .dim = 48, .context = 64, .vocab = 107, .inner = 77, .seed = 12, .dtype = DTYPE_F32};
 
-struct Tokens {
-    uint32_t ids[TOKENS];
-    size_t count;
-};
-
-static bool keep(void *user, uint32_t id)
-{
-    struct Tokens *tokens = user;
-    tokens->ids[tokens->count++] = id;
-    return true;
-}
-
 static void check(int status, const vkgpt_error *err)
 {
     if (status) fail_msg("%s", err->text);
 }
 
-static void open_and_close(const char *dir, struct Tokens *tokens)
+static void open_and_close(const char *dir, struct FewTokens *tokens)
 {
-    static const uint32_t ids[PROMPT] = {5, 42, 79, 16, 53};
-    const vkgpt_sampling greedy = {.repeat_penalty = 1.0f, .ignore_eos = true};
     vkgpt_error err;
     vkgpt_device *device;
-    vkgpt_model *model;
-    vkgpt_session *session;
-    *tokens = (struct Tokens){.count = 0};
     check(vkgpt_device_open(NULL, &device, &err), &err);
-    check(vkgpt_model_open(device, dir, NULL, &model, &err), &err);
-    check(vkgpt_session_open(model, NULL, &session, &err), &err);
-    check(vkgpt_prompt(session, ids, PROMPT, &err), &err);
-    check(vkgpt_generate(session, &greedy, TOKENS, keep, tokens, NULL, &err), &err);
-    vkgpt_session_close(session);
-    vkgpt_model_close(model);
+    check(few_tokens(device, dir, VKGPT_AUTO, PROMPT, TOKENS, tokens, &err), &err);
     assert_int_equal(device->validation_messages, 0);
     vkgpt_device_close(device);
     const char *made_by;
@@ -85,7 +64,7 @@ static void test_openings(void **state)
 {
     static double seconds[ALL_OPENINGS];
     struct Held before = {0};
-    struct Tokens first, next;
+    struct FewTokens first, next;
     bool all = !short_run() && !on_swiftshader();
     size_t count = all ? ALL_OPENINGS : SHORT_OPENINGS, part = count / 4;
     for (size_t i = 0; i < count; i++) {

@@ -2,16 +2,14 @@
 // that a store is made available to the other lanes, and that a load sees what they have stored. The barriers do that
 // (the kernels ask for it: shaders/coopmat.glsl), and compilers wait after each access with a mark, AMD's for each
 // matrix that is loaded. glslang marks every access to shared memory, and GLSL has no way to say otherwise.
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "spirv_file.h"
 
 enum { TYPE_POINTER = 32, VARIABLE = 59, LOAD = 61, STORE = 62, ACCESS_CHAIN = 65, IN_BOUNDS_ACCESS_CHAIN = 66 };
 enum { MATRIX_LOAD = 4457, MATRIX_STORE = 4458 };
 enum { WORKGROUP = 4 };                                      // a storage class
 enum { ALIGNED = 2, MAKE_AVAILABLE = 8, MAKE_VISIBLE = 16 }; // memory operands
-enum { HEADER = 5 };                                         // words of a module before its instructions
 
 // The index of the word of an instruction with its memory operands, and of the word with the pointer; 0: it has none.
 static uint32_t operands_at(const uint32_t *in, uint32_t words, uint32_t *pointer)
@@ -62,26 +60,12 @@ static uint32_t rewrite(const uint32_t *in, uint32_t count, uint8_t *shared, uin
     return made;
 }
 
-static uint32_t *read_words(const char *path, uint32_t *count)
-{
-    FILE *file = fopen(path, "rb");
-    if (!file || fseek(file, 0, SEEK_END)) return NULL;
-    long bytes = ftell(file);
-    rewind(file);
-    *count = (uint32_t)(bytes / 4);
-    uint32_t *words = bytes > HEADER * 4 ? malloc((size_t)bytes) : NULL;
-    if (words && fread(words, 4, *count, file) != *count) *count = 0;
-    fclose(file);
-    return words;
-}
-
 int main(int argc, char **argv)
 {
     uint32_t count = 0, *in = argc == 3 ? read_words(argv[1], &count) : NULL;
     uint8_t *shared = in ? calloc(in[3], 1) : NULL; // in[3]: every id is below it
     uint32_t *out = malloc(count * 4 + 4), made = shared && out ? rewrite(in, count, shared, out) : 0;
-    FILE *file = made ? fopen(argv[2], "wb") : NULL;
-    if (!file || fwrite(out, 4, made, file) != made || fclose(file)) {
+    if (!made || !write_words(argv[2], out, made)) {
         fprintf(stderr, "usage: spirv_barriers IN OUT, SPIR-V both\n");
         return 1;
     }

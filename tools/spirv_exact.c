@@ -3,11 +3,9 @@
 // unroll from its loops: SPIRV-Tools unrolls without a copy of the mark, here and inside of drivers, and then joins.
 // spirv_exact check IN: fails unless all of them have it, on such a hint, and on every other instruction whose result
 // the device may round in its own way: the kernels of --deterministic have none (shaders/deterministic.glsl).
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "spirv_file.h"
 
 enum {
     EXT_INST = 12,
@@ -17,7 +15,7 @@ enum {
     DECORATE = 71,
     LOOP_MERGE = 246
 }; // of SPIR-V
-enum { NO_CONTRACTION = 42, UNROLL = 1, HEADER = 5 };
+enum { NO_CONTRACTION = 42, UNROLL = 1 };
 
 static bool is_one_of(uint32_t op, const uint16_t *list)
 {
@@ -102,25 +100,6 @@ static uint32_t mark(const struct Module *m, uint32_t *out)
         made += words;
     }
     return made;
-}
-
-static uint32_t *read_words(const char *path, uint32_t *count)
-{
-    FILE *file = fopen(path, "rb");
-    if (!file || fseek(file, 0, SEEK_END)) return NULL;
-    long bytes = ftell(file);
-    rewind(file);
-    *count = (uint32_t)(bytes / 4);
-    uint32_t *words = bytes > HEADER * 4 ? malloc((size_t)bytes) : NULL;
-    if (words && fread(words, 4, *count, file) != *count) *count = 0;
-    fclose(file);
-    return words;
-}
-
-static bool write_words(const char *path, const uint32_t *words, uint32_t count)
-{
-    FILE *file = fopen(path, "wb");
-    return file && fwrite(words, 4, count, file) == count && !fclose(file);
 }
 
 int main(int argc, char **argv)
