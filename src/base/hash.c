@@ -5,6 +5,13 @@
 #define BLOCK (HASH_LANES * 8)
 #define PRIME UINT64_C(0x9E3779B185EBCA87) // xxHash's first
 
+uint64_t fnv_add(uint64_t hash, const void *data, size_t bytes)
+{
+    const uint8_t *at = data;
+    for (size_t i = 0; i < bytes; i++) hash = (hash ^ at[i]) * UINT64_C(1099511628211);
+    return hash;
+}
+
 // One step of a lane: each of the three operations can be undone, so two inputs that differ in one word never meet.
 static uint64_t mix(uint64_t lane, uint64_t word)
 {

@@ -1,11 +1,15 @@
-// A fast 64-bit hash of bytes that come in pieces: several GB/s, for files of hundreds of MB. It finds damage and
-// mistakes, not forgeries.
+// Two hashes of 64 bits. They find damage and mistakes, not forgeries.
 #ifndef VKGPT_BASE_HASH_H
 #define VKGPT_BASE_HASH_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+// FNV-1a (Fowler, Noll, Vo), a byte at a time: the hash of what came before and of these bytes.
+#define FNV_START UINT64_C(14695981039346656037)
+uint64_t fnv_add(uint64_t hash, const void *data, size_t bytes);
+
+// A fast one of bytes that come in pieces: several GB/s, for files of hundreds of MB.
 #define HASH_LANES 8
 
 struct Hash {

@@ -172,7 +172,7 @@ static int instance_create(VkInstance *instance, vkgpt_device *device, vkgpt_err
 
 // --------------------------------------------------------------------------------------- description
 
-static bool has_extension(VkPhysicalDevice physical, const char *name)
+static bool offers(VkPhysicalDevice physical, const char *name)
 {
     uint32_t count = 0;
     if (vkEnumerateDeviceExtensionProperties(physical, NULL, &count, NULL) || !count) return false;
@@ -241,8 +241,7 @@ static bool compute_family(VkPhysicalDevice physical, uint32_t *family, uint32_t
 // All 0 where it is switched off.
 static struct MatrixShape matrix_shape(VkInstance instance, VkPhysicalDevice physical)
 {
-    if (disabled("coopmat") || disabled("f16") || !has_extension(physical, COOPMAT_EXTENSION))
-        return (struct MatrixShape){0};
+    if (disabled("coopmat") || disabled("f16") || !offers(physical, COOPMAT_EXTENSION)) return (struct MatrixShape){0};
     return coopmat_shape(instance, physical);
 }
 
@@ -258,8 +257,8 @@ static void describe_features(VkInstance instance, VkPhysicalDevice physical, vk
     info->storage16 = v11.storageBuffer16BitAccess;
     info->storage8 = v12.storageBuffer8BitAccess;
     info->coopmat = info->subgroup_size_control && matrix_shape(instance, physical).m != 0;
-    info->memory_budget = has_extension(physical, "VK_EXT_memory_budget") && !disabled("memory_budget");
-    info->device_fault = !disabled("device_fault") && has_extension(physical, VK_EXT_DEVICE_FAULT_EXTENSION_NAME) &&
+    info->memory_budget = offers(physical, "VK_EXT_memory_budget") && !disabled("memory_budget");
+    info->device_fault = !disabled("device_fault") && offers(physical, VK_EXT_DEVICE_FAULT_EXTENSION_NAME) &&
                          device_fault_offered(physical);
 }
 
@@ -312,9 +311,9 @@ static void describe(VkInstance instance, VkPhysicalDevice physical, vkgpt_devic
     uint32_t family, timestamp_bits = 0;
     bool has_compute = compute_family(physical, &family, &timestamp_bits);
     if (core->apiVersion >= VK_API_VERSION_1_2) {
-        bool size_control = (core->apiVersion >= VK_API_VERSION_1_3 ||
-                             has_extension(physical, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME)) &&
-                            !disabled("subgroup_size_control");
+        bool size_control =
+            (core->apiVersion >= VK_API_VERSION_1_3 || offers(physical, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME)) &&
+            !disabled("subgroup_size_control");
         if (size_control) v12.pNext = &sizes;
         vkGetPhysicalDeviceProperties2(physical, &properties);
         snprintf(info->driver, sizeof info->driver, "%s %s", v12.driverName, v12.driverInfo);
@@ -437,10 +436,10 @@ static void find_features(vkgpt_device *device)
         coopmat_usable(device->size_control, device->full_subgroups, matrix_shape(device->instance, physical));
     device->matrix_lanes = matrix_lanes(&device->info);
     device->matrix_halves = device->matrix.m && coopmat_has_halves(device->instance, physical, device->matrix);
-    device->processors = processors_of(physical, has_extension(physical, VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME),
-                                       has_extension(physical, VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME));
+    device->processors = processors_of(physical, offers(physical, VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME),
+                                       offers(physical, VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME));
     device->uniform_flow = !disabled("uniform_control_flow") &&
-                           has_extension(physical, VK_KHR_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_EXTENSION_NAME) &&
+                           offers(physical, VK_KHR_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_EXTENSION_NAME) &&
                            uniform_flow_offered(physical);
     if (!disabled("float_controls")) device->float_controls = float_controls_offered(physical);
 }
@@ -487,7 +486,7 @@ static void ask_extensions(const vkgpt_device *device, struct Asked *asked)
 {
     if (device->uniform_flow) ask_extension(asked, VK_KHR_SHADER_SUBGROUP_UNIFORM_CONTROL_FLOW_EXTENSION_NAME);
     if (device->matrix.m) ask_extension(asked, COOPMAT_EXTENSION);
-    if (device->size_control && has_extension(device->physical, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME))
+    if (device->size_control && offers(device->physical, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME))
         ask_extension(asked, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
     if (device->info.memory_budget) ask_extension(asked, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
     if (device->info.device_fault) ask_extension(asked, VK_EXT_DEVICE_FAULT_EXTENSION_NAME);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/os.h"
 
 #define CACHE_LIMIT ((size_t)64 << 20)
@@ -17,16 +18,9 @@ struct CacheHeader {
 
 _Static_assert(sizeof(struct CacheHeader) == PIPELINE_CACHE_HEADER, "without padding");
 
-static uint64_t checksum(const uint8_t *data, size_t bytes)
-{
-    uint64_t sum = 14695981039346656037u;
-    for (size_t i = 0; i < bytes; i++) sum = (sum ^ data[i]) * 1099511628211u;
-    return sum;
-}
-
 void pipeline_cache_seal(const uint8_t *data, size_t bytes, char header[PIPELINE_CACHE_HEADER])
 {
-    struct CacheHeader own = {.sum = checksum(data, bytes)};
+    struct CacheHeader own = {.sum = fnv_add(FNV_START, data, bytes)};
     memcpy(own.magic, CACHE_MAGIC, sizeof own.magic);
     memcpy(header, &own, sizeof own);
 }

@@ -5,26 +5,17 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/os.h"
 
 #define WHOLE ((size_t)64 << 20)
 #define BLOCK ((size_t)64 << 10)
 #define STEP 64 // blocks
 
-// FNV-1a (Fowler, Noll, Vo), 64 bits
-#define START UINT64_C(14695981039346656037)
-#define PRIME UINT64_C(1099511628211)
-
-static uint64_t mix(uint64_t hash, const void *data, size_t bytes)
-{
-    const uint8_t *at = data;
-    for (size_t i = 0; i < bytes; i++) hash = (hash ^ at[i]) * PRIME;
-    return hash;
-}
-
+// Of its bytes, the lowest first, on every machine.
 static uint64_t mix_number(uint64_t hash, uint64_t number)
 {
-    for (int i = 0; i < 8; i++, number >>= 8) hash = (hash ^ (number & 255)) * PRIME;
+    for (int i = 0; i < 8; i++, number >>= 8) hash = fnv_add(hash, &(uint8_t){(uint8_t)number}, 1);
     return hash;
 }
 
@@ -36,10 +27,10 @@ static int mix_file(uint64_t *hash, const char *path, uint64_t *bytes, vkgpt_err
     *bytes = file.bytes;
     *hash = mix_number(*hash, file.bytes);
     if (file.bytes <= WHOLE) {
-        *hash = mix(*hash, file.data, file.bytes);
+        *hash = fnv_add(*hash, file.data, file.bytes);
     } else {
-        for (size_t at = 0; at + BLOCK <= file.bytes; at += BLOCK * STEP) *hash = mix(*hash, file.data + at, BLOCK);
-        *hash = mix(*hash, file.data + file.bytes - BLOCK, BLOCK);
+        for (size_t at = 0; at + BLOCK <= file.bytes; at += BLOCK * STEP) *hash = fnv_add(*hash, file.data + at, BLOCK);
+        *hash = fnv_add(*hash, file.data + file.bytes - BLOCK, BLOCK);
     }
     code = os_map_check(&file, path, err);
     os_unmap(&file);
@@ -48,7 +39,7 @@ static int mix_file(uint64_t *hash, const char *path, uint64_t *bytes, vkgpt_err
 
 int fingerprint_file(const char *path, char text[FINGERPRINT_BYTES], uint64_t *bytes, vkgpt_error *err)
 {
-    uint64_t hash = START;
+    uint64_t hash = FNV_START;
     int code = mix_file(&hash, path, bytes, err);
     if (!code) snprintf(text, FINGERPRINT_BYTES, "%016" PRIx64, hash);
     return code;
@@ -67,14 +58,14 @@ static bool is_part(const char *name)
 
 int fingerprint_model(const char *dir, char text[FINGERPRINT_BYTES], vkgpt_error *err)
 {
-    uint64_t hash = START, bytes;
+    uint64_t hash = FNV_START, bytes;
     char path[4096 + FILE_NAME_BYTES], name[FILE_NAME_BYTES] = "";
     int code = 0;
     if (!os_is_dir(dir)) code = mix_file(&hash, dir, &bytes, err);
     while (!code && os_next(dir, "", name, sizeof name)) {
         snprintf(path, sizeof path, "%s/%s", dir, name);
         if (!is_part(name) || os_is_dir(path)) continue;
-        hash = mix(hash, name, strlen(name));
+        hash = fnv_add(hash, name, strlen(name));
         code = mix_file(&hash, path, &bytes, err);
     }
     if (!code) snprintf(text, FINGERPRINT_BYTES, "%016" PRIx64, hash);
@@ -89,6 +80,7 @@ int fingerprint_add(enum Need need, const char *path, char text[FINGERPRINT_BYTE
     int code = model_locate(path, need, &at, err);
     if (!code) code = fingerprint_model(at.path, other, err);
     if (code) return code;
-    snprintf(text, FINGERPRINT_BYTES, "%016" PRIx64, mix(mix(START, text, strlen(text)), other, strlen(other)));
+    snprintf(text, FINGERPRINT_BYTES, "%016" PRIx64,
+             fnv_add(fnv_add(FNV_START, text, strlen(text)), other, strlen(other)));
     return 0;
 }
