@@ -1,6 +1,6 @@
-// Takes what the host has left in the inbox: the groups of the next block, and for each admission state[sequence] = state
-// and tokens[first ..] = given[at ..]. The ring of a sequence that starts is emptied behind its position. One workgroup
-// per admission; those after the last one end at once.
+// Takes what the host has left in the inbox: the groups of the next block, and for each admission state[sequence] =
+// state and tokens[first ..] = given[at ..]. The ring of a sequence that starts is emptied from its position on. One
+// workgroup per admission; those after the last one end at once.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #define STATE_ACCESS

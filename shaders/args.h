@@ -34,7 +34,7 @@ typedef uint32_t uint;
 #define ACTIVATE_NONE 5
 
 // Specialization constants by id: a shader declares `layout(constant_id = CONSTANT_...)`, the host sets
-// constants[CONSTANT_...]. What a constant means stands where the shader declares it. Two kernels may use one id for
+// constants[CONSTANT_...]. The shader's declaration says what a constant means. Two kernels may use one id for
 // different things, except the first three.
 #define CONSTANT_SIZE 0    // lanes of a workgroup
 #define CONSTANT_WEIGHTS 1 // WEIGHTS_...
@@ -164,7 +164,7 @@ typedef struct Sequence Sequence;
 struct Admission {
     uint sequence;
     uint first, count; // its tokens at positions first .. first + count - 1
-    uint at;           // where they are among all tokens of the inbox
+    uint at;           // the index of its first token in the inbox
     Sequence state;
 };
 struct InboxHead { // then the admissions

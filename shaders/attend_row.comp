@@ -1,5 +1,5 @@
 // Attention of one query per head over the cache up to the query's own position (Vaswani et al. 2017, 3.2), in decode
-// and in prefill. One workgroup per head and row takes TILE positions after the other, from a multiple of TILE on, with
+// and in prefill. One workgroup per head and row takes TILE positions at a time, from a multiple of TILE on, with
 // an online softmax (Milakov and Gimelshein 2018). Everything is added in the order of the positions, so that the bits
 // depend on nothing else.
 // variants: DETERMINISTIC PREFILL+DETERMINISTIC

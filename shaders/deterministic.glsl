@@ -1,13 +1,13 @@
 // DETERMINISTIC: arithmetic that has the same bits on every device (`--deterministic`).
 //
-// Vulkan rounds sums, differences, products and conversions correctly, and compilers leave each as it stands, because
-// the build marks it NoContraction (tools/spirv_exact.c). All else has an error that the device chooses: quotients,
-// roots, exp, log, halves, and sums over a subgroup, whose order depends on its size. So these are made here out of the
-// former, and lanes add up through shared memory, in the order of their numbers.
+// Vulkan rounds sums, differences, products and conversions correctly, and compilers do not join or reorder them,
+// because the build marks it NoContraction (tools/spirv_exact.c). Everything else has an error that depends on the
+// device: quotients, roots, exp, log, halves, and sums over a subgroup, whose order depends on its size. So these are
+// computed here from the former, and lanes add up through shared memory, in the order of their numbers.
 //
-// A device may make a denormal zero, or keep it. So none may arise. A number is settled: zero without a sign, or LEAST
-// (2^-50) at least. What a kernel stores is settled, and what it multiplies. The product of two such numbers is a
-// multiple of 2^-123, and so is each sum of such products: none of them is denormal, and none is lost.
+// A device may flush a denormal to zero, or keep it. So no denormal may arise. A number is settled: zero without a
+// sign, or LEAST (2^-50) at least. What a kernel stores is settled, and what it multiplies. The product of two such
+// numbers is a multiple of 2^-123, and so is each sum of such products: none of them is denormal, and none is lost.
 
 #define LEAST 0x26800000u // 2^-50
 
@@ -66,7 +66,7 @@ float reciprocal(float x)
     return y;
 }
 
-// 1 / sqrt(x) for such x, likewise, from a guess that is off by 3.5 % at most.
+// 1 / sqrt(x) for the same x, by Newton's method from a guess that is off by 3.5 % at most.
 float inverse_root(float x)
 {
     float y = uintBitsToFloat(0x5f3759dfu - (floatBitsToUint(x) >> 1)), half_x = 0.5 * x;
@@ -108,7 +108,7 @@ float logarithm(float x)
     return settled(f + y + 0.693359375 * n);
 }
 
-// ---- under the names of what they stand for, for the files that all variants share
+// ---- the same functions under the names that the files of all variants use
 
 #define unpackHalf2x16(word) floats_of(word)
 #define packHalf2x16(v) halves_of(v)

@@ -1,7 +1,7 @@
 // DETERMINISTIC: layer norm as in norm_workgroup.glsl. Each lane adds every SIZE-th quad of the row, so the bits depend
 // on the size of the workgroup, which is the same on every device.
 
-// What is left of a quad of the row without the mean; 0 behind the row's end.
+// A quad of the row minus the mean; 0 past the end of the row.
 vec4 deviation(uint first, uint quad, float mean, uint dim)
 {
     return mix(vec4(0.0), settled(inputs[first + quad] - mean), lessThan(4 * quad + uvec4(0, 1, 2, 3), uvec4(dim)));

@@ -3,7 +3,8 @@
 // after the other. A lane makes four outputs, of one row in decode and of four in prefill. Neither that nor TEAM and
 // the size of the workgroup change a bit.
 
-layout(constant_id = CONSTANT_PRODUCT_TEAM) const uint TEAM = 1; // lanes that share four outputs: each takes one segment in TEAM
+// lanes that share four outputs: each takes one segment in TEAM
+layout(constant_id = CONSTANT_PRODUCT_TEAM) const uint TEAM = 1;
 #define SEGMENT 64
 #define OUTPUTS 4
 #ifdef PREFILL
@@ -43,7 +44,7 @@ void add_row(inout Quads sums, uint row, uint k8, Quads low, Quads high)
     add_quads(sums, inputs[at + 1], high);
 }
 
-// The sums over one segment; behind the end of the width there is none.
+// The sums over one segment; past the end of the width they are 0.
 Rows segment_sums(uint from, uint first_row, uint segment)
 {
     Quads sums_0 = NO_QUADS, sums_1 = NO_QUADS, sums_2 = NO_QUADS, sums_3 = NO_QUADS;

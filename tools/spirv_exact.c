@@ -1,6 +1,6 @@
 // spirv_exact mark IN OUT: puts NoContraction on every sum, difference and product of floats in a module, so that a
-// compiler neither joins two of them, such as a * b + c, nor puts them into another order. And takes the hints to
-// unroll from its loops: SPIRV-Tools unrolls without a copy of the mark, here and inside of drivers, and then joins.
+// compiler neither joins two of them, such as a * b + c, nor puts them into another order. It also removes the hints
+// to unroll from loops: SPIRV-Tools unrolls without a copy of the mark, here and inside of drivers, and then joins.
 // spirv_exact check IN: fails unless all of them have it, on such a hint, and on every other instruction whose result
 // the device may round in its own way: the kernels of --deterministic have none (shaders/deterministic.glsl).
 #include <string.h>
@@ -80,7 +80,7 @@ static bool check(struct Module *m, const uint32_t *in, uint32_t op)
     return false;
 }
 
-// Decorations stand before all types.
+// Decorations come before all types.
 static uint32_t mark(const struct Module *m, uint32_t *out)
 {
     uint32_t made = 0;

@@ -57,7 +57,7 @@ uint64_t hash_value(const struct Hash *hash)
     struct Hash end = *hash;
     memset(end.held + end.held_bytes, 0, BLOCK - end.held_bytes);
     if (end.held_bytes) add_block(&end, end.held);
-    uint64_t value = end.bytes; // tells zeros at the end from none
+    uint64_t value = end.bytes; // so that zeros at the end change the hash
     for (int i = 0; i < HASH_LANES; i++) value = mix(value, end.lanes[i]);
     return value ^ value >> 32;
 }

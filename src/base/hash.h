@@ -9,7 +9,7 @@
 #define FNV_START UINT64_C(14695981039346656037)
 uint64_t fnv_add(uint64_t hash, const void *data, size_t bytes);
 
-// A fast one of bytes that come in pieces: several GB/s, for files of hundreds of MB.
+// A fast hash of bytes that come in pieces: several GB/s, for files of hundreds of MB.
 #define HASH_LANES 8
 
 struct Hash {

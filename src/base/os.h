@@ -91,7 +91,7 @@ int os_signal(void); // the signal that set the flag; SIGINT if none did
 void os_forget_interrupt(void);
 
 // For a program that asks for lines. From os_ask_begin to os_ask_end the signals above only set the flag, and end the
-// wait of os_read_key; so do a new size of the terminal and a SIGCONT, after which os_terminal_changed is true once.
+// wait of os_read_key. A new size of the terminal and a SIGCONT end it too, and os_terminal_changed is then true once.
 // After os_ask_end it is as after os_hold_interrupt.
 void os_ask_begin(void);
 void os_ask_end(void);

@@ -88,7 +88,7 @@ static int read_character(EditLine *edit, wchar_t *character)
     }
 }
 
-// Characters have to be UTF-8: without a locale that says so, one that every system has is taken.
+// Characters must be UTF-8. If the locale has another encoding, C.UTF-8 is used, which every system has.
 static bool choose_locale(void)
 {
     if (setlocale(LC_CTYPE, "") && strcmp(nl_langinfo(CODESET), "UTF-8") == 0) return true;

@@ -8,7 +8,7 @@
 #include "tasks/buffer.h"
 
 struct Asker {
-    bool terminal;  // stdin is one
+    bool terminal;  // stdin is a terminal
     FILE *screen;   // where the prompt goes
     bool cancelled; // Ctrl-C
     const char *prompt;

@@ -9,10 +9,10 @@
 #include "cli/conversation_save.h"
 #include "cli/nearest.h"
 
-// What a command is called with: all that is behind its name, without the blanks around it; "" where there is nothing.
+// The argument of a command: all that comes after its name, without the blanks around it; "" if there is nothing.
 struct Slash {
-    const char *name, *value; // value: of --help; NULL: it takes none
-    bool needed;              // the value
+    const char *name, *value; // value: as --help shows it; NULL: the command takes no value
+    bool needed;              // the command must have a value
     const char *help;
     int (*run)(struct Chat *chat, const char *value, vkgpt_error *err);
 };

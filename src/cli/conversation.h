@@ -8,9 +8,9 @@
 
 struct Turn {
     uint32_t begin, answer,
-        end;            // positions: of its first token, of the answer's first one, after the answer's last one
+        end;            // positions: of its first token, of the answer's first token, and after the answer's last token
     bool whole;         // the answer ended by itself; else it was cut, and can go on
-    struct Buffer left; // bytes of the answer that are behind its last token, before a stop string
+    struct Buffer left; // bytes of the answer after its last whole token and before a stop string
 };
 
 struct Conversation {
@@ -29,7 +29,7 @@ int conversation_open(struct Conversation *c, struct Run *run, const struct Opti
                       vkgpt_error *err);
 void conversation_close(struct Conversation *c);
 
-// Reads the head anew: the template and the system's text (NULL: the present one). The turns stay. Errors
+// Reads the head again: the template and the system's text (NULL: as it is). The turns stay. Errors
 // (VKGPT_BAD_ARGUMENT): the template has no place for a system's text, or it does not fit into the context; the
 // conversation is as it was.
 int conversation_set_system(struct Conversation *c, const char *system, vkgpt_error *err);

@@ -18,7 +18,7 @@ struct NoteHeader {
     uint32_t version, head, turns, settings_bytes, form_bytes, system_bytes;
 };
 
-struct NoteTurn { // behind it: the left bytes
+struct NoteTurn { // the left bytes follow it
     uint32_t begin, answer, end, whole, left_bytes;
 };
 
@@ -94,7 +94,7 @@ struct NoteReader {
     size_t bytes;
 };
 
-// The next bytes; NULL: there are not so many.
+// The next `bytes` bytes; NULL if fewer are left.
 static const char *take(struct NoteReader *r, size_t bytes)
 {
     const char *at = r->at;

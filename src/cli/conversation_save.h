@@ -18,8 +18,8 @@ struct ChatNote {
     struct Turn *turns;
     size_t count;
 };
-// Finds the parts of a note for a session with `position` tokens. Errors (VKGPT_BAD_FILE): it is none, or its places
-// contradict each other.
+// Finds the parts of a note for a session with `position` tokens. Errors (VKGPT_BAD_FILE): it is not a note, or its
+// positions contradict each other.
 int chat_note_read(const char *path, const char *data, size_t bytes, uint32_t position, struct ChatNote *note,
                    vkgpt_error *err);
 // Sets the settings of a note in `options`. Errors (VKGPT_BAD_FILE): one that is unknown or out of range.

@@ -73,7 +73,7 @@ static void add_facts(const struct Explained *e, struct Buffer *out)
 
 // ---------------------------------------------------------------------------------------- the tokens
 
-// The text of a token; a byte that is no UTF-8 becomes \xHH.
+// The text of a token; a byte that is not part of UTF-8 becomes \xHH.
 static void add_token(const vkgpt_tokenizer *tok, uint32_t id, struct Buffer *out)
 {
     size_t bytes;

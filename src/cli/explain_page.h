@@ -7,7 +7,7 @@
 #include "vkgpt.h"
 
 #define NEXT_TOP 10 // tokens that may come next
-#define LENS_TOP 5  // likewise, after each layer
+#define LENS_TOP 5  // the same, after each layer
 
 struct Guess {
     uint32_t id;

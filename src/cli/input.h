@@ -20,7 +20,7 @@ int input_read(struct Input *input, const struct Options *options, bool use_stdi
 // Encodes the text, or takes the given ids, and checks that all ids are below `vocab`, the rows of the model. Text with
 // `vocab` 0 is not checked. `tok` may be NULL when the input is ids.
 int input_encode(struct Input *input, const vkgpt_tokenizer *tok, uint32_t vocab, bool special, vkgpt_error *err);
-// The same for a text that does not go on: with the tokens that the tokenizer puts behind it.
+// The same for a text that is not continued: with the tokens that the tokenizer adds after it.
 int input_encode_whole(struct Input *input, const vkgpt_tokenizer *tok, uint32_t vocab, bool special, vkgpt_error *err);
 // Prints on stderr what the tokenizer's files ask for but vkgpt does not do. `tok` may be NULL.
 void tokenizer_notes(const vkgpt_tokenizer *tok);

@@ -32,7 +32,7 @@ uint64_t cache_read_bytes(const struct Cache *c, uint64_t positions)
 
 uint32_t cache_position_bytes(const struct Cache *c) { return c->heads * (row_bytes(c) + scale_bytes(c)); }
 
-// Copies runs of the heads of a sequence, `row` bytes for each position. They lie `from_first` and `to_first` bytes
+// Copies runs of the heads of a sequence, `row` bytes for each position. They begin `from_first` and `to_first` bytes
 // after the beginnings of the slices.
 static void copy_rows(struct Recording *rec, struct CachePlace from, struct CachePlace to, VkDeviceSize from_first,
                       VkDeviceSize to_first, VkDeviceSize row, uint32_t positions)

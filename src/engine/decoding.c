@@ -44,7 +44,8 @@ static struct Sequence sequence_of(const struct vkgpt_session *s, const struct S
 // Whether the next steps run a slot: its prompt is in the cache, or submitted.
 static bool takes_part(const struct Slot *slot) { return slot->runs && slot->sent >= slot->goal; }
 
-// Lets slots join that can, and stops those on the device that steps would go on with. Returns how many changed.
+// Lets all slots join that can, and stops on the device those that have left but still run there. Returns how many
+// changed.
 static uint32_t admit(struct vkgpt_session *s, uint32_t turn)
 {
     inbox_begin(s, turn, NULL);

@@ -28,7 +28,7 @@ int flights_end_oldest(struct vkgpt_session *s, vkgpt_error *err)
     struct Flights *f = &s->flights;
     struct Flight *oldest = &f->flying[f->oldest];
     f->count--;
-    f->oldest = f->count ? (f->oldest + 1) % IN_FLIGHT : 0; // where they run one by one, one recording each is enough
+    f->oldest = f->count ? (f->oldest + 1) % IN_FLIGHT : 0; // if they run one by one, one recording is enough
     int status = recording_wait(oldest->rec, err);
     if (status) return status;
     double seconds = recording_seconds(oldest->rec);

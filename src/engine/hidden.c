@@ -29,7 +29,7 @@ static int check_rows(const size_t *rows, size_t row_count, size_t count, vkgpt_
     return VKGPT_OK;
 }
 
-// Row `row` of the block that ran last, the hidden state of token `token`; the buffer holds its rows padded.
+// Row `row` of the block that ran last: the hidden state of token `token`. Rows in the buffer are padded.
 static int find_row(const struct vkgpt_session *s, uint32_t row, size_t token, const float **hidden, vkgpt_error *err)
 {
     const float *h = *hidden = (const float *)s->b.hidden.host + (size_t)row * s->model->embed_dim;

@@ -65,8 +65,8 @@ int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, uint32_
 // Only attend, which writes floats.
 int kernel_for_blocks(vkgpt_device *device, const struct Shape *shape, struct Kernels *kernels, vkgpt_error *err);
 
-// Only what is around the model in steps of `rows` rows: admit, lookup, best and `sample`, the kernel that chooses the
-// next tokens. `leaves_parts` says whether head, for one row, finds the maxima that it reads.
+// Only the kernels around the model in steps of `rows` rows: admit, lookup, best and `sample`, the kernel that chooses
+// the next tokens. `leaves_parts` says whether head, for one row, finds the maxima that it reads.
 int kernels_around(vkgpt_device *device, const char *sample, uint32_t rows, bool leaves_parts, struct Kernels *kernels,
                    vkgpt_error *err);
 

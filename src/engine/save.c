@@ -146,7 +146,7 @@ static int copy_contents(const char *path, const struct Saved *saved, const stru
     return saved_check_ids(path, c->ids, h->tokens, into, err);
 }
 
-// Only the copy of the cache changes the session; where it fails, nothing is left in the cache.
+// Only the copy of the cache changes the session. If it fails, the cache is empty.
 static int take(struct vkgpt_session *s, const char *path, const struct Mapping *file, const struct Saved *saved,
                 const struct Contents *c, vkgpt_error *err)
 {

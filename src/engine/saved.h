@@ -21,7 +21,7 @@ struct SavedHeader {
     uint32_t kv;             // KV_...
     uint64_t model;          // model_hash
     char name[64];           // the model's, for sentences; the last byte is 0
-    char weights[16];        // their format, likewise
+    char weights[16];        // their format, for sentences too
     uint32_t layers;         // of the cache
     uint32_t position_bytes; // of K, or V, of one layer and position
     uint32_t tokens, cached; // all tokens; those whose K and V are in the cache

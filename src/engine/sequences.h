@@ -14,7 +14,7 @@ int sequence_append(struct vkgpt_session *s, uint32_t sequence, const uint32_t *
                     vkgpt_error *err);
 // Forgets every token after the first `position`.
 void slot_rewind(struct Slot *slot, uint32_t position);
-// No more tokens are to come. What is in flight for it is no longer its own.
+// No more tokens are to come. What is in flight for it no longer counts.
 void slot_leave(struct vkgpt_session *s, struct Slot *slot, vkgpt_stop stop);
 // Waits for all that is in flight. Refuses while a sequence that was started has not ended.
 int session_settle(struct vkgpt_session *s, vkgpt_error *err);

@@ -120,8 +120,8 @@ struct vkgpt_session {
     uint32_t steps_asked; // tokens per submission; 0: by time
     struct Kernels decode, prefill[BLOCK_SIZES];
     bool prefill_ready[BLOCK_SIZES]; // these kernels are chosen
-    bool by_matrices;                // products of a block may be, whose width may be split
-    bool arrived_zero;               // b.arrived is
+    bool by_matrices;                // a block's products use cooperative matrices, and may split the width
+    bool arrived_zero;               // b.arrived holds zeros
     struct Pool device_pool, upload_pool, read_pool;
     struct Buffers b;
 

@@ -9,7 +9,7 @@
 #define LEAST_SEGMENT 256 // of the width: a shorter one is done before its sum is in memory
 
 #define LANE_REGISTERS 128 // of a lane of plain tiles at most, for its results and what it fetches
-#define INTEL_REGISTERS 64 // likewise: with more its compiler spills (docs/results/plain-tiles.md)
+#define INTEL_REGISTERS 64 // the same on Intel, whose compiler spills with more (docs/results/plain-tiles.md)
 
 // Lanes have 16 to 64 results each: as many as keep their registers full, or fewer where rows are few. The tile with
 // 128 is for subgroups of 64 lanes (docs/results/coopmat.md).
@@ -59,8 +59,8 @@ static bool can_share(const struct Tile *t, const struct MatrixShape *matrix, ui
     return tall >= down && wide >= across && down * matrix->m * 2 <= t->buffered * (t->depth + 8);
 }
 
-// The shares that are nearest to a square read the least shared memory. Of two that are as near it is the wider one: a
-// subgroup holds the matrices of its rows, and not those of its outputs. 0: there are none.
+// The shares that are nearest to a square read the least shared memory. Of two that are equally near, the wider one is
+// taken: a subgroup holds the matrices of its rows, and not those of its outputs. 0: there are none.
 static uint32_t best_down(const struct Tile *t, const struct MatrixShape *matrix, uint32_t subgroups)
 {
     uint32_t best = 0, least = UINT32_MAX;

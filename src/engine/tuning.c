@@ -165,7 +165,7 @@ static bool read_number(char **line, uint32_t most, uint32_t *number)
     return !*end && *number <= most;
 }
 
-// The number of a line's next word in a list; `count`: it is none of them.
+// The index of a line's next word in a list; `count` if it is not in the list.
 static uint32_t read_word(char **line, const char *const *words, uint32_t count)
 {
     const char *word = next_word(line);

@@ -15,7 +15,7 @@ struct ProductKey {
     uint32_t width, outputs; // of the matrix, padded
     uint32_t tokens;         // rows of x of a workgroup: 1, or 2, 4, 8 in steps of several rows; PREFILL_TOKENS
     uint32_t block;          // prefill on a GPU: rows of a block, 16, 32, 64, ...; else 0
-    enum TileKind kind;      // likewise
+    enum TileKind kind;      // prefill on a GPU too
 };
 
 struct Variant {

@@ -9,7 +9,7 @@
 // Checks a file. Returns the driver's data in it and their size; NULL: it is damaged, or of another device or driver.
 const uint8_t *pipeline_cache_data(const VkPhysicalDeviceProperties *device, const char *file, size_t bytes,
                                    size_t *data_bytes);
-// Writes what stands before the driver's data in a file.
+// Writes the header that precedes the driver's data in a file.
 void pipeline_cache_seal(const uint8_t *data, size_t bytes, char header[PIPELINE_CACHE_HEADER]);
 
 int pipeline_cache_open(vkgpt_device *device, vkgpt_error *err);

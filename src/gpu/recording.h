@@ -25,7 +25,7 @@ struct Pipeline {
 // all cores compile in the background. dispatch waits for the pipeline that it needs.
 int pipeline_get(vkgpt_device *device, const char *kernel, const uint32_t *constants, uint32_t count,
                  const struct Pipeline **pipeline, vkgpt_error *err);
-// Likewise, in subgroups of `lanes` rather than of the device's usual size. One of the constants has to say so, too.
+// The same in subgroups of `lanes`, not of the device's usual size. One of the constants must say so too.
 int pipeline_get_lanes(vkgpt_device *device, const char *kernel, uint32_t lanes, const uint32_t *constants,
                        uint32_t count, const struct Pipeline **pipeline, vkgpt_error *err);
 int pipeline_ready(vkgpt_device *device, const struct Pipeline *pipeline, vkgpt_error *err);

@@ -47,7 +47,7 @@ static void make(struct Selftest *test, const struct AdmitCase *c, struct AdmitT
     for (uint32_t i = 0; i < MAX_GROUPS; i++) head->groups[i] = (struct Group){i, trial_hash(191, i), i % 17, 0};
     memcpy(head + 1, c->list, c->admissions * sizeof *c->list);
     for (uint32_t i = 0; i < 2 * TOKEN_STRIDE; i++) ((uint32_t *)a->given->before)[i] = trial_hash(193, i);
-    memset(a->ring->before, 0, a->ring->bytes); // RING_EMPTY is what memory holds that nobody wrote
+    memset(a->ring->before, 0, a->ring->bytes); // RING_EMPTY is what memory holds before anything is written
 }
 
 // Takes a word that must have a value out of an array that came back.

@@ -30,7 +30,7 @@ void buffer_reserve(struct Buffer *buffer, size_t bytes)
 
 void buffer_add(struct Buffer *buffer, const void *data, size_t bytes)
 {
-    // what is added once gets no more than it needs: there are many of those
+    // a buffer that is filled once gets no more than it needs: there are many such buffers
     size_t more = buffer->data ? buffer->bytes / 2 + 64 : 0;
     if (buffer->capacity - buffer->bytes <= bytes) buffer_reserve(buffer, bytes + more);
     if (bytes) memcpy(buffer->data + buffer->bytes, data, bytes);
