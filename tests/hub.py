@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import json
 import os
+import pty
 import re
 import resource
 import shutil
@@ -17,6 +18,7 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.parse
 
 try:
     import huggingface_hub
@@ -39,6 +41,12 @@ class Model:
         self.files = dict(files)
         self.listed = {name: self.describe(name) for name in self.files}
         self.commit = COMMIT
+        self.revisions = {}  # other revisions: models of their own
+
+    def at(self, revision):
+        if revision in ("main", self.commit):
+            return self
+        return next((model for name, model in self.revisions.items() if revision in (name, model.commit)), None)
 
     def describe(self, name):
         data = self.files[name]
@@ -80,6 +88,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         hub = self.server.hub
+        self.path = self.path.removeprefix("http://hub.invalid")  # as a proxy is asked
         with hub.mutex:
             hub.requests.append((self.path, dict(self.headers)))
         if hub.token and self.headers.get("Authorization") != "Bearer " + hub.token:
@@ -92,14 +101,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         match = re.fullmatch(r"/api/models/([^?]+?)/tree/[0-9a-f]+(?:\?.*)?", self.path)
         if match: # as huggingface_hub asks
             return self.answer([self.leaf(entry) for entry in hub.models[match[1]].listed.values()])
-        match = re.fullmatch(r"/api/models/([^?]+?)(?:/revision/main)?(?:\?.*)?", self.path)
+        match = re.fullmatch(r"/api/models/([^?]+?)(?:/revision/([^/?]+))?(?:\?.*)?", self.path)
         if match:
-            return self.api(match[1])
+            return self.api(match[1], urllib.parse.unquote(match[2] or "main"))
         match = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([0-9a-f]+|main)/([^?]+)", self.path)
-        return self.file(match[1], match[3]) if match else self.refuse(404)
+        return self.file(match[1], match[2], match[3]) if match else self.refuse(404)
 
-    def api(self, name):
+    def model(self, name, revision):
         model = self.server.hub.models.get(name)
+        return model and model.at(revision)
+
+    def api(self, name, revision):
+        model = self.model(name, revision)
         if not model:
             return self.refuse(404)
         self.answer({"id": name, "sha": model.commit, "siblings": list(model.listed.values())})
@@ -119,9 +132,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def file(self, model, name):
+    def file(self, model, revision, name):
         hub = self.server.hub
-        model = hub.models.get(model)
+        model = self.model(model, revision)
         if not model or name not in model.files:
             return self.refuse(404)
         if hub.elsewhere and "lfs" in model.listed[name]:
@@ -223,7 +236,10 @@ class Case(unittest.TestCase):
         folder = os.path.join(self.cache, "models--" + name.replace("/", "--"))
         with open(os.path.join(folder, "refs", "main")) as file:
             self.assertEqual(file.read(), model.commit)
-        snapshot = os.path.join(folder, "snapshots", model.commit)
+        return self.whole_in(os.path.join(folder, "snapshots", model.commit), model)
+
+    def whole_in(self, snapshot, model):
+        folder = os.path.dirname(os.path.dirname(snapshot))
         for file in os.listdir(snapshot):
             self.assertEqual(os.readlink(os.path.join(snapshot, file)), "../../blobs/" + model.etag(file))
             with open(os.path.join(snapshot, file), "rb") as data:
@@ -274,6 +290,36 @@ class Pull(Case):
             out, _ = self.vkgpt("pull", NAME)
             self.assertEqual(out, "%s/%s%s/snapshots/%s\n" % (path, below[variable], FOLDER, COMMIT))
 
+    def test_proxy(self):
+        self.environment |= {"HF_ENDPOINT": "http://hub.invalid", "http_proxy": self.hub.url}
+        self.vkgpt("pull", NAME)
+        self.whole()
+        self.environment["no_proxy"] = "hub.invalid"
+        self.refused("hub.invalid")
+
+    def test_progress(self):
+        """A bar on a terminal, and none elsewhere."""
+        self.hub.delay = 0.02
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen([PROGRAM, "pull", NAME], env=self.environment, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=theirs)
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                data = os.read(ours, 4096)
+            except OSError:  # the other side is closed
+                break
+            shown += data
+        os.close(ours)
+        self.assertEqual(process.wait(), 0, shown)
+        done = [int(text) for text in re.findall(rb"\rdownloading \[#*\.*\] (\d+) of 11 MiB", shown)]
+        self.assertGreater(len(set(done)), 2, shown)
+        self.assertEqual(done, sorted(done))
+        shutil.rmtree(self.cache)
+        _, err = self.vkgpt("pull", NAME)
+        self.assertEqual(err, "vkgpt: %s is there: -m %s runs it\n" % (NAME, NAME))
+
     def test_weights(self):
         """safetensors before PyTorch's files, shards by their index, nothing but what is read."""
         files = {name: read(name) for name in SMALL}
@@ -304,6 +350,87 @@ class Pull(Case):
         self.hub.models[NAME] = Model(self.hub.models[NAME].files)
         self.refused("llama")
         self.assertFalse(self.hub.gets(WEIGHTS))
+
+
+class Revisions(Case):
+    def setUp(self):
+        super().setUp()
+        self.main, self.old = self.hub.models[NAME], tales()
+        self.old.commit = "89abcdef" * 5
+        self.old.files["merges.txt"] += b"\n"
+        self.old.listed["merges.txt"] = self.old.describe("merges.txt")
+        self.main.revisions["v1.0"] = self.old
+        self.main.revisions["refs/pr/3"] = self.old
+
+    def snapshot(self, model):
+        return self.place("snapshots", model.commit)
+
+    def ref(self, name):
+        with open(self.place("refs", name)) as file:
+            return file.read()
+
+    def test_tag(self):
+        out, err = self.vkgpt("pull", NAME, "--revision", "v1.0")
+        self.assertEqual(out, self.snapshot(self.old) + "\n")
+        self.assertIn("-m %s runs it" % self.snapshot(self.old), err)
+        self.assertEqual(self.ref("v1.0"), self.old.commit)
+        self.assertFalse(os.path.exists(self.place("refs", "main")))
+        with open(os.path.join(self.snapshot(self.old), "merges.txt"), "rb") as file:
+            self.assertEqual(file.read(), self.old.files["merges.txt"])
+        self.vkgpt("tokenize", "-m", out.strip(), "-p", "a")
+        self.vkgpt("pull", NAME)  # main too, of which one file is another
+        self.assertEqual(len(self.hub.gets(WEIGHTS)), 1)
+        self.assertEqual(len(self.hub.gets("merges.txt")), 2)
+        self.assertEqual((self.ref("main"), self.ref("v1.0")), (self.main.commit, self.old.commit))
+        self.whole_in(self.snapshot(self.main), self.main)
+        self.whole_in(self.snapshot(self.old), self.old)
+
+    def test_commit_and_request(self):
+        self.vkgpt("pull", NAME, "--revision", self.old.commit)
+        self.assertEqual(os.listdir(self.place("refs")), [])
+        self.assertTrue(self.hub.gets("/revision/" + self.old.commit))
+        self.vkgpt("pull", NAME, "--revision=refs/pr/3")
+        self.assertEqual(self.ref("refs/pr/3"), self.old.commit)
+        self.assertTrue(self.hub.gets("/revision/refs%2Fpr%2F3"))
+        self.vkgpt("pull", NAME, "--revision", "main")
+        self.assertEqual(self.ref("main"), self.main.commit)
+
+    def test_unknown(self):
+        _, err = self.vkgpt("pull", NAME, "--revision", "v2", status=1)
+        self.assertIn("it has no revision 'v2'", err)
+        for name in "", "../x", "a/../b", "/a", "a/", "a//b", ".a", "a/.b", "a.", "a b", "a\tb", "a:b", "a.lock", "x" * 300:
+            _, err = self.vkgpt("pull", NAME, "--revision=" + name, status=2)
+            self.assertIn("is not a branch, a tag or a commit", err)
+        self.assertEqual(os.path.exists(self.cache), False)
+
+    def test_offline(self):
+        self.environment["HF_HUB_OFFLINE"] = "1"
+        self.refused("HF_HUB_OFFLINE is set, and the cache does not have all of it", self.place("snapshots"))
+        self.environment["HF_HUB_OFFLINE"] = "no"
+        self.vkgpt("pull", NAME)
+        self.vkgpt("pull", NAME, "--revision", "v1.0")
+        before = len(self.hub.requests)
+        for variable, value in ("HF_HUB_OFFLINE", "1"), ("HF_HUB_OFFLINE", "True"), ("TRANSFORMERS_OFFLINE", "yes"):
+            self.environment.pop("HF_HUB_OFFLINE")
+            self.environment[variable] = value
+            self.assertEqual(self.vkgpt("pull", NAME)[0], self.snapshot(self.main) + "\n")
+            for revision in "v1.0", self.old.commit:
+                self.assertEqual(self.vkgpt("pull", NAME, "--revision", revision)[0], self.snapshot(self.old) + "\n")
+            self.environment.setdefault("HF_HUB_OFFLINE", "")
+        self.vkgpt("tokenize", "-m", NAME, "-p", "a")
+        _, err = self.vkgpt("pull", NAME, "--revision", "v2", status=1)
+        self.assertIn("the cache does not have all of it", err)
+        os.remove(self.place("blobs", self.main.etag(WEIGHTS)))
+        self.refused("the download did not end")
+        self.assertEqual(len(self.hub.requests), before)
+
+    def test_offline_gguf(self):
+        self.hub.models[NAME] = Model({"a.gguf": b"GGUF1", "b.gguf": b"GGUF2"})
+        self.vkgpt("pull", NAME, "b.gguf")
+        self.environment["HF_HUB_OFFLINE"] = "1"
+        self.vkgpt("pull", NAME, "b.gguf")
+        _, err = self.vkgpt("pull", NAME, "a.gguf", status=1)
+        self.assertIn("a.gguf", err)
 
 
 class Faults(Case):
@@ -482,6 +609,19 @@ class TheirCache(Case):
         self.vkgpt("pull", NAME)
         path = self.theirs("print(get('%s', local_files_only=True))" % NAME)
         self.assertEqual(path, self.place("snapshots", COMMIT))
+
+    def test_revisions(self):
+        other = self.hub.models[NAME].revisions["refs/pr/1"] = tales()
+        other.commit = "89abcdef" * 5
+        self.vkgpt("pull", NAME, "--revision", "refs/pr/1")
+        path = self.theirs("print(get('%s', revision='refs/pr/1', local_files_only=True))" % NAME)
+        self.assertEqual(path, self.place("snapshots", other.commit))
+        shutil.rmtree(self.cache)
+        ask = "print(get('%s', revision='refs/pr/1', allow_patterns=['*.json', '*.txt', '*.safetensors']))" % NAME
+        self.assertEqual(self.theirs(ask), path)
+        self.environment["HF_HUB_OFFLINE"] = "1"
+        self.assertEqual(self.vkgpt("pull", NAME, "--revision", "refs/pr/1")[0], path + "\n")
+        self.assertEqual(self.theirs(ask), path)
 
     def test_we_find_theirs(self):
         path = self.theirs("print(get('%s', allow_patterns=['*.json', '*.txt', '*.safetensors']))" % NAME)

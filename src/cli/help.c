@@ -12,6 +12,7 @@ static const char *const ENVIRONMENT[][2] = {
     {"VKGPT_TUNING", "the file of vkgpt tune, other than that in the cache folder; off: none, no quick tuning"},
     {"HF_HUB_CACHE, HF_HOME", "where the hub's cache is (~/.cache/huggingface/hub)"},
     {"HF_TOKEN, HF_ENDPOINT", "of vkgpt pull: who asks, and another hub than https://huggingface.co"},
+    {"HF_HUB_OFFLINE", "1: vkgpt pull asks nobody, and says whether the cache has the model"},
     {"VKGPT_VALIDATE", "1: run under the Vulkan validation layer; any message from it is a failure"},
 };
 static const char *const STATUSES[][2] = {

@@ -157,6 +157,7 @@ const struct Flag FLAGS[] = {
      .help = "write device, limits, results and a short bench as one JSON to send in"},
     {PULL, FLAG_WORD, {"NAME"}, NULL, AT(pull_name), .help = "openai-community/gpt2, or a short name: gpt2, distilgpt2, openai-gpt, gpt-neo-125m, opt-125m, ..."},
     {PULL, FLAG_WORD, {"FILE.gguf"}, NULL, AT(pull_file), .help = "which GGUF file, if the model has several"},
+    {PULL, FLAG_TEXT, {"--revision"}, "REV", AT(revision), .help = "a branch, a tag or a commit of the model (main)"},
     {MAKE_MODEL, FLAG_WORD, {"PRESET"}, NULL, AT(preset),
      .help = "gpt2, gpt2-medium, gpt2-large, gpt2-xl, gpt3-125m, ... gpt3-175b"},
     {MAKE_MODEL, FLAG_DIR, {"-o", "--output"}, "DIR", AT(output), .help = "the directory to write"},

@@ -92,8 +92,8 @@ struct Options {
     bool profile;
     // plan and make-model
     const char *preset;
-    const char *pull_name, *pull_file; // pull
-    int plan_weights, plan_kv;         // vkgpt_format
+    const char *pull_name, *pull_file, *revision; // pull
+    int plan_weights, plan_kv;                    // vkgpt_format
     int64_t batch, devices;
     double device_memory, bandwidth, train_tokens, flops, price; // bytes, bytes/s; 0: not given
     bool explain;

@@ -16,6 +16,7 @@ static int pull(const char *full, const struct Options *options, char snapshot[P
     struct Progress progress;
     const struct Pull pull = {
         .name = full,
+        .revision = options->revision ? options->revision : "main",
         .gguf = options->pull_file,
         .note = on_note,
         .progress = progress_download,
@@ -47,8 +48,11 @@ int pull_main(const struct Options *options)
     if (!hub_full_name(options->pull_name, full))
         return wrong_usage("'%s' is not a name of a model on the Hugging Face hub, such as openai-community/gpt2",
                            options->pull_name);
+    if (options->revision && !hub_is_revision(options->revision))
+        return wrong_usage("'%s' is not a branch, a tag or a commit, such as main", options->revision);
     if (pull(full, options, snapshot, &err)) return failed(&err);
-    fprintf(stderr, "vkgpt: %s is there: -m %s runs it\n", full, options->pull_name);
+    // by its name -m finds the revision main
+    fprintf(stderr, "vkgpt: %s is there: -m %s runs it\n", full, options->revision ? snapshot : options->pull_name);
     printf("%s\n", snapshot);
     return finish_output(EXIT_OK);
 }

@@ -9,6 +9,7 @@
 #include "hub/blob.h"
 #include "model/config.h"
 #include "model/hub.h"
+#include "model/locate.h"
 
 // ------------------------------------------------------------------------------------------------ places
 
@@ -77,11 +78,56 @@ static int get_files(struct Fetch *fetch, const struct Repo *repo, const char *s
     return code;
 }
 
-static int write_ref(const struct Fetch *fetch, vkgpt_error *err)
+static int ref_path(const struct Fetch *fetch, const char *revision, char path[PATH_BYTES], vkgpt_error *err)
+{
+    char name[HUB_REVISION_BYTES + 8];
+    snprintf(name, sizeof name, "refs/%s", revision);
+    return path_join(path, fetch->folder, name, err);
+}
+
+// refs/REVISION names the commit, unless the revision is the commit itself. "refs/pr/1" has folders of its own.
+static int write_ref(const struct Fetch *fetch, const char *revision, vkgpt_error *err)
+{
+    char path[PATH_BYTES], dir[PATH_BYTES];
+    if (strcmp(revision, fetch->commit) == 0) return 0;
+    int code = ref_path(fetch, revision, path, err);
+    if (code) return code;
+    snprintf(dir, sizeof dir, "%.*s", (int)(strrchr(path, '/') - path), path);
+    code = make_dir(dir, err);
+    return code ? code : os_write(path, fetch->commit, strlen(fetch->commit), err);
+}
+
+// -------------------------------------------------------------------------------------------------- offline
+
+// The folder of a revision in the cache: a commit's own, or that of the commit which its ref names.
+static int find_snapshot(const struct Fetch *fetch, const char *revision, char snapshot[PATH_BYTES], vkgpt_error *err)
+{
+    char ref[PATH_BYTES], name[HUB_REVISION_BYTES + 16], *commit = NULL;
+    size_t bytes;
+    int code = ref_path(fetch, revision, ref, err);
+    if (!code && !os_read_file(ref, HUB_REVISION_BYTES, &commit, &bytes, NULL)) {
+        commit[strcspn(commit, " \r\n\t")] = '\0';
+        revision = commit;
+    }
+    snprintf(name, sizeof name, "snapshots/%.*s", HUB_REVISION_BYTES, revision);
+    if (!code && !hub_is_revision(revision)) code = fail(err, VKGPT_BAD_FILE, "%s: names no commit", ref);
+    if (!code) code = path_join(snapshot, fetch->folder, name, err);
+    if (!code && !os_is_dir(snapshot)) code = fail(err, VKGPT_BAD_FILE, "%s: there is no such folder", snapshot);
+    free(commit);
+    return code;
+}
+
+static int find_cached(const struct Fetch *fetch, const struct Pull *pull, char snapshot[PATH_BYTES], vkgpt_error *err)
 {
     char path[PATH_BYTES];
-    int code = path_join(path, fetch->folder, "refs/main", err);
-    return code ? code : os_write(path, fetch->commit, strlen(fetch->commit), err);
+    struct Located at;
+    vkgpt_error why;
+    int code = find_snapshot(fetch, pull->revision, snapshot, &why);
+    if (!code) code = pull->gguf ? path_join(path, snapshot, pull->gguf, &why) : 0;
+    if (!code) code = model_locate(pull->gguf ? path : snapshot, NEED_WEIGHTS, &at, &why);
+    if (!code) return 0;
+    return fail(err, code, "%s: HF_HUB_OFFLINE is set, and the cache does not have all of it: %s", pull->name,
+                why.text);
 }
 
 int hub_pull(const struct Pull *pull, char snapshot[PATH_BYTES], vkgpt_error *err)
@@ -94,13 +140,17 @@ int hub_pull(const struct Pull *pull, char snapshot[PATH_BYTES], vkgpt_error *er
     if (!repo) return fail_memory(err, "the list of files", sizeof *repo);
     int code = hub_settings(&hub, err);
     if (!code) code = find_places(&fetch, err);
+    if (!code && hub_offline()) {
+        free(repo);
+        return find_cached(&fetch, pull, snapshot, err);
+    }
     if (!code) code = http_open(hub.token[0] ? hub.token : NULL, pull->note, &http, err);
-    if (!code) code = repo_read(http, &hub, pull->name, pull->gguf, repo, err);
+    if (!code) code = repo_read(http, &hub, pull->name, pull->revision, pull->gguf, repo, err);
     fetch.http = http;
     fetch.commit = repo->commit;
     if (!code) code = make_places(&fetch, snapshot, err);
     if (!code) code = get_files(&fetch, repo, snapshot, err);
-    if (!code) code = write_ref(&fetch, err);
+    if (!code) code = write_ref(&fetch, pull->revision, err);
     http_close(http);
     free(repo);
     return code;

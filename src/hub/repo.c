@@ -35,6 +35,7 @@ static int read_token(struct Hub *hub, vkgpt_error *err)
     char path[PATH_BYTES], *text = NULL;
     size_t bytes;
     const char *token = getenv("HF_TOKEN");
+    if (!token || !*token) token = getenv("HUGGING_FACE_HUB_TOKEN"); // the older name
     if (!token || !*token) {
         if (!hub_token_path(path) || os_read_file(path, 4096, &text, &bytes, NULL)) return 0; // there is none
         token = text;
@@ -204,17 +205,36 @@ static int choose(struct Repo *repo, const struct Json *list, const char *model,
                 model);
 }
 
-int repo_read(struct Http *http, const struct Hub *hub, const char *name, const char *gguf, struct Repo *repo,
-              vkgpt_error *err)
+// As Python's quote(text, safe="").
+static void quote(const char *text, char quoted[3 * HUB_REVISION_BYTES])
 {
-    char url[1024];
+    size_t used = 0;
+    for (const unsigned char *c = (const unsigned char *)text; *c && used + 4 <= 3 * HUB_REVISION_BYTES; c++)
+        if ((*c < 128 && isalnum(*c)) || strchr("-._~", *c)) quoted[used++] = (char)*c;
+        else used += (size_t)snprintf(quoted + used, 4, "%%%02X", *c);
+    quoted[used] = '\0';
+}
+
+// The sentence for an answer that is not the list. The hub answers 404 for an unknown model and an unknown revision.
+static int no_list(const struct Hub *hub, const char *name, const char *revision, long status, vkgpt_error *err)
+{
+    if (status != 404 || strcmp(revision, "main") == 0) return repo_refused(hub, name, "model", status, err);
+    return fail(err, VKGPT_BAD_FILE, "%s: there is no such model on %s, or it has no revision '%s' (answer 404)", name,
+                hub->endpoint, revision);
+}
+
+int repo_read(struct Http *http, const struct Hub *hub, const char *name, const char *revision, const char *gguf,
+              struct Repo *repo, vkgpt_error *err)
+{
+    char url[2048], quoted[3 * HUB_REVISION_BYTES];
     struct Buffer body = {0};
     struct Answer answer;
     struct Json *json = NULL;
     *repo = (struct Repo){0};
-    snprintf(url, sizeof url, "%s/api/models/%s/revision/main?blobs=true", hub->endpoint, name);
+    quote(revision, quoted);
+    snprintf(url, sizeof url, "%s/api/models/%s/revision/%s?blobs=true", hub->endpoint, name, quoted);
     int code = http_text(http, url, MAX_ANSWER, &body, &answer, err);
-    if (!code && answer.status != 200) code = repo_refused(hub, name, "model", answer.status, err);
+    if (!code && answer.status != 200) code = no_list(hub, name, revision, answer.status, err);
     if (!code) code = json_parse(url, body.data ? body.data : "", body.bytes, &json, err);
     const char *commit = text_of(json, "sha");
     if (!code && !is_hex(commit, REPO_COMMIT)) code = fail(err, VKGPT_BAD_FILE, "%s: the answer names no commit", url);

@@ -30,9 +30,10 @@ int hub_settings(struct Hub *hub, vkgpt_error *err);
 
 // Asks the hub for a model by its full name, and chooses its files: config.json and the tokenizer's, then safetensors
 // before PyTorch's files; a GGUF file where there is no config.json, or the one that `gguf` (or NULL) names.
-// Errors (VKGPT_BAD_FILE): no such model, one that needs a token, nothing in it that vkgpt reads; those of http_text.
-int repo_read(struct Http *http, const struct Hub *hub, const char *name, const char *gguf, struct Repo *repo,
-              vkgpt_error *err);
+// Errors (VKGPT_BAD_FILE): no such model or revision, one that needs a token, nothing in it that vkgpt reads; those of
+// http_text.
+int repo_read(struct Http *http, const struct Hub *hub, const char *name, const char *revision, const char *gguf,
+              struct Repo *repo, vkgpt_error *err);
 
 // The sentence for a status of HTTP that is no success.
 int repo_refused(const struct Hub *hub, const char *name, const char *what, long status, vkgpt_error *err);

@@ -1,5 +1,6 @@
 #include "model/hub.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,41 @@ bool hub_full_name(const char *name, char full[HUB_NAME_BYTES])
     if (!is_part(name, first) || (slash && !is_part(slash + 1, strlen(slash + 1)))) return false;
     memcpy(full, name, strlen(name) + 1); // two parts of MAX_PART bytes at most
     return true;
+}
+
+// git-check-ref-format(1): parts with '/' between them, none of which begins with a dot or ends in ".lock".
+bool hub_is_revision(const char *revision)
+{
+    size_t length = strlen(revision);
+    if (!length || length >= HUB_REVISION_BYTES || revision[0] == '-' || strstr(revision, "..") ||
+        strstr(revision, "@{") || strpbrk(revision, "\\~^:?*[\177"))
+        return false;
+    for (const char *part = revision, *end; part; part = *end ? end + 1 : NULL) {
+        end = part + strcspn(part, "/");
+        if (end == part || *part == '.' || end[-1] == '.') return false;
+        if (end - part >= 5 && strncmp(end - 5, ".lock", 5) == 0) return false;
+    }
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)revision[i] <= ' ') return false;
+    return true;
+}
+
+static bool is_true(const char *variable)
+{
+    static const char *const words[] = {"1", "ON", "YES", "TRUE"};
+    const char *value = getenv(variable);
+    char upper[8] = "";
+    if (!value || strlen(value) >= sizeof upper) return false;
+    for (size_t i = 0; value[i]; i++) upper[i] = (char)toupper((unsigned char)value[i]);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(upper, words[i]) == 0) return true;
+    return false;
+}
+
+bool hub_offline(void)
+{
+    const char *own = getenv("HF_HUB_OFFLINE");
+    return is_true(own && *own ? "HF_HUB_OFFLINE" : "TRANSFORMERS_OFFLINE");
 }
 
 // A variable of the environment. If it begins with "~/", *home is the home directory, as in Python's expanduser.

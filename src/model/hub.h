@@ -6,6 +6,7 @@
 #include "model/path.h"
 
 #define HUB_NAME_BYTES 208
+#define HUB_REVISION_BYTES 256
 #define HUB_FOLDER "models--" // prefix of a model's folder
 
 struct HubShort {
@@ -16,6 +17,11 @@ extern const struct HubShort HUB_SHORT_NAMES[]; // ends with a NULL name
 // Short names become full names: "gpt2" becomes "openai-community/gpt2". Other names stay as they are. False: not a
 // valid name on the hub (one or two parts of letters, digits, '-', '_' and '.', with a '/' between two).
 bool hub_full_name(const char *name, char full[HUB_NAME_BYTES]);
+
+// Whether this can be a revision on the hub: a branch, a tag, a commit or "refs/pr/N", by Git's rules for names.
+bool hub_is_revision(const char *revision);
+// $HF_HUB_OFFLINE or $TRANSFORMERS_OFFLINE is 1, ON, YES or TRUE: nothing is asked of the hub.
+bool hub_offline(void);
 
 // The cache directory, which may not exist: $HF_HUB_CACHE, else $HF_HOME/hub, else $XDG_CACHE_HOME/huggingface/hub,
 // else ~/.cache/huggingface/hub. False: none of the variables is set, or the path is too long.

@@ -207,7 +207,7 @@ add_test(NAME setup_packages COMMAND ${CMAKE_SOURCE_DIR}/tests/setup_packages)
 
 # vkgpt pull against a server on loopback that speaks the hub's API
 if(PYTHON3 AND VKGPT_PULL)
-    foreach(class Pull Faults TheirCache)
+    foreach(class Pull Revisions Faults TheirCache)
         string(TOLOWER hub.${class} name)
         test_register(${name} "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/hub.py;${CMAKE_BINARY_DIR};${class}")
     endforeach()
