@@ -19,7 +19,8 @@ struct Output program_interrupt(const char *const *arguments);
 // The same on a terminal of its own, where `keys` are typed at once. `out` gets stdout, stderr and what was typed. A
 // run that does not end within a minute fails the test.
 struct Output program_terminal(const char *keys, const char *const *arguments);
-// The same with a limit on the size of files: writing beyond it fails, as it does on a full disk.
+// The same with a limit on the size of files: writing beyond it fails, as it does on a full disk. A driver that keeps
+// its memory in a file, as SwiftShader does, is ended by the limit.
 struct Output program_limited(size_t bytes, const char *const *arguments);
 // The same with stdout written to a file or device; NULL: to a pipe whose other end is closed.
 struct Output program_into(const char *path, const char *const *arguments);

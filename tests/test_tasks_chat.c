@@ -162,7 +162,8 @@ static void test_jinja(void **state)
         {"{", NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        const char *form = chat_jinja_form(cases[i].program, strlen(cases[i].program));
+        const char *form;
+        assert_int_equal(chat_jinja_form(cases[i].program, strlen(cases[i].program), &form, NULL), 0);
         if ((form != NULL) != (cases[i].form != NULL) || (form && strcmp(form, cases[i].form) != 0))
             fail_msg("%s: %s", cases[i].program, form ? form : "not known");
     }

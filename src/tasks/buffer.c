@@ -5,18 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void give_up(size_t bytes)
-{
-    (void)bytes;
-    abort();
-}
+#include "base/error.h"
 
-void (*buffer_no_memory)(size_t bytes) = give_up;
+void (*buffer_no_memory)(size_t bytes);
+
+static void *try_reallocate(void *old, size_t bytes)
+{
+    void *data = realloc(old, bytes ? bytes : 1);
+    if (!data && buffer_no_memory) buffer_no_memory(bytes);
+    return data;
+}
 
 void *reallocate(void *old, size_t bytes)
 {
-    void *data = realloc(old, bytes ? bytes : 1);
-    if (!data) buffer_no_memory(bytes);
+    void *data = try_reallocate(old, bytes);
+    if (!data) abort();
     return data;
 }
 
@@ -24,8 +27,12 @@ void *allocate(size_t bytes) { return reallocate(NULL, bytes); }
 
 void buffer_reserve(struct Buffer *buffer, size_t bytes)
 {
+    if (buffer->failed) return;
+    char *data = try_reallocate(buffer->data, buffer->bytes + bytes + 1);
+    buffer->failed = !data;
+    if (!data) return;
+    buffer->data = data;
     buffer->capacity = buffer->bytes + bytes + 1;
-    buffer->data = reallocate(buffer->data, buffer->capacity);
 }
 
 void buffer_add(struct Buffer *buffer, const void *data, size_t bytes)
@@ -33,6 +40,7 @@ void buffer_add(struct Buffer *buffer, const void *data, size_t bytes)
     // a buffer that is filled once gets no more than it needs: there are many such buffers
     size_t more = buffer->data ? buffer->bytes / 2 + 64 : 0;
     if (buffer->capacity - buffer->bytes <= bytes) buffer_reserve(buffer, bytes + more);
+    if (buffer->failed) return;
     if (bytes) memcpy(buffer->data + buffer->bytes, data, bytes);
     buffer->bytes += bytes;
     buffer->data[buffer->bytes] = '\0';
@@ -68,4 +76,9 @@ void buffer_free(struct Buffer *buffer)
 {
     free(buffer->data);
     *buffer = (struct Buffer){0};
+}
+
+int buffer_check(const struct Buffer *buffer, const char *what, vkgpt_error *err)
+{
+    return buffer->failed ? fail_memory(err, what, 0) : 0;
 }

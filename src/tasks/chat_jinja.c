@@ -113,10 +113,10 @@ static void squeeze_text(struct Squeeze *s)
     else if (s->at[1] == '%' && at_line) drop_blanks_at_end(&s->out, from, false);
 }
 
-const char *chat_jinja_form(const char *jinja, size_t bytes)
+int chat_jinja_form(const char *jinja, size_t bytes, const char **form, vkgpt_error *err)
 {
     struct Squeeze s = {.at = jinja, .end = jinja + bytes};
-    const char *form = NULL;
+    *form = NULL;
     while (s.at < s.end) {
         bool tag = s.at + 1 < s.end && s.at[0] == '{' && (s.at[1] == '%' || s.at[1] == '{');
         if (tag) squeeze_tag(&s);
@@ -125,9 +125,10 @@ const char *chat_jinja_form(const char *jinja, size_t bytes)
     if (s.out.bytes && s.out.data[s.out.bytes - 1] == '\n') buffer_cut(&s.out, s.out.bytes - 1); // as Jinja does
     for (size_t i = 0; i < sizeof KNOWN / sizeof KNOWN[0]; i++)
         if (strlen(KNOWN[i].program) == s.out.bytes && memcmp(KNOWN[i].program, s.out.data, s.out.bytes) == 0)
-            form = KNOWN[i].form;
+            *form = KNOWN[i].form;
+    int code = buffer_check(&s.out, "a chat template", err);
     buffer_free(&s.out);
-    return form;
+    return code;
 }
 
 // ------------------------------------------------------------------------------------------- the files
@@ -188,7 +189,8 @@ int chat_template_own(const char *path, const struct ChatTokens *tokens, struct 
     *chat = (struct ChatTemplate){.starts = false};
     int code = gguf_path(path, &is_gguf, file, err);
     if (!code) code = is_gguf ? from_gguf(file, &jinja, err) : os_is_dir(path) ? from_directory(path, &jinja, err) : 0;
-    if (!code && jinja.bytes) form = chat_jinja_form(jinja.data, jinja.bytes);
+    if (!code) code = buffer_check(&jinja, path, err);
+    if (!code && jinja.bytes) code = chat_jinja_form(jinja.data, jinja.bytes, &form, err);
     buffer_free(&jinja);
     if (code) return code;
     if (form) return chat_template_open(form, tokens, chat, err);

@@ -59,6 +59,7 @@ static void add_literal(struct Buffer *out, const char *text, size_t bytes)
     buffer_add(&piece, text, bytes);
     escapes_replace_in(&piece);
     buffer_add(out, piece.data, piece.bytes);
+    out->failed = out->failed || piece.failed;
     buffer_free(&piece);
 }
 
@@ -166,6 +167,15 @@ static int read_lines(struct ChatReader *r, const char *text, size_t bytes)
     return code;
 }
 
+// What was left out for want of memory makes other sentences wrong, so that this one comes before them.
+static int check_memory(const struct ChatTemplate *chat, const char *what, int code, vkgpt_error *err)
+{
+    bool failed = chat->source.failed || chat->begin.failed;
+    for (int role = 0; role < CHAT_ROLES; role++) failed |= chat->before[role].failed || chat->after[role].failed;
+    for (size_t i = 0; i < chat->stop_count; i++) failed |= chat->stops[i].failed;
+    return failed ? fail_memory(err, what, 0) : code;
+}
+
 int chat_template_parse(const char *what, const char *text, size_t bytes, const struct ChatTokens *tokens,
                         struct ChatTemplate *chat, vkgpt_error *err)
 {
@@ -183,6 +193,7 @@ int chat_template_parse(const char *what, const char *text, size_t bytes, const 
         if (!chat->has[role])
             code = fail(err, VKGPT_BAD_FILE, "%s: has no line for the turns of role %s, such as '%s: {text}\\n'", what,
                         ROLE_NAMES[role], ROLE_NAMES[role]);
+    code = check_memory(chat, what, code, err);
     if (code) chat_template_free(chat);
     return code;
 }

@@ -42,10 +42,12 @@ int chat_template_open(const char *name, const struct ChatTokens *tokens, struct
 int chat_template_own(const char *path, const struct ChatTokens *tokens, struct ChatTemplate *chat, vkgpt_error *err);
 void chat_template_free(struct ChatTemplate *chat);
 
-// Appends a turn to `out`. `text` NULL: only what is before its text, as of an answer that is to come.
+// Appends a turn to `out`, which is failed without host memory. `text` NULL: only what is before its text, as of an
+// answer that is to come.
 void chat_render(const struct ChatTemplate *chat, enum ChatRole role, const struct Buffer *text, struct Buffer *out);
 
-// The name of the built-in form that a template in Jinja is the same as, or NULL: not known.
-const char *chat_jinja_form(const char *jinja, size_t bytes);
+// *form becomes the name of the built-in form that a template in Jinja is the same as, or NULL: not known. Errors: no
+// host memory.
+int chat_jinja_form(const char *jinja, size_t bytes, const char **form, vkgpt_error *err);
 
 #endif

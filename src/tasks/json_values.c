@@ -41,7 +41,7 @@ cJSON *json_floats(const float *values, size_t count)
 cJSON *json_bytes(const char *bytes, size_t count)
 {
     char *text = utf8_json(bytes, count);
-    cJSON *json = cJSON_CreateRaw(text);
+    cJSON *json = text ? cJSON_CreateRaw(text) : NULL;
     free(text);
     return json;
 }

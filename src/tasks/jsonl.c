@@ -33,6 +33,7 @@ static int inflate_all(z_stream *z, const char *path, struct Buffer *out, vkgpt_
         if (out->bytes + (sizeof block - z->avail_out) > most)
             return fail(err, VKGPT_BAD_FILE, "%s: unpacks to more than %d times its size", path, JSONL_MAX_RATIO);
         buffer_add(out, block, sizeof block - z->avail_out);
+        if (out->failed) return buffer_check(out, path, err);
     }
     return 0;
 }
@@ -56,7 +57,7 @@ static int read_text(const char *path, struct Buffer *text, vkgpt_error *err)
     if (is_gzip(data, bytes)) code = gunzip(path, data, bytes, text, err);
     else buffer_add(text, data, bytes);
     free(data);
-    return code;
+    return code ? code : buffer_check(text, path, err);
 }
 
 // ------------------------------------------------------------------------------------------------ lines
@@ -93,7 +94,8 @@ int jsonl_read(const char *path,
         buffer_drop(&where, where.bytes);
         buffer_text(&where, path);
         buffer_text(&where, digits);
-        code = read_line(where.data, line, length, on_object, user, err);
+        code = buffer_check(&where, path, err);
+        if (!code) code = read_line(where.data, line, length, on_object, user, err);
     }
     buffer_free(&text);
     buffer_free(&where);

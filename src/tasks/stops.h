@@ -12,7 +12,7 @@ struct Stops {
 };
 
 // Adds bytes, and appends to `out` what can no longer be part of a stop string. True when a stop string is found: `out`
-// then ends right before it, and the rest is dropped.
+// then ends right before it, and the rest is dropped. Without host memory `out` is failed.
 bool stops_add(struct Stops *stops, const char *bytes, size_t count, struct Buffer *out);
 // No more bytes come: appends what is held back to `out`.
 void stops_end(struct Stops *stops, struct Buffer *out);

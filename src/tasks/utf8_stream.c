@@ -56,6 +56,7 @@ char *utf8_json(const char *bytes, size_t count)
     buffer_text(&json, "\"");
     for (size_t i = 0; i < whole.bytes; i++) json_character(&json, (unsigned char)whole.data[i]);
     buffer_text(&json, "\"");
+    if (whole.failed || json.failed) buffer_free(&json);
     buffer_free(&whole);
     return json.data;
 }

@@ -10,12 +10,13 @@ struct Utf8 {
     size_t have;
 };
 
-// Adds bytes and appends the characters that are complete.
+// Adds bytes and appends the characters that are complete. Without host memory `out` is failed.
 void utf8_add(struct Utf8 *utf8, const char *bytes, size_t count, struct Buffer *out);
 // No more bytes come: an unfinished character becomes U+FFFD.
 void utf8_end(struct Utf8 *utf8, struct Buffer *out);
 
 // Any bytes as a JSON string, with its quotes. Unlike cJSON's strings, it may contain NUL bytes. Free with free().
+// NULL: there is no host memory.
 char *utf8_json(const char *bytes, size_t count);
 
 #endif

@@ -10,6 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct ChatTokens tokens = {.bos = "<s>", .bos_bytes = 3, .eos = "</s>", .eos_bytes = 4};
     struct ChatTemplate chat;
     struct ChatNote note;
+    const char *form;
     vkgpt_error err = {0};
     char *text = malloc(size + 1);
     if (!text) abort();
@@ -18,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int code = chat_template_parse("a file", text, size, &tokens, &chat, &err);
     fuzz_check(code, &err);
     if (!code) chat_template_free(&chat);
-    (void)chat_jinja_form(text, size);
+    fuzz_check(chat_jinja_form(text, size, &form, &err), &err);
     code = chat_note_read("a file", text, size, 100, &note, &err);
     fuzz_check(code, &err);
     if (!code) {
