@@ -1,5 +1,7 @@
 // Runs every command from its arguments to its output, on a small model: the loop goes over the program's own table,
-// and a command without a row here fails the test. The other tests check the numbers.
+// and a command without a row here fails the test. The other tests check the numbers. Each command that uses a device
+// runs again on one that is lost.
+#define _POSIX_C_SOURCE 200809L
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -7,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/os.h"
 #include "cli/commands.h"
+#include "faults.h"
 #include "model_files.h"
 #include "program.h"
 
@@ -21,33 +25,34 @@
 #define EVAL VKGPT_SOURCE_DIR "/tests/fixtures/eval"
 
 static const struct Row {
-    const char *name, *arguments[MOST]; // "@x": the path of x in the test's directory
-    const char *out;                    // part of stdout; NULL: not checked
-    const char *written;                // the file that the command writes
-    const char *program;                // the other test program that runs it, if it takes too long for this one
+    const char *name, *arguments[MOST];     // "@x": the path of x in the test's directory
+    const char *out;                        // part of stdout; NULL: not checked
+    const char *written;                    // the file that the command writes
+    const char *program;                    // the other test program that runs it, if it takes too long for this one
+    enum { NO_DEVICE, ENDS, GOES_ON } lost; // what a lost device does to the command
     // clang-format off
 } ROWS[] = {
-    {"generate", {TALES, "-p", "Once", "-n", "2", "--temp", "0", "--json"}, .out = "\"ids\":"},
+    {"generate", {TALES, "-p", "Once", "-n", "2", "--temp", "0", "--json"}, .out = "\"ids\":", .lost = GOES_ON},
     {"chat", .program = "chat.py"},
-    {"task", {"question", TALES, "-p", "Who?", "-n", "2", "--json"}, .out = "\"task\":"},
-    {"eval", {TALES, "--tasks", "lambada:" EVAL "/lambada.jsonl", "--limit", "1", "--json"}, .out = "\"perplexity\":"},
-    {"score", {TALES, "-p", "Once upon a", "--continuation", " time", "--json"}, .out = "\"logprob\":"},
-    {"few-shot", {TALES, "--task", "two_digit_addition", "--limit", "1", "-n", "2", "--json"}, .out = "\"curve\":"},
-    {"logits", {TALES, "--ids", "1,2", "-o", "@logits.npy"}, .written = "logits.npy"},
-    {"embed", {TALES, "-p", "Once", "-o", "@embed.npy", "--json"}, .out = "\"embedding\":", .written = "embed.npy"},
-    {"explain", {TALES, "-p", "Once", "-o", "@page.html"}, .written = "page.html"},
-    {"perplexity", {TALES, "--ids", "1,2,3,4", "--json"}, .out = "\"ppl\":"},
-    {"quality", {LABELS, "--ids", "1,2,3,4,5,6", "--json"}, .out = "\"weights\":\t\"q4_k\""},
-    {"classify", {LABELS, "-p", "A fine film.", "--json"}, .out = "\"label\":"},
-    {"entail", {LABELS, "--premise", "It rains.", "--hypothesis", "It is wet.", "--json"}, .out = "\"label\":"},
-    {"similar", {LABELS, "It rains.", "Rain falls.", "--json"}, .out = "\"label\":"},
-    {"choose", {CHOICE, "-p", "It rains, so", "--answer", " I stay.", "--answer", " I melt.", "--json"}, .out = "\"best\":"},
+    {"task", {"question", TALES, "-p", "Who?", "-n", "2", "--json"}, .out = "\"task\":", .lost = GOES_ON},
+    {"eval", {TALES, "--tasks", "lambada:" EVAL "/lambada.jsonl", "--limit", "1", "--json"}, .out = "\"perplexity\":", .lost = GOES_ON},
+    {"score", {TALES, "-p", "Once upon a", "--continuation", " time", "--json"}, .out = "\"logprob\":", .lost = ENDS},
+    {"few-shot", {TALES, "--task", "two_digit_addition", "--limit", "1", "-n", "2", "--json"}, .out = "\"curve\":", .lost = ENDS},
+    {"logits", {TALES, "--ids", "1,2", "-o", "@logits.npy"}, .written = "logits.npy", .lost = ENDS},
+    {"embed", {TALES, "-p", "Once", "-o", "@embed.npy", "--json"}, .out = "\"embedding\":", .written = "embed.npy", .lost = ENDS},
+    {"explain", {TALES, "-p", "Once", "-o", "@page.html"}, .written = "page.html", .lost = ENDS},
+    {"perplexity", {TALES, "--ids", "1,2,3,4", "--json"}, .out = "\"ppl\":", .lost = ENDS},
+    {"quality", {LABELS, "--ids", "1,2,3,4,5,6", "--json"}, .out = "\"weights\":\t\"q4_k\"", .lost = ENDS},
+    {"classify", {LABELS, "-p", "A fine film.", "--json"}, .out = "\"label\":", .lost = ENDS},
+    {"entail", {LABELS, "--premise", "It rains.", "--hypothesis", "It is wet.", "--json"}, .out = "\"label\":", .lost = ENDS},
+    {"similar", {LABELS, "It rains.", "Rain falls.", "--json"}, .out = "\"label\":", .lost = ENDS},
+    {"choose", {CHOICE, "-p", "It rains, so", "--answer", " I stay.", "--answer", " I melt.", "--json"}, .out = "\"best\":", .lost = ENDS},
     {"tokenize", {TALES, "-p", "Once upon a time"}, .out = " "},
     {"detokenize", {TALES, "--ids", "2846,814"}, .out = "Once upon"},
     {"devices", {"--json"}, .out = "\"name\":"},
-    {"bench", {TALES, "-p", "4", "-n", "2", "-r", "1"}, .out = "| "},
-    {"tune", {LABELS, "--dry-run", "--json"}, .out = "\"results\":"},
-    {"selftest", .program = "test_gpu_cli_selftest.c"},
+    {"bench", {TALES, "-p", "4", "-n", "2", "-r", "1"}, .out = "| ", .lost = ENDS},
+    {"tune", {LABELS, "--dry-run", "--json"}, .out = "\"results\":", .lost = ENDS},
+    {"selftest", .program = "test_gpu_cli_selftest.c", .lost = ENDS},
     {"convert", {TALES, "-o", "@tales.gguf", "--type", "q8_0"}, .written = "tales.gguf"},
     {"pull", .program = "hub.py"},
     {"models", {"--json"}, .out = "\"name\":"},
@@ -64,12 +69,17 @@ static const struct Row *row_of(const char *name)
     return NULL;
 }
 
-static void run_row(const struct Row *row)
+static struct Output output_of(const struct Row *row)
 {
     const char *arguments[MOST + 2] = {row->name};
     for (size_t i = 0; i < MOST && row->arguments[i]; i++)
         arguments[i + 1] = row->arguments[i][0] == '@' ? test_path(row->arguments[i] + 1) : row->arguments[i];
-    struct Output o = program_run(NULL, 0, arguments);
+    return program_run(NULL, 0, arguments);
+}
+
+static void run_row(const struct Row *row)
+{
+    struct Output o = output_of(row);
     if (o.status) fail_msg("%s: exit status %d: %s", row->name, o.status, o.err);
     if (row->out && !strstr(o.out, row->out)) fail_msg("%s: no '%s' in %s", row->name, row->out, o.out);
     output_free(&o);
@@ -98,6 +108,32 @@ static void test_commands(void **state)
         if (row->program) check_program(row);
         else run_row(row);
     }
+}
+
+// The second submission is lost: one sentence, or one that says that the command begins again, and its result.
+static void lose_device(const struct Row *row)
+{
+    struct Output o = output_of(row);
+    bool goes_on = row->lost == GOES_ON;
+    const char *said = strstr(o.err, "device lost"), *again = strstr(o.err, "begins again on a new device");
+    if (o.status != (goes_on ? 0 : 1) || !said || strstr(said + 1, "device lost") || (again != NULL) != goes_on)
+        fail_msg("%s: exit status %d: %s", row->name, o.status, o.err);
+    if (goes_on && !strstr(o.out, row->out)) fail_msg("%s: no '%s' in %s", row->name, row->out, o.out);
+    if (row->written && os_exists(test_path(row->written))) fail_msg("%s wrote %s", row->name, row->written);
+    output_free(&o);
+}
+
+static void test_lost_device(void **state)
+{
+    (void)state;
+    setenv("VK_ADD_LAYER_PATH", VKGPT_FAULTS_DIR, 1);
+    setenv("VK_INSTANCE_LAYERS", FAULTS_LAYER, 1);
+    setenv("VKGPT_FAULT", "vkQueueSubmit 2 -4", 1);
+    for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++)
+        if (ROWS[i].lost != NO_DEVICE) lose_device(&ROWS[i]);
+    unsetenv("VK_ADD_LAYER_PATH");
+    unsetenv("VK_INSTANCE_LAYERS");
+    unsetenv("VKGPT_FAULT");
 }
 
 // The output of `convert` is a model that runs: both checkpoints give the same tokens.
@@ -143,6 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_commands, test_dir_setup, test_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_lost_device, test_dir_setup, test_dir_teardown),
         cmocka_unit_test_setup_teardown(test_convert_runs, test_dir_setup, test_dir_teardown),
         cmocka_unit_test(test_quality),
     };

@@ -344,7 +344,16 @@ static int queue_fail(vkgpt_device *device, VkResult result, const char *doing, 
     return said.code;
 }
 
-int commands_submit(vkgpt_device *device, VkCommandBuffer commands, uint64_t *value, vkgpt_error *err)
+// Names the step: "DEVICE, running prefill".
+static int step_fail(vkgpt_device *device, VkResult result, const char *verb, const char *doing, vkgpt_error *err)
+{
+    char step[160];
+    snprintf(step, sizeof step, "%.100s, %s %.40s", device->info.name, verb, doing);
+    return queue_fail(device, result, result == VK_TIMEOUT ? doing : step, err);
+}
+
+int commands_submit(vkgpt_device *device, VkCommandBuffer commands, const char *doing, uint64_t *value,
+                    vkgpt_error *err)
 {
     if (device->failure.code) return fail_again(device, err);
     uint64_t next = device->submitted + 1;
@@ -362,7 +371,7 @@ int commands_submit(vkgpt_device *device, VkCommandBuffer commands, uint64_t *va
         .pSignalSemaphores = &device->timeline,
     };
     VkResult result = device->vk.vkQueueSubmit(device->queue, 1, &submit, VK_NULL_HANDLE);
-    if (result) return queue_fail(device, result, "submitting work to the device", err);
+    if (result) return step_fail(device, result, "submitting", doing, err);
     *value = device->submitted = next;
     return VKGPT_OK;
 }
@@ -382,9 +391,7 @@ int commands_wait(vkgpt_device *device, uint64_t value, const char *doing, vkgpt
         device->reached = value;
         return VKGPT_OK;
     }
-    char running[160];
-    snprintf(running, sizeof running, "%.100s, running %.40s", device->info.name, doing);
-    int status = queue_fail(device, result, result == VK_TIMEOUT ? doing : running, err);
+    int status = step_fail(device, result, "running", doing, err);
     // if only the wait has failed, the work goes on, and the caller may free what it uses
     if (!device->failure.code) device->vk.vkDeviceWaitIdle(device->handle);
     return status;
@@ -394,8 +401,8 @@ int recording_submit(struct Recording *rec, vkgpt_error *err)
 {
     int status = VKGPT_OK;
     for (uint32_t i = 0; !status && i < rec->part_count; i++)
-        status = commands_submit(rec->device, rec->parts[i], &rec->submitted, err);
-    return status ? status : commands_submit(rec->device, rec->commands, &rec->submitted, err);
+        status = commands_submit(rec->device, rec->parts[i], rec->name, &rec->submitted, err);
+    return status ? status : commands_submit(rec->device, rec->commands, rec->name, &rec->submitted, err);
 }
 
 int recording_wait(struct Recording *rec, vkgpt_error *err)

@@ -92,13 +92,13 @@ struct Recording {
     vkgpt_error *err;
 };
 
-// Submits a finished command buffer; *value becomes the value of the timeline at which it is done. A failure leaves
-// *value as it is, so that nobody waits for work that was never submitted. Errors: VKGPT_OUT_OF_MEMORY: the device can
-// still be used. VKGPT_DEVICE_LOST and VKGPT_NO_DEVICE: from then on these two functions fail at once with the same
-// sentence, and objects close without waiting.
-int commands_submit(vkgpt_device *device, VkCommandBuffer commands, uint64_t *value, vkgpt_error *err);
-// Waits for a value, at most 30 s on a GPU and 1,800 s on a software driver. `doing` names the work for the sentence.
-// Errors: those of commands_submit.
+// Submits a finished command buffer; `doing` names the work for the sentence. *value becomes the value of the timeline
+// at which it is done. A failure leaves *value as it is, so that nobody waits for work that was never submitted.
+// Errors: VKGPT_OUT_OF_MEMORY: the device can still be used. VKGPT_DEVICE_LOST and VKGPT_NO_DEVICE: from then on these
+// two functions fail at once with the same sentence, and objects close without waiting.
+int commands_submit(vkgpt_device *device, VkCommandBuffer commands, const char *doing, uint64_t *value,
+                    vkgpt_error *err);
+// Waits for a value, at most 30 s on a GPU and 1,800 s on a software driver. Errors: those of commands_submit.
 int commands_wait(vkgpt_device *device, uint64_t value, const char *doing, vkgpt_error *err);
 
 // Begins a recording of at most max_sets different sets of buffers. err is kept until recording_end.

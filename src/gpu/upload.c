@@ -64,7 +64,7 @@ int upload_commit(struct Upload *upload, const struct Slice *slice, VkDeviceSize
         result = device->vk.vkEndCommandBuffer(commands);
     }
     return result ? vk_fail(err, result, "staging weights")
-                  : commands_submit(device, commands, &upload->submitted[i], err);
+                  : commands_submit(device, commands, "copying weights", &upload->submitted[i], err);
 }
 
 int upload_end(struct Upload *upload, vkgpt_error *err)
