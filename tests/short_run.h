@@ -16,6 +16,12 @@ static inline bool on_swiftshader(void)
     return driver && strstr(driver, "swiftshader");
 }
 
+static inline bool short_run_on_lavapipe(void)
+{
+    const char *driver = getenv("VK_DRIVER_FILES");
+    return short_run() && driver && strstr(driver, "lvp_icd");
+}
+
 static inline bool short_run_on_swiftshader(void) { return short_run() && on_swiftshader(); }
 
 #endif
