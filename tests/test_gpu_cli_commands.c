@@ -34,6 +34,7 @@ static const struct Row {
 } ROWS[] = {
     {"generate", {TALES, "-p", "Once", "-n", "2", "--temp", "0", "--json"}, .out = "\"ids\":", .lost = GOES_ON},
     {"chat", .program = "chat.py"},
+    {"serve", .program = "serve.py"},
     {"task", {"question", TALES, "-p", "Who?", "-n", "2", "--json"}, .out = "\"task\":", .lost = GOES_ON},
     {"eval", {TALES, "--tasks", "lambada:" EVAL "/lambada.jsonl", "--limit", "1", "--json"}, .out = "\"perplexity\":", .lost = GOES_ON},
     {"score", {TALES, "-p", "Once upon a", "--continuation", " time", "--json"}, .out = "\"logprob\":", .lost = ENDS},

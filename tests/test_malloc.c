@@ -96,7 +96,7 @@ static int render(struct ChatTemplate *chat, uint64_t *result, vkgpt_error *err)
 static int read_own_template(const char *path, uint64_t *result, vkgpt_error *err)
 {
     struct ChatTemplate chat;
-    int code = chat_template_own(path, &chat_ends, &chat, err);
+    int code = chat_template_own(path, "plain", &chat_ends, &chat, err);
     return code ? code : render(&chat, result, err);
 }
 

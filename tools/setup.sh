@@ -2,6 +2,7 @@
 
 BUILD_PACKAGES="gcc libc6-dev make cmake libvulkan-dev libvulkan-volk-dev glslang-tools spirv-tools
     libpcre2-dev libutf8proc-dev libcjson-dev libyajl-dev zlib1g-dev libcurl4-openssl-dev libmd-dev libedit-dev
+    libmicrohttpd-dev
     libcmocka-dev"
 COMPILER_PACKAGES="clang clang-format-14" # beside gcc
 TEST_PACKAGES="mesa-vulkan-drivers chromium-common chromium vulkan-validationlayers libdrm-dev python3 python3-numpy
@@ -28,6 +29,7 @@ zlib1g-dev                zlib-devel               zlib                      zli
 libcurl4-openssl-dev      libcurl-devel            curl                      libcurl-devel
 libmd-dev                 libmd-devel              libmd                     libmd-devel
 libedit-dev               libedit-devel            libedit                   libedit-devel
+libmicrohttpd-dev         libmicrohttpd-devel      libmicrohttpd             libmicrohttpd-devel
 libcmocka-dev             libcmocka-devel          cmocka                    libcmocka-devel
 mesa-vulkan-drivers       mesa-vulkan-drivers      vulkan-swrast             libvulkan_lvp
 vulkan-validationlayers   vulkan-validation-layers vulkan-validation-layers  vulkan-validationlayers

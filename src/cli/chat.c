@@ -5,21 +5,9 @@
 #include "cli/ask.h"
 #include "cli/chat_answer.h"
 #include "cli/chat_commands.h"
+#include "cli/chat_form.h"
 #include "cli/cli.h"
 #include "cli/generation_config.h"
-#include "cli/model_path.h"
-
-// The template that --chat-template names, else that of the tokenizer.
-static int open_form(const struct Chat *chat, struct ChatTemplate *form, vkgpt_error *err)
-{
-    const struct Options *options = &chat->options;
-    const struct ChatTokens tokens = chat_tokens(run_model(&chat->run), chat->run.tokenizer);
-    char path[PATH_BYTES];
-    if (options->chat_template) return chat_template_open(options->chat_template, &tokens, form, err);
-    if (!options->tokenizer) return chat_template_own(chat->run.dir, &tokens, form, err);
-    int code = model_path_for(NEED_TOKENIZER, options->tokenizer, path, sizeof path, err);
-    return code ? code : chat_template_own(path, &tokens, form, err);
-}
 
 static int open_chat(struct Chat *chat, vkgpt_error *err)
 {
@@ -27,7 +15,7 @@ static int open_chat(struct Chat *chat, vkgpt_error *err)
     int code = run_open(&chat->run, &chat->options, true, err);
     if (code) return code;
     code = generation_config(chat->run.dir, CHAT, &chat->options, err);
-    if (!code) code = open_form(chat, &form, err);
+    if (!code) code = chat_form(&chat->run, &chat->options, "plain", &form, err);
     return code ? code : conversation_open(&chat->talk, &chat->run, &chat->options, form, err);
 }
 

@@ -38,6 +38,7 @@ int similar_main(const struct Options *options);
 int choose_main(const struct Options *options);
 int pull_main(const struct Options *options);
 int models_main(const struct Options *options);
+int serve_main(const struct Options *options);
 
 // Prints "vkgpt: SENTENCE" on stderr and returns EXIT_FAILED, or EXIT_USAGE for the second.
 int failed(const vkgpt_error *err);

@@ -21,15 +21,10 @@ static int encode(const struct Conversation *c, const struct Buffer *text, bool 
                   vkgpt_error *err)
 {
     const struct Buffer none = {.data = (char[]){""}};
-    struct Ids start = {0};
+    const struct Buffer *piece = text->bytes ? text : &none;
     *ids = (struct Ids){0};
-    int code = encode_open(c->run->tokenizer, &none, true, &start.ids, &start.count, err);
-    if (!code) code = encode_open(c->run->tokenizer, text->bytes ? text : &none, true, &ids->ids, &ids->count, err);
-    size_t drop = first || code || start.count > ids->count ? 0 : start.count;
-    if (drop) memmove(ids->ids, ids->ids + drop, (ids->count - drop) * sizeof *ids->ids);
-    if (!code) ids->count -= drop;
-    free(start.ids);
-    return code;
+    return first ? encode_open(c->run->tokenizer, piece, true, &ids->ids, &ids->count, err)
+                 : encode_inside(c->run->tokenizer, piece, true, &ids->ids, &ids->count, err);
 }
 
 // Appends tokens. Where Ctrl-C ends their reading, they are read later.

@@ -19,8 +19,9 @@
 #define ID_INPUT (GENERATE | LOGITS | EMBED | EXPLAIN | PERPLEXITY | QUALITY | DETOKENIZE | CLASSIFY)
 #define BATCHES (SCORE | FEW_SHOT | EVAL | EMBED)
 #define SAMPLES (WRITES | CHAT)
-#define RUNS (SAMPLES | BATCHES | LOGITS | PERPLEXITY | BENCH | HEADS)
-#define TEXTS (SAMPLES | BATCHES | LOGITS | EXPLAIN | PERPLEXITY | QUALITY | TOKENIZE | DETOKENIZE | HEADS | CONVERT)
+#define RUNS (SAMPLES | BATCHES | LOGITS | PERPLEXITY | BENCH | HEADS | SERVE)
+#define TEXTS                                                                                                          \
+    (SAMPLES | BATCHES | LOGITS | EXPLAIN | PERPLEXITY | QUALITY | TOKENIZE | DETOKENIZE | HEADS | CONVERT | SERVE)
 #define ON_DEVICE (RUNS | QUALITY | TUNE | EXPLAIN)
 #define AT(member) offsetof(struct Options, member)
 #define UP_TO(low_, high_) .low = (low_), .high = (high_)
@@ -80,7 +81,17 @@ const struct Flag FLAGS[] = {
     {SAMPLES, FLAG_INT, {"-s", "--seed"}, "N", AT(seed), UP_TO(-1, INT64_MAX),
      .help = "of the random numbers; -1: a new one each time (-1)"},
 
-    {CHAT, FLAG_FILE, {"--chat-template"}, "plain|eos|chatml|FILE", AT(chat_template),
+    {SERVE, FLAG_TEXT, {"--host"}, "ADDRESS", AT(host), .help = "the address to listen on; other machines reach 0.0.0.0 and :: (127.0.0.1)"},
+    {SERVE, FLAG_INT, {"--port"}, "N", AT(port), UP_TO(0, 65535), .help = "the port; 0: any free one, which stderr says (8080)"},
+    {SERVE, FLAG_TEXT, {"--api-key"}, "KEY", AT(api_key), .help = "requests need this key, as Authorization: Bearer KEY"},
+    {SERVE, FLAG_FILE, {"--api-key-file"}, "FILE", AT(api_key_file), .help = "keys from a file, one on each line, which ps does not show"},
+    {SERVE, FLAG_TEXT, {"-a", "--alias"}, "NAME", AT(alias), .help = "what the model is called in answers (its own name)"},
+    {SERVE, FLAG_INT, {"--queue"}, "N", AT(queue), UP_TO(0, 65536), .help = "requests that wait at most; more are answered with 429 (64)"},
+    {SERVE, FLAG_REAL, {"--timeout", "-to"}, "SECONDS", AT(timeout), WITHIN(0.1, 1e6),
+     .help = "for a request to arrive, its headers and its body; then its connection is closed (60)"},
+    {SERVE, FLAG_REAL, {"--drain"}, "SECONDS", AT(drain), WITHIN(0, 1e6),
+     .help = "for the requests that run, after SIGTERM or Ctrl-C; a second signal ends at once (30)"},
+    {CHAT | SERVE, FLAG_FILE, {"--chat-template"}, "plain|eos|chatml|FILE", AT(chat_template),
      .help = "how turns are written: as a text that goes on, each with the end token, as ChatML, or as a file says (the tokenizer's own, else plain)"},
     {CHAT, FLAG_TEXT, {"--system"}, "TEXT", AT(system), .help = "what the conversation begins with"},
 
@@ -199,13 +210,13 @@ const struct Flag FLAGS[] = {
     {RUNS, FLAG_CHOICE, {"--kv"}, KV_CHOICES, AT(kv), .help = "format of the KV cache; auto: f16 (auto)"},
     {RUNS, FLAG_SWITCH, {"--deterministic"}, NULL, AT(deterministic),
      .help = "logits and tokens with the same bits on every device, by slower kernels"},
-    {SAMPLES | BENCH, FLAG_INT, {"--submit"}, "N", AT(submit), UP_TO(0, 32),
+    {SAMPLES | BENCH | SERVE, FLAG_INT, {"--submit"}, "N", AT(submit), UP_TO(0, 32),
      .help = "tokens per submission to the device; 0: about 100 ms of work (0)"},
 
     {GENERATE | EMBED, FLAG_FILE, {"--prompts"}, "FILE", AT(prompts), .help = "a text from each line of a file, --parallel at once"},
-    {GENERATE | BENCH | BATCHES, FLAG_INT, {"-np", "--parallel"}, "N", AT(parallel), UP_TO(1, MAX_PARALLEL),
-     .help = "sequences at once; generate without --prompts: as many texts, each with the next seed (1; 8 for many texts)"},
-    {SAMPLES | BENCH, FLAG_INT, {"--lookup"}, "N", AT(lookup), UP_TO(0, 31),
+    {GENERATE | BENCH | BATCHES | SERVE, FLAG_INT, {"-np", "--parallel"}, "N", AT(parallel), UP_TO(1, MAX_PARALLEL),
+     .help = "sequences at once; generate without --prompts: as many texts, each with the next seed (1; 8 for many texts, and for serve)"},
+    {SAMPLES | BENCH | SERVE, FLAG_INT, {"--lookup"}, "N", AT(lookup), UP_TO(0, 31),
      .help = "draft up to N tokens a step from the text so far; the same tokens, faster if the text repeats itself (0)"},
 
     {ALL_COMMANDS, FLAG_FILE, {"-m", "--model"}, "DIR|FILE|NAME", AT(model),
@@ -253,6 +264,11 @@ struct Options options_default(void)
         .flops = 28e12,
         .bandwidth = 900e9,
         .shards = 1,
+        .host = "127.0.0.1",
+        .port = 8080,
+        .queue = 64,
+        .timeout = 60,
+        .drain = 30,
     };
 }
 

@@ -9,7 +9,7 @@
 #define COMMAND_LIST(X) \
     X(GENERATE) X(CHAT) X(TASK) X(EVAL) X(SCORE) X(FEW_SHOT) X(LOGITS) X(EMBED) X(EXPLAIN) X(PERPLEXITY) X(QUALITY) \
     X(CLASSIFY) X(ENTAIL) X(SIMILAR) X(CHOOSE) X(TOKENIZE) X(DETOKENIZE) X(DEVICES) X(BENCH) X(TUNE) X(SELFTEST) X(CONVERT) \
-    X(PLAN) X(MAKE_MODEL) X(PULL) X(MODELS)
+    X(PLAN) X(MAKE_MODEL) X(PULL) X(MODELS) X(SERVE)
 // clang-format on
 
 // clang-format off
@@ -55,6 +55,10 @@ struct Options {
     size_t stop_count;
     // chat
     const char *chat_template, *system;
+    // serve
+    const char *host, *api_key, *api_key_file, *alias;
+    int64_t port, queue;
+    double timeout, drain; // seconds
     // task
     const char *task, *fields[MAX_FIELDS]; // name=value
     size_t field_count;

@@ -150,6 +150,11 @@ int run_again(struct Run *run, const struct Options *options, int code, vkgpt_er
     if (code != VKGPT_DEVICE_LOST || run->again) return code;
     fprintf(stderr, "vkgpt: %s; once, this begins again on a new device\n", err->text);
     run->again = true;
+    return run_reopen(run, options, err);
+}
+
+int run_reopen(struct Run *run, const struct Options *options, vkgpt_error *err)
+{
     close_on_device(run);
     return open_on_device(run, options, err);
 }

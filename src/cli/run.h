@@ -30,6 +30,8 @@ int run_open_hidden(struct Run *run, const struct Options *options, bool needs_t
 // opens a new device with the model and an empty session. Returns 0: repeat the work; `code` if no device was lost; or
 // the error that prevents the repetition.
 int run_again(struct Run *run, const struct Options *options, int code, vkgpt_error *err);
+// Opens device, model and session anew.
+int run_reopen(struct Run *run, const struct Options *options, vkgpt_error *err);
 void run_close(struct Run *run);
 
 // Errors (VKGPT_BAD_ARGUMENT): the `tokens` of the text `name` do not fit into the context; the sentence says what

@@ -180,22 +180,27 @@ static int from_directory(const char *dir, struct Buffer *jinja, vkgpt_error *er
     return 0;
 }
 
-int chat_template_own(const char *path, const struct ChatTokens *tokens, struct ChatTemplate *chat, vkgpt_error *err)
+int chat_template_own(const char *path, const char *otherwise, const struct ChatTokens *tokens,
+                      struct ChatTemplate *chat, vkgpt_error *err)
 {
     struct Buffer jinja = {0};
-    const char *form = "plain";
+    const char *form = otherwise;
     bool is_gguf;
     char file[PATH_BYTES];
     *chat = (struct ChatTemplate){.starts = false};
     int code = gguf_path(path, &is_gguf, file, err);
     if (!code) code = is_gguf ? from_gguf(file, &jinja, err) : os_is_dir(path) ? from_directory(path, &jinja, err) : 0;
     if (!code) code = buffer_check(&jinja, path, err);
-    if (!code && jinja.bytes) code = chat_jinja_form(jinja.data, jinja.bytes, &form, err);
+    bool none = !jinja.bytes;
+    if (!code && !none) code = chat_jinja_form(jinja.data, jinja.bytes, &form, err);
     buffer_free(&jinja);
     if (code) return code;
     if (form) return chat_template_open(form, tokens, chat, err);
-    return fail(err, VKGPT_BAD_MODEL,
-                "%s: its chat template is none that vkgpt knows; --chat-template plain|eos|chatml|FILE says how turns "
-                "are written",
-                path);
+    return fail(
+        err, VKGPT_BAD_MODEL,
+        none ? "%s: its tokenizer has no chat template; --chat-template plain|eos|chatml|FILE says how turns are "
+               "written"
+             : "%s: its chat template is none that vkgpt knows; --chat-template plain|eos|chatml|FILE says how "
+               "turns are written",
+        path);
 }

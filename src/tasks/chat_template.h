@@ -38,8 +38,10 @@ int chat_template_parse(const char *what, const char *text, size_t bytes, const 
 // What --chat-template takes: the name of a built-in form, or a file.
 int chat_template_open(const char *name, const struct ChatTokens *tokens, struct ChatTemplate *chat, vkgpt_error *err);
 // The template of the tokenizer at `path`, a directory or a GGUF file: chat_template.jinja, or chat_template of
-// tokenizer_config.json, or tokenizer.chat_template; "plain" where it has none. Errors: a template that is not known.
-int chat_template_own(const char *path, const struct ChatTokens *tokens, struct ChatTemplate *chat, vkgpt_error *err);
+// tokenizer_config.json, or tokenizer.chat_template. Where it has none, the form `otherwise`, or an error if that is
+// NULL. Errors: a template that is not known.
+int chat_template_own(const char *path, const char *otherwise, const struct ChatTokens *tokens,
+                      struct ChatTemplate *chat, vkgpt_error *err);
 void chat_template_free(struct ChatTemplate *chat);
 
 // Appends a turn to `out`, which is failed without host memory. `text` NULL: only what is before its text, as of an

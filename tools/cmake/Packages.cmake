@@ -64,6 +64,16 @@ if(VKGPT_PULL AND NOT (CURL_INCLUDE AND CURL_LIBRARY AND MD_INCLUDE AND MD_LIBRA
     message(STATUS "vkgpt pull is left out: it needs libcurl and libmd (Debian: libcurl4-openssl-dev libmd-dev)")
     set(VKGPT_PULL OFF)
 endif()
+# `vkgpt serve` likewise: libmicrohttpd brings GnuTLS
+if(VKGPT_PORTABLE)
+    set(VKGPT_SERVE OFF)
+endif()
+find_path(MICROHTTPD_INCLUDE microhttpd.h)
+find_library(MICROHTTPD_LIBRARY microhttpd)
+if(VKGPT_SERVE AND NOT (MICROHTTPD_INCLUDE AND MICROHTTPD_LIBRARY))
+    message(STATUS "vkgpt serve is left out: it needs libmicrohttpd (Debian: libmicrohttpd-dev)")
+    set(VKGPT_SERVE OFF)
+endif()
 # `vkgpt chat` edits no lines without libedit; a portable program has none: it would bring terminfo and libbsd
 if(VKGPT_PORTABLE)
     set(VKGPT_EDIT OFF)

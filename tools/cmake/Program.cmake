@@ -4,14 +4,16 @@
 file(GLOB PROGRAM_SOURCES CONFIGURE_DEPENDS src/cli/*.c)
 list(REMOVE_ITEM PROGRAM_SOURCES ${CMAKE_SOURCE_DIR}/src/cli/main.c)
 
-# the page of `vkgpt explain`
-set(PAGE_FOLDER ${CMAKE_SOURCE_DIR}/src/cli/explain)
-set(PAGE_TEXT ${CMAKE_BINARY_DIR}/explain_page_text.c)
-add_custom_command(OUTPUT ${PAGE_TEXT}
-    COMMAND ${CMAKE_COMMAND} -DFOLDER=${PAGE_FOLDER} -DOUT=${PAGE_TEXT} -P ${CMAKE_CURRENT_LIST_DIR}/page.cmake
-    DEPENDS ${PAGE_FOLDER}/page.html ${PAGE_FOLDER}/page.css ${PAGE_FOLDER}/page.js ${CMAKE_CURRENT_LIST_DIR}/page.cmake
-    COMMENT "the page of explain" VERBATIM)
-add_library(vkgpt_cli STATIC ${PROGRAM_SOURCES} ${PAGE_TEXT})
+# a page for the browser, as a C string
+function(page_text file name folder)
+    set(folder ${CMAKE_SOURCE_DIR}/src/${folder})
+    add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/${file}
+        COMMAND ${CMAKE_COMMAND} -DFOLDER=${folder} -DNAME=${name} -DOUT=${CMAKE_BINARY_DIR}/${file} -P ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/page.cmake
+        DEPENDS ${folder}/page.html ${folder}/page.css ${folder}/page.js ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/page.cmake
+        COMMENT "the page of src/${folder}" VERBATIM)
+endfunction()
+page_text(explain_page_text.c EXPLAIN_PAGE cli/explain)
+add_library(vkgpt_cli STATIC ${PROGRAM_SOURCES} ${CMAKE_BINARY_DIR}/explain_page_text.c)
 target_link_libraries(vkgpt_cli PUBLIC vkgpt_tasks PRIVATE vkgpt_flags)
 
 # downloads from the Hugging Face hub
@@ -22,6 +24,15 @@ if(VKGPT_PULL)
     target_link_libraries(vkgpt_hub PUBLIC vkgpt_tasks ${CURL_LIBRARY} ${MD_LIBRARY} PRIVATE vkgpt_flags)
     target_compile_definitions(vkgpt_cli PRIVATE VKGPT_WITH_CURL)
     target_link_libraries(vkgpt_cli PUBLIC vkgpt_hub)
+endif()
+# the server
+if(VKGPT_SERVE)
+    file(GLOB SERVE_SOURCES CONFIGURE_DEPENDS src/serve/*.c)
+    add_library(vkgpt_serve STATIC ${SERVE_SOURCES})
+    target_include_directories(vkgpt_serve SYSTEM PRIVATE ${MICROHTTPD_INCLUDE})
+    target_link_libraries(vkgpt_serve PUBLIC vkgpt_tasks ${MICROHTTPD_LIBRARY} PRIVATE vkgpt_flags)
+    target_compile_definitions(vkgpt_cli PRIVATE VKGPT_WITH_MICROHTTPD)
+    target_link_libraries(vkgpt_cli PUBLIC vkgpt_serve)
 endif()
 if(VKGPT_EDIT)
     target_compile_definitions(vkgpt_cli PRIVATE VKGPT_WITH_EDIT)

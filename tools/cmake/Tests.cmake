@@ -3,6 +3,9 @@
 
 file(GLOB SUPPORT_SOURCES CONFIGURE_DEPENDS tests/*.c)
 file(GLOB TEST_SOURCES CONFIGURE_DEPENDS tests/test_*.c)
+if(NOT VKGPT_SERVE)
+    list(FILTER TEST_SOURCES EXCLUDE REGEX "test_serve[^/]*$")
+endif()
 if(TEST_SOURCES)
     list(REMOVE_ITEM SUPPORT_SOURCES ${TEST_SOURCES})
 endif()
@@ -72,6 +75,8 @@ foreach(source ${TEST_SOURCES})
     if(name MATCHES "(^|_)cli(_|$)")
         add_dependencies(${program} vkgpt)
         target_link_libraries(${program} PRIVATE vkgpt_cli)
+    elseif(name MATCHES "^serve")
+        target_link_libraries(${program} PRIVATE vkgpt_serve)
     elseif(name MATCHES "^(tasks_|text$|bounds$|malloc$)")
         target_link_libraries(${program} PRIVATE vkgpt_tasks)
     endif()
@@ -224,6 +229,14 @@ if(PYTHON3 AND EXISTS ${LAVAPIPE})
     endif()
 endif()
 
+# vkgpt serve, by clients on loopback
+if(PYTHON3 AND EXISTS ${LAVAPIPE} AND VKGPT_SERVE)
+    foreach(class Http Keys Completions Tokens Life)
+        string(TOLOWER serve.${class} name)
+        test_register(${name} "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/serve.py;${CMAKE_BINARY_DIR};${class}" VK_DRIVER_FILES=${LAVAPIPE} VKGPT_VALIDATE=1)
+    endforeach()
+endif()
+
 # 100,000 random texts with each tokenizer of the fixtures against Hugging Face's tokenizers, which a virtual environment
 # brings along: python3 -m venv .venv && .venv/bin/pip install tokenizers
 add_executable(tokenize_lines tools/tokenize_lines.c)
@@ -244,7 +257,7 @@ set(TEST_LABELS
     "^(tokenizer_long|debian_packages|portable)$                        | long"
     "^(install|python|abi|api_doc|setup_packages)$                      | short"
     "^gpu_suite\\.rehearsal$|^vendor_stats\\.amd$                       | ci"
-    "^docs$|^(chat|explain)\\.|^gpu_suite|^vendor_stats                 | short"
+    "^docs$|^(chat|explain|serve)\\.|^gpu_suite|^vendor_stats                 | short"
     "^gpu_(cli_selftest|persistent)\\.lavapipe$                         | ci"
     "^gpu_(device|faults|heads|plan|session|session_logits)\\.lavapipe$ | short sanitized"
     "^gpu_malloc\\.lavapipe$                                            | short sanitized"
