@@ -21,7 +21,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TALES = os.path.join(ROOT, "models", "tales")
 SHOTS = os.path.join(ROOT, "models", "shots")
-PROGRAM = None
+PROGRAM = FAULTS = None
 WAIT = 60  # seconds, on a busy machine
 GREEDY = ["--temp", "0", "-n", "12"]
 
@@ -200,6 +200,14 @@ class Saved(Folder):
         undone = chat(["/load " + file, "/undo", "/tokens"])
         self.says(undone, 0, "0 left", "and 0 turns")
 
+    def test_loads_faster_than_it_reads(self):
+        file, text = self.path("s"), "the king said to the bird that " * 24
+        seconds = lambda pattern, said: float(re.search(pattern, said).group(1))
+        saved = chat([text, "/save " + file, "/reset", "/load " + file], "-n", "1", "--temp", "0")
+        self.says(saved, 0, "are loaded from")
+        read = vkgpt("generate", "-m", TALES, text, "-n", "1")[2]
+        self.assertLess(seconds(r"are loaded from .*, in (.*) s", saved[2]), seconds(r"prefill +([0-9.]+) s", read))
+
     def test_cut_answer_goes_on(self):
         file = self.path("s")
         whole = chat(["Once upon a time", "", ""], *GREEDY)[1]
@@ -248,6 +256,40 @@ class Saved(Folder):
                                 (["-m", TALES, "-c", "8"], "tokens, the context has room for 8")]:
             with self.subTest(sentence):
                 self.says(vkgpt("chat", *flags, lines="/load " + file + "\n"), 1, sentence)
+
+
+class Lost(Folder):
+    """A device that is lost: the conversation goes on with the same text on a new one, once, whatever ran."""
+
+    def chat(self, fault):
+        saved = self.path("s")
+        if os.path.exists(saved):
+            os.remove(saved)
+        lines = ["Once upon a time", "Then", "/save " + saved, "/reset", "/load " + saved, "/system A king.", "But"]
+        layer = {"VK_ADD_LAYER_PATH": FAULTS, "VK_INSTANCE_LAYERS": "VK_LAYER_VKGPT_faults", "VKGPT_FAULT": fault}
+        done = subprocess.run([PROGRAM, "chat", "-m", TALES, "--temp", "0", "-n", "6"], input="\n".join(lines).encode(),
+                              env=os.environ | layer, capture_output=True, timeout=600)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    def test_goes_on(self):
+        want = self.chat("vkQueueSubmit 1000000 -4")
+        self.assertEqual((want[0], want[2].count("\n")), (0, 4), want)
+        where = set()  # how many lines were printed before the loss
+        for n in range(2, 100, 3):
+            status, text, err = self.chat("vkQueueSubmit %d -4" % n)
+            self.assertEqual((status, text), want[:2], (n, err))
+            told = [line for line in err.splitlines() if "device lost" in line]
+            if not told:
+                break
+            self.assertEqual(len(told), 1)
+            self.assertTrue(told[0].endswith("once, this begins again on a new device"))
+            where.add(err.splitlines().index(told[0]))
+            self.assertEqual(len(err.splitlines()), 5)
+        self.assertLessEqual({0, 2, 4}, where)  # a turn or /save, /load, the last turn; /system submits once or twice
+
+    def test_lost_twice(self):
+        status, _, err = self.chat("vkQueueSubmit 12 -4 2")
+        self.assertEqual((status, err.count("device lost")), (1, 2), err)
 
 
 class Terminal(Folder):
@@ -429,5 +471,5 @@ class Terminal(Folder):
 
 
 if __name__ == "__main__":
-    PROGRAM = os.path.join(sys.argv[1], "vkgpt")
+    PROGRAM, FAULTS = os.path.join(sys.argv[1], "vkgpt"), os.path.join(sys.argv[1], "faults")
     unittest.main(argv=[sys.argv[0], *sys.argv[2:]])

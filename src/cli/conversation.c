@@ -27,10 +27,12 @@ static int encode(const struct Conversation *c, const struct Buffer *text, bool 
                  : encode_inside(c->run->tokenizer, piece, true, &ids->ids, &ids->count, err);
 }
 
-// Appends tokens. Where Ctrl-C ends their reading, they are read later.
+// Appends tokens. Where Ctrl-C ends their reading, or the device is lost, the session has them, and they are read
+// later.
 static int append(struct Conversation *c, const uint32_t *ids, size_t count, vkgpt_error *err)
 {
     int code = count ? vkgpt_prompt(c->run->session, ids, count, err) : 0;
+    if (code == VKGPT_DEVICE_LOST) code = conversation_again(c, code, err);
     return code == VKGPT_INTERRUPTED ? 0 : code;
 }
 

@@ -41,8 +41,9 @@ int conversation_add(struct Conversation *c, const struct Buffer *text, vkgpt_er
 // Makes room for `need` tokens: the oldest turns go, but not the last `keep` ones. The first time, stderr says so.
 // `need` may be more than what can be free then.
 int conversation_make_room(struct Conversation *c, uint32_t need, size_t keep, vkgpt_error *err);
-// After an error that lost the device, for the first time: opens another one, and reads all tokens again. Returns 0: go
-// on; else the error.
+// After an error that lost the device, for the first time: opens another one, and reads all tokens of the session
+// again. Returns 0: go on; else the error. The functions above, conversation_save and conversation_load do so
+// themselves.
 int conversation_again(struct Conversation *c, int code, vkgpt_error *err);
 
 uint32_t conversation_position(const struct Conversation *c);

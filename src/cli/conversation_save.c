@@ -83,6 +83,8 @@ int conversation_save(struct Conversation *c, const char *path, vkgpt_error *err
     if (code) return code;
     write_note(c, &note);
     code = vkgpt_session_save(c->run->session, path, note.data, note.bytes, err);
+    if (code == VKGPT_DEVICE_LOST && !(code = conversation_again(c, code, err)))
+        code = vkgpt_session_save(c->run->session, path, note.data, note.bytes, err);
     buffer_free(&note);
     return code;
 }
@@ -206,7 +208,7 @@ static int take_note(struct Conversation *c, struct Options *options, const char
     return 0;
 }
 
-int conversation_load(struct Conversation *c, struct Options *options, const char *path, vkgpt_error *err)
+static int load(struct Conversation *c, struct Options *options, const char *path, vkgpt_error *err)
 {
     vkgpt_session *session = c->run->session;
     uint32_t position = conversation_position(c);
@@ -226,5 +228,12 @@ int conversation_load(struct Conversation *c, struct Options *options, const cha
     }
     free(ids);
     free(note);
+    return code;
+}
+
+int conversation_load(struct Conversation *c, struct Options *options, const char *path, vkgpt_error *err)
+{
+    int code = load(c, options, path, err);
+    if (code == VKGPT_DEVICE_LOST && !(code = conversation_again(c, code, err))) code = load(c, options, path, err);
     return code;
 }

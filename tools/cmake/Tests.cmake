@@ -220,7 +220,7 @@ endif()
 
 # vkgpt chat, from a pipe and on a terminal
 if(PYTHON3 AND EXISTS ${LAVAPIPE})
-    foreach(class Lines Templates Saved)
+    foreach(class Lines Templates Saved Lost)
         string(TOLOWER chat.${class} name)
         test_register(${name} "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/chat.py;${CMAKE_BINARY_DIR};${class}" VK_DRIVER_FILES=${LAVAPIPE})
     endforeach()
