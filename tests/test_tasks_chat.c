@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "tasks/chat_template.h"
 
 #include <cmocka.h> // last: it has a macro called fail
@@ -169,13 +170,83 @@ static void test_jinja(void **state)
     }
 }
 
+// ------------------------------------------------------------------------------- against transformers
+
+static const struct Json *at(const struct Json *list, size_t index)
+{
+    const struct Json *entry = json_first(list);
+    while (entry && index--) entry = json_next(entry);
+    return entry;
+}
+
+// Writes a conversation as vkgpt chat does: the head, each turn with its answer, and what asks for the last one.
+static void write_conversation(const struct ChatTemplate *chat, const struct Json *said, const char *lead,
+                               struct Buffer *out)
+{
+    buffer_add(out, chat->begin.data, chat->begin.bytes);
+    enum ChatRole role = CHAT_SYSTEM;
+    for (const struct Json *turn = json_first(said); turn; turn = json_next(turn)) {
+        struct Buffer text = {0};
+        if (role == CHAT_ASSISTANT) buffer_text(&text, lead);
+        if (json_text(turn)) buffer_text(&text, json_text(turn));
+        if (json_text(turn)) chat_render(chat, role, &text, out);
+        buffer_free(&text);
+        role = role == CHAT_USER ? CHAT_ASSISTANT : CHAT_USER;
+    }
+    if (role == CHAT_ASSISTANT) chat_render(chat, role, NULL, out);
+}
+
+static size_t compare_texts(const struct Json *template, const struct Json *conversations, const char *own)
+{
+    const char *name = json_text(json_get(template, "from"));
+    struct ChatTemplate chat;
+    vkgpt_error err = {0};
+    int code =
+        own ? chat_template_open(own, &TOKENS, &chat, &err) : parse(json_text(json_get(template, "file")), &chat, &err);
+    if (code) fail_msg("%s: %s", name, err.text);
+    size_t compared = 0;
+    for (size_t i = 0; at(conversations, i); i++) {
+        const char *want = json_text(at(json_get(template, "texts"), i));
+        struct Buffer out = {0};
+        write_conversation(&chat, at(conversations, i), json_text(json_get(template, "lead")), &out);
+        if (want && strcmp(out.data, want) != 0)
+            fail_msg("%s, conversation %zu:\n%s\nnot\n%s", name, i, out.data, want);
+        compared += want != NULL;
+        buffer_free(&out);
+    }
+    chat_template_free(&chat);
+    return compared;
+}
+
+// What apply_chat_template made with templates that are known, or that a file says too (tools/fixtures_chat.py).
+static void test_transformers(void **state)
+{
+    (void)state;
+    struct Json *json;
+    vkgpt_error err = {0};
+    size_t compared = 0;
+    if (json_read(VKGPT_SOURCE_DIR "/tests/fixtures/chat/templates.json", 1 << 20, &json, &err))
+        fail_msg("%s", err.text);
+    assert_string_equal(json_text(json_get(json, "bos")), TOKENS.bos);
+    assert_string_equal(json_text(json_get(json, "eos")), TOKENS.eos);
+    const struct Json *templates = json_get(json, "templates");
+    for (const struct Json *t = json_first(templates); t; t = json_next(t)) {
+        const char *program = json_text(json_get(t, "program")), *want = json_text(json_get(t, "form"));
+        const char *form;
+        assert_int_equal(chat_jinja_form(program, strlen(program), &form, NULL), 0);
+        if ((form != NULL) != (want != NULL) || (form && strcmp(form, want) != 0))
+            fail_msg("%s: %s", json_text(json_get(t, "from")), form ? form : "not known");
+        compared += compare_texts(t, json_get(json, "conversations"), form);
+    }
+    assert_true(compared > 50);
+    json_free(json);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_file),
-        cmocka_unit_test(test_built_in),
-        cmocka_unit_test(test_wrong),
-        cmocka_unit_test(test_jinja),
+        cmocka_unit_test(test_file),  cmocka_unit_test(test_built_in),     cmocka_unit_test(test_wrong),
+        cmocka_unit_test(test_jinja), cmocka_unit_test(test_transformers),
     };
     return cmocka_run_group_tests_name("tasks_chat", tests, NULL, NULL);
 }
