@@ -2,7 +2,9 @@
 # them; they are for the release of Debian that they are made on, whose libraries they name.
 
 set(CPACK_GENERATOR DEB)
-set(CPACK_PACKAGE_CONTACT "vkgpt authors <vkgpt@example.org>" CACHE STRING "The maintainer that the packages name")
+# the address is that of the commits: the project publishes no other one
+set(CPACK_PACKAGE_CONTACT "vkgpt maintainers <maintainers@users.noreply.r-seed-d91b52db.example>"
+    CACHE STRING "The maintainer that the packages name")
 mark_as_advanced(CPACK_PACKAGE_CONTACT)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)

@@ -203,9 +203,12 @@ endif()
 find_program(MMDEBSTRAP mmdebstrap)
 mark_as_advanced(MMDEBSTRAP)
 if(TARGET vkgpt_shared AND MMDEBSTRAP) # as root, with network
-    add_test(NAME debian_packages COMMAND ${CMAKE_SOURCE_DIR}/tools/debian-packages ${CMAKE_BINARY_DIR}/debian12)
+    foreach(suite bookworm trixie)
+        add_test(NAME debian_packages.${suite}
+            COMMAND ${CMAKE_SOURCE_DIR}/tools/debian-packages ${CMAKE_BINARY_DIR}/packages-${suite} ${suite})
+    endforeach()
     add_test(NAME portable COMMAND ${CMAKE_SOURCE_DIR}/tools/portable ${CMAKE_BINARY_DIR}/debian13)
-    set_tests_properties(debian_packages portable PROPERTIES TIMEOUT 3600)
+    set_tests_properties(debian_packages.bookworm debian_packages.trixie portable PROPERTIES TIMEOUT 3600)
 endif()
 add_test(NAME api_doc COMMAND ${CMAKE_SOURCE_DIR}/tools/api-doc --check)
 add_test(NAME setup_packages COMMAND ${CMAKE_SOURCE_DIR}/tests/setup_packages)
@@ -254,7 +257,7 @@ endif()
 # same: it runs the kernels, a fixture of each class, the session, and the persistent kernel, which lavapipe cannot run.
 set(TEST_LABELS
 #    name                                                                labels
-    "^(tokenizer_long|debian_packages|portable)$                        | long"
+    "^(tokenizer_long|portable)$|^debian_packages                        | long"
     "^(install|python|abi|api_doc|setup_packages)$                      | short"
     "^gpu_suite\\.rehearsal$|^vendor_stats\\.amd$                       | ci"
     "^docs$|^(chat|explain|serve)\\.|^gpu_suite|^vendor_stats                 | short"
