@@ -227,11 +227,13 @@ static void test_matrices_of_the_device(void **state)
     bool with, without;
     (void)state;
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
-        float *got = logits_without("software_kernels", formats[i], &with),
-              *want = logits_without("software_kernels,coopmat", formats[i], &without);
+        float *got = logits_without("software_kernels", formats[i], &with);
+        if (!with) free(got);
+        if (!with) skip(); // without such matrices both runs are the same
+        float *want = logits_without("software_kernels,coopmat", formats[i], &without);
         assert_false(without);
         struct Difference error = difference_f32(got, want, TOKENS * VOCAB);
-        if (with && formats[i] != VKGPT_F32) {
+        if (formats[i] != VKGPT_F32) {
             assert_within(error, formats[i] == VKGPT_F16 ? 2e-2 : 4e-2, "logits by matrices, format %d",
                           (int)formats[i]);
             assert_true(error.most > 0);
