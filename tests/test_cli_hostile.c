@@ -230,12 +230,14 @@ static int count_names(const char *dir)
     return count;
 }
 
-static pid_t start(const char *const *arguments)
+// stderr goes to `err`, or nowhere.
+static pid_t start(const char *const *arguments, FILE *err)
 {
     pid_t child = fork();
     assert_true(child >= 0);
     if (child) return child;
-    if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr)) _exit(126);
+    if (!freopen("/dev/null", "w", stdout) || (!err && !freopen("/dev/null", "w", stderr))) _exit(126);
+    if (err) dup2(fileno(err), 2);
     execv(VKGPT_PROGRAM, (char *const *)(uintptr_t)arguments);
     _exit(127);
 }
@@ -243,7 +245,7 @@ static pid_t start(const char *const *arguments)
 // Sends a signal twice, as soon as `dir` has more than `names` names. False: the program ended before.
 static bool interrupt(const char *const *arguments, const char *dir, int names, int number, int *status)
 {
-    pid_t child = start(arguments);
+    pid_t child = start(arguments, NULL);
     const struct timespec nap = {0, 500000};
     while (count_names(dir) <= names && waitpid(child, status, WNOHANG) == 0) nanosleep(&nap, NULL);
     double sent = os_seconds();
@@ -298,6 +300,52 @@ static void test_signals(void **state)
     }
 }
 
+// ------------------------------------------------------------------------------------------------ a file that shrinks
+
+// Cuts the weights while `convert` reads them. False: it ended before.
+static bool cut_while_converting(const char *weights, const char *file)
+{
+    const char *const arguments[] = {"vkgpt", "convert", "-m", model, "-o", file, "--type", "q4_k", NULL};
+    const struct timespec nap = {0, 500000};
+    char said[1024] = "";
+    int status = 0, before = count_names(test_dir);
+    FILE *err = tmpfile();
+    assert_non_null(err);
+    fflush(NULL);
+    pid_t child = start(arguments, err);
+    while (count_names(test_dir) <= before && waitpid(child, &status, WNOHANG) == 0) nanosleep(&nap, NULL);
+    bool runs = !truncate(weights, 4096) && waitpid(child, &status, 0) == child;
+    rewind(err);
+    size_t bytes = fread(said, 1, sizeof said - 1, err);
+    fclose(err);
+    if (!runs || status == 0) return false;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 1) fail_msg("status %x: %s", status, said);
+    if (strncmp(said, "vkgpt: ", 7) || strchr(said, '\n') != said + bytes - 1 || !strstr(said, "cut while it was read"))
+        fail_msg("not one sentence of the cut: %s", said);
+    assert_int_equal(count_names(test_dir), before);
+    return true;
+}
+
+// The mapped weights are cut: one sentence, and the temporary file is gone.
+static void test_shrinks(void **state)
+{
+    (void)state;
+    vkgpt_error err;
+    char file[2 * DIR_BYTES], weights[2 * DIR_BYTES];
+    const struct SyntheticModel m = {
+        .layers = 4, .heads = 4, .dim = 256, .context = 64, .vocab = 30000, .seed = 3, .dtype = DTYPE_F16};
+    bool cut = false;
+    copy(VKGPT_SOURCE_DIR "/models/tales", model, "model.safetensors");
+    snprintf(file, sizeof file, "%s/out.gguf", test_dir);
+    snprintf(weights, sizeof weights, "%s/model.safetensors", model);
+    for (int i = 0; i < TRIES / 10 && !cut; i++) {
+        if (synthetic_model_write(model, &m, &err)) fail_msg("%s", err.text);
+        cut = cut_while_converting(weights, file);
+        if (!cut) unlink(file);
+    }
+    assert_true(cut);
+}
+
 // ------------------------------------------------------------------------------------------------ a full disk
 
 // Files cannot grow above a size: no half-written file stays, also when a GGUF file becomes a directory.
@@ -335,6 +383,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_names_of_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_folder, setup, teardown),
         cmocka_unit_test_setup_teardown(test_signals, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_shrinks, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

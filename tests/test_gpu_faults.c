@@ -140,7 +140,8 @@ static void test_each_call(void **state)
     if (run_all(&right, &err)) fail_msg("%s", err.text);
     double run_seconds = os_seconds() - start;
     for (unsigned call = 0; faults_call(call); call++) counts[call] = faults_calls(call);
-    for (unsigned call = 0, turn = 0; faults_call(call); call++) {
+    unsigned turn = 0;
+    for (unsigned call = 0; faults_call(call); call++) {
         const uint64_t at[] = {1, counts[call] / 2, counts[call]};
         bool all = !strcmp(faults_call(call), "vkQueueSubmit") || !strcmp(faults_call(call), "vkWaitSemaphores");
         for (unsigned i = 0; i < (slow ? 1 : 3); i++) {
@@ -149,6 +150,7 @@ static void test_each_call(void **state)
                 play_in_time(call, at[i], RESULTS[turn++ % RESULT_COUNT], &right, run_seconds);
         }
     }
+    print_message("%u faults\n", turn);
 }
 
 static unsigned call_named(const char *name)
