@@ -262,8 +262,8 @@ set(TEST_LABELS
     "^gpu_suite\\.rehearsal$|^vendor_stats\\.amd$                       | ci"
     "^docs$|^(chat|explain|serve)\\.|^gpu_suite|^vendor_stats                 | short"
     "^gpu_(cli_selftest|persistent)\\.lavapipe$                         | ci"
-    "^gpu_(device|faults|heads|plan|session|session_logits)\\.lavapipe$ | short sanitized"
-    "^gpu_malloc\\.lavapipe$                                            | short sanitized"
+    "^fuzz\\.|^gpu_(faults|malloc)\\.lavapipe$                           | sanitized ci" # once, where more is seen
+    "^gpu_(device|heads|plan|session|session_logits)\\.lavapipe$        | short sanitized"
     "\\.(lavapipe|native)$                                              | short"
     "^gpu_(device|kernels|model|persistent|session|session_logits)\\.   | short" # SwiftShader's
     "^gpu_(cli_interrupt|deterministic|heads|heads_cli|plan|score|tune_cli)\\. | ci"
