@@ -259,7 +259,7 @@ set(TEST_LABELS
 #    name                                                                labels
     "^(tokenizer_long|portable)$|^debian_packages                        | long"
     "^(install|python|abi|api_doc|setup_packages)$                      | short"
-    "^gpu_suite\\.rehearsal$|^vendor_stats\\.amd$                       | ci"
+    "^gpu_suite\\.rehearsal$|^vendor_stats\\.(amd|intel)$               | ci"
     "^docs$|^(chat|explain|serve)\\.|^gpu_suite|^vendor_stats                 | short"
     "^gpu_(cli_selftest|persistent)\\.lavapipe$                         | ci"
     "^fuzz\\.|^gpu_(faults|malloc)\\.lavapipe$                           | sanitized ci" # once, where more is seen
