@@ -390,10 +390,31 @@ int vkgpt_batch_generate(vkgpt_session *session, const vkgpt_sampling *sampling,
                          vkgpt_error *err);
 
 // Sequences that come and go: each may join while others run, and leave by its own limit, by an end token or when it is
-// stopped; the others do not wait for it. A sequence gets the same tokens as alone, whenever it joins.
+// stopped; the others do not wait for it. A sequence gets the same tokens as alone, whenever it joins, and the same log
+// probabilities, bit for bit.
+#define VKGPT_MAX_BIAS 1024
+
+typedef struct vkgpt_bias {
+    uint32_t id;
+    float value; // is added to the token's logit before all sampling; -1e6 to 1e6
+} vkgpt_bias;
+
+// All members after max_tokens may be 0.
 typedef struct vkgpt_batch_options {
     vkgpt_sampling sampling;
-    size_t max_tokens; // it ends after this many, or where the context does: a full session still yields one token
+    // It ends after this many, or where the context does: a full session still yields one token. 0: only the prompt is
+    // read, if `given` asks for its log probabilities.
+    size_t max_tokens;
+    // OpenAI's: a token that the sequence has generated `count` times since it was started loses
+    // presence + count * frequency of its logit. After the repeat penalty; -1e6 to 1e6.
+    float presence_penalty, frequency_penalty;
+    const vkgpt_bias *bias; // (bias_count), copied by the call. Values of the same id add up
+    size_t bias_count;      // VKGPT_MAX_BIAS at most
+    bool logprobs;          // events have a `token`: its log probability, and the `top` likeliest tokens in its place
+    uint32_t top;           // VKGPT_MAX_TOP at most
+    // With logprobs: the tokens of the prompt have events too, before those that are generated. All of them are run
+    // then, also those in a cache.
+    bool given;
 } vkgpt_batch_options;
 
 typedef struct vkgpt_batch_event {
@@ -401,6 +422,12 @@ typedef struct vkgpt_batch_event {
     bool ended;      // no more tokens come from it, and another may be started in its place
     uint32_t id;     // its next token, unless it has ended
     vkgpt_stop stop; // why it has ended
+    bool given;      // the token is one of the prompt
+    // NULL, unless log probabilities were asked for; valid inside of the callback. If an end token ended the sequence:
+    // that of the end token. They are those of the model's logits, before biases, penalties and temperature. Those of
+    // the prompt equal those of vkgpt_logprobs up to 1e-5, as the device adds up here, and there the host in float64;
+    // those of generated tokens up to about 1e-4, as decode rounds otherwise than the blocks that vkgpt_logprobs runs.
+    const struct vkgpt_token *token;
 } vkgpt_batch_event;
 
 // Where to start a prompt: of the sequences that do not run, the one whose cache holds the most of its beginning, else
@@ -410,7 +437,8 @@ bool vkgpt_batch_choose(const vkgpt_session *session, const uint32_t *ids, size_
 // beginning in its cache, or in that of another sequence, is not run again: a longer one of another is copied, for
 // which the call waits for what is queued. With count 0 it goes on with the tokens that it has. Its prompt runs in
 // blocks between the steps of the others. Until it has ended or is stopped, only vkgpt_batch_start, vkgpt_batch_stop
-// and vkgpt_batch_step may be called, and what only asks. Errors: VKGPT_BAD_ARGUMENT, where nothing changes.
+// and vkgpt_batch_step may be called, and what only asks. A prompt may fill the context; with max_tokens 0 and `given`
+// one token more fits, which is only predicted. Errors: VKGPT_BAD_ARGUMENT, where nothing changes.
 int vkgpt_batch_start(vkgpt_session *session, uint32_t sequence, const uint32_t *ids, size_t count,
                       const vkgpt_batch_options *options, vkgpt_error *err);
 // Ends a sequence; it keeps the tokens that were reported. No event tells of it.

@@ -142,7 +142,17 @@ struct Sequence {
     uint repeat_last_n;
     uint eos_count;
     uint eos[MAX_EOS];
-    uint padding[2]; // to 128 bytes
+    float presence, frequency; // penalties
+    uint biases;               // how many: the first ones of its changes
+    uint counted;              // different tokens that it has generated: their counts are its changes from MAX_BIAS on
+    uint reports;              // 0, or 1 more than the likeliest tokens that come with each
+    uint padding;              // to 144 bytes
+};
+
+// What changes the logit of a token: a bias (the bits of a float), or how often it was generated.
+#define MAX_BIAS 1024
+struct LogitChange {
+    uint id, value;
 };
 
 // The state buffer, which the host sets and the kernels read: the groups of a prefill block, then the sequences.
@@ -160,11 +170,12 @@ struct Group {
 #ifdef VKGPT_C
 typedef struct Group Group; // as GLSL names them
 typedef struct Sequence Sequence;
+typedef struct TokenLogprob TokenLogprob;
 #endif
 struct Admission {
     uint sequence;
     uint first, count; // its tokens at positions first .. first + count - 1
-    uint at;           // the index of its first token in the inbox
+    uint at;           // the index of its first token in the inbox; its biases are behind its tokens, as pairs of words
     Sequence state;
 };
 struct InboxHead { // then the admissions
@@ -278,6 +289,19 @@ struct ScoreArgs {
 };
 ARGS_FIT(ScoreArgs);
 
+// How likely a token was, and the likeliest ones in its place: log softmax of the model's logits.
+#define MAX_TOP 20
+struct TokenLogprob {
+    uint id;
+    float logprob;
+};
+struct TokenReport {
+    TokenLogprob token; // id: REPORT_BAD where a logit is not finite
+    TokenLogprob top[MAX_TOP];
+};
+#define REPORT_BAD 0xffffffffu
+#define REPORTS_KEPT 64 // of a sequence, and for each row of its steps: by position, modulo this
+
 struct SampleArgs {
     uint step_rows;
     uint vocab;
@@ -286,6 +310,15 @@ struct SampleArgs {
     uint token_stride;
 };
 ARGS_FIT(SampleArgs);
+
+// The reports of the tokens after the rows of a block.
+struct ReportArgs {
+    uint step_rows;
+    uint vocab;
+    uint logits_stride;
+    uint token_stride;
+};
+ARGS_FIT(ReportArgs);
 
 // copy: `count` pieces of 16 bytes, COPY_EACH of them per invocation
 struct CopyArgs {

@@ -13,6 +13,9 @@ layout(binding = 1) coherent buffer Tokens { uint tokens[]; };
 layout(binding = 2) coherent buffer Logits { vec4 logits4[]; };
 layout(binding = 3) readonly buffer Parts { HeadPart parts[]; };
 layout(binding = 4) writeonly buffer Ring { uint ring[]; };
+layout(binding = 5) coherent buffer Changes { LogitChange changes[]; };
+layout(binding = 6) coherent buffer Kept { vec4 kept4[]; };
+layout(binding = 7) writeonly buffer Reports { TokenReport token_reports[]; };
 
 #include "sample.glsl"
 

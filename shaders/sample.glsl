@@ -1,10 +1,11 @@
-// The next tokens of a sequence, by one workgroup: argmax, or repeat penalty, top-k, top-p, min-p, temperature and a
-// draw, in llama.cpp's order. Advances the sequence's state and writes the ring that the host reads.
+// The next tokens of a sequence, by one workgroup: argmax, or biases, penalties, top-k, top-p, min-p, temperature and a
+// draw, in llama.cpp's order. Advances the sequence's state and writes the ring that the host reads, and the reports.
 //
-// Who includes this declares the arguments `a` (SampleArgs) and the buffers state[], tokens[], logits4[], parts[] and
-// ring[]. logits4 are the logits, four in a vec4: a row is padded to a multiple of four, and its padding may hold
-// anything. SAMPLE_AHEAD loads of them are in flight for each lane. The repeat penalty changes logits that other lanes
-// read later, so the buffer is coherent. Calls sample_sequence() with the whole workgroup.
+// Who includes this declares the arguments `a` (SampleArgs) and the buffers state[], tokens[], logits4[], parts[],
+// ring[], changes[], kept4[] and token_reports[]. logits4 are the logits, four in a vec4: a row is padded to a multiple
+// of four, and its padding may hold anything. SAMPLE_AHEAD loads of them are in flight for each lane. Biases and
+// penalties change logits that other lanes read later, so the buffer is coherent; kept4 gets the row as it was, if a
+// report needs it. Calls sample_sequence() with the whole workgroup.
 //
 // Top-k: each lane knows the largest logit of its own share. At least k logits reach the k-th largest of these, so one
 // pass over the logits collects all that matter, the candidates: a few more than k. All the rest is work among them in
@@ -22,6 +23,7 @@
 // tokens are the same with drafts and without, also when they are drawn, since a draw depends on its position alone.
 
 #include "philox.glsl"
+#include "integers.glsl"
 
 #define CANDIDATES 256 // at most
 #define MOST_K 192     // larger ones leave too many candidates
@@ -29,8 +31,6 @@
 #define BINS 1024
 
 #define ONE 0x40000000u // 2^30: the weight of the largest logit
-#define LOG2E 0xB8AA3B29u // in 2^-31
-#define LOG2E_FLOAT uintBitsToFloat(0x3FB8AA3Bu) // ratio(LOG2E, 1.0)
 #define NOTHING MINUS_INFINITY // less than any logit
 
 shared uint table[2 * BINS]; // bins of a search; or the candidates, five arrays of them:
@@ -45,32 +45,13 @@ shared uint random; // of this token
 shared float steps_by_logit; // STEPS reach from the largest of the lanes' maxima to the least
 
 uint row4, row_parts, token_first; // where the row's logits and parts, and the sequence's tokens, begin
+uint change_first; // and its changes
+bool changed;      // the logits are not the model's any more
 float maximum;     // of the logits
 float lane_best;   // of this lane's share of them
 uint least_key;    // top-k: keys above it are left out
 uint least_weight; // top-p and min-p: smaller weights at temperature 1 are left out
 float sharpness;   // log2(e) / temperature
-
-// ---- sums of up to 64 bits: low and high word
-
-uvec2 add64(uvec2 x, uvec2 y)
-{
-    uint low = x.x + y.x;
-    return uvec2(low, x.y + y.y + uint(low < x.x));
-}
-
-uvec2 subtract64(uvec2 x, uvec2 y) { return uvec2(x.x - y.x, x.y - y.y - uint(x.x < y.x)); }
-
-bool exceeds64(uvec2 x, uvec2 y) { return x.y > y.y || (x.y == y.y && x.x > y.x); }
-
-// x * part / 2^32
-uvec2 part64(uvec2 x, uint part)
-{
-    uint high, low, carried, dropped;
-    umulExtended(x.y, part, high, low);
-    umulExtended(x.x, part, carried, dropped);
-    return add64(uvec2(low, high), uvec2(carried, 0));
-}
 
 // ---- from a logit to its key and its weight
 
@@ -97,20 +78,14 @@ float ratio(uint number, float divisor)
     return uintBitsToFloat((253 + half_it - (bits >> 23)) << 23 | (quotient >> half_it & 0x7fffffu));
 }
 
-// 2^30 exp((logit - maximum) / temperature), rounded down: 2^-y by its whole part and a polynomial. Single steps that
-// every device rounds alike, kept apart by `precise`.
+// 2^30 exp((logit - maximum) / temperature), rounded down: 2^-y by its whole part and a polynomial.
 uint weight_of(float logit, float log2e_by_temperature)
 {
     precise float y = (maximum - logit) * log2e_by_temperature;
     if (!(y < 31.0)) return 0;
     uint whole = uint(y);
     precise float f = y - float(whole);
-    precise float p = -0.000948230561 * f + 0.0092262486;
-    p = p * f - 0.0553284921;
-    p = p * f + 0.24019675;
-    p = p * f - 0.693146288;
-    p = p * f + 1.0;
-    return uint(p * 1073741824.0) >> whole;
+    return power_of(f) >> whole;
 }
 
 uint weight_1(float logit) { return weight_of(logit, LOG2E_FLOAT); }
@@ -189,8 +164,62 @@ void find_maximum(bool in_logits)
     barrier();
 }
 
+// ---- changes of logits
+
+void changes_end()
+{
+    memoryBarrierBuffer();
+    barrier();
+}
+
+void set_logit(uint token, float logit) { logits4[row4 + token / 4][token & 3] = SETTLED(logit); }
+
+void keep_logits()
+{
+    for (uint i = gl_LocalInvocationID.x; i * 4 < a.vocab; i += SIZE) kept4[row4 + i] = logits4[row4 + i];
+    changes_end();
+}
+
+void add_biases(uint count)
+{
+    for (uint i = gl_LocalInvocationID.x; i < count; i += SIZE) {
+        LogitChange bias = changes[change_first + i];
+        uint token = min(bias.id, a.vocab - 1);
+        set_logit(token, logit_at(token) + SETTLED(uintBitsToFloat(bias.value)));
+    }
+    changes_end();
+}
+
+// OpenAI's penalties: logit - count * frequency - presence for a token that was generated `count` times.
+void penalise_counted(Sequence s)
+{
+    for (uint i = gl_LocalInvocationID.x; i < s.counted; i += SIZE) {
+        LogitChange counted = changes[change_first + MAX_BIAS + i];
+        precise float penalty = float(counted.value) * SETTLED(s.frequency);
+        penalty = penalty + SETTLED(s.presence);
+        set_logit(counted.id, logit_at(counted.id) - penalty);
+    }
+    changes_end();
+}
+
+// Counts a token. Returns how many different ones there are.
+uint count_token(uint different, uint token)
+{
+    uint first = change_first + MAX_BIAS;
+    if (gl_LocalInvocationID.x == 0) found_count = different;
+    barrier();
+    for (uint i = gl_LocalInvocationID.x; i < different; i += SIZE)
+        if (changes[first + i].id == token) found_count = i;
+    barrier();
+    uint at = found_count;
+    uint before = at < different ? changes[first + at].value : 0;
+    if (gl_LocalInvocationID.x == 0) changes[first + at] = LogitChange(token, before + 1);
+    changes_end();
+    return max(different, at + 1);
+}
+
 // CTRL (Keskar et al. 2019): a token that stands in the last positions gets a smaller logit, once.
-void penalise(Sequence s)
+void penalise_recent(Sequence s)
 {
     uint seen = min(s.position + 1, s.repeat_last_n), first = token_first + s.position + 1 - seen;
     float inverse = ratio(0x80000000u, s.repeat_penalty);
@@ -202,12 +231,31 @@ void penalise(Sequence s)
         for (uint j = 0; j < lane && !again; j++) again = table[j] == token;
         for (uint j = 0; j < done && !again; j++) again = min(tokens[first + j], a.vocab - 1) == token;
         float logit = logit_at(token);
-        if (!again) logits4[row4 + token / 4][token & 3] = SETTLED(logit * (logit > 0.0 ? inverse : s.repeat_penalty));
+        if (!again) set_logit(token, logit * (logit > 0.0 ? inverse : s.repeat_penalty));
         barrier();
     }
-    memoryBarrierBuffer();
-    barrier();
+    changes_end();
 }
+
+bool changes_logits(Sequence s) { return s.repeat_penalty != 1.0 || (s.biases | s.counted) != 0; }
+
+void change_logits(Sequence s)
+{
+    if (s.reports != 0) keep_logits();
+    if (s.biases != 0) add_biases(s.biases);
+    if (s.repeat_penalty != 1.0) penalise_recent(s);
+    if (s.counted != 0) penalise_counted(s);
+}
+
+// ---- reports
+
+vec4 report_quad(uint i)
+{
+    if (changed) return kept4[row4 + i];
+    return logits4[row4 + i];
+}
+
+#include "report.glsl"
 
 // ---- bins of weights, in which a value is found
 
@@ -434,13 +482,14 @@ uint draw(Sequence s)
 // The token of a row; whether its logits are bad goes into `bad`.
 uint choose(Sequence s, out bool bad)
 {
-    bool penalised = s.repeat_penalty != 1.0, few_parts = is_narrow(s) && a.groups < 2 * s.top_k;
+    bool few_parts = is_narrow(s) && a.groups < 2 * s.top_k;
+    changed = changes_logits(s);
     for (bool in_logits = false;; in_logits = true) {
         find_maximum(in_logits);
-        bad = in_logits ? is_bad(maximum) : found_bad != 0; // the penalty can make an infinity
-        if (bad || in_logits || !(penalised || few_parts)) break;
+        bad = in_logits ? is_bad(maximum) : found_bad != 0; // a penalty can make an infinity
+        if (bad || in_logits || !(changed || few_parts)) break;
         barrier();
-        if (penalised) penalise(s);
+        if (changed) change_logits(s);
     }
     uint token = found_index;
     if (!bad && s.temperature > 0.0) {
@@ -465,8 +514,10 @@ void sample_sequence(uint sequence)
     Sequence s = state[sequence];
     if (s.stop != STOP_NONE) return;
     token_first = sequence * a.token_stride;
+    change_first = sequence * (MAX_BIAS + a.token_stride);
     bool writes = gl_LocalInvocationID.x == 0;
-    uint rows = min(s.rows, a.step_rows);
+    uint rows = min(s.rows, a.step_rows), reports_kept = REPORTS_KEPT * a.step_rows;
+    bool counts = s.presence != 0.0 || s.frequency != 0.0;
 
     for (uint t = 0; t < rows && s.stop == STOP_NONE; t++) {
         uint row = sequence * a.step_rows + t;
@@ -475,11 +526,14 @@ void sample_sequence(uint sequence)
         bool bad;
         uint token = choose(s, bad), next = s.position + 1;
         s.stop = reason(sequence, token, bad);
+        uint top = min(s.reports - 1, min(MAX_TOP, a.vocab));
+        if (s.reports != 0 && !bad) report_token(sequence * reports_kept + next % reports_kept, token, top);
         if (writes) ring[token_first + next] = s.stop == STOP_NONE ? token : RING_STOP | s.stop;
         if (s.stop != STOP_NONE) break;
         bool drafted = t + 1 < rows && tokens[token_first + next] == token;
         barrier(); // every lane has looked at the draft
         if (writes && !drafted) tokens[token_first + next] = token;
+        if (counts) s.counted = count_token(s.counted, token);
         s.position = next;
         s.remaining--;
         if (s.remaining == 0 || next >= s.context) s.stop = STOP_FULL;
@@ -489,5 +543,6 @@ void sample_sequence(uint sequence)
     state[sequence].position = s.position;
     state[sequence].remaining = s.remaining;
     state[sequence].rows = 1;
+    state[sequence].counted = s.counted;
     state[sequence].stop = s.stop;
 }

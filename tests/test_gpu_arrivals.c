@@ -1,18 +1,27 @@
-// Sequences that come and go: each gets the tokens that it gets alone, bit for bit, whenever it joins, whoever else
-// runs, and whatever its slot held before.
+// Sequences that come and go: each gets the tokens and log probabilities that it gets alone, bit for bit, whenever it
+// joins, whoever else runs, and whatever its slot held before.
 #include "session_world.h" // before cmocka, whose macro fail() hides a function
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 #define SLOTS 5
 #define REQUESTS 24
 #define NOBODY UINT32_MAX
+
+struct Said { // by events, each as a hash of what it says
+    uint64_t events[2 * CONTEXT + 2];
+    uint32_t count;
+};
 
 struct Request {
     uint32_t ids[CONTEXT];
     uint32_t count; // of the prompt
     vkgpt_batch_options options;
+    vkgpt_bias bias[40];
+    struct Said said_alone, said;
     uint32_t leaves;     // it is stopped after this many tokens; 0: never
     bool by_callback;    // stopped by the callback, else by a call
     struct Tokens alone; // what it gets alone
@@ -34,6 +43,20 @@ static uint32_t roll(uint32_t sides) // the same numbers in every run
     return (rolled >> 8) % sides;
 }
 
+// What changes the logits of some requests, and the log probabilities that some want.
+static void make_changes(struct Request *r)
+{
+    vkgpt_batch_options *o = &r->options;
+    if (roll(3) == 0) o->presence_penalty = 0.5f, o->frequency_penalty = roll(2) ? 0.3f : -0.2f;
+    if (roll(3) == 0) o->bias = r->bias, o->bias_count = 1 + roll(sizeof r->bias / sizeof *r->bias);
+    for (uint32_t i = 0; i < o->bias_count; i++) r->bias[i] = (vkgpt_bias){roll(VOCAB), (float)roll(9) - 4.0f};
+    if (o->bias_count && roll(2)) r->bias[0].id = VOCAB - 1; // the end token
+    o->logprobs = roll(2);
+    o->top = roll(3) ? roll(VKGPT_MAX_TOP + 1) : 0;
+    o->given = roll(2);
+    o->sampling.ignore_eos = roll(2);
+}
+
 // Prompts share beginnings of different lengths; some are a single token, some fill the context.
 static void make_request(struct Request *r)
 {
@@ -46,19 +69,57 @@ static void make_request(struct Request *r)
     r->options.max_tokens = roll(10) == 0 ? 0 : 1 + roll(35);
     r->leaves = roll(4) == 0 ? 1 + roll(9) : 0;
     r->by_callback = roll(2);
+    make_changes(r);
+}
+
+static uint64_t hash_logprob(uint64_t hash, const vkgpt_logprob *p)
+{
+    return fnv_add(fnv_add(hash, &p->id, sizeof p->id), &p->logprob, sizeof p->logprob);
+}
+
+static void say(struct Said *said, const vkgpt_batch_event *event)
+{
+    const uint32_t what[] = {event->ended, event->given, event->ended ? 0 : event->id, event->token != NULL};
+    uint64_t hash = fnv_add(FNV_START, what, sizeof what);
+    if (event->token) hash = hash_logprob(hash, &(vkgpt_logprob){event->token->id, event->token->logprob});
+    for (uint32_t i = 0; event->token && i < event->token->top_count; i++)
+        hash = hash_logprob(hash, &event->token->top[i]);
+    assert_true(said->count < sizeof said->events / sizeof *said->events);
+    said->events[said->count++] = hash;
+}
+
+static bool on_alone(void *user, const vkgpt_batch_event *event)
+{
+    struct Request *r = user;
+    say(&r->said_alone, event);
+    if (event->ended) r->alone.stop = event->stop;
+    return event->ended || event->given || keep(&r->alone, event->id);
+}
+
+// By the call that knows of nothing but sampling, where that is enough; else as a sequence.
+static void run_alone(vkgpt_session *session, struct Request *r)
+{
+    vkgpt_error err;
+    uint32_t running;
+    rewind_to(session, 0);
+    if (!r->options.logprobs && !r->options.bias_count && r->options.presence_penalty == 0.0f) {
+        CHECK(vkgpt_prompt(session, r->ids, r->count, &err));
+        generate(session, r->options.sampling, r->options.max_tokens, &r->alone);
+        return;
+    }
+    CHECK(vkgpt_batch_start(session, 0, r->ids, r->count, &r->options, &err));
+    do CHECK(vkgpt_batch_step(session, on_alone, r, &running, &err));
+    while (running);
 }
 
 static void make_requests(const struct World *w, struct Requests *all)
 {
-    vkgpt_error err;
     vkgpt_session *session = open_session(w->model, 0, 0);
     rolled = 1;
     for (uint32_t i = 0; i < REQUESTS; i++) {
         struct Request *r = &all->list[i];
         make_request(r);
-        rewind_to(session, 0);
-        CHECK(vkgpt_prompt(session, r->ids, r->count, &err));
-        generate(session, r->options.sampling, r->options.max_tokens, &r->alone);
+        run_alone(session, r);
     }
     vkgpt_session_close(session);
 }
@@ -69,6 +130,8 @@ static bool on_event(void *user, const vkgpt_batch_event *event)
     uint32_t at = all->in_slot[event->sequence];
     assert_true(at != NOBODY);
     struct Request *r = &all->list[at];
+    say(&r->said, event);
+    if (event->given) return true;
     if (event->ended) {
         r->ends++;
         r->got.stop = event->stop;
@@ -113,6 +176,9 @@ static void check_request(const struct Request *r, uint32_t number)
     for (size_t i = 0; i < r->got.count; i++)
         if (r->got.ids[i] != r->alone.ids[i])
             fail_msg("token %zu of request %u is %u, alone %u", i, number, r->got.ids[i], r->alone.ids[i]);
+    for (uint32_t i = 0; i < r->said.count - stopped && r->said_alone.count; i++)
+        if (r->said.events[i] != r->said_alone.events[i])
+            fail_msg("event %u of request %u is not the one that it gets alone", i, number);
     assert_true(r->ends == 1 || (silent && r->ends == 0));
     if (!stopped) assert_int_equal(r->got.stop, r->alone.stop);
     if (stopped && r->by_callback) assert_int_equal(r->got.stop, VKGPT_STOP_CALLBACK);
@@ -132,7 +198,7 @@ static void run_all(vkgpt_session *s, struct Requests *all)
     rolled = 7;
     all->costs = 0;
     for (uint32_t i = 0; i < SLOTS; i++) all->in_slot[i] = NOBODY;
-    for (uint32_t i = 0; i < REQUESTS; i++) all->list[i].got = (struct Tokens){.count = 0}, all->list[i].ends = 0;
+    for (uint32_t i = 0; i < REQUESTS; i++) all->list[i].got.count = all->list[i].said.count = all->list[i].ends = 0;
     while (next < REQUESTS || running) {
         maybe_start(s, all, &next);
         uint64_t before = costs_of(s);
@@ -160,7 +226,7 @@ static void come_and_go(const struct World *w, uint32_t per_submission, uint32_t
     make_requests(w, all);
     vkgpt_session *s = open_slots(w, per_submission, lookup);
     run_all(s, all);
-    run_all(s, all); // from what the slots hold by now
+    for (int i = 0; i < 2; i++) run_all(s, all); // from what the slots hold by now
     uint64_t reused = vkgpt_session_counters(s).tokens_reused;
     run_all(s, all);
     assert_true(vkgpt_session_counters(s).tokens_reused > reused);
@@ -198,7 +264,7 @@ static void test_long_prompt(void **state)
 {
     vkgpt_error err;
     uint32_t ids[CONTEXT], running = 1;
-    const vkgpt_batch_options options = {lively(3), 60};
+    const vkgpt_batch_options options = {.sampling = lively(3), .max_tokens = 60};
     vkgpt_session *s = open_slots(*state, 1, 0);
     s->block_rows = GROUP_ROWS;
     struct Gaps gaps = {.session = s};
@@ -223,7 +289,7 @@ static void test_same_beginning(void **state)
 {
     vkgpt_error err;
     uint32_t ids[CONTEXT], running;
-    const vkgpt_batch_options options = {lively(3), 5};
+    const vkgpt_batch_options options = {.sampling = lively(3), .max_tokens = 5};
     const uint32_t lengths[][2] = {{80, 79}, {80, 0}, {60, 0}, {100, 40}}; // of the prompt, and rows that are read
     vkgpt_session *s = open_slots(*state, 2, 0);
     prompt_of(ids, CONTEXT);
@@ -242,7 +308,7 @@ static void run_one(vkgpt_session *s, uint32_t sequence, const uint32_t *ids, ui
 {
     vkgpt_error err;
     uint32_t running;
-    const vkgpt_batch_options options = {lively(3), 5};
+    const vkgpt_batch_options options = {.sampling = lively(3), .max_tokens = 5};
     CHECK(vkgpt_batch_start(s, sequence, ids, count, &options, &err));
     do CHECK(vkgpt_batch_step(s, NULL, NULL, &running, &err));
     while (running);
@@ -253,7 +319,7 @@ static void test_choose(void **state)
 {
     vkgpt_error err;
     uint32_t ids[CONTEXT], other[CONTEXT], slot = NOBODY;
-    const vkgpt_batch_options options = {lively(3), 5};
+    const vkgpt_batch_options options = {.sampling = lively(3), .max_tokens = 5};
     vkgpt_session *s = open_slots(*state, 2, 0);
     prompt_of(ids, CONTEXT);
     for (uint32_t i = 0; i < CONTEXT; i++) other[i] = (ids[i] + 1) % (VOCAB - 1);
@@ -286,7 +352,8 @@ static void test_stopped_on_the_device(void **state)
     const struct World *w = *state;
     vkgpt_error err;
     uint32_t ids[CONTEXT], running = 1;
-    const vkgpt_batch_options options = {lively(3), 100}, few = {lively(4), 8};
+    const vkgpt_batch_options options = {.sampling = lively(3), .max_tokens = 100},
+                              few = {.sampling = lively(4), .max_tokens = 8};
     struct Tokens first = {.count = 0}, got = {.count = 0}, want = {.count = 0};
     vkgpt_session *s = open_slots(w, 2, 0), *alone = open_session(w->model, 0, 2);
     prompt_of(ids, CONTEXT);
@@ -312,7 +379,8 @@ static void test_older_block(void **state)
     const struct World *w = *state;
     vkgpt_error err;
     uint32_t ids[CONTEXT];
-    const vkgpt_batch_options options = {lively(3), 100}, few = {lively(4), 20};
+    const vkgpt_batch_options options = {.sampling = lively(3), .max_tokens = 100},
+                              few = {.sampling = lively(4), .max_tokens = 20};
     struct Tokens got = {.count = 0};
     vkgpt_session *s = open_slots(w, 2, 0);
     prompt_of(ids, CONTEXT);
@@ -346,7 +414,7 @@ static void test_refused(void **state)
 {
     vkgpt_error err;
     uint32_t ids[CONTEXT + 1], to = 1, running;
-    vkgpt_batch_options options = {lively(3), 30};
+    vkgpt_batch_options options = {.sampling = lively(3), .max_tokens = 30};
     vkgpt_sampling each[SLOTS] = {options.sampling};
     struct Tokens tokens = {.count = 0};
     vkgpt_session *s = open_slots(*state, 2, 0);
@@ -388,7 +456,7 @@ static void test_cancelled(void **state)
 {
     vkgpt_error err;
     uint32_t ids[CONTEXT], running;
-    const vkgpt_batch_options options = {lively(3), 30};
+    const vkgpt_batch_options options = {.sampling = lively(3), .max_tokens = 30};
     vkgpt_session *s = open_slots(*state, 2, 0);
     prompt_of(ids, CONTEXT);
     for (uint32_t i = 0; i < SLOTS; i++) CHECK(vkgpt_batch_start(s, i, ids, 5 + i, &options, &err));

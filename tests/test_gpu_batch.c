@@ -182,7 +182,8 @@ static uint64_t steps_at_once(const struct Subject *subject, uint32_t lookup, ui
     vkgpt_sampling sampling = sampling_of(subject, 3);
     struct Tokens kept = {.count = {0}};
     CHECK(vkgpt_prompt(session, ids, count, &err));
-    CHECK(vkgpt_batch_start(session, 0, NULL, 0, &(vkgpt_batch_options){sampling, tokens}, &err));
+    CHECK(vkgpt_batch_start(session, 0, NULL, 0, &(vkgpt_batch_options){.sampling = sampling, .max_tokens = tokens},
+                            &err));
     session->on_event = keep_event, session->event_user = &kept;
     for (uint32_t i = 0; i < 2; i++) {
         struct Flight *next = flights_next(session);

@@ -18,9 +18,8 @@ static void samples(struct ReferenceSampling sampling, const double *weights)
                   sampling.top_k, sampling.top_p, sampling.min_p, sampling.repeat_penalty);
 }
 
-// in the order of struct ReferenceSampling
-#define SAMPLING(temperature, top_p, min_p, penalty, top_k)                                                            \
-    ((struct ReferenceSampling){temperature, top_p, min_p, penalty, top_k, NULL, 0})
+#define SAMPLING(t, p, min, penalty, k)                                                                                \
+    ((struct ReferenceSampling){.temperature = t, .top_p = p, .min_p = min, .repeat_penalty = penalty, .top_k = k})
 #define E exp(1.0)
 
 static void test_limits(void **state)
@@ -43,11 +42,28 @@ static void test_order(void **state)
 {
     (void)state;
     const uint32_t recent[] = {1, 4, 1, 1};
-    struct ReferenceSampling again = {1, 1, 0, 2, 0, recent, 4}, greedy = {0, 1, 0, 2, 0, recent, 1};
+    struct ReferenceSampling again = SAMPLING(1, 1, 0, 2, 0), greedy = SAMPLING(0, 1, 0, 2, 0);
+    again.recent = greedy.recent = recent;
+    again.recent_count = 4, greedy.recent_count = 1;
     samples(SAMPLING(2, 1, 0, 1, 3), (double[]){0, sqrt(E), 1, sqrt(E), 0});
     samples(SAMPLING(100, 0.80, 0, 1, 0), (double[]){0, exp(0.01), 1, exp(0.01), 0});
     samples(again, (double[]){1, E, E, E * E, exp(-2.0)}); // 2 / 2, once, and -1 * 2
     samples(greedy, (double[]){0, 0, 0, 1, 0});
+}
+
+// Biases come first, then the repeat penalty, then what is lost by how often a token was generated.
+static void test_changes(void **state)
+{
+    (void)state;
+    const uint32_t recent[] = {1}, generated[] = {1, 2, 1};
+    const struct ReferenceBias biases[] = {{1, 2.0f}, {4, 3.0f}};
+    struct ReferenceSampling s = SAMPLING(1, 1, 0, 2, 0);
+    s.biases = biases, s.bias_count = 2;
+    samples(s, (double[]){1, exp(4.0), E, E * E, E * E});
+    s.recent = recent, s.recent_count = 1;
+    samples(s, (double[]){1, E * E, E, E * E, E * E});
+    s.generated = generated, s.generated_count = 3, s.frequency = 0.5, s.presence = 0.25;
+    samples(s, (double[]){1, exp(2 - 1.25), exp(1 - 0.75), E * E, E * E});
 }
 
 static void test_random(void **state)
@@ -114,17 +130,16 @@ static void test_draw(void **state)
     static const double temperatures[] = {1e-30, 0.1, 0.8, 1.5, 1e6}, top_ps[] = {0, 0.1, 0.95, 1};
     static const double min_ps[] = {0, 0.05, 1}, penalties[] = {0.7f, 1, 1.3f};
     static const size_t top_ks[] = {0, 1, 2, 40, MANY - 1, MANY, MANY + 5};
-    const uint32_t recent[] = {1, 7, 250, 7, 7, MANY + 3};
+    const uint32_t recent[] = {1, 7, 250, 7, 7, MANY + 3}, generated[] = {9, 7, 11, 7};
+    const struct ReferenceBias biases[] = {{7, 1.5f}, {12, -2.5f}, {200, 0.25f}};
     float logits[MANY];
     uint64_t seed = 0;
     for (size_t i = 0; i < 5 * 4 * 3 * 3 * 7; i++) {
-        struct ReferenceSampling s = {(float)temperatures[i % 5],
-                                      (float)top_ps[i / 5 % 4],
-                                      (float)min_ps[i / 20 % 3],
-                                      penalties[i / 60 % 3],
-                                      top_ks[i / 180],
-                                      recent,
-                                      6};
+        struct ReferenceSampling s = SAMPLING((float)temperatures[i % 5], (float)top_ps[i / 5 % 4],
+                                              (float)min_ps[i / 20 % 3], penalties[i / 60 % 3], top_ks[i / 180]);
+        s.recent = recent, s.recent_count = 6;
+        s.biases = biases, s.bias_count = i % 4;
+        s.generated = generated, s.generated_count = i % 5 ? 4 : 0, s.frequency = 0.5f, s.presence = -0.75f;
         fill_logits(logits, 2, i % 2 ? -60 : 0.5, i % 3 == 0);
         for (int n = 0; n < 4; n++, seed++)
             assert_within(difference_f64((double[]){draw_error(s, logits, seed)}, (double[]){0}, 1), SLACK,
@@ -155,9 +170,8 @@ static void test_draw_frequencies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_limits),           cmocka_unit_test(test_order),
-        cmocka_unit_test(test_random),           cmocka_unit_test(test_draw),
-        cmocka_unit_test(test_draw_frequencies),
+        cmocka_unit_test(test_limits), cmocka_unit_test(test_order), cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_random), cmocka_unit_test(test_draw),  cmocka_unit_test(test_draw_frequencies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,6 +21,8 @@ uint32_t buffers_wants(struct vkgpt_session *s, struct Want wants[BUFFERS_WANTS]
     uint64_t rows = s->rows, steps = (uint64_t)s->sequences * s->step_rows,
              tokens = (uint64_t)s->sequences * (s->context + 1) * 4;
     uint64_t state = buffers_state_bytes(s), inbox = sizeof(struct InboxHead) + s->sequences * sizeof(struct Admission);
+    uint64_t biases = s->sequences * MAX_BIAS * sizeof(struct LogitChange), given = tokens + biases,
+             reports = s->logit_rows * sizeof(struct TokenReport);
     uint64_t logit_bytes = (uint64_t)s->logit_rows * m->vocab * 4,
              logit_rows = s->logit_rows > steps ? s->logit_rows : steps;
     // clang-format off
@@ -38,11 +40,16 @@ uint32_t buffers_wants(struct vkgpt_session *s, struct Want wants[BUFFERS_WANTS]
         {MEMORY_DEVICE, &b->sums, s->by_matrices ? tile_sum_bytes(s->block_rows, m->dim) : 0, "the segments of products"},
         {MEMORY_DEVICE, &b->logits, logit_rows * m->vocab * 4, "logits"},
         {MEMORY_DEVICE, &b->head_parts, steps * s->decode.head_groups * sizeof(struct HeadPart), "the parts of the head"},
+        {MEMORY_DEVICE, &b->changes, 2 * tokens + biases, "the changes of logits"},
+        {MEMORY_DEVICE, &b->kept, steps * m->vocab * 4, "logits"},
         {MEMORY_UPLOAD, &b->inbox[0], inbox, "the inbox"},
         {MEMORY_UPLOAD, &b->inbox[1], inbox, "the inbox"},
-        {MEMORY_UPLOAD, &b->given[0], tokens, "the inbox"},
-        {MEMORY_UPLOAD, &b->given[1], tokens, "the inbox"},
+        {MEMORY_UPLOAD, &b->given[0], given, "the inbox"},
+        {MEMORY_UPLOAD, &b->given[1], given, "the inbox"},
         {MEMORY_READ, &b->ring, tokens, "the ring"},
+        {MEMORY_READ, &b->reports, steps * REPORTS_KEPT * sizeof(struct TokenReport), "log probabilities"},
+        {MEMORY_READ, &b->block_reports[0], reports, "log probabilities"},
+        {MEMORY_READ, &b->block_reports[1], reports, "log probabilities"},
         {MEMORY_READ, &b->progress, s->step_rows > 1 ? IN_FLIGHT * s->sequences * sizeof(struct Sequence) : 0, "the progress"},
         {MEMORY_READ, &b->readback, logit_bytes, "logits"},
         {MEMORY_READ, &b->scores, s->logit_rows * sizeof(struct RowScore), "scores"},

@@ -6,7 +6,7 @@
 
 #define SESSION_BLOCK ((VkDeviceSize)32 << 20) // of the pools
 #define HOST_BLOCK ((VkDeviceSize)4096)
-#define BUFFERS_WANTS 21
+#define BUFFERS_WANTS 26
 
 struct Want { // a buffer, and how large it has to be
     enum MemoryKind kind;

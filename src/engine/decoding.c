@@ -8,6 +8,7 @@
 #include "engine/persistent.h"
 #include "engine/prefill.h"
 #include "engine/recordings.h"
+#include "engine/reports.h"
 #include "engine/sequences.h"
 
 #define SUBMISSION_SECONDS 0.1 // of device time, about
@@ -36,13 +37,20 @@ static struct Sequence sequence_of(const struct vkgpt_session *s, const struct S
         .repeat_penalty = p->repeat_last_n && p->repeat_penalty > 0.0f ? p->repeat_penalty : 1.0f,
         .repeat_last_n = p->repeat_last_n,
         .eos_count = p->ignore_eos ? 0 : c->eos_count,
+        .presence = slot->presence,
+        .frequency = slot->frequency,
+        .biases = slot->biases,
+        .reports = slot->reports,
     };
     memcpy(sequence.eos, c->eos, c->eos_count * sizeof c->eos[0]);
     return sequence;
 }
 
 // Whether the next steps run a slot: its prompt is in the cache, or submitted.
-static bool takes_part(const struct Slot *slot) { return slot->runs && slot->sent >= slot->goal; }
+static bool takes_part(const struct Slot *slot)
+{
+    return slot->runs && slot->sent >= slot->goal && slot->end > slot->position;
+}
 
 // Lets all slots join that can, and stops on the device those that have left but still run there. Returns how many
 // changed.
@@ -162,8 +170,7 @@ static void keep_token(struct vkgpt_session *s, uint32_t sequence, uint32_t id)
         slot->live = false; // the device has counted too
         slot_leave(s, slot, slot->stop);
     }
-    const vkgpt_batch_event event = {.sequence = sequence, .id = id};
-    if (s->on_event && !s->on_event(s->event_user, &event)) slot_leave(s, slot, VKGPT_STOP_CALLBACK);
+    report_token(s, sequence, id);
 }
 
 // Reads the tokens of a slot that have arrived since the last call.

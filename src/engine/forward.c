@@ -298,7 +298,8 @@ static void sample(const struct Pass *pass)
         note(pass, "best");
     }
     dispatch(pass->rec, pass->k->sample, grid(s->sequences, 1, 1),
-             BUFFERS(&s->b.state, &s->b.tokens, &s->b.logits, &s->b.head_parts, &s->b.ring),
+             BUFFERS(&s->b.state, &s->b.tokens, &s->b.logits, &s->b.head_parts, &s->b.ring, &s->b.changes, &s->b.kept,
+                     &s->b.reports),
              ARGS(SampleArgs, .step_rows = s->step_rows, .vocab = m->config.vocab, .logits_stride = m->vocab,
                   .groups = pass->k->head_groups, .token_stride = s->context + 1));
     note(pass, "sample");
@@ -334,7 +335,7 @@ void forward_block(const struct Pass *pass, enum Leaves leaves)
         qkv(pass, whole);
         cache(pass, whole);
     }
-    if (leaves == LEAVES_LOGITS || leaves == LEAVES_SCORES) head(pass);
+    if (leaves >= LEAVES_LOGITS) head(pass);
 }
 
 void forward_embed(const struct Pass *pass) { embed(pass); }
@@ -348,6 +349,15 @@ void forward_score(const struct Pass *pass)
              BUFFERS(&s->b.state, &s->b.tokens, &s->b.logits, &s->b.scores),
              ARGS(ScoreArgs, .vocab = m->config.vocab, .logits_stride = m->vocab, .token_stride = s->context + 1));
     note(pass, "score");
+}
+
+void forward_report(const struct Pass *pass, const struct Pipeline *report, const struct Slice *reports)
+{
+    struct vkgpt_session *s = pass->s;
+    const struct vkgpt_model *m = s->model;
+    dispatch(pass->rec, report, grid(1, pass->rows, 1), BUFFERS(&s->b.state, &s->b.tokens, &s->b.logits, reports),
+             ARGS(ReportArgs, .vocab = m->config.vocab, .logits_stride = m->vocab, .token_stride = s->context + 1));
+    note(pass, "report");
 }
 
 const struct Slice *forward_hidden(const struct Pass *pass)

@@ -16,8 +16,8 @@ struct Pass {
 // first `splits` splits of the cache.
 void forward_step(const struct Pass *pass, uint32_t splits);
 // What a block of prefill writes: only the cache, or also a result for each row.
-enum Leaves { LEAVES_CACHE, LEAVES_HIDDEN, LEAVES_LOGITS, LEAVES_SCORES };
-// Runs a block's tokens into the cache. Also computes their logits, for LEAVES_LOGITS and LEAVES_SCORES.
+enum Leaves { LEAVES_CACHE, LEAVES_HIDDEN, LEAVES_LOGITS, LEAVES_SCORES, LEAVES_REPORTS };
+// Runs a block's tokens into the cache. Also computes their logits, for the three that need them.
 void forward_block(const struct Pass *pass, enum Leaves leaves);
 // The parts of both one by one, for engine/trace.c: the embedding, a layer, and the head. `splits` as for forward_step,
 // in a block 0.
@@ -26,6 +26,8 @@ void forward_layer(const struct Pass *pass, uint32_t layer, uint32_t splits);
 void forward_head(const struct Pass *pass);
 // The log probabilities of the tokens after such rows, from their logits.
 void forward_score(const struct Pass *pass);
+// The same with the likeliest tokens, for sequences that want them: by `report`, into `reports`.
+void forward_report(const struct Pass *pass, const struct Pipeline *report, const struct Slice *reports);
 // The hidden states of such rows, without their logits: the input of the head. Returns where they are.
 const struct Slice *forward_hidden(const struct Pass *pass);
 // Only one product of a decode step or a block, of one layer, with the norm or the merge before it unless its kernel

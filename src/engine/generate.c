@@ -4,6 +4,7 @@
 
 #include "engine/flights.h"
 #include "engine/prefill.h"
+#include "engine/reports.h"
 #include "engine/sequences.h"
 #include "engine/decoding.h"
 
@@ -32,20 +33,78 @@ static int check_sampling(const vkgpt_sampling *p, vkgpt_error *err)
     return VKGPT_OK;
 }
 
+// The text of a message: nothing but `what` differs.
+static int check_change(float value, const char *what, vkgpt_error *err)
+{
+    if (value >= -1e6f && value <= 1e6f) return VKGPT_OK;
+    return fail(err, VKGPT_BAD_ARGUMENT, "%s of %g: -1e6 to 1e6 is needed", what, (double)value);
+}
+
+static int check_biases(const struct vkgpt_session *s, const vkgpt_batch_options *o, vkgpt_error *err)
+{
+    uint32_t vocab = s->model->config.vocab;
+    if (o->bias_count > VKGPT_MAX_BIAS)
+        return fail(err, VKGPT_BAD_ARGUMENT, "%zu biases: at most %u", o->bias_count, VKGPT_MAX_BIAS);
+    int status = VKGPT_OK;
+    for (size_t i = 0; !status && i < o->bias_count; i++) {
+        if (o->bias[i].id >= vocab)
+            return fail(err, VKGPT_BAD_ARGUMENT, "a bias for token id %u: %s has ids below %u", o->bias[i].id,
+                        s->model->name, vocab);
+        status = check_change(o->bias[i].value, "a bias", err);
+    }
+    return status;
+}
+
+static int check_options(const struct vkgpt_session *s, const vkgpt_batch_options *o, vkgpt_error *err)
+{
+    int status = check_sampling(&o->sampling, err);
+    if (!status) status = check_change(o->presence_penalty, "a presence penalty", err);
+    if (!status) status = check_change(o->frequency_penalty, "a frequency penalty", err);
+    if (!status) status = check_biases(s, o, err);
+    if (!status && o->top > VKGPT_MAX_TOP)
+        return fail(err, VKGPT_BAD_ARGUMENT, "the %u likeliest tokens: at most %u", o->top, VKGPT_MAX_TOP);
+    return status;
+}
+
+static void add_bias(struct Slot *slot, vkgpt_bias bias)
+{
+    for (uint32_t i = 0; i < slot->biases; i++) {
+        if (slot->bias[i].id != bias.id) continue;
+        slot->bias[i].value += bias.value;
+        return;
+    }
+    slot->bias[slot->biases++] = bias;
+}
+
+// What changes the logits, and what is said of each token.
+static void take_options(const struct vkgpt_session *s, struct Slot *slot, const vkgpt_batch_options *o)
+{
+    uint32_t vocab = s->model->config.vocab;
+    slot->sampling = o->sampling;
+    slot->presence = o->presence_penalty, slot->frequency = o->frequency_penalty;
+    slot->biases = 0;
+    for (size_t i = 0; i < o->bias_count; i++) add_bias(slot, o->bias[i]);
+    slot->reports = o->logprobs ? 1 + min_u32(o->top, vocab) : 0;
+    slot->given = o->logprobs && o->given;
+    slot->told = 0;
+}
+
 // Sets how far a slot goes, and why it ends there if nothing else ends it before. Its last token runs in the first
 // step, whether it is in the cache or not.
-static void slot_start(const struct vkgpt_session *s, struct Slot *slot, const vkgpt_sampling *sampling,
-                       size_t max_tokens)
+static void slot_start(const struct vkgpt_session *s, struct Slot *slot, const vkgpt_batch_options *options)
 {
+    size_t max_tokens = options->max_tokens;
     uint32_t room = s->context + 1 - min_u32(slot->position, s->context + 1);
-    slot->sampling = *sampling;
+    take_options(s, slot, options);
     slot->started = true;
-    slot->runs = slot->position && room && max_tokens;
+    slot->given = slot->given && slot->position;
+    slot->runs = (slot->position && room && max_tokens) || slot->given;
     slot->end = slot->position + (max_tokens < room ? (uint32_t)max_tokens : room);
     slot->stop = max_tokens <= room && (room || !max_tokens) ? VKGPT_STOP_LENGTH : VKGPT_STOP_CONTEXT;
     slot->since = s->flights.last + 1;
     if (!slot->runs) return;
-    slot->cached = min_u32(slot->cached, slot->position - 1);
+    slot->cached = min_u32(slot->cached, slot->given ? 0 : slot->position - 1);
+    slot->prefilled = min_u32(slot->prefilled, slot->cached);
     prefill_want(slot, slot->position - 1);
 }
 
@@ -72,8 +131,7 @@ static void report_ends(struct vkgpt_session *s)
         struct Slot *slot = &s->slots[i];
         if (!slot->started || slot->runs) continue;
         slot->started = false;
-        const vkgpt_batch_event event = {.sequence = i, .ended = true, .stop = slot->stop};
-        if (s->on_event) s->on_event(s->event_user, &event);
+        report_end(s, i);
     }
 }
 
@@ -90,6 +148,7 @@ static Maker *choose_next(const struct vkgpt_session *s)
 static int step(struct vkgpt_session *s, vkgpt_error *err)
 {
     int status = session_check_cancel(s, err);
+    if (!status) report_beginnings(s);
     for (Maker *make; !status && (make = choose_next(s));) {
         struct Flight *next = flights_next(s);
         status = make(s, next, err);
@@ -117,10 +176,11 @@ int vkgpt_batch_step(vkgpt_session *s, bool (*on_event)(void *user, const vkgpt_
 // --------------------------------------------------------------------------------- joining and leaving
 
 static int check_prompt(const struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, size_t count,
-                        vkgpt_error *err)
+                        const vkgpt_batch_options *options, vkgpt_error *err)
 {
     int status = sequence_check_idle(s, sequence, err);
-    if (!status && count > s->context)
+    bool last_predicted = !options->max_tokens && options->logprobs && options->given;
+    if (!status && count > s->context + last_predicted)
         return fail(err, VKGPT_BAD_ARGUMENT, "a prompt of %zu tokens: the context has room for %u", count, s->context);
     return status ? status : session_check_ids(s, ids, count, err);
 }
@@ -134,12 +194,12 @@ static uint32_t common_beginning(const struct Slot *slot, const uint32_t *ids, s
 }
 
 // Gives a slot other tokens. What its cache holds of a common beginning stays, and a longer one is copied from another.
-static int take_prompt(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, uint32_t count,
+static int take_prompt(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, uint32_t count, bool given,
                        vkgpt_error *err)
 {
     struct Slot *slot = &s->slots[sequence];
-    uint32_t own = common_beginning(slot, ids, count), longest = own + WORTH_A_COPY - 1, from = sequence;
-    for (uint32_t i = 0; i < s->sequences; i++) {
+    uint32_t own = given ? 0 : common_beginning(slot, ids, count), longest = own + WORTH_A_COPY - 1, from = sequence;
+    for (uint32_t i = 0; i < s->sequences && !given; i++) {
         uint32_t same = common_beginning(&s->slots[i], ids, count);
         if (same > longest) longest = same, from = i;
     }
@@ -174,14 +234,15 @@ int vkgpt_batch_start(vkgpt_session *s, uint32_t sequence, const uint32_t *ids, 
                       const vkgpt_batch_options *options, vkgpt_error *err)
 {
     int status = model_check_head(s->model, err);
-    if (!status) status = check_prompt(s, sequence, ids, count, err);
-    if (!status) status = check_sampling(&options->sampling, err);
+    if (!status) status = check_prompt(s, sequence, ids, count, options, err);
+    if (!status) status = check_options(s, options, err);
     if (status) return status;
     struct Slot *slot = &s->slots[sequence];
     if (!count && !slot->position) return fail(err, VKGPT_BAD_ARGUMENT, "nothing to go on from: the prompt is empty");
-    if (count) status = take_prompt(s, sequence, ids, (uint32_t)count, err);
+    bool given = options->logprobs && options->given;
+    if (count) status = take_prompt(s, sequence, ids, (uint32_t)count, given, err);
     if (status) return status;
-    slot_start(s, slot, &options->sampling, options->max_tokens);
+    slot_start(s, slot, options);
     return VKGPT_OK;
 }
 
@@ -204,7 +265,8 @@ static int start_all(struct vkgpt_session *s, const vkgpt_sampling *sampling, ui
     int status = model_check_head(s->model, err);
     for (uint32_t i = 0; !status && i < taking; i++) status = check_sampling(&sampling[i], err);
     if (!status && max_tokens) status = prefill_sequences(s, false, err);
-    for (uint32_t i = 0; !status && i < taking; i++) slot_start(s, &s->slots[i], &sampling[i], max_tokens);
+    for (uint32_t i = 0; !status && i < taking; i++)
+        slot_start(s, &s->slots[i], &(vkgpt_batch_options){.sampling = sampling[i], .max_tokens = max_tokens});
     return status;
 }
 

@@ -6,7 +6,8 @@
 
 // Empties the inbox of a turn, whose last submission has ended. groups (MAX_GROUPS): those of a block; NULL: none.
 void inbox_begin(struct vkgpt_session *s, uint32_t turn, const struct Group *groups);
-// Sets the state of a sequence, once a turn, and uploads its tokens up to `end` that the device does not have.
+// Sets the state of a sequence, once a turn, and uploads its biases, and its tokens up to `end` that the device does
+// not have.
 void inbox_admit(struct vkgpt_session *s, uint32_t turn, uint32_t sequence, uint32_t end, const struct Sequence *state);
 // The same with a state in which it does not run.
 void inbox_stop(struct vkgpt_session *s, uint32_t turn, uint32_t sequence, uint32_t end);

@@ -10,7 +10,7 @@
 
 static const uint32_t ROW_KERNEL_SIZE = 128; // embed, norm, merge, attend, admit
 static const uint32_t BEST_SIZE = 32;
-static const uint32_t SCAN_SIZE = 256;                                // lookup, score
+static const uint32_t SCAN_SIZE = 256;                                // lookup, score, report
 static const uint32_t SAMPLE_SIZE = 1024, SAMPLE_SOFTWARE_SIZE = 128; // at most; on a software driver
 static const uint32_t CACHE_SIZE = 32;
 static const uint32_t COOPMAT_QUERIES = 64;   // rows of a block in a workgroup of attend_block_coopmat
@@ -289,6 +289,13 @@ int kernels_around(vkgpt_device *device, const char *sample, uint32_t rows, bool
     if (!status && rows > 1) status = simple_get(device, "lookup", SCAN_SIZE, 0, &k->lookup, err);
     if (!status && (rows > 1 || !leaves_parts)) status = simple_get(device, "best", BEST_SIZE, 0, &k->best, err);
     return status;
+}
+
+int kernel_for_reports(vkgpt_device *device, bool deterministic, const struct Pipeline **report, vkgpt_error *err)
+{
+    const uint32_t constants[] = {[CONSTANT_SIZE] = SCAN_SIZE};
+    return pipeline_get(device, deterministic ? "report_deterministic" : "report", constants, COUNT(constants), report,
+                        err);
 }
 
 static int embed_get(vkgpt_device *device, const struct Shape *shape, const char *kernel, struct Kernels *k,

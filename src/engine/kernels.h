@@ -62,6 +62,8 @@ int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t
 // For blocks of up to `rows` rows.
 int kernels_for_prefill(vkgpt_device *device, const struct Shape *shape, uint32_t rows, struct Kernels *kernels,
                         vkgpt_error *err);
+// Only report, for prefill.
+int kernel_for_reports(vkgpt_device *device, bool deterministic, const struct Pipeline **report, vkgpt_error *err);
 // Only attend, which writes floats.
 int kernel_for_blocks(vkgpt_device *device, const struct Shape *shape, struct Kernels *kernels, vkgpt_error *err);
 

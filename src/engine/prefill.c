@@ -9,6 +9,7 @@
 #include "engine/inbox.h"
 #include "engine/logits.h"
 #include "engine/recordings.h"
+#include "engine/reports.h"
 #include "engine/sequences.h"
 
 static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
@@ -48,17 +49,21 @@ static void note_speed(struct vkgpt_session *s, uint32_t rows, double seconds)
 static int end_block(struct vkgpt_session *s, const struct Flight *flight, double seconds, vkgpt_error *err)
 {
     const struct BlockRows *block = &flight->block;
-    (void)err;
+    const struct TokenReport *reports = (const struct TokenReport *)s->b.block_reports[flight_turn(s, flight)].host;
+    int status = VKGPT_OK;
+    s->counters.tokens_prefilled += block->rows;
+    note_speed(s, block->rows, seconds);
     for (uint32_t g = 0; g < block->count; g++) {
         const struct Group *group = &block->groups[g];
         struct Slot *slot = &s->slots[group->sequence];
         if (slot->since > flight->number) continue; // it has other tokens by now
         slot->cached = group->position + group->rows;
         if (slot->prefilled >= group->position) slot->prefilled = slot->cached;
+        if (!slot->given) continue;
+        int told = report_group(s, group, reports + g * GROUP_ROWS, status ? NULL : err);
+        if (!status) status = told;
     }
-    s->counters.tokens_prefilled += block->rows;
-    note_speed(s, block->rows, seconds);
-    return VKGPT_OK;
+    return status;
 }
 
 // Whether the host wants a block to be submitted.
@@ -120,39 +125,56 @@ void prefill_want(struct Slot *slot, uint32_t goal)
 
 static uint32_t left_of(const struct Slot *slot) { return slot->goal > slot->sent ? slot->goal - slot->sent : 0; }
 
-uint64_t prefill_rows_left(const struct vkgpt_session *s)
+// Of the prompts whose tokens are reported, or of the others: they do not share a block.
+static uint64_t rows_left(const struct vkgpt_session *s, bool given)
 {
     uint64_t rows = 0;
-    for (uint32_t i = 0; i < s->sequences; i++) rows += groups_of(left_of(&s->slots[i])) * GROUP_ROWS;
+    for (uint32_t i = 0; i < s->sequences; i++)
+        if (s->slots[i].given == given) rows += groups_of(left_of(&s->slots[i])) * GROUP_ROWS;
     return rows;
 }
+
+uint64_t prefill_rows_left(const struct vkgpt_session *s) { return rows_left(s, true) + rows_left(s, false); }
 
 bool prefill_has_room(const struct vkgpt_session *s)
 {
     return s->flights.count < (s->row_seconds > 0.0 ? s->blocks_queued : 1);
 }
 
-// The sequence that has the fewest rows left, so that a short prompt does not wait for a long one.
-static bool shortest(const struct vkgpt_session *s, uint32_t *sequence)
+// The sequence that has the fewest rows left, so that a short prompt does not wait for a long one: of those like
+// `first`, or of all.
+static bool shortest(const struct vkgpt_session *s, const struct Slot *first, uint32_t *sequence)
 {
     uint32_t least = UINT32_MAX;
     for (uint32_t i = 0; i < s->sequences; i++) {
         uint32_t left = left_of(&s->slots[i]);
+        if (first && s->slots[i].given != first->given) continue;
         if (left && left < least) least = left, *sequence = i;
     }
     return least != UINT32_MAX;
 }
 
+// The recording of the next block, and how many groups go into it.
+static int choose_recording(struct vkgpt_session *s, bool given, struct Flight *next, uint32_t *most, vkgpt_error *err)
+{
+    uint32_t turn = flight_turn(s, next), size = choose_block(s, rows_left(s, given));
+    *most = buffers_block_rows(s, size) / GROUP_ROWS;
+    if (!given) return recordings_block(s, size, turn, &next->rec, err);
+    *most = min_u32(*most, s->logit_rows / GROUP_ROWS);
+    return recordings_reports(s, turn, &next->rec, err);
+}
+
 int prefill_next(struct vkgpt_session *s, struct Flight *next, vkgpt_error *err)
 {
-    uint32_t size = choose_block(s, prefill_rows_left(s)), turn = flight_turn(s, next), sequence = 0,
-             most = buffers_block_rows(s, size) / GROUP_ROWS;
+    uint32_t turn = flight_turn(s, next), sequence = 0, most = 0;
+    shortest(s, NULL, &sequence);
+    const struct Slot *first = &s->slots[sequence];
     int status = ask_host(s, err);
-    if (!status) status = recordings_block(s, size, turn, &next->rec, err);
+    if (!status) status = choose_recording(s, first->given, next, &most, err);
     if (status) return status;
-    next->block = (struct BlockRows){.count = 0};
+    next->block = (struct BlockRows){.reads_next = first->given};
     next->end = end_block;
-    while (next->block.count < most && shortest(s, &sequence)) {
+    while (next->block.count < most && shortest(s, first, &sequence)) {
         struct Slot *slot = &s->slots[sequence];
         slot->sent = prefill_add(&next->block, sequence, slot->sent, slot->goal, most);
     }

@@ -49,16 +49,19 @@ static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t
 {
     if (rec->commands) return VKGPT_OK;
     const struct Kernels *k;
+    const struct Pipeline *report = NULL;
     int status = session_prefill_kernels(s, rows, &k, err);
+    if (!status && leaves == LEAVES_REPORTS) status = kernel_for_reports(s->device, s->deterministic, &report, err);
     if (!status) status = recording_begin(s->device, "prefill", forward_max_sets(s), rec, err);
     if (status) return status;
-    recording_cut(rec, bounds_block_cut(s, rows, leaves == LEAVES_LOGITS || leaves == LEAVES_SCORES));
+    recording_cut(rec, bounds_block_cut(s, rows, leaves >= LEAVES_LOGITS));
     inbox_take(s, rec, turn);
     const struct Pass pass = {s, rec, k, rows};
     forward_block(&pass, leaves);
     if (leaves == LEAVES_LOGITS)
         recording_copy(rec, &s->b.logits, 0, &s->b.readback, 0, (VkDeviceSize)rows * s->model->vocab * 4);
     if (leaves == LEAVES_SCORES) forward_score(&pass);
+    if (leaves == LEAVES_REPORTS) forward_report(&pass, report, &s->b.block_reports[turn]);
     if (leaves == LEAVES_HIDDEN)
         recording_copy(rec, forward_hidden(&pass), 0, &s->b.hidden, 0, (VkDeviceSize)rows * s->model->embed_dim * 4);
     return recording_end(rec);
@@ -72,6 +75,13 @@ int recordings_block(struct vkgpt_session *s, uint32_t block_size, uint32_t turn
     if ((*rec)->part_count && !bounds_block_cut(s, rows, false))
         recording_free(*rec); // made before anything was measured
     return record_block(s, *rec, rows, turn, LEAVES_CACHE, err);
+}
+
+int recordings_reports(struct vkgpt_session *s, uint32_t turn, struct Recording **rec, vkgpt_error *err)
+{
+    *rec = &s->report_blocks[turn];
+    if ((*rec)->part_count && !bounds_block_cut(s, s->logit_rows, true)) recording_free(*rec); // likewise
+    return record_block(s, *rec, s->logit_rows, turn, LEAVES_REPORTS, err);
 }
 
 int recordings_logits(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
@@ -110,6 +120,7 @@ void recordings_free(struct vkgpt_session *s)
     recording_free(&s->hidden_block);
     recording_free(&s->embed_block);
     for (uint32_t i = 0; i < IN_FLIGHT; i++) recording_free(&s->admit[i]);
+    for (uint32_t i = 0; i < IN_FLIGHT; i++) recording_free(&s->report_blocks[i]);
     for (uint32_t i = 0; i < BLOCK_SIZES * IN_FLIGHT; i++) recording_free(&s->blocks[i / IN_FLIGHT][i % IN_FLIGHT]);
     for (uint32_t i = 0; i < STEP_SIZES * IN_FLIGHT; i++)
         recording_free(&s->persistent_steps[i / IN_FLIGHT][i % IN_FLIGHT]);

@@ -16,6 +16,7 @@ int recordings_block(struct vkgpt_session *s, uint32_t block_size, uint32_t turn
                      vkgpt_error *err);
 int recordings_logits(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
 int recordings_scores(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
+int recordings_reports(struct vkgpt_session *s, uint32_t turn, struct Recording **rec, vkgpt_error *err);
 int recordings_hidden(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err); // b.hidden must exist
 // The same for embeddings, with as many rows as recordings_embed_rows says.
 int recordings_embed(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);

@@ -35,9 +35,13 @@ struct Buffers {
     struct Slice logits;     // (logit rows, or those of a step, vocab)
     struct Slice head_parts; // struct HeadPart (step rows, head groups)
     struct Slice ring;       // (sequences, context + 1): tokens and stops, which the host reads
+    struct Slice changes;    // struct LogitChange (sequences, MAX_BIAS + context + 1): biases, and counts of tokens
+    struct Slice kept;       // (step rows, vocab): logits without their changes, for the reports of such sequences
+    struct Slice reports; // struct TokenReport (sequences, REPORTS_KEPT step rows of a sequence), which the host reads
+    struct Slice block_reports[IN_FLIGHT]; // struct TokenReport (logit rows), which the host reads
     struct Slice progress; // struct Sequence (IN_FLIGHT, sequences), with drafts: what a submission left, for the host
     struct Slice inbox[IN_FLIGHT]; // struct InboxHead, then struct Admission (sequences): what the host changes
-    struct Slice given[IN_FLIGHT]; // (sequences, context + 1): the tokens of its admissions
+    struct Slice given[IN_FLIGHT]; // (sequences, context + 1 + 2 MAX_BIAS): the tokens and biases of its admissions
     struct Slice readback;         // logits, which the host reads
     struct Slice scores;           // struct RowScore (logit rows), which the host reads
     struct Slice hidden; // (HIDDEN_ROWS or those of embeddings, embed_dim), which the host reads; made on first use
@@ -56,21 +60,27 @@ struct Slot {
     uint64_t since;     // number of the first flight that is about these tokens
     // from here on: of a sequence that was started
     vkgpt_sampling sampling;
-    uint32_t end;    // tokens that it may grow to
-    bool started;    // its end was not reported yet
-    bool runs;       // more tokens are to come
-    bool live;       // steps may still run it on the device
-    uint64_t joined; // number of the first flight of steps that runs it; 0: none yet
-    uint32_t steps;  // that are in flight
-    uint32_t due;    // the steps that have ended made its tokens up to here
-    vkgpt_stop stop; // why it ended, or ends if nothing else ends it before
+    float presence, frequency;
+    vkgpt_bias *bias; // (VKGPT_MAX_BIAS): different ids
+    uint32_t biases;
+    uint32_t reports; // 0, or 1 more than the likeliest tokens that come with each
+    bool given;       // tokens of the prompt are reported
+    uint32_t told;    // of them were
+    uint32_t end;     // tokens that it may grow to
+    bool started;     // its end was not reported yet
+    bool runs;        // more tokens are to come
+    bool live;        // steps may still run it on the device
+    uint64_t joined;  // number of the first flight of steps that runs it; 0: none yet
+    uint32_t steps;   // that are in flight
+    uint32_t due;     // the steps that have ended made its tokens up to here
+    vkgpt_stop stop;  // why it ended, or ends if nothing else ends it before
 };
 
 // Rows of one recording of prefill, in groups.
 struct BlockRows {
     struct Group groups[MAX_GROUPS];
     uint32_t count, rows; // groups; tokens in them
-    bool reads_next;      // kernels also read the token after a row: scores
+    bool reads_next;      // kernels also read the token after a row: scores and reports
 };
 
 // What was submitted: a block of prefill, or steps of decode.
@@ -110,8 +120,9 @@ struct vkgpt_session {
     uint32_t step_rows; // of each sequence in a decode step: the next token, and drafts
     struct Slot *slots; // (sequences)
     uint32_t *ids;      // (sequences, context + 1): the slots'
+    vkgpt_bias *biases; // (sequences, VKGPT_MAX_BIAS): the slots'
     struct {
-        uint32_t admissions, tokens;
+        uint32_t admissions, words;
     } inbox[IN_FLIGHT];  // what is in it
     uint32_t rows;       // that the activations have room for
     uint32_t block_rows; // of a block of prefill at most
@@ -134,7 +145,7 @@ struct vkgpt_session {
     struct Recording steps[STEP_SIZES][SPLIT_SIZES][IN_FLIGHT];
     struct Persistent persistent;
     struct Recording persistent_steps[STEP_SIZES][IN_FLIGHT];
-    struct Recording blocks[BLOCK_SIZES][IN_FLIGHT];
+    struct Recording blocks[BLOCK_SIZES][IN_FLIGHT], report_blocks[IN_FLIGHT];
     struct Recording logits_block, score_block, hidden_block, embed_block;
 
     double first_flops;           // that a submission may take before anything was measured; 0: any

@@ -39,7 +39,13 @@ static int make_slots(struct vkgpt_session *s, vkgpt_error *err)
     s->slots = device_alloc(s->device, s->sequences, sizeof *s->slots);
     s->ids = device_alloc(s->device, s->sequences * each, sizeof *s->ids);
     if (!s->slots || !s->ids) return fail_memory(err, "the tokens", s->sequences * each * sizeof *s->ids);
-    for (uint32_t i = 0; i < s->sequences; i++) s->slots[i].ids = s->ids + i * each;
+    size_t biases = (size_t)s->sequences * VKGPT_MAX_BIAS;
+    s->biases = device_alloc(s->device, biases, sizeof *s->biases);
+    if (!s->biases) return fail_memory(err, "the biases", biases * sizeof *s->biases);
+    for (uint32_t i = 0; i < s->sequences; i++) {
+        s->slots[i].ids = s->ids + i * each;
+        s->slots[i].bias = s->biases + (size_t)i * VKGPT_MAX_BIAS;
+    }
     return VKGPT_OK;
 }
 
@@ -134,6 +140,7 @@ void vkgpt_session_close(vkgpt_session *s)
     free(s->b.v);
     free(s->slots);
     free(s->ids);
+    free(s->biases);
     free(s);
 }
 

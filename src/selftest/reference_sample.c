@@ -17,6 +17,18 @@ static void penalise(const struct ReferenceSampling *s, size_t vocab, double *lo
     }
 }
 
+// How often a token was generated: 0 except at its first place, so that it is counted once.
+static uint32_t count_at(const struct ReferenceSampling *s, size_t first)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < s->generated_count; i++) {
+        if (s->generated[i] != s->generated[first]) continue;
+        if (i < first) return 0;
+        count++;
+    }
+    return count;
+}
+
 static int falling(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -46,7 +58,10 @@ void reference_sample(const struct ReferenceSampling *s, size_t vocab, const flo
 {
     double *p = probabilities;
     for (size_t i = 0; i < vocab; i++) p[i] = (double)logits[i];
+    for (size_t i = 0; i < s->bias_count; i++) p[s->biases[i].id] += (double)s->biases[i].value;
     penalise(s, vocab, p);
+    for (size_t i = 0; i < s->generated_count; i++)
+        if (count_at(s, i)) p[s->generated[i]] -= count_at(s, i) * s->frequency + s->presence;
     for (size_t i = 0; i < vocab; i++) scratch[i] = p[i];
     qsort(scratch, vocab, sizeof *scratch, falling);
     double most = scratch[0], limit = sample_limit(s, vocab, scratch), total = 0;
@@ -124,9 +139,18 @@ static void penalise_floats(const struct ReferenceSampling *s, size_t vocab, con
 {
     float penalty = (float)s->repeat_penalty, inverse = ratio(0x80000000u, penalty);
     memcpy(changed, logits, vocab * sizeof *logits);
+    for (size_t i = 0; i < s->bias_count; i++) changed[s->biases[i].id] += s->biases[i].value;
     for (size_t i = 0; i < s->recent_count && penalty != 1.0f; i++) {
         uint32_t id = s->recent[i];
-        if (id < vocab) changed[id] = logits[id] * (logits[id] > 0 ? inverse : penalty);
+        bool again = id >= vocab;
+        for (size_t j = 0; j < i && !again; j++) again = s->recent[j] == id;
+        if (!again) changed[id] = changed[id] * (changed[id] > 0 ? inverse : penalty);
+    }
+    for (size_t i = 0; i < s->generated_count; i++) {
+        uint32_t count = count_at(s, i);
+        float less = (float)count * (float)s->frequency;
+        less = less + (float)s->presence;
+        if (count) changed[s->generated[i]] -= less;
     }
 }
 

@@ -5,17 +5,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// How the next token is chosen, as in vkgpt_sampling. `recent`: the tokens that the repeat penalty looks back on.
+struct ReferenceBias {
+    uint32_t id;
+    float value;
+};
+
+// How the next token is chosen, as in vkgpt_sampling. `recent`: the tokens that the repeat penalty looks back on;
+// `generated`: those that OpenAI's presence and frequency penalties count.
 struct ReferenceSampling {
     double temperature, top_p, min_p, repeat_penalty;
     size_t top_k;
     const uint32_t *recent;
     size_t recent_count;
+    const struct ReferenceBias *biases; // of different ids
+    size_t bias_count;
+    double presence, frequency;
+    const uint32_t *generated;
+    size_t generated_count;
 };
 
-// The probability (vocab) of each token to be next, in llama.cpp's order: repeat penalty (Keskar et al. 2019), top-k,
-// top-p, min-p, temperature. Tokens as likely as the last one inside a limit are inside, too. Temperature 0: 1 for the
-// lowest id of the largest logit. scratch (vocab).
+// The probability (vocab) of each token to be next, in llama.cpp's order: biases, repeat penalty (Keskar et al. 2019),
+// frequency and presence penalty, top-k, top-p, min-p, temperature. Tokens as likely as the last one inside a limit are
+// inside, too. Temperature 0: 1 for the lowest id of the largest logit. scratch (vocab).
 void reference_sample(const struct ReferenceSampling *sampling, size_t vocab, const float *logits, double *scratch,
                       double *probabilities);
 

@@ -10,12 +10,14 @@
 
 #define CONTEXT 40
 #define TOKEN_STRIDE (CONTEXT + 1)
+#define CHANGE_STRIDE (MAX_BIAS + TOKEN_STRIDE)
 #define GROUPS 300    // of head: more than sample has lanes on a software driver
+#define GREEDY 200u   // the token with the largest logit, where a sequence ends
 #define FEW_GROUPS 11 // fewer than a usual top-k
 
 struct SampleTrial {
     struct Trial t;
-    struct Array *state, *tokens, *logits, *parts, *ring;
+    struct Array *state, *tokens, *logits, *parts, *ring, *changes, *kept, *reports;
     uint32_t vocab, stride, sequences, step_rows, groups;
     float *changed;    // (vocab)
     uint32_t *scratch; // (2, vocab)
@@ -33,6 +35,9 @@ static void sample_make(struct Selftest *test, uint32_t vocab, uint32_t sequence
     s->logits = trial_array(&s->t, rows * s->stride * 4);
     s->parts = trial_array(&s->t, rows * groups * sizeof(struct HeadPart));
     s->ring = trial_array(&s->t, (size_t)sequences * TOKEN_STRIDE * 4);
+    s->changes = trial_array(&s->t, (size_t)sequences * CHANGE_STRIDE * sizeof(struct LogitChange));
+    s->kept = trial_array(&s->t, rows * s->stride * 4);
+    s->reports = trial_array(&s->t, rows * REPORTS_KEPT * sizeof(struct TokenReport));
     s->changed = trial_scratch(&s->t, vocab, sizeof *s->changed);
     s->scratch = trial_scratch(&s->t, 2 * (size_t)vocab, sizeof *s->scratch);
 }
@@ -73,7 +78,8 @@ static void sample_run(struct SampleTrial *s, const struct Pipeline *pipeline)
     trial_start(&s->t);
     if (!s->t.status)
         dispatch(&s->t.rec, pipeline, (struct Grid){s->sequences, 1, 1},
-                 BUFFERS(&s->state->slice, &s->tokens->slice, &s->logits->slice, &s->parts->slice, &s->ring->slice),
+                 BUFFERS(&s->state->slice, &s->tokens->slice, &s->logits->slice, &s->parts->slice, &s->ring->slice,
+                         &s->changes->slice, &s->kept->slice, &s->reports->slice),
                  ARGS(SampleArgs, .step_rows = s->step_rows, .vocab = s->vocab, .logits_stride = s->stride,
                       .groups = s->groups, .token_stride = TOKEN_STRIDE));
     trial_finish(&s->t);
@@ -87,6 +93,52 @@ static uint32_t take_u32(struct Array *array, size_t index)
     return value;
 }
 
+static void *element(uint8_t *data, size_t i, size_t size) { return data + i * size; }
+
+// The report of a row and the logits that were kept for it.
+static void take_report(struct SampleTrial *s, struct Measure *m, uint32_t i, uint32_t row, uint32_t position,
+                        uint32_t token)
+{
+    const struct Sequence *q = sequence_at(s->state->before, i);
+    uint32_t kept = REPORTS_KEPT * s->step_rows, at = i * kept + (position + 1) % kept;
+    struct TokenReport *after = element(s->reports->after, at, sizeof *after),
+                       *before = element(s->reports->before, at, sizeof *before);
+    if (q->reports) {
+        measure_true(m, selftest_report_holds(after, logits_of(s, row), s->vocab, token, q->reports - 1));
+        memcpy(after, before, sizeof after->token + (q->reports - 1) * sizeof *after->top);
+    }
+    measure_true(m, !memcmp(after, before, sizeof *after));
+}
+
+static struct LogitChange *changes_at(uint8_t *data, uint32_t sequence)
+{
+    return (struct LogitChange *)data + (size_t)sequence * CHANGE_STRIDE;
+}
+
+// Counts a token in a list, as `sample` should. Returns how many different ones there are.
+static uint32_t count_in(struct LogitChange *counts, uint32_t different, uint32_t token)
+{
+    uint32_t i = 0;
+    while (i < different && counts[i].id != token) i++;
+    counts[i] = (struct LogitChange){token, i < different ? counts[i].value + 1 : 1};
+    return i < different ? different : different + 1;
+}
+
+// The counts of a sequence after it has made `made` tokens. Returns how many there are.
+static uint32_t take_counts(struct SampleTrial *s, struct Measure *m, uint32_t i, const uint32_t *tokens, uint32_t made)
+{
+    const struct Sequence *q = sequence_at(s->state->before, i);
+    struct LogitChange *before = changes_at(s->changes->before, i), *after = changes_at(s->changes->after, i),
+                       want[CHANGE_STRIDE];
+    uint32_t different = q->counted;
+    memcpy(want, before, sizeof want);
+    for (uint32_t r = 0; r < made && (q->presence != 0.0f || q->frequency != 0.0f); r++)
+        different = count_in(want + MAX_BIAS, different, tokens[r]);
+    measure_true(m, !memcmp(want, after, sizeof want));
+    memcpy(after, before, sizeof want);
+    return different;
+}
+
 // The token of a sequence that goes on. Also checks what else `sample` does.
 static uint32_t take_token(struct SampleTrial *s, struct Measure *m, uint32_t i)
 {
@@ -96,6 +148,8 @@ static uint32_t take_token(struct SampleTrial *s, struct Measure *m, uint32_t i)
     want.position = next;
     want.remaining--;
     want.stop = before->remaining == 1 || next == before->context ? STOP_FULL : STOP_NONE;
+    want.counted = take_counts(s, m, i, &token, 1);
+    take_report(s, m, i, i, before->position, token);
     measure_true(m, !memcmp(&want, after, sizeof want));
     measure_true(m, take_u32(s->tokens, i * TOKEN_STRIDE + next) == token);
     measure_true(m, token < s->vocab);
@@ -111,6 +165,7 @@ static void measure_stop(struct SampleTrial *s, struct Measure *m, uint32_t i, u
     want.stop = stop;
     measure_true(m, !memcmp(&want, after, sizeof want));
     measure_true(m, take_u32(s->ring, i * TOKEN_STRIDE + before->position + 1) == (RING_STOP | stop));
+    if (stop == STOP_EOS) take_report(s, m, i, i, before->position, GREEDY);
     *after = *before;
 }
 
@@ -120,6 +175,8 @@ static void measure_rest(const struct SampleTrial *s, struct Measure *m)
     measure_untouched(m, s->tokens);
     measure_untouched(m, s->parts);
     measure_untouched(m, s->ring);
+    measure_untouched(m, s->changes);
+    measure_untouched(m, s->reports);
 }
 
 // ---------------------------------------------------------------------------------------- one choice
@@ -142,19 +199,60 @@ static const struct SampleCase CASES[] = {
 };
 #define CASE_COUNT (sizeof CASES / sizeof *CASES)
 
+// The position of the first token that counts as generated.
+static uint32_t begin_of(const struct Sequence *q) { return q->position < 9 ? 1 : q->position - 8; }
+
+struct ChangeCase {
+    float presence, frequency;
+    uint32_t biases, reports;
+};
+
+static const struct ChangeCase CHANGES[] = {
+    {0.0f, 0.0f, 0, 0},    {0.7f, 0.0f, 0, 0},  {0.0f, 0.3f, 3, 6}, {0.0f, 0.0f, 0, 21},
+    {-0.5f, 1.1f, 300, 1}, {0.0f, 0.0f, 17, 4}, {0.0f, 0.0f, 0, 1}, {2.0f, -2.0f, 1, 2},
+};
+#define CHANGE_COUNT (sizeof CHANGES / sizeof *CHANGES)
+
+// What else changes the logits of a sequence whose tokens are there, and which reports it wants.
+static void set_changes(struct SampleTrial *s, uint32_t sequence, uint32_t number)
+{
+    const struct ChangeCase *c = &CHANGES[number % CHANGE_COUNT];
+    struct Sequence *q = sequence_at(s->state->before, sequence);
+    struct LogitChange *changes = changes_at(s->changes->before, sequence);
+    const uint32_t *tokens = (const uint32_t *)s->tokens->before + sequence * TOKEN_STRIDE;
+    q->presence = c->presence, q->frequency = c->frequency;
+    q->biases = c->biases < s->vocab ? c->biases : s->vocab;
+    q->reports = c->reports < s->vocab + 1 ? c->reports : s->vocab + 1;
+    for (uint32_t i = 0; i < q->biases; i++) {
+        float value = (float)(4.0 * trial_fine(157 + number, i));
+        changes[i].id = i * (s->vocab / q->biases); // among them tokens that occur
+        memcpy(&changes[i].value, &value, sizeof value);
+    }
+    if (q->presence == 0.0f && q->frequency == 0.0f) return;
+    for (uint32_t p = begin_of(q); p <= q->position; p++)
+        q->counted = count_in(changes + MAX_BIAS, q->counted, tokens[p]);
+}
+
 // The token after `position`, in plain C, from a row of logits.
 static uint32_t reference_token(const struct SampleTrial *s, uint32_t sequence, uint32_t row, uint32_t position)
 {
     const struct Sequence *q = sequence_at(s->state->before, sequence);
-    uint32_t seen = position + 1 < q->repeat_last_n ? position + 1 : q->repeat_last_n;
+    const uint32_t *tokens = (const uint32_t *)s->tokens->before + sequence * TOKEN_STRIDE;
+    uint32_t begin = begin_of(q), seen = position + 1 < q->repeat_last_n ? position + 1 : q->repeat_last_n;
     const struct ReferenceSampling sampling = {
         .temperature = (double)q->temperature,
         .top_k = q->top_k,
         .top_p = (double)q->top_p,
         .min_p = (double)q->min_p,
         .repeat_penalty = (double)q->repeat_penalty,
-        .recent = (const uint32_t *)s->tokens->before + sequence * TOKEN_STRIDE + position + 1 - seen,
+        .recent = tokens + position + 1 - seen,
         .recent_count = seen,
+        .biases = (const struct ReferenceBias *)changes_at(s->changes->before, sequence),
+        .bias_count = q->biases,
+        .presence = (double)q->presence,
+        .frequency = (double)q->frequency,
+        .generated = tokens + begin,
+        .generated_count = q->presence != 0.0f || q->frequency != 0.0f ? position + 1 - begin : 0,
     };
     return reference_draw(&sampling, s->vocab, logits_of(s, row), (uint64_t)q->seed_high << 32 | q->seed_low, position,
                           s->changed, s->scratch);
@@ -205,6 +303,7 @@ static int test_choices(struct Selftest *test, const struct Pipeline *pipeline, 
     sample_make(test, vocab, CASE_COUNT * draws, 1, GROUPS, &s);
     for (uint32_t i = 0; i < s.sequences && !s.t.status; i++) {
         set_case(&s, i, &CASES[i / draws]);
+        set_changes(&s, i, i + i / draws);
         fill_logits(&s, i);
         fill_parts(&s, i);
     }
@@ -263,6 +362,7 @@ static void set_mixed(struct SampleTrial *s, uint32_t sequence, uint32_t seed)
 #undef MIX
     uint32_t row = sequence * s->step_rows, kind = trial_hash(seed + 7, sequence) % KINDS;
     set_case(s, sequence, &c);
+    set_changes(s, sequence, trial_hash(seed + 8, sequence));
     for (uint32_t r = 0; r < s->step_rows; r++) fill_kind(s, row + r, kind);
 }
 
@@ -309,7 +409,9 @@ static uint32_t set_drafts(struct SampleTrial *s, uint32_t sequence)
     uint32_t *tokens = (uint32_t *)s->tokens->before + sequence * TOKEN_STRIDE, right = sequence % DRAFTED;
     q->position = 5 + sequence % 20;
     q->rows = DRAFTED;
+    q->counted = 0;
     fill_tokens(s, sequence, q->position);
+    set_changes(s, sequence, sequence);
     for (uint32_t r = 0; r + 1 < DRAFTED; r++) {
         uint32_t at = q->position + r;
         tokens[at + 1] = reference_token(s, sequence, sequence * DRAFTED + r, at);
@@ -322,12 +424,16 @@ static void measure_drafts(struct SampleTrial *s, struct Measure *m, uint32_t se
 {
     struct Sequence *before = sequence_at(s->state->before, sequence), *after = sequence_at(s->state->after, sequence);
     struct Sequence want = *before;
+    uint32_t tokens[DRAFTED];
     for (uint32_t r = 0; r < made; r++) {
         size_t at = sequence * TOKEN_STRIDE + before->position + r + 1;
         uint32_t token = reference_token(s, sequence, sequence * DRAFTED + r, before->position + r);
         measure_true(m, take_u32(s->ring, at) == token);
         measure_true(m, take_u32(s->tokens, at) == token);
+        take_report(s, m, sequence, sequence * DRAFTED + r, before->position + r, token);
+        tokens[r] = token;
     }
+    want.counted = take_counts(s, m, sequence, tokens, made);
     want.position += made, want.remaining -= made, want.rows = 1;
     measure_true(m, !memcmp(&want, after, sizeof want));
     *after = *before;
@@ -374,8 +480,7 @@ static const struct Fate FATES[] = {
     {"the context is full", STOP_FULL, 0.0f, 1.0f, 0.0f, 0, 0, CONTEXT - 1, 9},
 };
 #define FATE_COUNT (sizeof FATES / sizeof *FATES)
-#define GREEDY 200u // the token with the largest logit
-#define PLANTED 7u  // the token with a strange logit, which is in the history too
+#define PLANTED 7u // the token with a strange logit, which is in the history too
 
 static void set_fate(struct SampleTrial *s, uint32_t i, const struct Fate *f)
 {
@@ -390,6 +495,7 @@ static void set_fate(struct SampleTrial *s, uint32_t i, const struct Fate *f)
         .repeat_penalty = f->penalty,
         .repeat_last_n = CONTEXT,
         .eos_count = f->eos_count,
+        .reports = 3,
     };
     for (uint32_t e = 0; e < MAX_EOS; e++) q->eos[e] = e == f->eos_at ? GREEDY : 300 + e;
     fill_logits(s, i);

@@ -216,7 +216,8 @@ static int prefill_tests(struct Selftest *test, const struct TestLayer *layer)
     static KernelTest *const tests[] = {
         selftest_cache, selftest_attend_block,      selftest_embed,  selftest_norm,
         selftest_qkv,   selftest_project,           selftest_expand, selftest_contract,
-        selftest_head,  selftest_project_embedding, selftest_score,  NULL,
+        selftest_head,  selftest_project_embedding, selftest_score,  selftest_reports,
+        NULL,
     };
     // shared memory and post_norm only make a difference to these
     static KernelTest *const few[] = {selftest_cache, selftest_attend_block, selftest_norm, NULL};

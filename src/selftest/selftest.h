@@ -1,6 +1,6 @@
 // The selftest's own parts: a made-up layer of awkward sizes, the stage that kernels are tested on, and the report.
-// selftest.c has the list of sizes; products.c, attention.c, lookup.c, admit.c and sample.c have what each kernel must
-// give.
+// selftest.c has the list of sizes; products.c, attention.c, report.c, lookup.c, admit.c and sample.c have what each
+// kernel must give.
 #ifndef VKGPT_SELFTEST_H
 #define VKGPT_SELFTEST_H
 
@@ -134,6 +134,10 @@ int selftest_attend_step(const struct Stage *stage); // decode by a kernel that 
 int selftest_attend_block_spoiled(const struct Stage *stage);
 int selftest_best(const struct Stage *stage);
 int selftest_score(const struct Stage *stage);
+int selftest_reports(const struct Stage *stage);
+// Whether a report is that of a token and of the `top` likeliest ones, by its row of logits.
+bool selftest_report_holds(const struct TokenReport *report, const float *logits, uint32_t vocab, uint32_t token,
+                           uint32_t top);
 int selftest_sample(struct Selftest *test, const struct Pipeline *sample);
 int selftest_lookup(struct Selftest *test, const struct Pipeline *lookup);
 int selftest_admit(struct Selftest *test, const struct Pipeline *admit);
