@@ -18,6 +18,8 @@ import threading
 import time
 import unittest
 
+from browser import CHROMIUM, NO_CHROMIUM, PHONE, Browser, contrast, luminance
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TALES = os.path.join(ROOT, "models", "tales")
 PROGRAM = BUILD = None
@@ -178,6 +180,10 @@ class Http(Serving):
         models = self.server.good("/v1/models")
         self.assertEqual([model["id"] for model in models["data"]], ["tales"])
         self.assertEqual(self.server.good("/v1/models/tales"), models["data"][0])
+        status, page, headers = self.server.ask("/", raw=True)
+        self.assertEqual((status, headers["Content-Type"]), (200, "text/html; charset=utf-8"))
+        self.assertIn(b"<textarea", page)
+        self.assertNotRegex(page, b"(src|href)=.https?:")  # it needs no network
         props = self.server.good("/props")
         self.assertEqual((props["total_slots"], props["n_ctx"], props["n_vocab"]), (2, CONTEXT, VOCAB))
 
@@ -191,7 +197,7 @@ class Http(Serving):
             self.assertIn(method, answer["error"]["message"])
 
     def test_head(self):
-        for path in ["/health", "/v1/completions"]:
+        for path in ["/health", "/v1/completions", "/"]:
             status, text, _ = self.server.ask(path, method="HEAD", raw=True)
             self.assertEqual((status, text), (405, b""))
 
@@ -289,6 +295,7 @@ class Keys(unittest.TestCase):
             self.assertEqual(models["data"][0]["id"], "my/model")
         self.assertEqual(server.good("/v1/models/my/model", headers={"Authorization": "bearer one"})["id"], "my/model")
         self.assertEqual(server.ask("/health")[0], 200)
+        self.assertEqual(server.ask("/", raw=True)[0], 200)
         self.assertNotIn("everybody", server.text())
 
     def test_wrong_flags(self):
@@ -478,13 +485,132 @@ class Completions(Serving):
         for field, value in [("temperature", -1), ("temperature", "hot"), ("temperature", 1e300), ("top_p", 1.1), ("top_p", -0.1), ("top_k", -1),
                              ("top_k", 1.5), ("min_p", 2), ("max_tokens", -1), ("max_tokens", 1.5), ("max_tokens", "many"), ("n", 0), ("n", 129),
                              ("best_of", 0), ("stream", 1), ("echo", "yes"), ("stream_options", 3), ("repeat_penalty", 0), ("presence_penalty", 3),
-                             ("frequency_penalty", -3), ("logit_bias", [1]), ("logit_bias", {"x": 1}), ("logit_bias", {"-1": 1}), 
+                             ("frequency_penalty", -3), ("logit_bias", [1]), ("logit_bias", {"x": 1}), ("logit_bias", {"-1": 1}), ("logit_bias", {"4096": 1}), 
                              ("logit_bias", {"1": 101}), ("logit_bias", {"1": "a"}), ("logprobs", 21), ("logprobs", -1), ("logprobs", True), ("suffix", "end")]:
             self.refused(400, {"prompt": "a", field: value}, field, param=field)
         self.refused(400, {"prompt": "a", "n": 3, "best_of": 2}, "at least n", param="best_of")
         self.refused(400, {"prompt": "a", "best_of": 2, "stream": True}, "no stream", param="best_of")
         self.refused(400, {"prompt": ["a"] * 2049}, "2049 entries", param="prompt")
         self.refused(400, {"prompt": ["a"] * 100, "n": 100}, "100 prompts, and 100 texts of each", param="prompt")
+
+
+class Logprobs(Serving):
+    """Log probabilities, biases and penalties."""
+
+    flags = ["-np", "4"]
+
+    def score(self, context, *continuations):
+        flags = [word for text in continuations for word in ("--continuation", text)]
+        done = subprocess.run([PROGRAM, "score", "-m", TALES, "-p", context, *flags, "--json"], capture_output=True, check=True, timeout=600)
+        return [entry["logprob"] for entry in json.loads(done.stdout)["continuations"]]
+
+    def check_lists(self, text, lists):
+        """As many entries as tokens; each token is where its offset says."""
+        count = len(lists["tokens"])
+        self.assertEqual([len(lists[key]) for key in ("token_logprobs", "top_logprobs", "text_offset")], [count] * 3)
+        for token, offset in zip(lists["tokens"], lists["text_offset"]):
+            if not token.startswith("bytes:"):
+                self.assertEqual(text[offset:offset + len(token)], token)
+
+    def test_score(self):
+        """The log likelihood of a text that is given, as lm-evaluation-harness adds it up, is that of `vkgpt score`."""
+        context, ends = "Once upon a time there was", [" a king", " a table of contents", " nobody"]
+        want = self.score(context, *ends)
+        skip = len(ids_of(context))
+        answer = self.server.complete([ids_of(context + end) for end in ends], max_tokens=1, echo=True, logprobs=1, temperature=0, seed=1)
+        for choice, end, likelihood in zip(answer["choices"], ends, want):
+            lists = choice["logprobs"]
+            self.check_lists(choice["text"], lists)
+            self.assertEqual(len(lists["tokens"]), len(ids_of(context + end)) + 1)
+            self.assertEqual((lists["token_logprobs"][0], lists["top_logprobs"][0]), (None, None))
+            self.assertAlmostEqual(sum(lists["token_logprobs"][skip:-1]), likelihood, delta=1e-4)
+            for token, logprob, top in list(zip(lists["tokens"], lists["token_logprobs"], lists["top_logprobs"]))[1:]:
+                self.assertEqual(top[token], logprob)
+                self.assertGreaterEqual(max(top.values()), logprob)
+
+    def test_given_alone(self):
+        whole = self.server.complete("Once upon a time", max_tokens=1, echo=True, logprobs=5, temperature=0)["choices"][0]
+        given = self.server.complete("Once upon a time", max_tokens=0, echo=True, logprobs=5)["choices"][0]
+        self.assertEqual(given["text"], "Once upon a time")
+        self.assertEqual(given["logprobs"], {key: value[:-1] for key, value in whole["logprobs"].items()})
+        full = self.server.complete([5] * CONTEXT, max_tokens=0, echo=True, logprobs=0)["choices"][0]
+        self.assertEqual(len(full["logprobs"]["tokens"]), CONTEXT)
+
+    def test_generated(self):
+        choice = self.server.complete("Once upon a time", max_tokens=8, temperature=0, logprobs=3)["choices"][0]
+        self.check_lists(choice["text"], choice["logprobs"])
+        self.assertEqual("".join(choice["logprobs"]["tokens"]), choice["text"])
+        self.assertTrue(all(len(top) == 3 for top in choice["logprobs"]["top_logprobs"]))
+        self.assertAlmostEqual(sum(choice["logprobs"]["token_logprobs"]), self.score("Once upon a time", choice["text"])[0], delta=1e-3)
+        none = self.server.complete("Once upon a time", max_tokens=8, temperature=0, logprobs=0)["choices"][0]
+        self.assertTrue(all(len(top) == 1 for top in none["logprobs"]["top_logprobs"]))
+        self.assertEqual(none["text"], choice["text"])
+
+    def test_end_token(self):
+        body = {"max_tokens": 5, "logprobs": 2, "logit_bias": {"4095": 100}, "echo": True}
+        choice = self.server.complete("Once upon", **body)["choices"][0]
+        self.assertEqual((choice["text"], choice["finish_reason"]), ("Once upon", "stop"))
+        self.assertEqual(choice["logprobs"]["tokens"], ["Once", " upon", ""])
+        self.assertEqual(choice["logprobs"]["text_offset"], [0, 4, 9])
+        goes_on = self.server.complete("Once upon", **body, ignore_eos=True)["choices"][0]
+        self.assertEqual(goes_on["finish_reason"], "length")
+        self.assertEqual(goes_on["text"], "Once upon" + "<|endoftext|>" * 5)
+
+    def test_stream(self):
+        for fields in [{"echo": True}, {"stop": " the"}, {}]:
+            body = {"prompt": "Once upon a \u2603 time", "max_tokens": 20, "temperature": 0, "logprobs": 2, **fields}
+            whole = self.server.good("/v1/completions", body)["choices"][0]
+            lists, text = {key: [] for key in whole["logprobs"]}, ""
+            connection = self.server.stream("/v1/completions", body)
+            for event in events(connection.getresponse()):
+                text += event["choices"][0]["text"]
+                for key, value in event["choices"][0]["logprobs"].items():
+                    lists[key] += value
+            connection.close()
+            self.assertEqual((text, lists), (whole["text"], whole["logprobs"]))
+            self.check_lists(text, lists)
+
+    def test_characters(self):
+        """A character over several tokens, given and generated, comes whole; its tokens have names of their own."""
+        snowman = ids_of("\u2603")
+        body = {"prompt": snowman[:-1], "max_tokens": 1, "logit_bias": {str(snowman[-1]): 100}, "logprobs": 0, "echo": True}
+        connection = self.server.stream("/v1/completions", body)
+        pieces = [event["choices"][0]["text"] for event in events(connection.getresponse())]
+        connection.close()
+        self.assertEqual([piece for piece in pieces if piece], ["\u2603"])
+        lists = self.server.good("/v1/completions", body)["choices"][0]["logprobs"]
+        self.assertEqual("".join(lists["tokens"]).replace("bytes:", ""), "".join("\\x%02x" % byte for byte in "\u2603".encode()))
+        self.assertEqual(lists["text_offset"], [0] * len(snowman))
+
+    def test_biases(self):
+        plain = self.server.text_of("Once upon a time", max_tokens=4, temperature=0)
+        other = self.server.text_of("Once upon a time", max_tokens=4, temperature=0, logit_bias={str(ids_of(plain)[0]): -100})
+        self.assertNotEqual(plain, other)
+        self.assertEqual(self.server.text_of("Once", max_tokens=3, logit_bias={str(ids_of(" king")[0]): 100}), " king king king")
+
+    def test_penalties(self):
+        def words(**fields):
+            ids = ids_of(self.server.text_of("The end. They all lived happily ever after.", max_tokens=100, temperature=0, **fields))
+            return len(set(ids))
+        self.assertGreater(words(frequency_penalty=2), words())
+        self.assertGreater(words(presence_penalty=2), words())
+
+    def test_best_of(self):
+        def mean(choice):
+            return sum(choice["logprobs"]["token_logprobs"]) / len(choice["logprobs"]["tokens"])
+        each = self.server.complete("Once upon a time", max_tokens=10, n=5, seed=3, logprobs=0)["choices"]
+        want = sorted(each, key=mean, reverse=True)
+        best = self.server.complete("Once upon a time", max_tokens=10, n=2, best_of=5, seed=3)
+        self.assertEqual([c["text"] for c in best["choices"]], [c["text"] for c in want[:2]])
+        self.assertEqual([c["index"] for c in best["choices"]], [0, 1])
+        self.assertIsNone(best["choices"][0]["logprobs"])
+        self.assertEqual(best["usage"]["completion_tokens"], 50)
+
+    def test_same_tokens(self):
+        """What is asked of a sequence changes nothing of its tokens."""
+        want = self.server.text_of("The king", max_tokens=20, seed=9)
+        for fields in [{"logprobs": 20}, {"logprobs": 1, "echo": True}, {"logit_bias": {"5": 0}}]:
+            self.assertTrue(self.server.text_of("The king", max_tokens=20, seed=9, **fields).endswith(want))
 
 
 class Tokens(Serving):
@@ -556,6 +682,15 @@ class Tokens(Serving):
         self.assertEqual(texts, [c["message"]["content"] for c in whole["choices"]])
         self.assertEqual((roles, ends), (["assistant"] * 2, ["length"] * 2))
 
+    def test_chat_logprobs(self):
+        body = {"messages": [{"role": "user", "content": "Once upon a time"}], "max_tokens": 5, "temperature": 0, "logprobs": True, "top_logprobs": 2}
+        choice = self.server.good("/v1/chat/completions", body)["choices"][0]
+        tokens = choice["logprobs"]["content"]
+        self.assertEqual(b"".join(bytes(token["bytes"]) for token in tokens).decode(), choice["message"]["content"])
+        for token in tokens:
+            self.assertEqual(len(token["top_logprobs"]), 2)
+            self.assertEqual(token["top_logprobs"][0]["logprob"], token["logprob"])  # greedy
+
     def test_wrong_messages(self):
         for messages, part in [(None, "a list of at least one"), ([], "a list of at least one"), ("hello", "a list of at least one"),
                                ([{"role": "tool", "content": "a"}], 'the role "tool"'), ([{"content": "a"}], "the role null"), ([3], "the role null"),
@@ -563,6 +698,163 @@ class Tokens(Serving):
                                ([{"role": "user", "content": [{"type": "image_url"}]}], "image_url"), ([{"role": "user", "content": "a " * 3000}], "room for 256")]:
             self.refused(400, {"messages": messages}, part, path="/v1/chat/completions", param="messages")
         self.refused(400, {"messages": [{"role": "user", "content": "a"}], "top_logprobs": 2}, "needs logprobs", path="/v1/chat/completions")
+
+
+@unittest.skipUnless(CHROMIUM, NO_CHROMIUM)
+class Page(unittest.TestCase):
+    """The page in a browser: it streams, shows alternatives, and needs nothing else."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server("-np", "2")
+        cls.url = "http://127.0.0.1:%d/" % cls.server.port
+        cls.browser = Browser()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.browser.close()
+        cls.server.kill()
+
+    def tearDown(self):
+        self.assertEqual(self.browser.complaints(), [])
+        self.assertEqual([url for url in self.browser.requests() if not url.startswith((self.url, "data:"))], [])
+
+    def until(self, expression):
+        end = time.time() + WAIT
+        while not self.browser.run(expression):
+            self.assertLess(time.time(), end, expression)
+            time.sleep(0.05)
+
+    def write(self, **settings):
+        for name, value in settings.items():
+            self.browser.run("document.getElementById(%s).value = %s" % (json.dumps(name), json.dumps(value)))
+        self.browser.run("document.getElementById('form').requestSubmit()")
+
+    def test_writes(self):
+        b = self.browser
+        b.open(self.url)
+        self.assertIn("tales, 256 tokens", b.text("#model"))
+        self.write(prompt="A caf\u00e9 \u2603", max_tokens="20", temperature="0", top_k="0", top_p="1", min_p="0")
+        self.until("!document.getElementById('go').disabled")
+        want = self.server.text_of("A caf\u00e9 \u2603", max_tokens=20, temperature=0)
+        self.assertEqual(b.run("document.getElementById('text').textContent"), "A caf\u00e9 \u2603" + want)
+        self.assertEqual(b.run("document.querySelectorAll('.token').length"), 20)
+        b.hover(".token")
+        rows = b.run("[...document.querySelectorAll('#tip tr')].map(row => row.className)")
+        self.assertEqual(rows, ["own", "", "", "", ""])  # greedy: the likeliest one is there
+        self.assertRegex(b.text("#tip"), r"\d %")
+
+    def test_seeds_and_stops(self):
+        b = self.browser
+        b.open(self.url)
+        self.write(max_tokens="20", temperature="1", top_k="0", top_p="1", min_p="0", seed=str((1 << 64) - 1), stop_text="")
+        self.until("!document.getElementById('go').disabled")
+        want = self.server.text_of("Once upon a time", max_tokens=20, seed=(1 << 64) - 1)
+        self.assertEqual(b.run("document.getElementById('text').textContent"), "Once upon a time" + want)
+        self.write(max_tokens="250")
+        self.until("document.querySelectorAll('.token').length > 3")
+        b.click("#stop")
+        self.until("!document.getElementById('go').disabled")
+        self.assertEqual(b.text("#state"), "stopped")
+        self.server.wait_for("vkgpt_sequences_running", 0)
+
+    def test_says_what_is_wrong(self):
+        self.browser.open(self.url)
+        self.write(prompt="word " * 400)
+        self.until("document.getElementById('state').className === 'error'")
+        self.assertIn("the context has room for 256", self.browser.text("#state"))
+        self.browser.events.clear()  # the browser itself reports the status 400
+
+    def test_looks(self):
+        b, shades = self.browser, []
+        for dark in (False, True):
+            b.open(self.url, PHONE, dark=dark)
+            self.assertLessEqual(b.run("document.documentElement.scrollWidth"), PHONE[0])
+            page = b.run("getComputedStyle(document.body).backgroundColor")
+            shades.append(luminance(page))
+            for selector in ("h1", "button", "label", "summary", "textarea"):
+                color = b.run("getComputedStyle(document.querySelector(%s)).color" % json.dumps(selector))
+                self.assertGreater(contrast(color, page), 4.5, (selector, dark))
+        self.assertTrue(shades[0] > 0.8 and shades[1] < 0.05)
+
+
+class Load(unittest.TestCase):
+    """Many clients over few slots, a fifth of whom go away half way, and a tenth of whom send nonsense."""
+
+    CLIENTS = 32
+    SECONDS = float(os.environ.get("VKGPT_SERVE_SECONDS", 10 if os.environ.get("VKGPT_TEST_SHORT") else 60))
+    PROMPTS = ["Once upon a time", "The king", "A dog ran", "", "In a far land there lived an old woman who", "He said"]
+    NONSENSE = [b"{", b"[]", b'{"prompt":[-1]}', b'{"prompt":"a","n":0}', b'{"prompt":"a","temperature":"x"}', b"\x00\xff"]
+
+    def make_requests(self, count):
+        roll = random.Random(17)
+        requests = []
+        for i in range(count):
+            fields = {"prompt": roll.choice(self.PROMPTS), "max_tokens": roll.randint(1, 60), "seed": roll.getrandbits(62),
+                      "temperature": roll.choice([0, 0.7, 1])}
+            flags = ["--seed", str(fields["seed"]), "--temp", str(fields["temperature"]), *PLAIN[2:]]
+            requests.append((fields, generate(fields["prompt"], fields["max_tokens"], *flags)["text"]))
+        return requests
+
+    def one(self, server, roll, requests):
+        """A request; returns what went wrong, or None."""
+        kind = roll.random()
+        if kind < 0.1:
+            path = roll.choice(["/v1/completions", "/v1/chat/completions"])
+            status = server.ask(path, roll.choice(self.NONSENSE))[0]
+            return None if status == 400 else "nonsense: %d" % status
+        fields, want = roll.choice(requests)
+        if kind < 0.3:
+            connection = server.stream("/v1/completions", {**fields, "max_tokens": 200, "ignore_eos": True})
+            if roll.random() < 0.7:
+                connection.getresponse().read(200)
+            else:
+                time.sleep(roll.random() * 0.3)
+            connection.close()
+            return None
+        if kind < 0.6:
+            text = server.text_of(fields["prompt"], **{key: value for key, value in fields.items() if key != "prompt"})
+        else:
+            connection = server.stream("/v1/completions", fields)
+            text = "".join(event["choices"][0]["text"] for event in events(connection.getresponse()))
+            connection.close()
+        self.completed += 1
+        return None if text == want else "%s: %r, not %r" % (fields, text, want)
+
+    def client(self, server, number, requests):
+        roll = random.Random(number)
+        while time.time() < self.end and not self.wrong:
+            try:
+                wrong = self.one(server, roll, requests)
+            except Exception as error:  # of a thread: the test says it
+                wrong = repr(error)
+            if wrong:
+                self.wrong.append(wrong)
+
+    def memory(self, server):
+        with open("/proc/%d/status" % server.process.pid) as status:
+            return int(re.search(r"VmRSS:\s+(\d+) kB", status.read()).group(1)) / 1024
+
+    def test_many_clients(self):
+        server = Server("-np", "8", "--queue", "64")
+        self.addCleanup(server.kill)
+        requests = self.make_requests(6 if self.SECONDS < 30 else 20 if self.SECONDS < 300 else 200)
+        self.wrong, self.completed, self.end = [], 0, time.time() + self.SECONDS
+        threads = [threading.Thread(target=self.client, args=(server, i, requests)) for i in range(self.CLIENTS)]
+        for thread in threads:
+            thread.start()
+        time.sleep(self.SECONDS / 3)
+        before = self.memory(server)
+        for thread in threads:
+            thread.join()
+        self.assertEqual(self.wrong, [])
+        self.assertGreater(self.completed, self.CLIENTS / 2)
+        for name in ["vkgpt_sequences_running", "vkgpt_requests_waiting", "vkgpt_cache_tokens"]:
+            server.wait_for(name, 0)
+        self.assertGreater(server.metric("vkgpt_completions_left_total"), 0)
+        self.assertLess(self.memory(server), before * 1.1 + 16)  # MiB
+        self.assertEqual(server.end(), 0)
+        self.assertNotIn("validation", server.text())
 
 
 class Life(unittest.TestCase):

@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "model_files.h"
+
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
 
 static vkgpt_tokenizer *tok;
@@ -258,6 +260,27 @@ static void test_routes(void **state)
     assert_int_equal(router_find("GET", "", &route, &allow, &refusal), 404);
 }
 
+// The file for programs has every path of the table, with its method.
+static void test_openapi(void **state)
+{
+    (void)state;
+    struct Bytes file = file_read(VKGPT_SOURCE_DIR "/docs", "openapi.yaml");
+    bytes_add(&file, "", 1);
+    size_t paths = 0, listed = 0;
+    for (const struct Route *each = ROUTES; each->method; each++) {
+        char line[128];
+        bool beginning = each->path[1] && each->path[strlen(each->path) - 1] == '/';
+        if (!each->path[1]) continue; // the page
+        snprintf(line, sizeof line, "\n  %s%s:\n    %s:\n", each->path, beginning ? "{model}" : "",
+                 strcmp(each->method, "GET") == 0 ? "get" : "post");
+        if (!strstr((const char *)file.data, line)) fail_msg("openapi.yaml has no %s", line);
+        paths++;
+    }
+    for (const char *at = (const char *)file.data; (at = strstr(at, "\n  /")); at++) listed++;
+    assert_int_equal(listed, paths);
+    bytes_free(&file);
+}
+
 static void test_keys(void **state)
 {
     (void)state;
@@ -288,6 +311,7 @@ int main(void)
         cmocka_unit_test(test_streams),      cmocka_unit_test(test_entries),  cmocka_unit_test(test_end_entry),
         cmocka_unit_test(test_names),        cmocka_unit_test(test_requests), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_refusal_json), cmocka_unit_test(test_routes),   cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_openapi),
     };
     return cmocka_run_group_tests(tests, open_tok, close_tok);
 }

@@ -15,7 +15,7 @@ const struct Command COMMANDS[] = {
      "[--chat-template FORM|FILE] [--system TEXT] [flags]; the turns come from the terminal, or from stdin", "vkgpt chat -n 64 --temp 0.7",
      chat_main},
     {"serve", SERVE, GROUP_WRITE, "an HTTP server with OpenAI's API",
-     "an HTTP server with OpenAI's API: completions and chat, for many clients at once",
+     "an HTTP server with OpenAI's API: completions, chat, log probabilities, and a page to play with at /",
      "[--host ADDRESS] [--port N] [-np N] [--api-key-file FILE] [flags]", "vkgpt serve -m path/to/gpt2 --port 8080", serve_main},
     {"tokenize", TOKENIZE, GROUP_WRITE, "text to token ids, and back",
      "text to token ids; needs no device", "[TEXT | -p TEXT | -f FILE] [--json]; with none of them the text comes from stdin",

@@ -27,6 +27,13 @@ static vkgpt_batch_options options_of(const struct Request *r, size_t candidate)
                      .seed = r->seed + candidate,
                      .ignore_eos = r->ignore_eos},
         .max_tokens = r->max_tokens < 0 ? SIZE_MAX : (size_t)r->max_tokens,
+        .presence_penalty = (float)r->presence_penalty,
+        .frequency_penalty = (float)r->frequency_penalty,
+        .bias = r->bias,
+        .bias_count = r->bias_count,
+        .logprobs = r->logprobs || r->best_of > r->n,
+        .top = r->logprobs ? (uint32_t)r->top : 0,
+        .given = r->logprobs && r->echo,
     };
 }
 

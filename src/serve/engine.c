@@ -42,8 +42,8 @@ static bool on_event(void *user, const vkgpt_batch_event *event)
     struct Engine *e = user;
     struct Choice *choice = e->slots[event->sequence];
     if (!choice) return false;
-    if (!event->ended) return completion_token(choice, event->id, false, NULL);
-    completion_end(choice, event->stop, NULL);
+    if (!event->ended) return completion_token(choice, event->id, event->given, event->token);
+    completion_end(choice, event->stop, event->token);
     leave(e, event->sequence);
     return true;
 }
@@ -76,7 +76,7 @@ static bool start_one(struct Engine *e, struct Completion *c, vkgpt_error *err, 
     struct Choice *choice = &c->choices[c->started];
     const struct Prompt *prompt = choice->prompt;
     uint32_t slot;
-    if (!choice->options.max_tokens && !c->request.logprobs) { // nothing to run
+    if (!choice->options.max_tokens && !choice->options.given) { // nothing to run
         c->started++;
         completion_end(choice, VKGPT_STOP_LENGTH, NULL);
         return true;

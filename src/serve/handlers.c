@@ -5,6 +5,7 @@
 
 #include "serve/completion.h"
 #include "serve/json_out.h"
+#include "serve/page.h"
 
 static int give(struct Exchange *exchange, int status, struct Buffer *body)
 {
@@ -13,6 +14,19 @@ static int give(struct Exchange *exchange, int status, struct Buffer *body)
 }
 
 // -------------------------------------------------------------------------------------------- about it
+
+int handle_page(struct Server *server, struct Exchange *exchange, struct Refusal *refusal)
+{
+    struct Buffer body = {0};
+    (void)server, (void)refusal;
+    buffer_text(&body, (const char *)SERVE_PAGE);
+    exchange_set_header(
+        exchange, "Content-Security-Policy",
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'none'");
+    exchange_answer(exchange, 200, "text/html; charset=utf-8", &body);
+    return 0;
+}
 
 int handle_health(struct Server *server, struct Exchange *exchange, struct Refusal *refusal)
 {

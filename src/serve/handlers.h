@@ -6,6 +6,7 @@
 #include "serve/server_state.h"
 
 // Each returns 0 after it has answered, or will, or the refusal's status.
+int handle_page(struct Server *server, struct Exchange *exchange, struct Refusal *refusal);
 int handle_health(struct Server *server, struct Exchange *exchange, struct Refusal *refusal);
 int handle_version(struct Server *server, struct Exchange *exchange, struct Refusal *refusal);
 int handle_metrics(struct Server *server, struct Exchange *exchange, struct Refusal *refusal);

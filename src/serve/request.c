@@ -184,8 +184,6 @@ static int check_together(struct Request *r, uint32_t vocab, struct Refusal *ref
                       "so they are no stream");
     if (r->chat && r->top && !r->logprobs)
         return refuse(refusal, 400, "top_logprobs", NULL, "top_logprobs needs logprobs to be true");
-    if (r->logprobs || r->bias_count || r->best_of > r->n || r->presence_penalty != 0 || r->frequency_penalty != 0)
-        return refuse(refusal, 400, NULL, NULL, "logprobs, logit_bias, best_of and penalties: not yet");
     for (size_t i = 0; i < r->bias_count; i++)
         if (r->bias[i].id >= vocab)
             return refuse(refusal, 400, "logit_bias", NULL, "logit_bias: token id %u: the model has ids below %u",

@@ -10,14 +10,6 @@
 #define USUAL_MAX_TOKENS 16   // of /v1/completions
 #define MOST_TOKENS (1 << 30) // of max_tokens
 
-#ifndef VKGPT_MAX_BIAS
-#define VKGPT_MAX_BIAS 1024
-typedef struct vkgpt_bias {
-    uint32_t id;
-    float value;
-} vkgpt_bias;
-#endif
-
 struct Request {
     bool chat;
     double temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;

@@ -6,6 +6,7 @@
 
 // clang-format off
 const struct Route ROUTES[] = {
+    {"GET",  "/",                    true,  true,  handle_page},
     {"GET",  "/health",              true,  true,  handle_health},
     {"GET",  "/version",             false, true,  handle_version},
     {"GET",  "/metrics",             false, true,  handle_metrics},

@@ -234,7 +234,7 @@ endif()
 
 # vkgpt serve, by clients on loopback
 if(PYTHON3 AND EXISTS ${LAVAPIPE} AND VKGPT_SERVE)
-    foreach(class Http Keys Completions Tokens Life)
+    foreach(class Http Keys Completions Logprobs Tokens Page Load Life)
         string(TOLOWER serve.${class} name)
         test_register(${name} "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/serve.py;${CMAKE_BINARY_DIR};${class}" VK_DRIVER_FILES=${LAVAPIPE} VKGPT_VALIDATE=1)
     endforeach()
