@@ -5,7 +5,7 @@ BUILD_PACKAGES="gcc libc6-dev make cmake libvulkan-dev libvulkan-volk-dev glslan
     libmicrohttpd-dev
     libcmocka-dev"
 COMPILER_PACKAGES="clang clang-format-14" # beside gcc
-TEST_PACKAGES="mesa-vulkan-drivers chromium-common chromium vulkan-validationlayers libdrm-dev python3 python3-numpy
+TEST_PACKAGES="mesa-vulkan-drivers chromium-common chromium vulkan-validationlayers libdrm-dev python3 python3-numpy python3-venv
     g++ pkgconf abigail-tools"
 
 say() { printf '%s\n' "$*" >&2; }
@@ -36,6 +36,7 @@ vulkan-validationlayers   vulkan-validation-layers vulkan-validation-layers  vul
 libdrm-dev                libdrm-devel             libdrm                    libdrm-devel
 python3                   python3                  python                    python3
 python3-numpy             python3-numpy            python-numpy              python3-numpy
+python3-venv              -                        -                         -
 pkgconf                   pkgconf-pkg-config       pkgconf                   pkgconf-pkg-config
 g++                       gcc-c++                  gcc                       gcc-c++
 clang                     clang                    clang                     clang

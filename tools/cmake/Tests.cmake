@@ -238,6 +238,14 @@ if(PYTHON3 AND EXISTS ${LAVAPIPE} AND VKGPT_SERVE)
         string(TOLOWER serve.${class} name)
         test_register(${name} "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/serve.py;${CMAKE_BINARY_DIR};${class}" VK_DRIVER_FILES=${LAVAPIPE} VKGPT_VALIDATE=1)
     endforeach()
+    test_register(serve.long "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/serve.py;${CMAKE_BINARY_DIR};Load"
+        VK_DRIVER_FILES=${LAVAPIPE} VKGPT_SERVE_SECONDS=600)
+    set_tests_properties(serve.long PROPERTIES TIMEOUT 3600)
+    # clients that others wrote, in a virtual environment of their own; the first one to run installs them
+    foreach(client openai_client harness schema)
+        test_register(clients.${client} "${CMAKE_SOURCE_DIR}/tests/clients/run;${CMAKE_BINARY_DIR};${client}" VK_DRIVER_FILES=${LAVAPIPE})
+        set_tests_properties(clients.${client} PROPERTIES TIMEOUT 3600 SKIP_RETURN_CODE 77)
+    endforeach()
 endif()
 
 # 100,000 random texts with each tokenizer of the fixtures against Hugging Face's tokenizers, which a virtual environment
@@ -257,9 +265,9 @@ endif()
 # same: it runs the kernels, a fixture of each class, the session, and the persistent kernel, which lavapipe cannot run.
 set(TEST_LABELS
 #    name                                                                labels
-    "^(tokenizer_long|portable)$|^debian_packages                        | long"
+    "^(tokenizer_long|portable|serve\\.long)$|^debian_packages           | long"
     "^(install|python|abi|api_doc|setup_packages)$                      | short"
-    "^gpu_suite\\.rehearsal$|^vendor_stats\\.(amd|intel)$               | ci"
+    "^gpu_suite\\.rehearsal$|^vendor_stats\\.(amd|intel)$|^clients\\.   | ci"
     "^docs$|^(chat|explain|serve)\\.|^gpu_suite|^vendor_stats                 | short"
     "^gpu_(cli_selftest|persistent)\\.lavapipe$                         | ci"
     "^fuzz\\.|^gpu_(faults|malloc)\\.lavapipe$                           | sanitized ci" # once, where more is seen
