@@ -338,23 +338,24 @@ int vkgpt_session_rewind(vkgpt_session *session, uint32_t position, vkgpt_error 
 // Positions used so far: tokens given by vkgpt_prompt plus tokens generated.
 uint32_t vkgpt_session_position(const vkgpt_session *session);
 
-// The tokens of the session, vkgpt_session_position of them: those given and those generated. The pointer is valid
-// as long as the session; calls with the session change the tokens.
+// The tokens of the session, given and generated: vkgpt_session_position of them. The pointer is valid as long as the
+// session. Calls with the session change the tokens.
 const uint32_t *vkgpt_session_tokens(const vkgpt_session *session);
 
-// Saves the tokens of the session (of sequence 0) and their part of the KV cache to a file, with a note of the caller's
-// own: `note_bytes` bytes, 16 MiB at most; NULL where it is 0. A reader sees the whole file or none of it; a file of
-// that name is replaced. Errors: VKGPT_BAD_FILE, VKGPT_BAD_ARGUMENT, VKGPT_OUT_OF_MEMORY, VKGPT_DEVICE_LOST.
+// Saves the tokens of the session (sequence 0) and their part of the KV cache to a file. The file also keeps a note for
+// the caller: `note_bytes` bytes, at most 16 MiB; NULL if note_bytes is 0. A file with that name is replaced, and a
+// reader never sees a part of the new file. Errors: VKGPT_BAD_FILE, VKGPT_BAD_ARGUMENT, VKGPT_OUT_OF_MEMORY,
+// VKGPT_DEVICE_LOST.
 int vkgpt_session_save(vkgpt_session *session, const char *path, const void *note, size_t note_bytes, vkgpt_error *err);
 
-// Replaces the tokens of the session (of sequence 0) by those of a file that vkgpt_session_save wrote. It goes on as
-// the session that was saved would have gone on, bit for bit on the same device; the tokens that were in the cache are
-// not run again. The model has to be the same one, in the same format of weights, and so has the format of the cache;
-// the file holds a hash of the config and of samples of the weights. The context may differ, as long as the tokens
-// fit. *note is the caller's note with a NUL behind its bytes, to free with free(); note and note_bytes may be NULL.
-// Errors: VKGPT_BAD_FILE for a file that is damaged or no such file; VKGPT_BAD_ARGUMENT for one of another model or
-// cache, or with too many tokens: the session is as it was. VKGPT_OUT_OF_MEMORY, VKGPT_DEVICE_LOST, and VKGPT_BAD_FILE
-// for a file that is cut while it is read: the session may be empty then.
+// Replaces the tokens of the session (sequence 0) by those of a file that vkgpt_session_save wrote. The session then
+// continues as the saved one would have, with the same bits on the same device. Tokens that were in the cache are not
+// run again. The model, its format of weights and the format of the cache have to be those of the saved session: the
+// file has a hash of the config and of samples of the weights. The context may differ, if the tokens fit. *note is the
+// caller's note, followed by a NUL; the caller frees it with free(). note and note_bytes may be NULL. Errors that leave
+// the session as it was: VKGPT_BAD_FILE (the file is damaged, or is not a saved session), VKGPT_BAD_ARGUMENT (another
+// model or cache, or too many tokens). Errors after which the session may be empty: VKGPT_OUT_OF_MEMORY,
+// VKGPT_DEVICE_LOST, VKGPT_BAD_FILE (the file was cut while it was read).
 int vkgpt_session_load(vkgpt_session *session, const char *path, char **note, size_t *note_bytes, vkgpt_error *err);
 
 // Appends `count` tokens. All but the last are run through the model at once, in blocks (prefill); the last one
@@ -376,10 +377,10 @@ int vkgpt_generate(vkgpt_session *session, const vkgpt_sampling *sampling, size_
 // Several sequences in one session, numbered from 0; the functions above work on sequence 0. A step reads the
 // weights once for all sequences. A sequence gets the same tokens as it would get alone.
 //
-// vkgpt_batch_prompt appends tokens, vkgpt_batch_prefill runs all that were appended (else the first
-// vkgpt_batch_generate does), vkgpt_batch_copy makes `count` sequences copies of one, and vkgpt_batch_generate
-// continues every sequence that has tokens: `sampling` has one entry for each sequence, and so has `stops`, unless
-// it is NULL. on_token returns false to stop a sequence.
+// vkgpt_batch_prompt appends tokens to a sequence. vkgpt_batch_prefill runs all appended tokens; without that call,
+// vkgpt_batch_generate runs them first. vkgpt_batch_copy copies one sequence to `count` others. vkgpt_batch_generate
+// continues every sequence that has tokens: `sampling` has one entry for each sequence, and so has `stops`, unless it
+// is NULL. on_token returns false to stop its sequence.
 int vkgpt_batch_prompt(vkgpt_session *session, uint32_t sequence, const uint32_t *ids, size_t count, vkgpt_error *err);
 int vkgpt_batch_prefill(vkgpt_session *session, vkgpt_error *err);
 int vkgpt_batch_copy(vkgpt_session *session, uint32_t from, const uint32_t *to, size_t count, vkgpt_error *err);
@@ -430,8 +431,8 @@ typedef struct vkgpt_batch_event {
     const struct vkgpt_token *token;
 } vkgpt_batch_event;
 
-// Where to start a prompt: of the sequences that do not run, the one whose cache holds the most of its beginning, else
-// the one that has not run for the longest time. False: all run.
+// Chooses the sequence to start a prompt in: of those that do not run, the one with the longest beginning of the prompt
+// in its cache. If none has any of it, the one that ran longest ago. False: all sequences run.
 bool vkgpt_batch_choose(const vkgpt_session *session, const uint32_t *ids, size_t count, uint32_t *sequence);
 // Starts a sequence on `count` tokens, which take the place of those that it had. What prefill has left of a common
 // beginning in its cache, or in that of another sequence, is not run again: a longer one of another is copied, for
@@ -441,7 +442,7 @@ bool vkgpt_batch_choose(const vkgpt_session *session, const uint32_t *ids, size_
 // one token more fits, which is only predicted. Errors: VKGPT_BAD_ARGUMENT, where nothing changes.
 int vkgpt_batch_start(vkgpt_session *session, uint32_t sequence, const uint32_t *ids, size_t count,
                       const vkgpt_batch_options *options, vkgpt_error *err);
-// Ends a sequence; it keeps the tokens that were reported. No event tells of it.
+// Ends a sequence, without an event. The sequence keeps the tokens that were reported.
 int vkgpt_batch_stop(vkgpt_session *session, uint32_t sequence, vkgpt_error *err);
 // Queues what there is to do, at most two submissions, waits for the oldest one, and reports its tokens in order, and
 // the end of each sequence once. on_event returns false to end the sequence (VKGPT_STOP_CALLBACK). *running (or NULL)
