@@ -112,12 +112,38 @@ void piece_weights(Piece p, uint j, vec2 scale, out vec4 low, out vec4 high)
 }
 
 #ifdef COOPMAT
-// The same weights as halves. A weight that is too large for a half becomes infinity, which the logits then show.
-uvec4 piece_weight_halves(Piece p, uint j, vec2 scale)
+// Four quants from the bytes of a word, each plus 1024. The last bit of a half of 1024 is 1, so a quant that is put into
+// its last bits adds to it. This takes fewer instructions than a conversion of each integer.
+vec4 quants4_1024(uint word, uint bits)
+{
+    f16vec2 even = unpackFloat2x16(word & bits | 0x64006400u), odd = unpackFloat2x16(word >> 8 & bits | 0x64006400u);
+    return vec4(even.x, odd.x, even.y, odd.y);
+}
+
+// The four weights j of a piece. `scale` has the scale, and the weight of a quant of 0, less 1024 times the scale; then
+// both for quants that are in the high halves of bytes, which are 16 times as large.
+vec4 piece_quad(Piece p, uint j, vec4 scale)
+{
+    if (WEIGHTS == WEIGHTS_Q8_0) return quants4_1024(p.low[j] ^ 0x80808080u, 0x00ff00ffu) * scale.x + scale.y;
+    if (j % 2 == 0) return quants4_1024(p.low[j / 2], 0x000f000fu) * scale.x + scale.y;
+    return quants4_1024(p.low[j / 2], 0x00f000f0u) * scale.z + scale.w;
+}
+
+vec4 piece_scale_1024(Piece p)
+{
+    vec2 two = vec2(unpackFloat2x16(WEIGHTS == WEIGHTS_Q4_K ? p.scale : p.scale >> 16 * (p.block & 1)));
+    float minimum = WEIGHTS == WEIGHTS_Q4_K ? two.y : (WEIGHTS == WEIGHTS_Q4_0 ? 8.0 : 128.0) * two.x;
+    return vec4(two.x, -1024.0 * two.x - minimum, two.x / 16.0, -64.0 * two.x - minimum);
+}
+
+// The eight weights j of a piece, rounded to halves. A weight that is too large for a half becomes infinity, which the
+// logits then show.
+uvec4 piece_weight_halves(Piece p, uint j, vec4 scale)
 {
     vec4 low, high;
     if (WEIGHTS == WEIGHTS_F16) return p.low;
-    piece_weights(p, j, scale, low, high);
+    if (IS_QUANTISED) low = piece_quad(p, 2 * j, scale), high = piece_quad(p, 2 * j + 1, scale);
+    else low = uintBitsToFloat(p.low), high = uintBitsToFloat(p.high);
     return uvec4(packHalf2x16(low.xy), packHalf2x16(low.zw), packHalf2x16(high.xy), packHalf2x16(high.zw));
 }
 
@@ -206,7 +232,7 @@ shared uvec4 w_tile[BUFFERED * W_TILE]; // [output][width]
 
 void put_w(Piece p, uint at)
 {
-    vec2 scale = piece_scale(p);
+    vec4 scale = IS_QUANTISED ? piece_scale_1024(p) : vec4(0.0);
     [[unroll]] for (uint j = 0; j < W_UNIT / 8; j++) w_tile[at + j] = piece_weight_halves(p, j, scale);
 }
 

@@ -153,6 +153,9 @@ if(EXISTS ${RADV})
     if(PYTHON3)
         test_register(vendor_stats.early_loads
             "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/early_loads.py;$<TARGET_FILE:vendor_stats>" VK_DRIVER_FILES=${RADV})
+        test_register(vendor_stats.loops
+            "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/loop_shares.py;$<TARGET_FILE:vendor_stats>" VK_DRIVER_FILES=${RADV})
+        set_tests_properties(vendor_stats.loops PROPERTIES SKIP_RETURN_CODE 77)
     endif()
 endif()
 if(LIBDRM_INCLUDE AND XF86DRM_INCLUDE)
