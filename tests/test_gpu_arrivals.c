@@ -10,6 +10,7 @@
 #define SLOTS 5
 #define REQUESTS 24
 #define NOBODY UINT32_MAX
+#define MOST_REPEATS 8
 
 struct Said { // by events, each as a hash of what it says
     uint64_t events[2 * CONTEXT + 2];
@@ -230,7 +231,9 @@ static void come_and_go(const struct World *w, uint32_t per_submission, uint32_t
     uint64_t reused = vkgpt_session_counters(s).tokens_reused;
     run_all(s, all);
     assert_true(vkgpt_session_counters(s).tokens_reused > reused);
-    if (per_submission) assert_int_equal(all->costs, 0); // else the times decide what is submitted
+    // Blocks follow the times that were measured, so a size may come for the first time, which is recorded once.
+    for (int i = 0; per_submission && all->costs && i < MOST_REPEATS; i++) run_all(s, all);
+    if (per_submission) assert_int_equal(all->costs, 0); // else the steps of a submission follow the times too
     vkgpt_session_close(s);
     free(all);
 }
