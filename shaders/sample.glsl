@@ -41,11 +41,13 @@ shared uint table[2 * BINS]; // bins of a search; or the candidates, five arrays
 #define COUNTS (4 * CANDIDATES)    // 1 each
 shared uvec2 coarse[32];
 shared uint found_index, found_bad, found_count;
+shared uint chosen[32], chosen_count; // tokens of the rows of a step
+shared uint chosen_first;             // position of the first one
+shared uint change_first;             // where the sequence's changes begin
 shared uint random; // of this token
 shared float steps_by_logit; // STEPS reach from the largest of the lanes' maxima to the least
 
 uint row4, row_parts, token_first; // where the row's logits and parts, and the sequence's tokens, begin
-uint change_first; // and its changes
 bool changed;      // the logits are not the model's any more
 float maximum;     // of the logits
 float lane_best;   // of this lane's share of them
@@ -191,12 +193,12 @@ void add_biases(uint count)
 }
 
 // OpenAI's penalties: logit - count * frequency - presence for a token that was generated `count` times.
-void penalise_counted(Sequence s)
+void penalise_counted(uint sequence, uint different)
 {
-    for (uint i = gl_LocalInvocationID.x; i < s.counted; i += SIZE) {
+    for (uint i = gl_LocalInvocationID.x; i < different; i += SIZE) {
         LogitChange counted = changes[change_first + MAX_BIAS + i];
-        precise float penalty = float(counted.value) * SETTLED(s.frequency);
-        penalty = penalty + SETTLED(s.presence);
+        precise float penalty = float(counted.value) * SETTLED(state[sequence].frequency);
+        penalty = penalty + SETTLED(state[sequence].presence);
         set_logit(counted.id, logit_at(counted.id) - penalty);
     }
     changes_end();
@@ -219,10 +221,10 @@ uint count_token(uint different, uint token)
 }
 
 // CTRL (Keskar et al. 2019): a token that stands in the last positions gets a smaller logit, once.
-void penalise_recent(Sequence s)
+void penalise_recent(uint sequence, uint position)
 {
-    uint seen = min(s.position + 1, s.repeat_last_n), first = token_first + s.position + 1 - seen;
-    float inverse = ratio(0x80000000u, s.repeat_penalty);
+    uint seen = min(position + 1, state[sequence].repeat_last_n), first = token_first + position + 1 - seen;
+    float times = state[sequence].repeat_penalty, inverse = ratio(0x80000000u, times);
     for (uint done = 0; done < seen; done += SIZE) {
         uint lane = gl_LocalInvocationID.x, i = done + lane, token = 0;
         bool again = i >= seen;
@@ -231,20 +233,19 @@ void penalise_recent(Sequence s)
         for (uint j = 0; j < lane && !again; j++) again = table[j] == token;
         for (uint j = 0; j < done && !again; j++) again = min(tokens[first + j], a.vocab - 1) == token;
         float logit = logit_at(token);
-        if (!again) set_logit(token, logit * (logit > 0.0 ? inverse : s.repeat_penalty));
+        if (!again) set_logit(token, logit * (logit > 0.0 ? inverse : times));
         barrier();
     }
     changes_end();
 }
 
-bool changes_logits(Sequence s) { return s.repeat_penalty != 1.0 || (s.biases | s.counted) != 0; }
-
-void change_logits(Sequence s)
+// What is needed here alone is read here: copies would take registers for the whole kernel.
+void change_logits(uint sequence, Sequence s)
 {
-    if (s.reports != 0) keep_logits();
-    if (s.biases != 0) add_biases(s.biases);
-    if (s.repeat_penalty != 1.0) penalise_recent(s);
-    if (s.counted != 0) penalise_counted(s);
+    if (state[sequence].reports != 0) keep_logits();
+    if (state[sequence].biases != 0) add_biases(state[sequence].biases);
+    if (state[sequence].repeat_penalty != 1.0) penalise_recent(sequence, s.position);
+    if (s.counted != 0) penalise_counted(sequence, s.counted);
 }
 
 // ---- reports
@@ -480,16 +481,16 @@ uint draw(Sequence s)
 }
 
 // The token of a row; whether its logits are bad goes into `bad`.
-uint choose(Sequence s, out bool bad)
+uint choose(uint sequence, Sequence s, out bool bad)
 {
     bool few_parts = is_narrow(s) && a.groups < 2 * s.top_k;
-    changed = changes_logits(s);
+    changed = state[sequence].repeat_penalty != 1.0 || (state[sequence].biases | s.counted) != 0;
     for (bool in_logits = false;; in_logits = true) {
         find_maximum(in_logits);
         bad = in_logits ? is_bad(maximum) : found_bad != 0; // a penalty can make an infinity
         if (bad || in_logits || !(changed || few_parts)) break;
         barrier();
-        if (changed) change_logits(s);
+        if (changed) change_logits(sequence, s);
     }
     uint token = found_index;
     if (!bad && s.temperature > 0.0) {
@@ -509,40 +510,58 @@ uint reason(uint sequence, uint token, bool bad)
     return STOP_NONE;
 }
 
+// Reports the tokens that were chosen; the highest bit says that the row's logits are changed. That is done after all
+// are chosen, so that no register holds the sampling meanwhile.
+void report_rows(uint sequence, uint top)
+{
+    uint kept = REPORTS_KEPT * a.step_rows, most = min(top, min(MAX_TOP, a.vocab));
+    barrier();
+    for (uint t = 0; t < chosen_count; t++) {
+        row4 = (sequence * a.step_rows + t) * (a.logits_stride / 4);
+        changed = chosen[t] >> 31 != 0;
+        report_token(sequence * kept + (chosen_first + t) % kept, chosen[t] & 0x7fffffffu, most);
+    }
+}
+
 void sample_sequence(uint sequence)
 {
     Sequence s = state[sequence];
     if (s.stop != STOP_NONE) return;
     token_first = sequence * a.token_stride;
-    change_first = sequence * (MAX_BIAS + a.token_stride);
     bool writes = gl_LocalInvocationID.x == 0;
-    uint rows = min(s.rows, a.step_rows), reports_kept = REPORTS_KEPT * a.step_rows;
-    bool counts = s.presence != 0.0 || s.frequency != 0.0;
+    uint rows = min(s.rows, a.step_rows);
+    if (writes) {
+        chosen_count = 0;
+        chosen_first = s.position + 1;
+        change_first = sequence * (MAX_BIAS + a.token_stride);
+    }
 
     for (uint t = 0; t < rows && s.stop == STOP_NONE; t++) {
         uint row = sequence * a.step_rows + t;
         row4 = row * (a.logits_stride / 4);
         row_parts = row * a.groups;
         bool bad;
-        uint token = choose(s, bad), next = s.position + 1;
+        uint token = choose(sequence, s, bad), next = s.position + 1;
         s.stop = reason(sequence, token, bad);
-        uint top = min(s.reports - 1, min(MAX_TOP, a.vocab));
-        if (s.reports != 0 && !bad) report_token(sequence * reports_kept + next % reports_kept, token, top);
+        if (writes && !bad) { chosen[t] = token | uint(changed) << 31; chosen_count = t + 1; }
         if (writes) ring[token_first + next] = s.stop == STOP_NONE ? token : RING_STOP | s.stop;
         if (s.stop != STOP_NONE) break;
         bool drafted = t + 1 < rows && tokens[token_first + next] == token;
         barrier(); // every lane has looked at the draft
         if (writes && !drafted) tokens[token_first + next] = token;
+        bool counts = state[sequence].presence != 0.0 || state[sequence].frequency != 0.0;
         if (counts) s.counted = count_token(s.counted, token);
         s.position = next;
         s.remaining--;
         if (s.remaining == 0 || next >= s.context) s.stop = STOP_FULL;
         if (!drafted) break;
     }
-    if (!writes) return;
-    state[sequence].position = s.position;
-    state[sequence].remaining = s.remaining;
-    state[sequence].rows = 1;
-    state[sequence].counted = s.counted;
-    state[sequence].stop = s.stop;
+    if (writes) {
+        state[sequence].position = s.position;
+        state[sequence].remaining = s.remaining;
+        state[sequence].rows = 1;
+        state[sequence].counted = s.counted;
+        state[sequence].stop = s.stop;
+    }
+    if (state[sequence].reports != 0) report_rows(sequence, state[sequence].reports - 1);
 }
