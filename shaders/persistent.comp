@@ -74,32 +74,28 @@ CONSTANT SampleArgsAt { SampleArgs args; };
 
 Weights weights_at, weights_3;
 Vectors vectors_2;
-Quads quads_1, quads_2, quads_3, quads_4, quads_6;
+Quads quads_1, quads_2, quads_3, quads_4;
 Pairs pairs_4;
 Floats floats_1, floats_4;
 Words words_1, words_4, words_5, words_6;
 Eights eights_2, eights_3;
 HeadParts parts_2, parts_3, parts_5;
-Changes changes_5;
-Reports reports_7;
 uvec2 args_at;
 
 uvec2 buffer_at(uint i, uint b) { return uvec2(phases[i].buffers[2 * b], phases[i].buffers[2 * b + 1]); }
 
 void phase_load(uint i)
 {
-    uvec2 at[8];
-    [[unroll]] for (uint b = 1; b < 8; b++) at[b] = buffer_at(i, b);
+    uvec2 at[7];
+    [[unroll]] for (uint b = 1; b < 7; b++) at[b] = buffer_at(i, b);
     weights_at = Weights(at[1]), weights_3 = Weights(at[3]);
     vectors_2 = Vectors(at[2]);
     quads_1 = Quads(at[1]), quads_2 = Quads(at[2]), quads_3 = Quads(at[3]), quads_4 = Quads(at[4]);
-    quads_6 = Quads(at[6]);
     pairs_4 = Pairs(at[4]);
     floats_1 = Floats(at[1]), floats_4 = Floats(at[4]);
     words_1 = Words(at[1]), words_4 = Words(at[4]), words_5 = Words(at[5]), words_6 = Words(at[6]);
     eights_2 = Eights(at[2]), eights_3 = Eights(at[3]);
     parts_2 = HeadParts(at[2]), parts_3 = HeadParts(at[3]), parts_5 = HeadParts(at[5]);
-    changes_5 = Changes(at[5]), reports_7 = Reports(at[7]);
     uint low = run.program_low + i * PHASE_BYTES + PHASE_ARGS_AT;
     args_at = uvec2(low, run.program_high + (low < run.program_low ? 1 : 0));
 }
@@ -299,14 +295,15 @@ BestArgs best_args;
 #undef parts
 
 SampleArgs sample_args;
+uint sample_phase; // addresses that are rarely used are read where they are: else they take scalar registers
 #define a sample_args
 #define tokens words_1.at
 #define logits4 quads_2.at
-#define ring words_4.at
+#define ring Words(buffer_at(sample_phase, 4)).at
 #define parts parts_3.at
-#define changes changes_5.at
-#define kept4 quads_6.at
-#define token_reports reports_7.at
+#define changes Changes(buffer_at(sample_phase, 5)).at
+#define kept4 Quads(buffer_at(sample_phase, 6)).at
+#define token_reports Reports(buffer_at(sample_phase, 7)).at
 #define SAMPLE_AHEAD 8
 #include "sample.glsl"
 #undef a
@@ -348,6 +345,7 @@ void sample_all(uint i, uint sequences)
 {
     phase_load(i);
     sample_args = SampleArgsAt(args_at).args;
+    sample_phase = i;
     for (uint sequence = GROUP; sequence < sequences; sequence += GROUPS) {
         sample_sequence(sequence);
         barrier();
