@@ -62,7 +62,7 @@ set(TEST_ENVIRONMENT
 # Registers one run of a test program: a name and the environment it runs in.
 function(test_register name program)
     add_test(NAME ${name} COMMAND ${program} WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
-    set_tests_properties(${name} PROPERTIES TIMEOUT 900 ENVIRONMENT "${TEST_ENVIRONMENT};${ARGN}"
+    set_tests_properties(${name} PROPERTIES TIMEOUT 1800 ENVIRONMENT "${TEST_ENVIRONMENT};${ARGN}"
         FAIL_REGULAR_EXPRESSION "validation: ") # also of what leaks, said after the last test has passed
 endfunction()
 
