@@ -26,12 +26,18 @@ void answer_token_name(const vkgpt_tokenizer *tok, uint32_t id, struct Buffer *n
     for (size_t i = 0; i < bytes; i++) buffer_format(name, "\\x%02x", (unsigned char)text[i]);
 }
 
-static void put_name(const vkgpt_tokenizer *tok, uint32_t id, bool silent, struct Buffer *out)
+void answer_put_name(const vkgpt_tokenizer *tok, uint32_t id, struct Buffer *out)
 {
     struct Buffer name = {0};
-    if (!silent) answer_token_name(tok, id, &name);
+    answer_token_name(tok, id, &name);
     json_out_bytes(out, name.data, name.bytes);
     buffer_free(&name);
+}
+
+static void put_name(const vkgpt_tokenizer *tok, uint32_t id, bool silent, struct Buffer *out)
+{
+    if (silent) buffer_text(out, "\"\"");
+    else answer_put_name(tok, id, out);
 }
 
 // The likeliest tokens, and the one that is there.

@@ -15,5 +15,6 @@ void answer_usage(const struct Completion *c, struct Buffer *out);
 
 // What a token is called: its text, or bytes:\xe2 where that is not UTF-8, or token_id:7 where it has none.
 void answer_token_name(const vkgpt_tokenizer *tok, uint32_t id, struct Buffer *name);
+void answer_put_name(const vkgpt_tokenizer *tok, uint32_t id, struct Buffer *out); // as a string of JSON
 
 #endif

@@ -48,6 +48,16 @@ static int read_flag(const struct Field *field, bool *member, const struct Json 
                   json_shown(value, shown));
 }
 
+static int keep(const struct Field *field, const struct Json **member, const struct Json *value,
+                struct Refusal *refusal)
+{
+    char shown[JSON_SHOWN];
+    *member = value;
+    if (field->kind == FIELD_JSON || json_text(value)) return 0;
+    return refuse(refusal, 400, field->name, NULL, "%s is %s, it has to be a text", field->name,
+                  json_shown(value, shown));
+}
+
 static int read_field(const struct Field *field, void *request, const struct Json *value, struct Refusal *refusal)
 {
     char *member = (char *)request + field->offset;
@@ -55,6 +65,8 @@ static int read_field(const struct Field *field, void *request, const struct Jso
     case FIELD_REAL:
     case FIELD_WHOLE: return read_number(field, member, value, refusal);
     case FIELD_FLAG: return read_flag(field, (bool *)(void *)member, value, refusal);
+    case FIELD_JSON:
+    case FIELD_TEXT: return keep(field, (const struct Json **)(void *)member, value, refusal);
     case FIELD_OTHER: break;
     }
     return field->read(request, value, refusal);

@@ -13,6 +13,8 @@ enum FieldKind {
     FIELD_REAL,  // double in [low, high]
     FIELD_WHOLE, // int64_t in [low, high]
     FIELD_FLAG,  // bool
+    FIELD_JSON,  // const struct Json *: the value itself, in the body
+    FIELD_TEXT,  // the same, of a text
     FIELD_OTHER, // by a function
 };
 

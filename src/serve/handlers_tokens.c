@@ -16,29 +16,6 @@ struct TokenizeRequest {
     bool add_special, add_special_tokens, parse_special, with_pieces, return_token_strs;
 };
 
-static int keep_content(void *request, const struct Json *value, struct Refusal *refusal)
-{
-    char shown[JSON_SHOWN];
-    ((struct TokenizeRequest *)request)->content = value;
-    if (json_text(value)) return 0;
-    return refuse(refusal, 400, "content", NULL, "content is %s, it has to be a text", json_shown(value, shown));
-}
-
-static int keep_prompt(void *request, const struct Json *value, struct Refusal *refusal)
-{
-    char shown[JSON_SHOWN];
-    ((struct TokenizeRequest *)request)->prompt = value;
-    if (json_text(value)) return 0;
-    return refuse(refusal, 400, "prompt", NULL, "prompt is %s, it has to be a text", json_shown(value, shown));
-}
-
-static int keep_messages(void *request, const struct Json *value, struct Refusal *refusal)
-{
-    (void)refusal;
-    ((struct TokenizeRequest *)request)->messages = value;
-    return 0;
-}
-
 static int keep_tokens(void *request, const struct Json *value, struct Refusal *refusal)
 {
     char shown[JSON_SHOWN];
@@ -52,9 +29,9 @@ static int keep_tokens(void *request, const struct Json *value, struct Refusal *
 
 // clang-format off
 static const struct Field TOKENIZE_FIELDS[] = {
-    {"content",            FIELD_OTHER, 0, 0, 0, keep_content},
-    {"prompt",             FIELD_OTHER, 0, 0, 0, keep_prompt},
-    {"messages",           FIELD_OTHER, 0, 0, 0, keep_messages},
+    {"content",            FIELD_TEXT, AT(content), 0, 0, NULL},
+    {"prompt",             FIELD_TEXT, AT(prompt), 0, 0, NULL},
+    {"messages",           FIELD_JSON, AT(messages), 0, 0, NULL},
     {"add_special",        FIELD_FLAG, AT(add_special), 0, 0, NULL},
     {"add_special_tokens", FIELD_FLAG, AT(add_special_tokens), 0, 0, NULL},
     {"parse_special",      FIELD_FLAG, AT(parse_special), 0, 0, NULL},
@@ -72,11 +49,8 @@ static void put_names(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t co
 {
     buffer_text(out, "[");
     for (size_t i = 0; i < count; i++) {
-        struct Buffer name = {0};
         if (i) buffer_text(out, ",");
-        answer_token_name(tok, ids[i], &name);
-        json_out_bytes(out, name.data, name.bytes);
-        buffer_free(&name);
+        answer_put_name(tok, ids[i], out);
     }
     buffer_text(out, "]");
 }
@@ -86,12 +60,9 @@ static void put_pieces(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t c
 {
     buffer_text(out, "[");
     for (size_t i = 0; i < count; i++) {
-        struct Buffer name = {0};
-        answer_token_name(tok, ids[i], &name);
         buffer_format(out, "%s{\"id\":%" PRIu32 ",\"piece\":", i ? "," : "", ids[i]);
-        json_out_bytes(out, name.data, name.bytes);
+        answer_put_name(tok, ids[i], out);
         buffer_text(out, "}");
-        buffer_free(&name);
     }
     buffer_text(out, "]");
 }

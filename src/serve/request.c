@@ -99,20 +99,6 @@ static int read_logprobs(void *request, const struct Json *value, struct Refusal
                   json_shown(value, shown), VKGPT_MAX_TOP);
 }
 
-static int keep_prompt(void *request, const struct Json *value, struct Refusal *refusal)
-{
-    (void)refusal;
-    ((struct Request *)request)->prompt = value;
-    return 0;
-}
-
-static int keep_messages(void *request, const struct Json *value, struct Refusal *refusal)
-{
-    (void)refusal;
-    ((struct Request *)request)->messages = value;
-    return 0;
-}
-
 static int refuse_suffix(void *request, const struct Json *value, struct Refusal *refusal)
 {
     (void)request, (void)value;
@@ -153,7 +139,7 @@ static const struct Field COMMON[] = {
     {0},
 };
 static const struct Field COMPLETION[] = {
-    {"prompt",            FIELD_OTHER, 0, 0, 0, keep_prompt},
+    {"prompt",            FIELD_JSON,  AT(prompt), 0, 0, NULL},
     {"best_of",           FIELD_WHOLE, AT(best_of), 1, MOST_CHOICES, NULL},
     {"logprobs",          FIELD_OTHER, 0, 0, 0, read_logprobs},
     {"echo",              FIELD_FLAG,  AT(echo), 0, 0, NULL},
@@ -161,7 +147,7 @@ static const struct Field COMPLETION[] = {
     {0},
 };
 static const struct Field CHAT[] = {
-    {"messages",              FIELD_OTHER, 0, 0, 0, keep_messages},
+    {"messages",              FIELD_JSON,  AT(messages), 0, 0, NULL},
     {"logprobs",              FIELD_FLAG,  AT(logprobs), 0, 0, NULL},
     {"top_logprobs",          FIELD_WHOLE, AT(top), 0, VKGPT_MAX_TOP, NULL},
     {"max_completion_tokens", FIELD_WHOLE, AT(max_tokens), 0, MOST_TOKENS, NULL},
