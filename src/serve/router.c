@@ -7,7 +7,7 @@
 // clang-format off
 const struct Route ROUTES[] = {
     {"GET",  "/",                    true,  true,  handle_page},
-    {"GET",  "/health",              true,  true,  handle_health},
+    {"GET",  "/health",              true,  false, handle_health},
     {"GET",  "/version",             false, true,  handle_version},
     {"GET",  "/metrics",             false, true,  handle_metrics},
     {"GET",  "/props",               false, false, handle_props},
