@@ -33,7 +33,7 @@ static int check_sampling(const vkgpt_sampling *p, vkgpt_error *err)
     return VKGPT_OK;
 }
 
-// The text of a message: nothing but `what` differs.
+// A bias or a penalty; `what` is for the sentence.
 static int check_change(float value, const char *what, vkgpt_error *err)
 {
     if (value >= -1e6f && value <= 1e6f) return VKGPT_OK;

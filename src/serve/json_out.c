@@ -1,9 +1,7 @@
 #include "serve/json_out.h"
 
 #include <inttypes.h>
-#include <locale.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,13 +30,6 @@ void json_out_ids(struct Buffer *out, const uint32_t *ids, size_t count)
 
 void json_out_real(struct Buffer *out, float value)
 {
-    char text[40];
-    if (isnan(value)) {
-        buffer_text(out, "null");
-        return;
-    }
-    snprintf(text, sizeof text, "%.9g", isinf(value) ? copysign(9999, value) : (double)value);
-    char *point = strchr(text, *localeconv()->decimal_point);
-    if (point) *point = '.';
-    buffer_text(out, text);
+    if (isnan(value)) buffer_text(out, "null");
+    else buffer_format(out, "%.9g", isinf(value) ? copysign(9999, value) : (double)value);
 }

@@ -1,5 +1,4 @@
-// JSON values that cJSON cannot hold: 64-bit numbers, bytes that are not UTF-8, and long lists of
-// numbers. They become
+// JSON values that cJSON cannot hold: 64-bit numbers, bytes that are not UTF-8, and long lists of numbers. They become
 // nodes of raw text.
 #ifndef VKGPT_TASKS_JSON_VALUES_H
 #define VKGPT_TASKS_JSON_VALUES_H
