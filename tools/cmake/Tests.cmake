@@ -237,11 +237,14 @@ endif()
 
 # vkgpt serve, by clients on loopback
 if(PYTHON3 AND EXISTS ${LAVAPIPE} AND VKGPT_SERVE)
-    foreach(class Http Keys Completions Logprobs Tokens Page Load Life)
+    foreach(place serve.Http serve.Keys serve.Completions serve.Logprobs serve.Tokens serve_life.Page serve_life.Load serve_life.Life)
+        string(REPLACE "." ";" place ${place})
+        list(GET place 0 file)
+        list(GET place 1 class)
         string(TOLOWER serve.${class} name)
-        test_register(${name} "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/serve.py;${CMAKE_BINARY_DIR};${class}" VK_DRIVER_FILES=${LAVAPIPE} VKGPT_VALIDATE=1)
+        test_register(${name} "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/${file}.py;${CMAKE_BINARY_DIR};${class}" VK_DRIVER_FILES=${LAVAPIPE} VKGPT_VALIDATE=1)
     endforeach()
-    test_register(serve.long "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/serve.py;${CMAKE_BINARY_DIR};Load"
+    test_register(serve.long "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/serve_life.py;${CMAKE_BINARY_DIR};Load"
         VK_DRIVER_FILES=${LAVAPIPE} VKGPT_SERVE_SECONDS=600)
     set_tests_properties(serve.long PROPERTIES TIMEOUT 3600)
     # clients that others wrote, in a virtual environment of their own; the first one to run installs them
