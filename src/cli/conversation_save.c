@@ -1,7 +1,6 @@
 #include "cli/conversation_save.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,14 +29,12 @@ static const char *const SETTINGS[] = {"temp",           "top-k",         "top-p
 
 static void add_setting(struct Buffer *out, const struct Options *options, const char *name)
 {
-    char text[96];
     for (const struct Flag *flag = FLAGS; flag->names[0]; flag++)
         for (int i = 0; flag->commands & CHAT && i < FLAG_MAX_NAMES && flag->names[i]; i++) {
             if (strncmp(flag->names[i], "--", 2) != 0 || strcmp(flag->names[i] + 2, name) != 0) continue;
             const void *member = (const char *)options + flag->offset;
-            if (flag->kind == FLAG_REAL) snprintf(text, sizeof text, "%s %.17g\n", name, *(const double *)member);
-            else snprintf(text, sizeof text, "%s %" PRId64 "\n", name, *(const int64_t *)member);
-            buffer_text(out, text);
+            if (flag->kind == FLAG_REAL) buffer_format(out, "%s %.17g\n", name, *(const double *)member);
+            else buffer_format(out, "%s %" PRId64 "\n", name, *(const int64_t *)member);
         }
 }
 

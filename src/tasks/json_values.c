@@ -12,11 +12,7 @@ cJSON *json_ids(const uint32_t *ids, size_t count)
 {
     struct Buffer text = {0};
     buffer_text(&text, "[");
-    for (size_t i = 0; i < count; i++) {
-        char id[16];
-        snprintf(id, sizeof id, "%s%" PRIu32, i ? ", " : "", ids[i]);
-        buffer_text(&text, id);
-    }
+    for (size_t i = 0; i < count; i++) buffer_format(&text, "%s%" PRIu32, i ? ", " : "", ids[i]);
     buffer_text(&text, "]");
     cJSON *json = cJSON_CreateRaw(text.data);
     buffer_free(&text);
@@ -27,11 +23,7 @@ cJSON *json_floats(const float *values, size_t count)
 {
     struct Buffer text = {0};
     buffer_text(&text, "[");
-    for (size_t i = 0; i < count; i++) {
-        char value[32];
-        snprintf(value, sizeof value, "%s%.9g", i ? ", " : "", (double)values[i]);
-        buffer_text(&text, value);
-    }
+    for (size_t i = 0; i < count; i++) buffer_format(&text, "%s%.9g", i ? ", " : "", (double)values[i]);
     buffer_text(&text, "]");
     cJSON *json = cJSON_CreateRaw(text.data);
     buffer_free(&text);

@@ -1,7 +1,6 @@
 #include "tasks/utf8_stream.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/utf8.h"
@@ -42,9 +41,7 @@ static void json_character(struct Buffer *out, unsigned char c)
         buffer_add(out, &c, 1);
         return;
     }
-    char escape[8];
-    snprintf(escape, sizeof escape, "\\u%04x", c);
-    buffer_text(out, escape);
+    buffer_format(out, "\\u%04x", c);
 }
 
 char *utf8_json(const char *bytes, size_t count)
