@@ -7,6 +7,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -22,7 +23,7 @@ class Browser:
     """Chromium, and one page in it."""
 
     def __init__(self):
-        self.profile = tempfile.TemporaryDirectory()
+        self.profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # its processes end when they like
         read, their_write = os.pipe()
         their_read, write = os.pipe()
         ends = {3: their_read, 4: their_write}  # where --remote-debugging-pipe looks
@@ -34,7 +35,7 @@ class Browser:
 
         flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run",
                  "--disable-background-networking", "--disable-dev-shm-usage", f"--user-data-dir={self.profile.name}"]
-        self.process = subprocess.Popen([CHROMIUM, *flags, "about:blank"], preexec_fn=arrange, close_fds=False,
+        self.process = subprocess.Popen([CHROMIUM, *flags, "about:blank"], preexec_fn=arrange, close_fds=False, start_new_session=True,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(their_read)
         os.close(their_write)
@@ -46,7 +47,7 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def close(self):
-        self.process.kill()
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         os.close(self.read)
         os.close(self.write)

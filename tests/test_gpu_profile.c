@@ -105,7 +105,7 @@ static struct Lines profile_runs(struct Opened *o, uint32_t rows, uint32_t repet
     return lines;
 }
 
-static struct Lines profile(struct Opened *o, uint32_t rows) { return profile_runs(o, rows, 2); }
+static struct Lines profile(struct Opened *o, uint32_t rows) { return profile_runs(o, rows, 8); }
 
 static bool keep_id(void *user, uint32_t id)
 {
