@@ -35,8 +35,9 @@ class Browser:
 
         flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run",
                  "--disable-background-networking", "--disable-dev-shm-usage", f"--user-data-dir={self.profile.name}"]
-        self.process = subprocess.Popen([CHROMIUM, *flags, "about:blank"], preexec_fn=arrange, close_fds=False, start_new_session=True,
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen([CHROMIUM, *flags, "about:blank"], preexec_fn=arrange, close_fds=False,
+                                        start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL)
         os.close(their_read)
         os.close(their_write)
         self.read, self.write, self.buffer, self.number, self.session = read, write, b"", 0, None
