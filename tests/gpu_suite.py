@@ -275,6 +275,27 @@ class Peers(Temporary):
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual(log.read_text().split()[1:], [str(file) for file in files])
 
+    def test_the_processor_backend_has_a_column_of_its_own(self):
+        def script(name, text):
+            (self.folder / name).write_text(f"#!/bin/sh\n{text}")
+            (self.folder / name).chmod(0o755)
+
+        script("vkgpt", '''[ $1 != devices ] || exec echo '{"devices": [{"name": "D", "type": "software"}]}'
+echo '[{"test": "pp4", "avg_ts": 3, "device": "D", "driver": "V"}]'
+''')
+        script("peer", '''[ $1 != device ] || exec echo '{"engine": "llama.cpp 1", "device": "D"}'
+case "$*" in *--cpu*) rate=12 ;; *) rate=2 ;; esac
+echo '{"tests": [{"test": "pp4", "tokens_per_s": ['$rate']}]}'
+''')
+        model, out = self.folder / "a-f16.gguf", self.folder / "out"
+        model.write_bytes(b"")
+        words = ["--vkgpt", self.folder / "vkgpt", "--peer", self.folder, "--no-torch", "--rounds", 1, "-m", model]
+        done = run(ROOT / "tools" / "bench-peers", *words, "-o", out, "--name", "d")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        page = next(out.glob("*.md")).read_text()
+        self.assertIn("| vkgpt | llama.cpp, Vulkan | vkgpt / it | llama.cpp, processor | vkgpt / it |", page)
+        self.assertIn("| 3 (3 to 3) | 2 (2 to 2) | 1.50 | 12 (12 to 12) | 0.25 |", page)
+
 
 class Rehearsal(Temporary):
     def test_every_step_succeeds_and_the_page_is_whole(self):
