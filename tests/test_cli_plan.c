@@ -80,12 +80,58 @@ static void test_fit(void **state)
     fit = cJSON_GetObjectItem(json, "fit");
     assert_true(cJSON_IsFalse(cJSON_GetObjectItem(fit, "fits")));
     const cJSON *advice = cJSON_GetArrayItem(cJSON_GetObjectItem(fit, "advice"), 0);
-    assert_string_equal(cJSON_GetObjectItem(advice, "flags")->valuestring, "--devices 5");
+    assert_string_equal(cJSON_GetObjectItem(advice, "flags")->valuestring, "--devices-per-machine 5");
+    assert_true(number(json, "fit", "least_devices") == 5);
     assert_true(cJSON_GetObjectItem(advice, "needed")->valuedouble <= 80.0 * (1 << 30));
     cJSON_Delete(json);
     assert_says(RUN("plan", "gpt3-175b", "--device-memory", "80GiB"),
-                SAYS("of 80.0 GiB (--device-memory): does not fit", "--devices 5"));
-    assert_says(RUN("plan", "gpt3-175b", "--device-memory", "80GiB", "--devices", "5"), SAYS(": fits (each device)"));
+                SAYS("of 80.0 GiB (--device-memory): does not fit", "--devices-per-machine 5", "that fits: 5"));
+    assert_says(RUN("plan", "gpt3-175b", "--device-memory", "80GiB", "--devices-per-machine", "5"),
+                SAYS(": fits (each device)", "that fits: 5"));
+}
+
+// The times of a chain follow from the numbers that the plan prints.
+static void test_chain(void **state)
+{
+    (void)state;
+    cJSON *json = output_json(RUN("plan", "gpt3-175b", "--machines", "2", "--devices-per-machine", "4",
+                                  "--device-memory", "80GiB", "--bandwidth", "3.3TB/s", "--link", "50GB/s", "--latency",
+                                  "5us", "--dispatch", "0us", "--flops", "1e30", "--parallel", "16", "--json"));
+    const cJSON *stages = cJSON_GetObjectItem(json, "stages"), *stage;
+    double sum = 0, slowest = 0, layers = 0, place = 0, transfer = 5e-3 + 4.0 * 12288 / 50e9 * 1e3;
+    assert_int_equal(cJSON_GetArraySize(stages), 8);
+    cJSON_ArrayForEach(stage, stages)
+    {
+        double ms = cJSON_GetObjectItem(stage, "ms")->valuedouble;
+        sum += ms, slowest = fmax(slowest, ms);
+        assert_true(cJSON_GetObjectItem(stage, "machine")->valuedouble == floor(place++ / 4) + 1);
+        assert_true(cJSON_GetObjectItem(stage, "first")->valuedouble == layers);
+        layers = cJSON_GetObjectItem(stage, "end")->valuedouble;
+        assert_true(cJSON_IsTrue(cJSON_GetObjectItem(stage, "fits")));
+        assert_true(cJSON_GetObjectItem(stage, "weights")->valuedouble > 43e9);
+        assert_true(cJSON_GetObjectItem(stage, "needed")->valuedouble <= number(json, "heaps", "device"));
+    }
+    assert_true(layers == 96);
+    assert_true(fabs(number(json, "time", "transfers_ms") - (7 * transfer + 5e-3)) < 1e-9);
+    assert_true(fabs(number(json, "time", "ms") - (sum + 7 * transfer + 5e-3)) < 1e-6);
+    assert_true(number(json, "time", "micro_batches") == 8);
+    assert_true(fabs(number(json, "time", "streams_ms") - 8 * slowest) < 1e-6); // each stage always works
+    assert_true(fabs(number(json, "time", "tokens_per_s") - 16 / (8e-3 * slowest)) < 1e-6);
+    assert_true(number(json, "time", "bubble") == 0);
+    assert_true(number(json, "time", "ms_full") > number(json, "time", "ms"));
+    cJSON_Delete(json);
+    json =
+        output_json(RUN("plan", "gpt3-175b", "--devices-per-machine", "8", "--parallel", "16", "--micro-batches", "1",
+                        "--json")); // the stages work one after another
+    assert_in_range((int)number(json, "time", "bubble"), 85, 88);
+    cJSON_Delete(json);
+    json = output_json(RUN("plan", "gpt2", "--machines", "3", "--devices-per-machine", "8", "--json"));
+    assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(json, "stages")), 12);
+    const cJSON *note = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "notes"), 0);
+    assert_string_equal(note->valuestring, "12 of the 24 devices stay idle: the model has 12 layers to cut over them");
+    cJSON_Delete(json);
+    assert_says(RUN("plan", "gpt3-175b", "--machines", "2", "--devices-per-machine", "2", "--device-memory", "80GiB"),
+                SAYS("does not fit\n           2-3", "  does not fit\n", "--machines 3 ", "that fits: 5"));
 }
 
 static void test_units(void **state)
@@ -94,21 +140,38 @@ static void test_units(void **state)
     static const struct {
         const char *text;
         double bytes;
-    } sizes[] = {{"1000000", 1e6}, {"80GiB", 80 * 0x1p30}, {"24GB", 24e9}, {"0.5TB", 5e11},
-                 {"1.5KiB", 1536}, {"2e3B", 2000},         {"7MB/s", 7e6}};
+    } sizes[] = {{"1000000", 1e6}, {"80GiB", 80 * 0x1p30}, {"24GB", 24e9},
+                 {"0.5TB", 5e11},  {"1.5KiB", 1536},       {"2e3B", 2000}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         cJSON *json = output_json(RUN("plan", "gpt2", "--json", "--device-memory", sizes[i].text));
         assert_true(number(json, "fit", "device_memory") == sizes[i].bytes);
         cJSON_Delete(json);
     }
     static const char *const wrong[] = {"",    "GiB",   "80G", "80gib", "80 GiB", "x",
-                                        "nan", "8GiBs", "0x",  " 8GB",  "8GB/h"};
+                                        "nan", "8GiBs", "0x",  " 8GB",  "8GB/h",  "7MB/s"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        assert_sentence(RUN("plan", "gpt2", "--device-memory", wrong[i]), 2, "takes bytes with a unit");
+        assert_sentence(RUN("plan", "gpt2", "--device-memory", wrong[i]), 2, "takes bytes with a unit of KB, ");
+    static const char *const no_speeds[] = {"0", "-1GiB/s", "0.1", "1e99GB/s", "inf"};
+    for (size_t i = 0; i < sizeof no_speeds / sizeof *no_speeds; i++)
+        assert_sentence(RUN("plan", "gpt2", "--bandwidth", no_speeds[i]), 2, "has to lie between");
+    static const char *const no_rates[] = {"", "GB/s", "3.3TB", "3.3TB/S", "3.3 TB/s", "3.3tb/s", "3.3T/s"};
+    for (size_t i = 0; i < sizeof no_rates / sizeof *no_rates; i++) {
+        assert_sentence(RUN("plan", "gpt2", "--bandwidth", no_rates[i]), 2, "takes bytes with a unit of KB/s, ");
+        assert_sentence(RUN("plan", "gpt2", "--link", no_rates[i]), 2, "takes bytes with a unit of KB/s, ");
+    }
+    static const char *const no_times[] = {"", "us", "5", "5US", "5 us", "5m", "nanus", "5us/s"};
+    for (size_t i = 0; i < sizeof no_times / sizeof *no_times; i++) {
+        assert_sentence(RUN("plan", "gpt2", "--latency", no_times[i]), 2,
+                        "takes a time with a unit of ns, us, ms or s, not");
+        assert_sentence(RUN("plan", "gpt2", "--dispatch", no_times[i]), 2,
+                        "takes a time with a unit of ns, us, ms or s, not");
+    }
+    assert_sentence(RUN("plan", "gpt2", "--latency", "-5us"), 2,
+                    "--latency is -5us, it has to lie between 0 and 3600 s");
+    assert_sentence(RUN("plan", "gpt2", "--dispatch", "3601s"), 2, "--dispatch is 3601s");
     static const char *const range[] = {"0", "-1GiB", "0.1", "1e99GB", "inf"};
     for (size_t i = 0; i < sizeof range / sizeof *range; i++) {
         assert_sentence(RUN("plan", "gpt2", "--device-memory", range[i]), 2, "has to lie between");
-        assert_sentence(RUN("plan", "gpt2", "--bandwidth", range[i]), 2, "has to lie between");
     }
 }
 
@@ -127,8 +190,9 @@ static void test_bad_values(void **state)
     output_free(&all);
     output_free(&more);
     assert_sentence(RUN("plan", "gpt2", "-c", "-1"), 2, "-c is -1");
-    assert_sentence(RUN("plan", "gpt2", "--devices", "13"), 1, "13 devices");
-    assert_sentence(RUN("plan", "gpt2", "--devices", "0"), 2, "--devices is 0");
+    assert_sentence(RUN("plan", "gpt2", "--devices", "2"), 2, "--machines N and --devices-per-machine N say how many");
+    assert_sentence(RUN("plan", "gpt2", "--devices-per-machine", "0"), 2, "--devices-per-machine is 0");
+    assert_sentence(RUN("plan", "gpt2", "--machines", "4097"), 2, "--machines is 4097");
     assert_sentence(RUN("plan", "gpt2", "--batch", "0"), 2, "--batch is 0");
     assert_sentence(RUN("plan", "gpt2", "--batch", "99999999999999999999"), 2, "--batch is 9999");
     assert_sentence(RUN("plan", "gpt2", "--tokens", "0"), 2, "--tokens is 0");
@@ -203,8 +267,9 @@ int main(void)
     setenv("VK_DRIVER_FILES", MISSING, 1);
     setenv("VK_ICD_FILENAMES", MISSING, 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_papers), cmocka_unit_test(test_json),       cmocka_unit_test(test_fit),
-        cmocka_unit_test(test_units),  cmocka_unit_test(test_bad_values), cmocka_unit_test(test_directories),
+        cmocka_unit_test(test_papers),      cmocka_unit_test(test_json),  cmocka_unit_test(test_fit),
+        cmocka_unit_test(test_chain),       cmocka_unit_test(test_units), cmocka_unit_test(test_bad_values),
+        cmocka_unit_test(test_directories),
     };
     return cmocka_run_group_tests_name("cli_plan", tests, NULL, NULL);
 }

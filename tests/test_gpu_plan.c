@@ -74,7 +74,6 @@ static void model_agrees(vkgpt_device *device, const char *dir, vkgpt_format wei
             .kv = (const vkgpt_format[]){VKGPT_F16, VKGPT_F32, VKGPT_Q8_0}[i % 3],
             .context = i & 2 ? 77 : model->config.context,
             .batch = 1,
-            .devices = 1,
             .limits = i & 4 ? vkgpt_device_describe(device) : NULL,
         };
         check(memory_plan(&ask, &plan, &err), &err);

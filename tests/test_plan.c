@@ -74,7 +74,7 @@ static void test_parts(void **state)
 {
     (void)state;
     struct Config config = config_of("gpt2");
-    struct MemoryAsk ask = {.config = &config, .context = 1024, .batch = 1, .devices = 1};
+    struct MemoryAsk ask = {.config = &config, .context = 1024, .batch = 1};
     struct MemoryPlan plan = plan_of(&ask);
     assert_int_equal(plan.layers, 12 * 12 * 768 * 768 * 2);
     assert_int_equal(plan.tables, (50264 + 1024) * 768 * 2);
@@ -93,17 +93,48 @@ static void test_parts(void **state)
     assert_int_equal(plan_of(&ask).cache, 5 * 2 * 12 * 100 * 768 * 4);
     ask.kv = VKGPT_Q8_0;
     assert_int_equal(plan_of(&ask).cache, 5 * 2 * 12 * 100 * 768 / 32 * 34);
-    ask.devices = 5; // with 5 devices, one holds at most 3 of the 12 layers
-    assert_int_equal(plan_of(&ask).layers, 3 * 12 * 768 * 768 * 2);
-    assert_int_equal(plan_of(&ask).cache, 5 * 2 * 3 * 100 * 768 / 32 * 34);
-    assert_int_equal(plan_of(&ask).step, plan.step); // of all layers
+}
+
+// A stage has its own layers, the first one the tables of the embedding, the last one the head and all that it makes.
+static void test_stages(void **state)
+{
+    (void)state;
+    struct Config config = config_of("gpt2");
+    const uint64_t layer = 12 * 768 * 768 * 2, vectors = 13 * 768 * 4, norm = 2 * 768 * 4, wte = 50264 * 768 * 2;
+    struct MemoryAsk ask = {.config = &config, .context = 1024, .batch = 3};
+    struct MemoryPlan all = plan_of(&ask), first, middle, last;
+    ask.first = 0, ask.end = 5, first = plan_of(&ask);
+    ask.first = 5, ask.end = 6, middle = plan_of(&ask);
+    ask.first = 6, ask.end = 12, last = plan_of(&ask);
+    assert_int_equal(first.layers, 5 * layer);
+    assert_int_equal(middle.layers, layer);
+    assert_int_equal(first.layers + middle.layers + last.layers, all.layers);
+    assert_int_equal(first.cache + middle.cache + last.cache, all.cache);
+    assert_int_equal(middle.cache, 3 * 2 * 1024 * 768 * 2);
+    assert_int_equal(first.tables, wte + 1024 * 768 * 2);
+    assert_int_equal(middle.tables, 0);
+    assert_int_equal(last.tables, wte);                         // the head is tied
+    assert_int_equal(first.step, 5 * (layer + vectors) + norm); // of its tables it reads single rows
+    assert_int_equal(middle.step, layer + vectors + norm);
+    assert_int_equal(last.step, 6 * (layer + vectors) + norm + wte);
+    assert_int_equal(first.step_cache + middle.step_cache + last.step_cache, all.step_cache);
+    assert_int_equal(first.activations, all.activations);
+    assert_true(!first.logits && !middle.logits && last.logits == all.logits && last.read == all.read);
+    assert_true(middle.read < 4096 * 2 && middle.device < first.device && first.device < all.device);
+
+    struct Config untied = config;
+    untied.tied_head = false;
+    ask = (struct MemoryAsk){.config = &untied, .context = 1024, .batch = 1, .end = 6};
+    assert_int_equal(plan_of(&ask).tables, wte + 1024 * 768 * 2);
+    ask.first = 6, ask.end = 12;
+    assert_int_equal(plan_of(&ask).tables, wte);
 }
 
 static void test_local_layers_read_less(void **state)
 {
     (void)state;
     struct Config config = config_of("gpt3-125m");
-    struct MemoryPlan plan = plan_of(&(struct MemoryAsk){.config = &config, .context = 2048, .batch = 1, .devices = 1});
+    struct MemoryPlan plan = plan_of(&(struct MemoryAsk){.config = &config, .context = 2048, .batch = 1});
     assert_int_equal(plan.cache, 2 * 12 * 2048 * 768 * 2);
     assert_int_equal(plan.step_cache, 2 * 6 * (2048 + 256) * 768 * 2);
 }
@@ -112,7 +143,7 @@ static void test_small_formats(void **state)
 {
     (void)state;
     struct Config config = config_of("gpt2"), xl = config_of("gpt2-xl");
-    struct MemoryAsk ask = {.config = &config, .weights = VKGPT_Q8_0, .context = 1024, .batch = 1, .devices = 1};
+    struct MemoryAsk ask = {.config = &config, .weights = VKGPT_Q8_0, .context = 1024, .batch = 1};
     uint64_t tables = 50264ull * 768 / 32 * 34 + 1024 * 768 * 2;
     assert_int_equal(plan_of(&ask).layers, 12 * 12 * 768 * 768 / 32 * 34);
     assert_int_equal(plan_of(&ask).tables, tables);
@@ -125,50 +156,21 @@ static void test_small_formats(void **state)
     assert_int_equal(plan_of(&ask).layers, 48 * (8ull * 1600 * 1600 / 32 * 18 + 1600 * 6400 / 32 * 20));
 }
 
-static void test_advice(void **state)
-{
-    (void)state;
-    struct Config config = config_of("gpt3-13b");
-    struct MemoryAsk ask = {.config = &config, .context = 2048, .batch = 8, .devices = 1};
-    struct MemoryAdvice advice[MAX_ADVICE];
-    uint64_t bytes = 38 * GIB;
-    assert_true(plan_of(&ask).device > bytes);
-    uint32_t count = memory_advise(&ask, bytes, advice);
-    const char *const wanted[] = {"-c ", "--batch ", "--kv q8_0", "--weights q8_0", "--devices 2"};
-    assert_int_equal(count, 5);
-    for (uint32_t i = 0; i < count; i++) {
-        if (strncmp(advice[i].flags, wanted[i], strlen(wanted[i])) != 0)
-            fail_msg("%s, not %s", advice[i].flags, wanted[i]);
-        assert_true(advice[i].device <= bytes);
-    }
-    ask.context = (uint32_t)atoi(advice[0].flags + 3); // the largest context that fits
-    assert_true(plan_of(&ask).device <= bytes);
-    ask.context++;
-    assert_true(plan_of(&ask).device > bytes);
-
-    ask = (struct MemoryAsk){.config = &config, .context = 2048, .batch = 1, .devices = 1};
-    count = memory_advise(&ask, 8 * GIB, advice); // fits only with both formats narrower
-    assert_int_equal(count, 2);
-    assert_string_equal(advice[0].flags, "--weights q4_0 --kv q8_0");
-    assert_int_equal(strncmp(advice[1].flags, "--devices ", 10), 0);
-    assert_int_equal(memory_advise(&ask, 1 << 20, advice), 0); // nothing fits
-}
-
 static void test_bad_asks(void **state)
 {
     (void)state;
     vkgpt_error err;
     struct MemoryPlan plan;
     struct Config config = config_of("gpt2");
-    struct MemoryAsk ask = {.config = &config, .context = 1025, .batch = 1, .devices = 1};
+    struct MemoryAsk ask = {.config = &config, .context = 1025, .batch = 1};
     assert_int_equal(memory_plan(&ask, &plan, &err), VKGPT_BAD_ARGUMENT);
     assert_string_equal(err.text, "a context of 1025 tokens: the model has 1024 positions");
-    ask.context = 1024, ask.devices = 13;
+    ask.context = 1024, ask.end = 13;
     assert_int_equal(memory_plan(&ask, &plan, &err), VKGPT_BAD_ARGUMENT);
-    assert_string_equal(err.text, "13 devices: the model has 12 layers to cut over them");
-    ask.devices = 0;
+    assert_string_equal(err.text, "a stage of the layers from 0 up to 13: the model has 12 layers");
+    ask.first = 12, ask.end = 0;
     assert_int_equal(memory_plan(&ask, &plan, &err), VKGPT_BAD_ARGUMENT);
-    ask.devices = 1, ask.batch = 0;
+    ask.first = 0, ask.batch = 0;
     assert_int_equal(memory_plan(&ask, &plan, &err), VKGPT_BAD_ARGUMENT);
 }
 
@@ -229,9 +231,9 @@ int main(void)
         cmocka_unit_test(test_first_submissions),
         cmocka_unit_test(test_matrices_want_subgroups),
         cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_stages),
         cmocka_unit_test(test_local_layers_read_less),
         cmocka_unit_test(test_small_formats),
-        cmocka_unit_test(test_advice),
         cmocka_unit_test(test_bad_asks),
     };
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);

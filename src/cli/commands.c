@@ -90,7 +90,7 @@ const struct Command COMMANDS[] = {
      "vkgpt make-model gpt2 -o gpt2-random", make_model_main},
     {"plan", PLAN, GROUP_CONVERT, "the memory and time that a model needs",
      "what a model needs: memory, disk, FLOPs, time, money; opens no device but the one of --device",
-     "[PRESET | -m DIR] [--weights T] [--kv T] [--ctx N] [--batch N] [--device-memory SIZE] [--devices N] [--explain] [--json]",
+     "[PRESET | -m DIR] [--weights T] [--kv T] [--ctx N] [--parallel N] [--device-memory SIZE] [--machines N] [--devices-per-machine N] [--explain] [--json]",
      "vkgpt plan gpt3-175b --device-memory 80GiB --explain", plan_main},
     {"devices", DEVICES, GROUP_DEVICE, "every Vulkan device",
      "every Vulkan device, and whether vkgpt can use it", "[--json]", "vkgpt devices", devices_main},

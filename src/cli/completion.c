@@ -4,7 +4,7 @@
 
 static bool takes(const struct Flag *flag, const struct Command *command)
 {
-    return (flag->commands & command->bit) && flag->kind != FLAG_WORD && flag->kind != FLAG_IGNORED;
+    return (flag->commands & command->bit) && flag->kind != FLAG_WORD && flag_is_shown(flag);
 }
 
 static void print_choices(FILE *out, const char *choices)

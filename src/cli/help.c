@@ -83,7 +83,7 @@ void help_command(FILE *out, const struct Command *command)
     fprintf(out, "vkgpt %s: %s\n\nusage: vkgpt %s %s\n\n", command->name, command->summary, command->name,
             command->usage);
     for (const struct Flag *flag = FLAGS; flag->names[0]; flag++) {
-        if (!(flag->commands & command->bit) || flag->kind == FLAG_IGNORED) continue;
+        if (!(flag->commands & command->bit) || !flag_is_shown(flag)) continue;
         char names[128];
         flag_names(names, sizeof names, flag);
         bool fits = strlen(names) < COLUMN - 4;
@@ -127,7 +127,7 @@ static void man_command(FILE *out, const struct Command *command)
     man_text(out, command->usage);
     fprintf(out, "\n");
     for (const struct Flag *flag = FLAGS; flag->names[0]; flag++) {
-        if (!(flag->commands & command->bit) || flag->kind == FLAG_IGNORED) continue;
+        if (!(flag->commands & command->bit) || !flag_is_shown(flag)) continue;
         char names[128];
         flag_names(names, sizeof names, flag);
         man_item(out, names, flag->help);

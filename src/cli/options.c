@@ -189,14 +189,24 @@ const struct Flag FLAGS[] = {
     {PLAN, FLAG_CHOICE, {"--kv"}, KV_CHOICES, AT(plan_kv), .help = "format of the KV cache; auto: f16 (auto)"},
     {PLAN, FLAG_INT, {"-c", "--ctx-size", "--ctx"}, "N", AT(context), UP_TO(0, INT32_MAX),
      .help = "positions of the cache, up to the model's; 0: the model's (0)"},
-    {PLAN, FLAG_INT, {"-b", "--batch"}, "N", AT(batch), UP_TO(1, 1 << 16), .help = "sequences at once (1)"},
+    {PLAN, FLAG_INT, {"-np", "--parallel", "-b", "--batch"}, "N", AT(batch), UP_TO(1, 1 << 16), .help = "sequences at once (1)"},
+    {PLAN, FLAG_INT, {"--micro-batches"}, "N", AT(micro_batches), UP_TO(0, 1 << 16),
+     .help = "parts of the sequences, on which devices work at the same time; 0: one for each device (0)"},
     {PLAN, FLAG_BYTES, {"--device-memory"}, "SIZE", AT(device_memory), WITHIN(1, 1e18),
      .help = "what it has to fit into, such as 80GiB or 24GB"},
-    {PLAN, FLAG_INT, {"--devices"}, "N", AT(devices), UP_TO(1, 4096), .help = "devices to cut the layers over (1)"},
+    {PLAN, FLAG_INT, {"--machines"}, "N", AT(machines), UP_TO(1, 4096), .help = "machines to cut the layers over (1)"},
+    {PLAN, FLAG_INT, {"--devices-per-machine"}, "N", AT(devices_per_machine), UP_TO(1, 4096), .help = "devices in each of them (1)"},
+    {PLAN, FLAG_REPLACED, {"--devices"}, "N", 0, .help = "--machines N and --devices-per-machine N say how many there are"},
+    {PLAN, FLAG_RATE, {"--link"}, "RATE", AT(link), WITHIN(1, 1e18),
+     .help = "bytes per second from a device to the next one (50GB/s)"},
+    {PLAN, FLAG_TIME, {"--latency"}, "TIME", AT(latency), WITHIN(0, 3600),
+     .help = "of a transfer to the next device: 5us, 0.2ms (5us)"},
+    {PLAN, FLAG_TIME, {"--dispatch"}, "TIME", AT(dispatch), WITHIN(0, 3600),
+     .help = "that a kernel takes besides its bytes (6us, an H200)"},
     {PLAN, FLAG_REAL, {"--tokens"}, "N", AT(train_tokens), WITHIN(1, 1e30), .help = "to train on (300e9, as GPT-3)"},
     {PLAN, FLAG_REAL, {"--flops"}, "N", AT(flops), WITHIN(1, 1e30), .help = "FLOP/s of one device while it trains (28e12, a V100)"},
     {PLAN, FLAG_REAL, {"--price"}, "X", AT(price), WITHIN(0, 1e12), .help = "of an hour of one device, to estimate the cost of training"},
-    {PLAN, FLAG_BYTES, {"--bandwidth"}, "RATE", AT(bandwidth), WITHIN(1, 1e18),
+    {PLAN, FLAG_RATE, {"--bandwidth"}, "RATE", AT(bandwidth), WITHIN(1, 1e18),
      .help = "of one device's memory, such as 900GB/s, for the least time per token (900GB/s, a V100)"},
     {PLAN, FLAG_SWITCH, {"--explain"}, NULL, AT(explain), .help = "name the formula of each number"},
 
@@ -259,7 +269,11 @@ struct Options options_default(void)
         .repeat_penalty = 1,
         .repetitions = 5,
         .batch = 1,
-        .devices = 1,
+        .machines = 1,
+        .devices_per_machine = 1,
+        .link = 50e9,
+        .latency = 5e-6,
+        .dispatch = 6e-6,
         .train_tokens = 300e9,
         .flops = 28e12,
         .bandwidth = 900e9,
@@ -333,29 +347,49 @@ static bool read_real(struct Parse *parse, const struct Flag *flag, const char *
     return true;
 }
 
-// Reads 80GiB, 24GB, 900GB/s, 1000000: a number with an optional unit of bytes.
-static bool read_bytes(struct Parse *parse, const struct Flag *flag, const char *name, const char *text, double *value)
+struct Unit {
+    const char *name;
+    double value;
+};
+
+struct Measure { // what a number with a unit may be
+    const char *takes, *base;
+    const struct Unit *units; // up to the one without a name
+    bool plain;               // a number without a unit is one in `base`
+};
+
+static const struct Unit byte_units[] = {
+    {"B", 1},         {"KB", 1e3},      {"MB", 1e6},      {"GB", 1e9},     {"TB", 1e12},    {"PB", 1e15},
+    {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 0x1p40}, {"PiB", 0x1p50}, {NULL, 0},
+};
+static const struct Unit rate_units[] = {
+    {"B/s", 1},         {"KB/s", 1e3},      {"MB/s", 1e6},      {"GB/s", 1e9},     {"TB/s", 1e12},    {"PB/s", 1e15},
+    {"KiB/s", 1 << 10}, {"MiB/s", 1 << 20}, {"GiB/s", 1 << 30}, {"TiB/s", 0x1p40}, {"PiB/s", 0x1p50}, {NULL, 0},
+};
+static const struct Unit time_units[] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}, {NULL, 0}};
+
+static const struct Measure size_measure = {"bytes with a unit of KB, MB, GB, TB, KiB, MiB, GiB or TiB", "bytes",
+                                            byte_units, true};
+static const struct Measure rate_measure = {"bytes with a unit of KB/s, MB/s, GB/s, TB/s, KiB/s, MiB/s, GiB/s or TiB/s",
+                                            "bytes/s", rate_units, true};
+static const struct Measure time_measure = {"a time with a unit of ns, us, ms or s", "s", time_units, false};
+
+// Reads 80GiB, 24GB, 900GB/s, 5us, and where a unit may be left out 1000000.
+static bool read_measure(struct Parse *parse, const struct Measure *measure, const struct Flag *flag, const char *name,
+                         const char *text, double *value)
 {
-    static const struct Unit {
-        const char *name;
-        double bytes;
-    } units[] = {
-        {"", 1},      {"B", 1},         {"KB", 1e3},      {"MB", 1e6},      {"GB", 1e9},     {"TB", 1e12},
-        {"PB", 1e15}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 0x1p40}, {"PiB", 0x1p50},
-    };
     char *end;
     double number = strtod(text, &end);
-    size_t length = strlen(end);
-    if (length >= 2 && strcmp(end + length - 2, "/s") == 0) length -= 2;
-    for (size_t i = 0; starts_number(text) && end > text && !isnan(number) && i < sizeof units / sizeof units[0]; i++) {
-        if (strlen(units[i].name) != length || strncmp(end, units[i].name, length) != 0) continue;
-        number *= units[i].bytes;
-        if (!(number >= flag->least && number <= flag->most))
-            return wrong(parse, "%s is %s, it has to lie between %g and %g bytes", name, text, flag->least, flag->most);
-        *value = number;
-        return true;
-    }
-    return wrong(parse, "%s takes bytes with a unit of KB, MB, GB, TB, KiB, MiB, GiB or TiB, not '%s'", name, text);
+    const struct Unit *unit = measure->units;
+    while (unit->name && strcmp(unit->name, end) != 0) unit++;
+    if (!starts_number(text) || end == text || isnan(number) || !(unit->name || (measure->plain && !*end)))
+        return wrong(parse, "%s takes %s, not '%s'", name, measure->takes, text);
+    if (unit->name) number *= unit->value;
+    if (!(number >= flag->least && number <= flag->most))
+        return wrong(parse, "%s is %s, it has to lie between %g and %g %s", name, text, flag->least, flag->most,
+                     measure->base);
+    *value = number;
+    return true;
 }
 
 static bool read_choice(struct Parse *parse, const struct Flag *flag, const char *name, const char *text, int *value)
@@ -398,7 +432,10 @@ static bool set_value(struct Parse *parse, struct Options *options, const struct
     case FLAG_INT: return read_integer(parse, flag, name, text, member);
     case FLAG_LIST: return read_list(parse, flag, name, text, member);
     case FLAG_REAL: return read_real(parse, flag, name, text, member);
-    case FLAG_BYTES: return read_bytes(parse, flag, name, text, member);
+    case FLAG_BYTES: return read_measure(parse, &size_measure, flag, name, text, member);
+    case FLAG_RATE: return read_measure(parse, &rate_measure, flag, name, text, member);
+    case FLAG_TIME: return read_measure(parse, &time_measure, flag, name, text, member);
+    case FLAG_REPLACED: return wrong(parse, "there is no flag %s here: %s", name, flag->help);
     case FLAG_CHOICE: return read_choice(parse, flag, name, text, member);
     case FLAG_STOP: return add_text(parse, options->stops, &options->stop_count, MAX_STOPS, name, text);
     case FLAG_ANSWER: return add_text(parse, options->answers, &options->answer_count, MAX_ANSWERS, name, text);

@@ -98,8 +98,9 @@ struct Options {
     const char *preset;
     const char *pull_name, *pull_file, *revision; // pull
     int plan_weights, plan_kv;                    // vkgpt_format
-    int64_t batch, devices;
+    int64_t batch, micro_batches, machines, devices_per_machine;
     double device_memory, bandwidth, train_tokens, flops, price; // bytes, bytes/s; 0: not given
+    double link, latency, dispatch;                              // bytes/s, seconds
     bool explain;
     int64_t layers, heads, dim, inner, positions, vocab; // 0: the preset's
     int64_t model_seed, shards;
@@ -115,15 +116,18 @@ enum FlagKind {
     FLAG_INT,          // int64_t in [low, high]
     FLAG_LIST,         // struct IntList of values in [low, high], separated by commas; a repeated flag adds values
     FLAG_REAL,         // double in [least, most]
-    FLAG_BYTES,        // double in [least, most], bytes or bytes/s: 80GiB, 900GB/s
+    FLAG_BYTES,        // double in [least, most], bytes: 80GiB
+    FLAG_RATE,         // double in [least, most], bytes/s: 900GB/s
+    FLAG_TIME,         // double in [least, most], seconds: 5us
     FLAG_CHOICE,       // int: the index in `value`, "a|b|c"
     FLAG_WORD,         // const char *: a value without a flag; names[0] is its name in --help
     FLAG_STOP,         // one more of Options.stops
     FLAG_ANSWER,       // one more of Options.answers
     FLAG_FIELD,        // one more of Options.fields
     FLAG_CONTINUATION, // one more of Options.continuations
-    FLAG_IGNORED, // a flag of llama.cpp that has no effect here; `value` as for other flags, or "on|off|auto", which
-                  // may be left out
+    FLAG_IGNORED,  // a flag of llama.cpp that has no effect here; `value` as for other flags, or "on|off|auto", which
+                   // may be left out
+    FLAG_REPLACED, // no flag any more: `help` names the flags in its place
 };
 
 #define FLAG_MAX_NAMES 4
@@ -140,6 +144,12 @@ struct Flag {
 };
 
 extern const struct Flag FLAGS[]; // ends with a row without names
+
+// Whether help, the man page and completions have it among the flags.
+static inline bool flag_is_shown(const struct Flag *flag)
+{
+    return flag->kind != FLAG_IGNORED && flag->kind != FLAG_REPLACED;
+}
 
 // Options with all defaults of the table.
 struct Options options_default(void);

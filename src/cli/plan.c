@@ -10,7 +10,7 @@
 #include "cli/plan_print.h"
 #include "cli/run.h"
 #include "engine/formats.h"
-#include "engine/memory_plan.h"
+#include "engine/memory_advice.h"
 #include "model/arithmetic.h"
 #include "model/presets.h"
 #include "model/weights_file.h"
@@ -19,9 +19,10 @@ struct Planned {
     char name[512];
     const struct Preset *preset; // or NULL
     struct Config config;
-    struct MemoryOffer offer; // source NULL: no memory to fit was given
-    struct MemoryAsk ask;
-    struct MemoryPlan memory;
+    struct MemoryOffer offer;      // source NULL: no memory to fit was given
+    uint32_t devices, per_machine; // all devices, also those without a layer
+    struct ChainAsk ask;
+    struct ChainPlan chain;
     struct Arithmetic arithmetic;
 };
 
@@ -79,13 +80,16 @@ static int find_model(const struct Options *options, struct Planned *p, vkgpt_er
 static void add_model(struct Report *r, const struct Planned *p)
 {
     const struct Config *c = &p->config;
-    report_model(r, p->name, c->architecture, format_name(format_of(p->ask.weights)),
-                 format_name(format_of(p->ask.kv)));
+    const struct MemoryAsk *k = &p->ask.memory;
+    report_model(r, p->name, c->architecture, format_name(format_of(k->weights)), format_name(format_of(k->kv)));
     report_note(r, "%s: %s, %u layers, %u heads of %u, width %u, inner %u, context %u, vocabulary %u", p->name,
                 c->architecture, c->layers, c->heads, c->head_dim, c->dim, c->inner, c->context, c->vocab);
     if (p->preset && p->preset->departs) report_note(r, "%s", p->preset->departs);
     if (p->preset && p->preset->banded) report_note(r, "%s", PRESET_GPT3_NOTE);
-    if (p->ask.limits)
+    if (p->devices > p->chain.count)
+        report_note(r, "%u of the %u devices stay idle: the model has %u layers to cut over them",
+                    p->devices - p->chain.count, p->devices, c->layers);
+    if (k->limits)
         report_note(r, "for %s: at most %" PRIu64 " bytes in one buffer, %" PRIu64 " in one allocation",
                     p->offer.info.name, p->offer.info.max_buffer_range, p->offer.info.max_allocation);
     ADD("model", "layers", NULL, UNIT_COUNT, c->layers, " ");
@@ -115,13 +119,14 @@ static void add_disk(struct Report *r, const struct Planned *p)
 
 static void add_memory(struct Report *r, const struct Planned *p)
 {
-    const struct MemoryPlan *m = &p->memory;
-    const struct MemoryAsk *k = &p->ask;
+    const struct ChainStage *stage = &p->chain.stages[p->chain.fullest];
+    const struct MemoryPlan *m = &stage->memory;
+    const struct MemoryAsk *k = &p->ask.memory;
     const struct Config *c = k->config;
     const char *weights = format_name(format_of(k->weights)), *kv = format_name(format_of(k->kv));
-    uint32_t layers = (c->layers + k->devices - 1) / k->devices;
+    uint32_t layers = stage->end - stage->first;
     ADD("memory", "tables", "tables", UNIT_BYTES, m->tables,
-        "token table%s, %u positions%s: q8_0 or wider, rows padded to 8",
+        "token table%s, %u positions%s, of these what the device has: q8_0 or wider, rows padded to 8",
         c->tied_head ? ", which is the head" : " and head", c->context, c->embed_dim == c->dim ? "" : ", projections");
     ADD("memory", "layers", "layers", UNIT_BYTES, m->layers,
         "%u layers x (4 x %u^2 + 2 x %u x %u) in %s, or wider where rows are not a multiple of the block size", layers,
@@ -140,7 +145,7 @@ static void add_memory(struct Report *r, const struct Planned *p)
         m->device - m->tables - m->layers - m->vectors - m->cache - m->activations - m->logits - m->state,
         "what blocks of 256 MiB for weights and of 32 MiB for the rest leave free");
     ADD("heaps", "device", "device", UNIT_BYTES, m->device, "all of the above%s",
-        k->devices > 1 ? ", on each device" : "");
+        p->chain.count > 1 ? ", on the device that needs most" : "");
     ADD("heaps", "upload", "upload", UNIT_BYTES, m->upload, "what the host writes: state and tokens");
     ADD("heaps", "read", "read back", UNIT_BYTES, m->read, "what the host reads: tokens and a block of logits");
     ADD("heaps", "staging", "staging", UNIT_BYTES, m->staging,
@@ -150,8 +155,8 @@ static void add_memory(struct Report *r, const struct Planned *p)
 static void add_arithmetic(struct Report *r, const struct Planned *p, const struct Options *o)
 {
     const struct Arithmetic *a = &p->arithmetic;
-    const struct MemoryPlan *m = &p->memory;
-    double empty = (double)m->step / o->bandwidth * 1e3, full = (double)(m->step + m->step_cache) / o->bandwidth * 1e3;
+    const uint64_t step = p->chain.step, step_cache = p->chain.step_cache;
+    double empty = (double)step / o->bandwidth * 1e3, full = (double)(step + step_cache) / o->bandwidth * 1e3;
     ADD("training", "tokens", "tokens", UNIT_FLOPS, o->train_tokens, "--tokens");
     ADD("training", "flops", "FLOPs", UNIT_FLOPS, a->training_flops,
         "6 x parameters x tokens (GPT-3 paper, appendix D)");
@@ -163,9 +168,9 @@ static void add_arithmetic(struct Report *r, const struct Planned *p, const stru
         "2 x parameters (GPT-3 paper, appendix D)");
     ADD("inference", "attention_flops", "and attention", UNIT_FLOPS, a->attention_flops,
         "4 x width x positions seen, of all layers, at the last position");
-    ADD("inference", "weights_read", "weights read", UNIT_BYTES, m->step,
+    ADD("inference", "weights_read", "weights read", UNIT_BYTES, step,
         "a step reads all layers and the head once, for all sequences");
-    ADD("inference", "cache_read", "cache read", UNIT_BYTES, m->step_cache,
+    ADD("inference", "cache_read", "cache read", UNIT_BYTES, step_cache,
         "K and V of the positions seen, at the end of the context");
     ADD("inference", "least_ms", "ms per token", UNIT_MS, empty, "at least: weights read / %g GB/s",
         o->bandwidth * 1e-9);
@@ -173,15 +178,46 @@ static void add_arithmetic(struct Report *r, const struct Planned *p, const stru
         "at least: (weights read + cache read) / %g GB/s", o->bandwidth * 1e-9);
 }
 
+static void add_stages(struct Report *r, const struct Planned *p)
+{
+    if (p->chain.count == 1) return;
+    r->stages = &p->chain;
+    r->per_machine = p->per_machine;
+}
+
+static void add_times(struct Report *r, const struct Planned *p)
+{
+    const struct CostTimes *empty = &p->chain.empty, *full = &p->chain.full;
+    const struct ChainAsk *k = &p->ask;
+    const uint32_t stages = p->chain.count, streams = k->memory.batch, m = p->chain.micro_batches;
+    ADD("time", "ms", "one stream, ms", UNIT_MS, empty->token * 1e3,
+        "a token: %u stage%s of bytes / %g GB/s + dispatches x %g us%s", stages,
+        stages == 1 ? "" : "s, one after another,", k->device.bandwidth * 1e-9, k->device.dispatch * 1e6,
+        stages > 1 ? ", and their transfers" : "");
+    ADD("time", "ms_full", "with a full cache", UNIT_MS, full->token * 1e3, "the same at the end of the context");
+    if (stages > 1)
+        ADD("time", "transfers_ms", "of it transfers", UNIT_MS, p->chain.transfers * 1e3,
+            "%u x (%g us + 4 bytes x %u / %g GB/s), and %g us back", stages - 1, k->link.latency * 1e6,
+            k->memory.config->dim, k->link.bandwidth * 1e-9, k->link.latency * 1e6);
+    if (streams == 1) return;
+    ADD("time", "streams_ms", "all streams, ms", UNIT_MS, empty->round * 1e3,
+        "a token of each of %u streams: the longer of a micro-batch's way and %u x the slowest stage", streams, m);
+    ADD("time", "tokens_per_s", "tokens/s", UNIT_MS, empty->rate, "%u streams / that time", streams);
+    ADD("time", "tokens_per_s_full", "with a full cache", UNIT_MS, full->rate, "the same at the end of the context");
+    ADD("time", "micro_batches", "micro-batches", UNIT_COUNT, m, "%s",
+        k->micro_batches ? "--micro-batches" : "one for each stage, at most one for each stream");
+    ADD("time", "bubble", "bubble, %", UNIT_MS, empty->bubble * 100,
+        "the time in which the slowest stage waits: 1 - %u x its time / that of all streams", m);
+}
+
 static void add_fit(struct Report *r, const struct Planned *p)
 {
     const struct MemoryOffer *offer = &p->offer;
     if (!offer->source) return;
     struct MemoryAdvice advice[MAX_ADVICE];
-    bool fits = p->memory.device <= offer->bytes;
-    uint32_t count = fits ? 0 : memory_advise(&p->ask, offer->bytes, advice);
-    report_fit(
-        r, &(struct ReportFit){fits, offer->bytes, p->memory.device, p->ask.devices, offer->source, offer->formula});
+    uint32_t count = p->chain.fits ? 0 : memory_advise(&p->ask, p->per_machine, advice);
+    report_fit(r, &(struct ReportFit){p->chain.fits, offer->bytes, p->chain.stages[p->chain.fullest].memory.device,
+                                      p->chain.count, chain_least_devices(&p->ask), offer->source, offer->formula});
     for (uint32_t i = 0; i < count; i++) report_advice(r, advice[i].flags, advice[i].device);
 }
 
@@ -206,16 +242,25 @@ static int make_plan(const struct Options *o, struct Planned *p, vkgpt_error *er
     if (code) return code;
     const struct TrainingPlan training = {o->train_tokens, o->flops, o->price};
     arithmetic_of(&p->config, &training, &p->arithmetic);
-    p->ask = (struct MemoryAsk){
-        .config = &p->config,
-        .weights = (vkgpt_format)o->plan_weights,
-        .kv = kv[o->plan_kv],
-        .context = context_of(o, p->config.context),
-        .batch = (uint32_t)o->batch,
-        .devices = (uint32_t)o->devices,
-        .limits = o->device ? &p->offer.info : NULL,
+    p->per_machine = (uint32_t)o->devices_per_machine;
+    p->devices = (uint32_t)o->machines * p->per_machine;
+    p->ask = (struct ChainAsk){
+        .memory =
+            {
+                .config = &p->config,
+                .weights = (vkgpt_format)o->plan_weights,
+                .kv = kv[o->plan_kv],
+                .context = context_of(o, p->config.context),
+                .batch = (uint32_t)o->batch,
+                .limits = o->device ? &p->offer.info : NULL,
+            },
+        .devices = p->devices,
+        .device_memory = p->offer.bytes,
+        .device = {o->bandwidth, o->flops, o->dispatch},
+        .link = {o->link, o->latency},
+        .micro_batches = (uint32_t)o->micro_batches,
     };
-    return memory_plan(&p->ask, &p->memory, err);
+    return chain_plan(&p->ask, &p->chain, err);
 }
 
 int plan_main(const struct Options *options)
@@ -229,6 +274,10 @@ int plan_main(const struct Options *options)
     add_disk(&report, &planned);
     add_memory(&report, &planned);
     add_arithmetic(&report, &planned, options);
+    add_times(&report, &planned);
+    add_stages(&report, &planned);
     add_fit(&report, &planned);
-    return finish_output(options->json ? report_json(&report) : report_table(&report));
+    int status = finish_output(options->json ? report_json(&report) : report_table(&report));
+    chain_plan_free(&planned.chain);
+    return status;
 }

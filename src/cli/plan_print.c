@@ -109,8 +109,41 @@ static void print_fit(const struct Report *r)
         printf("  %-32s makes it %s\n", r->advice[i].flags, binary_text((double)r->advice[i].bytes, needed));
     if (!fit->fits && !r->advice_count)
         printf("  no smaller context, narrower format or number of devices makes it fit\n");
-    for (size_t i = 0; i < r->advice_count; i++)
-        if (strncmp(r->advice[i].flags, "--devices", 9) == 0) printf("  (vkgpt runs on one device so far)\n");
+    if (fit->least_devices) printf("  the least number of such devices that fits: %u\n", fit->least_devices);
+}
+
+static uint64_t weights_of(const struct MemoryPlan *m) { return m->tables + m->layers + m->vectors; }
+
+static uint64_t others_of(const struct MemoryPlan *m) { return m->device - weights_of(m) - m->cache; }
+
+// Whether two stages differ in nothing but which layers they have.
+static bool same_stage(const struct ChainStage *a, const struct ChainStage *b)
+{
+    return a->end - a->first == b->end - b->first && a->memory.device == b->memory.device &&
+           weights_of(&a->memory) == weights_of(&b->memory) && a->seconds == b->seconds;
+}
+
+// Devices that follow each other and are alike share a line.
+static void print_stages(const struct Report *r)
+{
+    if (!r->stages) return;
+    printf("\n%-10s %-9s %-9s %10s %10s %10s %10s %8s\n", "stages", "devices", "layers", "weights", "cache", "others",
+           "all", "ms");
+    for (uint32_t i = 0, next; i < r->stages->count; i = next) {
+        const struct ChainStage *s = &r->stages->stages[i];
+        const struct MemoryPlan *m = &s->memory;
+        char devices[32], layers[32], weights[32], cache[32], others[32], all[32];
+        for (next = i + 1; next < r->stages->count && same_stage(s, &r->stages->stages[next]);) next++;
+        snprintf(devices, sizeof devices, next - i > 1 ? "%u-%u" : "%u", i + 1, next);
+        snprintf(layers, sizeof layers, next - i > 1 ? "%u each" : "%u", s->end - s->first);
+        printf("%-10s %-9s %-9s %10s %10s %10s %10s %8.3g%s\n", "", devices, layers,
+               binary_text((double)weights_of(m), weights), binary_text((double)m->cache, cache),
+               binary_text((double)others_of(m), others), binary_text((double)m->device, all), s->seconds * 1e3,
+               s->fits ? "" : "  does not fit");
+    }
+    if (r->explain)
+        printf("%-10s %-18s = others: activations, logits, state and rounding; ms: of a token, with an empty cache\n",
+               "", "");
 }
 
 int report_table(const struct Report *r)
@@ -127,6 +160,7 @@ int report_table(const struct Report *r)
         if (r->explain) printf("%-10s %-18s = %s\n", "", "", line->formula);
         section = line->section;
     }
+    print_stages(r);
     print_fit(r);
     return EXIT_OK;
 }
@@ -147,6 +181,7 @@ static void add_advice(cJSON *json, const struct Report *r)
     json_add_unsigned(fit, "device_memory", r->fit.memory);
     cJSON_AddStringToObject(fit, "source", r->fit.source);
     json_add_unsigned(fit, "needed", r->fit.needed);
+    json_add_unsigned(fit, "least_devices", r->fit.least_devices);
     for (size_t i = 0; i < r->advice_count; i++) {
         cJSON *one = cJSON_CreateObject();
         cJSON_AddStringToObject(one, "flags", r->advice[i].flags);
@@ -154,6 +189,27 @@ static void add_advice(cJSON *json, const struct Report *r)
         cJSON_AddItemToArray(advice, one);
     }
     cJSON_AddItemToObject(fit, "advice", advice);
+}
+
+static void add_stages(cJSON *json, const struct Report *r)
+{
+    if (!r->stages) return;
+    cJSON *stages = cJSON_AddArrayToObject(json, "stages");
+    for (uint32_t i = 0; i < r->stages->count; i++) {
+        const struct ChainStage *s = &r->stages->stages[i];
+        cJSON *one = cJSON_CreateObject();
+        json_add_unsigned(one, "device", i + 1);
+        json_add_unsigned(one, "machine", i / r->per_machine + 1);
+        json_add_unsigned(one, "first", s->first);
+        json_add_unsigned(one, "end", s->end);
+        json_add_unsigned(one, "weights", weights_of(&s->memory));
+        json_add_unsigned(one, "cache", s->memory.cache);
+        json_add_unsigned(one, "activations", s->memory.activations);
+        json_add_unsigned(one, "needed", s->memory.device);
+        cJSON_AddNumberToObject(one, "ms", s->seconds * 1e3);
+        cJSON_AddBoolToObject(one, "fits", s->fits);
+        cJSON_AddItemToArray(stages, one);
+    }
 }
 
 int report_json(const struct Report *r)
@@ -183,6 +239,7 @@ int report_json(const struct Report *r)
         }
         if (r->fit.source) cJSON_AddStringToObject(formulas, "fit.device_memory", r->fit.formula);
     }
+    add_stages(json, r);
     add_advice(json, r);
     return json_print(json);
 }

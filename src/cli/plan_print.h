@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/chain_plan.h"
+
 enum Unit { UNIT_COUNT, UNIT_BYTES, UNIT_FLOPS, UNIT_YEARS, UNIT_MS };
 
 struct ReportLine {
@@ -16,15 +18,15 @@ struct ReportLine {
     char formula[224];
 };
 
-#define REPORT_LINES 40
-#define REPORT_NOTES 4 // the first one describes the model
+#define REPORT_LINES 48
+#define REPORT_NOTES 5 // the first one describes the model
 #define REPORT_ADVICE 8
 
 struct ReportFit {
     bool fits;
     uint64_t memory, needed;
-    uint32_t devices;
-    const char *source, *formula; // of the memory
+    uint32_t devices, least_devices; // in use, and the least number that fits; 0: none does
+    const char *source, *formula;    // of the memory
 };
 
 struct Report {
@@ -37,7 +39,9 @@ struct Report {
         uint64_t bytes;
     } advice[REPORT_ADVICE];
     size_t note_count, line_count, advice_count;
-    struct ReportFit fit; // source NULL: it was not asked for
+    struct ReportFit fit;           // source NULL: it was not asked for
+    const struct ChainPlan *stages; // NULL: one device
+    uint32_t per_machine;
 };
 
 void report_model(struct Report *report, const char *name, const char *architecture, const char *weights,

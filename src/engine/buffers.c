@@ -17,13 +17,14 @@ uint64_t buffers_state_bytes(const struct vkgpt_session *s)
 uint32_t buffers_wants(struct vkgpt_session *s, struct Want wants[BUFFERS_WANTS])
 {
     const struct vkgpt_model *m = s->model;
+    const uint64_t head = model_has_head(m); // 0 or 1: the other stages make no logits and no tokens
     struct Buffers *b = &s->b;
     uint64_t rows = s->rows, steps = (uint64_t)s->sequences * s->step_rows,
              tokens = (uint64_t)s->sequences * (s->context + 1) * 4;
     uint64_t state = buffers_state_bytes(s), inbox = sizeof(struct InboxHead) + s->sequences * sizeof(struct Admission);
     uint64_t biases = s->sequences * MAX_BIAS * sizeof(struct LogitChange), given = tokens + biases,
-             reports = s->logit_rows * sizeof(struct TokenReport);
-    uint64_t logit_bytes = (uint64_t)s->logit_rows * m->vocab * 4,
+             reports = head * s->logit_rows * sizeof(struct TokenReport);
+    uint64_t logit_bytes = head * s->logit_rows * m->vocab * 4,
              logit_rows = s->logit_rows > steps ? s->logit_rows : steps;
     // clang-format off
     const struct Want all[] = {
@@ -34,25 +35,25 @@ uint32_t buffers_wants(struct vkgpt_session *s, struct Want wants[BUFFERS_WANTS]
         {MEMORY_DEVICE, &b->q, rows * m->width * (s->kv == KV_Q8_0 ? 12 : 4), "activations"},
         {MEMORY_DEVICE, &b->a, rows * m->width * 4, "activations"},
         {MEMORY_DEVICE, &b->h, rows * m->inner * 4, "activations"},
-        {MEMORY_DEVICE, &b->e, m->projected ? rows * m->embed_dim * 4 : 0, "activations"},
+        {MEMORY_DEVICE, &b->e, m->projected && (head || model_embeds(m)) ? rows * m->embed_dim * 4 : 0, "activations"},
         {MEMORY_DEVICE, &b->parts, steps * m->config.heads * s->splits * (m->head_dim + 4) * 4, "the splits of attention"},
         {MEMORY_DEVICE, &b->arrived, s->by_matrices ? SPLIT_TILES * 4 : 0, "the segments of products"},
         {MEMORY_DEVICE, &b->sums, s->by_matrices ? tile_sum_bytes(s->block_rows, m->dim) : 0, "the segments of products"},
-        {MEMORY_DEVICE, &b->logits, logit_rows * m->vocab * 4, "logits"},
-        {MEMORY_DEVICE, &b->head_parts, steps * s->decode.head_groups * sizeof(struct HeadPart), "the parts of the head"},
-        {MEMORY_DEVICE, &b->changes, 2 * tokens + biases, "the changes of logits"},
-        {MEMORY_DEVICE, &b->kept, steps * m->vocab * 4, "logits"},
+        {MEMORY_DEVICE, &b->logits, head * logit_rows * m->vocab * 4, "logits"},
+        {MEMORY_DEVICE, &b->head_parts, head * steps * s->decode.head_groups * sizeof(struct HeadPart), "the parts of the head"},
+        {MEMORY_DEVICE, &b->changes, head * (2 * tokens + biases), "the changes of logits"},
+        {MEMORY_DEVICE, &b->kept, head * steps * m->vocab * 4, "logits"},
         {MEMORY_UPLOAD, &b->inbox[0], inbox, "the inbox"},
         {MEMORY_UPLOAD, &b->inbox[1], inbox, "the inbox"},
         {MEMORY_UPLOAD, &b->given[0], given, "the inbox"},
         {MEMORY_UPLOAD, &b->given[1], given, "the inbox"},
-        {MEMORY_READ, &b->ring, tokens, "the ring"},
-        {MEMORY_READ, &b->reports, steps * REPORTS_KEPT * sizeof(struct TokenReport), "log probabilities"},
+        {MEMORY_READ, &b->ring, head * tokens, "the ring"},
+        {MEMORY_READ, &b->reports, head * steps * REPORTS_KEPT * sizeof(struct TokenReport), "log probabilities"},
         {MEMORY_READ, &b->block_reports[0], reports, "log probabilities"},
         {MEMORY_READ, &b->block_reports[1], reports, "log probabilities"},
         {MEMORY_READ, &b->progress, s->step_rows > 1 ? IN_FLIGHT * s->sequences * sizeof(struct Sequence) : 0, "the progress"},
         {MEMORY_READ, &b->readback, logit_bytes, "logits"},
-        {MEMORY_READ, &b->scores, s->logit_rows * sizeof(struct RowScore), "scores"},
+        {MEMORY_READ, &b->scores, head * s->logit_rows * sizeof(struct RowScore), "scores"},
     };
     // clang-format on
     _Static_assert(sizeof all / sizeof *all == BUFFERS_WANTS, "buffers_wants fills what its callers make room for");

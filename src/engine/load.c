@@ -253,7 +253,7 @@ static int make_room(struct Loader *load)
     model_wants(m, wanted_of_part, count, &c);
     uint64_t bytes = model_total_bytes(&c.bytes), available = memory_available(m->device);
     load->progress.total = bytes - c.bytes.vectors;
-    m->info.step_bytes = model_step_bytes(&c.bytes);
+    m->info.step_bytes = model_step_bytes(m, &c.bytes);
     if (bytes > available)
         return fail(load->err, VKGPT_OUT_OF_MEMORY, "%s: the weights need %llu bytes of device memory, %s has %llu%s",
                     m->name, (unsigned long long)bytes, m->device->info.name, (unsigned long long)available,

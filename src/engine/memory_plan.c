@@ -2,8 +2,6 @@
 #include "engine/memory_plan.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,8 +115,9 @@ static void dry_session(struct DrySession *dry, struct MemoryPlan *plan)
         dry_slice(s->device, &dry->pools[wants[i].kind], wants[i].bytes);
     }
     const struct Cache cache = session_cache(s);
-    dry_slices(s->device, &dry->pools[MEMORY_DEVICE], cache_bytes(&cache), 2 * s->model->config.layers);
-    plan->cache = 2 * s->model->config.layers * cache_bytes(&cache);
+    const uint64_t slices = 2 * (s->model->end - s->model->first);
+    dry_slices(s->device, &dry->pools[MEMORY_DEVICE], cache_bytes(&cache), slices);
+    plan->cache = slices * cache_bytes(&cache);
     plan->rows = s->rows;
 }
 
@@ -136,11 +135,11 @@ static void make_dry(struct Dry *dry, const struct MemoryAsk *ask)
                                             .max_buffer_range = UINT64_C(4) << 30,
                                             .max_allocation = UINT64_C(4) << 30,
                                             .offset_alignment = 64};
-    struct Config share = *ask->config;
-    share.layers = (share.layers + ask->devices - 1) / ask->devices;
     dry->m.device.info = ask->limits ? *ask->limits : usual;
     dry->m.device.software = !strcmp(dry->m.device.info.type, "software");
-    model_sizes(&dry->m.model, &share);
+    model_sizes(&dry->m.model, ask->config);
+    dry->m.model.first = ask->first;
+    if (ask->end) dry->m.model.end = ask->end;
     dry->m.model.device = &dry->m.device;
     dry->m.format = format_of(ask->weights);
     dry->s.session.model = &dry->m.model;
@@ -167,17 +166,12 @@ static void plan_weights(struct DryModel *dry, struct MemoryPlan *plan)
     plan->staging = dry->device.info.unified ? 0 : UPLOAD_PIECES * UPLOAD_PIECE_BYTES;
 }
 
-// What one step reads, over all devices, which share the layers evenly.
 static void plan_step(const struct Dry *dry, const struct MemoryAsk *ask, struct MemoryPlan *plan)
 {
-    const struct Config *c = ask->config;
     const struct vkgpt_model *m = &dry->m.model;
-    struct ModelBytes all = dry->m.bytes;
-    uint64_t final_norm = (uint64_t)m->dim * 8, positions = 0;
-    all.layers = all.layers / m->config.layers * c->layers;
-    all.vectors = (all.vectors - final_norm) / m->config.layers * c->layers + final_norm;
-    plan->step = model_step_bytes(&all);
-    for (uint32_t l = 0; l < c->layers; l++) positions += positions_seen(c, l, ask->context);
+    uint64_t positions = 0;
+    plan->step = model_step_bytes(m, &dry->m.bytes);
+    for (uint32_t l = m->first; l < m->end; l++) positions += positions_seen(ask->config, l, ask->context);
     const struct Cache cache = session_cache(&dry->s.session);
     plan->step_cache = cache_read_bytes(&cache, positions) * ask->batch;
 }
@@ -209,9 +203,11 @@ int memory_plan(const struct MemoryAsk *ask, struct MemoryPlan *plan, vkgpt_erro
     if (!ask->context || ask->context > c->context)
         return fail(err, VKGPT_BAD_ARGUMENT, "a context of %" PRIu32 " tokens: the model has %" PRIu32 " positions",
                     ask->context, c->context);
-    if (!ask->devices || ask->devices > c->layers)
-        return fail(err, VKGPT_BAD_ARGUMENT, "%" PRIu32 " devices: the model has %" PRIu32 " layers to cut over them",
-                    ask->devices, c->layers);
+    const uint32_t end = ask->end ? ask->end : c->layers;
+    if (ask->first >= end || end > c->layers)
+        return fail(err, VKGPT_BAD_ARGUMENT,
+                    "a stage of the layers from %" PRIu32 " up to %" PRIu32 ": the model has %" PRIu32 " layers",
+                    ask->first, end, c->layers);
     if (!ask->batch) return fail(err, VKGPT_BAD_ARGUMENT, "a batch of no sequence");
     struct Dry *dry = calloc(1, sizeof *dry);
     if (!dry) return fail_memory(err, "the plan", sizeof *dry);
@@ -237,114 +233,4 @@ int memory_offer(const char *which, struct MemoryOffer *offer, vkgpt_error *err)
     *offer = (struct MemoryOffer){device->info, memory_available(device), source[0], source[1]};
     vkgpt_device_close(device);
     return VKGPT_OK;
-}
-
-// ----------------------------------------------------------------------------------------------------- advice
-
-struct Advising {
-    uint64_t bytes;
-    struct MemoryAdvice *advice;
-    uint32_t count;
-};
-
-static bool fits(const struct MemoryAsk *ask, uint64_t bytes, uint64_t *device)
-{
-    struct MemoryPlan plan;
-    if (memory_plan(ask, &plan, NULL)) return false;
-    *device = plan.device;
-    return plan.device <= bytes;
-}
-
-__attribute__((format(printf, 3, 4))) static bool advise(struct Advising *a, const struct MemoryAsk *ask,
-                                                         const char *format, ...)
-{
-    uint64_t device;
-    if (a->count == MAX_ADVICE || !fits(ask, a->bytes, &device)) return false;
-    struct MemoryAdvice *advice = &a->advice[a->count++];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(advice->flags, sizeof advice->flags, format, args);
-    va_end(args);
-    advice->device = device;
-    return true;
-}
-
-// The largest value below `now` that fits; 0: none.
-static uint32_t largest_that_fits(const struct MemoryAsk *ask, uint32_t *value, uint32_t now, uint64_t bytes)
-{
-    uint32_t low = 0, high = now;
-    uint64_t device;
-    while (high - low > 1) {
-        *value = low + (high - low) / 2;
-        if (fits(ask, bytes, &device)) low = *value;
-        else high = *value;
-    }
-    return low;
-}
-
-static void advise_less(struct Advising *a, const struct MemoryAsk *ask)
-{
-    struct MemoryAsk other = *ask;
-    other.context = largest_that_fits(&other, &other.context, ask->context, a->bytes);
-    if (other.context) advise(a, &other, "-c %" PRIu32, other.context);
-    other = *ask;
-    other.batch = largest_that_fits(&other, &other.batch, ask->batch, a->bytes);
-    if (other.batch) advise(a, &other, "--batch %" PRIu32, other.batch);
-}
-
-// Narrower formats, of which the widest that fits is advised: for the cache, for the weights, or for both.
-static const vkgpt_format narrower[] = {VKGPT_F16, VKGPT_Q8_0, VKGPT_Q4_K, VKGPT_Q4_0};
-
-static const char *name_of(vkgpt_format asked) { return format_name(format_of(asked)); }
-
-static bool narrower_than(vkgpt_format a, vkgpt_format b)
-{
-    return matrix_bytes(PAD, 256, format_of(a)) < matrix_bytes(PAD, 256, format_of(b));
-}
-
-static void advise_formats(struct Advising *a, const struct MemoryAsk *ask)
-{
-    struct MemoryAsk other = *ask;
-    for (size_t i = 0; i < 2; i++) {
-        other.kv = narrower[i];
-        if (narrower_than(other.kv, ask->kv) && advise(a, &other, "--kv %s", name_of(other.kv))) break;
-    }
-    other = *ask;
-    bool found = false;
-    for (size_t i = 0; !found && i < 4; i++) {
-        other.weights = narrower[i];
-        found = narrower_than(other.weights, ask->weights) && advise(a, &other, "--weights %s", name_of(other.weights));
-    }
-    if (a->count) return;
-    other.kv = narrower_than(VKGPT_Q8_0, ask->kv) ? VKGPT_Q8_0 : ask->kv;
-    for (size_t i = 0; !found && i < 4; i++) {
-        other.weights = narrower[i];
-        if (narrower_than(ask->weights, other.weights)) continue;
-        found = advise(a, &other, "--weights %s --kv %s", name_of(other.weights), name_of(other.kv));
-    }
-}
-
-static void advise_devices(struct Advising *a, const struct MemoryAsk *ask)
-{
-    struct MemoryAsk other = *ask;
-    uint32_t low = ask->devices, high = ask->config->layers;
-    uint64_t device;
-    other.devices = high;
-    if (high <= low || !fits(&other, a->bytes, &device)) return;
-    while (high - low > 1) {
-        other.devices = low + (high - low) / 2;
-        if (fits(&other, a->bytes, &device)) high = other.devices;
-        else low = other.devices;
-    }
-    other.devices = high;
-    advise(a, &other, "--devices %" PRIu32, high);
-}
-
-uint32_t memory_advise(const struct MemoryAsk *ask, uint64_t bytes, struct MemoryAdvice advice[MAX_ADVICE])
-{
-    struct Advising a = {bytes, advice, 0};
-    advise_less(&a, ask);
-    advise_formats(&a, ask);
-    advise_devices(&a, ask);
-    return a.count;
 }

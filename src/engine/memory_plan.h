@@ -1,5 +1,5 @@
-// How much device memory a run needs, before there is a device: the sizes that the engine allocates, put into blocks
-// as the engine's pools put them.
+// How much device memory a stage of a run needs, before there is a device: the sizes that the engine allocates, put
+// into blocks as the engine's pools put them.
 #ifndef VKGPT_ENGINE_MEMORY_PLAN_H
 #define VKGPT_ENGINE_MEMORY_PLAN_H
 
@@ -9,10 +9,10 @@ struct MemoryAsk {
     const struct Config *config;
     vkgpt_format weights; // of the matrices; tables have at least q8_0, and rows that are not a multiple of the
     // block size a wider format
-    vkgpt_format kv;  // f32, f16 or q8_0
-    uint32_t context; // positions of the cache
-    uint32_t batch;   // sequences
-    uint32_t devices; // that share the layers evenly; the tables are counted for each
+    vkgpt_format kv;     // f32, f16 or q8_0
+    uint32_t context;    // positions of the cache
+    uint32_t batch;      // sequences
+    uint32_t first, end; // the layers of this device, [first, end); end 0: up to the last one
     // alignment, largest buffer and allocation, memory; NULL: those of a usual GPU of 8 GiB
     const vkgpt_device_info *limits;
 };
@@ -31,8 +31,8 @@ struct MemoryPlan {       // bytes, of one device
     uint64_t upload;                        // of the heap that the host writes, while a session is open
     uint64_t read;                          // of the heap that the host reads
     uint64_t staging;                       // of the heap that the host writes, while weights are loaded
-    uint64_t step;                          // weights that one step reads, of all devices
-    uint64_t step_cache; // cache that a step reads at the end of the context, of all sequences and devices
+    uint64_t step;                          // weights that one step reads
+    uint64_t step_cache;                    // cache that a step reads at the end of the context, of all sequences
 };
 
 // What a plan asks of a device: its limits, and the bytes that memory_available reports when a model is loaded.
@@ -45,17 +45,7 @@ struct MemoryOffer {
 // Opens the device that vkgpt_device_open would, asks it, and closes it.
 int memory_offer(const char *which, struct MemoryOffer *offer, vkgpt_error *err);
 
-// Errors: VKGPT_OUT_OF_MEMORY; a context longer than the model's, or more devices than layers (VKGPT_BAD_ARGUMENT).
+// Errors: VKGPT_OUT_OF_MEMORY; a context longer than the model's, or a range with no layers (VKGPT_BAD_ARGUMENT).
 int memory_plan(const struct MemoryAsk *ask, struct MemoryPlan *plan, vkgpt_error *err);
-
-// One change that would make a run fit.
-struct MemoryAdvice {
-    char flags[64];  // "-c 1024", "--weights q4_0 --kv q8_0"
-    uint64_t device; // bytes with the change
-};
-#define MAX_ADVICE 8
-
-// Fills advice with the changes that fit into `bytes` and returns their number; the smallest change comes first.
-uint32_t memory_advise(const struct MemoryAsk *ask, uint64_t bytes, struct MemoryAdvice advice[MAX_ADVICE]);
 
 #endif

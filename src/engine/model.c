@@ -27,6 +27,7 @@ static struct VectorOffsets vector_offsets(const struct vkgpt_model *m)
 void model_sizes(struct vkgpt_model *m, const struct Config *c)
 {
     m->config = *c;
+    m->first = 0, m->end = c->layers;
     m->dim = padded(c->dim);
     m->head_dim = padded(c->head_dim);
     m->width = c->heads * m->head_dim;
@@ -93,15 +94,14 @@ void model_wants(const struct vkgpt_model *m, uint32_t (*wanted)(void *user, enu
                  void (*each)(void *user, const struct ModelWant *want), void *user)
 {
     const struct Wanting w = {m, wanted, each, user};
-    want_matrix(&w, PART_WTE, 0, m->vocab, m->embed_dim);
-    want_matrix(&w, PART_WPE, 0, padded(m->config.position_offset + m->config.context), m->dim);
-    if (m->projected) {
-        want_matrix(&w, PART_EMBED_UP, 0, m->dim, m->embed_dim);
-        want_matrix(&w, PART_EMBED_DOWN, 0, m->embed_dim, m->dim);
-    }
-    if (!m->config.tied_head) want_matrix(&w, PART_HEAD, 0, m->vocab, m->embed_dim);
-    want_vectors(&w, 0, 2 * m->dim); // ln_f
-    for (uint32_t l = 0; l < m->config.layers; l++) want_layer(&w, l);
+    bool embeds = model_embeds(m), head = model_has_head(m);
+    if (embeds || (head && m->config.tied_head)) want_matrix(&w, PART_WTE, 0, m->vocab, m->embed_dim);
+    if (embeds) want_matrix(&w, PART_WPE, 0, padded(m->config.position_offset + m->config.context), m->dim);
+    if (embeds && m->projected) want_matrix(&w, PART_EMBED_UP, 0, m->dim, m->embed_dim);
+    if (head && m->projected) want_matrix(&w, PART_EMBED_DOWN, 0, m->embed_dim, m->dim);
+    if (head && !m->config.tied_head) want_matrix(&w, PART_HEAD, 0, m->vocab, m->embed_dim);
+    want_vectors(&w, 0, 2 * m->dim); // ln_f, which is small: each stage has it
+    for (uint32_t l = m->first; l < m->end; l++) want_layer(&w, l);
 }
 
 void model_count(struct ModelBytes *b, const struct ModelWant *want)
@@ -117,13 +117,16 @@ void model_count(struct ModelBytes *b, const struct ModelWant *want)
     }
 }
 
-uint64_t model_step_bytes(const struct ModelBytes *b) { return b->layers + b->projections + b->vectors + b->head; }
+uint64_t model_step_bytes(const struct vkgpt_model *m, const struct ModelBytes *b)
+{
+    return b->layers + b->projections + b->vectors + (model_has_head(m) ? b->head : 0);
+}
 
 uint64_t model_total_bytes(const struct ModelBytes *b) { return b->layers + b->projections + b->vectors + b->tables; }
 
 uint64_t model_block_bytes(const struct vkgpt_model *m, const struct ModelBytes *b)
 {
-    uint64_t slices = 5ull * m->config.layers + 10; // each may lose one alignment to padding
+    uint64_t slices = 5ull * (m->end - m->first) + 10; // each may lose one alignment to padding
     uint64_t bytes = model_total_bytes(b) + slices * memory_aligned(m->device, 1);
     return bytes < WEIGHT_BLOCK ? bytes : WEIGHT_BLOCK;
 }

@@ -27,6 +27,7 @@ struct vkgpt_model {
     vkgpt_device *device;
     struct Config config;
     char name[256];
+    uint32_t first, end;                         // of the layers that this stage runs: all of them on one device
     uint32_t dim, head_dim, width, inner, vocab; // padded: C, of a head, of all heads, of the feed-forward layer, V
     uint32_t embed_dim;                          // padded: of wte and the head
     struct Pool pool;
@@ -41,7 +42,12 @@ struct vkgpt_model {
     vkgpt_model_info info;
 };
 
-// Fills the padded sizes, and the offsets of the vectors of a layer, from the config of a model.
+// Whether this stage embeds tokens, has the head, or is the whole model.
+static inline bool model_embeds(const struct vkgpt_model *m) { return m->first == 0; }
+static inline bool model_has_head(const struct vkgpt_model *m) { return m->end == m->config.layers; }
+static inline bool model_is_whole(const struct vkgpt_model *m) { return model_embeds(m) && model_has_head(m); }
+
+// Fills the padded sizes, and the offsets of the vectors of a layer, from the config of a model. It has all layers.
 void model_sizes(struct vkgpt_model *model, const struct Config *config);
 
 // The matrix of a product in a layer; for the head, the layer does not matter.
@@ -63,8 +69,8 @@ struct ModelWant { // a matrix, or vectors
 uint32_t model_table_format(uint32_t wanted);   // of wte and the head: four bits would hurt them
 uint32_t model_position_format(uint32_t table); // fp32 if the token table is in fp32, else fp16
 
-// Passes all parts to `each`, in the order in which they are uploaded. `wanted` returns the format that was asked for,
-// or that the file has; for PART_WPE, that of PART_WTE.
+// Passes all parts of this stage to `each`, in the order in which they are uploaded. `wanted` returns the format that
+// was asked for, or that the file has; for PART_WPE, that of PART_WTE.
 void model_wants(const struct vkgpt_model *model, uint32_t (*wanted)(void *user, enum ModelPart part, uint32_t layer),
                  void (*each)(void *user, const struct ModelWant *want), void *user);
 
@@ -74,8 +80,8 @@ struct ModelBytes {
     uint64_t head;                                 // of the tables, what a step reads
 };
 void model_count(struct ModelBytes *bytes, const struct ModelWant *want);
-uint64_t model_step_bytes(const struct ModelBytes *bytes);  // that a step reads
-uint64_t model_total_bytes(const struct ModelBytes *bytes); // all
+uint64_t model_step_bytes(const struct vkgpt_model *model, const struct ModelBytes *bytes); // that a step reads
+uint64_t model_total_bytes(const struct ModelBytes *bytes);                                 // all
 // Bytes of a block of the weights' memory.
 uint64_t model_block_bytes(const struct vkgpt_model *model, const struct ModelBytes *bytes);
 
