@@ -8,13 +8,15 @@ import random
 import re
 import signal
 import socket
+import subprocess
+import tempfile
 import threading
 import time
 import unittest
 
 import served
 from browser import CHROMIUM, NO_CHROMIUM, PHONE, Browser, contrast, luminance
-from served import CONTEXT, PLAIN, WAIT, Server, events, generate
+from served import CONTEXT, PLAIN, WAIT, Server, command, events, generate
 
 
 @unittest.skipUnless(CHROMIUM, NO_CHROMIUM)
@@ -172,6 +174,35 @@ class Load(unittest.TestCase):
         self.assertLess(self.memory(server), before * 1.1 + 16)  # MiB
         self.assertEqual(server.end(), 0)
         self.assertNotIn("validation", server.text())
+
+
+class Bench(unittest.TestCase):
+    """A rehearsal of tools/bench-serve, without its peer."""
+
+    def test_measures(self):
+        with tempfile.TemporaryDirectory() as folder:
+            model = os.path.join(folder, "tales-f16.gguf")
+            subprocess.run(command("convert", "-m", served.TALES, "-o", model, "--type", "f16"), check=True, capture_output=True)
+            words = [os.path.join(served.ROOT, "tools", "bench-serve"), "-m", model, "--vkgpt", served.PROGRAM, "--clients", "1", "3", "--slots", "2",
+                     "--seconds", "2", "--stream-seconds", "1", "-p", "4", "-n", "2", "-o", folder, "--name", "tiny"]
+            done = subprocess.run(words, capture_output=True, text=True, timeout=600)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("left out: llama-server", done.stderr)
+            [report] = [name for name in os.listdir(folder) if name.endswith("-tiny.json")]
+            with open(os.path.join(folder, report)) as file:
+                [result] = json.load(file)["results"]
+            with open(os.path.join(folder, report[:-len("json")] + "md")) as file:
+                self.assertEqual(file.read() + "\n", done.stdout)
+        self.assertEqual([row["clients"] for row in result["clients"]], [1, 3])
+        for row in result["clients"]:
+            self.assertGreater(row["tokens_per_s"], 0)
+            self.assertGreater(row["requests"], 0)
+            self.assertLess(0, row["first_token_median_s"][0])
+        self.assertEqual([row["streams"] for row in result["streams"]], [1, 2])
+        for row in result["streams"]:
+            self.assertGreater(row["tokens_per_s"], 0)
+            self.assertLessEqual({"vkgpt-engine", "MHD-single"}, set(row["threads"]))
+        self.assertLess(0, result["long"]["short_first_token_s"])
 
 
 class Life(unittest.TestCase):

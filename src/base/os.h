@@ -67,6 +67,7 @@ void os_unlock(int lock);
 void os_wait(double seconds); // less when os_interrupted becomes true
 double os_seconds(void);      // a monotonic clock
 unsigned os_cores(void);
+void os_name_thread(const char *name); // the thread that calls, for tools that list threads: at most 15 bytes
 // Bytes of physical memory not in use, or 0 when unknown.
 uint64_t os_free_memory(void);
 // The directory for caches, $XDG_CACHE_HOME/vkgpt or ~/.cache/vkgpt; false when there is none.

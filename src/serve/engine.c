@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/os.h"
 
 struct Engine {
     struct EngineOptions options;
@@ -175,6 +176,7 @@ static void report(struct Engine *e)
 static void *run(void *user)
 {
     struct Engine *e = user;
+    os_name_thread("vkgpt-engine");
     while (!atomic_load(&e->ends) && !atomic_load(&e->failed)) {
         vkgpt_error err;
         drop_gone(e);
