@@ -12,7 +12,7 @@ import time
 import unittest
 
 import served
-from served import CONTEXT, PLAIN, TALES, VOCAB, WAIT, Server, Serving, command, events, generate, ids_of
+from served import Asking, CONTEXT, PLAIN, TALES, VOCAB, WAIT, Server, Serving, command, events, generate, ids_of
 
 
 class Http(Serving):
@@ -80,6 +80,17 @@ class Http(Serving):
                       b"Content-Length: 100000000\r\nExpect: 100-continue\r\n\r\n")
             self.assertIn(b" 413 ", s.recv(100))  # before the body is sent
         self.assertEqual(self.server.good("/health"), {"status": "ok"})
+
+    def test_large_prompts(self):
+        """Texts that take seconds to tokenize stop nobody else."""
+        text = "word and a king " * ((15 << 20) // 16)
+        with Asking(self.server) as health:
+            self.refused(400, {"prompt": text}, "3932162 tokens, the context has room for 256", param="prompt")
+            self.assertEqual(self.server.good("/tokenize", {"content": text})["count"], 3932162)
+            self.assertEqual(len(self.server.good("/detokenize", {"tokens": [86] * 1_000_000})["content"]), 1_000_000)
+        self.assertGreater(len(health.seconds), 20)
+        self.assertLess(health.late(), 0.1, sorted(health.seconds))
+        self.assertLess(max(health.seconds), 1)
 
     def closed_after(self, first, again, every):
         """Seconds until the server closes a connection that sends slowly."""

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ import unittest
 
 import served
 from browser import CHROMIUM, NO_CHROMIUM, PHONE, Browser, contrast, luminance
-from served import CONTEXT, PLAIN, WAIT, Server, command, events, generate
+from served import Asking, CONTEXT, PLAIN, WAIT, Server, command, events, generate
 
 
 @unittest.skipUnless(CHROMIUM, NO_CHROMIUM)
@@ -205,6 +206,87 @@ class Bench(unittest.TestCase):
         self.assertLess(0, result["long"]["short_first_token_s"])
 
 
+class Prefill(unittest.TestCase):
+    """While a long prompt is read, in four blocks of 256 tokens: 16 MiB of logits of 16,384 tokens. It asks for its own log
+    probabilities, so that each of its blocks ends in events."""
+
+    BLOCK, TOKENS = 256, 1000
+    FIELDS = {"temperature": 0, "logit_bias": {"262": 100}, "ignore_eos": True}  # each token is an event
+    LONG = {"prompt": [5 + i % 100 for i in range(TOKENS)], "max_tokens": 1, "echo": True, "logprobs": 0, **FIELDS}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        model = os.path.join(cls.folder.name, "model")
+        sizes = ["--layers", "4", "--dim", "256", "--heads", "4", "--context", "1024", "--vocab", "16384"]
+        subprocess.run(command("make-model", "gpt2", "-o", model, *sizes), check=True, capture_output=True)
+        cls.server = Server("-np", "2", model=model)
+        cls.server.complete([5] * 300, max_tokens=3)  # what the first use compiles is there
+
+    @classmethod
+    def tearDownClass(cls):
+        status = cls.server.end()
+        cls.server.kill()
+        cls.folder.cleanup()
+        assert status == 0, status
+
+    def setUp(self):
+        self.seen, self.news = [], threading.Condition()  # whose events, in the order in which they came
+
+    def note(self, name):
+        with self.news:
+            self.seen.append(name)
+            self.news.notify_all()
+
+    def wait_for_event(self, name):
+        with self.news:
+            self.assertTrue(self.news.wait_for(lambda: name in self.seen, WAIT))
+
+    def start(self, name, body):
+        connection = self.server.stream("/v1/completions", body)
+
+        def read():
+            for _ in events(connection.getresponse()):
+                self.note(name)
+            connection.close()
+        thread = threading.Thread(target=read)
+        thread.start()
+        return thread
+
+    def test_short_requests(self):
+        """The first token of a short one comes before two more blocks of the long one."""
+        threads = [self.start("long", self.LONG)]
+        self.wait_for_event("long")
+        time.sleep(0.1)  # the rest of the block's events
+        self.note("sent")
+        threads.append(self.start("short", {"prompt": [9] * 8, "max_tokens": 2, **self.FIELDS}))
+        for thread in threads:
+            thread.join()
+        blocks = self.seen[self.seen.index("sent"):self.seen.index("short")].count("long") / self.BLOCK
+        self.assertLess(blocks, 2)
+        self.assertGreaterEqual(self.seen.count("long"), self.TOKENS - 1)
+
+    def test_health(self):
+        start = time.time()
+        with Asking(self.server) as health:
+            self.server.good("/v1/completions", self.LONG)
+        self.assertGreater(len(health.seconds), 5)
+        self.assertLess(health.late(), 0.1, sorted(health.seconds))
+        self.assertLess(max(health.seconds), max(1, (time.time() - start) / 4))
+
+    def test_clients_that_leave(self):
+        """The rest of its prompt is not read, and it gets no token."""
+        tokens, left = (self.server.metric(name) for name in ("vkgpt_generated_tokens_total", "vkgpt_completions_left_total"))
+        connection = self.server.stream("/v1/completions", self.LONG)
+        answer = connection.getresponse()  # its first block has ended
+        self.assertEqual(self.server.metric("vkgpt_sequences_running"), 1)
+        answer.close()
+        connection.close()
+        self.server.wait_for("vkgpt_sequences_running", 0)
+        self.assertEqual(self.server.metric("vkgpt_generated_tokens_total"), tokens)
+        self.assertEqual(self.server.metric("vkgpt_completions_left_total"), left + 1)
+
+
 class Life(unittest.TestCase):
     """Clients that go away, the queue, how a server begins and ends, and devices that fail."""
 
@@ -307,10 +389,10 @@ class Life(unittest.TestCase):
         server.process.send_signal(signal.SIGTERM)
         self.assertEqual(server.process.wait(10), -signal.SIGTERM)
 
-    def test_idle_connections(self):
+    def crowd(self, count, files):
         """With idle connections up to the limit of descriptors a new request is answered within a second."""
-        server = self.start("-np", "1", files=300)
-        idle = [socket.create_connection(("127.0.0.1", server.port), WAIT) for _ in range(1000)]
+        server = self.start("-np", "1", files=files)
+        idle = [socket.create_connection(("127.0.0.1", server.port), WAIT) for _ in range(count)]
         for _ in range(3):
             start = time.time()
             self.assertEqual(server.ask("/health")[0], 200)
@@ -319,6 +401,17 @@ class Life(unittest.TestCase):
         for connection in idle:
             connection.close()
         self.assertEqual(server.end(), 0)
+
+    def test_idle_connections(self):
+        self.crowd(1000, 300)
+
+    def test_ten_thousand_idle_connections(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard < 10100:
+            self.skipTest("ten thousand connections need as many descriptors, and the limit is %d" % hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        self.crowd(10000, None)
 
     def test_lost_device(self):
         """A device that is lost is a 500 for those who run; the next ones run on a new session."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -115,6 +116,36 @@ class Server:
             if time.time() > end:
                 raise AssertionError("%s is %s, not %s" % (name, self.metric(name), value))
             time.sleep(0.02)
+
+
+class Asking:
+    """Asks for /health again and again for the length of a `with` block: `seconds` of each answer."""
+
+    def __init__(self, server):
+        self.server, self.seconds, self.ends = server, [], threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        connection = self.server.connect()
+        while not self.ends.wait(0.02):
+            start = time.time()
+            connection.request("GET", "/health")
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b'{"status":"ok"}')
+            self.seconds.append(time.time() - start)
+        connection.close()
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ends.set()
+        self.thread.join()
+
+    def late(self, limit=0.1):
+        """Which part of the answers took longer: a busy machine makes some of them late."""
+        return sum(seconds > limit for seconds in self.seconds) / len(self.seconds)
 
 
 def events(answer):

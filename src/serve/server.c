@@ -12,7 +12,8 @@
 #include "serve/router.h"
 
 #define MAX_BODY ((size_t)16 << 20)
-#define FLUSH_SECONDS 2 // for the last answers
+#define LARGE_BODY ((size_t)64 << 10) // its text takes more than about 10 ms to tokenize
+#define FLUSH_SECONDS 2               // for the last answers
 
 // ------------------------------------------------------------------------------------------- one request
 
@@ -63,11 +64,32 @@ static void on_check(void *user, struct Exchange *exchange)
     if (check(user, exchange, &refusal)) give_refusal(exchange, &refusal);
 }
 
-static void on_run(void *user, struct Exchange *exchange)
+static void run_route(struct Server *server, struct Exchange *exchange)
 {
     struct Refusal refusal;
     const struct Route *route = exchange_tag(exchange);
-    if (route->run(user, exchange, &refusal)) give_refusal(exchange, &refusal);
+    if (route->run(server, exchange, &refusal)) give_refusal(exchange, &refusal);
+}
+
+// In the worker's thread, some time after the request came.
+static void on_work(void *user, struct Exchange *exchange)
+{
+    struct Refusal refusal;
+    if (check_state(user, exchange, &refusal)) give_refusal(exchange, &refusal);
+    else run_route(user, exchange);
+}
+
+static void on_run(void *user, struct Exchange *exchange)
+{
+    struct Server *server = user;
+    const struct Route *route = exchange_tag(exchange);
+    struct Refusal refusal;
+    if (exchange_body(exchange)->bytes <= LARGE_BODY || route->early) {
+        run_route(server, exchange);
+    } else if (!worker_push(server->worker, exchange)) {
+        refuse(&refusal, 503, NULL, NULL, "no host memory for the request");
+        give_refusal(exchange, &refusal);
+    }
 }
 
 static void on_too_large(void *user, struct Exchange *exchange)
@@ -121,6 +143,7 @@ int server_open(const struct ServerOptions *options, struct Server **opened, vkg
     metrics_open(&server->metrics);
     waiting_open(&server->waiting, options->queue);
     int code = auth_open(&server->auth, options->api_key, options->api_key_file, err);
+    if (!code) code = worker_open(on_work, server, &server->worker, err);
     if (!code) code = start_http(server, err);
     *opened = server;
     if (!code) return 0;
@@ -174,6 +197,7 @@ void server_close(struct Server *server)
     if (!server) return;
     atomic_store(&server->state, SERVER_ENDS);
     engine_close(server->engine);
+    worker_close(server->worker);
     if (server->http) wait_for_answers(server, FLUSH_SECONDS);
     httpd_close(server->http);
     waiting_close(&server->waiting);

@@ -10,6 +10,7 @@
 #include "serve/metrics.h"
 #include "serve/served.h"
 #include "serve/waiting.h"
+#include "serve/worker.h"
 
 struct ServerOptions {
     const char *host;
@@ -28,6 +29,7 @@ struct Server {
     struct Metrics metrics;
     struct Waiting waiting;
     struct Httpd *http;
+    struct Worker *worker; // of requests with large bodies
     struct Engine *engine;
     const struct Served *served; // from SERVER_READY on
     atomic_int state;            // enum ServerState
