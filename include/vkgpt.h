@@ -266,6 +266,19 @@ typedef struct vkgpt_model_info {
 // tensors that the model does not have, shapes that differ.
 int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_options *options, vkgpt_model **model,
                      vkgpt_error *err);
+
+// The same over several devices, of any vendors: each gets the layers after those of the device before it. The first
+// one embeds the tokens, and the last one has the head and chooses tokens; if the two share the token table, both have
+// it. split: (count) how many layers each device gets; NULL: what makes the slowest device as fast as can be. From
+// device to device only the residual stream goes, through the memory of the host. While one device works on a block of
+// a prompt, the one before it works on the next block.
+//
+// The model is used as any other, and closed before all of its devices. It uses them all: while a call runs on it or
+// on its sessions, no other thread may use one of them. vkgpt_profile and vkgpt_tune need a model on one
+// device. One device is the same as vkgpt_model_open. Errors (VKGPT_BAD_ARGUMENT): a device is given twice, there are
+// more devices than layers, or the split does not add up to the layers.
+int vkgpt_model_open_split(vkgpt_device *const *devices, size_t count, const uint32_t *split, const char *dir,
+                           const vkgpt_model_options *options, vkgpt_model **model, vkgpt_error *err);
 void vkgpt_model_close(vkgpt_model *model);
 const vkgpt_model_info *vkgpt_model_describe(const vkgpt_model *model);
 

@@ -460,12 +460,12 @@ static void test_room(void **state)
     w.device->software = false;
     const vkgpt_device_info info = w.device->info;
     w.device->info.memory_bytes = UINT64_C(600) << 20; // 4.7 MiB for activations of 1024 floats a row
-    assert_int_equal(buffers_most_rows(&s), 1024);
+    assert_int_equal(buffers_most_rows(s.model, s.kv), 1024);
     w.device->info.memory_bytes = 0;
-    assert_int_equal(buffers_most_rows(&s), 512);
+    assert_int_equal(buffers_most_rows(s.model, s.kv), 512);
     w.device->info = info;
     w.device->info.max_buffer_range = 1024 * 768 * 4; // h
-    assert_int_equal(buffers_most_rows(&s), 1024);
+    assert_int_equal(buffers_most_rows(s.model, s.kv), 1024);
     w.device->info = info;
     w.device->software = true;
     close_world(&w);

@@ -1,7 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/queue.h"
+#include "base/thread.h"
 
-#include <signal.h>
 #include <stddef.h>
 
 void queue_open(struct Queue *queue, void (*run)(void *user, struct Job *job), void *user)
@@ -49,22 +49,16 @@ static void *work(void *argument)
     return NULL;
 }
 
-// Starts one more thread, unless each core has one. It blocks signals: those are for the program's own threads.
+// Starts one more thread, unless each core has one.
 static void call_hand(struct Queue *queue)
 {
     uint32_t at = 0, most = parallel_workers();
     while (at < most && queue->hands[at].works) at++;
     if (at == most) return;
     struct QueueHand *hand = &queue->hands[at];
-    sigset_t all, before;
     if (hand->started) pthread_join(hand->thread, NULL); // it is returning: this does not wait long
     hand->queue = queue;
-    sigfillset(&all);
-    sigdelset(&all, SIGBUS); // a fault is handled in the thread that causes it: os_map's handler for a truncated file
-    sigdelset(&all, SIGSEGV);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    hand->started = hand->works = !pthread_create(&hand->thread, NULL, work, hand);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    hand->started = hand->works = thread_start(&hand->thread, work, hand);
 }
 
 void queue_add(struct Queue *queue, struct Job *job)

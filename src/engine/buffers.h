@@ -6,7 +6,7 @@
 
 #define SESSION_BLOCK ((VkDeviceSize)32 << 20) // of the pools
 #define HOST_BLOCK ((VkDeviceSize)4096)
-#define BUFFERS_WANTS 26
+#define BUFFERS_WANTS (21 + 5 * MAX_IN_FLIGHT) // at most
 
 struct Want { // a buffer, and how large it has to be
     enum MemoryKind kind;
@@ -19,7 +19,7 @@ struct Want { // a buffer, and how large it has to be
 uint32_t buffers_wants(struct vkgpt_session *s, struct Want wants[BUFFERS_WANTS]);
 uint64_t buffers_state_bytes(const struct vkgpt_session *s);
 // The most rows of a block of prefill on this device, however long the context is.
-uint32_t buffers_most_rows(const struct vkgpt_session *s);
+uint32_t buffers_most_rows(const struct vkgpt_model *model, uint32_t kv); // KV_...
 void buffers_sizes(struct vkgpt_session *s); // fills rows, block_rows, logit_rows and splits
 int buffers_make(struct vkgpt_session *s, vkgpt_error *err);
 uint32_t buffers_block_rows(const struct vkgpt_session *s, uint32_t block_size); // of a recording of this size

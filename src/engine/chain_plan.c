@@ -20,7 +20,7 @@ static int stage_plan(const struct ChainAsk *ask, uint32_t first, uint32_t end, 
                       vkgpt_error *err)
 {
     struct MemoryAsk stage = ask->memory;
-    stage.first = first, stage.end = end;
+    stage.first = first, stage.end = end, stage.stages = ask->devices;
     return memory_plan(&stage, plan, err);
 }
 

@@ -74,6 +74,18 @@ static uint32_t admit(struct vkgpt_session *s, uint32_t turn)
     return s->inbox[turn].admissions;
 }
 
+// The stages before this one get the token that each sequence reads next; its state changes on the last stage alone.
+static void follow(struct vkgpt_session *s)
+{
+    const struct Sequence stopped = {.stop = STOP_FULL};
+    for (uint32_t i = 0; i < s->sequences; i++) {
+        const struct Slot *slot = &s->slots[i];
+        if (slot->joined == s->flights.last + 1) continue; // admit has told them
+        const struct Sequence runs = slot->joined ? sequence_of(s, slot) : stopped;
+        if (slot->joined || slot->followed) inbox_follow(s, i, slot->joined ? slot->position : 0, &runs);
+    }
+}
+
 // ------------------------------------------------------------------------------------------ submissions
 
 // The most tokens that a slot still needs after the steps in flight, if no draft is taken.
@@ -92,6 +104,7 @@ bool decoding_wanted(const struct vkgpt_session *s) { return tokens_wanted(s) !=
 
 bool decoding_has_room(const struct vkgpt_session *s)
 {
+    if (s->upstream) return s->flights.count < s->in_flight && !flights_have_steps(s);
     return s->flights.count < (s->steps_asked || s->step_seconds > 0.0 ? IN_FLIGHT : 1);
 }
 
@@ -114,7 +127,7 @@ static uint32_t choose_steps(const struct vkgpt_session *s)
         double fit = SUBMISSION_SECONDS / s->step_seconds;
         most = fit >= MAX_STEPS ? MAX_STEPS : fit < 1.0 ? 1 : (uint32_t)fit;
     }
-    if (prefill_rows_left(s)) most = 1;
+    if (prefill_rows_left(s) || s->upstream) most = 1;
     most = min_u32(most, tokens_wanted(s));
     while (size + 1 < STEP_SIZES && 2u << size <= most) size++;
     return size;
@@ -124,16 +137,17 @@ static int end_steps(struct vkgpt_session *s, const struct Flight *flight, doubl
 
 int decoding_next(struct vkgpt_session *s, struct Flight *next, vkgpt_error *err)
 {
-    struct Recording *joins;
     uint32_t turn = flight_turn(s, next), split_size = 0;
     int status = VKGPT_OK;
-    if (admit(s, turn)) status = recordings_admit(s, turn, &joins, err);
-    if (!status && s->inbox[turn].admissions) status = recording_submit(joins, err);
+    if (admit(s, turn)) status = recordings_admit(s, turn, &next->joins, err);
+    if (!status && next->joins && !s->upstream) status = recording_submit(next->joins, err);
     if (status) return status;
+    if (s->upstream) follow(s);
     uint32_t step_size = choose_steps(s), steps = 1u << step_size;
     // up to the last row of the last step if every draft is taken: the first row of the first step is at position - 1
     uint32_t splits = min_u32((furthest(s) - 2 + steps * s->step_rows) / s->decode.span + 1, s->splits);
     while (1u << split_size < splits) split_size++;
+    next->kind = BLOCK_KINDS, next->split_size = split_size;
     next->steps = steps;
     next->whole = s->persistent.groups != 0;
     next->end = end_steps;
@@ -164,7 +178,7 @@ static void keep_token(struct vkgpt_session *s, uint32_t sequence, uint32_t id)
     struct Slot *slot = &s->slots[sequence];
     slot->ids[slot->position++] = id;
     slot->cached = slot->position - 1;
-    slot->uploaded = slot->position; // sample has written it
+    if (!s->upstream) slot->uploaded = slot->position; // sample has written it
     s->counters.tokens_decoded++;
     if (slot->position == slot->end) {
         slot->live = false; // the device has counted too

@@ -1,12 +1,16 @@
-// What a session has submitted and not waited for yet.
+// What a session has submitted and not waited for yet. With stages before this one, a flight begins on them, and this
+// session submits its own part when the residual stream has come.
 #include "engine/flights.h"
 
 #include "base/os.h"
+#include "engine/upstream.h"
 
 struct Flight *flights_next(struct vkgpt_session *s)
 {
     struct Flights *f = &s->flights;
-    return &f->flying[(f->oldest + f->count) % IN_FLIGHT];
+    struct Flight *next = &f->flying[(f->oldest + f->count) % s->in_flight];
+    *next = (struct Flight){0};
+    return next;
 }
 
 uint32_t flight_turn(const struct vkgpt_session *s, const struct Flight *flight)
@@ -14,13 +18,76 @@ uint32_t flight_turn(const struct vkgpt_session *s, const struct Flight *flight)
     return (uint32_t)(flight - s->flights.flying);
 }
 
+bool flights_have_steps(const struct vkgpt_session *s)
+{
+    const struct Flights *f = &s->flights;
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->flying[(f->oldest + i) % s->in_flight].kind == BLOCK_KINDS) return true;
+    return false;
+}
+
+// Rows of x that a flight has: whole groups, or those of all sequences.
+static uint32_t rows_of(const struct vkgpt_session *s, const struct Flight *flight)
+{
+    return flight->kind == BLOCK_KINDS ? s->sequences * s->step_rows : flight->block.count * GROUP_ROWS;
+}
+
+// Submits a flight that was sent, once its x has come.
+static int submit(struct vkgpt_session *s, struct Flight *flight, vkgpt_error *err)
+{
+    uint32_t turn = flight_turn(s, flight);
+    size_t bytes = (size_t)rows_of(s, flight) * s->model->dim * 4;
+    int status = s->upstream->receive(s->upstream, turn, s->b.arrival[turn].host, bytes, err);
+    flight->submitted = true; // it is not waited for if it was not
+    if (!status && flight->joins) status = recording_submit(flight->joins, err);
+    return status ? status : recording_submit(flight->rec, err);
+}
+
+int flights_send(struct vkgpt_session *s, const struct Flight *flight, vkgpt_error *err)
+{
+    const struct StageFlight message = {.turn = flight_turn(s, flight),
+                                        .kind = flight->kind,
+                                        .split_size = flight->split_size,
+                                        .rows = rows_of(s, flight),
+                                        .fresh = !s->flights.count,
+                                        .admissions = s->outbox.admissions,
+                                        .words = s->outbox.words};
+    return s->upstream->send(s->upstream, &message, s->outbox.head, (const uint32_t *)s->outbox.given, err);
+}
+
 void flights_add(struct vkgpt_session *s)
 {
-    struct Flight *next = flights_next(s);
+    struct Flights *f = &s->flights;
+    struct Flight *next = &f->flying[(f->oldest + f->count) % s->in_flight];
+    next->submitted = !s->upstream;
     next->number = ++s->flights.last;
     next->start = os_seconds();
     s->flights.count++;
     s->counters.submissions++;
+}
+
+// After a flight has failed on one of several stages, those behind it do not count: some stage has not run it.
+static void drop_all(struct vkgpt_session *s)
+{
+    struct Flights *f = &s->flights;
+    for (; f->count; f->count--, f->oldest = (f->oldest + 1) % s->in_flight) {
+        struct Flight *flight = &f->flying[f->oldest];
+        if (flight->submitted) recording_wait(flight->rec, NULL); // it may be that only this one failed
+        else s->upstream->receive(s->upstream, f->oldest, NULL, 0, NULL);
+    }
+    f->oldest = 0;
+}
+
+int flights_submit(struct vkgpt_session *s, vkgpt_error *err)
+{
+    struct Flights *f = &s->flights;
+    int status = VKGPT_OK;
+    for (uint32_t i = 0; s->upstream && !status && i < f->count; i++) {
+        struct Flight *flight = &f->flying[(f->oldest + i) % s->in_flight];
+        if (!flight->submitted) status = submit(s, flight, err);
+    }
+    if (status) drop_all(s);
+    return status;
 }
 
 int flights_end_oldest(struct vkgpt_session *s, vkgpt_error *err)
@@ -28,8 +95,10 @@ int flights_end_oldest(struct vkgpt_session *s, vkgpt_error *err)
     struct Flights *f = &s->flights;
     struct Flight *oldest = &f->flying[f->oldest];
     f->count--;
-    f->oldest = f->count ? (f->oldest + 1) % IN_FLIGHT : 0; // if they run one by one, one recording is enough
-    int status = recording_wait(oldest->rec, err);
+    f->oldest = f->count ? (f->oldest + 1) % s->in_flight : 0; // if they run one by one, one recording is enough
+    int status = oldest->submitted ? VKGPT_OK : submit(s, oldest, err);
+    if (!status) status = recording_wait(oldest->rec, err);
+    if (status && s->upstream) drop_all(s);
     if (status) return status;
     double seconds = recording_seconds(oldest->rec);
     s->counters.device_seconds += seconds;

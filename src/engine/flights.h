@@ -4,11 +4,17 @@
 
 #include "engine/session.h"
 
-// The place for what is submitted next: its turn is the index of its inbox and of its recording. IN_FLIGHT at most.
+// The place for what is submitted next, empty: its turn is the index of its inbox and of its recording. s->in_flight at
+// most.
 struct Flight *flights_next(struct vkgpt_session *s);
 uint32_t flight_turn(const struct vkgpt_session *s, const struct Flight *flight);
-// Counts the next flight, after its recording was submitted.
+bool flights_have_steps(const struct vkgpt_session *s); // whether steps are in flight
+// Starts the next flight on the stages before this one.
+int flights_send(struct vkgpt_session *s, const struct Flight *next, vkgpt_error *err);
+// Counts the next flight, after its recording was submitted or it was sent.
 void flights_add(struct vkgpt_session *s);
+// Submits all flights that were sent to the stages before, so that what is submitted afterwards runs behind them.
+int flights_submit(struct vkgpt_session *s, vkgpt_error *err);
 // Waits for the oldest one, and ends it.
 int flights_end_oldest(struct vkgpt_session *s, vkgpt_error *err);
 // Waits for all. Nothing is reported: sequences that run must have been stopped.

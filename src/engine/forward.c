@@ -17,11 +17,12 @@ uint32_t product_groups(const struct Product *product, const struct Matrix *matr
 
 uint32_t forward_max_sets(const struct vkgpt_session *s)
 {
-    uint32_t sets = 16 + s->model->wte.chunk_count + s->model->head->chunk_count + s->model->embed_up.chunk_count +
-                    s->model->embed_down.chunk_count;
-    for (uint32_t l = 0; l < s->model->config.layers; l++) {
+    const struct vkgpt_model *m = s->model;
+    uint32_t sets = 16 + m->wte.chunk_count + (m->head ? m->head->chunk_count : 0) + m->embed_up.chunk_count +
+                    m->embed_down.chunk_count;
+    for (uint32_t l = m->first; l < m->end; l++) {
         sets += 6;
-        for (uint32_t p = 0; p < LAYER_PRODUCTS; p++) sets += s->model->layers[l].matrices[p].chunk_count;
+        for (uint32_t p = 0; p < LAYER_PRODUCTS; p++) sets += m->layers[l].matrices[p].chunk_count;
     }
     return sets;
 }
@@ -121,6 +122,23 @@ static void embed(const struct Pass *pass)
     args.x_stride = m->embed_dim, args.y_stride = m->dim, args.bias = NO_BIAS;
     product(pass, "embed_up", &pass->k->embed_up, &m->embed_up,
             BUFFERS(&s->b.state, NULL, &m->ln_f, &s->b.e, &s->b.x, &s->b.arrived, &s->b.sums), args);
+}
+
+static VkDeviceSize x_bytes(const struct Pass *pass) { return (VkDeviceSize)pass->rows * pass->s->model->dim * 4; }
+
+// x at the first layer of a stage: the embedding, or what the stage before has left
+static void begin(const struct Pass *pass)
+{
+    struct vkgpt_session *s = pass->s;
+    if (model_embeds(s->model)) embed(pass);
+    else recording_copy(pass->rec, &s->b.arrival[pass->turn], 0, &s->b.x, 0, x_bytes(pass));
+}
+
+// x after the last layer of a stage that is not the last
+static void hand_on(const struct Pass *pass)
+{
+    struct vkgpt_session *s = pass->s;
+    recording_copy(pass->rec, &s->b.x, 0, &s->b.departure[pass->turn], 0, x_bytes(pass));
 }
 
 // The input of the head: ln_f(x), or embed_down(ln_f(x)) where the embedding has its own width; x itself where the
@@ -319,8 +337,12 @@ void forward_step(const struct Pass *pass, uint32_t splits)
                  ARGS(LookupArgs, .step_rows = s->step_rows, .token_stride = s->context + 1));
         note(pass, "lookup");
     }
-    embed(pass);
-    for (uint32_t l = 0; l < s->model->config.layers; l++) forward_layer(pass, l, splits);
+    begin(pass);
+    for (uint32_t l = s->model->first; l < s->model->end; l++) forward_layer(pass, l, splits);
+    if (!model_has_head(s->model)) {
+        hand_on(pass);
+        return;
+    }
     head(pass);
     sample(pass);
 }
@@ -328,13 +350,14 @@ void forward_step(const struct Pass *pass, uint32_t splits)
 void forward_block(const struct Pass *pass, enum Leaves leaves)
 {
     struct vkgpt_session *s = pass->s;
-    uint32_t whole = s->model->config.layers - (leaves == LEAVES_CACHE);
-    embed(pass);
-    for (uint32_t l = 0; l < whole; l++) forward_layer(pass, l, 0);
+    uint32_t whole = s->model->end - (leaves == LEAVES_CACHE);
+    begin(pass);
+    for (uint32_t l = s->model->first; l < whole; l++) forward_layer(pass, l, 0);
     if (leaves == LEAVES_CACHE) { // of the last layer only k and v are needed: nothing reads its output
         qkv(pass, whole);
         cache(pass, whole);
     }
+    if (leaves == LEAVES_X) hand_on(pass);
     if (leaves >= LEAVES_LOGITS) head(pass);
 }
 

@@ -10,13 +10,14 @@ struct Pass {
     struct Recording *rec;
     const struct Kernels *k;
     uint32_t rows; // in a step: those of all sequences; in a block: tokens, as its groups say
+    uint32_t turn; // of its flight: where x comes from and goes to, on one of several stages
 };
 
 // One decode step of every sequence: runs the tokens from `position` on and writes the next tokens. Attends to the
 // first `splits` splits of the cache.
 void forward_step(const struct Pass *pass, uint32_t splits);
-// What a block of prefill writes: only the cache, or also a result for each row.
-enum Leaves { LEAVES_CACHE, LEAVES_HIDDEN, LEAVES_LOGITS, LEAVES_SCORES, LEAVES_REPORTS };
+// What a block of prefill writes beside the cache: nothing, x for the next stage, or a result for each row.
+enum Leaves { LEAVES_CACHE, LEAVES_X, LEAVES_HIDDEN, LEAVES_LOGITS, LEAVES_SCORES, LEAVES_REPORTS };
 // Runs a block's tokens into the cache. Also computes their logits, for the three that need them.
 void forward_block(const struct Pass *pass, enum Leaves leaves);
 // The parts of both one by one, for engine/trace.c: the embedding, a layer, and the head. `splits` as for forward_step,

@@ -152,7 +152,7 @@ static int step(struct vkgpt_session *s, vkgpt_error *err)
     for (Maker *make; !status && (make = choose_next(s));) {
         struct Flight *next = flights_next(s);
         status = make(s, next, err);
-        if (!status) status = recording_submit(next->rec, err);
+        if (!status) status = s->upstream ? flights_send(s, next, err) : recording_submit(next->rec, err);
         if (status) break;
         flights_add(s);
         s->steps_last = make == decoding_next;

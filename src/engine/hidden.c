@@ -11,7 +11,8 @@
 static int make_buffer(struct vkgpt_session *s, vkgpt_error *err)
 {
     if (s->b.hidden.buffer) return VKGPT_OK;
-    uint32_t embed_rows = recordings_embed_rows(s), rows = embed_rows > HIDDEN_ROWS ? embed_rows : HIDDEN_ROWS;
+    uint32_t embed_rows = recordings_block_rows(s, BLOCK_EMBED),
+             rows = embed_rows > HIDDEN_ROWS ? embed_rows : HIDDEN_ROWS;
     return pool_slice(s->device, &s->read_pool, (VkDeviceSize)rows * s->model->embed_dim * 4, "hidden states",
                       &s->b.hidden, err);
 }
@@ -66,16 +67,14 @@ static int run_rows(struct vkgpt_session *s, uint32_t start, const size_t *rows,
     const struct Slot *slot = &s->slots[0];
     uint32_t end = start + (uint32_t)rows[0] + 1;
     struct BlockRows block = {.count = 0};
-    struct Recording *rec;
     int status = prefill_to(s, end > HIDDEN_ROWS ? end - HIDDEN_ROWS : 0, err);
     if (!status) status = make_buffer(s, err);
-    if (!status) status = recordings_hidden(s, &rec, err);
     if (status) return status;
     uint32_t first = slot->cached;
     for (*taken = 1; *taken < row_count && start + rows[*taken] < first + HIDDEN_ROWS; ++*taken)
         end = start + (uint32_t)rows[*taken] + 1;
     prefill_add(&block, 0, slot->cached, end, HIDDEN_ROWS / GROUP_ROWS);
-    status = prefill_run(s, rec, &block, err);
+    status = prefill_run(s, BLOCK_HIDDEN, &block, err);
     for (size_t r = 0; !status && r < *taken; r++)
         status = take_row(s, start + (uint32_t)rows[r] - first, rows[r], hidden + r * s->model->config.embed_dim, err);
     return status;
@@ -134,15 +133,13 @@ static int add_rows(const struct Texts *t, const struct Group *group, uint32_t a
 static int run_texts(const struct Texts *t)
 {
     struct vkgpt_session *s = t->s;
-    struct Recording *rec;
+    uint32_t most = recordings_block_rows(s, BLOCK_EMBED) / GROUP_ROWS;
     int status = make_buffer(s, t->err);
-    if (!status) status = recordings_embed(s, &rec, t->err);
     while (!status) {
         struct BlockRows block = {.count = 0};
-        for (uint32_t i = 0; i < t->count; i++)
-            prefill_add(&block, i, s->slots[i].cached, s->slots[i].position, recordings_embed_rows(s) / GROUP_ROWS);
+        for (uint32_t i = 0; i < t->count; i++) prefill_add(&block, i, s->slots[i].cached, s->slots[i].position, most);
         if (!block.count) break;
-        status = prefill_run(s, rec, &block, t->err);
+        status = prefill_run(s, BLOCK_EMBED, &block, t->err);
         for (uint32_t g = 0; !status && g < block.count; g++) status = add_rows(t, &block.groups[g], g * GROUP_ROWS);
     }
     return status;

@@ -4,32 +4,51 @@
 
 #include <string.h>
 
-void inbox_begin(struct vkgpt_session *s, uint32_t turn, const struct Group *groups)
+static void begin(struct Inbox *inbox, const struct Group *groups)
 {
     struct InboxHead head = {0};
     if (groups) memcpy(head.groups, groups, sizeof head.groups);
-    memcpy(s->b.inbox[turn].host, &head, sizeof head);
-    s->inbox[turn].admissions = s->inbox[turn].words = 0;
+    memcpy(inbox->head, &head, sizeof head);
+    inbox->admissions = inbox->words = 0;
+}
+
+void inbox_begin(struct vkgpt_session *s, uint32_t turn, const struct Group *groups)
+{
+    begin(&s->inbox[turn], groups);
+    if (s->upstream) begin(&s->outbox, groups);
+}
+
+static void admit(struct Inbox *inbox, uint32_t sequence, const struct Slot *slot, uint32_t end,
+                  const struct Sequence *state)
+{
+    struct Admission admission = {.sequence = sequence, .first = slot->uploaded, .at = inbox->words, .state = *state};
+    if (slot->uploaded < end) {
+        admission.count = end - slot->uploaded;
+        memcpy(inbox->given + (size_t)admission.at * 4, slot->ids + slot->uploaded, (size_t)admission.count * 4);
+    }
+    inbox->words += admission.count + 2 * state->biases;
+    memcpy(inbox->given + (size_t)(admission.at + admission.count) * 4, slot->bias, state->biases * sizeof *slot->bias);
+    uint32_t at = inbox->admissions++;
+    memcpy(inbox->head + sizeof(struct InboxHead) + at * sizeof admission, &admission, sizeof admission);
+    memcpy(inbox->head + offsetof(struct InboxHead, admissions), &inbox->admissions, 4);
+}
+
+void inbox_follow(struct vkgpt_session *s, uint32_t sequence, uint32_t end, const struct Sequence *state)
+{
+    struct Slot *slot = &s->slots[sequence];
+    struct Sequence followed = *state;
+    followed.biases = 0; // logits alone have them
+    admit(&s->outbox, sequence, slot, end, &followed);
+    slot->followed = state->stop == STOP_NONE;
+    if (slot->uploaded < end) slot->uploaded = end;
 }
 
 void inbox_admit(struct vkgpt_session *s, uint32_t turn, uint32_t sequence, uint32_t end, const struct Sequence *state)
 {
     struct Slot *slot = &s->slots[sequence];
-    uint8_t *inbox = s->b.inbox[turn].host;
-    struct Admission admission = {
-        .sequence = sequence, .first = slot->uploaded, .at = s->inbox[turn].words, .state = *state};
-    if (slot->uploaded < end) {
-        admission.count = end - slot->uploaded;
-        memcpy(s->b.given[turn].host + (size_t)admission.at * 4, slot->ids + slot->uploaded,
-               (size_t)admission.count * 4);
-        slot->uploaded = end;
-    }
-    s->inbox[turn].words += admission.count + 2 * state->biases;
-    memcpy(s->b.given[turn].host + (size_t)(admission.at + admission.count) * 4, slot->bias,
-           state->biases * sizeof *slot->bias);
-    uint32_t at = s->inbox[turn].admissions++;
-    memcpy(inbox + sizeof(struct InboxHead) + at * sizeof admission, &admission, sizeof admission);
-    memcpy(inbox + offsetof(struct InboxHead, admissions), &s->inbox[turn].admissions, 4);
+    admit(&s->inbox[turn], sequence, slot, end, state);
+    if (s->upstream) inbox_follow(s, sequence, end, state);
+    if (slot->uploaded < end) slot->uploaded = end;
     slot->live = state->stop == STOP_NONE;
 }
 

@@ -1,4 +1,7 @@
 // The inbox of a submission: what the host changes on the device before it. All else stays as the kernels left it.
+//
+// With stages before it, the session also fills its outbox, which goes to them (engine/upstream.h). They do not choose
+// tokens, so theirs also has those that the last stage chose.
 #ifndef VKGPT_ENGINE_INBOX_H
 #define VKGPT_ENGINE_INBOX_H
 
@@ -11,6 +14,8 @@ void inbox_begin(struct vkgpt_session *s, uint32_t turn, const struct Group *gro
 void inbox_admit(struct vkgpt_session *s, uint32_t turn, uint32_t sequence, uint32_t end, const struct Sequence *state);
 // The same with a state in which it does not run.
 void inbox_stop(struct vkgpt_session *s, uint32_t turn, uint32_t sequence, uint32_t end);
+// Sets the state of a sequence that already runs on this device, or no longer does, on those of the stages before.
+void inbox_follow(struct vkgpt_session *s, uint32_t sequence, uint32_t end, const struct Sequence *state);
 // Records that the inbox of a turn is taken.
 void inbox_take(struct vkgpt_session *s, struct Recording *rec, uint32_t turn);
 

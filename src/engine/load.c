@@ -8,6 +8,8 @@
 #include "engine/ahead.h"
 #include "engine/model.h"
 #include "engine/formats.h"
+#include "engine/stages.h"
+#include "engine/stages_split.h"
 #include "engine/tuning.h"
 #include "model/lora.h"
 #include "model/table.h"
@@ -17,7 +19,7 @@
 static struct Axis one(uint32_t n) { return (struct Axis){1, n, padded(n)}; }
 
 struct Loader {
-    struct vkgpt_model *model;
+    struct vkgpt_model *model; // the stage that is loaded
     const struct Checkpoint *checkpoint;
     const struct LoraMerged *merged;
     struct Upload upload;
@@ -30,6 +32,7 @@ struct Loader {
     uint32_t repacked; // matrices that do not keep the blocks of the file: no kernel reads them, or not for this matrix
     enum BlockFormat repacked_from;
     bool formats[FORMATS]; // that matrices will have, if their values allow it
+    bool used[FORMATS];    // that they have
     const uint8_t *ahead;  // how far the file has been read ahead
     vkgpt_error *err;
 };
@@ -217,24 +220,23 @@ static int load_all(struct Loader *load)
     const struct Config *c = &m->config;
     struct Axis dim = one(c->dim), embed_dim = one(c->embed_dim), vocab = one(c->vocab);
     struct Axis positions = one(c->position_offset + c->context);
-    int status = load_table(load, &ck->wte, vocab, embed_dim, &m->wte);
-    if (!status)
+    bool embeds = model_embeds(m), head = model_has_head(m);
+    int status = VKGPT_OK;
+    if (embeds || (head && c->tied_head)) status = load_table(load, &ck->wte, vocab, embed_dim, &m->wte);
+    if (!status && embeds)
         status = matrix_upload(&load->upload, &m->pool, (struct Stack){{&ck->wpe}, 1}, positions, dim,
                                model_position_format(m->wte.format), &load->progress, &m->wpe, load->err);
-    if (!status && m->projected) status = load_matrix(load, &ck->project_in, dim, embed_dim, &m->embed_up);
-    if (!status && m->projected) status = load_matrix(load, &ck->project_out, embed_dim, dim, &m->embed_down);
+    if (!status && embeds && m->projected) status = load_matrix(load, &ck->project_in, dim, embed_dim, &m->embed_up);
+    if (!status && head && m->projected) status = load_matrix(load, &ck->project_out, embed_dim, dim, &m->embed_down);
     if (!status && m->wpe.chunk_count > 1)
         status = fail(load->err, VKGPT_OUT_OF_MEMORY, "%s: %u positions of width %u do not fit into one buffer of %s",
                       m->name, c->context, c->dim, m->device->info.name);
-    m->head = &m->wte;
-    if (!status && !c->tied_head) {
-        status = load_table(load, &ck->head, vocab, embed_dim, &m->own_head);
-        m->head = &m->own_head;
-    }
+    if (!status && head && !c->tied_head) status = load_table(load, &ck->head, vocab, embed_dim, &m->own_head);
+    if (head) m->head = c->tied_head ? &m->wte : &m->own_head;
     if (!status)
         status = pool_slice(m->device, &m->pool, (VkDeviceSize)m->dim * 8, "the final norm", &m->ln_f, load->err);
     if (!status) status = load_norm(load, &m->ln_f, 0, &ck->ln_f_gain, m->dim, &ck->ln_f_bias);
-    for (uint32_t l = 0; !status && l < c->layers; l++) status = load_layer(load, l);
+    for (uint32_t l = m->first; !status && l < m->end; l++) status = load_layer(load, l);
     return status;
 }
 
@@ -249,10 +251,11 @@ static void count(void *user, const struct ModelWant *want)
 static int make_room(struct Loader *load)
 {
     struct vkgpt_model *m = load->model;
+    uint32_t layers = m->config.layers;
     struct Counting c = {.load = load};
     model_wants(m, wanted_of_part, count, &c);
     uint64_t bytes = model_total_bytes(&c.bytes), available = memory_available(m->device);
-    load->progress.total = bytes - c.bytes.vectors;
+    load->progress.total += bytes - c.bytes.vectors;
     m->info.step_bytes = model_step_bytes(m, &c.bytes);
     if (bytes > available)
         return fail(load->err, VKGPT_OUT_OF_MEMORY, "%s: the weights need %llu bytes of device memory, %s has %llu%s",
@@ -261,8 +264,9 @@ static int make_room(struct Loader *load)
                         ? ""
                         : " (--weights q8_0 or q4_k makes them smaller)");
     m->pool = (struct Pool){.kind = MEMORY_DEVICE, .block_bytes = model_block_bytes(m, &c.bytes)};
-    memcpy(load->formats, c.formats, sizeof load->formats);
-    return VKGPT_OK;
+    for (uint32_t f = 0; f < FORMATS; f++) load->formats[f] = load->formats[f] || c.formats[f];
+    m->layers = device_alloc(m->device, layers, sizeof *m->layers);
+    return m->layers ? VKGPT_OK : fail_memory(load->err, "the layers", layers * sizeof *m->layers);
 }
 
 __attribute__((format(printf, 2, 3))) static void note(vkgpt_model_info *info, const char *format, ...)
@@ -305,6 +309,10 @@ static void describe(struct Loader *load)
     info->eos_count = c->eos_count;
     memcpy(info->eos, c->eos, c->eos_count * sizeof c->eos[0]);
     info->device_bytes = pool_bytes(&m->pool);
+    for (const struct vkgpt_model *b = m->before; b; b = b->before) {
+        info->device_bytes += pool_bytes(&b->pool);
+        info->step_bytes += b->info.step_bytes;
+    }
     if (load->checkpoint->note[0]) note(info, "%s", load->checkpoint->note);
     if (load->merged->weights)
         note(info, "%u matrices have the LoRA weights of %.100s", load->merged->weights, load->merged->name);
@@ -313,29 +321,115 @@ static void describe(struct Loader *load)
     if (untuned) note(info, "%s", untuned);
 }
 
-static int load_model(struct Loader *load)
+// ------------------------------------------------------------------------------------------------ stages
+
+static void note_format(struct Loader *load, const struct Matrix *matrix)
+{
+    if (matrix->chunk_count) load->used[matrix->format] = true;
+}
+
+static void note_formats(struct Loader *load)
+{
+    const struct vkgpt_model *m = load->model;
+    const struct Matrix *const tables[] = {&m->wte, &m->own_head, &m->embed_up, &m->embed_down};
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) note_format(load, tables[i]);
+    for (uint32_t l = m->first; l < m->end; l++)
+        for (uint32_t p = 0; p < LAYER_PRODUCTS; p++) note_format(load, &m->layers[l].matrices[p]);
+}
+
+static int load_stage(struct Loader *load)
 {
     struct vkgpt_model *m = load->model;
-    const struct Config *c = &load->checkpoint->config;
-    snprintf(m->name, sizeof m->name, "%.255s", load->checkpoint->name);
-    model_sizes(m, c);
-    int status = make_room(load);
-    if (status) return status;
-    m->layers = device_alloc(m->device, c->layers, sizeof *m->layers);
-    if (!m->layers) return fail_memory(load->err, "the layers", c->layers * sizeof *m->layers);
-    status = tuning_open(m->device, load->err);
+    int status = tuning_open(m->device, load->err);
     if (status) return status;
     if (load->session) kernels_ahead(m, load->formats, load->session); // for the session to come
     upload_begin(m->device, &load->upload);
+    load->ahead = NULL;
     status = load_all(load);
     int ended = upload_end(&load->upload, status ? NULL : load->err);
     if (!status) status = ended;
+    if (!status) note_formats(load);
+    return status;
+}
+
+static int hand_formats(struct Loader *load)
+{
+    memcpy(load->model->formats, load->used, sizeof load->used);
+    return VKGPT_OK;
+}
+
+// Does something with each stage, from the first on.
+static int each_stage(struct Loader *load, struct vkgpt_model *m, int (*run)(struct Loader *load))
+{
+    int status = m->before ? each_stage(load, m->before, run) : VKGPT_OK;
+    load->model = m;
+    return status ? status : run(load);
+}
+
+// All stages have room before the first one is loaded.
+static int load_model(struct Loader *load, struct vkgpt_model *last)
+{
+    int status = each_stage(load, last, make_room);
+    if (!status) status = each_stage(load, last, load_stage);
+    if (!status) status = each_stage(load, last, hand_formats);
     if (!status) describe(load);
     return status;
 }
 
-int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_options *options, vkgpt_model **opened,
-                     vkgpt_error *err)
+// A stage that has no weights yet, after `before`.
+static struct vkgpt_model *stage_make(vkgpt_device *device, const struct Checkpoint *ck, struct vkgpt_model *before,
+                                      uint32_t layers)
+{
+    struct vkgpt_model *m = device_alloc(device, 1, sizeof *m);
+    if (!m) return NULL;
+    m->device = device;
+    snprintf(m->name, sizeof m->name, "%.255s", ck->name);
+    model_sizes(m, &ck->config);
+    m->first = before ? before->end : 0;
+    m->end = m->first + layers;
+    m->stage = before ? before->stage + 1 : 0;
+    m->before = before;
+    m->open_upstream = before ? stages_open : NULL;
+    return m;
+}
+
+// *last becomes the last stage of the chain, or of the part of it that was made.
+static int chain_make(const struct StageDevices *d, const struct Checkpoint *ck, struct vkgpt_model **last,
+                      vkgpt_error *err)
+{
+    for (uint32_t i = 0; i < d->count; i++) {
+        struct vkgpt_model *m = stage_make(d->devices[i], ck, *last, d->layers[i]);
+        if (!m) return fail_memory(err, "the model", sizeof *m);
+        *last = m;
+    }
+    if (d->count > 1) stages_most_rows(*last);
+    return VKGPT_OK;
+}
+
+static int load_checkpoint(struct StageDevices *d, struct Checkpoint *ck, const struct LoraMerged *merged,
+                           const vkgpt_model_options *options, vkgpt_model **opened, vkgpt_error *err)
+{
+    static const vkgpt_model_options usual;
+    const vkgpt_model_options *o = options ? options : &usual;
+    struct vkgpt_model *last = NULL;
+    struct Loader load = {.checkpoint = ck,
+                          .merged = merged,
+                          .asked = o->weights,
+                          .session = o->session,
+                          .progress = {.report = o->progress, .user = o->user},
+                          .err = err};
+    int status = stages_split(d, &ck->config, o, ck->name, err);
+    if (!status) status = chain_make(d, ck, &last, err);
+    for (struct vkgpt_model *m = last; m; m = m->before) m->hidden_only = o->hidden_only;
+    if (!status) status = load_model(&load, last);
+    if (status) vkgpt_model_close(last);
+    else *opened = last;
+    return status;
+}
+
+// One device has all layers.
+static int open_on(struct StageDevices *d, const char *dir, const vkgpt_model_options *options, vkgpt_model **opened,
+                   vkgpt_error *err)
 {
     *opened = NULL;
     if (options && (unsigned)options->weights > VKGPT_Q4_K)
@@ -349,26 +443,25 @@ int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_op
         checkpoint_close(&checkpoint);
         return status;
     }
-    struct vkgpt_model *model = device_alloc(device, 1, sizeof *model);
-    if (!model) {
-        checkpoint_close(&checkpoint);
-        return fail_memory(err, "the model", sizeof *model);
-    }
-    model->device = device;
-    model->hidden_only = hidden_only;
-    struct Loader load = {.model = model, .checkpoint = &checkpoint, .merged = &merged, .err = err};
-    if (options) {
-        load.asked = options->weights;
-        load.session = options->session;
-        load.progress = (struct Progress){.report = options->progress, .user = options->user};
-    }
-    status = load_model(&load);
+    status = load_checkpoint(d, &checkpoint, &merged, options, opened, err);
     if (status != VKGPT_INTERRUPTED) status = table_end(&checkpoint.table, status, err);
     checkpoint_close(&checkpoint);
-    if (status) {
-        vkgpt_model_close(model);
-        return status;
-    }
-    *opened = model;
-    return VKGPT_OK;
+    if (!status) return VKGPT_OK;
+    vkgpt_model_close(*opened);
+    *opened = NULL;
+    return status;
+}
+
+int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_options *options, vkgpt_model **opened,
+                     vkgpt_error *err)
+{
+    struct StageDevices d = {.devices = &device, .count = 1};
+    return open_on(&d, dir, options, opened, err);
+}
+
+int vkgpt_model_open_split(vkgpt_device *const *devices, size_t count, const uint32_t *split, const char *dir,
+                           const vkgpt_model_options *options, vkgpt_model **opened, vkgpt_error *err)
+{
+    struct StageDevices d = {.devices = devices, .count = count, .split = split};
+    return open_on(&d, dir, options, opened, err);
 }

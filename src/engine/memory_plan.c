@@ -147,6 +147,7 @@ static void make_dry(struct Dry *dry, const struct MemoryAsk *ask)
     dry->s.session.context = ask->context;
     dry->s.session.sequences = ask->batch;
     dry->s.session.step_rows = 1;
+    dry->s.session.in_flight = chain_in_flight(ask->stages ? ask->stages : 1);
     dry->s.session.kv = format_kv(ask->kv);
     dry->s.session.by_matrices = dry->m.device.info.coopmat && dry->m.format != WEIGHTS_F32;
     buffers_sizes(&dry->s.session);

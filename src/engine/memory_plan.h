@@ -13,6 +13,7 @@ struct MemoryAsk {
     uint32_t context;    // positions of the cache
     uint32_t batch;      // sequences
     uint32_t first, end; // the layers of this device, [first, end); end 0: up to the last one
+    uint32_t stages;     // of the chain that they are a part of; 0: one
     // alignment, largest buffer and allocation, memory; NULL: those of a usual GPU of 8 GiB
     const vkgpt_device_info *limits;
 };

@@ -139,9 +139,16 @@ int model_check_head(const struct vkgpt_model *m, vkgpt_error *err)
     return fail(err, VKGPT_BAD_ARGUMENT, "%s was opened for its hidden states only: it predicts no tokens", m->name);
 }
 
+int model_check_whole(const struct vkgpt_model *m, const char *what, vkgpt_error *err)
+{
+    if (model_is_whole(m)) return VKGPT_OK;
+    return fail(err, VKGPT_BAD_ARGUMENT, "%s needs a model on one device: %s is cut over several", what, m->name);
+}
+
 void vkgpt_model_close(vkgpt_model *model)
 {
     if (!model) return;
+    vkgpt_model_close(model->before);
     for (uint32_t l = 0; model->layers && l < model->config.layers; l++)
         for (uint32_t p = 0; p < LAYER_PRODUCTS; p++) matrix_free(&model->layers[l].matrices[p]);
     free(model->layers);

@@ -1,9 +1,13 @@
-// A model on a device: its matrices and vectors, and the padded sizes that every kernel works with.
+// A model on a device: its matrices and vectors, and the padded sizes that every kernel works with. A model that is cut
+// by layers is a chain of such models, one for each device; the user has the last one.
 #ifndef VKGPT_ENGINE_MODEL_H
 #define VKGPT_ENGINE_MODEL_H
 
 #include "engine/matrix.h"
 #include "engine/products.h"
+
+struct StageOptions;
+struct Upstream;
 
 struct Layer {
     union {
@@ -27,14 +31,21 @@ struct vkgpt_model {
     vkgpt_device *device;
     struct Config config;
     char name[256];
-    uint32_t first, end;                         // of the layers that this stage runs: all of them on one device
+    uint32_t first, end;        // of the layers that this stage runs: all of them on one device
+    uint32_t stage;             // its number in the chain; 0: it embeds
+    struct vkgpt_model *before; // the stage before it in this process, or NULL; closed with it
+    uint32_t most_rows;         // of a block of prefill, so that all stages have the same blocks; 0: one device
+    bool formats[FORMATS];      // of the matrices of all stages
+    // opens the sessions of the stages before it (engine/upstream.h), or NULL: it is the first one
+    int (*open_upstream)(const struct vkgpt_model *model, const struct StageOptions *options,
+                         struct Upstream **upstream, vkgpt_error *err);
     uint32_t dim, head_dim, width, inner, vocab; // padded: C, of a head, of all heads, of the feed-forward layer, V
     uint32_t embed_dim;                          // padded: of wte and the head
     struct Pool pool;
     struct Matrix wte, wpe, own_head;
     struct Matrix embed_up, embed_down; // (dim, embed_dim), (embed_dim, dim), where the embedding has its own width
-    const struct Matrix *head;          // wte when tied
-    struct Layer *layers;
+    const struct Matrix *head;          // wte when tied; NULL: another stage has it
+    struct Layer *layers;               // (all layers): only those of this stage have matrices
     struct VectorOffsets at;
     struct Slice ln_f; // gain, then bias
     bool projected;    // the embedding has its own width
@@ -87,5 +98,7 @@ uint64_t model_block_bytes(const struct vkgpt_model *model, const struct ModelBy
 
 // A model that was opened for its hidden states has no head to run.
 int model_check_head(const struct vkgpt_model *model, vkgpt_error *err);
+// Refuses a model that is cut over several devices. `what` begins the sentence: "a profile".
+int model_check_whole(const struct vkgpt_model *model, const char *what, vkgpt_error *err);
 
 #endif

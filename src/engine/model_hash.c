@@ -1,40 +1,53 @@
 #include "engine/model_hash.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 #include "base/hash.h"
 
 #define SAMPLE_BYTES 4096 // of a matrix: the beginning of its first rows, whose layout no device changes
 
-// What is read back from the device: slices, one after the other. `to` without a buffer: only the bytes are counted.
+// What is read back from the devices: slices, one after the other, in an order that does not depend on the stages.
 struct Reading {
+    const struct vkgpt_model *stage; // whose slices are read now; NULL: the bytes of all are counted
     struct Recording *rec;
     struct Slice to;
     VkDeviceSize at;
 };
 
-static void read_slice(struct Reading *r, const struct Slice *slice, VkDeviceSize most)
+static void read_slice(struct Reading *r, const struct vkgpt_model *m, const struct Slice *slice, VkDeviceSize most)
 {
     VkDeviceSize bytes = slice->bytes < most ? slice->bytes : most;
-    if (r->to.buffer) recording_copy(r->rec, slice, 0, &r->to, r->at, bytes);
+    if (r->stage == m && r->rec) recording_copy(r->rec, slice, 0, &r->to, r->at, bytes);
     r->at += bytes;
 }
 
-static void read_matrix(struct Reading *r, const struct Matrix *matrix)
+static void read_matrix(struct Reading *r, const struct vkgpt_model *m, const struct Matrix *matrix)
 {
     uint64_t whole = matrix_bytes(matrix->out, matrix->in, matrix->format);
-    if (matrix->chunk_count) read_slice(r, &matrix->chunks[0].slice, whole < SAMPLE_BYTES ? whole : SAMPLE_BYTES);
+    if (matrix->chunk_count) read_slice(r, m, &matrix->chunks[0].slice, whole < SAMPLE_BYTES ? whole : SAMPLE_BYTES);
 }
 
-static void read_model(struct Reading *r, const struct vkgpt_model *m)
+// The stage that has a layer, up to this one.
+static const struct vkgpt_model *stage_of(const struct vkgpt_model *m, uint32_t layer)
 {
-    const struct Matrix *const tables[] = {&m->wte, &m->wpe, &m->own_head, &m->embed_up, &m->embed_down};
-    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) read_matrix(r, tables[i]);
-    read_slice(r, &m->ln_f, (VkDeviceSize)m->dim * 8);
-    for (uint32_t l = 0; l < m->config.layers; l++) {
+    while (m->before && layer < m->first) m = m->before;
+    return m;
+}
+
+static void read_model(struct Reading *r, const struct vkgpt_model *last)
+{
+    const struct vkgpt_model *first = stage_of(last, 0);
+    read_matrix(r, first, &first->wte);
+    read_matrix(r, first, &first->wpe);
+    read_matrix(r, last, &last->own_head);
+    read_matrix(r, first, &first->embed_up);
+    read_matrix(r, last, &last->embed_down);
+    read_slice(r, last, &last->ln_f, (VkDeviceSize)last->dim * 8);
+    for (uint32_t l = 0; l < last->config.layers; l++) {
+        const struct vkgpt_model *m = stage_of(last, l);
         const struct Layer *layer = &m->layers[l];
-        for (int i = 0; i < LAYER_PRODUCTS; i++) read_matrix(r, &layer->matrices[i]);
-        read_slice(r, &layer->vectors, (VkDeviceSize)m->at.count * 4);
+        for (int i = 0; i < LAYER_PRODUCTS; i++) read_matrix(r, m, &layer->matrices[i]);
+        read_slice(r, m, &layer->vectors, (VkDeviceSize)m->at.count * 4);
     }
 }
 
@@ -44,6 +57,7 @@ static void add_number(struct Hash *hash, uint64_t number) { hash_add(hash, &num
 static void add_config(struct Hash *hash, const struct vkgpt_model *m)
 {
     const struct Config *c = &m->config;
+    const struct vkgpt_model *first = stage_of(m, 0);
     const uint64_t numbers[] = {c->layers,
                                 c->heads,
                                 c->dim,
@@ -60,35 +74,48 @@ static void add_config(struct Hash *hash, const struct vkgpt_model *m)
                                 c->embed_dim,
                                 c->position_offset,
                                 c->window,
-                                m->wte.format,
-                                m->layers[0].c_fc.format};
+                                first->wte.format,
+                                first->layers[0].c_fc.format};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) add_number(hash, numbers[i]);
     hash_add(hash, &c->eps, sizeof c->eps);
     hash_add(hash, c->local, sizeof c->local);
 }
 
-int model_hash(vkgpt_model *m, uint64_t *value, vkgpt_error *err)
+// Reads what one stage has of `bytes` into its places in `all`.
+static int read_stage(const struct vkgpt_model *last, const struct vkgpt_model *stage, uint8_t *all, VkDeviceSize bytes,
+                      vkgpt_error *err)
 {
-    struct Reading r = {.at = 0};
-    read_model(&r, m);
-    struct Pool pool = {.kind = MEMORY_READ, .block_bytes = r.at};
+    struct Pool pool = {.kind = MEMORY_READ, .block_bytes = bytes};
     struct Recording rec;
-    struct Hash hash;
-    VkDeviceSize bytes = r.at;
-    int status = pool_slice(m->device, &pool, bytes, "the hash of the model", &r.to, err);
-    if (!status) status = recording_begin(m->device, "reading the model's hash", 1, &rec, err);
+    struct Reading r = {.stage = stage};
+    int status = pool_slice(stage->device, &pool, bytes, "the hash of the model", &r.to, err);
+    if (!status) status = recording_begin(stage->device, "reading the model's hash", 1, &rec, err);
     if (!status) {
+        recording_fill(&rec, &r.to, 0);
         r.rec = &rec;
-        r.at = 0;
-        read_model(&r, m);
+        read_model(&r, last);
         status = recording_run_once(&rec, err);
     }
-    if (!status) {
-        hash_begin(&hash);
-        add_config(&hash, m);
-        hash_add(&hash, r.to.host, bytes);
-        *value = hash_value(&hash);
-    }
-    pool_free(m->device, &pool);
+    for (VkDeviceSize i = 0; !status && i < bytes; i++) all[i] |= r.to.host[i]; // 0 where another stage has something
+    pool_free(stage->device, &pool);
+    return status;
+}
+
+int model_hash(vkgpt_model *m, uint64_t *value, vkgpt_error *err)
+{
+    struct Reading counted = {0};
+    read_model(&counted, m);
+    VkDeviceSize bytes = counted.at;
+    uint8_t *all = device_alloc(m->device, 1, bytes);
+    if (!all) return fail_memory(err, "the hash of the model", bytes);
+    int status = VKGPT_OK;
+    for (const struct vkgpt_model *stage = m; !status && stage; stage = stage->before)
+        status = read_stage(m, stage, all, bytes, err);
+    struct Hash hash;
+    hash_begin(&hash);
+    add_config(&hash, m);
+    hash_add(&hash, all, bytes);
+    if (!status) *value = hash_value(&hash);
+    free(all);
     return status;
 }

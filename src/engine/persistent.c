@@ -226,7 +226,7 @@ static int make_program(struct vkgpt_session *s, vkgpt_error *err)
     program.phases = device_alloc(s->device, program.capacity, sizeof *program.phases);
     if (!program.phases) return fail_memory(err, "the program of a step", program.capacity * sizeof *program.phases);
     struct Recording rec = recording_of_program(s->device, "the program of a step", &program, err);
-    forward_step(&(struct Pass){s, &rec, &k, step_rows(s)}, s->splits);
+    forward_step(&(struct Pass){s, &rec, &k, step_rows(s), 0}, s->splits);
     int status = rec.status ? rec.status : upload_program(s, &program, err);
     free(program.phases);
     return status;

@@ -73,22 +73,36 @@ static int ask_host(struct vkgpt_session *s, vkgpt_error *err)
     return session_check_cancel(s, err);
 }
 
-static int submit(struct vkgpt_session *s, struct Flight *next, vkgpt_error *err)
+static int submit(struct vkgpt_session *s, const struct Flight *next, vkgpt_error *err)
 {
-    int status = recording_submit(next->rec, err);
+    int status = s->upstream ? flights_send(s, next, err) : recording_submit(next->rec, err);
     if (!status) flights_add(s);
     return status;
 }
 
-int prefill_run(struct vkgpt_session *s, struct Recording *rec, const struct BlockRows *block, vkgpt_error *err)
+static int run_block(struct vkgpt_session *s, enum BlockKind kind, struct Recording *rec, const struct BlockRows *block,
+                     vkgpt_error *err)
 {
     struct Flight *next = flights_next(s);
     int status = ask_host(s, err);
     if (status) return status;
-    next->rec = rec, next->block = *block, next->end = end_block;
+    next->kind = kind, next->rec = rec, next->block = *block, next->end = end_block;
     fill_inbox(s, flight_turn(s, next), block);
     status = submit(s, next, err);
     return status ? status : flights_end_oldest(s, err);
+}
+
+int prefill_run(struct vkgpt_session *s, enum BlockKind kind, const struct BlockRows *block, vkgpt_error *err)
+{
+    struct Recording *rec;
+    int status = recordings_block(s, kind, flight_turn(s, flights_next(s)), &rec, err);
+    return status ? status : run_block(s, kind, rec, block, err);
+}
+
+int prefill_run_recorded(struct vkgpt_session *s, struct Recording *rec, const struct BlockRows *block,
+                         vkgpt_error *err)
+{
+    return run_block(s, BLOCK_LOGITS, rec, block, err);
 }
 
 // ----------------------------------------------------------------------------------------- blocks in flight
@@ -157,11 +171,11 @@ static bool shortest(const struct vkgpt_session *s, const struct Slot *first, ui
 // The recording of the next block, and how many groups go into it.
 static int choose_recording(struct vkgpt_session *s, bool given, struct Flight *next, uint32_t *most, vkgpt_error *err)
 {
-    uint32_t turn = flight_turn(s, next), size = choose_block(s, rows_left(s, given));
+    uint32_t size = choose_block(s, rows_left(s, given));
     *most = buffers_block_rows(s, size) / GROUP_ROWS;
-    if (!given) return recordings_block(s, size, turn, &next->rec, err);
-    *most = min_u32(*most, s->logit_rows / GROUP_ROWS);
-    return recordings_reports(s, turn, &next->rec, err);
+    if (given) *most = min_u32(*most, s->logit_rows / GROUP_ROWS);
+    next->kind = given ? BLOCK_REPORTS : size;
+    return recordings_block(s, next->kind, flight_turn(s, next), &next->rec, err);
 }
 
 int prefill_next(struct vkgpt_session *s, struct Flight *next, vkgpt_error *err)
@@ -259,13 +273,12 @@ int prefill_logits(struct vkgpt_session *s, uint32_t end,
                    vkgpt_error *err)
 {
     struct Slot *slot = &s->slots[0];
-    struct Recording *rec;
-    int status = slot->cached < end ? recordings_logits(s, &rec, err) : VKGPT_OK;
+    int status = VKGPT_OK;
     while (!status && slot->cached < end) {
         uint32_t first = slot->cached;
         struct BlockRows block = {.count = 0};
         prefill_add(&block, 0, first, min_u32(end, first + s->logit_rows), MAX_GROUPS);
-        status = prefill_run(s, rec, &block, err);
+        status = prefill_run(s, BLOCK_LOGITS, &block, err);
         if (status) break;
         const float *logits = pack_rows(s, block.rows);
         status = check_logits(s, logits, first, block.rows, err);

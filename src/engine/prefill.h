@@ -16,8 +16,12 @@ int prefill_next(struct vkgpt_session *s, struct Flight *next, vkgpt_error *err)
 // Adds the tokens of a sequence from position `from` up to `end`, as long as the block has fewer than `most` groups.
 // Returns the position after the last one added.
 uint32_t prefill_add(struct BlockRows *block, uint32_t sequence, uint32_t from, uint32_t end, uint32_t most);
-// Runs a block; its tokens are in the cache then.
-int prefill_run(struct vkgpt_session *s, struct Recording *rec, const struct BlockRows *block, vkgpt_error *err);
+// Runs a block of a kind that leaves something for each row; its tokens are in the cache then. Nothing else is in
+// flight.
+int prefill_run(struct vkgpt_session *s, enum BlockKind kind, const struct BlockRows *block, vkgpt_error *err);
+// The same by another recording of the block.
+int prefill_run_recorded(struct vkgpt_session *s, struct Recording *rec, const struct BlockRows *block,
+                         vkgpt_error *err);
 
 // Runs the tokens of the first sequence that are not in the cache yet, up to `end`, and passes on their logits.
 int prefill_logits(struct vkgpt_session *s, uint32_t end,

@@ -114,7 +114,7 @@ static int record(struct Profile *p, bool each, struct Recording *rec)
     if (!status) status = recording_begin_profiled(s->device, "a profile", most, most, each, rec, p->err);
     if (status) return status;
     while (splits < (s->slots[0].position - 1) / s->decode.span + 1) splits *= 2;
-    const struct Pass pass = {s, rec, p->kernels, p->rows ? p->rows : s->sequences * s->step_rows};
+    const struct Pass pass = {s, rec, p->kernels, p->rows ? p->rows : s->sequences * s->step_rows, 0};
     if (p->rows) forward_block(&pass, LEAVES_CACHE);
     else forward_step(&pass, splits < s->splits ? splits : s->splits);
     return recording_end(rec);
@@ -181,6 +181,7 @@ int vkgpt_profile(vkgpt_session *s, uint32_t rows, uint32_t repetitions,
     if (position < tokens || position > s->context)
         return fail(err, VKGPT_BAD_ARGUMENT, "a profile of %u tokens: the session has %u of %u", tokens, position,
                     s->context);
+    if (model_check_whole(s->model, "a profile", err)) return VKGPT_BAD_ARGUMENT;
     if (!repetitions) return fail(err, VKGPT_BAD_ARGUMENT, "a profile of no repetition");
     struct Profile p = {.s = s, .err = err};
     int status = vkgpt_prompt(s, NULL, 0, err); // brings the cache up to the last token

@@ -26,7 +26,7 @@ static double forced_seconds(void)
 
 static bool wanted(const vkgpt_model *m)
 {
-    if (tuning_is_asked() || m->hidden_only) return false;
+    if (tuning_is_asked() || m->hidden_only || !model_is_whole(m)) return false;
     return (!m->device->software || forced_seconds() > 0.0) &&
            (settings_incomplete(m) || settings_form_unknown(m) || blocks_untuned(m));
 }

@@ -29,7 +29,8 @@ int recordings_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split
     recording_cut(steps, bounds_steps_cut(s, 1u << step_size));
     uint32_t splits = 1u << split_size;
     if (splits > s->splits) splits = s->splits;
-    const struct Pass pass = {s, steps, &s->decode, s->sequences * s->step_rows};
+    const struct Pass pass = {s, steps, &s->decode, s->sequences * s->step_rows, turn};
+    if (!model_has_head(s->model)) inbox_take(s, steps, turn);
     for (uint32_t i = 0; i < 1u << step_size; i++) forward_step(&pass, splits);
     VkDeviceSize each = s->sequences * sizeof(struct Sequence);
     if (s->step_rows > 1)
@@ -44,10 +45,32 @@ int recordings_decode(struct vkgpt_session *s, uint32_t step_size, uint32_t spli
     return recordings_steps(s, step_size, split_size, turn, rec, err);
 }
 
+// What a block leaves, by its kind; on a stage that is not the last, x.
+static enum Leaves leaves_of(const struct vkgpt_session *s, enum BlockKind kind)
+{
+    static const enum Leaves leaves[BLOCK_KINDS] = {[BLOCK_LOGITS] = LEAVES_LOGITS,
+                                                    [BLOCK_SCORES] = LEAVES_SCORES,
+                                                    [BLOCK_REPORTS] = LEAVES_REPORTS,
+                                                    [BLOCK_HIDDEN] = LEAVES_HIDDEN,
+                                                    [BLOCK_EMBED] = LEAVES_HIDDEN}; // LEAVES_CACHE for all others
+    return model_has_head(s->model) ? leaves[kind] : LEAVES_X;
+}
+
+uint32_t recordings_block_rows(const struct vkgpt_session *s, enum BlockKind kind)
+{
+    switch (kind) {
+    case BLOCK_LOGITS:
+    case BLOCK_SCORES:
+    case BLOCK_REPORTS: return s->logit_rows;
+    case BLOCK_HIDDEN: return HIDDEN_ROWS;
+    case BLOCK_EMBED: return s->block_rows < EMBED_ROWS ? s->block_rows : EMBED_ROWS;
+    default: return buffers_block_rows(s, kind);
+    }
+}
+
 static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t rows, uint32_t turn,
                         enum Leaves leaves, vkgpt_error *err)
 {
-    if (rec->commands) return VKGPT_OK;
     const struct Kernels *k;
     const struct Pipeline *report = NULL;
     int status = session_prefill_kernels(s, rows, &k, err);
@@ -56,7 +79,7 @@ static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t
     if (status) return status;
     recording_cut(rec, bounds_block_cut(s, rows, leaves >= LEAVES_LOGITS));
     inbox_take(s, rec, turn);
-    const struct Pass pass = {s, rec, k, rows};
+    const struct Pass pass = {s, rec, k, rows, turn};
     forward_block(&pass, leaves);
     if (leaves == LEAVES_LOGITS)
         recording_copy(rec, &s->b.logits, 0, &s->b.readback, 0, (VkDeviceSize)rows * s->model->vocab * 4);
@@ -67,63 +90,23 @@ static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t
     return recording_end(rec);
 }
 
-int recordings_block(struct vkgpt_session *s, uint32_t block_size, uint32_t turn, struct Recording **rec,
+int recordings_block(struct vkgpt_session *s, enum BlockKind kind, uint32_t turn, struct Recording **rec,
                      vkgpt_error *err)
 {
-    uint32_t rows = buffers_block_rows(s, block_size);
-    *rec = &s->blocks[block_size][turn];
-    if ((*rec)->part_count && !bounds_block_cut(s, rows, false))
+    uint32_t rows = recordings_block_rows(s, kind);
+    enum Leaves leaves = leaves_of(s, kind);
+    *rec = &s->blocks[kind][turn];
+    if ((*rec)->part_count && !bounds_block_cut(s, rows, leaves >= LEAVES_LOGITS))
         recording_free(*rec); // made before anything was measured
-    return record_block(s, *rec, rows, turn, LEAVES_CACHE, err);
-}
-
-int recordings_reports(struct vkgpt_session *s, uint32_t turn, struct Recording **rec, vkgpt_error *err)
-{
-    *rec = &s->report_blocks[turn];
-    if ((*rec)->part_count && !bounds_block_cut(s, s->logit_rows, true)) recording_free(*rec); // likewise
-    return record_block(s, *rec, s->logit_rows, turn, LEAVES_REPORTS, err);
-}
-
-int recordings_logits(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
-{
-    *rec = &s->logits_block;
-    return record_block(s, *rec, s->logit_rows, 0, LEAVES_LOGITS, err);
-}
-
-int recordings_scores(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
-{
-    *rec = &s->score_block;
-    return record_block(s, *rec, s->logit_rows, 0, LEAVES_SCORES, err);
-}
-
-int recordings_hidden(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
-{
-    *rec = &s->hidden_block;
-    return record_block(s, *rec, HIDDEN_ROWS, 0, LEAVES_HIDDEN, err);
-}
-
-uint32_t recordings_embed_rows(const struct vkgpt_session *s)
-{
-    return s->block_rows < EMBED_ROWS ? s->block_rows : EMBED_ROWS;
-}
-
-int recordings_embed(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err)
-{
-    *rec = &s->embed_block;
-    return record_block(s, *rec, recordings_embed_rows(s), 0, LEAVES_HIDDEN, err);
+    return (*rec)->commands ? VKGPT_OK : record_block(s, *rec, rows, turn, leaves, err);
 }
 
 void recordings_free(struct vkgpt_session *s)
 {
-    recording_free(&s->logits_block);
-    recording_free(&s->score_block);
-    recording_free(&s->hidden_block);
-    recording_free(&s->embed_block);
-    for (uint32_t i = 0; i < IN_FLIGHT; i++) recording_free(&s->admit[i]);
-    for (uint32_t i = 0; i < IN_FLIGHT; i++) recording_free(&s->report_blocks[i]);
-    for (uint32_t i = 0; i < BLOCK_SIZES * IN_FLIGHT; i++) recording_free(&s->blocks[i / IN_FLIGHT][i % IN_FLIGHT]);
+    for (uint32_t i = 0; i < MAX_IN_FLIGHT; i++) recording_free(&s->admit[i]);
+    struct Recording *blocks = &s->blocks[0][0], *steps = &s->steps[0][0][0];
+    for (uint32_t i = 0; i < BLOCK_KINDS * MAX_IN_FLIGHT; i++) recording_free(&blocks[i]);
     for (uint32_t i = 0; i < STEP_SIZES * IN_FLIGHT; i++)
         recording_free(&s->persistent_steps[i / IN_FLIGHT][i % IN_FLIGHT]);
-    struct Recording *steps = &s->steps[0][0][0];
-    for (uint32_t i = 0; i < STEP_SIZES * SPLIT_SIZES * IN_FLIGHT; i++) recording_free(&steps[i]);
+    for (uint32_t i = 0; i < STEP_SIZES * SPLIT_SIZES * MAX_IN_FLIGHT; i++) recording_free(&steps[i]);
 }

@@ -10,17 +10,13 @@ int recordings_admit(struct vkgpt_session *s, uint32_t turn, struct Recording **
 // kernel.
 int recordings_decode(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn,
                       struct Recording **rec, vkgpt_error *err);
+// The same as dispatches. On a stage that is not the last, the steps begin with the inbox of the turn.
 int recordings_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn,
                      struct Recording **rec, vkgpt_error *err);
-int recordings_block(struct vkgpt_session *s, uint32_t block_size, uint32_t turn, struct Recording **rec,
+// A block of prefill: below BLOCK_SIZES one of buffers_block_rows. For hidden states b.hidden must exist.
+int recordings_block(struct vkgpt_session *s, enum BlockKind kind, uint32_t turn, struct Recording **rec,
                      vkgpt_error *err);
-int recordings_logits(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
-int recordings_scores(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
-int recordings_reports(struct vkgpt_session *s, uint32_t turn, struct Recording **rec, vkgpt_error *err);
-int recordings_hidden(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err); // b.hidden must exist
-// The same for embeddings, with as many rows as recordings_embed_rows says.
-int recordings_embed(struct vkgpt_session *s, struct Recording **rec, vkgpt_error *err);
-uint32_t recordings_embed_rows(const struct vkgpt_session *s);
+uint32_t recordings_block_rows(const struct vkgpt_session *s, enum BlockKind kind);
 void recordings_free(struct vkgpt_session *s);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/model_hash.h"
+#include "engine/save.h"
 #include "engine/saved.h"
 #include "engine/sequences.h"
 #include "engine/session.h"
@@ -70,13 +71,21 @@ static int write_part(struct Writer *w, const void *data, size_t bytes)
     return os_save_write(&w->saving, data, bytes, w->err);
 }
 
+// Of the cache of a stage before this one.
+static int move_before(struct vkgpt_session *s, uint32_t i, uint32_t positions, bool write, uint8_t *bytes,
+                       vkgpt_error *err)
+{
+    return s->upstream->move_cache(s->upstream, i / 2, i % 2, positions, write, bytes, err);
+}
+
 static int write_cache(struct vkgpt_session *s, const struct SavedHeader *h, struct Writer *w)
 {
     struct Pool pool = {.kind = MEMORY_READ};
     struct Slice staging = {0};
     int status = make_staging(s, &pool, saved_cache_bytes(h), &staging, w->err);
     for (uint32_t i = 0; !status && h->cached && i < 2 * h->layers; i++) {
-        status = copy_half(s, i / 2, i % 2, h->cached, &staging, false, w->err);
+        if (i / 2 < s->model->first) status = move_before(s, i, h->cached, false, staging.host, w->err);
+        else status = copy_half(s, i / 2, i % 2, h->cached, &staging, false, w->err);
         if (!status) status = write_part(w, staging.host, saved_cache_bytes(h));
     }
     pool_free(s->device, &pool);
@@ -121,8 +130,24 @@ static int read_cache(struct vkgpt_session *s, const struct Saved *saved, vkgpt_
     int status = make_staging(s, &pool, bytes, &staging, err);
     for (uint32_t i = 0; !status && h->cached && i < 2 * h->layers; i++) {
         memcpy(staging.host, saved->cache + i * bytes, bytes);
-        status = copy_half(s, i / 2, i % 2, h->cached, &staging, true, err);
+        if (i / 2 < s->model->first) status = move_before(s, i, h->cached, true, staging.host, err);
+        else status = copy_half(s, i / 2, i % 2, h->cached, &staging, true, err);
     }
+    pool_free(s->device, &pool);
+    return status;
+}
+
+int session_move_cache(struct vkgpt_session *s, uint32_t layer, uint32_t half, uint32_t positions, bool write,
+                       uint8_t *bytes, vkgpt_error *err)
+{
+    const struct Cache packed = session_packed_cache(s, positions);
+    uint64_t size = (uint64_t)positions * cache_position_bytes(&packed);
+    struct Pool pool = {.kind = write ? MEMORY_UPLOAD : MEMORY_READ};
+    struct Slice staging = {0};
+    int status = make_staging(s, &pool, size, &staging, err);
+    if (!status && write) memcpy(staging.host, bytes, size);
+    if (!status) status = copy_half(s, layer, half, positions, &staging, write, err);
+    if (!status && !write) memcpy(bytes, staging.host, size);
     pool_free(s->device, &pool);
     return status;
 }

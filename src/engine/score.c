@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "engine/prefill.h"
-#include "engine/recordings.h"
 #include "engine/sequences.h"
 
 static int check(const struct vkgpt_session *s, const vkgpt_continuation *c, size_t at, vkgpt_error *err)
@@ -94,14 +93,13 @@ static int read_continuations(const struct Window *w)
         s->slots[i].position = (uint32_t)w->c[i].count - 1;
         w->scored[i] = (vkgpt_scored){0.0, true};
     }
-    struct Recording *rec;
-    int status = recordings_scores(s, &rec, w->err);
+    int status = VKGPT_OK;
     while (!status) {
         struct BlockRows block = {.reads_next = true};
         for (uint32_t i = 0; i < w->count; i++)
             prefill_add(&block, i, s->slots[i].cached, s->slots[i].position, s->logit_rows / GROUP_ROWS);
         if (!block.count) break;
-        status = prefill_run(s, rec, &block, w->err);
+        status = prefill_run(s, BLOCK_SCORES, &block, w->err);
         const struct RowScore *rows = (const struct RowScore *)s->b.scores.host;
         for (uint32_t g = 0; !status && g < block.count; g++)
             status = add_score(w, &block.groups[g], rows + g * GROUP_ROWS);

@@ -1,5 +1,6 @@
 #include "engine/sequences.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine/flights.h"
@@ -98,34 +99,41 @@ uint32_t vkgpt_batch_position(const vkgpt_session *s, uint32_t sequence)
 
 uint32_t vkgpt_session_position(const vkgpt_session *s) { return vkgpt_batch_position(s, 0); }
 
-static void copy_cache(struct vkgpt_session *s, struct Recording *rec, struct Copy copy, uint32_t positions)
+static void copy_cache(struct vkgpt_session *s, struct Recording *rec, const struct CacheCopy *copy)
 {
     const struct Cache cache = session_cache(s);
-    for (uint32_t l = 0; l < s->model->config.layers; l++) {
+    for (uint32_t l = s->model->first; l < s->model->end; l++) {
         const struct Slice *const halves[] = {&s->b.k[l], &s->b.v[l]};
         for (int half = 0; half < 2; half++)
-            cache_copy(rec, (struct CachePlace){&cache, halves[half], copy.from},
-                       (struct CachePlace){&cache, halves[half], copy.to}, positions);
+            cache_copy(rec, (struct CachePlace){&cache, halves[half], copy->from},
+                       (struct CachePlace){&cache, halves[half], copy->to}, copy->positions);
     }
+}
+
+int sequences_copy_caches(struct vkgpt_session *s, const struct CacheCopy *copies, size_t count, vkgpt_error *err)
+{
+    struct Recording rec = {0};
+    int status = flights_submit(s, err);
+    if (!status && s->upstream) status = s->upstream->copy(s->upstream, copies, count, err);
+    if (!status) status = recording_begin(s->device, "copying sequences", 1, &rec, err);
+    if (status) return status;
+    for (size_t i = 0; i < count; i++) copy_cache(s, &rec, &copies[i]);
+    return recording_run_once(&rec, err);
 }
 
 int sequences_share(struct vkgpt_session *s, struct Copy copy, uint32_t positions, vkgpt_error *err)
 {
-    struct Recording rec = {0};
-    int status = recording_begin(s->device, "copying a beginning", 1, &rec, err);
-    if (status) return status;
-    copy_cache(s, &rec, copy, positions);
-    status = recording_run_once(&rec, err);
+    int status = sequences_copy_caches(s, &(struct CacheCopy){copy.from, copy.to, positions}, 1, err);
     if (!status) s->slots[copy.to].cached = s->slots[copy.to].prefilled = positions;
     return status;
 }
 
 int sequences_copy(struct vkgpt_session *s, const struct Copy *copies, size_t count, vkgpt_error *err)
 {
-    struct Recording rec = {0};
+    size_t kept = 0;
     if (!count) return VKGPT_OK;
-    int status = recording_begin(s->device, "copying sequences", 1, &rec, err);
-    if (status) return status;
+    struct CacheCopy *caches = device_alloc(s->device, count, sizeof *caches);
+    if (!caches) return fail_memory(err, "the copies of sequences", count * sizeof *caches);
     for (size_t i = 0; i < count; i++) {
         const struct Slot *source = &s->slots[copies[i].from];
         struct Slot *slot = &s->slots[copies[i].to];
@@ -135,7 +143,9 @@ int sequences_copy(struct vkgpt_session *s, const struct Copy *copies, size_t co
         slot->cached = source->cached;
         slot->prefilled = source->prefilled;
         slot->uploaded = 0;
-        copy_cache(s, &rec, copies[i], source->cached);
+        caches[kept++] = (struct CacheCopy){copies[i].from, copies[i].to, source->cached};
     }
-    return recording_run_once(&rec, err);
+    int status = sequences_copy_caches(s, caches, kept, err);
+    free(caches);
+    return status;
 }

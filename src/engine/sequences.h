@@ -2,7 +2,7 @@
 #ifndef VKGPT_ENGINE_SEQUENCES_H
 #define VKGPT_ENGINE_SEQUENCES_H
 
-#include "engine/session.h"
+#include "engine/upstream.h"
 
 // Refuses ids that the model does not have.
 int session_check_ids(const struct vkgpt_session *s, const uint32_t *ids, size_t count, vkgpt_error *err);
@@ -28,5 +28,7 @@ struct Copy {
 // Only the cache, of the first `positions`. Neither sequence is in use up to there.
 int sequences_share(struct vkgpt_session *s, struct Copy copy, uint32_t positions, vkgpt_error *err);
 int sequences_copy(struct vkgpt_session *s, const struct Copy *copies, size_t count, vkgpt_error *err);
+// The caches alone, of this session and of the stages before it, after all that is in flight.
+int sequences_copy_caches(struct vkgpt_session *s, const struct CacheCopy *copies, size_t count, vkgpt_error *err);
 
 #endif

@@ -9,10 +9,11 @@
 #include "engine/kernels.h"
 #include "engine/model.h"
 
-#define MAX_STEPS 32   // tokens in a submission
-#define STEP_SIZES 6   // 1, 2, 4, ... 32
-#define SPLIT_SIZES 16 // splits of the cache: 1, 2, 4, ...
-#define IN_FLIGHT 2    // submissions of decode, or blocks of prefill
+#define MAX_STEPS 32     // tokens in a submission
+#define STEP_SIZES 6     // 1, 2, 4, ... 32
+#define SPLIT_SIZES 16   // splits of the cache: 1, 2, 4, ...
+#define IN_FLIGHT 2      // submissions of decode, or blocks of prefill, on one device
+#define MAX_IN_FLIGHT 16 // over several devices: one more than there are stages, at most
 #define MAX_SEQUENCES 1024
 #define MAX_LOOKUP 31
 #define BEST_STRETCH 256 // logits of a workgroup of best: sample needs many maxima
@@ -20,6 +21,9 @@
     32 // of the recording of prefill that writes hidden states: the tokens before them run in larger blocks
 #define EMBED_ROWS 256 // of the one for embeddings, which reads all hidden states, at most
 #define BLOCK_SIZES 8  // rows of a prefill recording: 16, 32, 64, ... 2048, the last of MAX_GROUPS groups
+// The recordings of prefill: by their rows, those that only fill the cache, and those that leave something for each
+// row.
+enum BlockKind { BLOCK_LOGITS = BLOCK_SIZES, BLOCK_SCORES, BLOCK_REPORTS, BLOCK_HIDDEN, BLOCK_EMBED, BLOCK_KINDS };
 #define LOGIT_BYTES ((uint64_t)16 << 20) // of one block of logits, about
 
 struct Buffers {
@@ -38,12 +42,14 @@ struct Buffers {
     struct Slice changes;    // struct LogitChange (sequences, MAX_BIAS + context + 1): biases, and counts of tokens
     struct Slice kept;       // (step rows, vocab): logits without their changes, for the reports of such sequences
     struct Slice reports; // struct TokenReport (sequences, REPORTS_KEPT step rows of a sequence), which the host reads
-    struct Slice block_reports[IN_FLIGHT]; // struct TokenReport (logit rows), which the host reads
-    struct Slice progress; // struct Sequence (IN_FLIGHT, sequences), with drafts: what a submission left, for the host
-    struct Slice inbox[IN_FLIGHT]; // struct InboxHead, then struct Admission (sequences): what the host changes
-    struct Slice given[IN_FLIGHT]; // (sequences, context + 1 + 2 MAX_BIAS): the tokens and biases of its admissions
-    struct Slice readback;         // logits, which the host reads
-    struct Slice scores;           // struct RowScore (logit rows), which the host reads
+    struct Slice block_reports[MAX_IN_FLIGHT]; // struct TokenReport (logit rows), which the host reads
+    struct Slice progress; // struct Sequence (in_flight, sequences), with drafts: what a submission left, for the host
+    struct Slice inbox[MAX_IN_FLIGHT];     // struct InboxHead, then struct Admission (sequences): what the host changes
+    struct Slice given[MAX_IN_FLIGHT];     // (sequences, context + 1 + 2 MAX_BIAS): tokens and biases of its admissions
+    struct Slice arrival[MAX_IN_FLIGHT];   // (rows, dim): x of the stage before, which the host writes
+    struct Slice departure[MAX_IN_FLIGHT]; // (rows, dim): x for the stage after, which the host reads
+    struct Slice readback;                 // logits, which the host reads
+    struct Slice scores;                   // struct RowScore (logit rows), which the host reads
     struct Slice hidden; // (HIDDEN_ROWS or those of embeddings, embed_dim), which the host reads; made on first use
     struct Slice *k, *v; // per layer: (sequences, heads, context, head_dim)
 };
@@ -54,7 +60,7 @@ struct Slot {
     uint32_t position;  // tokens so far
     uint32_t cached;    // of them in the cache
     uint32_t prefilled; // of them in the cache, from the first on, made by prefill: decode may round differently
-    uint32_t uploaded;  // of them on the device
+    uint32_t uploaded;  // of them on the device, and on those of the stages before it
     uint32_t goal;      // prefill: how many are to be in the cache
     uint32_t sent;      // of them in the cache, or in a block that is submitted
     uint64_t since;     // number of the first flight that is about these tokens
@@ -70,6 +76,7 @@ struct Slot {
     bool started;     // its end was not reported yet
     bool runs;        // more tokens are to come
     bool live;        // steps may still run it on the device
+    bool followed;    // and on those of the stages before it
     uint64_t joined;  // number of the first flight of steps that runs it; 0: none yet
     uint32_t steps;   // that are in flight
     uint32_t due;     // the steps that have ended made its tokens up to here
@@ -85,7 +92,11 @@ struct BlockRows {
 
 // What was submitted: a block of prefill, or steps of decode.
 struct Flight {
+    struct Recording *joins; // sequences that join or leave before it; NULL: none do
     struct Recording *rec;
+    uint32_t kind;          // enum BlockKind; BLOCK_KINDS: steps
+    uint32_t split_size;    // steps
+    bool submitted;         // with stages before it: once they have run it
     uint64_t number;        // from 1 on
     double start;           // by the host's clock; set again when the flight before it has ended
     struct BlockRows block; // prefill
@@ -95,7 +106,7 @@ struct Flight {
 };
 
 struct Flights { // engine/flights.h
-    struct Flight flying[IN_FLIGHT];
+    struct Flight flying[MAX_IN_FLIGHT];
     uint32_t oldest, count;
     uint64_t last; // number of the last one
 };
@@ -112,18 +123,27 @@ struct Persistent {
     uint32_t stays_away; // for tests: shaders/args.h
 };
 
+// What goes into an inbox, and how much has.
+struct Inbox {
+    uint8_t *head;  // struct InboxHead, then the admissions
+    uint8_t *given; // words
+    uint32_t admissions, words;
+};
+
 struct vkgpt_session {
     vkgpt_model *model;
     vkgpt_device *device;
     uint32_t context, kv, sequences;
+    uint32_t kv_asked; // vkgpt_format
     bool deterministic;
-    uint32_t step_rows; // of each sequence in a decode step: the next token, and drafts
-    struct Slot *slots; // (sequences)
-    uint32_t *ids;      // (sequences, context + 1): the slots'
-    vkgpt_bias *biases; // (sequences, VKGPT_MAX_BIAS): the slots'
-    struct {
-        uint32_t admissions, words;
-    } inbox[IN_FLIGHT];  // what is in it
+    uint32_t step_rows;        // of each sequence in a decode step: the next token, and drafts
+    struct Slot *slots;        // (sequences)
+    uint32_t *ids;             // (sequences, context + 1): the slots'
+    vkgpt_bias *biases;        // (sequences, VKGPT_MAX_BIAS): the slots'
+    struct Upstream *upstream; // the stages before it (engine/upstream.h); NULL: none are
+    uint32_t in_flight;        // flights that there may be
+    struct Inbox inbox[MAX_IN_FLIGHT];
+    struct Inbox outbox; // with stages before it: the inbox that the next flight sends to them
     uint32_t rows;       // that the activations have room for
     uint32_t block_rows; // of a block of prefill at most
     uint32_t logit_rows;
@@ -141,12 +161,11 @@ struct vkgpt_session {
     bool (*on_event)(void *user, const vkgpt_batch_event *event); // of the call that runs
     void *event_user;
 
-    struct Recording admit[IN_FLIGHT]; // takes an inbox
-    struct Recording steps[STEP_SIZES][SPLIT_SIZES][IN_FLIGHT];
+    struct Recording admit[MAX_IN_FLIGHT]; // takes an inbox
+    struct Recording steps[STEP_SIZES][SPLIT_SIZES][MAX_IN_FLIGHT];
     struct Persistent persistent;
     struct Recording persistent_steps[STEP_SIZES][IN_FLIGHT];
-    struct Recording blocks[BLOCK_SIZES][IN_FLIGHT], report_blocks[IN_FLIGHT];
-    struct Recording logits_block, score_block, hidden_block, embed_block;
+    struct Recording blocks[BLOCK_KINDS][MAX_IN_FLIGHT];
 
     double first_flops;           // that a submission may take before anything was measured; 0: any
     double step_seconds;          // of one decode step, 0: not measured
@@ -159,6 +178,12 @@ struct vkgpt_session {
     vkgpt_counters counters;
     char note[384]; // vkgpt_session_note
 };
+
+// Flights that there may be over so many stages: while each runs one, the host makes another.
+static inline uint32_t chain_in_flight(uint32_t stages)
+{
+    return stages + 1 < MAX_IN_FLIGHT ? stages + 1 : MAX_IN_FLIGHT;
+}
 
 static inline struct Cache session_cache(const struct vkgpt_session *s)
 {

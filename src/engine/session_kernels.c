@@ -1,12 +1,12 @@
 #include "engine/session_kernels.h"
 
+#include <string.h>
+
 #include "engine/ahead.h"
 #include "engine/buffers.h"
 #include "engine/kernels_deterministic.h"
 #include "engine/settings.h"
 #include "engine/tuning.h"
-
-static void note_format(struct Shape *shape, const struct Matrix *matrix) { shape->formats[matrix->format] = true; }
 
 struct Shape session_shape(const struct vkgpt_session *s)
 {
@@ -14,14 +14,7 @@ struct Shape session_shape(const struct vkgpt_session *s)
     struct Shape shape = kernels_shape(m, s->kv);
     const struct StepKey key = step_key(m);
     shape.state_first = tuning_find_step(m->device, &key, STEP_PROLOGUE) == STEP_STATE_FIRST;
-    note_format(&shape, &m->wte);
-    note_format(&shape, m->head);
-    if (m->projected) {
-        note_format(&shape, &m->embed_up);
-        note_format(&shape, &m->embed_down);
-    }
-    for (uint32_t l = 0; l < m->config.layers; l++)
-        for (uint32_t p = 0; p < LAYER_PRODUCTS; p++) note_format(&shape, &m->layers[l].matrices[p]);
+    memcpy(shape.formats, m->formats, sizeof shape.formats);
     return shape;
 }
 

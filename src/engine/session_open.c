@@ -33,6 +33,7 @@ int session_check_options(const vkgpt_model *model, const vkgpt_session_options 
     return VKGPT_OK;
 }
 
+// The sequences as the host knows them, which only the last stage has.
 static int make_slots(struct vkgpt_session *s, vkgpt_error *err)
 {
     size_t each = (size_t)s->context + 1;
@@ -70,6 +71,24 @@ static int choose_form(struct vkgpt_session *s, vkgpt_error *err)
     return VKGPT_OK;
 }
 
+// Opens the sessions of the stages before, and makes the inbox that goes to them.
+static int open_upstream(struct vkgpt_session *s, vkgpt_error *err)
+{
+    const struct StageOptions options = {.context = s->context,
+                                         .sequences = s->sequences,
+                                         .step_rows = s->step_rows,
+                                         .kv = s->kv_asked,
+                                         .deterministic = s->deterministic,
+                                         .in_flight = s->in_flight};
+    if (!s->model->open_upstream) return VKGPT_OK;
+    size_t inbox = sizeof(struct InboxHead) + s->sequences * sizeof(struct Admission);
+    size_t given = (size_t)s->sequences * ((s->context + 1) * 4 + MAX_BIAS * sizeof(struct LogitChange));
+    s->outbox.head = device_alloc(s->device, 1, inbox);
+    s->outbox.given = device_alloc(s->device, 1, given);
+    if (!s->outbox.head || !s->outbox.given) return fail_memory(err, "the inbox", inbox + given);
+    return s->model->open_upstream(s->model, &options, &s->upstream, err);
+}
+
 static int session_make(struct vkgpt_session *s, vkgpt_error *err)
 {
     const struct vkgpt_model *m = s->model;
@@ -84,16 +103,39 @@ static int session_make(struct vkgpt_session *s, vkgpt_error *err)
     s->by_matrices = s->device->info.coopmat && !shape.formats[WEIGHTS_F32] && !s->deterministic;
     if (s->splits > 1u << (SPLIT_SIZES - 1))
         return fail(err, VKGPT_BAD_ARGUMENT, "a context of %u tokens is too long", s->context);
-    s->decode.head_groups =
-        s->decode.best ? (m->config.vocab + BEST_STRETCH - 1) / BEST_STRETCH : product_groups(&s->decode.head, m->head);
-    status = make_slots(s, err);
+    if (s->decode.best) s->decode.head_groups = (m->config.vocab + BEST_STRETCH - 1) / BEST_STRETCH;
+    else if (m->head) s->decode.head_groups = product_groups(&s->decode.head, m->head);
+    if (model_has_head(m)) status = make_slots(s, err);
     if (!status) status = buffers_make(s, err);
     // all sequences are stopped, and the spare ones after them
     if (!status) status = recording_fill_once(s->device, "setting the state", &s->b.state, STOP_FULL, err);
-    if (!status && !s->deterministic) status = choose_form(s, err);
+    if (!status && !s->deterministic && model_is_whole(m)) status = choose_form(s, err);
     const struct Kernels *k; // compiled in the background, before a prompt comes
     for (uint32_t size = 0; size < BLOCK_SIZES && !status && !s->device->software; size++)
         status = session_prefill_kernels(s, buffers_block_rows(s, size), &k, err);
+    return status;
+}
+
+static void take_options(struct vkgpt_session *s, vkgpt_model *model, const struct StageOptions *o)
+{
+    s->model = model;
+    s->device = model->device;
+    s->context = o->context;
+    s->sequences = o->sequences;
+    s->step_rows = o->step_rows;
+    s->kv_asked = o->kv;
+    s->kv = format_kv((vkgpt_format)o->kv);
+    s->deterministic = o->deterministic;
+    s->in_flight = o->in_flight;
+    s->first_flops = s->device->software ? 0.0 : FIRST_FLOPS; // no watchdog
+}
+
+static int finish(struct vkgpt_session *s, vkgpt_session **opened, vkgpt_error *err)
+{
+    int status = session_make(s, err);
+    if (!status) status = open_upstream(s, err);
+    if (status) vkgpt_session_close(s);
+    else *opened = s;
     return status;
 }
 
@@ -105,25 +147,28 @@ int session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt
     if (status) return status;
     struct vkgpt_session *s = device_alloc(model->device, 1, sizeof *s);
     if (!s) return fail_memory(err, "the session", sizeof *s);
-    s->model = model;
-    s->device = model->device;
-    s->context = o.context ? o.context : model->config.context;
-    s->kv = format_kv(o.kv);
-    s->sequences = o.sequences ? o.sequences : 1;
-    s->step_rows = 1 + o.lookup;
-    s->deterministic = o.deterministic;
+    const struct StageOptions own = {.context = o.context ? o.context : model->config.context,
+                                     .sequences = o.sequences ? o.sequences : 1,
+                                     .step_rows = 1 + o.lookup,
+                                     .kv = (uint32_t)o.kv,
+                                     .deterministic = o.deterministic,
+                                     .in_flight = chain_in_flight(model->stage + 1)};
+    take_options(s, model, &own);
     s->steps_asked = o.tokens_per_submission;
     s->on_block = o.on_block;
     s->user = o.user;
-    s->first_flops = s->device->software ? 0.0 : FIRST_FLOPS; // no watchdog
-    s->blocks_queued = s->device->software ? 1 : IN_FLIGHT;   // a CPU gains nothing, and takes long for a block
-    status = session_make(s, err);
-    if (status) {
-        vkgpt_session_close(s);
-        return status;
-    }
-    *opened = s;
-    return VKGPT_OK;
+    // a CPU by itself gains nothing by a second block, and takes long for one
+    s->blocks_queued = s->device->software && model_is_whole(model) ? 1 : s->in_flight;
+    return finish(s, opened, err);
+}
+
+int session_open_stage(vkgpt_model *model, const struct StageOptions *options, vkgpt_session **opened, vkgpt_error *err)
+{
+    *opened = NULL;
+    struct vkgpt_session *s = device_alloc(model->device, 1, sizeof *s);
+    if (!s) return fail_memory(err, "the session", sizeof *s);
+    take_options(s, model, options);
+    return finish(s, opened, err);
 }
 
 const char *vkgpt_session_note(const vkgpt_session *s) { return s->note; }
@@ -132,12 +177,15 @@ void vkgpt_session_close(vkgpt_session *s)
 {
     if (!s) return;
     flights_drain(s, NULL);
+    if (s->upstream) s->upstream->close(s->upstream);
     recordings_free(s);
     pool_free(s->device, &s->device_pool);
     pool_free(s->device, &s->upload_pool);
     pool_free(s->device, &s->read_pool);
     free(s->b.k);
     free(s->b.v);
+    free(s->outbox.head);
+    free(s->outbox.given);
     free(s->slots);
     free(s->ids);
     free(s->biases);

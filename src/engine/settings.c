@@ -7,7 +7,7 @@
 struct StepKey step_key(const vkgpt_model *m)
 {
     return (struct StepKey){
-        m->device->software_kernels, m->layers[0].c_attn.format, m->config.layers, m->dim, m->inner, m->vocab};
+        m->device->software_kernels, m->layers[m->first].c_attn.format, m->config.layers, m->dim, m->inner, m->vocab};
 }
 
 // ---------------------------------------------------------------------------------------- the settings

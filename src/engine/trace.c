@@ -59,7 +59,7 @@ static struct Pass begin(const struct Tracer *t, const char *name, struct Record
     *status = recording_begin(s->device, name, forward_max_sets(s), rec, t->err);
     if (!*status) recording_cut(rec, bounds_block_cut(s, t->rows, true));
     if (!*status) inbox_take(s, rec, 0);
-    return (struct Pass){s, rec, t->kernels, t->rows};
+    return (struct Pass){s, rec, t->kernels, t->rows, 0};
 }
 
 // Runs a block of tokens through all layers, and keeps the stream and the queries of each.
@@ -79,7 +79,7 @@ static int run_layers(const struct Tracer *t, const struct BlockRows *block)
         recording_copy(&rec, &s->b.x, 0, &t->streams[l + 1], 0, t->streams[l + 1].bytes);
     }
     status = recording_end(&rec);
-    if (!status) status = prefill_run(s, &rec, block, t->err);
+    if (!status) status = prefill_run_recorded(s, &rec, block, t->err);
     recording_free(&rec);
     return status;
 }
@@ -184,7 +184,8 @@ int trace_run(vkgpt_session *s, const uint32_t *ids, size_t count, const struct 
 {
     struct Tracer t = {.s = s, .trace = trace, .rows = s->logit_rows, .err = err};
     if (s->kv != KV_F32) return fail(err, VKGPT_BAD_ARGUMENT, "%s: tracing needs a KV cache in fp32", s->model->name);
-    int status = model_check_head(s->model, err);
+    int status = model_check_whole(s->model, "a trace", err);
+    if (!status) status = model_check_head(s->model, err);
     if (!status) status = vkgpt_session_rewind(s, 0, err);
     if (!status) status = sequence_append(s, 0, ids, count, s->context, err);
     if (!status && count) status = session_prefill_kernels(s, t.rows, &t.kernels, err);

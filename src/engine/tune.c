@@ -60,7 +60,7 @@ static int time_session(const struct Tuner *t, struct vkgpt_session *s, double *
     int status = fill_session(s, t->err);
     if (!status) status = recording_begin(s->device, "tuning", forward_max_sets(s), &rec, t->err);
     if (status) return status;
-    const struct Pass step = {s, &rec, &s->decode, s->sequences * s->step_rows};
+    const struct Pass step = {s, &rec, &s->decode, s->sequences * s->step_rows, 0};
     for (uint32_t pass = 0; pass < t->passes; pass++)
         for (uint32_t l = 0; l < model_layers_of(t->model, t->key.product); l++)
             if (model_matrix(t->model, t->key.product, l)->format == t->key.format)
@@ -233,8 +233,9 @@ static int tune_step(vkgpt_model *m, void (*on_result)(void *, const vkgpt_tuned
 
 int vkgpt_tune(vkgpt_model *m, void (*on_result)(void *user, const vkgpt_tuned *tuned), void *user, vkgpt_error *err)
 {
-    int status =
-        m->hidden_only ? fail(err, VKGPT_BAD_ARGUMENT, "%s was opened for its hidden states only", m->name) : VKGPT_OK;
+    int status = model_check_whole(m, "tuning", err);
+    if (!status && m->hidden_only)
+        status = fail(err, VKGPT_BAD_ARGUMENT, "%s was opened for its hidden states only", m->name);
     for (uint32_t rows = 1; !status && rows <= BATCH_ROWS; rows += BATCH_ROWS - 1)
         for (uint32_t product = 0; !status && product < PRODUCT_KERNELS; product++)
             status = tune_product(m, product, rows, on_result, user, err);
