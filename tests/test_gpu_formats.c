@@ -9,6 +9,7 @@
 
 #include "compare.h"
 #include "fixture.h"
+#include "short_run.h"
 
 #define MODEL VKGPT_SOURCE_DIR "/models/tales"
 #define TOKENS 32
@@ -254,6 +255,7 @@ static void test_formats(void **state)
 static void test_formats_without_options(void **state)
 {
     (void)state;
+    if (short_run()) skip(); // test_gpu_kernels has each of these kernels
     all("software_kernels,shuffle,unified,subgroup_size_control,timestamps,f16", true);
 }
 

@@ -277,12 +277,16 @@ set(TEST_LABELS
     "^docs$|^(chat|explain|serve)\\.|^gpu_suite|^vendor_stats                 | short"
     "^gpu_(cli_selftest|persistent)\\.lavapipe$                         | ci"
     "^fuzz\\.|^gpu_(faults|malloc)\\.lavapipe$                           | sanitized ci" # once, where more is seen
-    "^gpu_(device|heads|plan|session|session_logits)\\.lavapipe$        | short sanitized"
+    "^gpu_(device|heads|plan|session_logits)\\.lavapipe$                | sanitized ci"
+    "^gpu_session\\.lavapipe$                                           | short sanitized"
+    "^gpu_(batch|deterministic|formats|kernels)\\.lavapipe$             | short ci" # a part of it, and all
     "\\.(lavapipe|native)$                                              | short"
-    "^gpu_(device|kernels|model|persistent|session|session_logits)\\.   | short" # SwiftShader's
+    "^gpu_persistent\\.                                                 | short ci"
+    "^gpu_(device|kernels|model|session|session_logits)\\.              | short" # SwiftShader's
     "^gpu_(cli_interrupt|deterministic|heads|heads_cli|plan|score|tune_cli)\\. | ci"
     "^gpu_                                                              | "
-    "                                                                   | short sanitized") # the host's
+    "^(bounds|reference|sizes|includes|way|coopmat_current)$            | short" # of this build, or of the source
+    "                                                                   | sanitized ci") # the host's: once, likewise
 
 function(test_label test)
     foreach(row ${TEST_LABELS})
