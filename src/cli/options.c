@@ -91,6 +91,7 @@ const struct Flag FLAGS[] = {
      .help = "for a request to arrive, its headers and its body; then its connection is closed (60)"},
     {SERVE, FLAG_REAL, {"--drain"}, "SECONDS", AT(drain), WITHIN(0, 1e6),
      .help = "for the requests that run, after SIGTERM or Ctrl-C; a second signal ends at once (30)"},
+    {SERVE, FLAG_SWITCH, {"--no-warmup"}, NULL, AT(no_warmup), .help = "serve at once: the first requests then wait for the driver's compiler"},
     {CHAT | SERVE, FLAG_FILE, {"--chat-template"}, "plain|eos|chatml|FILE", AT(chat_template),
      .help = "how turns are written: as a text that goes on, each with the end token, as ChatML, or as a file says (the tokenizer's own, else plain)"},
     {CHAT, FLAG_TEXT, {"--system"}, "TEXT", AT(system), .help = "what the conversation begins with"},

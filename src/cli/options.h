@@ -59,6 +59,7 @@ struct Options {
     const char *host, *api_key, *api_key_file, *alias;
     int64_t port, queue;
     double timeout, drain; // seconds
+    bool no_warmup;
     // task
     const char *task, *fields[MAX_FIELDS]; // name=value
     size_t field_count;

@@ -9,8 +9,10 @@
 #include "cli/chat_form.h"
 #include "cli/run.h"
 #include "serve/server.h"
+#include "serve/warm_up.h"
 
 #define TICK_SECONDS 0.05
+#define SAID_SECONDS 1 // a warm-up that takes this long is said
 
 struct Serving {
     struct Options options;
@@ -61,12 +63,23 @@ static int open_form(struct Serving *s, vkgpt_error *err)
     return err->code;
 }
 
+static int warm(struct Serving *s, vkgpt_error *err)
+{
+    double start = os_seconds();
+    int code = s->options.no_warmup ? 0 : warm_up(s->run.session, s->run.context, err);
+    double seconds = os_seconds() - start;
+    if (!code && seconds >= SAID_SECONDS)
+        fprintf(stderr, "vkgpt: the first tokens, for which the driver compiles, took %.1f s\n", seconds);
+    return code;
+}
+
 static int load(struct Serving *s, vkgpt_error *err)
 {
     int code = run_open(&s->run, &s->options, true, err);
     if (code) return code;
     describe(s);
     code = open_form(s, err);
+    if (!code) code = warm(s, err);
     if (!code) code = server_start(s->server, &s->served, s->run.session, reopen, s, err);
     if (code) return code;
     fprintf(stderr, "vkgpt: serves %s, %u sequences at once, each with a context of %u tokens\n", s->served.name,
