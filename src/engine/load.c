@@ -6,6 +6,7 @@
 
 #include "base/parallel.h"
 #include "engine/ahead.h"
+#include "engine/elsewhere.h"
 #include "engine/model.h"
 #include "engine/formats.h"
 #include "engine/stages.h"
@@ -377,19 +378,21 @@ static int load_model(struct Loader *load, struct vkgpt_model *last)
 }
 
 // A stage that has no weights yet, after `before`.
-static struct vkgpt_model *stage_make(vkgpt_device *device, const struct Checkpoint *ck, struct vkgpt_model *before,
-                                      uint32_t layers)
+static struct vkgpt_model *stage_make(const struct StageDevices *d, uint32_t i, const struct Checkpoint *ck,
+                                      struct vkgpt_model *before)
 {
-    struct vkgpt_model *m = device_alloc(device, 1, sizeof *m);
+    struct vkgpt_model *m = device_alloc(d->devices[i], 1, sizeof *m);
     if (!m) return NULL;
-    m->device = device;
+    m->device = d->devices[i];
     snprintf(m->name, sizeof m->name, "%.255s", ck->name);
     model_sizes(m, &ck->config);
-    m->first = before ? before->end : 0;
-    m->end = m->first + layers;
-    m->stage = before ? before->stage + 1 : 0;
+    m->first = before ? before->end : d->first;
+    m->end = m->first + d->layers[i];
+    m->stage = d->stage + i;
     m->before = before;
-    m->open_upstream = before ? stages_open : NULL;
+    m->elsewhere = d->elsewhere;
+    if (before) m->open_upstream = stages_open;
+    else if (m->first) m->open_upstream = d->elsewhere->open_upstream;
     return m;
 }
 
@@ -398,12 +401,24 @@ static int chain_make(const struct StageDevices *d, const struct Checkpoint *ck,
                       vkgpt_error *err)
 {
     for (uint32_t i = 0; i < d->count; i++) {
-        struct vkgpt_model *m = stage_make(d->devices[i], ck, *last, d->layers[i]);
+        struct vkgpt_model *m = stage_make(d, i, ck, *last);
         if (!m) return fail_memory(err, "the model", sizeof *m);
         *last = m;
     }
     if (d->count > 1) stages_most_rows(*last);
     return VKGPT_OK;
+}
+
+// Fills d->layers.
+static int decide_layers(struct StageDevices *d, const struct Loader *load, vkgpt_error *err)
+{
+    struct Counting counting = {.load = load};
+    struct vkgpt_model whole = {.device = d->count ? d->devices[0] : NULL}; // only its sizes
+    struct StageShare share = {.whole = &whole, .wanted = wanted_of_part, .user = &counting, .session = load->session};
+    model_sizes(&whole, &load->checkpoint->config);
+    snprintf(whole.name, sizeof whole.name, "%.255s", load->checkpoint->name);
+    if (d->elsewhere) return d->elsewhere->agree(d->elsewhere, d, load->checkpoint, &share, err);
+    return stages_split(d, &share, err);
 }
 
 static int load_checkpoint(struct StageDevices *d, struct Checkpoint *ck, const struct LoraMerged *merged,
@@ -418,18 +433,18 @@ static int load_checkpoint(struct StageDevices *d, struct Checkpoint *ck, const 
                           .session = o->session,
                           .progress = {.report = o->progress, .user = o->user},
                           .err = err};
-    int status = stages_split(d, &ck->config, o, ck->name, err);
+    int status = decide_layers(d, &load, err);
     if (!status) status = chain_make(d, ck, &last, err);
     for (struct vkgpt_model *m = last; m; m = m->before) m->hidden_only = o->hidden_only;
     if (!status) status = load_model(&load, last);
+    if (!status && d->elsewhere) status = d->elsewhere->loaded(d->elsewhere, last, err);
     if (status) vkgpt_model_close(last);
     else *opened = last;
     return status;
 }
 
-// One device has all layers.
-static int open_on(struct StageDevices *d, const char *dir, const vkgpt_model_options *options, vkgpt_model **opened,
-                   vkgpt_error *err)
+int model_open_part(struct StageDevices *d, const char *dir, const vkgpt_model_options *options, vkgpt_model **opened,
+                    vkgpt_error *err)
 {
     *opened = NULL;
     if (options && (unsigned)options->weights > VKGPT_Q4_K)
@@ -456,12 +471,12 @@ int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_op
                      vkgpt_error *err)
 {
     struct StageDevices d = {.devices = &device, .count = 1};
-    return open_on(&d, dir, options, opened, err);
+    return model_open_part(&d, dir, options, opened, err);
 }
 
 int vkgpt_model_open_split(vkgpt_device *const *devices, size_t count, const uint32_t *split, const char *dir,
                            const vkgpt_model_options *options, vkgpt_model **opened, vkgpt_error *err)
 {
     struct StageDevices d = {.devices = devices, .count = count, .split = split};
-    return open_on(&d, dir, options, opened, err);
+    return model_open_part(&d, dir, options, opened, err);
 }

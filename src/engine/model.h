@@ -39,6 +39,7 @@ struct vkgpt_model {
     // opens the sessions of the stages before it (engine/upstream.h), or NULL: it is the first one
     int (*open_upstream)(const struct vkgpt_model *model, const struct StageOptions *options,
                          struct Upstream **upstream, vkgpt_error *err);
+    struct StagesElsewhere *elsewhere;           // other processes have a part of the chain, or NULL
     uint32_t dim, head_dim, width, inner, vocab; // padded: C, of a head, of all heads, of the feed-forward layer, V
     uint32_t embed_dim;                          // padded: of wte and the head
     struct Pool pool;

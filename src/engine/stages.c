@@ -166,7 +166,12 @@ static void stage_close(struct Upstream *upstream)
 int stages_open(const struct vkgpt_model *model, const struct StageOptions *options, struct Upstream **upstream,
                 vkgpt_error *err)
 {
-    vkgpt_model *before = model->before;
+    return stages_open_before(model->before, options, upstream, err);
+}
+
+int stages_open_before(vkgpt_model *before, const struct StageOptions *options, struct Upstream **upstream,
+                       vkgpt_error *err)
+{
     struct Stage *stage = device_alloc(before->device, 1, sizeof *stage);
     if (!stage) return fail_memory(err, "a stage", sizeof *stage);
     stage->upstream = (struct Upstream){.send = stage_send,
