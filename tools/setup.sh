@@ -6,7 +6,7 @@ BUILD_PACKAGES="gcc libc6-dev make cmake libvulkan-dev libvulkan-volk-dev glslan
     libcmocka-dev"
 COMPILER_PACKAGES="clang clang-format-14" # beside gcc
 TEST_PACKAGES="mesa-vulkan-drivers chromium-common chromium vulkan-validationlayers libdrm-dev python3 python3-numpy python3-venv
-    g++ pkgconf abigail-tools"
+    g++ pkgconf abigail-tools wrk"
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -45,6 +45,7 @@ chromium-common           -                        -                         -
 chromium                  chromium                 chromium                  chromium
 clang-format-14           -                        -                         -
 abigail-tools             libabigail               libabigail                libabigail-tools
+wrk                       -                        wrk                       -
 "
 
 # Prints the names of these packages for a manager.

@@ -248,7 +248,7 @@ if(PYTHON3 AND EXISTS ${LAVAPIPE} AND VKGPT_SERVE)
         VK_DRIVER_FILES=${LAVAPIPE} VKGPT_SERVE_SECONDS=600)
     set_tests_properties(serve.long PROPERTIES TIMEOUT 3600)
     # clients that others wrote, in a virtual environment of their own; the first one to run installs them
-    foreach(client openai_client harness schema)
+    foreach(client openai_client harness schema load)
         test_register(clients.${client} "${CMAKE_SOURCE_DIR}/tests/clients/run;${CMAKE_BINARY_DIR};${client}" VK_DRIVER_FILES=${LAVAPIPE})
         set_tests_properties(clients.${client} PROPERTIES TIMEOUT 3600 SKIP_RETURN_CODE 77)
     endforeach()
