@@ -4,9 +4,10 @@ BUILD_PACKAGES="gcc libc6-dev make cmake libvulkan-dev libvulkan-volk-dev glslan
     libpcre2-dev libutf8proc-dev libcjson-dev libyajl-dev zlib1g-dev libcurl4-openssl-dev libmd-dev libedit-dev
     libmicrohttpd-dev
     libcmocka-dev"
+MPI_PACKAGES="libopenmpi-dev openmpi-bin"
 COMPILER_PACKAGES="clang clang-format-14" # beside gcc
 TEST_PACKAGES="mesa-vulkan-drivers chromium-common chromium vulkan-validationlayers libdrm-dev python3 python3-numpy python3-venv
-    g++ pkgconf abigail-tools wrk"
+    g++ pkgconf abigail-tools wrk $MPI_PACKAGES"
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -31,6 +32,8 @@ libmd-dev                 libmd-devel              libmd                     lib
 libedit-dev               libedit-devel            libedit                   libedit-devel
 libmicrohttpd-dev         libmicrohttpd-devel      libmicrohttpd             libmicrohttpd-devel
 libcmocka-dev             libcmocka-devel          cmocka                    libcmocka-devel
+libopenmpi-dev            openmpi-devel            openmpi                   openmpi4-devel
+openmpi-bin               openmpi                  openmpi                   openmpi4
 mesa-vulkan-drivers       mesa-vulkan-drivers      vulkan-swrast             libvulkan_lvp
 vulkan-validationlayers   vulkan-validation-layers vulkan-validation-layers  vulkan-validationlayers
 libdrm-dev                libdrm-devel             libdrm                    libdrm-devel

@@ -7,6 +7,9 @@
 #include "cli/commands.h"
 #include "cli/completion.h"
 #include "cli/help.h"
+#include "cli/ranks/under_mpi.h"
+
+#define ONE_DEVICE (QUALITY | EXPLAIN | TUNE | SELFTEST) // these commands
 
 static int print_version(void)
 {
@@ -72,21 +75,42 @@ static const struct Command *read_command(int argc, char **argv, struct Options 
     return NULL;
 }
 
+// The same for a command line that may have no command.
+static const struct Command *find_command(int argc, char **argv, struct Options *options, int *status)
+{
+    *status = EXIT_USAGE;
+    if (argc < 2) {
+        if (os_is_terminal(2)) help_first(stderr);
+        else help_program(stderr);
+        return NULL;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--version") == 0) *status = print_version();
+    else if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
+        *status = help_main(argc - 2, argv + 2);
+    else return read_command(argc, argv, options, status);
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     end_without_memory();
     os_end_on_signals();
-    if (argc < 2) {
-        if (os_is_terminal(2)) help_first(stderr);
-        else help_program(stderr);
-        return EXIT_USAGE;
-    }
-    const char *name = argv[1];
-    if (strcmp(name, "--version") == 0) return print_version();
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
-    if (strcmp(name, "help") == 0) return help_main(argc - 2, argv + 2);
+    struct Ranks *ranks = NULL;
+#ifdef VKGPT_WITH_MPI
+    if (ranks_launched()) ranks = under_mpi(argc, argv);
+#endif
     struct Options options;
     int status;
-    const struct Command *command = read_command(argc, argv, &options, &status);
-    return command ? command->run(&options) : status;
+    const struct Command *command = find_command(argc, argv, &options, &status);
+    if (command && ranks && command->bit & ONE_DEVICE) {
+        status = wrong_usage("%s runs on one device, not over the ranks of mpirun", command->name);
+    } else if (command) {
+        options.ranks = ranks;
+        status = command->run(&options);
+    }
+#ifdef VKGPT_WITH_MPI
+    if (ranks) ranks_end(ranks, status);
+#endif
+    return status;
 }

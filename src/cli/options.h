@@ -106,6 +106,7 @@ struct Options {
     int64_t layers, heads, dim, inner, positions, vocab; // 0: the preset's
     int64_t model_seed, shards;
     int dtype;             // the index in f16|f32|bf16
+    struct Ranks *ranks;   // the ranks of an MPI run (mpi/ranks.h); NULL: one process
     bool given[MAX_FLAGS]; // on the command line; in the order of the table FLAGS
 };
 

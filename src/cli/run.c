@@ -9,6 +9,7 @@
 #include "cli/input.h"
 #include "cli/model_path.h"
 #include "cli/progress.h"
+#include "mpi/ranks.h"
 
 static bool goes_on(void *user)
 {
@@ -51,7 +52,9 @@ static int open_model(struct Run *run, const struct Options *options, vkgpt_erro
         .lora = options->lora,
         .session = &session,
     };
-    int code = vkgpt_model_open(run->device, run->dir, &model, &run->model, err);
+    struct Ranks *ranks = options->ranks;
+    int code = ranks ? ranks->open_model(ranks, &run->device, 1, NULL, 0, run->dir, &model, &run->model, err)
+                     : vkgpt_model_open(run->device, run->dir, &model, &run->model, err);
     progress_end(&progress);
     if (!code && run_model(run)->note[0]) fprintf(stderr, "vkgpt: %s\n", run_model(run)->note);
     return code;

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/error.h"
 #include "base/hash.h"
 
 #define SAMPLE_BYTES 4096 // of a matrix: the beginning of its first rows, whose layout no device changes
@@ -103,6 +104,9 @@ static int read_stage(const struct vkgpt_model *last, const struct vkgpt_model *
 
 int model_hash(vkgpt_model *m, uint64_t *value, vkgpt_error *err)
 {
+    if (stage_of(m, 0)->first)
+        return fail(err, VKGPT_BAD_ARGUMENT,
+                    "%s: sessions are saved by one process only, and others have a part of this model", m->name);
     struct Reading counted = {0};
     read_model(&counted, m);
     VkDeviceSize bytes = counted.at;

@@ -78,6 +78,10 @@ optional_part(VKGPT_SERVE "vkgpt serve is left out: it needs libmicrohttpd (Debi
 find_path(EDIT_INCLUDE histedit.h)
 find_library(EDIT_LIBRARY edit) # brings terminfo and libbsd
 optional_part(VKGPT_EDIT "vkgpt chat edits no lines: it needs libedit (Debian: libedit-dev)" EDIT_INCLUDE EDIT_LIBRARY)
+find_package(MPI QUIET COMPONENTS C)
+if(VKGPT_MPI AND NOT MPI_C_FOUND)
+    list(APPEND MISSING_PACKAGES libopenmpi-dev openmpi-bin)
+endif()
 if(VKGPT_TESTS)
     package_header(CMOCKA_INCLUDE cmocka.h libcmocka-dev)
     package_library(CMOCKA_LIBRARY cmocka libcmocka-dev)

@@ -46,6 +46,25 @@ target_compile_definitions(vkgpt_cli PRIVATE VKGPT_DATA_FROM_BIN="${DATA_FROM_BI
 add_executable(vkgpt src/cli/main.c)
 target_link_libraries(vkgpt PRIVATE vkgpt_cli vkgpt_flags)
 
+# a model over the ranks of MPI: of the program, or where only the tests want it, of one beside it
+function(program_over_ranks program)
+    target_sources(${program} PRIVATE src/cli/ranks/under_mpi.c)
+    target_link_libraries(${program} PRIVATE vkgpt_mpi)
+    target_compile_definitions(${program} PRIVATE VKGPT_WITH_MPI)
+endfunction()
+if(VKGPT_MPI OR (VKGPT_TESTS AND MPI_C_FOUND AND NOT VKGPT_SANITIZE))
+    file(GLOB MPI_SOURCES CONFIGURE_DEPENDS src/mpi/*.c)
+    add_library(vkgpt_mpi STATIC ${MPI_SOURCES})
+    target_link_libraries(vkgpt_mpi PUBLIC vkgpt_lib MPI::MPI_C PRIVATE vkgpt_flags)
+endif()
+if(VKGPT_MPI)
+    program_over_ranks(vkgpt)
+elseif(TARGET vkgpt_mpi)
+    add_executable(vkgpt_ranks src/cli/main.c)
+    target_link_libraries(vkgpt_ranks PRIVATE vkgpt_cli vkgpt_flags)
+    program_over_ranks(vkgpt_ranks)
+endif()
+
 # the build tree looks like an installed one to the program: share/vkgpt beside it
 file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/share/vkgpt)
 file(CREATE_LINK ${CMAKE_SOURCE_DIR}/models ${CMAKE_BINARY_DIR}/share/vkgpt/models SYMBOLIC)

@@ -224,6 +224,22 @@ if(PYTHON3 AND VKGPT_PULL)
     endforeach()
 endif()
 
+# a model over the ranks of MPI, where OpenMPI is
+find_program(MPIRUN mpirun)
+mark_as_advanced(MPIRUN)
+if(PYTHON3 AND MPIRUN AND TARGET vkgpt_mpi AND EXISTS ${LAVAPIPE})
+    set(program vkgpt)
+    if(TARGET vkgpt_ranks)
+        set(program vkgpt_ranks)
+    endif()
+    foreach(class Same Drivers Faults Killed)
+        string(TOLOWER mpi.${class} name)
+        if(NOT class STREQUAL Drivers OR EXISTS ${SWIFTSHADER})
+            test_register(${name} "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/mpi.py;$<TARGET_FILE:${program}>;${class}" VK_DRIVER_FILES=${LAVAPIPE})
+        endif()
+    endforeach()
+endif()
+
 # vkgpt chat, from a pipe and on a terminal
 if(PYTHON3 AND EXISTS ${LAVAPIPE})
     foreach(class Lines Templates Saved Lost)
@@ -273,6 +289,8 @@ set(TEST_LABELS
 #    name                                                                labels
     "^(tokenizer_long|portable|serve\\.long)$|^debian_packages           | long"
     "^(install|python|abi|api_doc|setup_packages)$                      | short"
+    "^mpi\\.faults$                                                       | short"
+    "^mpi\\.                                                             | ci"
     "^gpu_suite\\.rehearsal$|^vendor_stats\\.(amd|intel)$|^clients\\.   | ci"
     "^docs$|^(chat|explain|serve)\\.|^gpu_suite|^vendor_stats                 | short"
     "^gpu_(cli_selftest|persistent)\\.lavapipe$                         | ci"
