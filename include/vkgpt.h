@@ -445,7 +445,9 @@ typedef struct vkgpt_batch_event {
 } vkgpt_batch_event;
 
 // Chooses the sequence to start a prompt in: of those that do not run, the one with the longest beginning of the prompt
-// in its cache. If none has any of it, the one that ran longest ago. False: all sequences run.
+// in its cache. If none has any of it: one of the first sequences, since a step runs as many as a power of two that
+// holds all that run (1, 2, 4, ...); of those that make steps no larger, the one that ran longest ago. False: all
+// sequences run.
 bool vkgpt_batch_choose(const vkgpt_session *session, const uint32_t *ids, size_t count, uint32_t *sequence);
 // Starts a sequence on `count` tokens, which take the place of those that it had. What prefill has left of a common
 // beginning in its cache, or in that of another sequence, is not run again: a longer one of another is copied, for

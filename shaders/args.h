@@ -169,6 +169,7 @@ struct Group {
 // for each sequence that starts, stops or gets tokens. Nothing of the other sequences changes.
 #ifdef VKGPT_C
 typedef struct Group Group; // as GLSL names them
+typedef struct Range Range;
 typedef struct Sequence Sequence;
 typedef struct TokenLogprob TokenLogprob;
 #endif
@@ -191,12 +192,17 @@ struct AdmitArgs {
 };
 ARGS_FIT(AdmitArgs);
 
-#define STEP_TILE 8       // rows of a decode step that one workgroup of a product makes, in steps of several rows
-#define SPARE_SEQUENCES 7 // stopped sequences after the last one, which such a tile may cover too
+#define STEP_TILE 8 // rows of a decode step that one workgroup of a product makes at most, in steps of several rows
+
+// The sequences of a decode step, and the rows of each: common.glsl, row_at. A block of prefill has groups instead.
+struct Range {
+    uint first, sequences; // first .. first + sequences - 1
+    uint rows;             // of each sequence: its next token, and drafts
+};
 
 // x = wte[token] + wpe[position], or one of the two; dispatched once per chunk of wte's rows.
 struct EmbedArgs {
-    uint step_rows;       // rows of each sequence in a decode step: common.glsl, row_at
+    Range range;
     uint dim;             // padded width
     uint parts;           // EMBED_TOKEN, EMBED_POSITION or both
     uint first, count;    // rows of wte in this chunk
@@ -211,7 +217,7 @@ ARGS_FIT(EmbedArgs);
 
 // n = (x - mean) / sqrt(variance + eps) * gain + bias
 struct NormArgs {
-    uint step_rows;
+    Range range;
     uint dim, stride; // true width; padded width
     uint gain, bias;  // in the layer's vectors
     float eps;
@@ -220,7 +226,7 @@ ARGS_FIT(NormArgs);
 
 // y = W x + b, for qkv, project, expand, contract and head: W (count, width) is a chunk of the matrix's rows.
 struct ProductArgs {
-    uint step_rows;
+    Range range;
     uint first, count; // rows of W in this chunk: outputs first .. first + count - 1
     uint x_stride;     // per row of the input
     uint y_stride;     // per row of the output
@@ -243,7 +249,7 @@ ARGS_FIT(ProductArgs);
 
 // Writes K and V of a row into a cache in KV_Q8_0; qkv itself writes the other formats.
 struct CacheArgs {
-    uint step_rows;
+    Range range;
     uint heads, head_dim; // padded head_dim
     uint context;
     uint stride; // per row of q, k and v
@@ -253,7 +259,7 @@ ARGS_FIT(CacheArgs);
 
 // Attention of one query per head over the cache, one range of positions per workgroup.
 struct AttendArgs {
-    uint step_rows;
+    Range range;
     uint heads, head_dim; // padded head_dim
     uint context;
     uint span, splits;
@@ -266,14 +272,14 @@ ARGS_FIT(AttendArgs);
 
 // Drafts after the next token, copied from the last place where the newest tokens occurred before.
 struct LookupArgs {
-    uint step_rows; // the largest number of drafts, plus 1
+    Range range; // rows: the largest number of drafts, plus 1
     uint token_stride;
 };
 ARGS_FIT(LookupArgs);
 
 // The maximum of each part of the logits, where head has not written it.
 struct BestArgs {
-    uint step_rows;
+    Range range;
     uint vocab;
     uint logits_stride;
     uint groups; // of a row
@@ -282,7 +288,7 @@ ARGS_FIT(BestArgs);
 
 // The log probability of the token after each row of a block.
 struct ScoreArgs {
-    uint step_rows;
+    Range range;
     uint vocab;
     uint logits_stride;
     uint token_stride;
@@ -303,7 +309,7 @@ struct TokenReport {
 #define REPORTS_KEPT 64 // of a sequence, and for each row of its steps: by position, modulo this
 
 struct SampleArgs {
-    uint step_rows;
+    Range range;
     uint vocab;
     uint logits_stride;
     uint groups; // parts of a row, as head or best wrote them
@@ -313,7 +319,7 @@ ARGS_FIT(SampleArgs);
 
 // The reports of the tokens after the rows of a block.
 struct ReportArgs {
-    uint step_rows;
+    Range range;
     uint vocab;
     uint logits_stride;
     uint token_stride;

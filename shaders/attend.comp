@@ -22,7 +22,7 @@ layout(binding = 4) writeonly buffer Parts { vec4 parts[]; };
 
 void main()
 {
-    Row row = row_at(gl_WorkGroupID.y, a.step_rows);
+    Row row = row_at(gl_WorkGroupID.y, a.range);
     if (!row.runs || gl_WorkGroupID.z * SPAN > row.position) return;
     attend(gl_WorkGroupID.x, gl_WorkGroupID.y, gl_WorkGroupID.z, true);
 }

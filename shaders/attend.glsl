@@ -45,7 +45,7 @@ float team_sum(float value)
 // All teams of a workgroup call it together; a team without work passes `works` false.
 void attend(uint head, uint row_index, uint split, bool works)
 {
-    Row row = row_at(row_index, a.step_rows);
+    Row row = row_at(row_index, a.range);
     uint lane = team_lane(), mine = team(), first = split * SPAN;
     works = works && row.runs && first <= row.position;
     uint count = works ? min(SPAN, row.position + 1 - first) : 0;

@@ -45,7 +45,7 @@ void main()
 {
     uint head = gl_WorkGroupID.x, lane = gl_LocalInvocationID.x, lanes = subgroup_lanes();
     uint first = gl_WorkGroupID.y * QUERIES;
-    Row row = row_at(first, a.step_rows);
+    Row row = row_at(first, a.range);
     if (!row.runs) return;
     uint queries = min(QUERIES, groups[first / GROUP_ROWS].rows - first % GROUP_ROWS);
     uint cache = (row.sequence * a.heads + head) * a.context;

@@ -319,9 +319,9 @@ uint window_start(uint position) { return a.window > 0 && position >= a.window ?
 
 Run run_at(uint row, uint stop)
 {
-    Run run = Run(row, row_at(row, a.step_rows).sequence, 0xffffffffu, 0);
+    Run run = Run(row, row_at(row, a.range).sequence, 0xffffffffu, 0);
     for (; run.next < stop; run.next += GROUP_ROWS) {
-        Row r = row_at(run.next, a.step_rows);
+        Row r = row_at(run.next, a.range);
         if (!r.runs) continue;
         if (run.end > 0 && r.sequence != run.sequence) break;
         run.sequence = r.sequence;
@@ -396,11 +396,11 @@ void store_rows()
 void main()
 {
     uint first = (gl_NumWorkGroups.y - 1 - gl_WorkGroupID.y) * QUERIES; // those that see most begin first
-    if (!any_runs(first, QUERIES, a.step_rows)) return;
+    if (!any_runs(first, QUERIES, a.range)) return;
     head = gl_WorkGroupID.x;
     at = gl_SubgroupID * SCRATCH;
     own.row = first + gl_SubgroupID * ROWS;
-    Row row = row_at(own.row, a.step_rows);
+    Row row = row_at(own.row, a.range);
     own.position = row.position;
     own.count = row.runs ? min(ROWS, groups[own.row / GROUP_ROWS].rows - own.row % GROUP_ROWS) : 0;
 

@@ -53,7 +53,7 @@ void score(Row row, uint q_first, uint tile, out float scores[QUERIES][KEYS])
 void main()
 {
     uint head = gl_WorkGroupID.x, lane = gl_SubgroupInvocationID, first = gl_WorkGroupID.y * QUERIES;
-    Row row = row_at(first, a.step_rows);
+    Row row = row_at(first, a.range);
     if (!row.runs) return;
     uint queries = min(QUERIES, groups[first / GROUP_ROWS].rows - first % GROUP_ROWS);
     cache = (row.sequence * a.heads + head) * a.context;

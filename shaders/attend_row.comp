@@ -51,7 +51,7 @@ vec2 value(uint row, uint i)
 
 void main()
 {
-    Row row = row_at(gl_WorkGroupID.y, a.step_rows);
+    Row row = row_at(gl_WorkGroupID.y, a.range);
     if (!row.runs) return;
     uint head = gl_WorkGroupID.x, lane = gl_LocalInvocationID.x;
     uint query = (row.index * a.q_stride + head * HEAD_DIM) / 4;

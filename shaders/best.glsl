@@ -7,7 +7,7 @@ shared uint stretch_index, stretch_bad;
 
 void best(uint row_index, uint stretch)
 {
-    Row row = row_at(row_index, a.step_rows);
+    Row row = row_at(row_index, a.range);
     if (!row.runs) return;
     if (gl_LocalInvocationID.x == 0) { stretch_index = 0xffffffffu; stretch_bad = 0; }
     uint each = (a.vocab + a.groups - 1) / a.groups, first = stretch * each, end = min(first + each, a.vocab);

@@ -43,7 +43,7 @@ uint quantise(uint from, uint quads, uint to)
 
 void main()
 {
-    Row row = row_at(gl_WorkGroupID.y, a.step_rows);
+    Row row = row_at(gl_WorkGroupID.y, a.range);
     uint words = SCALE_WORDS(a.head_dim), lane = gl_GlobalInvocationID.x;
     if (!row.runs || lane >= a.heads * words) return;
     uint head = lane / words, word = lane % words, quads = a.head_dim / 4;

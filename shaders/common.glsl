@@ -74,7 +74,8 @@ vec4 bytes4(uint word) { return vec4(ivec4(uvec4(word << 24, word << 16, word <<
 // NaN or infinity, by the bits: compilers may take isnan() for false
 bool is_bad(float x) { return (floatBitsToUint(x) & 0x7f800000u) == 0x7f800000u; }
 
-// ---- rows: in a prefill block, tokens of any sequences, in groups; in a decode step, the next tokens of each sequence
+// ---- rows: in a prefill block, tokens of any sequences, in groups; in a decode step, the next tokens of each
+// sequence of its range
 
 #ifndef STATE_ACCESS
 #define STATE_ACCESS readonly
@@ -90,7 +91,7 @@ struct Row {
 
 #ifdef PREFILL
 #define NEIGHBOURS GROUP_ROWS // of these rows the first one runs if any does
-Row row_at(uint index, uint step_rows)
+Row row_at(uint index, Range range)
 {
     Group group = groups[min(index / GROUP_ROWS, MAX_GROUPS - 1)];
     uint offset = index - min(index / GROUP_ROWS, MAX_GROUPS - 1) * GROUP_ROWS;
@@ -98,18 +99,28 @@ Row row_at(uint index, uint step_rows)
 }
 #else
 #define NEIGHBOURS 1
-Row row_at(uint index, uint step_rows)
+#ifdef PERSISTENT // it runs all sequences, with a row of each: what it need not read takes no register
+uint first_of(Range range) { return 0; }
+uint rows_of(Range range) { return 1; }
+#else
+uint first_of(Range range) { return range.first; }
+uint rows_of(Range range) { return range.rows; }
+#endif
+
+Row row_at(uint index, Range range) // past the range: one that does not run
 {
-    uint sequence = index / step_rows, offset = index % step_rows;
+    uint number = index / rows_of(range), offset = index % rows_of(range);
+    uint sequence = first_of(range) + min(number, range.sequences - 1);
     uint position = state[sequence].position, stop = state[sequence].stop, rows = state[sequence].rows;
-    bvec2 runs = bvec2(stop == STOP_NONE, offset < rows); // no branch, so that the loads go out together
+    // no branch, so that the loads go out together
+    bvec3 runs = bvec3(number < range.sequences, stop == STOP_NONE, offset < rows);
     return Row(index, sequence, position + offset, all(runs));
 }
 #endif
 
-bool any_runs(uint first, uint count, uint step_rows)
+bool any_runs(uint first, uint count, Range range)
 {
     bool runs = false;
-    for (uint i = 0; i < count; i += NEIGHBOURS) runs = runs || row_at(first + i, step_rows).runs;
+    for (uint i = 0; i < count; i += NEIGHBOURS) runs = runs || row_at(first + i, range).runs;
     return runs;
 }

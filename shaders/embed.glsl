@@ -14,7 +14,7 @@ void position8(uint i, out vec4 low, out vec4 high)
 
 void embed(uint row_index)
 {
-    Row row = row_at(row_index, a.step_rows);
+    Row row = row_at(row_index, a.range);
     if (!row.runs) return;
     uint token = min(tokens[row.sequence * a.token_stride + row.position], a.vocab - 1);
     bool adds_token = (a.parts & EMBED_TOKEN) != 0, adds_position = (a.parts & EMBED_POSITION) != 0;

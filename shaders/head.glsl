@@ -33,7 +33,7 @@ void parts_begin()
 
 void parts_end(uint row, uint part)
 {
-    if (!LEAVES_PARTS || !row_at(row, a.step_rows).runs) return;
+    if (!LEAVES_PARTS || !row_at(row, a.range).runs) return;
     float maximum = workgroup_max(head_best);
     if (head_best == maximum) atomicMin(part_index, head_best_at);
     if (head_bad != 0) atomicOr(part_bad, 1);

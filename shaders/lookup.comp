@@ -18,7 +18,7 @@ shared uint best; // length of the match, and its last position
 
 void main()
 {
-    uint sequence = gl_WorkGroupID.x, first = sequence * a.token_stride;
+    uint sequence = a.range.first + gl_WorkGroupID.x, first = sequence * a.token_stride;
     Sequence s = state[sequence];
     if (s.stop != STOP_NONE) return;
     if (gl_LocalInvocationID.x == 0) best = 0;
@@ -34,7 +34,7 @@ void main()
 
     // a text that repeats itself: the drafts may continue into the drafts
     uint period = s.position - (best & 0xffffffu);
-    uint most = min(s.remaining, s.context - s.position), drafts = min(a.step_rows, most) - 1;
+    uint most = min(s.remaining, s.context - s.position), drafts = min(a.range.rows, most) - 1;
     for (uint i = 1; i <= drafts; i++) tokens[first + s.position + i] = tokens[first + s.position + i - period];
     state[sequence].rows = 1 + drafts;
 }

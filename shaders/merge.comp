@@ -14,7 +14,7 @@ layout(constant_id = CONSTANT_MERGE_AHEAD) const uint MERGED_AHEAD = 8;
 
 void main()
 {
-    Row row = row_at(gl_WorkGroupID.y, a.step_rows);
+    Row row = row_at(gl_WorkGroupID.y, a.range);
     if (!row.runs) return;
     for (uint i = gl_LocalInvocationID.x; i < WIDTH / 4; i += SIZE)
         merged_row[row.index * (a.y_stride / 4) + i] = merged(row, i);

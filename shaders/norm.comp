@@ -35,7 +35,7 @@ layout(binding = 3) writeonly buffer NHalves { uvec2 n_halves[]; };
 
 void main()
 {
-    Row row = row_at(gl_WorkGroupID.y, a.step_rows);
+    Row row = row_at(gl_WorkGroupID.y, a.range);
     if (!row.runs) return;
     first = row.index * (a.stride / 4);
     PHASE(norm_row)(first, a.dim, a.gain, a.bias, a.eps);

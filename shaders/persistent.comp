@@ -226,7 +226,7 @@ void merge(uint i, uint rows)
     product_args = ProductArgsAt(args_at).args;
     quads_3 = quads_1;
     for (uint row = GROUP; row < rows; row += GROUPS) {
-        Row r = row_at(row, a.step_rows);
+        Row r = row_at(row, a.range);
         for (uint i = gl_LocalInvocationID.x; r.runs && i < HEADS_WIDTH / 4; i += SIZE)
             quads_2.at[row * (a.y_stride / 4) + i] = merged(r, i);
     }
@@ -250,7 +250,7 @@ void norm(uint i, uint rows)
     vectors_2 = Vectors(buffer_at(i, 1)), quads_4 = quads_3, quads_3 = quads_2;
     for (uint row = GROUP; row < rows; row += GROUPS) {
         normed_first = row * (a.stride / 4);
-        if (row_at(row, a.step_rows).runs) norm_norm_row(normed_first, a.dim, a.gain, a.bias, a.eps);
+        if (row_at(row, a.range).runs) norm_norm_row(normed_first, a.dim, a.gain, a.bias, a.eps);
         barrier();
     }
 }
@@ -314,7 +314,7 @@ void attend_all(uint i, uint rows)
     phase_load(i);
     attend_args = AttendArgsAt(args_at).args;
     uint splits = 1;
-    for (uint row = 0; row < rows; row++) splits = max(splits, row_at(row, attend_args.step_rows).position / SPAN + 1);
+    for (uint row = 0; row < rows; row++) splits = max(splits, row_at(row, attend_args.range).position / SPAN + 1);
     uint each = attend_args.heads * min(splits, attend_args.splits), jobs = each * rows;
     for (uint first = GROUP; first < jobs; first += GROUPS * TEAMS) {
         uint job = first + team() * GROUPS, within = job % each;
@@ -346,8 +346,8 @@ void sample_all(uint i, uint sequences)
     phase_load(i);
     sample_args = SampleArgsAt(args_at).args;
     sample_phase = i;
-    for (uint sequence = GROUP; sequence < sequences; sequence += GROUPS) {
-        sample_sequence(sequence);
+    for (uint number = GROUP; number < sequences; number += GROUPS) {
+        sample_sequence(number);
         barrier();
     }
 }

@@ -92,7 +92,7 @@ void add_team(uint member, Rows sums, inout Rows totals)
 
 void store4(uint index, uint o, vec4 y)
 {
-    Row row = row_at(index, a.step_rows);
+    Row row = row_at(index, a.range);
     if (!row.runs) return;
     PHASE(store)(row, o, settled(y.xy + settled(bias2(o))));
     PHASE(store)(row, o + 2, settled(y.zw + settled(bias2(o + 2))));
@@ -101,7 +101,7 @@ void store4(uint index, uint o, vec4 y)
 void product()
 {
     uint first_row = gl_WorkGroupID.y * MADE_ROWS, member = gl_LocalInvocationID.x % TEAM;
-    if (!any_runs(first_row, MADE_ROWS, a.step_rows)) return;
+    if (!any_runs(first_row, MADE_ROWS, a.range)) return;
 
     uint o = (gl_WorkGroupID.x * (SIZE / TEAM) + gl_LocalInvocationID.x / TEAM) * OUTPUTS;
     uint from = min(o, a.count - OUTPUTS); // lanes past the end work along, for the barriers, and store nothing

@@ -58,7 +58,7 @@ void add_blocks(uint from, uint first_row, inout float sums[TOKENS][ROWS])
 void product()
 {
     uint first_row = gl_WorkGroupID.y * TOKENS;
-    if (!any_runs(first_row, TOKENS, a.step_rows)) return;
+    if (!any_runs(first_row, TOKENS, a.range)) return;
 
     uint o = gl_GlobalInvocationID.x * ROWS;
     uint from = min(o, a.count - ROWS); // lanes past the end take part in the shuffles, and store nothing
@@ -76,7 +76,7 @@ void product()
         [[unroll]] for (uint r = 0; r < ROWS; r += 2) made[(t * ROWS + r) / 2][lane] = vec2(sums[t][r], sums[t][r + 1]);
     if (o >= a.count) return;
     for (uint i = 0; i < TOKENS * ROWS / 2; i++) {
-        Row row = row_at(first_row + i / (ROWS / 2), a.step_rows);
+        Row row = row_at(first_row + i / (ROWS / 2), a.range);
         uint pair = a.first + o + 2 * (i % (ROWS / 2));
         if (row.runs) PHASE(store)(row, pair, made[i][lane] + bias2(pair));
     }

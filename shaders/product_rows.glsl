@@ -119,7 +119,7 @@ void PHASE(clear)(out float sums[TOKENS][ROWS])
 // first_row on. All subgroups of a workgroup call it, also one without outputs.
 void PHASE(outputs)(uint first_row, uint o, uint stride, uint end)
 {
-    if (EARLY == 0 && !any_runs(first_row, TOKENS, a.step_rows)) return;
+    if (EARLY == 0 && !any_runs(first_row, TOKENS, a.range)) return;
     uint lanes = subgroup_lanes(), lane = gl_SubgroupInvocationID;
     PHASE(Unit) units[AHEAD];
     PHASE(Base) base;
@@ -136,7 +136,7 @@ void PHASE(outputs)(uint first_row, uint o, uint stride, uint end)
     Row rows[TOKENS];
     bool runs = false;
     [[unroll]] for (uint t = 0; t < TOKENS; t++) {
-        rows[t] = row_at(first_row + t, a.step_rows);
+        rows[t] = row_at(first_row + t, a.range);
         runs = runs || rows[t].runs;
     }
     if (!runs) return;

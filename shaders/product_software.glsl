@@ -47,7 +47,7 @@ void add_blocks(Row row, uint from, inout float sums[ROWS])
 
 void product()
 {
-    Row row = row_at(gl_WorkGroupID.y, a.step_rows);
+    Row row = row_at(gl_WorkGroupID.y, a.range);
     if (!row.runs) return;
     if (STAGED != 0) PHASE(stage)(row);
 

@@ -59,7 +59,7 @@ void pieces_begin(uint first_row, uint first_out)
 {
     [[unroll]] for (uint i = 0; i < X_PIECES; i++) {
         uint row = first_row + min(x_row(i), TILE_ROWS - 1);
-        if (!row_at(row, a.step_rows).runs) row = first_row;
+        if (!row_at(row, a.range).runs) row = first_row;
         x_from[i] = row * (a.x_stride / 8) + x_part();
     }
     [[unroll]] for (uint i = 0; i < W_PIECES; i++)
@@ -172,7 +172,7 @@ Made made[STORED];
 
 void made_begin(uint m, uint row, uint o, bool exists)
 {
-    made[m].row = row_at(row, a.step_rows);
+    made[m].row = row_at(row, a.range);
     made[m].o = a.first + o;
     made[m].exists = exists && made[m].row.runs && o < a.count;
 #ifdef RESIDUAL
@@ -290,14 +290,14 @@ uint own_live(uint first_row, uint first_out)
     [[unroll]] for (uint j = 0; j < ACROSS; j++)
         if (first_out + own_output() + j * MATRIX_N < a.count) live |= 1u << (OUTPUT_BIT + j);
     [[unroll]] for (uint i = 0; i < DOWN; i++)
-        if (any_runs(first_row + own_row() + i * MATRIX_M, MATRIX_M, a.step_rows)) live |= 1u << i;
+        if (any_runs(first_row + own_row() + i * MATRIX_M, MATRIX_M, a.range)) live |= 1u << i;
     return subgroupOr(live); // it is the same in all lanes, and so compilers know it
 }
 
 bool all_live(uint first_row, uint first_out)
 {
     bool live = first_out + TILE_OUTPUTS <= a.count;
-    [[unroll]] for (uint i = 0; i < TILE_ROWS; i += MATRIX_M) live = live && any_runs(first_row + i, MATRIX_M, a.step_rows);
+    [[unroll]] for (uint i = 0; i < TILE_ROWS; i += MATRIX_M) live = live && any_runs(first_row + i, MATRIX_M, a.range);
     return live;
 }
 
@@ -442,7 +442,7 @@ void leave_segment(uint first_row, uint first_out)
 void product()
 {
     uint first_row = gl_WorkGroupID.y * TILE_ROWS, first_out = gl_WorkGroupID.x * TILE_OUTPUTS;
-    if (!any_runs(first_row, TILE_ROWS, a.step_rows)) return;
+    if (!any_runs(first_row, TILE_ROWS, a.range)) return;
 
     pieces_begin(first_row, first_out);
     if (all_live(first_row, first_out)) multiply_all(0xffffffffu);
@@ -541,7 +541,7 @@ uint own_live(uint first_row)
 {
     uint live = 0;
     [[unroll]] for (uint i = 0; i < LANE_ROWS / 4; i++)
-        if (row_at(first_row + 4 * row_quad(i), a.step_rows).runs) live |= 1u << i;
+        if (row_at(first_row + 4 * row_quad(i), a.range).runs) live |= 1u << i;
     return subgroupOr(live);
 }
 
@@ -573,7 +573,7 @@ void store_sums(uint first_row, uint first_out)
 void product()
 {
     uint first_row = gl_WorkGroupID.y * TILE_ROWS, first_out = gl_WorkGroupID.x * TILE_OUTPUTS;
-    if (!any_runs(first_row, TILE_ROWS, a.step_rows)) return;
+    if (!any_runs(first_row, TILE_ROWS, a.range)) return;
 
     [[unroll]] for (uint r = 0; r < LANE_ROWS; r++)
         [[unroll]] for (uint o = 0; o < LANE_OUTPUTS; o++) sums[r][o] = 0.0;

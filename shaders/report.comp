@@ -21,7 +21,7 @@ vec4 report_quad(uint i) { return logits4[row4 + i]; }
 
 void main()
 {
-    Row row = row_at(gl_WorkGroupID.y, a.step_rows);
+    Row row = row_at(gl_WorkGroupID.y, a.range);
     uint wanted = row.runs ? state[row.sequence].reports : 0;
     if (wanted == 0) return;
     row4 = row.index * (a.logits_stride / 4);

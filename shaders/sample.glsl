@@ -41,7 +41,9 @@ shared uint table[2 * BINS]; // bins of a search; or the candidates, five arrays
 #define COUNTS (4 * CANDIDATES)    // 1 each
 shared uvec2 coarse[32];
 shared uint found_index, found_bad, found_count;
-shared uint chosen[32], chosen_count; // tokens of the rows of a step
+// Tokens of the rows of a step, 32 at most. With 32 elements glslang takes the type of the array in struct Phase, whose
+// layout shared memory must not have.
+shared uint chosen[33], chosen_count;
 shared uint chosen_first;             // position of the first one
 shared uint change_first;             // where the sequence's changes begin
 shared uint random; // of this token
@@ -512,24 +514,27 @@ uint reason(uint sequence, uint token, bool bad)
 
 // Reports the tokens that were chosen; the highest bit says that the row's logits are changed. That is done after all
 // are chosen, so that no register holds the sampling meanwhile.
-void report_rows(uint sequence, uint top)
+void report_rows(uint number, uint top)
 {
-    uint kept = REPORTS_KEPT * a.step_rows, most = min(top, min(MAX_TOP, a.vocab));
+    uint rows = rows_of(a.range), kept = REPORTS_KEPT * rows, first = (first_of(a.range) + number) * kept;
+    uint most = min(top, min(MAX_TOP, a.vocab));
     barrier();
     for (uint t = 0; t < chosen_count; t++) {
-        row4 = (sequence * a.step_rows + t) * (a.logits_stride / 4);
+        row4 = (number * rows + t) * (a.logits_stride / 4);
         changed = chosen[t] >> 31 != 0;
-        report_token(sequence * kept + (chosen_first + t) % kept, chosen[t] & 0x7fffffffu, most);
+        report_token(first + (chosen_first + t) % kept, chosen[t] & 0x7fffffffu, most);
     }
 }
 
-void sample_sequence(uint sequence)
+// Sequence `number` of the range.
+void sample_sequence(uint number)
 {
+    uint sequence = first_of(a.range) + number;
     Sequence s = state[sequence];
     if (s.stop != STOP_NONE) return;
     token_first = sequence * a.token_stride;
     bool writes = gl_LocalInvocationID.x == 0;
-    uint rows = min(s.rows, a.step_rows);
+    uint rows = min(s.rows, rows_of(a.range));
     if (writes) {
         chosen_count = 0;
         chosen_first = s.position + 1;
@@ -537,7 +542,7 @@ void sample_sequence(uint sequence)
     }
 
     for (uint t = 0; t < rows && s.stop == STOP_NONE; t++) {
-        uint row = sequence * a.step_rows + t;
+        uint row = number * rows_of(a.range) + t;
         row4 = row * (a.logits_stride / 4);
         row_parts = row * a.groups;
         bool bad;
@@ -563,5 +568,5 @@ void sample_sequence(uint sequence)
         state[sequence].counted = s.counted;
         state[sequence].stop = s.stop;
     }
-    if (state[sequence].reports != 0) report_rows(sequence, state[sequence].reports - 1);
+    if (state[sequence].reports != 0) report_rows(number, state[sequence].reports - 1);
 }

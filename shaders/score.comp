@@ -16,7 +16,7 @@ shared uint likeliest, bad;
 
 void main()
 {
-    Row row = row_at(gl_WorkGroupID.y, a.step_rows);
+    Row row = row_at(gl_WorkGroupID.y, a.range);
     if (!row.runs) return;
     if (gl_LocalInvocationID.x == 0) { likeliest = 0xffffffffu; bad = 0; }
     uint first = row.index * a.logits_stride, best_id = 0xffffffffu;

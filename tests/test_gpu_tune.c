@@ -56,8 +56,8 @@ static void check_products(const vkgpt_session *s)
         const struct ProductKey key = key_of(s->model, p, s->sequences);
         const struct Variant *v = tuning_find(s->device, &key);
         if (!v) continue;
-        assert_int_equal(s->decode.products[p].staged[key.format], v->staged);
-        assert_int_equal(s->decode.products[p].group_outputs[key.format], variant_outputs(s->device, *v));
+        assert_int_equal(s->decode->products[p].staged[key.format], v->staged);
+        assert_int_equal(s->decode->products[p].group_outputs[key.format], variant_outputs(s->device, *v));
     }
 }
 

@@ -42,8 +42,8 @@ bool bounds_block_is_short(const struct vkgpt_session *s, uint32_t rows)
     return rows <= FIRST_ROWS || rows * bounds_row_flops(&s->model->config, s->context, false) <= s->first_flops;
 }
 
-uint32_t bounds_steps_cut(const struct vkgpt_session *s, uint32_t steps)
+uint32_t bounds_steps_cut(const struct vkgpt_session *s, struct Range range, uint32_t steps)
 {
-    if (s->step_seconds > 0.0) return 0;
-    return cut_of(s, (double)steps * s->sequences * s->step_rows, true, steps);
+    if (s->step_seconds[range_size(range.sequences)] > 0.0) return 0;
+    return cut_of(s, (double)steps * range.sequences * range.rows, true, steps);
 }

@@ -14,7 +14,7 @@ double bounds_row_flops(const struct Config *config, uint32_t context, bool head
 uint32_t bounds_cut(double flops, double most, uint32_t dispatches);
 // The same for a block of prefill, and for decode steps: 0 as soon as one was measured.
 uint32_t bounds_block_cut(const struct vkgpt_session *s, uint32_t rows, bool head);
-uint32_t bounds_steps_cut(const struct vkgpt_session *s, uint32_t steps);
+uint32_t bounds_steps_cut(const struct vkgpt_session *s, struct Range range, uint32_t steps);
 // Whether a block is short beside steps of other sequences, which wait for it.
 bool bounds_block_lets_steps(const struct vkgpt_session *s, uint32_t rows);
 // Whether a block of `rows` rows is short enough for one submission, by the speed of the blocks before it. Before the

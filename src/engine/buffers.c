@@ -7,11 +7,12 @@
 #define TILE_ROWS 32        // a product may read this many at once
 #define LARGE_TILE_ROWS 128 // of the widest tile of a block
 #define PROCESSOR_ROWS 512  // of a block at most on a software driver: more do not stay in a CPU's caches
+#define LEAST_OUTPUTS 4     // of a workgroup of head, of all variants (engine/variants.c); its rows are multiples of it
 #define MEMORY_SHARE 128    // the activations of larger blocks take at most 1 / MEMORY_SHARE of a device's memory
 
 uint64_t buffers_state_bytes(const struct vkgpt_session *s)
 {
-    return MAX_GROUPS * sizeof(struct Group) + (s->sequences + SPARE_SEQUENCES) * sizeof(struct Sequence);
+    return MAX_GROUPS * sizeof(struct Group) + s->sequences * sizeof(struct Sequence);
 }
 
 // What each flight has of its own.
@@ -60,7 +61,7 @@ uint32_t buffers_wants(struct vkgpt_session *s, struct Want wants[BUFFERS_WANTS]
         {MEMORY_DEVICE, &b->arrived, s->by_matrices ? SPLIT_TILES * 4 : 0, "the segments of products"},
         {MEMORY_DEVICE, &b->sums, s->by_matrices ? tile_sum_bytes(s->block_rows, m->dim) : 0, "the segments of products"},
         {MEMORY_DEVICE, &b->logits, most_logits * m->vocab * 4, "logits"},
-        {MEMORY_DEVICE, &b->head_parts, head_steps * s->decode.head_groups * sizeof(struct HeadPart), "the parts of the head"},
+        {MEMORY_DEVICE, &b->head_parts, head * s->head_parts * sizeof(struct HeadPart), "the parts of the head"},
         {MEMORY_DEVICE, &b->changes, 2 * tokens + biases, "the changes of logits"},
         {MEMORY_DEVICE, &b->kept, head_steps * m->vocab * 4, "logits"},
         {MEMORY_READ, &b->ring, tokens, "the ring"},
@@ -162,6 +163,12 @@ void buffers_sizes(struct vkgpt_session *s)
     s->splits = (s->context + span - 1) / span;
     logit_rows = logit_rows / GROUP_ROWS * GROUP_ROWS;
     s->logit_rows = max_u32(GROUP_ROWS, logit_rows < s->block_rows ? (uint32_t)logit_rows : s->block_rows);
+}
+
+uint32_t buffers_head_parts(const struct vkgpt_session *s)
+{
+    uint32_t vocab = s->model->vocab, best = (vocab + BEST_STRETCH - 1) / BEST_STRETCH;
+    return max_u32(vocab / LEAST_OUTPUTS, s->sequences * s->step_rows * best);
 }
 
 uint32_t buffers_block_rows(const struct vkgpt_session *s, uint32_t block_size)

@@ -20,6 +20,9 @@ uint32_t buffers_wants(struct vkgpt_session *s, struct Want wants[BUFFERS_WANTS]
 uint64_t buffers_state_bytes(const struct vkgpt_session *s);
 // The most rows of a block of prefill on this device, however long the context is.
 uint32_t buffers_most_rows(const struct vkgpt_model *model, uint32_t kv); // KV_...
+// The room for the parts of the head in a session of several sequences, whose steps may have one row: of that one, or
+// of all rows of a step as best leaves them.
+uint32_t buffers_head_parts(const struct vkgpt_session *s);
 void buffers_sizes(struct vkgpt_session *s); // fills rows, block_rows, logit_rows and splits
 int buffers_make(struct vkgpt_session *s, vkgpt_error *err);
 uint32_t buffers_block_rows(const struct vkgpt_session *s, uint32_t block_size); // of a recording of this size

@@ -102,10 +102,25 @@ static uint32_t tokens_wanted(const struct vkgpt_session *s)
 
 bool decoding_wanted(const struct vkgpt_session *s) { return tokens_wanted(s) != 0; }
 
-bool decoding_has_room(const struct vkgpt_session *s)
+// The sequences of the next steps: those up to the last one that takes part, as a power of two, or all.
+static struct Range next_range(const struct vkgpt_session *s)
+{
+    uint32_t end = 1;
+    for (uint32_t i = 0; i < s->sequences; i++)
+        if (takes_part(&s->slots[i])) end = i + 1;
+    return (struct Range){.sequences = min_u32(1u << range_size(end), s->sequences), .rows = s->step_rows};
+}
+
+// Seconds of a step; 0: no step of such a range was measured.
+static double *seconds_of(struct vkgpt_session *s, struct Range range)
+{
+    return &s->step_seconds[range_size(range.sequences)];
+}
+
+bool decoding_has_room(struct vkgpt_session *s)
 {
     if (s->upstream) return s->flights.count < s->in_flight && !flights_have_steps(s);
-    return s->flights.count < (s->steps_asked || s->step_seconds > 0.0 ? IN_FLIGHT : 1);
+    return s->flights.count < (s->steps_asked || *seconds_of(s, next_range(s)) > 0.0 ? IN_FLIGHT : 1);
 }
 
 // The furthest position that a slot has reached after the steps in flight, if every draft is taken.
@@ -120,11 +135,11 @@ static uint32_t furthest(const struct vkgpt_session *s)
 }
 
 // Steps of the next submission, as a power of two: one until a step has been timed, and while a prompt waits.
-static uint32_t choose_steps(const struct vkgpt_session *s)
+static uint32_t choose_steps(const struct vkgpt_session *s, double seconds)
 {
     uint32_t most = s->steps_asked ? s->steps_asked : 1, size = 0;
-    if (!s->steps_asked && s->step_seconds > 0.0) {
-        double fit = SUBMISSION_SECONDS / s->step_seconds;
+    if (!s->steps_asked && seconds > 0.0) {
+        double fit = SUBMISSION_SECONDS / seconds;
         most = fit >= MAX_STEPS ? MAX_STEPS : fit < 1.0 ? 1 : (uint32_t)fit;
     }
     if (prefill_rows_left(s) || s->upstream) most = 1;
@@ -137,21 +152,24 @@ static int end_steps(struct vkgpt_session *s, const struct Flight *flight, doubl
 
 int decoding_next(struct vkgpt_session *s, struct Flight *next, vkgpt_error *err)
 {
-    uint32_t turn = flight_turn(s, next), split_size = 0;
+    uint32_t turn = flight_turn(s, next);
     int status = VKGPT_OK;
     if (admit(s, turn)) status = recordings_admit(s, turn, &next->joins, err);
     if (!status && next->joins && !s->upstream) status = recording_submit(next->joins, err);
     if (status) return status;
     if (s->upstream) follow(s);
-    uint32_t step_size = choose_steps(s), steps = 1u << step_size;
+    struct StepsAsk ask = {.range = next_range(s), .turn = turn};
+    ask.step_size = choose_steps(s, *seconds_of(s, ask.range));
+    uint32_t steps = 1u << ask.step_size;
     // up to the last row of the last step if every draft is taken: the first row of the first step is at position - 1
-    uint32_t splits = min_u32((furthest(s) - 2 + steps * s->step_rows) / s->decode.span + 1, s->splits);
-    while (1u << split_size < splits) split_size++;
-    next->kind = BLOCK_KINDS, next->split_size = split_size;
+    uint32_t splits = min_u32((furthest(s) - 2 + steps * s->step_rows) / s->decode->span + 1, s->splits);
+    while (1u << ask.split_size < splits) ask.split_size++;
+    next->kind = BLOCK_KINDS, next->split_size = ask.split_size;
     next->steps = steps;
-    next->whole = s->persistent.groups != 0;
+    next->range = ask.range;
+    next->whole = recordings_as_one(s, &ask);
     next->end = end_steps;
-    status = recordings_decode(s, step_size, split_size, turn, &next->rec, err);
+    status = recordings_decode(s, &ask, &next->rec, err);
     if (status) return status;
     for (uint32_t i = 0; i < s->sequences; i++)
         if (s->slots[i].joined) s->slots[i].steps += steps;
@@ -241,6 +259,6 @@ static int end_steps(struct vkgpt_session *s, const struct Flight *flight, doubl
     }
     s->counters.steps += cut_short ? most : flight->steps;
     // steps after a stop cost nothing
-    if (any_took_part(s, flight) && !cut_short) s->step_seconds = seconds / flight->steps;
+    if (any_took_part(s, flight) && !cut_short) *seconds_of(s, flight->range) = seconds / flight->steps;
     return status;
 }

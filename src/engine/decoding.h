@@ -6,9 +6,9 @@
 
 // Whether a sequence still needs tokens that no submitted step makes, and its prompt is in the cache or submitted.
 bool decoding_wanted(const struct vkgpt_session *s);
-// Whether one more submission of steps may be queued: two, once the time of a step is known. With stages before this
-// one, the first of them needs the tokens of the steps in flight.
-bool decoding_has_room(const struct vkgpt_session *s);
+// Whether one more submission of steps may be queued: two, once the time of a step of so many sequences is known. With
+// stages before this one, the first of them needs the tokens of the steps in flight.
+bool decoding_has_room(struct vkgpt_session *s);
 // Makes the next submission of steps. Sequences whose prompts are done join; those that have left are stopped on the
 // device before it.
 int decoding_next(struct vkgpt_session *s, struct Flight *next, vkgpt_error *err);

@@ -26,17 +26,18 @@ bool flights_have_steps(const struct vkgpt_session *s)
     return false;
 }
 
-// Rows of x that a flight has: whole groups, or those of all sequences.
-static uint32_t rows_of(const struct vkgpt_session *s, const struct Flight *flight)
+// Rows of x that a flight has: whole groups, or those of its range of sequences.
+static uint32_t rows_of(const struct Flight *flight)
 {
-    return flight->kind == BLOCK_KINDS ? s->sequences * s->step_rows : flight->block.count * GROUP_ROWS;
+    return flight->kind == BLOCK_KINDS ? flight->range.sequences * flight->range.rows
+                                       : flight->block.count * GROUP_ROWS;
 }
 
 // Submits a flight that was sent, once its x has come.
 static int submit(struct vkgpt_session *s, struct Flight *flight, vkgpt_error *err)
 {
     uint32_t turn = flight_turn(s, flight);
-    size_t bytes = (size_t)rows_of(s, flight) * s->model->dim * 4;
+    size_t bytes = (size_t)rows_of(flight) * s->model->dim * 4;
     int status = s->upstream->receive(s->upstream, turn, s->b.arrival[turn].host, bytes, err);
     flight->submitted = true; // it is not waited for if it was not
     if (!status && flight->joins) status = recording_submit(flight->joins, err);
@@ -47,8 +48,10 @@ int flights_send(struct vkgpt_session *s, const struct Flight *flight, vkgpt_err
 {
     const struct StageFlight message = {.turn = flight_turn(s, flight),
                                         .kind = flight->kind,
+                                        .first = flight->range.first,
+                                        .sequences = flight->range.sequences,
                                         .split_size = flight->split_size,
-                                        .rows = rows_of(s, flight),
+                                        .rows = rows_of(flight),
                                         .fresh = !s->flights.count,
                                         .admissions = s->outbox.admissions,
                                         .words = s->outbox.words};

@@ -1,11 +1,24 @@
-// The model: a transformer (Radford et al. 2018, 2019) as a list of dispatches. Decode runs the next token of every
-// sequence, and the drafts after it, in five dispatches per layer; prefill runs a block of tokens of any sequences.
+// The model: a transformer (Radford et al. 2018, 2019) as a list of dispatches. Decode runs the next token of each
+// sequence of a range, and the drafts after it, in five dispatches per layer; prefill runs a block of tokens of any
+// sequences.
 #include "engine/forward.h"
 
 #include "engine/work.h"
 
 static struct Grid grid(uint32_t x, uint32_t y, uint32_t z) { return (struct Grid){x, y, z}; }
 static uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+
+struct Pass pass_of_step(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, struct Range range,
+                         uint32_t turn)
+{
+    return (struct Pass){s, rec, k, range.sequences * range.rows, turn, range};
+}
+
+struct Pass pass_of_block(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
+                          uint32_t turn)
+{
+    return (struct Pass){s, rec, k, rows, turn, {0}};
+}
 
 uint32_t product_groups(const struct Product *product, const struct Matrix *matrix)
 {
@@ -60,8 +73,8 @@ static void norm(const struct Pass *pass, const struct Pipeline *pipeline, const
     struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
     dispatch(pass->rec, pipeline, grid(1, pass->rows, 1), BUFFERS(&s->b.state, vectors, &s->b.x, out),
-             ARGS(NormArgs, .step_rows = s->step_rows, .dim = m->config.dim, .stride = m->dim, .gain = gain,
-                  .bias = bias, .eps = m->config.eps));
+             ARGS(NormArgs, .range = pass->range, .dim = m->config.dim, .stride = m->dim, .gain = gain, .bias = bias,
+                  .eps = m->config.eps));
     note(pass, "norm");
 }
 
@@ -76,17 +89,18 @@ static const struct Slice *normed(const struct Pass *pass, const struct Product 
 }
 
 // What all products of a model share; each sets its own x_stride, y_stride, bias and norm.
-static struct ProductArgs common_args(const struct vkgpt_session *s)
+static struct ProductArgs common_args(const struct Pass *pass)
 {
+    const struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
     return (struct ProductArgs){
-        .step_rows = s->step_rows,
+        .range = pass->range,
         .dim = m->config.dim,
         .eps = m->config.eps,
         .heads = m->config.heads,
         .head_dim = m->head_dim,
         .context = s->context,
-        .span = s->decode.span,
+        .span = s->decode->span,
         .splits = s->splits,
     };
 }
@@ -100,7 +114,7 @@ static void embed_parts(const struct Pass *pass, uint32_t parts, uint32_t dim, c
         const struct Chunk *chunk = &m->wte.chunks[i];
         dispatch(pass->rec, pass->k->embed[m->wte.format], grid(1, pass->rows, 1),
                  BUFFERS(&s->b.state, &s->b.tokens, &chunk->slice, &m->wpe.chunks[0].slice, out),
-                 ARGS(EmbedArgs, .step_rows = s->step_rows, .dim = dim, .parts = parts, .first = chunk->first,
+                 ARGS(EmbedArgs, .range = pass->range, .dim = dim, .parts = parts, .first = chunk->first,
                       .count = chunk->count, .vocab = m->config.vocab, .token_stride = s->context + 1,
                       .position_offset = m->config.position_offset, .scales = chunk->scales));
         note(pass, "embed");
@@ -118,7 +132,7 @@ static void embed(const struct Pass *pass)
     }
     embed_parts(pass, EMBED_POSITION, m->dim, &s->b.x);
     embed_parts(pass, EMBED_TOKEN, m->embed_dim, &s->b.e);
-    struct ProductArgs args = common_args(s);
+    struct ProductArgs args = common_args(pass);
     args.x_stride = m->embed_dim, args.y_stride = m->dim, args.bias = NO_BIAS;
     product(pass, "embed_up", &pass->k->embed_up, &m->embed_up,
             BUFFERS(&s->b.state, NULL, &m->ln_f, &s->b.e, &s->b.x, &s->b.arrived, &s->b.sums), args);
@@ -151,7 +165,7 @@ static const struct Slice *head_input(const struct Pass *pass)
     const struct Matrix *w = m->projected ? &m->embed_down : m->head;
     const struct Slice *in = m->config.final_norm ? normed(pass, first, w, &m->ln_f, 0, m->dim) : &s->b.x;
     if (!m->projected) return in;
-    struct ProductArgs args = common_args(s);
+    struct ProductArgs args = common_args(pass);
     args.norm_gain = 0, args.norm_bias = m->dim, args.bias = NO_BIAS;
     args.x_stride = m->dim, args.y_stride = m->embed_dim;
     product(pass, "embed_down", first, &m->embed_down, BUFFERS(&s->b.state, NULL, &m->ln_f, in, &s->b.e), args);
@@ -164,7 +178,7 @@ static void head(const struct Pass *pass)
     struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
     const struct Slice *in = head_input(pass);
-    struct ProductArgs args = common_args(s);
+    struct ProductArgs args = common_args(pass);
     args.norm_gain = 0, args.norm_bias = m->dim, args.bias = NO_BIAS;
     args.x_stride = m->embed_dim, args.y_stride = m->vocab;
     args.outputs = m->config.vocab, args.groups = pass->k->head_groups;
@@ -180,7 +194,7 @@ static void qkv(const struct Pass *pass, uint32_t l)
     struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
     const struct Layer *layer = &m->layers[l];
-    struct ProductArgs args = common_args(s);
+    struct ProductArgs args = common_args(pass);
     args.x_stride = m->dim, args.y_stride = q_stride(s), args.bias = m->at.c_attn;
     args.norm_gain = m->at.ln_1_gain, args.norm_bias = m->at.ln_1_bias;
     const struct Slice *in = &s->b.x;
@@ -201,7 +215,7 @@ static void cache(const struct Pass *pass, uint32_t l)
     dispatch(pass->rec, pass->k->cache,
              grid(ceil_div(heads * ceil_div(m->head_dim, 64), pass->k->cache_lanes), pass->rows, 2),
              BUFFERS(&s->b.state, &s->b.q, &s->b.k[l], &s->b.v[l]),
-             ARGS(CacheArgs, .step_rows = s->step_rows, .heads = heads, .head_dim = m->head_dim, .context = s->context,
+             ARGS(CacheArgs, .range = pass->range, .heads = heads, .head_dim = m->head_dim, .context = s->context,
                   .stride = q_stride(s), .scales = cache_scales(&layout)));
     note(pass, "cache");
 }
@@ -218,8 +232,8 @@ static void attend(const struct Pass *pass, uint32_t l, uint32_t splits)
     struct Grid cover =
         decode ? grid(heads, pass->rows, splits) : grid(heads, ceil_div(pass->rows, pass->k->block_queries), 1);
     dispatch(pass->rec, pass->k->attend, cover, BUFFERS(&s->b.state, &s->b.q, &s->b.k[l], &s->b.v[l], out),
-             ARGS(AttendArgs, .step_rows = s->step_rows, .heads = heads, .head_dim = m->head_dim, .context = s->context,
-                  .span = s->decode.span, .splits = s->splits, .scale = config_attention_scale(&m->config, l),
+             ARGS(AttendArgs, .range = pass->range, .heads = heads, .head_dim = m->head_dim, .context = s->context,
+                  .span = s->decode->span, .splits = s->splits, .scale = config_attention_scale(&m->config, l),
                   .q_stride = q_stride(s), .window = config_window(&m->config, l), .scales = cache_scales(&layout)));
     recording_note(pass->rec, (struct Note){.step = "attend", .layer = l});
 }
@@ -231,7 +245,7 @@ static const struct Slice *merged(const struct Pass *pass, const struct Matrix *
     bool decode = !pass->k->block_queries;
     if (!decode) return &s->b.a;
     if (pass->k->project.staged[w->format]) return &s->b.parts;
-    struct ProductArgs args = common_args(s);
+    struct ProductArgs args = common_args(pass);
     args.y_stride = s->model->width;
     dispatch(pass->rec, pass->k->merge, grid(1, pass->rows, 1), BUFFERS(&s->b.state, &s->b.parts, &s->b.a), &args,
              sizeof args);
@@ -246,7 +260,7 @@ static void project(const struct Pass *pass, uint32_t l)
     const struct vkgpt_model *m = s->model;
     const struct Layer *layer = &m->layers[l];
     const struct Slice *in = merged(pass, &layer->c_proj);
-    struct ProductArgs args = common_args(s);
+    struct ProductArgs args = common_args(pass);
     args.x_stride = m->width, args.y_stride = m->dim, args.bias = m->at.c_proj;
     product(pass, "project", &pass->k->project, &layer->c_proj,
             BUFFERS(&s->b.state, NULL, &layer->vectors, in, &s->b.x, &s->b.arrived, &s->b.sums), args);
@@ -271,7 +285,7 @@ static void expand(const struct Pass *pass, uint32_t l)
     struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
     const struct Layer *layer = &m->layers[l];
-    struct ProductArgs args = common_args(s);
+    struct ProductArgs args = common_args(pass);
     args.x_stride = m->dim, args.y_stride = m->inner, args.bias = m->at.c_fc;
     args.norm_gain = m->at.ln_2_gain, args.norm_bias = m->at.ln_2_bias;
     const struct Slice *in = &s->b.x;
@@ -287,7 +301,7 @@ static void contract(const struct Pass *pass, uint32_t l)
     struct vkgpt_session *s = pass->s;
     const struct vkgpt_model *m = s->model;
     const struct Layer *layer = &m->layers[l];
-    struct ProductArgs args = common_args(s);
+    struct ProductArgs args = common_args(pass);
     args.x_stride = m->inner, args.y_stride = m->dim, args.bias = m->at.c_out;
     product(pass, "contract", &pass->k->contract, &layer->c_out,
             BUFFERS(&s->b.state, NULL, &layer->vectors, &s->b.h, &s->b.x, &s->b.arrived, &s->b.sums), args);
@@ -311,14 +325,14 @@ static void sample(const struct Pass *pass)
     if (pass->k->best) {
         dispatch(pass->rec, pass->k->best, grid(pass->k->head_groups, pass->rows, 1),
                  BUFFERS(&s->b.state, &s->b.logits, &s->b.head_parts),
-                 ARGS(BestArgs, .step_rows = s->step_rows, .vocab = m->config.vocab, .logits_stride = m->vocab,
+                 ARGS(BestArgs, .range = pass->range, .vocab = m->config.vocab, .logits_stride = m->vocab,
                       .groups = pass->k->head_groups));
         note(pass, "best");
     }
-    dispatch(pass->rec, pass->k->sample, grid(s->sequences, 1, 1),
+    dispatch(pass->rec, pass->k->sample, grid(pass->range.sequences, 1, 1),
              BUFFERS(&s->b.state, &s->b.tokens, &s->b.logits, &s->b.head_parts, &s->b.ring, &s->b.changes, &s->b.kept,
                      &s->b.reports),
-             ARGS(SampleArgs, .step_rows = s->step_rows, .vocab = m->config.vocab, .logits_stride = m->vocab,
+             ARGS(SampleArgs, .range = pass->range, .vocab = m->config.vocab, .logits_stride = m->vocab,
                   .groups = pass->k->head_groups, .token_stride = s->context + 1));
     note(pass, "sample");
 }
@@ -333,8 +347,8 @@ void forward_step(const struct Pass *pass, uint32_t splits)
 {
     struct vkgpt_session *s = pass->s;
     if (s->step_rows > 1) {
-        dispatch(pass->rec, pass->k->lookup, grid(s->sequences, 1, 1), BUFFERS(&s->b.state, &s->b.tokens),
-                 ARGS(LookupArgs, .step_rows = s->step_rows, .token_stride = s->context + 1));
+        dispatch(pass->rec, pass->k->lookup, grid(pass->range.sequences, 1, 1), BUFFERS(&s->b.state, &s->b.tokens),
+                 ARGS(LookupArgs, .range = pass->range, .token_stride = s->context + 1));
         note(pass, "lookup");
     }
     begin(pass);

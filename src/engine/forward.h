@@ -9,12 +9,18 @@ struct Pass {
     struct vkgpt_session *s;
     struct Recording *rec;
     const struct Kernels *k;
-    uint32_t rows; // in a step: those of all sequences; in a block: tokens, as its groups say
-    uint32_t turn; // of its flight: where x comes from and goes to, on one of several stages
+    uint32_t rows;      // in a step: those of its range; in a block: tokens, as its groups say
+    uint32_t turn;      // of its flight: where x comes from and goes to, on one of several stages
+    struct Range range; // of a step: its sequences
 };
 
-// One decode step of every sequence: runs the tokens from `position` on and writes the next tokens. Attends to the
-// first `splits` splits of the cache.
+struct Pass pass_of_step(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, struct Range range,
+                         uint32_t turn);
+struct Pass pass_of_block(struct vkgpt_session *s, struct Recording *rec, const struct Kernels *k, uint32_t rows,
+                          uint32_t turn);
+
+// One decode step of the sequences of the range: runs the tokens from `position` on and writes the next tokens. Attends
+// to the first `splits` splits of the cache.
 void forward_step(const struct Pass *pass, uint32_t splits);
 // What a block of prefill writes beside the cache: nothing, x for the next stage, or a result for each row.
 enum Leaves { LEAVES_CACHE, LEAVES_X, LEAVES_HIDDEN, LEAVES_LOGITS, LEAVES_SCORES, LEAVES_REPORTS };

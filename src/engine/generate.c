@@ -138,7 +138,7 @@ static void report_ends(struct vkgpt_session *s)
 typedef int Maker(struct vkgpt_session *s, struct Flight *next, vkgpt_error *err);
 
 // What is queued next: where both wait, blocks and steps take turns.
-static Maker *choose_next(const struct vkgpt_session *s)
+static Maker *choose_next(struct vkgpt_session *s)
 {
     bool prompts = prefill_rows_left(s) != 0, steps = decoding_wanted(s);
     if (prompts && (!steps || s->steps_last)) return prefill_has_room(s) ? prefill_next : NULL;
@@ -212,22 +212,34 @@ static int take_prompt(struct vkgpt_session *s, uint32_t sequence, const uint32_
     return status;
 }
 
+struct Place {      // a slot for a prompt
+    uint32_t same;  // tokens of the prompt in its cache; 0: not worth to be kept
+    uint32_t size;  // of the range of steps then (range_size)
+    uint64_t since; // when it ran
+};
+
+static bool better_place(struct Place a, struct Place b)
+{
+    if (a.same != b.same) return a.same > b.same;
+    if (a.size != b.size) return a.size < b.size;
+    return a.since < b.since;
+}
+
 bool vkgpt_batch_choose(const vkgpt_session *s, const uint32_t *ids, size_t count, uint32_t *sequence)
 {
-    uint32_t longest = WORTH_A_COPY - 1;
-    uint64_t oldest = UINT64_MAX;
-    bool found = false;
+    struct Place best = {.size = UINT32_MAX};
+    uint32_t running = 0; // slots up to the last one that runs
+    for (uint32_t i = 0; i < s->sequences; i++)
+        if (s->slots[i].started) running = i + 1;
     for (uint32_t i = 0; i < s->sequences; i++) {
         const struct Slot *slot = &s->slots[i];
-        uint32_t same = common_beginning(slot, ids, count);
-        bool longer = same > longest, older = longest < WORTH_A_COPY && slot->since < oldest;
-        if (slot->started || !(longer || older)) continue;
-        if (longer) longest = same;
-        oldest = slot->since;
+        uint32_t same = common_beginning(slot, ids, count), end = i < running ? running : i + 1;
+        struct Place place = {same < WORTH_A_COPY ? 0 : same, range_size(end), slot->since};
+        if (slot->started || !better_place(place, best)) continue;
+        best = place;
         *sequence = i;
-        found = true;
     }
-    return found;
+    return best.size != UINT32_MAX;
 }
 
 int vkgpt_batch_start(vkgpt_session *s, uint32_t sequence, const uint32_t *ids, size_t count,

@@ -61,7 +61,7 @@ void inbox_stop(struct vkgpt_session *s, uint32_t turn, uint32_t sequence, uint3
 
 void inbox_take(struct vkgpt_session *s, struct Recording *rec, uint32_t turn)
 {
-    dispatch(rec, s->decode.admit, (struct Grid){s->sequences, 1, 1},
+    dispatch(rec, s->decode->admit, (struct Grid){s->sequences, 1, 1},
              BUFFERS(&s->b.state, &s->b.tokens, &s->b.ring, &s->b.inbox[turn], &s->b.given[turn], &s->b.changes),
              ARGS(AdmitArgs, .sequences = s->sequences, .token_stride = s->context + 1));
     recording_note(rec, (struct Note){.step = "admit"});

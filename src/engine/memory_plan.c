@@ -151,8 +151,8 @@ static void make_dry(struct Dry *dry, const struct MemoryAsk *ask)
     dry->s.session.kv = format_kv(ask->kv);
     dry->s.session.by_matrices = dry->m.device.info.coopmat && dry->m.format != WEIGHTS_F32;
     buffers_sizes(&dry->s.session);
-    uint32_t stretch = ask->batch > 1 ? BEST_STRETCH : GROUP_OUTPUTS;
-    dry->s.session.decode.head_groups = (dry->m.model.vocab + stretch - 1) / stretch;
+    dry->s.session.head_parts =
+        ask->batch > 1 ? buffers_head_parts(&dry->s.session) : (dry->m.model.vocab + GROUP_OUTPUTS - 1) / GROUP_OUTPUTS;
 }
 
 static void plan_weights(struct DryModel *dry, struct MemoryPlan *plan)

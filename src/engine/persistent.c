@@ -191,8 +191,8 @@ static struct Kernels stand_ins(const struct vkgpt_session *s, uint32_t groups)
         .expand = stand_in_product(PHASE_EXPAND, rows),
         .contract = stand_in_product(PHASE_CONTRACT, rows),
         .head = stand_in_product(PHASE_HEAD, rows),
-        .head_groups = rows == 1 ? groups : s->decode.head_groups,
-        .span = s->decode.span,
+        .head_groups = rows == 1 ? groups : s->decode->head_groups,
+        .span = s->decode->span,
     };
     for (uint32_t format = 0; format < FORMATS; format++) k.embed[format] = &STAND_INS[PHASE_EMBED];
     return k;
@@ -226,7 +226,8 @@ static int make_program(struct vkgpt_session *s, vkgpt_error *err)
     program.phases = device_alloc(s->device, program.capacity, sizeof *program.phases);
     if (!program.phases) return fail_memory(err, "the program of a step", program.capacity * sizeof *program.phases);
     struct Recording rec = recording_of_program(s->device, "the program of a step", &program, err);
-    forward_step(&(struct Pass){s, &rec, &k, step_rows(s), 0}, s->splits);
+    const struct Pass pass = pass_of_step(s, &rec, &k, session_range(s), 0);
+    forward_step(&pass, s->splits);
     int status = rec.status ? rec.status : upload_program(s, &program, err);
     free(program.phases);
     return status;
@@ -337,7 +338,7 @@ int persistent_open(struct vkgpt_session *s, uint32_t groups, vkgpt_error *err)
 {
     struct Persistent *p = &s->persistent;
     // head writes a part for each workgroup, into the room that its dispatch has
-    uint32_t most = step_rows(s) == 1 && s->decode.head_groups < MOST_GROUPS ? s->decode.head_groups : MOST_GROUPS;
+    uint32_t most = step_rows(s) == 1 && s->decode->head_groups < MOST_GROUPS ? s->decode->head_groups : MOST_GROUPS;
     char why[96];
     if (!persistent_fits(s, why, sizeof why) || (!groups && s->device->software)) return VKGPT_OK;
     int status = compile(s->model, s->kv, step_rows(s), &p->pipeline, err);

@@ -109,12 +109,13 @@ static int record(struct Profile *p, bool each, struct Recording *rec)
     vkgpt_session *s = p->s;
     uint32_t most = forward_max_sets(s),
              splits = 1; // one pass shares no set, so there are at most that many dispatches
-    p->kernels = &s->decode;
+    p->kernels = s->decode;
     int status = p->rows ? session_prefill_kernels(s, p->rows, &p->kernels, p->err) : VKGPT_OK;
     if (!status) status = recording_begin_profiled(s->device, "a profile", most, most, each, rec, p->err);
     if (status) return status;
-    while (splits < (s->slots[0].position - 1) / s->decode.span + 1) splits *= 2;
-    const struct Pass pass = {s, rec, p->kernels, p->rows ? p->rows : s->sequences * s->step_rows, 0};
+    while (splits < (s->slots[0].position - 1) / s->decode->span + 1) splits *= 2;
+    const struct Pass pass =
+        p->rows ? pass_of_block(s, rec, p->kernels, p->rows, 0) : pass_of_step(s, rec, p->kernels, session_range(s), 0);
     if (p->rows) forward_block(&pass, LEAVES_CACHE);
     else forward_step(&pass, splits < s->splits ? splits : s->splits);
     return recording_end(rec);

@@ -1,6 +1,9 @@
-// A session's recordings, each made on first use and kept: `steps` for decode, by their number and the splits of the
-// cache that they attend to; `blocks` for prefill, by their rows.
+// A session's recordings, each made on first use and kept: `steps` for decode, by what they run; `blocks` for prefill,
+// by their rows.
 #include "engine/recordings.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 #include "engine/bounds.h"
 #include "engine/buffers.h"
@@ -19,30 +22,55 @@ int recordings_admit(struct vkgpt_session *s, uint32_t turn, struct Recording **
     return recording_end(admit);
 }
 
-int recordings_steps(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn,
-                     struct Recording **rec, vkgpt_error *err)
+// With drafts the host needs the states that the steps left.
+static void copy_progress(struct vkgpt_session *s, const struct StepsAsk *ask, struct Recording *rec)
 {
-    struct Recording *steps = *rec = &s->steps[step_size][split_size][turn];
-    if (steps->commands) return VKGPT_OK;
-    int status = recording_begin(s->device, "decode", forward_max_sets(s), steps, err);
-    if (status) return status;
-    recording_cut(steps, bounds_steps_cut(s, 1u << step_size));
-    uint32_t splits = 1u << split_size;
-    if (splits > s->splits) splits = s->splits;
-    const struct Pass pass = {s, steps, &s->decode, s->sequences * s->step_rows, turn};
-    if (!model_has_head(s->model)) inbox_take(s, steps, turn);
-    for (uint32_t i = 0; i < 1u << step_size; i++) forward_step(&pass, splits);
-    VkDeviceSize each = s->sequences * sizeof(struct Sequence);
+    const VkDeviceSize each = sizeof(struct Sequence), first = ask->range.first;
     if (s->step_rows > 1)
-        recording_copy(steps, &s->b.state, MAX_GROUPS * sizeof(struct Group), &s->b.progress, turn * each, each);
-    return recording_end(steps);
+        recording_copy(rec, &s->b.state, MAX_GROUPS * sizeof(struct Group) + first * each, &s->b.progress,
+                       (ask->turn * s->sequences + first) * each, ask->range.sequences * each);
 }
 
-int recordings_decode(struct vkgpt_session *s, uint32_t step_size, uint32_t split_size, uint32_t turn,
-                      struct Recording **rec, vkgpt_error *err)
+static int record_steps(struct vkgpt_session *s, const struct StepsAsk *ask, struct Recording *rec, vkgpt_error *err)
 {
-    if (s->persistent.groups) return persistent_steps(s, step_size, turn, rec, err);
-    return recordings_steps(s, step_size, split_size, turn, rec, err);
+    const struct Kernels *k;
+    uint32_t steps = 1u << ask->step_size, splits = 1u << ask->split_size;
+    if (splits > s->splits) splits = s->splits;
+    int status = session_step_kernels(s, ask->range.sequences * ask->range.rows, &k, err);
+    if (!status) status = recording_begin(s->device, "decode", forward_max_sets(s), rec, err);
+    if (status) return status;
+    recording_cut(rec, bounds_steps_cut(s, ask->range, steps));
+    const struct Pass pass = pass_of_step(s, rec, k, ask->range, ask->turn);
+    if (!model_has_head(s->model)) inbox_take(s, rec, ask->turn);
+    for (uint32_t i = 0; i < steps; i++) forward_step(&pass, splits);
+    copy_progress(s, ask, rec);
+    return recording_end(rec);
+}
+
+int recordings_steps(struct vkgpt_session *s, const struct StepsAsk *ask, struct Recording **rec, vkgpt_error *err)
+{
+    struct StepsRecording *steps = s->steps;
+    while (steps && memcmp(&steps->ask, ask, sizeof *ask)) steps = steps->next;
+    if (!steps) {
+        steps = device_alloc(s->device, 1, sizeof *steps);
+        if (!steps) return fail_memory(err, "a recording", sizeof *steps);
+        steps->ask = *ask;
+        steps->next = s->steps;
+        s->steps = steps;
+    }
+    *rec = &steps->rec;
+    return steps->rec.commands ? VKGPT_OK : record_steps(s, ask, &steps->rec, err);
+}
+
+bool recordings_as_one(const struct vkgpt_session *s, const struct StepsAsk *ask)
+{
+    return s->persistent.groups && ask->range.sequences == s->sequences;
+}
+
+int recordings_decode(struct vkgpt_session *s, const struct StepsAsk *ask, struct Recording **rec, vkgpt_error *err)
+{
+    if (recordings_as_one(s, ask)) return persistent_steps(s, ask->step_size, ask->turn, rec, err);
+    return recordings_steps(s, ask, rec, err);
 }
 
 // What a block leaves, by its kind; on a stage that is not the last, x.
@@ -79,7 +107,7 @@ static int record_block(struct vkgpt_session *s, struct Recording *rec, uint32_t
     if (status) return status;
     recording_cut(rec, bounds_block_cut(s, rows, leaves >= LEAVES_LOGITS));
     inbox_take(s, rec, turn);
-    const struct Pass pass = {s, rec, k, rows, turn};
+    const struct Pass pass = pass_of_block(s, rec, k, rows, turn);
     forward_block(&pass, leaves);
     if (leaves == LEAVES_LOGITS)
         recording_copy(rec, &s->b.logits, 0, &s->b.readback, 0, (VkDeviceSize)rows * s->model->vocab * 4);
@@ -104,9 +132,14 @@ int recordings_block(struct vkgpt_session *s, enum BlockKind kind, uint32_t turn
 void recordings_free(struct vkgpt_session *s)
 {
     for (uint32_t i = 0; i < MAX_IN_FLIGHT; i++) recording_free(&s->admit[i]);
-    struct Recording *blocks = &s->blocks[0][0], *steps = &s->steps[0][0][0];
+    struct Recording *blocks = &s->blocks[0][0];
     for (uint32_t i = 0; i < BLOCK_KINDS * MAX_IN_FLIGHT; i++) recording_free(&blocks[i]);
     for (uint32_t i = 0; i < STEP_SIZES * IN_FLIGHT; i++)
         recording_free(&s->persistent_steps[i / IN_FLIGHT][i % IN_FLIGHT]);
-    for (uint32_t i = 0; i < STEP_SIZES * SPLIT_SIZES * MAX_IN_FLIGHT; i++) recording_free(&steps[i]);
+    while (s->steps) {
+        struct StepsRecording *steps = s->steps;
+        s->steps = steps->next;
+        recording_free(&steps->rec);
+        free(steps);
+    }
 }

@@ -11,7 +11,8 @@
 
 #define MAX_STEPS 32     // tokens in a submission
 #define STEP_SIZES 6     // 1, 2, 4, ... 32
-#define SPLIT_SIZES 16   // splits of the cache: 1, 2, 4, ...
+#define RANGE_SIZES 11   // sequences of a step: 1, 2, 4, ... 1024, or all
+#define STEP_KERNELS 4   // for steps of 1, 2, 4, and 8 rows or more: STEP_TILE
 #define IN_FLIGHT 2      // submissions of decode, or blocks of prefill, on one device
 #define MAX_IN_FLIGHT 16 // over several devices: one more than there are stages, at most
 #define MAX_SEQUENCES 1024
@@ -27,7 +28,7 @@ enum BlockKind { BLOCK_LOGITS = BLOCK_SIZES, BLOCK_SCORES, BLOCK_REPORTS, BLOCK_
 #define LOGIT_BYTES ((uint64_t)16 << 20) // of one block of logits, about
 
 struct Buffers {
-    struct Slice state;  // struct Group (MAX_GROUPS), then struct Sequence (sequences + SPARE_SEQUENCES)
+    struct Slice state;  // struct Group (MAX_GROUPS), then struct Sequence (sequences)
     struct Slice tokens; // (sequences, context + 1)
     struct Slice x, n;   // (rows, dim): the residual stream, and its norm
     struct Slice q, a; // (rows, width): queries (with KV_Q8_0 (rows, 3 width): keys and values too); attention's output
@@ -100,9 +101,24 @@ struct Flight {
     uint64_t number;        // from 1 on
     double start;           // by the host's clock; set again when the flight before it has ended
     struct BlockRows block; // prefill
+    struct Range range;     // decode: the sequences of its steps
     uint32_t steps;         // decode
     bool whole;             // decode: as one persistent kernel
     int (*end)(struct vkgpt_session *s, const struct Flight *flight, double seconds, vkgpt_error *err);
+};
+
+// What a recording of decode runs.
+struct StepsAsk {
+    struct Range range;
+    uint32_t step_size;  // 2^step_size steps
+    uint32_t split_size; // over 2^split_size splits of the cache
+    uint32_t turn;
+};
+
+struct StepsRecording { // one of a list
+    struct StepsAsk ask;
+    struct Recording rec;
+    struct StepsRecording *next;
 };
 
 struct Flights { // engine/flights.h
@@ -149,10 +165,12 @@ struct vkgpt_session {
     uint32_t logit_rows;
     uint32_t splits;      // of the whole cache
     uint32_t steps_asked; // tokens per submission; 0: by time
-    struct Kernels decode, prefill[BLOCK_SIZES];
-    bool prefill_ready[BLOCK_SIZES]; // these kernels are chosen
-    bool by_matrices;                // a block's products use cooperative matrices, and may split the width
-    bool arrived_zero;               // b.arrived holds zeros
+    uint32_t head_parts;  // that head or best leaves in a step at most
+    struct Kernels step[STEP_KERNELS], prefill[BLOCK_SIZES];
+    bool step_ready[STEP_KERNELS], prefill_ready[BLOCK_SIZES]; // these kernels are chosen
+    const struct Kernels *decode;                              // of a step of all sequences
+    bool by_matrices;  // a block's products use cooperative matrices, and may split the width
+    bool arrived_zero; // b.arrived holds zeros
     struct Pool device_pool, upload_pool, read_pool;
     struct Buffers b;
 
@@ -162,18 +180,18 @@ struct vkgpt_session {
     void *event_user;
 
     struct Recording admit[MAX_IN_FLIGHT]; // takes an inbox
-    struct Recording steps[STEP_SIZES][SPLIT_SIZES][MAX_IN_FLIGHT];
+    struct StepsRecording *steps;
     struct Persistent persistent;
     struct Recording persistent_steps[STEP_SIZES][IN_FLIGHT];
     struct Recording blocks[BLOCK_KINDS][MAX_IN_FLIGHT];
 
-    double first_flops;           // that a submission may take before anything was measured; 0: any
-    double step_seconds;          // of one decode step, 0: not measured
-    double row_seconds;           // of one prefilled row, in a block that was about as large as any before it
-    uint32_t timed_rows;          // of that block
-    uint32_t blocks_queued;       // blocks of prefill that may be submitted at once, after the first
-    atomic_bool cancelled;        // vkgpt_session_cancel was called, and no call has ended by it yet
-    bool (*on_block)(void *user); // vkgpt_session_options
+    double first_flops;               // that a submission may take before anything was measured; 0: any
+    double step_seconds[RANGE_SIZES]; // of one decode step of so many sequences, 0: not measured
+    double row_seconds;               // of one prefilled row, in a block that was about as large as any before it
+    uint32_t timed_rows;              // of that block
+    uint32_t blocks_queued;           // blocks of prefill that may be submitted at once, after the first
+    atomic_bool cancelled;            // vkgpt_session_cancel was called, and no call has ended by it yet
+    bool (*on_block)(void *user);     // vkgpt_session_options
     void *user;
     vkgpt_counters counters;
     char note[384]; // vkgpt_session_note
@@ -183,6 +201,20 @@ struct vkgpt_session {
 static inline uint32_t chain_in_flight(uint32_t stages)
 {
     return stages + 1 < MAX_IN_FLIGHT ? stages + 1 : MAX_IN_FLIGHT;
+}
+
+// All sequences, as the range of a step.
+static inline struct Range session_range(const struct vkgpt_session *s)
+{
+    return (struct Range){.sequences = s->sequences, .rows = s->step_rows};
+}
+
+// The index among RANGE_SIZES of ranges of so many sequences.
+static inline uint32_t range_size(uint32_t sequences)
+{
+    uint32_t size = 0;
+    while (1u << size < sequences) size++;
+    return size;
 }
 
 static inline struct Cache session_cache(const struct vkgpt_session *s)

@@ -4,6 +4,7 @@
 
 #include "engine/ahead.h"
 #include "engine/buffers.h"
+#include "engine/forward.h"
 #include "engine/kernels_deterministic.h"
 #include "engine/settings.h"
 #include "engine/tuning.h"
@@ -27,12 +28,22 @@ static int zero_arrived(struct vkgpt_session *s, vkgpt_error *err)
     return status;
 }
 
-int session_decode_kernels(struct vkgpt_session *s, vkgpt_error *err)
+int session_step_kernels(struct vkgpt_session *s, uint32_t rows, const struct Kernels **k, vkgpt_error *err)
 {
+    const struct vkgpt_model *m = s->model;
+    uint32_t size = 0;
+    while (size + 1 < STEP_KERNELS && 1u << size < rows) size++;
+    struct Kernels *step = &s->step[size];
+    *k = step;
+    if (s->step_ready[size]) return VKGPT_OK;
     const struct Shape shape = session_shape(s);
-    uint32_t rows = s->sequences * s->step_rows;
-    return s->deterministic ? kernels_deterministic_decode(s->device, &shape, rows, &s->decode, err)
-                            : kernels_for_decode(s->device, &shape, rows, &s->decode, err);
+    int status = s->deterministic ? kernels_deterministic_decode(s->device, &shape, rows, step, err)
+                                  : kernels_for_decode(s->device, &shape, rows, step, err);
+    if (status) return status;
+    if (step->best) step->head_groups = (m->config.vocab + BEST_STRETCH - 1) / BEST_STRETCH;
+    else if (m->head) step->head_groups = product_groups(&step->head, m->head);
+    s->step_ready[size] = true;
+    return VKGPT_OK;
 }
 
 int session_prefill_kernels(struct vkgpt_session *s, uint32_t rows, const struct Kernels **k, vkgpt_error *err)

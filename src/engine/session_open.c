@@ -17,6 +17,8 @@
 #include "engine/settings.h"
 #include "engine/tuning.h"
 
+#define MOST_SPLITS 32768 // of the cache: one workgroup each, of at most 65,535 in a direction of a grid
+
 int session_check_options(const vkgpt_model *model, const vkgpt_session_options *o, vkgpt_error *err)
 {
     if (o->context > model->config.context)
@@ -89,6 +91,18 @@ static int open_upstream(struct vkgpt_session *s, vkgpt_error *err)
     return s->model->open_upstream(s->model, &options, &s->upstream, err);
 }
 
+// Compiled in the background, before a prompt comes.
+static int make_kernels(struct vkgpt_session *s, vkgpt_error *err)
+{
+    const struct Kernels *k;
+    int status = VKGPT_OK;
+    for (uint32_t size = 0; size < BLOCK_SIZES && !status; size++)
+        status = session_prefill_kernels(s, buffers_block_rows(s, size), &k, err);
+    for (uint32_t sequences = 1; sequences < s->sequences && !status; sequences *= 2)
+        status = session_step_kernels(s, sequences * s->step_rows, &k, err);
+    return status;
+}
+
 static int session_make(struct vkgpt_session *s, vkgpt_error *err)
 {
     const struct vkgpt_model *m = s->model;
@@ -97,23 +111,18 @@ static int session_make(struct vkgpt_session *s, vkgpt_error *err)
     if (s->deterministic) status = deterministic_check(s->device, err);
     if (status) return status;
     struct Shape shape = session_shape(s);
-    status = session_decode_kernels(s, err);
+    status = session_step_kernels(s, s->sequences * s->step_rows, &s->decode, err);
     if (status) return status;
     buffers_sizes(s);
     s->by_matrices = s->device->info.coopmat && !shape.formats[WEIGHTS_F32] && !s->deterministic;
-    if (s->splits > 1u << (SPLIT_SIZES - 1))
-        return fail(err, VKGPT_BAD_ARGUMENT, "a context of %u tokens is too long", s->context);
-    if (s->decode.best) s->decode.head_groups = (m->config.vocab + BEST_STRETCH - 1) / BEST_STRETCH;
-    else if (m->head) s->decode.head_groups = product_groups(&s->decode.head, m->head);
+    if (s->splits > MOST_SPLITS) return fail(err, VKGPT_BAD_ARGUMENT, "a context of %u tokens is too long", s->context);
+    s->head_parts = s->sequences > 1 ? buffers_head_parts(s) : s->step_rows * s->decode->head_groups;
     if (model_has_head(m)) status = make_slots(s, err);
     if (!status) status = buffers_make(s, err);
-    // all sequences are stopped, and the spare ones after them
+    // all sequences are stopped
     if (!status) status = recording_fill_once(s->device, "setting the state", &s->b.state, STOP_FULL, err);
     if (!status && !s->deterministic && model_is_whole(m)) status = choose_form(s, err);
-    const struct Kernels *k; // compiled in the background, before a prompt comes
-    for (uint32_t size = 0; size < BLOCK_SIZES && !status && !s->device->software; size++)
-        status = session_prefill_kernels(s, buffers_block_rows(s, size), &k, err);
-    return status;
+    return status || s->device->software ? status : make_kernels(s, err);
 }
 
 static void take_options(struct vkgpt_session *s, vkgpt_model *model, const struct StageOptions *o)

@@ -37,7 +37,9 @@ static struct Stage *stage_of(struct Upstream *upstream) { return (struct Stage 
 
 static int recording_of(struct vkgpt_session *s, const struct StageFlight *f, struct Recording **rec, vkgpt_error *err)
 {
-    if (f->kind == BLOCK_KINDS) return recordings_steps(s, 0, f->split_size, f->turn, rec, err);
+    const struct StepsAsk ask = {
+        .range = {f->first, f->sequences, s->step_rows}, .split_size = f->split_size, .turn = f->turn};
+    if (f->kind == BLOCK_KINDS) return recordings_steps(s, &ask, rec, err);
     return recordings_block(s, f->kind, f->turn, rec, err);
 }
 

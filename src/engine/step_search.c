@@ -55,9 +55,9 @@ static int clear_cache(struct vkgpt_session *s, vkgpt_error *err)
 
 static int side_record(const struct Clock *clock, struct Side *side, vkgpt_error *err)
 {
-    uint32_t split_size = 0;
-    while (1u << split_size < side->s->splits) split_size++;
-    return recordings_decode(side->s, clock->step_size, split_size, 0, &side->rec, err);
+    struct StepsAsk ask = {.range = session_range(side->s), .step_size = clock->step_size};
+    while (1u << ask.split_size < side->s->splits) ask.split_size++;
+    return recordings_decode(side->s, &ask, &side->rec, err);
 }
 
 // Opens a session with these settings and a sequence that does not stop.

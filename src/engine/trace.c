@@ -59,7 +59,7 @@ static struct Pass begin(const struct Tracer *t, const char *name, struct Record
     *status = recording_begin(s->device, name, forward_max_sets(s), rec, t->err);
     if (!*status) recording_cut(rec, bounds_block_cut(s, t->rows, true));
     if (!*status) inbox_take(s, rec, 0);
-    return (struct Pass){s, rec, t->kernels, t->rows, 0};
+    return pass_of_block(s, rec, t->kernels, t->rows, 0);
 }
 
 // Runs a block of tokens through all layers, and keeps the stream and the queries of each.

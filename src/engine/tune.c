@@ -60,7 +60,7 @@ static int time_session(const struct Tuner *t, struct vkgpt_session *s, double *
     int status = fill_session(s, t->err);
     if (!status) status = recording_begin(s->device, "tuning", forward_max_sets(s), &rec, t->err);
     if (status) return status;
-    const struct Pass step = {s, &rec, &s->decode, s->sequences * s->step_rows, 0};
+    const struct Pass step = pass_of_step(s, &rec, s->decode, session_range(s), 0);
     for (uint32_t pass = 0; pass < t->passes; pass++)
         for (uint32_t l = 0; l < model_layers_of(t->model, t->key.product); l++)
             if (model_matrix(t->model, t->key.product, l)->format == t->key.format)
@@ -88,7 +88,7 @@ static int time_variant(struct Tuner *t, struct Variant variant, double *best)
     if (!status) status = session_open(t->model, &options, &s, t->err);
     if (status) return status;
     status = pipelines_ready(t->model->device, t->err); // nothing else runs while it measures
-    t->stages = t->stages || s->decode.products[t->key.product].staged[t->key.format];
+    t->stages = t->stages || s->decode->products[t->key.product].staged[t->key.format];
     if (!status) status = time_session(t, s, best);
     vkgpt_session_close(s);
     return status;

@@ -113,7 +113,8 @@ static int record(const struct BlockTuner *t, const struct Kernels *k, struct Re
     int status = recording_begin(s->device, "tuning", forward_max_sets(s), rec, t->err);
     *products = 0;
     if (status) return status;
-    const struct Pass block = {s, rec, k, t->key.block < s->block_rows ? t->key.block : s->block_rows, 0};
+    uint32_t rows = t->key.block < s->block_rows ? t->key.block : s->block_rows;
+    const struct Pass block = pass_of_block(s, rec, k, rows, 0);
     for (uint32_t pass = 0; pass < t->passes; pass++)
         for (uint32_t l = 0; matrix_from(t->model, t->key.product, t->key.format, &l); l++, ++*products)
             forward_product(&block, t->key.product, l);

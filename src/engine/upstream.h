@@ -17,7 +17,8 @@
 struct StageFlight {
     uint32_t turn;
     uint32_t kind;              // enum BlockKind; BLOCK_KINDS: a step of decode
-    uint32_t split_size;        // of a step: as recordings_steps takes it
+    uint32_t first, sequences;  // of a step: its range
+    uint32_t split_size;        // of a step: struct StepsAsk
     uint32_t rows;              // of x that go on to the next stage, from the first on
     uint32_t fresh;             // no other flight is on its way: what failed before no longer matters
     uint32_t admissions, words; // of the inbox

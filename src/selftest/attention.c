@@ -155,7 +155,7 @@ int selftest_cache(const struct Stage *stage)
     if (!t.status)
         dispatch(&t.rec, stage->kernels->cache, (struct Grid){(words + lanes - 1) / lanes, stage->rows, 2},
                  BUFFERS(&state->slice, &q->slice, &k->slice, &v->slice),
-                 ARGS(CacheArgs, .step_rows = stage->step_rows, .heads = l->size->heads, .head_dim = l->head_dim,
+                 ARGS(CacheArgs, .range = stage->range, .heads = l->size->heads, .head_dim = l->head_dim,
                       .context = l->size->context, .stride = 3 * l->width, .scales = scales_of(l)));
     trial_finish(&t);
     struct Measure m = {0};
@@ -211,7 +211,7 @@ static void fill_sequence(const struct Stage *stage, struct Attention *a, uint32
 {
     const struct TestLayer *l = stage->layer;
     size_t at = (size_t)first_row * l->size->heads * l->size->head_dim;
-    double factor = l->size->kv != KV_Q8_0 || !sequence ? 1.0 : multiplies_halves(stage) ? SMALL : TINY;
+    double factor = l->size->kv != KV_Q8_0 || sequence == FIRST ? 1.0 : multiplies_halves(stage) ? SMALL : TINY;
     fill_cache(l, a->k, a->keys, sequence, position + rows, 101, 1.0);
     fill_cache(l, a->v, a->values, sequence, position + rows, 111, factor);
     reference_attend(rows, position, l->size->heads, l->size->head_dim, a->queries + at, a->keys, a->values,
@@ -227,9 +227,9 @@ static void fill_all(const struct Stage *stage, struct Attention *a)
         if (size->more) fill_sequence(stage, a, MORE_SEQUENCE, behind, size->more_first, size->more);
         return;
     }
-    for (uint32_t s = 0; s < SEQUENCES; s++)
+    for (uint32_t i = 0, s = FIRST; i < IN_RANGE; i++, s++)
         if (!stage->state[s].stop)
-            fill_sequence(stage, a, s, s * stage->step_rows, stage->state[s].position, stage->state[s].rows);
+            fill_sequence(stage, a, s, i * stage->range.rows, stage->state[s].position, stage->state[s].rows);
 }
 
 static int attention_make(const struct Stage *stage, size_t out_bytes, struct Attention *a)
@@ -254,7 +254,7 @@ static struct AttendArgs attend_args(const struct Stage *stage)
     const struct TestLayer *l = stage->layer;
     const struct LayerSize *size = l->size;
     return (struct AttendArgs){
-        .step_rows = stage->step_rows,
+        .range = stage->range,
         .heads = size->heads,
         .head_dim = l->head_dim,
         .context = size->context,
@@ -335,8 +335,8 @@ int selftest_attend(const struct Stage *stage)
     struct Measure m = {0};
     for (size_t i = 0; i < sizeof positions / sizeof *positions; i++) {
         struct Stage here = *stage;
-        stage_place(&here, 0, positions[i][0] < last ? positions[i][0] : last);
-        stage_place(&here, 2, positions[i][1] < last ? positions[i][1] : last);
+        stage_place(&here, FIRST, positions[i][0] < last ? positions[i][0] : last);
+        stage_place(&here, FIRST + 2, positions[i][1] < last ? positions[i][1] : last);
         int status = attend_at(&here, &m);
         if (status) return status;
     }

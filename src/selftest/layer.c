@@ -198,7 +198,7 @@ void stage_place(struct Stage *stage, uint32_t sequence, uint32_t position)
 {
     struct Sequence *state = &stage->state[sequence];
     state->position = position;
-    state->rows = state->context - position < stage->step_rows ? state->context - position : stage->step_rows;
+    state->rows = state->context - position < stage->range.rows ? state->context - position : stage->range.rows;
 }
 
 static void add_groups(struct Stage *stage, uint32_t sequence, uint32_t first, uint32_t rows)
@@ -218,11 +218,14 @@ struct Stage stage_make(struct Selftest *test, const struct TestLayer *layer, co
         .layer = layer,
         .kernels = kernels,
         .prefill = prefill,
-        .step_rows = step_rows,
-        .rows = SEQUENCES * step_rows,
+        .range = {FIRST, IN_RANGE, step_rows},
+        .rows = IN_RANGE * step_rows,
     };
-    for (uint32_t s = 0; s < SEQUENCES; s++) stage.state[s].context = size->context;
-    stage_place(&stage, 0, size->span < size->context ? size->span : size->context - 1);
+    for (uint32_t s = 0; s < SEQUENCES; s++) {
+        stage.state[s].context = size->context;
+        stage_place(&stage, s, 0);
+    }
+    stage_place(&stage, FIRST, size->span < size->context ? size->span : size->context - 1);
     stage_place(&stage, STOPPED, size->context / 3);
     stage_place(&stage, BLOCK_SEQUENCE, prefill ? size->first : size->context - 1);
     stage.state[STOPPED].stop = STOP_EOS;
@@ -255,10 +258,10 @@ bool stage_row(const struct Stage *stage, uint32_t row, uint32_t *sequence, uint
         *position = group->position + row % GROUP_ROWS;
         return row % GROUP_ROWS < group->rows;
     }
-    *sequence = row / stage->step_rows;
+    *sequence = stage->range.first + row / stage->range.rows;
     const struct Sequence *state = &stage->state[*sequence];
-    *position = state->position + row % stage->step_rows;
-    return !state->stop && row % stage->step_rows < state->rows;
+    *position = state->position + row % stage->range.rows;
+    return !state->stop && row % stage->range.rows < state->rows;
 }
 
 struct Sequence *selftest_sequences(uint8_t *state)
@@ -268,11 +271,9 @@ struct Sequence *selftest_sequences(uint8_t *state)
 
 struct Array *selftest_state(struct Trial *trial, const struct Sequence *sequences, uint32_t count)
 {
-    struct Array *state =
-        trial_array(trial, MAX_GROUPS * sizeof(struct Group) + (count + SPARE_SEQUENCES) * sizeof(struct Sequence));
+    struct Array *state = trial_array(trial, MAX_GROUPS * sizeof(struct Group) + count * sizeof(struct Sequence));
     if (trial->status) return state;
     if (sequences) memcpy(selftest_sequences(state->before), sequences, count * sizeof *sequences);
-    for (uint32_t i = count; i < count + SPARE_SEQUENCES; i++) selftest_sequences(state->before)[i].stop = STOP_FULL;
     return state;
 }
 
@@ -332,7 +333,7 @@ struct ProductArgs stage_product_args(const struct Stage *stage)
 {
     const struct TestLayer *l = stage->layer;
     return (struct ProductArgs){
-        .step_rows = stage->step_rows,
+        .range = stage->range,
         .dim = l->size->dim,
         .norm_gain = l->at_gain,
         .norm_bias = l->at_norm_bias,
@@ -350,7 +351,7 @@ void stage_report(const struct Stage *stage, const struct Pipeline *pipeline, st
     const struct TestLayer *l = stage->layer;
     const struct LayerSize *s = l->size;
     char block[32] = "";
-    if (stage->step_rows > 1) snprintf(block, sizeof block, ", %u rows", stage->rows);
+    if (stage->range.rows > 1) snprintf(block, sizeof block, ", %u rows", stage->rows);
     if (stage->prefill) snprintf(block, sizeof block, ", %u from %u", s->rows, s->first);
     selftest_report(stage->test, pipeline->kernel, measure.error, bound, "C %u, H %u of %u, F %u, V %u, %s/%s%s%s",
                     s->dim, s->heads, s->head_dim, s->inner, s->vocab, format_name(s->weights), format_name(s->kv),

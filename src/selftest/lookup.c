@@ -66,7 +66,7 @@ int selftest_lookup(struct Selftest *test, const struct Pipeline *pipeline)
     trial_start(&t);
     if (!t.status)
         dispatch(&t.rec, pipeline, (struct Grid){CASE_COUNT, 1, 1}, BUFFERS(&state->slice, &tokens->slice),
-                 ARGS(LookupArgs, .step_rows = 5, .token_stride = TOKEN_STRIDE));
+                 ARGS(LookupArgs, .range = {0, CASE_COUNT, 5}, .token_stride = TOKEN_STRIDE));
     trial_finish(&t);
     for (uint32_t i = 0; i < CASE_COUNT && !t.status; i++) {
         struct Measure m = {0};

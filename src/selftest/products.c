@@ -84,10 +84,9 @@ static void embed_run(const struct Stage *stage, struct Trial *t, uint32_t parts
         const struct Chunk *chunk = &l->wte.matrix.chunks[i];
         dispatch(&t->rec, stage->kernels->embed[l->size->weights], (struct Grid){1, stage->rows, 1},
                  BUFFERS(state, tokens, &chunk->slice, &l->wpe.matrix.chunks[0].slice, x),
-                 ARGS(EmbedArgs, .step_rows = stage->step_rows, .dim = padded(width), .parts = parts,
-                      .first = chunk->first, .count = chunk->count, .vocab = l->size->vocab,
-                      .token_stride = l->size->context + 1, .position_offset = l->size->position_offset,
-                      .scales = chunk->scales));
+                 ARGS(EmbedArgs, .range = stage->range, .dim = padded(width), .parts = parts, .first = chunk->first,
+                      .count = chunk->count, .vocab = l->size->vocab, .token_stride = l->size->context + 1,
+                      .position_offset = l->size->position_offset, .scales = chunk->scales));
     }
     trial_finish(t);
 }
@@ -142,7 +141,7 @@ static int norm_to(const struct Stage *stage, bool in_place, bool halves)
     if (!t.status)
         dispatch(&t.rec, pipeline, (struct Grid){1, stage->rows, 1},
                  BUFFERS(&state->slice, &l->vectors, &x->slice, &n->slice),
-                 ARGS(NormArgs, .step_rows = stage->step_rows, .dim = dim, .stride = l->dim, .gain = l->at_gain,
+                 ARGS(NormArgs, .range = stage->range, .dim = dim, .stride = l->dim, .gain = l->at_gain,
                       .bias = l->at_norm_bias, .eps = SELFTEST_EPS));
     trial_finish(&t);
 
@@ -410,7 +409,7 @@ static double *head_make(const struct Stage *stage, const struct Matrix *w, stru
 }
 
 // Whether head leaves parts; else best finds them.
-static bool leaves_parts(const struct Stage *stage) { return stage->step_rows == 1 && !stage->kernels->best; }
+static bool leaves_parts(const struct Stage *stage) { return stage->range.rows == 1 && !stage->kernels->best; }
 
 static void measure_all_parts(const struct Stage *stage, struct Measure *m, const struct HeadTrial *h)
 {
@@ -506,7 +505,7 @@ int selftest_best(const struct Stage *stage)
     if (!t.status)
         dispatch(&t.rec, stage->kernels->best, (struct Grid){BEST_GROUPS, stage->rows, 1},
                  BUFFERS(&state->slice, &logits->slice, &parts->slice),
-                 ARGS(BestArgs, .step_rows = stage->step_rows, .vocab = vocab, .logits_stride = padded(vocab),
+                 ARGS(BestArgs, .range = stage->range, .vocab = vocab, .logits_stride = padded(vocab),
                       .groups = BEST_GROUPS));
     trial_finish(&t);
     struct Measure m = {0};

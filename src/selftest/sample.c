@@ -80,8 +80,8 @@ static void sample_run(struct SampleTrial *s, const struct Pipeline *pipeline)
         dispatch(&s->t.rec, pipeline, (struct Grid){s->sequences, 1, 1},
                  BUFFERS(&s->state->slice, &s->tokens->slice, &s->logits->slice, &s->parts->slice, &s->ring->slice,
                          &s->changes->slice, &s->kept->slice, &s->reports->slice),
-                 ARGS(SampleArgs, .step_rows = s->step_rows, .vocab = s->vocab, .logits_stride = s->stride,
-                      .groups = s->groups, .token_stride = TOKEN_STRIDE));
+                 ARGS(SampleArgs, .range = {0, s->sequences, s->step_rows}, .vocab = s->vocab,
+                      .logits_stride = s->stride, .groups = s->groups, .token_stride = TOKEN_STRIDE));
     trial_finish(&s->t);
 }
 

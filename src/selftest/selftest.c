@@ -125,7 +125,7 @@ static int run_tests(const struct Stage *stage, KernelTest *const *tests)
 static int deterministic_kernels(struct Selftest *test, const struct Shape *shape, uint32_t step_rows,
                                  struct Kernels *kernels)
 {
-    uint32_t rows = step_rows == 1 ? 1 : SEQUENCES * step_rows;
+    uint32_t rows = step_rows == 1 ? 1 : IN_RANGE * step_rows;
     return step_rows ? kernels_deterministic_decode(test->device, shape, rows, kernels, test->err)
                      : kernels_deterministic_prefill(test->device, shape, kernels, test->err);
 }
@@ -143,7 +143,7 @@ static int kernels_for(struct Selftest *test, const struct TestLayer *layer, uin
     if (tile.tile) device->processors = MANY_PROCESSORS;
     int status =
         !step_rows ? kernels_for_prefill(device, &shape, layer->size->rows, kernels, test->err)
-                   : kernels_for_decode(device, &shape, step_rows == 1 ? 1 : SEQUENCES * step_rows, kernels, test->err);
+                   : kernels_for_decode(device, &shape, step_rows == 1 ? 1 : IN_RANGE * step_rows, kernels, test->err);
     device->info.shared_bytes = shared, device->processors = processors;
     return status;
 }

@@ -8,10 +8,12 @@
 #include "selftest/reference.h"
 #include "selftest/trial.h"
 
-#define SEQUENCES 3      // in every trial
-#define STOPPED 1        // decode: this sequence has stopped, and nothing of it may change
-#define BLOCK_SEQUENCE 2 // prefill: the one whose tokens run
-#define MORE_SEQUENCE 0  // prefill: the one whose tokens run after them
+#define SEQUENCES 5      // in every trial
+#define FIRST 1          // decode: the first of the range; those before and after the range run, but not in its steps
+#define IN_RANGE 3       // decode: sequences of the range
+#define STOPPED 2        // decode: this one of them has stopped, and nothing of it may change
+#define BLOCK_SEQUENCE 3 // prefill: the one whose tokens run
+#define MORE_SEQUENCE 1  // prefill: the one whose tokens run after them
 #define SPARE_ROWS 3     // prefill: rows that the grid covers after the block, which must not change
 #define DRAFT_ROWS 3     // decode of several rows: of each sequence
 #define SELFTEST_EPS 1e-5f
@@ -81,7 +83,7 @@ struct Stage {
     const struct TestLayer *layer;
     const struct Kernels *kernels;
     bool prefill;
-    uint32_t step_rows; // decode: of each sequence
+    struct Range range; // decode: what a step runs
     uint32_t rows;      // that the grid covers
     bool halves;        // stage_input writes halves, and stage_measure reads halves
     struct Sequence state[SEQUENCES];
