@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/upstream.h" // before cmocka, whose macro fail() hides a function
+#include "engine/memory_plan.h" // before cmocka, whose macro fail() hides a function
+#include "engine/session_open.h"
+#include "gpu/device.h"
 #include "fixture.h"
 #include "short_run.h"
 #include "synthetic_model.h"
@@ -488,6 +490,94 @@ static void test_a_stage_fails(void **state)
     close_both(&b);
 }
 
+// --------------------------------------------------------------------------------------------------------- memory
+
+static void near(const char *what, uint64_t planned, uint64_t held)
+{
+    double off = (double)planned / (double)held - 1;
+    if (!(off >= -0.03 && off <= 0.03))
+        fail_msg("%s: %llu bytes planned, %llu held", what, (unsigned long long)planned, (unsigned long long)held);
+}
+
+// Each stage has the memory that the plan says for its layers, and nothing of the others.
+static void test_memory_of_stages(void **state)
+{
+    const struct World *w = *state;
+    vkgpt_error err;
+    vkgpt_model *last;
+    CHECK(vkgpt_model_open_split(w->devices, 3, (uint32_t[]){1, 3, 2}, TALES, NULL, &last, &err));
+    for (vkgpt_model *m = last; m; m = m->before) {
+        struct MemoryPlan plan;
+        vkgpt_session *s;
+        const struct MemoryAsk ask = {.config = &m->config,
+                                      .context = 200,
+                                      .batch = 2,
+                                      .first = m->first,
+                                      .end = m->end,
+                                      .stages = 3,
+                                      .limits = vkgpt_device_describe(m->device)};
+        const struct StageOptions options = {
+            .context = 200, .sequences = 2, .step_rows = 1, .in_flight = chain_in_flight(3)};
+        CHECK(memory_plan(&ask, &plan, &err));
+        CHECK(session_open_stage(m, &options, &s, &err));
+        near("weights", plan.weight_blocks, pool_bytes(&m->pool));
+        near("session", plan.session_blocks, pool_bytes(&s->device_pool));
+        near("upload", plan.upload, pool_bytes(&s->upload_pool));
+        near("read back", plan.read, pool_bytes(&s->read_pool));
+        for (uint32_t l = 0; l < m->config.layers; l++) {
+            bool own = l >= m->first && l < m->end;
+            assert_int_equal(m->layers[l].c_fc.chunk_count != 0, own);
+            assert_int_equal(s->b.k[l].bytes != 0, own);
+        }
+        vkgpt_session_close(s);
+    }
+    vkgpt_model_close(last);
+}
+
+// Plays a device with a heap of that many bytes.
+static void set_memory(const struct World *w, bool software, uint64_t bytes)
+{
+    for (int i = 0; i < 2; i++) {
+        w->devices[i]->software = software;
+        w->devices[i]->info.memory_budget = false;
+        w->devices[i]->info.memory_bytes = bytes;
+    }
+}
+
+// 100 MB of weights on devices of 95 MiB.
+static void test_larger_than_a_device(void **state)
+{
+    static const struct SyntheticModel large = {
+        .layers = 8, .heads = 8, .dim = 512, .context = 64, .vocab = VOCAB, .seed = 3, .dtype = DTYPE_F16};
+    const struct World *w = *state;
+    vkgpt_error err;
+    const vkgpt_session_options session = {.context = 64};
+    const vkgpt_model_options model = {.weights = VKGPT_F32, .session = &session};
+    char dir[256];
+    if (on_swiftshader()) skip();
+    const vkgpt_device_info info = w->devices[0]->info;
+    CHECK(synthetic_model_temporary(&large, dir, sizeof dir, &err));
+    struct Both b = {{NULL}, {NULL}};
+    set_memory(w, false, UINT64_C(95) << 20);
+    assert_int_equal(vkgpt_model_open(w->devices[0], dir, &model, &b.models[0], &err), VKGPT_OUT_OF_MEMORY);
+    CHECK(vkgpt_model_open_split(w->devices, 2, NULL, dir, &model, &b.models[1], &err));
+    CHECK(vkgpt_session_open(b.models[1], &session, &b.sessions[1], &err));
+    set_memory(w, false, UINT64_C(40) << 20);
+    vkgpt_model *none;
+    assert_int_equal(vkgpt_model_open_split(w->devices, 2, NULL, dir, &model, &none, &err), VKGPT_OUT_OF_MEMORY);
+    assert_non_null(strstr(err.text, "the weights need"));
+    set_memory(w, true, info.memory_bytes);
+    CHECK(vkgpt_model_open(w->devices[0], dir, &model, &b.models[0], &err));
+    CHECK(vkgpt_session_open(b.models[0], &session, &b.sessions[0], &err));
+    uint32_t ids[60];
+    prompt_of(ids, 60, 2);
+    same_logits(&b, ids, 60, "a large model");
+    same_tokens(&b, ids, 30, LIVELY, 10, "a large model");
+    close_both(&b);
+    for (int i = 0; i < 2; i++) w->devices[i]->info = info;
+    synthetic_model_remove(dir);
+}
+
 // ------------------------------------------------------------------------------------------------------- refusals
 
 static void refuse(const struct World *w, vkgpt_device *const *devices, size_t count, const uint32_t *split,
@@ -541,6 +631,8 @@ int main(void)
         cmocka_unit_test(test_interrupted),
         cmocka_unit_test(test_closed_while_it_runs),
         cmocka_unit_test(test_a_stage_fails),
+        cmocka_unit_test(test_memory_of_stages),
+        cmocka_unit_test(test_larger_than_a_device),
         cmocka_unit_test(test_wrong_splits),
         cmocka_unit_test(test_what_needs_one_device),
         cmocka_unit_test(test_default_model),

@@ -34,6 +34,6 @@ int answers_print(const struct Answers *answers, const struct Run *run, bool as_
     cJSON_AddNumberToObject(json, "best", (double)answers->best);
     cJSON_AddItemToObject(json, "answer", json_bytes(best, strlen(best)));
     cJSON_AddStringToObject(json, "model", run_model(run)->name);
-    cJSON_AddStringToObject(json, "device", run_device(run)->name);
+    cJSON_AddStringToObject(json, "device", run_device_names(run));
     return finish_output(json_print(json));
 }

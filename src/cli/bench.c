@@ -101,8 +101,9 @@ static void describe_generation(struct Run *run, const struct BenchTest *test, c
 {
     vkgpt_counters after = vkgpt_session_counters(run->session);
     r->gigabytes = r->mean / test->sequences * (double)run_model(run)->step_bytes * 1e-9;
-    r->dispatches = (double)after.dispatches_per_token;
     r->submissions = (double)(after.submissions - before->submissions) / (double)(test->tokens * test->repetitions);
+    if (run->device_count > 1) return; // what follows is of one device
+    r->dispatches = (double)after.dispatches_per_token;
     r->limit = limit_of(run, test, &r->limits, r->dispatches);
     r->busy = (after.device_seconds - before->device_seconds) / seconds;
 }
@@ -211,8 +212,8 @@ static int run_plan(struct Run *run, const struct Options *options, vkgpt_error 
     struct BenchOutput out = {.format = (enum BenchFormat)options->bench_format};
     int code = make_plan(options, run->context, &plan, err);
     if (!code && options->profile && !run_device(run)->timestamps)
-        code = fail(err, VKGPT_NO_DEVICE, "%s has no timestamps to profile by", run_device(run)->name);
-    if (!code) code = vkgpt_device_limits(run->device, &out.limits, err);
+        code = fail(err, VKGPT_NO_DEVICE, "%s has no timestamps to profile by", run_device_names(run));
+    if (!code && run->device_count == 1) code = vkgpt_device_limits(run->device, &out.limits, err);
     if (!code) {
         bench_print_begin(&out);
         code = run_tests(run, options, &plan, &out, err);

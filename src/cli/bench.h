@@ -21,7 +21,7 @@ struct BenchResult {
     // for generation only
     double gigabytes;               // of weights read, per second
     double dispatches, submissions; // per token
-    double limit;                   // tokens/s that the limits allow
+    double limit;                   // tokens/s that the limits allow; 0: over several devices
     double busy;                    // device time over wall time; 0: the device has no timestamps
 };
 

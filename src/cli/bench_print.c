@@ -10,8 +10,9 @@
 static void add_generation(cJSON *json, const struct BenchResult *r)
 {
     cJSON_AddNumberToObject(json, "gb_per_s", r->gigabytes);
-    cJSON_AddNumberToObject(json, "dispatches_per_token", r->dispatches);
     cJSON_AddNumberToObject(json, "submissions_per_token", r->submissions);
+    if (r->limit <= 0) return;
+    cJSON_AddNumberToObject(json, "dispatches_per_token", r->dispatches);
     cJSON_AddNumberToObject(json, "limit_tokens_per_s", r->limit);
     cJSON_AddNumberToObject(json, "limit_ms_per_token", 1e3 / r->limit);
     cJSON_AddNumberToObject(json, "share_of_limit", r->mean / r->limit);
@@ -27,10 +28,12 @@ cJSON *bench_json(const struct Run *run, const struct BenchTest *test, const str
     json_add_unsigned(json, "size", model->device_bytes);
     json_add_unsigned(json, "params", model->params);
     cJSON_AddStringToObject(json, "backend", "Vulkan");
-    cJSON_AddStringToObject(json, "device", run_device(run)->name);
+    cJSON_AddStringToObject(json, "device", run_device_names(run));
     cJSON_AddStringToObject(json, "driver", run_device(run)->driver);
-    cJSON_AddNumberToObject(json, "copy_gb_per_s", r->limits.copy_bytes_per_s * 1e-9);
-    cJSON_AddNumberToObject(json, "dispatch_us", r->limits.dispatch_seconds * 1e6);
+    if (r->limits.copy_bytes_per_s > 0) {
+        cJSON_AddNumberToObject(json, "copy_gb_per_s", r->limits.copy_bytes_per_s * 1e-9);
+        cJSON_AddNumberToObject(json, "dispatch_us", r->limits.dispatch_seconds * 1e6);
+    }
     cJSON_AddStringToObject(json, "test", r->name);
     cJSON_AddNumberToObject(json, "tokens", (double)test->tokens);
     cJSON_AddNumberToObject(json, "depth", (double)test->depth);
@@ -70,14 +73,16 @@ static void print_csv(const struct Run *run, const struct BenchTest *test, const
     print_field(model->weights);
     printf("%llu,%llu,", (unsigned long long)model->device_bytes, (unsigned long long)model->params);
     print_field("Vulkan");
-    print_field(run_device(run)->name);
+    print_field(run_device_names(run));
     print_field(r->name);
     printf("%.6g,%.6g,", r->mean, r->deviation);
     if (test->generates) printf("%.6g,%.0f,%.6g,", r->gigabytes, r->dispatches, r->submissions);
     else printf(",,,");
-    printf("%zu,%zu,%.6g,%.6g,", test->tokens, test->depth, r->limits.copy_bytes_per_s * 1e-9,
-           r->limits.dispatch_seconds * 1e6);
-    if (test->generates) printf("%.6g,%.6g,", r->limit, r->mean / r->limit);
+    printf("%zu,%zu,", test->tokens, test->depth);
+    if (r->limits.copy_bytes_per_s > 0)
+        printf("%.6g,%.6g,", r->limits.copy_bytes_per_s * 1e-9, r->limits.dispatch_seconds * 1e6);
+    else printf(",,");
+    if (r->limit > 0) printf("%.6g,%.6g,", r->limit, r->mean / r->limit);
     else printf(",,");
     if (r->busy > 0) printf("%.6g", r->busy);
     printf("\n");
@@ -96,11 +101,12 @@ static void print_md(const struct Run *run, const struct BenchTest *test, const 
 {
     const vkgpt_model_info *model = run_model(run);
     printf("| %s %s | %.2f MiB | %.2f M | Vulkan | %s | %s | %.2f ± %.2f ", model->name, model->weights,
-           (double)model->device_bytes / MIB, (double)model->params * 1e-6, run_device(run)->name, r->name, r->mean,
+           (double)model->device_bytes / MIB, (double)model->params * 1e-6, run_device_names(run), r->name, r->mean,
            r->deviation);
-    if (test->generates)
+    if (r->limit > 0)
         printf("| %.2f | %.0f | %.3f | %.2f | %.1f %% |\n", r->gigabytes, r->dispatches, r->submissions, r->limit,
                100 * r->mean / r->limit);
+    else if (test->generates) printf("| %.2f | | %.3f | | |\n", r->gigabytes, r->submissions);
     else printf("| | | | | |\n");
 }
 
@@ -140,7 +146,7 @@ void bench_print_profile(struct BenchOutput *out, size_t index, const struct Ben
 
 void bench_print_end(struct BenchOutput *out, bool whole)
 {
-    if (whole && out->format == BENCH_MD) print_md_limits(&out->limits);
+    if (whole && out->format == BENCH_MD && out->limits.copy_bytes_per_s > 0) print_md_limits(&out->limits);
     if (whole && out->rows) json_print(out->rows);
     else cJSON_Delete(out->rows);
     out->rows = NULL;

@@ -65,7 +65,7 @@ static int print_json(const struct Embeddings *e)
     cJSON_AddStringToObject(json, "pooling", POOLINGS[e->options->pooling]);
     cJSON_AddBoolToObject(json, "normalized", e->options->unit_length);
     cJSON_AddStringToObject(json, "model", run_model(&e->run)->name);
-    cJSON_AddStringToObject(json, "device", run_device(&e->run)->name);
+    cJSON_AddStringToObject(json, "device", run_device_names(&e->run));
     return json_print(json);
 }
 

@@ -93,7 +93,7 @@ static int print_json(const struct Eval *e)
     for (size_t t = 0; t < e->count; t++) cJSON_AddItemToObject(results, e->tasks[t].name, json_task(&e->tasks[t]));
     cJSON_AddStringToObject(json, "model", model->name);
     cJSON_AddStringToObject(json, "weights", model->weights);
-    cJSON_AddStringToObject(json, "device", run_device(&e->run)->name);
+    cJSON_AddStringToObject(json, "device", run_device_names(&e->run));
     cJSON_AddNumberToObject(json, "context", (double)e->run.context);
     cJSON_AddItemToObject(json, "results", results);
     return json_print(json);

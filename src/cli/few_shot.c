@@ -212,7 +212,7 @@ static int print_json(const struct FewShotCommand *f, const struct Run *run)
     cJSON *json = curve_json(&f->curve);
     cJSON_AddStringToObject(json, "form", item_form_name(f->items.form));
     json_add_unsigned(json, "seed", (uint64_t)f->options->draw_seed);
-    cJSON_AddStringToObject(json, "device", run_device(run)->name);
+    cJSON_AddStringToObject(json, "device", run_device_names(run));
     return json_print(json);
 }
 

@@ -172,7 +172,7 @@ static int report(struct Batch *b)
         cJSON *json = cJSON_CreateObject(), *timings = cJSON_CreateObject();
         cJSON_AddItemToObject(json, "completions", b->json);
         cJSON_AddStringToObject(json, "model", run_model(&b->run)->name);
-        cJSON_AddStringToObject(json, "device", run_device(&b->run)->name);
+        cJSON_AddStringToObject(json, "device", run_device_names(&b->run));
         cJSON_AddNumberToObject(timings, "load_s", b->run.load_seconds);
         cJSON_AddNumberToObject(timings, "prefill_s", b->prefill);
         cJSON_AddNumberToObject(timings, "decode_s", b->decode);

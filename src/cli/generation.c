@@ -164,7 +164,7 @@ static int print_json(const struct Generation *g, const struct Run *run, const s
     cJSON_AddStringToObject(json, "stop", stop_name(g));
     json_add_unsigned(json, "seed", g->sampling.seed);
     cJSON_AddStringToObject(json, "model", run_model(run)->name);
-    cJSON_AddStringToObject(json, "device", run_device(run)->name);
+    cJSON_AddStringToObject(json, "device", run_device_names(run));
     cJSON_AddItemToObject(json, "timings", json_timings(g, run));
     return json_print(json);
 }
@@ -271,7 +271,7 @@ static int check_repeated(const struct Generation *g, const struct Run *run, int
 {
     if (!g->differs) return code;
     return fail(err, VKGPT_DEVICE_LOST, "%s: begun again, the text is another one from token %zu on",
-                run_device(run)->name, g->repeated - 1);
+                run_device_names(run), g->repeated - 1);
 }
 
 int generation_run(struct Generation *g, struct Run *run, const struct Input *input, vkgpt_error *err)

@@ -51,6 +51,17 @@ static void tell_ignored(const struct Options *options)
             fprintf(stderr, "vkgpt: %s has no effect: %s\n", flag->names[0], flag->help);
 }
 
+// 0, unless the flags that name devices do not go together. The ranks of MPI are devices too.
+static int check_devices(const struct Options *options, const struct Ranks *ranks)
+{
+    if (options->device && options->devices)
+        return wrong_usage("--device is %s and --devices is %s: only one of them can be given", options->device,
+                           options->devices);
+    if (options->split.count && !options->devices && !ranks)
+        return wrong_usage("--split needs --devices, which names the devices that get the layers");
+    return 0;
+}
+
 // The command of a command line, with its flags. NULL: nothing is left to run, and `status` is the exit status.
 static const struct Command *read_command(int argc, char **argv, struct Options *options, int *status)
 {
@@ -107,7 +118,8 @@ int main(int argc, char **argv)
         status = wrong_usage("%s runs on one device, not over the ranks of mpirun", command->name);
     } else if (command) {
         options.ranks = ranks;
-        status = command->run(&options);
+        status = check_devices(&options, ranks);
+        if (!status) status = command->run(&options);
     }
 #ifdef VKGPT_WITH_MPI
     if (ranks) ranks_end(ranks, status);

@@ -238,6 +238,12 @@ const struct Flag FLAGS[] = {
      .help = "merge LoRA weights of PEFT into the model: the folder with adapter_config.json"},
     {ALL_COMMANDS, FLAG_TEXT, {"--device", "-dev"}, "N|NAME", AT(device),
      .help = "a device by its number or a part of its name, as vkgpt devices lists them"},
+    {RUNS, FLAG_TEXT, {"--devices"}, "N,N,...", AT(devices),
+     .help = "cut the model by layers over these devices, in this order, each given as for --device"},
+    {RUNS, FLAG_LIST, {"--split"}, "N,N,...", AT(split), UP_TO(1, INT32_MAX),
+     .help = "with --devices: how many layers each gets (as makes the slowest device fastest)"},
+    {QUALITY | TUNE | EXPLAIN | SELFTEST, FLAG_REPLACED, {"--devices", "--split"}, "N,N,...", 0,
+     .help = "it works on one device, which --device names"},
     {ALL_COMMANDS, FLAG_SWITCH, {"-v", "--verbose"}, NULL, AT(verbose), .help = "say more on stderr: device, model, counters"},
     {ALL_COMMANDS, FLAG_SWITCH, {"-h", "--help"}, NULL, AT(help), .help = "this text"},
 

@@ -38,6 +38,8 @@ struct Options {
     // every command
     const char *model, *tokenizer, *lora, *device;
     bool verbose, help;
+    const char *devices; // several, separated by commas
+    struct IntList split;
     // sources of the text
     const char *prompt, *prompt_word, *file, *ids, *ids_file; // prompt_word: a prompt without a flag
     bool escape, no_special;
@@ -129,7 +131,7 @@ enum FlagKind {
     FLAG_CONTINUATION, // one more of Options.continuations
     FLAG_IGNORED,  // a flag of llama.cpp that has no effect here; `value` as for other flags, or "on|off|auto", which
                    // may be left out
-    FLAG_REPLACED, // no flag any more: `help` names the flags in its place
+    FLAG_REPLACED, // no flag here, or no more: `help` names the flags in its place
 };
 
 #define FLAG_MAX_NAMES 4

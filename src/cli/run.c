@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "cli/input.h"
 #include "cli/model_path.h"
+#include "cli/open_devices.h"
 #include "cli/progress.h"
 #include "mpi/ranks.h"
 
@@ -41,7 +42,8 @@ static vkgpt_session_options session_options(const struct Options *options, uint
 
 static int open_model(struct Run *run, const struct Options *options, vkgpt_error *err)
 {
-    const vkgpt_session_options session = session_options(options, 0); // compiled kernels do not depend on the context
+    const vkgpt_session_options session = session_options(options, (uint32_t)options->context);
+    uint32_t split[MAX_LIST];
     struct Progress progress;
     progress_start(&progress);
     const vkgpt_model_options model = {
@@ -53,8 +55,12 @@ static int open_model(struct Run *run, const struct Options *options, vkgpt_erro
         .session = &session,
     };
     struct Ranks *ranks = options->ranks;
-    int code = ranks ? ranks->open_model(ranks, &run->device, 1, NULL, 0, run->dir, &model, &run->model, err)
-                     : vkgpt_model_open(run->device, run->dir, &model, &run->model, err);
+    const size_t count = options->split.count;
+    for (size_t i = 0; i < count && i < MAX_LIST; i++) split[i] = (uint32_t)options->split.values[i];
+    int code = ranks ? ranks->open_model(ranks, run->devices, run->device_count, count ? split : NULL, count, run->dir,
+                                         &model, &run->model, err)
+                     : vkgpt_model_open_split(run->devices, run->device_count, count ? split : NULL, run->dir, &model,
+                                              &run->model, err);
     progress_end(&progress);
     if (!code && run_model(run)->note[0]) fprintf(stderr, "vkgpt: %s\n", run_model(run)->note);
     return code;
@@ -71,10 +77,12 @@ static int open_session(struct Run *run, const struct Options *options, vkgpt_er
 
 static void describe(const struct Run *run)
 {
-    const vkgpt_device_info *device = run_device(run);
     const vkgpt_model_info *model = run_model(run);
-    fprintf(stderr, "device   %d: %s, %s, %s, Vulkan %s\n", device->index, device->name, device->type, device->driver,
-            device->api);
+    for (size_t i = 0; i < run->device_count; i++) {
+        const vkgpt_device_info *device = vkgpt_device_describe(run->devices[i]);
+        fprintf(stderr, "device   %d: %s, %s, %s, Vulkan %s\n", device->index, device->name, device->type,
+                device->driver, device->api);
+    }
     fprintf(stderr, "model    %s: %s, %u layers, width %u, %u heads, context %u, vocabulary %u, %.2f M parameters\n",
             run->dir, model->architecture, model->layers, model->dim, model->heads, model->context, model->vocab,
             (double)model->params * 1e-6);
@@ -82,9 +90,27 @@ static void describe(const struct Run *run)
             (double)model->device_bytes / MIB, (double)model->step_bytes / MIB);
 }
 
+// One device, or those of --devices.
+static int open_all_devices(struct Run *run, const struct Options *options, vkgpt_error *err)
+{
+    int code = 0;
+    if (options->devices) code = open_devices(options->devices, run->devices, RUN_DEVICES, &run->device_count, err);
+    else if (!(code = vkgpt_device_open(options->device, &run->devices[0], err))) run->device_count = 1;
+    for (size_t i = 0; !code && i < run->device_count; i++) {
+        size_t used = strlen(run->device_names);
+        run->device = run->devices[i];
+        snprintf(run->device_names + used, sizeof run->device_names - used, "%s%s", used ? ", " : "",
+                 run_device(run)->name);
+    }
+    if (!code && !options->ranks && options->split.count && options->split.count != run->device_count)
+        code = fail(err, VKGPT_BAD_ARGUMENT, "--split has %zu numbers, --devices names %zu devices",
+                    options->split.count, run->device_count);
+    return code;
+}
+
 static int open_on_device(struct Run *run, const struct Options *options, vkgpt_error *err)
 {
-    int code = vkgpt_device_open(options->device, &run->device, err);
+    int code = open_all_devices(run, options, err);
     if (!code) code = open_model(run, options, err);
     return code ? code : open_session(run, options, err);
 }
@@ -142,10 +168,11 @@ static void close_on_device(struct Run *run)
     tell_gave_up(run);
     vkgpt_session_close(run->session);
     vkgpt_model_close(run->model);
-    vkgpt_device_close(run->device);
+    while (run->device_count) vkgpt_device_close(run->devices[--run->device_count]);
     run->session = NULL;
     run->model = NULL;
     run->device = NULL;
+    run->device_names[0] = '\0';
 }
 
 int run_again(struct Run *run, const struct Options *options, int code, vkgpt_error *err)
@@ -184,6 +211,8 @@ int run_fits(const struct Run *run, const char *name, size_t tokens, vkgpt_error
 }
 
 const vkgpt_device_info *run_device(const struct Run *run) { return vkgpt_device_describe(run->device); }
+
+const char *run_device_names(const struct Run *run) { return run->device_names; }
 
 const vkgpt_model_info *run_model(const struct Run *run) { return vkgpt_model_describe(run->model); }
 

@@ -5,9 +5,14 @@
 #include "cli/options.h"
 #include "vkgpt.h"
 
+#define RUN_DEVICES 64
+
 struct Run {
     char dir[4096];
-    vkgpt_device *device;
+    vkgpt_device *devices[RUN_DEVICES]; // one, or those of --devices
+    size_t device_count;
+    vkgpt_device *device;   // the last one, which has the head
+    char device_names[320]; // of all of them
     vkgpt_model *model;
     vkgpt_session *session;
     vkgpt_tokenizer *tokenizer;                       // NULL: there is none, or it cannot be read
@@ -39,6 +44,7 @@ void run_close(struct Run *run);
 int run_fits(const struct Run *run, const char *name, size_t tokens, vkgpt_error *err);
 
 const vkgpt_device_info *run_device(const struct Run *run);
+const char *run_device_names(const struct Run *run); // of the device, or of all, separated by ", "
 const vkgpt_model_info *run_model(const struct Run *run);
 // For the default model, prints one line on stderr that says what it is: called when it is asked for what it cannot do.
 void run_tell_default(const struct Run *run);

@@ -138,7 +138,7 @@ static int print_json(const struct Scores *s, const struct Run *run)
     cJSON_AddNumberToObject(json, "best", (double)s->best);
     cJSON_AddStringToObject(json, "normalize", NAMES[s->options->normalize]);
     cJSON_AddStringToObject(json, "model", run_model(run)->name);
-    cJSON_AddStringToObject(json, "device", run_device(run)->name);
+    cJSON_AddStringToObject(json, "device", run_device_names(run));
     return json_print(json);
 }
 

@@ -296,6 +296,21 @@ static void describe_formats(struct Loader *load)
     if (load->kept_wide) note(info, "%u matrices hold values past 65504 and stay in fp32", load->kept_wide);
 }
 
+// "split 20,28 over A, B", as --split takes it.
+static void describe_split(vkgpt_model_info *info, const struct vkgpt_model *last)
+{
+    char numbers[128] = "", devices[192] = "";
+    if (!last->before || last->elsewhere) return; // who agreed on the split says it
+    for (uint32_t stage = 0; stage <= last->stage; stage++) {
+        const struct vkgpt_model *m = last;
+        while (m->stage > stage) m = m->before;
+        size_t used = strlen(numbers), named = strlen(devices);
+        snprintf(numbers + used, sizeof numbers - used, "%s%u", stage ? "," : "", m->end - m->first);
+        snprintf(devices + named, sizeof devices - named, "%s%.60s", stage ? ", " : "", m->device->info.name);
+    }
+    note(info, "split %s over %s", numbers, devices);
+}
+
 static void describe(struct Loader *load)
 {
     struct vkgpt_model *m = load->model;
@@ -317,6 +332,7 @@ static void describe(struct Loader *load)
     if (load->checkpoint->note[0]) note(info, "%s", load->checkpoint->note);
     if (load->merged->weights)
         note(info, "%u matrices have the LoRA weights of %.100s", load->merged->weights, load->merged->name);
+    describe_split(info, m);
     describe_formats(load);
     const char *untuned = tuning_note(m->device);
     if (untuned) note(info, "%s", untuned);

@@ -84,7 +84,8 @@ static int count_session(struct Sharing *s, vkgpt_error *err)
     struct MemoryPlan plan;
     const struct MemoryAsk ask = {.config = &m->config,
                                   .kv = o->kv,
-                                  .context = o->context ? o->context : m->config.context,
+                                  .context =
+                                      o->context && o->context < m->config.context ? o->context : m->config.context,
                                   .batch = o->sequences ? o->sequences : 1,
                                   .stages = s->share->count,
                                   .limits = &m->device->info};

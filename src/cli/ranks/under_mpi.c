@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/model_path.h"
+#include "cli/open_devices.h"
 
 struct OtherRank {
     uint32_t rank;
@@ -46,6 +47,9 @@ static int rank_options(void *user, struct RankOptions *o, vkgpt_error *err)
     if (status) return status;
     o->dir = r->dir;
     o->lora = r->options.lora;
+    if (r->options.devices)
+        return open_devices(r->options.devices, o->devices, sizeof o->devices / sizeof *o->devices, &o->device_count,
+                            err);
     if (r->options.device) status = vkgpt_device_open(r->options.device, &o->devices[0], err);
     else status = open_local_device(&o->devices[0], err);
     o->device_count = !status;
