@@ -2,6 +2,7 @@
 
 tests/serve_life.py BUILD [CLASS]: unittest, with the program of that build folder and the default model.
 """
+import http.client
 import json
 import os
 import random
@@ -431,6 +432,34 @@ class Life(unittest.TestCase):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         self.crowd(10000, None)
+
+    def test_no_memory(self):
+        """A request for which the host has no memory gets 503 or 500, or its connection is closed; the server goes on."""
+        server = self.start("-np", "2")
+        want = server.text_of("Once upon", max_tokens=8, seed=1)
+        content, statuses = "word " * (3 << 20), []
+        _, hard = resource.prlimit(server.process.pid, resource.RLIMIT_AS)
+        for spare in range(0, 60, 15):  # MiB
+            with open("/proc/%d/statm" % server.process.pid) as file:
+                used = int(file.read().split()[0]) * resource.getpagesize()
+            if used > 1 << 40:
+                self.skipTest("a sanitizer reserves terabytes of addresses, and ends the program when an allocation fails")
+            resource.prlimit(server.process.pid, resource.RLIMIT_AS, (used + (spare << 20), hard))
+            for path, body in [("/tokenize", {"content": content}), ("/v1/completions", {"prompt": content})]:
+                try:
+                    status, answer, _ = server.ask(path, body, raw=True)
+                except (OSError, http.client.HTTPException):
+                    status = "closed"
+                statuses.append(status)
+                if status in (500, 503):
+                    self.assertIn("no host memory", json.loads(answer)["error"]["message"])
+            self.assertEqual(server.good("/health"), {"status": "ok"})
+        self.assertLessEqual(set(statuses), {200, 400, 500, 503, "closed"})
+        self.assertGreater(statuses.count(503) + statuses.count(500), 1, statuses)
+        resource.prlimit(server.process.pid, resource.RLIMIT_AS, (hard, hard))
+        self.assertGreater(server.good("/tokenize", {"content": content})["count"], 3 << 20)
+        self.assertEqual(server.text_of("Once upon", max_tokens=8, seed=1), want)
+        self.assertEqual(server.end(), 0)
 
     def test_lost_device(self):
         """A device that is lost is a 500 for those who run; the next ones run on a new session."""

@@ -115,6 +115,7 @@ int serve_main(const struct Options *options)
                                          .timeout = options->timeout,
                                          .verbose = options->verbose};
     if (!s.options.parallel) s.options.parallel = USUAL_BATCH;
+    buffer_no_memory = NULL; // without memory a request is refused, and the server goes on
     os_ignore_closed_pipes();
     int code = server_open(&server, &s.server, &err);
     if (!code) code = load(&s, &err);

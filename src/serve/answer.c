@@ -31,6 +31,7 @@ void answer_put_name(const vkgpt_tokenizer *tok, uint32_t id, struct Buffer *out
     struct Buffer name = {0};
     answer_token_name(tok, id, &name);
     json_out_bytes(out, name.data, name.bytes);
+    out->failed = out->failed || name.failed;
     buffer_free(&name);
 }
 

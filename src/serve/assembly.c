@@ -10,6 +10,7 @@ void assembly_begin(struct Assembly *a, const vkgpt_tokenizer *tok, const struct
     *a =
         (struct Assembly){.tok = tok, .stops = {.texts = stops, .count = stop_count}, .entries_wanted = entries_wanted};
     buffer_text(&a->text, "");
+    a->failed = a->text.failed;
 }
 
 void assembly_free(struct Assembly *a)
@@ -34,29 +35,49 @@ static void count_more(struct Assembly *a, const char *bytes, size_t count)
     struct Buffer whole = {0};
     utf8_add(&a->counter, bytes, count, &whole);
     a->characters += count_characters(whole.data, whole.bytes);
+    a->failed = a->failed || whole.failed;
     buffer_free(&whole);
+}
+
+static bool grow(struct Assembly *a)
+{
+    size_t capacity = a->capacity * 2 + 16;
+    struct TokenEntry *entries = realloc(a->entries, capacity * sizeof *entries);
+    if (!entries) return false;
+    a->entries = entries;
+    a->capacity = capacity;
+    return true;
 }
 
 static void add_entry(struct Assembly *a, uint32_t id, size_t bytes, const vkgpt_token *token)
 {
-    if (a->entry_count == a->capacity) {
-        a->capacity = a->capacity * 2 + 16;
-        a->entries = reallocate(a->entries, a->capacity * sizeof *a->entries);
+    if (a->entry_count == a->capacity && !grow(a)) {
+        a->failed = true;
+        return;
     }
     struct TokenEntry *entry = &a->entries[a->entry_count++];
     *entry = (struct TokenEntry){.id = id, .logprob = NAN, .begin = a->bytes, .end = a->bytes + bytes};
     entry->offset = a->characters;
     if (!token) return;
     entry->logprob = token->logprob;
-    entry->top_count = token->top_count;
-    entry->top = allocate(token->top_count * sizeof *entry->top);
-    if (token->top_count) memcpy(entry->top, token->top, token->top_count * sizeof *entry->top);
+    entry->top = token->top_count ? malloc(token->top_count * sizeof *entry->top) : NULL;
+    if (entry->top) memcpy(entry->top, token->top, token->top_count * sizeof *entry->top);
+    if (entry->top) entry->top_count = token->top_count;
+    a->failed = a->failed || (token->top_count && !entry->top);
 }
 
 static void add_free(struct Assembly *a, const char *bytes, size_t count)
 {
     a->free_bytes += count;
     utf8_add(&a->utf8, bytes, count, &a->text);
+    a->failed = a->failed || a->text.failed;
+}
+
+static void add_released(struct Assembly *a, struct Buffer *released)
+{
+    a->failed = a->failed || released->failed;
+    add_free(a, released->data, released->bytes);
+    buffer_free(released);
 }
 
 void assembly_echo(struct Assembly *a, const char *text, size_t bytes)
@@ -80,8 +101,7 @@ bool assembly_add(struct Assembly *a, uint32_t id, bool given, const vkgpt_token
         return true;
     }
     a->stopped = stops_add(&a->stops, piece, bytes, &released);
-    add_free(a, released.data, released.bytes);
-    buffer_free(&released);
+    add_released(a, &released);
     return !a->stopped;
 }
 
@@ -89,12 +109,12 @@ void assembly_end(struct Assembly *a, const vkgpt_token *last)
 {
     struct Buffer released = {0};
     if (!a->stopped) stops_end(&a->stops, &released);
-    add_free(a, released.data, released.bytes);
-    buffer_free(&released);
+    add_released(a, &released);
     utf8_end(&a->utf8, &a->text);
+    a->failed = a->failed || a->text.failed;
     if (!last || !a->entries_wanted || a->stopped) return;
     add_entry(a, last->id, 0, last);
-    a->entries[a->entry_count - 1].silent = true;
+    if (!a->failed) a->entries[a->entry_count - 1].silent = true;
 }
 
 size_t assembly_ready(const struct Assembly *a)

@@ -26,6 +26,7 @@ struct Assembly {
     size_t bytes, free_bytes; // of all tokens; of those, that are in the text
     struct Buffer text;       // what is certain and was not taken yet
     bool stopped;             // by a stop string
+    bool failed;              // something is missing: there was no memory for it
     bool entries_wanted;
     struct TokenEntry *entries; // those that were not taken yet
     size_t entry_count, capacity;

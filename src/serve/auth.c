@@ -14,8 +14,8 @@ static int add_key(struct Auth *auth, const char *what, const char *key, size_t 
     while (bytes && (key[bytes - 1] == '\r' || key[bytes - 1] == ' ' || key[bytes - 1] == '\t')) bytes--;
     if (!bytes) return fail(err, VKGPT_BAD_ARGUMENT, "%s: a key is empty", what);
     if (auth->count == MAX_KEYS) return fail(err, VKGPT_BAD_FILE, "%s: there are more than %d keys", what, MAX_KEYS);
-    buffer_add(&auth->keys[auth->count++], key, bytes);
-    return 0;
+    buffer_add(&auth->keys[auth->count], key, bytes);
+    return buffer_check(&auth->keys[auth->count++], what, err);
 }
 
 static int add_lines(struct Auth *auth, const char *file, const char *text, size_t bytes, vkgpt_error *err)

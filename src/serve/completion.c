@@ -70,9 +70,13 @@ static int make_choices(struct Completion *c, struct Refusal *refusal)
         return refuse(refusal, 400, "prompt", NULL,
                       "%zu prompts, and %" PRId64 " texts of each: %d texts at most are taken", c->prompts.count,
                       c->request.best_of, MOST_SEQUENCES);
-    c->choices = allocate(c->count * sizeof *c->choices);
-    for (size_t i = 0; i < c->count; i++) make_choice(c, i);
-    return 0;
+    c->choices = calloc(c->count, sizeof *c->choices);
+    bool failed = !c->choices;
+    for (size_t i = 0; c->choices && i < c->count; i++) {
+        make_choice(c, i);
+        failed |= c->choices[i].assembly.failed;
+    }
+    return failed ? refuse_memory(refusal, "the request") : 0;
 }
 
 static int read_all(struct Completion *c, bool chat, struct Refusal *refusal)
@@ -84,7 +88,8 @@ static int read_all(struct Completion *c, bool chat, struct Refusal *refusal)
     if (!status && chat) status = prompts_read_messages(c->served, c->request.messages, &c->prompts, refusal);
     else if (!status) status = prompts_read(c->served, c->request.prompt, &c->prompts, refusal);
     for (size_t i = 0; !status && chat && i < c->served->chat->stop_count; i++)
-        request_add_stop(&c->request, c->served->chat->stops[i].data, c->served->chat->stops[i].bytes);
+        if (!request_add_stop(&c->request, c->served->chat->stops[i].data, c->served->chat->stops[i].bytes))
+            status = refuse_memory(refusal, "the stop strings");
     json_free(body);
     c->request.prompt = c->request.messages = NULL;
     return status ? status : make_choices(c, refusal);
@@ -93,8 +98,12 @@ static int read_all(struct Completion *c, bool chat, struct Refusal *refusal)
 struct Completion *completion_make(struct Exchange *exchange, const struct Served *served, struct Metrics *metrics,
                                    bool chat, struct Refusal *refusal)
 {
-    struct Completion *c = allocate(sizeof *c);
+    struct Completion *c = calloc(1, sizeof *c);
     uint64_t random[2];
+    if (!c) {
+        refuse_memory(refusal, "the request");
+        return NULL;
+    }
     *c = (struct Completion){.exchange = exchange, .served = served, .metrics = metrics, .received = os_seconds()};
     os_random(random, sizeof random);
     c->created = (int64_t)time(NULL);
@@ -117,9 +126,12 @@ void completion_free(struct Completion *c)
 
 // --------------------------------------------------------------------------------------------- the answer
 
+static void fail_memory_of(struct Completion *c) { completion_fail(c, 500, "no host memory for the answer"); }
+
 static void send(struct Completion *c, struct Buffer *event)
 {
-    exchange_write(c->exchange, EVENTS, event->data, event->bytes);
+    if (event->failed) fail_memory_of(c);
+    else exchange_write(c->exchange, EVENTS, event->data, event->bytes);
     buffer_free(event);
 }
 
@@ -131,7 +143,6 @@ static void send_piece(struct Choice *choice, const char *finish)
     size_t entries = assembly_ready(a);
     if (!a->text.bytes && !finish) return;
     if (choice->completion->request.chat && !choice->begun) answer_role(choice, &event);
-    choice->begun = true;
     if (choice->completion->request.chat && finish && a->text.bytes) { // the last piece of a chat has no text
         answer_piece(choice, entries, NULL, &event);
         assembly_taken(a, entries);
@@ -139,7 +150,9 @@ static void send_piece(struct Choice *choice, const char *finish)
     }
     answer_piece(choice, entries, finish, &event);
     assembly_taken(a, entries);
+    bool whole = !event.failed;
     send(choice->completion, &event);
+    choice->begun = choice->begun || whole;
 }
 
 static void send_end(struct Completion *c)
@@ -179,7 +192,11 @@ static void send_whole(struct Completion *c)
 {
     struct Buffer body = {0};
     size_t count = c->prompts.count * (size_t)c->request.n;
-    const struct Choice **chosen = allocate(count * sizeof *chosen);
+    const struct Choice **chosen = calloc(count, sizeof *chosen);
+    if (!chosen) {
+        fail_memory_of(c);
+        return;
+    }
     choose_best(c, chosen);
     answer_whole(c, chosen, count, &body);
     free(chosen);
@@ -208,18 +225,21 @@ bool completion_token(struct Choice *choice, uint32_t id, bool given, const vkgp
         if (token) choice->sum += (double)token->logprob;
     }
     bool goes_on = assembly_add(&choice->assembly, id, given, token);
-    if (choice->completion->request.stream) send_piece(choice, NULL);
-    return goes_on;
+    if (choice->assembly.failed) fail_memory_of(choice->completion);
+    else if (choice->completion->request.stream) send_piece(choice, NULL);
+    return goes_on && !completion_over(choice->completion);
 }
 
 void completion_end(struct Choice *choice, vkgpt_stop stop, const vkgpt_token *last)
 {
     struct Completion *c = choice->completion;
     bool stopped = choice->assembly.stopped || stop == VKGPT_STOP_EOS;
+    if (completion_over(c)) return; // it has failed, or nobody waits for it
     assembly_end(&choice->assembly, stop == VKGPT_STOP_EOS ? last : NULL);
     choice->finish = stopped ? "stop" : "length";
-    if (c->request.stream) send_piece(choice, choice->finish);
-    if (++c->ended < c->count) return;
+    if (choice->assembly.failed) fail_memory_of(c);
+    else if (c->request.stream) send_piece(choice, choice->finish);
+    if (completion_over(c) || ++c->ended < c->count) return;
     metrics_add(c->metrics, METRIC_COMPLETIONS, 1);
     if (c->request.stream) send_end(c);
     else send_whole(c);
@@ -233,7 +253,7 @@ void completion_fail(struct Completion *c, int status, const char *sentence)
     refusal_json(&refusal, &body);
     bool begun = false;
     for (size_t i = 0; i < c->count; i++) begun |= c->choices[i].begun;
-    c->ended = c->count;
+    c->ended = c->count; // over
     if (!begun) {
         exchange_answer(c->exchange, status, "application/json", &body);
         return;
@@ -241,8 +261,10 @@ void completion_fail(struct Completion *c, int status, const char *sentence)
     buffer_text(&event, "data: ");
     buffer_add(&event, body.data, body.bytes);
     buffer_text(&event, "\n\n");
+    if (body.failed || event.failed) exchange_break(c->exchange);
+    else exchange_write(c->exchange, EVENTS, event.data, event.bytes);
     buffer_free(&body);
-    send(c, &event);
+    buffer_free(&event);
     exchange_end(c->exchange);
 }
 

@@ -193,10 +193,15 @@ static void *run(void *user)
 
 int engine_open(const struct EngineOptions *options, struct Engine **opened, vkgpt_error *err)
 {
-    struct Engine *e = allocate(sizeof *e);
-    *e = (struct Engine){.options = *options, .session = options->session};
-    e->slots = allocate(options->slots * sizeof *e->slots);
-    for (uint32_t i = 0; i < options->slots; i++) e->slots[i] = NULL;
+    struct Engine *e = calloc(1, sizeof *e);
+    struct Choice **slots = calloc(options->slots, sizeof(struct Choice *));
+    *opened = NULL;
+    if (!e || !slots) {
+        free(e);
+        free(slots);
+        return fail_memory(err, "the engine", sizeof *e);
+    }
+    *e = (struct Engine){.options = *options, .session = options->session, .slots = slots};
     waiting_set_idle(options->waiting, options->slots);
     *opened = e;
     if (pthread_create(&e->thread, NULL, run, e) == 0) return 0;

@@ -7,7 +7,7 @@ int fields_parse(const struct Buffer *body, struct Json **json, struct Refusal *
     vkgpt_error err;
     *json = NULL;
     int code = json_parse("the body", body->data ? body->data : "", body->bytes, json, &err);
-    if (code) return refuse_error(refusal, code == VKGPT_OUT_OF_MEMORY ? 503 : 400, NULL, &err);
+    if (code) return refuse_error(refusal, 400, NULL, &err);
     if (json_is_object(*json)) return 0;
     json_free(*json);
     *json = NULL;

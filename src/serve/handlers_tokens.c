@@ -90,6 +90,7 @@ static int tokenize(const struct Served *s, const struct Json *json, struct Buff
     bool starts = false;
     int status = fields_read(json, TABLES, &r, refusal);
     if (!status) status = read_text(s, &r, &text, &starts, refusal);
+    if (!status && text.failed) status = refuse_memory(refusal, "the text");
     if (!status && (starts ? encode_open : encode_inside)(s->tok, &text, r.parse_special, &ids, &count, &err))
         status = refuse_error(refusal, 400, NULL, &err);
     if (!status) {

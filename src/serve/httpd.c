@@ -23,6 +23,9 @@
 #define MAX_BODIES ((size_t)1 << 30) // bytes of all bodies together
 #define PIECE 4096                   // of an answer that comes piece by piece
 
+static const char NO_MEMORY[] = "{\"error\":{\"message\":\"no host memory for the answer\",\"type\":\"server_error\","
+                                "\"param\":null,\"code\":null}}";
+
 struct Httpd {
     struct MHD_Daemon *daemon;
     struct HttpdOptions options;
@@ -73,10 +76,16 @@ static struct Exchange *begin(struct Httpd *http, struct MHD_Connection *connect
                               const char *path)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    struct Exchange *e = allocate(sizeof *e);
+    struct Exchange *e = calloc(1, sizeof *e);
     struct Buffer own_method = {0}, own_path = {0};
     buffer_text(&own_method, method);
     buffer_text(&own_path, path);
+    if (!e || own_method.failed || own_path.failed) {
+        buffer_free(&own_method);
+        buffer_free(&own_path);
+        free(e);
+        return NULL;
+    }
     *e = (struct Exchange){.http = http, .connection = connection, .holds = 1, .begun = os_seconds()};
     e->waits = info ? info->socket_context : NULL;
     e->method = own_method.data;
@@ -168,8 +177,8 @@ void exchange_answer(struct Exchange *e, int status, const char *type, struct Bu
 {
     pthread_mutex_lock(&e->http->lock);
     if (!e->status) {
-        e->status = status;
-        e->type = type;
+        e->status = body->failed ? MHD_HTTP_INTERNAL_SERVER_ERROR : status;
+        e->type = body->failed ? "application/json" : type;
         e->out = *body;
         *body = (struct Buffer){0};
         resume(e);
@@ -199,6 +208,14 @@ void exchange_end(struct Exchange *e)
     pthread_mutex_unlock(&e->http->lock);
 }
 
+void exchange_break(struct Exchange *e)
+{
+    pthread_mutex_lock(&e->http->lock);
+    e->out.failed = true;
+    resume(e);
+    pthread_mutex_unlock(&e->http->lock);
+}
+
 // MHD asks for more of an answer that comes piece by piece.
 static ssize_t read_piece(void *user, uint64_t position, char *bytes, size_t most)
 {
@@ -206,7 +223,7 @@ static ssize_t read_piece(void *user, uint64_t position, char *bytes, size_t mos
     ssize_t count = 0;
     (void)position;
     pthread_mutex_lock(&e->http->lock);
-    if (exchange_gone(e) || e->http->closing) {
+    if (exchange_gone(e) || e->http->closing || e->out.failed) {
         count = MHD_CONTENT_READER_END_WITH_ERROR;
     } else if (e->out.bytes) {
         count = (ssize_t)(e->out.bytes < most ? e->out.bytes : most);
@@ -232,8 +249,9 @@ static struct MHD_Response *make_response(struct Exchange *e)
         e->holds++; // the lock is held
         response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE, read_piece, e, end_pieces);
         if (!response) e->holds--;
+    } else if (e->out.failed) {
+        response = MHD_create_response_from_buffer(sizeof NO_MEMORY - 1, (void *)NO_MEMORY, MHD_RESPMEM_PERSISTENT);
     } else {
-        buffer_add(&e->out, "", 0);
         response = MHD_create_response_from_buffer(e->out.bytes, e->out.data, MHD_RESPMEM_MUST_FREE);
         e->sent = e->out.bytes;
         if (response) e->out = (struct Buffer){0};
@@ -279,24 +297,28 @@ static bool too_large(const struct Exchange *e, size_t more)
     return e->body_bytes + more > http->options.body_limit || http->bodies + more > MAX_BODIES;
 }
 
-static void refuse_body(struct Exchange *e)
+static void refuse_body(struct Exchange *e, int status)
 {
     struct Httpd *http = e->http;
     pthread_mutex_lock(&http->lock);
     http->bodies -= e->body.bytes;
     pthread_mutex_unlock(&http->lock);
     buffer_free(&e->body);
-    if (!e->status) http->options.too_large(http->options.user, e);
+    if (!e->status) http->options.refuse(http->options.user, e, status);
 }
 
 // What will not be used is thrown away, so that the client sees the answer and not a connection that was reset.
 static void take_body(struct Exchange *e, const char *bytes, size_t count)
 {
     struct Httpd *http = e->http;
-    if (!e->status && too_large(e, count)) refuse_body(e);
+    if (!e->status && too_large(e, count)) refuse_body(e, 413);
     e->body_bytes += count;
     if (e->status) return;
     buffer_add(&e->body, bytes, count);
+    if (e->body.failed) {
+        refuse_body(e, 503);
+        return;
+    }
     pthread_mutex_lock(&http->lock);
     http->bodies += count;
     pthread_mutex_unlock(&http->lock);
@@ -307,7 +329,7 @@ static enum MHD_Result take_headers(struct Exchange *e)
     const char *length = exchange_header(e, MHD_HTTP_HEADER_CONTENT_LENGTH);
     const char *expect = exchange_header(e, MHD_HTTP_HEADER_EXPECT);
     e->http->options.check(e->http->options.user, e);
-    if (!e->status && length && strtoull(length, NULL, 10) > e->http->options.body_limit) refuse_body(e);
+    if (!e->status && length && strtoull(length, NULL, 10) > e->http->options.body_limit) refuse_body(e, 413);
     return e->status && expect ? give(e) : MHD_YES; // such a client waits with its body
 }
 
@@ -319,7 +341,7 @@ static enum MHD_Result on_access(void *user, struct MHD_Connection *connection, 
     (void)version;
     if (!e) {
         *context = e = begin(http, connection, method, path);
-        return take_headers(e);
+        return e ? take_headers(e) : MHD_NO;
     }
     if (*count) {
         take_body(e, bytes, *count);
@@ -339,11 +361,16 @@ static enum MHD_Result on_access(void *user, struct MHD_Connection *connection, 
 int httpd_open(const struct Listening *listening, const struct HttpdOptions *options, struct Httpd **opened,
                vkgpt_error *err)
 {
-    struct Httpd *http = allocate(sizeof *http);
+    struct Httpd *http = calloc(1, sizeof *http);
     size_t most = listen_most_descriptors();
     most = most > MOST_CONNECTIONS + OWN_DESCRIPTORS ? MOST_CONNECTIONS
            : most > 2 * OWN_DESCRIPTORS              ? most - OWN_DESCRIPTORS
                                                      : most / 2;
+    *opened = NULL;
+    if (!http) {
+        close(listening->fd);
+        return fail_memory(err, "the server", sizeof *http);
+    }
     *http = (struct Httpd){.options = *options};
     pthread_mutex_init(&http->lock, NULL);
     connections_open(&http->connections, most > 2 * SPARE ? most - SPARE : most / 2 + 1, options->timeout);

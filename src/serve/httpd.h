@@ -24,8 +24,9 @@ struct HttpdOptions {
     // behind the body, which is thrown away. `run` comes with the whole request, unless `check` has answered.
     void (*check)(void *user, struct Exchange *exchange);
     void (*run)(void *user, struct Exchange *exchange);
-    // A body is larger than body_limit: has to answer. Comes in place of `run`.
-    void (*too_large)(void *user, struct Exchange *exchange);
+    // A body cannot be taken: has to answer with the status. 413: it is larger than body_limit; 503: there is no memory
+    // for it. Comes in place of `run`.
+    void (*refuse)(void *user, struct Exchange *exchange, int status);
     void (*done)(void *user, const struct Exchange *exchange, const struct ExchangeEnd *end); // it is over
     void *user;
 };
@@ -60,10 +61,13 @@ bool exchange_gone(const struct Exchange *e);
 
 // Adds a header to the answer, before it is given; both are constants.
 void exchange_set_header(struct Exchange *e, const char *name, const char *value);
-// Gives the whole answer; takes the bytes of `body` over. Only the first answer counts.
+// Gives the whole answer; takes the bytes of `body` over. Only the first answer counts. A body that has failed becomes
+// an error of status 500.
 void exchange_answer(struct Exchange *e, int status, const char *type, struct Buffer *body);
 // An answer of status 200 piece by piece: the first call begins it.
 void exchange_write(struct Exchange *e, const char *type, const char *bytes, size_t count);
 void exchange_end(struct Exchange *e);
+// Closes the connection in the middle of an answer: the rest of it is missing.
+void exchange_break(struct Exchange *e);
 
 #endif

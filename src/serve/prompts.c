@@ -15,7 +15,8 @@ int prompts_read_ids(const struct Served *served, const char *param, const struc
     int64_t id;
     char shown[JSON_SHOWN];
     *count = json_count(list);
-    *ids = allocate(*count * sizeof **ids);
+    *ids = calloc(*count + 1, sizeof **ids);
+    if (!*ids) return refuse_memory(refusal, param);
     for (const struct Json *item = json_first(list); item; item = json_next(item)) {
         if (!json_integer(item, 0, (int64_t)served->model->vocab - 1, &id))
             return refuse(refusal, 400, param, NULL,
@@ -47,7 +48,9 @@ static int never_empty(const struct Served *served, const char *param, struct Pr
     if (!encode_first_token(served->model, &first))
         return refuse(refusal, 400, param, NULL, "the prompt is empty, and %s has no bos or eos token to begin with",
                       served->name);
-    prompt->ids = reallocate(prompt->ids, sizeof *prompt->ids);
+    free(prompt->ids);
+    prompt->ids = calloc(1, sizeof *prompt->ids);
+    if (!prompt->ids) return refuse_memory(refusal, param);
     prompt->ids[0] = first;
     prompt->count = 1;
     return 0;
@@ -63,6 +66,7 @@ static int read_text(const struct Served *served, const char *text, struct Promp
 {
     vkgpt_error err;
     buffer_text(&prompt->text, text);
+    if (prompt->text.failed) return refuse_memory(refusal, "the prompt");
     int code = encode_open(served->tok, &prompt->text, true, &prompt->ids, &prompt->count, &err);
     return code ? refuse_error(refusal, 400, "prompt", &err) : finish(served, "prompt", prompt, refusal);
 }
@@ -82,23 +86,23 @@ static int read_one(const struct Served *served, const struct Json *item, struct
 
 // --------------------------------------------------------------------------------------------- all of them
 
-static void make_list(struct Prompts *prompts, size_t count)
+static int make_list(struct Prompts *prompts, size_t count, struct Refusal *refusal)
 {
-    prompts->list = allocate(count * sizeof *prompts->list);
-    memset(prompts->list, 0, count * sizeof *prompts->list);
+    prompts->list = calloc(count, sizeof *prompts->list);
+    if (!prompts->list) return refuse_memory(refusal, "the prompts");
     prompts->count = count;
+    return 0;
 }
 
 static int read_list(const struct Served *served, const struct Json *list, struct Prompts *prompts,
                      struct Refusal *refusal)
 {
     size_t count = json_count(list), i = 0;
-    int status = 0;
     if (!count) return refuse(refusal, 400, "prompt", NULL, "prompt is an empty list");
     if (count > MOST_PROMPTS)
         return refuse(refusal, 400, "prompt", NULL, "prompt has %zu entries, %d at most are taken", count,
                       MOST_PROMPTS);
-    make_list(prompts, count);
+    int status = make_list(prompts, count, refusal);
     for (const struct Json *item = json_first(list); item && !status; item = json_next(item))
         status = read_one(served, item, &prompts->list[i++], refusal);
     return status;
@@ -110,7 +114,8 @@ int prompts_read(const struct Served *served, const struct Json *prompt, struct 
     *prompts = (struct Prompts){.count = 0};
     if (json_is_array(prompt) && !json_is_number(json_first(prompt)))
         return read_list(served, prompt, prompts, refusal);
-    make_list(prompts, 1);
+    int status = make_list(prompts, 1, refusal);
+    if (status) return status;
     if (!prompt) return read_text(served, "", &prompts->list[0], refusal);
     return read_one(served, prompt, &prompts->list[0], refusal);
 }
@@ -181,20 +186,22 @@ int prompts_render(const struct Served *served, const struct Json *messages, str
         status = read_role(served, message, &role, refusal);
         if (!status) status = read_content(json_get(message, "content"), &content, refusal);
         if (!status) chat_render(served->chat, role, &content, text);
+        text->failed = text->failed || content.failed;
         buffer_free(&content);
     }
     if (!status) chat_render(served->chat, CHAT_ASSISTANT, NULL, text);
-    return status;
+    return !status && text->failed ? refuse_memory(refusal, "the conversation") : status;
 }
 
 int prompts_read_messages(const struct Served *served, const struct Json *messages, struct Prompts *prompts,
                           struct Refusal *refusal)
 {
     *prompts = (struct Prompts){.count = 0};
-    make_list(prompts, 1);
-    struct Prompt *prompt = &prompts->list[0];
     vkgpt_error err;
-    int status = prompts_render(served, messages, &prompt->text, refusal);
+    int status = make_list(prompts, 1, refusal);
+    if (status) return status;
+    struct Prompt *prompt = &prompts->list[0];
+    status = prompts_render(served, messages, &prompt->text, refusal);
     if (status) return status;
     int code = served->chat->starts
                    ? encode_open(served->tok, &prompt->text, true, &prompt->ids, &prompt->count, &err)

@@ -36,9 +36,14 @@ int refuse(struct Refusal *refusal, int status, const char *param, const char *c
     return status;
 }
 
+int refuse_memory(struct Refusal *refusal, const char *what)
+{
+    return refuse(refusal, 503, NULL, NULL, "no host memory for %s", what);
+}
+
 int refuse_error(struct Refusal *refusal, int status, const char *param, const vkgpt_error *err)
 {
-    return refuse(refusal, status, param, NULL, "%s", err->text);
+    return refuse(refusal, err->code == VKGPT_OUT_OF_MEMORY ? 503 : status, param, NULL, "%s", err->text);
 }
 
 void refusal_json(const struct Refusal *refusal, struct Buffer *out)

@@ -15,7 +15,9 @@ struct Refusal {
 // Fills a refusal and returns its status, which is never 0. `param` and `code` may be NULL.
 __attribute__((format(printf, 5, 6), cold)) int refuse(struct Refusal *refusal, int status, const char *param,
                                                        const char *code, const char *format, ...);
-// The same with the sentence of an error.
+// 503 for what the host has no memory for.
+int refuse_memory(struct Refusal *refusal, const char *what);
+// The same with the sentence of an error; 503 for VKGPT_OUT_OF_MEMORY.
 int refuse_error(struct Refusal *refusal, int status, const char *param, const vkgpt_error *err);
 
 // Appends the body: {"error": {...}}.

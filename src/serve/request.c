@@ -8,12 +8,16 @@
 #include "serve/fields.h"
 #include "tasks/buffer.h"
 
-void request_add_stop(struct Request *r, const char *text, size_t bytes)
+bool request_add_stop(struct Request *r, const char *text, size_t bytes)
 {
-    r->stops = reallocate(r->stops, (r->stop_count + 1) * sizeof *r->stops);
+    struct StopString *stops = realloc(r->stops, (r->stop_count + 1) * sizeof *stops);
     struct Buffer copy = {0};
+    if (!stops) return false;
+    r->stops = stops;
     buffer_add(&copy, text, bytes);
-    r->stops[r->stop_count++] = (struct StopString){copy.data, bytes};
+    if (copy.failed) return false;
+    stops[r->stop_count++] = (struct StopString){copy.data, bytes};
+    return true;
 }
 
 // ------------------------------------------------------------------------------- fields of a kind of their own
@@ -25,8 +29,7 @@ static int read_stop_text(struct Request *r, const struct Json *value, struct Re
     if (!text || !*text)
         return refuse(refusal, 400, "stop", NULL, "stop holds %s, it has to be a text that is not empty",
                       json_shown(value, shown));
-    request_add_stop(r, text, strlen(text));
-    return 0;
+    return request_add_stop(r, text, strlen(text)) ? 0 : refuse_memory(refusal, "the stop strings");
 }
 
 static int read_stop(void *request, const struct Json *value, struct Refusal *refusal)
@@ -63,7 +66,9 @@ static int read_bias(void *request, const struct Json *value, struct Refusal *re
     if (count > VKGPT_MAX_BIAS)
         return refuse(refusal, 400, "logit_bias", NULL, "logit_bias has %zu entries, %d at most are taken", count,
                       VKGPT_MAX_BIAS);
-    r->bias = reallocate(r->bias, count * sizeof *r->bias);
+    free(r->bias);
+    r->bias = calloc(count + 1, sizeof *r->bias);
+    if (!r->bias) return refuse_memory(refusal, "the biases");
     for (const struct Json *item = json_first(value); item; item = json_next(item)) {
         char shown[JSON_SHOWN], *end;
         const char *key = json_key(item);

@@ -31,7 +31,8 @@ struct Request {
 // Reads the body of /v1/completions, or with `chat` of /v1/chat/completions. `vocab`: ids are below it. Returns 0, or
 // the refusal's status; request_free in both cases.
 int request_read(struct Request *request, bool chat, uint32_t vocab, const struct Json *body, struct Refusal *refusal);
-void request_add_stop(struct Request *request, const char *text, size_t bytes);
+// Adds a stop string. False: no memory.
+bool request_add_stop(struct Request *request, const char *text, size_t bytes);
 void request_free(struct Request *request);
 
 #endif

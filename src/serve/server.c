@@ -87,16 +87,17 @@ static void on_run(void *user, struct Exchange *exchange)
     if (exchange_body(exchange)->bytes <= LARGE_BODY || route->early) {
         run_route(server, exchange);
     } else if (!worker_push(server->worker, exchange)) {
-        refuse(&refusal, 503, NULL, NULL, "no host memory for the request");
+        refuse_memory(&refusal, "the request");
         give_refusal(exchange, &refusal);
     }
 }
 
-static void on_too_large(void *user, struct Exchange *exchange)
+static void on_refuse(void *user, struct Exchange *exchange, int status)
 {
     struct Refusal refusal;
     (void)user;
-    refuse(&refusal, 413, NULL, NULL, "the body is larger than %zu bytes", MAX_BODY);
+    if (status == 413) refuse(&refusal, status, NULL, NULL, "the body is larger than %zu bytes", MAX_BODY);
+    else refuse_memory(&refusal, "the body");
     give_refusal(exchange, &refusal);
 }
 
@@ -123,7 +124,7 @@ static int start_http(struct Server *server, vkgpt_error *err)
                                       .body_limit = MAX_BODY,
                                       .check = on_check,
                                       .run = on_run,
-                                      .too_large = on_too_large,
+                                      .refuse = on_refuse,
                                       .done = on_done,
                                       .user = server};
     int code = listen_open(o->host, o->port, &l, err);
@@ -138,7 +139,9 @@ static int start_http(struct Server *server, vkgpt_error *err)
 
 int server_open(const struct ServerOptions *options, struct Server **opened, vkgpt_error *err)
 {
-    struct Server *server = allocate(sizeof *server);
+    struct Server *server = calloc(1, sizeof *server);
+    *opened = NULL;
+    if (!server) return fail_memory(err, "the server", sizeof *server);
     *server = (struct Server){.options = *options, .state = SERVER_LOADS};
     metrics_open(&server->metrics);
     waiting_open(&server->waiting, options->queue);

@@ -26,7 +26,7 @@ void buffer_free(struct Buffer *buffer);
 int buffer_check(const struct Buffer *buffer, const char *what, vkgpt_error *err);
 
 // Called when there is no host memory for this many bytes, unless it is NULL. `vkgpt` puts a function here that prints
-// a sentence and exits with 1, so that a command need not look at its buffers.
+// a sentence and exits with 1, so that a command need not look at its buffers; `vkgpt serve` takes it out, and looks.
 extern void (*buffer_no_memory)(size_t bytes);
 
 // malloc and realloc that never return NULL: without memory and without buffer_no_memory they abort.
