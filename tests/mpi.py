@@ -20,7 +20,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FIXTURES = os.path.join(ROOT, "tests", "fixtures")
 TALES = os.path.join(ROOT, "models", "tales")
 SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json"
-PROGRAM = None
+PROGRAM = FAULTS = None
 SECONDS = 300  # of a run at most, on a busy machine
 FAULT_SECONDS = 10  # from a fault to the end of all ranks
 WRITE = ["generate", "--no-echo"]  # mpirun gives each rank a terminal, on which generate prints the prompt too
@@ -35,7 +35,7 @@ MODELS = ["gpt1/gelu-48", "gpt2/silu-160-shards", "neo/alternating-48", "opt/bef
 class Result:
     def __init__(self, done):
         self.status, self.out, self.err = done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode()
-        self.sentences = re.findall(r"^vkgpt: (.*)$", self.err, re.M)
+        self.sentences = re.findall(r"^vkgpt: (?!split )(.*)$", self.err, re.M)
 
     def __repr__(self):
         return f"status {self.status}\n{self.out}\n{self.err}"
@@ -136,6 +136,14 @@ class Same(Ranks):
         flags += ["--lookup", "3", *GREEDY]
         self.same(alone(*flags), over(2, *flags))
 
+    def test_splits(self):
+        flags = [*WRITE, "-p", "Once upon a time", "-n", "8", *GREEDY]
+        one, two, split = alone(*flags), over(2, *flags), over(2, *flags, "--split", "1,5")
+        self.same(one, two)
+        self.same(one, split)
+        self.assertRegex(two.err, r"vkgpt: split \d,\d over rank 1: llvmpipe.*, rank 0: llvmpipe")
+        self.assertRegex(split.err, r"vkgpt: split 1,5 over rank 1: ")
+
     def test_commands(self):
         flags = ["score", "-p", "The king and the", "--continuation", " queen", "--continuation", " wood"]
         self.same(alone(*flags), over(2, *flags))
@@ -151,6 +159,16 @@ class Drivers(Ranks):
         flags = [*WRITE, "-p", "Once upon a time there was", "-n", "12", *GREEDY]
         mixed = run(rank_lines(([], flags), (["env", f"VK_DRIVER_FILES={SWIFTSHADER}"], flags)))
         self.same(alone(*flags), mixed)
+
+
+    def test_devices_of_each_rank(self):
+        """Two ranks with two devices each: four stages."""
+        both = f"VK_DRIVER_FILES={SWIFTSHADER}:{os.environ['VK_DRIVER_FILES']}"
+        flags = [*WRITE, "-p", "Once upon a time there was", "-n", "8", *GREEDY]
+        words = [*SPREAD, "-n", "2", "env", both, PROGRAM, *flags, "--devices", "llvmpipe,swiftshader"]
+        four = run(words)
+        self.same(alone(*flags), four)
+        self.assertRegex(four.err, r"split \d,\d,\d,\d over rank 1: llvmpipe.*, rank 1: Swift.*, rank 0: llvm.*, rank 0: Swift")
 
 
 class Faults(Ranks):
@@ -177,6 +195,27 @@ class Faults(Ranks):
         none = ["env", "VK_DRIVER_FILES=/no/such/driver.json", "VK_ICD_FILENAMES=/no/such/driver.json"]
         self.fails(self.differ("-m", TALES, words=none), "rank 1: ", "Vulkan")
         self.fails(self.differ("-m", TALES, "--device", "7"), "rank 1: device 7")
+
+    @staticmethod
+    def failing(fault):
+        """The environment of a driver that fails: tests/faults."""
+        layer = {"VK_ADD_LAYER_PATH": FAULTS, "VK_INSTANCE_LAYERS": "VK_LAYER_VKGPT_faults", "VKGPT_FAULT": fault}
+        return ["env", *(f"{name}={value}" for name, value in layer.items())]
+
+    def test_memory_and_loss(self):
+        self.fails(self.differ("-m", TALES, words=self.failing("vkAllocateMemory 1 -2")), "rank 1: ", "memory")
+        for n in (1, 3, 5, 9):  # while it loads, in the prompt, and among the tokens
+            result = self.differ("-m", TALES, words=self.failing(f"vkQueueSubmit {n} -4"))
+            self.fails(result, "rank 1: ", "device lost")
+
+    def test_rank_0_begins_again(self):
+        """Rank 0 opens a new device, as it does alone, and all load the model again."""
+        flags = [*self.FLAGS, "--no-echo", "-m", TALES]
+        one = alone(*flags)
+        for n in (2, 6):
+            again = run(rank_lines((self.failing(f"vkQueueSubmit {n} -4"), flags), ([], flags)))
+            self.assertEqual((again.status, again.out.rstrip()), (0, one.out.rstrip()), again)
+            self.assertRegex(again.err, "once, this begins again on a new device")
 
     def test_version(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -206,6 +245,8 @@ class Faults(Ranks):
         model = f"{FIXTURES}/opt/plain-48"
         result = over(3, "generate", "-m", model, "--ids", "1,2,3", "-n", "2")
         self.fails(result, "3 devices: the model has 2 layers")
+        self.fails(over(2, *self.FLAGS, "--split", "3,4"), "the split has 7 layers, the model has 6")
+        self.fails(over(2, *self.FLAGS, "--split", "3,2,1"), "the split is for 3 devices, there are 2")
 
 
 class Killed(Ranks):
@@ -268,4 +309,5 @@ class Killed(Ranks):
 
 if __name__ == "__main__":
     PROGRAM = os.path.abspath(sys.argv.pop(1))
+    FAULTS = os.path.join(os.path.dirname(PROGRAM), "faults")
     unittest.main()

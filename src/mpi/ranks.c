@@ -19,6 +19,7 @@ struct RankState {
     // of rank 0, while it opens a model
     const uint32_t *split;
     size_t split_count;
+    char note[256]; // the split, for vkgpt_model_info
     // of the others
     const struct RankCalls *calls;
     struct RankOptions options;
@@ -143,10 +144,23 @@ static int choose_layers(const struct RankState *s, const struct Chain *chain, s
     return stage_share(share, layers, err);
 }
 
+// "split 20,28 over rank 1: A, rank 0: B", as --split takes it.
+static void describe_split(struct RankState *s, const struct Chain *chain, const uint32_t *layers)
+{
+    char numbers[96] = "", devices[144] = "";
+    for (uint32_t i = 0; i < chain->count; i++) {
+        const size_t used = strlen(numbers), named = strlen(devices);
+        snprintf(numbers + used, sizeof numbers - used, "%s%u", i ? "," : "", layers[i]);
+        snprintf(devices + named, sizeof devices - named, "%srank %u: %.60s", i ? ", " : "", chain->ranks[i],
+                 chain->offers[i].name);
+    }
+    snprintf(s->note, sizeof s->note, "split %s over %s", numbers, devices);
+}
+
 static int agree_as_first(struct StagesElsewhere *e, struct StageDevices *d, const struct Checkpoint *ck,
                           struct StageShare *share, vkgpt_error *err)
 {
-    const struct RankState *s = e->user;
+    struct RankState *s = e->user;
     struct Hello hello = {.weights = s->hello.weights, .hidden_only = s->hello.hidden_only};
     struct Part parts[MAX_STAGES] = {0};
     struct Chain chain;
@@ -158,6 +172,7 @@ static int agree_as_first(struct StagesElsewhere *e, struct StageDevices *d, con
     if (!status) status = choose_layers(s, &chain, share, layers, err);
     if (status) return status;
     parts_of(&chain, layers, parts);
+    describe_split(s, &chain, layers);
     for (uint32_t r = 1; !status && r < s->ranks.count; r++)
         status = send_to(s, r, LOAD, &parts[r], sizeof *parts, err);
     stages_take_part(d, parts[0].first, parts[0].stage, parts[0].layers);
@@ -174,6 +189,8 @@ static int loaded_as_first(struct StagesElsewhere *e, vkgpt_model *last, vkgpt_e
         loaded_add(&all, &one);
     }
     loaded_set(last, &all);
+    const size_t used = strlen(last->info.note);
+    snprintf(last->info.note + used, sizeof last->info.note - used, "%s%s", used ? "; " : "", s->note);
     return send_all(s, AGREED, &all, sizeof all, err);
 }
 
