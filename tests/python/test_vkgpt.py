@@ -23,7 +23,8 @@ STRUCTS = {
     "vkgpt_error": vkgpt._Error, "vkgpt_device_info": vkgpt.DeviceInfo, "vkgpt_model_options": vkgpt._ModelOptions,
     "vkgpt_model_info": vkgpt.ModelInfo, "vkgpt_session_options": vkgpt._SessionOptions, "vkgpt_sampling": vkgpt.Sampling,
     "vkgpt_ids": vkgpt._Ids, "vkgpt_continuation": vkgpt._Continuation, "vkgpt_scored": vkgpt._Scored, "vkgpt_logprob": vkgpt._Logprob,
-    "vkgpt_token": vkgpt._Token}
+    "vkgpt_token": vkgpt._Token, "vkgpt_bias": vkgpt._Bias, "vkgpt_batch_options": vkgpt._BatchOptions,
+    "vkgpt_batch_event": vkgpt._BatchEvent}
 ENUMS = {"VKGPT_OK": vkgpt.OK, "VKGPT_BAD_ARGUMENT": vkgpt.BAD_ARGUMENT, "VKGPT_BAD_FILE": vkgpt.BAD_FILE,
          "VKGPT_BAD_MODEL": vkgpt.BAD_MODEL, "VKGPT_NO_DEVICE": vkgpt.NO_DEVICE,
          "VKGPT_OUT_OF_MEMORY": vkgpt.OUT_OF_MEMORY, "VKGPT_DEVICE_LOST": vkgpt.DEVICE_LOST,
@@ -150,6 +151,93 @@ class Generate(WithSession):
         for i, prompt in enumerate(prompts):
             self.session.rewind(0)
             self.assertEqual(texts[i], "".join(self.session.generate(prompt, max_tokens=30, seed=5 + i)))
+
+
+class ComeAndGo(WithSession):
+    """Sequences that come and go, in one session of three."""
+
+    def setUp(self):
+        super().setUp()
+        self.batch = vkgpt.Session(self.model, sequences=3)
+        self.addCleanup(self.batch.close)
+        self.events = [[] for _ in range(3)]
+
+    def keep(self, event):
+        self.events[event.sequence].append(event)
+
+    def run_all(self):
+        while self.batch.batch_step(self.keep):
+            pass
+
+    def ids(self, sequence):
+        return [event.id for event in self.events[sequence] if event.id is not None]
+
+    def test_tokens(self):
+        prompts = [PROMPT, "The old man said", [1, 2, 3]]
+        self.batch.batch_start(0, prompts[0], 30, seed=5)
+        while len(self.ids(0)) < 4:
+            self.assertEqual(self.batch.batch_step(self.keep), 1)
+        self.assertEqual(self.batch.batch_choose(prompts[1]), 1)
+        self.batch.batch_start(1, prompts[1], 20, seed=6)
+        self.batch.batch_start(2, prompts[2], 7, seed=7)
+        self.assertIsNone(self.batch.batch_choose(PROMPT))
+        self.run_all()
+        for i, count in enumerate([30, 20, 7]):
+            self.session.rewind(0)
+            self.assertEqual(self.ids(i), list(self.session.generate_ids(prompts[i], count, seed=5 + i)))
+            self.assertEqual(self.events[i][-1], vkgpt.Event(i, None, self.session.stop, False, None))
+
+    def test_logprobs(self):
+        ids = self.session.ids(PROMPT)
+        self.batch.batch_start(1, PROMPT, 5, logprobs=3, given=True, temperature=0, ignore_eos=True)
+        self.run_all()
+        tokens = [event.token for event in self.events[1][:-1]]
+        self.assertEqual([event.given for event in self.events[1][:-1]], [True] * len(ids) + [False] * 5)
+        self.assertEqual([token.id for token in tokens[:len(ids)]], ids)
+        self.assertTrue(math.isnan(tokens[0].logprob))
+        for got, want in zip(tokens[1:], self.session.logprobs([token.id for token in tokens], 3)[1:]):
+            self.assertEqual(got.id, want.id)
+            self.assertAlmostEqual(got.logprob, want.logprob, delta=1e-3)
+            self.assertEqual([id for id, _ in got.top], [id for id, _ in want.top])
+
+    def test_changed_logits(self):
+        self.batch.batch_start(0, PROMPT, 8, temperature=0, logit_bias={7: 1000, 9: 900})
+        self.batch.batch_start(1, PROMPT, 3, temperature=0, logit_bias={7: 1000, 9: 900}, presence_penalty=500)
+        self.batch.batch_start(2, PROMPT, 3, temperature=0, logit_bias={7: 1000, 9: 500}, frequency_penalty=300)
+        self.run_all()
+        self.assertEqual(self.ids(0), [7] * 8)
+        self.assertEqual(self.ids(1), [7, 9, 7])
+        self.assertEqual(self.ids(2), [7, 7, 9])
+
+    def test_left_early(self):
+        def three(event):
+            self.keep(event)
+            return len(self.ids(0)) < 3
+
+        self.batch.batch_start(0, PROMPT, 30, seed=1)
+        while self.batch.batch_step(three):
+            pass
+        self.assertEqual((len(self.ids(0)), self.events[0][-1].stop), (3, "callback"))
+        self.batch.batch_start(1, PROMPT, 30, seed=1)
+        self.batch.batch_stop(1)
+        self.assertEqual(self.batch.batch_step(self.keep), 0)
+        self.assertEqual(self.events[1], [])
+
+    def test_errors(self):
+        with self.assertRaisesRegex(vkgpt.Error, "sequence 3: the session has 3"):
+            self.batch.batch_start(3, PROMPT)
+        with self.assertRaisesRegex(TypeError, "sampling has no heat"):
+            self.batch.batch_start(0, PROMPT, heat=1)
+        self.batch.batch_start(0, PROMPT, 5, ignore_eos=True)
+        def divide(event):
+            self.keep(event)
+            return 1 // (event.id is None)
+
+        with self.assertRaisesRegex(ZeroDivisionError, "division"):
+            while self.batch.batch_step(divide):
+                pass
+        self.assertEqual([event.stop for event in self.events[0]], [None, "callback"])
+        self.assertEqual(self.batch.batch_step(self.keep), 0)
 
 
 class Measure(WithSession):

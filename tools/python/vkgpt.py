@@ -18,7 +18,7 @@ import ctypes.util
 import os
 import weakref
 from ctypes import POINTER, byref, c_bool, c_char, c_char_p, c_double, c_float, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
-from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 if TYPE_CHECKING:
     import numpy
@@ -113,6 +113,21 @@ class _Token(ctypes.Structure):
     _fields_ = [("id", c_uint32), ("logprob", c_float), ("top_count", c_uint32), ("top", POINTER(_Logprob))]
 
 
+class _Bias(ctypes.Structure):
+    _fields_ = [("id", c_uint32), ("value", c_float)]
+
+
+class _BatchOptions(ctypes.Structure):
+    _fields_ = [("sampling", Sampling), ("max_tokens", c_size_t), ("presence_penalty", c_float),
+                ("frequency_penalty", c_float), ("bias", POINTER(_Bias)), ("bias_count", c_size_t),
+                ("logprobs", c_bool), ("top", c_uint32), ("given", c_bool)]
+
+
+class _BatchEvent(ctypes.Structure):
+    _fields_ = [("sequence", c_uint32), ("ended", c_bool), ("id", c_uint32), ("stop", c_int), ("given", c_bool),
+                ("token", POINTER(_Token))]
+
+
 class Scored(NamedTuple):
     """The log likelihood of a continuation in nats, and whether each of its tokens was the likeliest."""
 
@@ -128,6 +143,21 @@ class Token(NamedTuple):
     top: list[tuple[int, float]]
 
 
+class Event(NamedTuple):
+    """A token of a sequence, or its end."""
+
+    sequence: int
+    id: int | None  # its next token; None: it has ended
+    stop: str | None  # why it has ended: one of STOPS
+    given: bool  # the token is one of the prompt
+    token: Token | None  # its log probability, where it was asked for; at the end: that of the end token
+
+
+def _token(t: _Token) -> Token:
+    return Token(t.id, t.logprob, [(t.top[i].id, t.top[i].logprob) for i in range(t.top_count)])
+
+
+_ON_EVENT = ctypes.CFUNCTYPE(c_bool, c_void_p, POINTER(_BatchEvent))
 _ON_TOKEN = ctypes.CFUNCTYPE(c_bool, c_void_p, c_uint32)
 _ON_BATCH_TOKEN = ctypes.CFUNCTYPE(c_bool, c_void_p, c_uint32, c_uint32)
 _ON_ROWS = ctypes.CFUNCTYPE(c_bool, c_void_p, POINTER(c_float), c_size_t, c_size_t)
@@ -163,6 +193,10 @@ _FUNCTIONS = {
     "vkgpt_generate": (c_int, c_void_p, POINTER(Sampling), c_size_t, _ON_TOKEN, c_void_p, POINTER(c_int), _ERR),
     "vkgpt_batch_prompt": (c_int, c_void_p, c_uint32, _IDS, c_size_t, _ERR),
     "vkgpt_batch_generate": (c_int, c_void_p, POINTER(Sampling), c_size_t, _ON_BATCH_TOKEN, c_void_p, POINTER(c_int), _ERR),
+    "vkgpt_batch_choose": (c_bool, c_void_p, _IDS, c_size_t, POINTER(c_uint32)),
+    "vkgpt_batch_start": (c_int, c_void_p, c_uint32, _IDS, c_size_t, POINTER(_BatchOptions), _ERR),
+    "vkgpt_batch_stop": (c_int, c_void_p, c_uint32, _ERR),
+    "vkgpt_batch_step": (c_int, c_void_p, _ON_EVENT, c_void_p, POINTER(c_uint32), _ERR),
     "vkgpt_logits": (c_int, c_void_p, _IDS, c_size_t, _ON_ROWS, c_void_p, _ERR),
     "vkgpt_logprobs": (c_int, c_void_p, _IDS, c_size_t, c_uint32, _ON_LOGPROB, c_void_p, _ERR),
     "vkgpt_embed": (c_int, c_void_p, POINTER(_Ids), c_size_t, c_int, POINTER(c_float), _ERR),
@@ -478,6 +512,55 @@ class Session(_Object):
         for i, on in enumerate(runs):
             yield from ((i, rest) for rest in [texts[i].end()] if on and rest)
 
+    # ---- sequences that come and go
+
+    def batch_choose(self, prompt: str | Sequence[int]) -> int | None:
+        """The sequence to start a prompt in: the idle one whose cache has most of it, or else one of the first. None: all
+        run."""
+        ids, sequence = self.ids(prompt), c_uint32()
+        found = _library().vkgpt_batch_choose(self._open(), _array(ids), len(ids), byref(sequence))
+        return sequence.value if found else None
+
+    def batch_start(self, sequence: int, prompt: str | Sequence[int], max_tokens: int = 64, *,
+                    logprobs: int | None = None, given: bool = False, presence_penalty: float = 0.0,
+                    frequency_penalty: float = 0.0, logit_bias: Mapping[int, float] | None = None,
+                    **sampling: Any) -> None:
+        """Starts a sequence, while others may run: batch_step() runs it. logprobs asks for the log probability of each
+        token, with so many of the likeliest in its place (0 to 20), `given` for those of the prompt too. logit_bias adds
+        to the logits of tokens, by id. Sampling's fields are keywords."""
+        ids = self.ids(prompt)
+        biases = (_Bias * len(logit_bias or {}))(*(logit_bias or {}).items())
+        options = _BatchOptions(sampling=Sampling(**sampling), max_tokens=max_tokens, presence_penalty=presence_penalty,
+                                frequency_penalty=frequency_penalty, bias=biases, bias_count=len(biases),
+                                logprobs=logprobs is not None, top=logprobs or 0, given=given)
+        _call("vkgpt_batch_start", self._open(), sequence, _array(ids), len(ids), byref(options))
+
+    def batch_stop(self, sequence: int) -> None:
+        """Ends a sequence, without an event. It keeps the tokens that were reported."""
+        _call("vkgpt_batch_stop", self._open(), sequence)
+
+    def batch_step(self, on_event: Callable[[Event], bool | None]) -> int:
+        """Runs the sequences that were started a bit further, and calls on_event for each token and each end. It ends its
+        sequence by returning False, or by raising, which this call then raises too. Returns how many sequences have not
+        ended."""
+        running, raised = c_uint32(), []
+
+        def call(_: object, event: Any) -> bool:
+            e = event.contents
+            try:
+                return on_event(Event(e.sequence, None if e.ended else e.id, STOPS[e.stop] if e.ended else None, e.given,
+                                      _token(e.token.contents) if e.token else None)) is not False
+            except BaseException as exception:
+                raised.append(exception)
+                return False
+
+        try:
+            _call("vkgpt_batch_step", self._open(), _ON_EVENT(call), None, byref(running))
+        finally:
+            if raised:
+                raise raised[0]
+        return running.value
+
     # ---- measures
 
     def logits(self, text: str | Sequence[int]) -> numpy.ndarray:
@@ -507,8 +590,7 @@ class Session(_Object):
         ids, tokens = self.ids(text), []
 
         def on_token(_: object, index: int, token: Any) -> bool:
-            t = token.contents
-            tokens.append(Token(t.id, t.logprob, [(t.top[i].id, t.top[i].logprob) for i in range(t.top_count)]))
+            tokens.append(_token(token.contents))
             return True
 
         _call("vkgpt_logprobs", self._open(), _array(ids), len(ids), top, _ON_LOGPROB(on_token), None)
