@@ -356,11 +356,11 @@ class Life(unittest.TestCase):
         """With a driver that has compiled nothing yet, /health says 503 until it has, and the first request is quick."""
         def first(*flags):
             with tempfile.TemporaryDirectory() as folder:
-                server = self.start("-np", "1", *flags, ready=False, XDG_CACHE_HOME=folder, MESA_SHADER_CACHE_DIR=folder)
+                server = self.start("-np", "2", *flags, ready=False, XDG_CACHE_HOME=folder, MESA_SHADER_CACHE_DIR=folder)
                 if not flags:
                     self.assertEqual(server.ask("/health")[0], 503)
                 server.said("serves tales")
-                start, body = time.time(), {"prompt": [5] * 40, "max_tokens": 2, "echo": True, "logprobs": 1}
+                start, body = time.time(), {"prompt": [[5] * 40, [6] * 40], "max_tokens": 2, "echo": True, "logprobs": 1}
                 server.good("/v1/completions", body)
                 seconds = time.time() - start
                 self.assertEqual(server.end(), 0)
@@ -369,7 +369,7 @@ class Life(unittest.TestCase):
         self.assertRegex(text, r"the first tokens, for which the driver compiles, took \d")
         slow_seconds, text = first("--no-warmup")
         self.assertNotIn("the first tokens", text)
-        self.assertLess(3 * seconds, slow_seconds)
+        self.assertLess(5 * seconds, slow_seconds)
 
     def test_drain(self):
         """What runs ends, what comes is refused, and the exit status is 0."""

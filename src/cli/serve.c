@@ -66,7 +66,7 @@ static int open_form(struct Serving *s, vkgpt_error *err)
 static int warm(struct Serving *s, vkgpt_error *err)
 {
     double start = os_seconds();
-    int code = s->options.no_warmup ? 0 : warm_up(s->run.session, s->run.context, err);
+    int code = s->options.no_warmup ? 0 : warm_up(s->run.session, s->served.slots, s->run.context, err);
     double seconds = os_seconds() - start;
     if (!code && seconds >= SAID_SECONDS)
         fprintf(stderr, "vkgpt: the first tokens, for which the driver compiles, took %.1f s\n", seconds);
