@@ -227,6 +227,7 @@ void expect_sentence(int code, int wanted, const vkgpt_error *err, ...)
     if (strchr(err->text, '\n') || !*err->text) fail_msg("not one line: %s", err->text);
     for (const char *c = err->text; *c; c++) // control bytes, which a terminal would obey
         if ((unsigned char)*c < ' ' || *c == 127) fail_msg("the byte 0x%02x in: %s", (unsigned)*c, err->text);
+    if (code == VKGPT_OUT_OF_MEMORY && strstr(err->text, " 0 bytes")) fail_msg("memory for nothing: %s", err->text);
     va_list words;
     va_start(words, err);
     for (const char *word; (word = va_arg(words, const char *));)
