@@ -44,15 +44,14 @@ static int send_to(const struct RankState *s, uint32_t rank, uint32_t kind, cons
     return wire_send(s->wire, rank, kind, 0, &part, 1, err);
 }
 
-// A message of this kind and at most this size; the number of bytes is returned.
-static size_t take(const struct RankState *s, uint32_t from, uint32_t kind, void *data, size_t size)
+static int take(const struct RankState *s, uint32_t from, uint32_t kind, void *data, size_t bytes, vkgpt_error *err)
 {
     struct WireMessage m;
     wire_take(s->wire, from, 1u << kind, 0, &m);
-    const size_t bytes = m.bytes < size ? m.bytes : size;
-    memcpy(data, m.data, bytes);
+    int status = wire_check(&m, bytes, err);
+    if (!status) memcpy(data, m.data, bytes);
     wire_free(&m);
-    return bytes;
+    return status;
 }
 
 static int open_upstream(const struct vkgpt_model *model, const struct StageOptions *options,
@@ -128,8 +127,12 @@ static int gather(const struct RankState *s, uint32_t kind, const void *data, si
     int status = send_all(s, kind, data, bytes, err);
     chain->count = 0;
     for (uint32_t r = s->ranks.count - 1; !status && r; r--) {
-        const size_t taken = take(s, r, OFFER, offers, sizeof offers);
-        status = add_offers(chain, r, offers, taken / sizeof offers[0], err);
+        struct WireMessage m;
+        wire_take(s->wire, r, 1u << OFFER, 0, &m);
+        const size_t count = m.bytes / sizeof offers[0];
+        status = wire_check(&m, count * sizeof offers[0], err);
+        if (!status) status = add_offers(chain, r, (const struct StageOffer *)(const void *)m.data, count, err);
+        wire_free(&m);
     }
     if (!status) status = stages_offers(d, kind == MEASURE, offers, err);
     return status ? status : add_offers(chain, 0, offers, d->count, err);
@@ -184,10 +187,12 @@ static int loaded_as_first(struct StagesElsewhere *e, vkgpt_model *last, vkgpt_e
     const struct RankState *s = e->user;
     struct Loaded all, one;
     loaded_of(last, &all);
-    for (uint32_t r = 1; r < s->ranks.count; r++) {
-        take(s, r, LOADED, &one, sizeof one);
-        loaded_add(&all, &one);
+    int status = VKGPT_OK;
+    for (uint32_t r = 1; !status && r < s->ranks.count; r++) {
+        status = take(s, r, LOADED, &one, sizeof one, err);
+        if (!status) loaded_add(&all, &one);
     }
+    if (status) return status;
     loaded_set(last, &all);
     const size_t used = strlen(last->info.note);
     snprintf(last->info.note + used, sizeof last->info.note - used, "%s%s", used ? "; " : "", s->note);
@@ -208,30 +213,38 @@ static int open_model(struct Ranks *ranks, vkgpt_device *const *devices, size_t 
 
 // ------------------------------------------------------------------------------------------ the other ranks
 
+// Sends what the devices of this rank offer, and takes the answer: MEASURE or LOAD.
+static int offer(const struct RankState *s, const struct StageDevices *d, bool measure, struct WireMessage *answer,
+                 vkgpt_error *err)
+{
+    struct StageOffer offers[MAX_STAGES];
+    int status = stages_offers(d, measure, offers, err);
+    if (!status) status = send_to(s, 0, OFFER, offers, d->count * sizeof offers[0], err);
+    if (!status) wire_take(s->wire, 0, 1u << MEASURE | 1u << LOAD, 0, answer);
+    return status;
+}
+
 static int agree_as_other(struct StagesElsewhere *e, struct StageDevices *d, const struct Checkpoint *ck,
                           struct StageShare *share, vkgpt_error *err)
 {
     const struct RankState *s = e->user;
-    struct StageOffer offers[MAX_STAGES];
+    struct WireMessage answer = {0};
     struct Identity own;
-    (void)share;
+    struct Part part;
+    (void)share; // rank 0 has the same
     identity_of(ck, &own);
     int status = identity_check(&own, &s->hello.identity, s->options.dir, err);
-    bool measure = false;
-    while (!status) {
-        struct Part part;
-        struct WireMessage m;
-        status = stages_offers(d, measure, offers, err);
-        if (!status) status = send_to(s, 0, OFFER, offers, d->count * sizeof offers[0], err);
-        if (status) break;
-        wire_take(s->wire, 0, 1u << MEASURE | 1u << LOAD, 0, &m);
-        measure = m.kind == MEASURE;
-        if (!measure) memcpy(&part, m.data, sizeof part);
-        wire_free(&m);
-        if (measure) continue;
-        stages_take_part(d, part.first, part.stage, part.layers);
-        break;
+    if (!status) status = offer(s, d, false, &answer, err);
+    if (!status && answer.kind == MEASURE) {
+        wire_free(&answer);
+        status = offer(s, d, true, &answer, err);
     }
+    if (!status) status = wire_check(&answer, sizeof part, err);
+    if (!status) {
+        memcpy(&part, answer.data, sizeof part);
+        stages_take_part(d, part.first, part.stage, part.layers);
+    }
+    wire_free(&answer);
     return status;
 }
 
@@ -242,9 +255,9 @@ static int loaded_as_other(struct StagesElsewhere *e, vkgpt_model *last, vkgpt_e
     loaded_of(last, &own);
     int status = send_to(s, 0, LOADED, &own, sizeof own, err);
     if (status) return status;
-    take(s, 0, AGREED, &all, sizeof all);
-    loaded_set(last, &all);
-    return VKGPT_OK;
+    status = take(s, 0, AGREED, &all, sizeof all, err);
+    if (!status) loaded_set(last, &all);
+    return status;
 }
 
 static void end_by_failure(void *user, const vkgpt_error *err)

@@ -40,11 +40,11 @@ static int remote_receive(struct Upstream *upstream, uint32_t turn, void *x, siz
     uint32_t its_turn = UINT32_MAX;
     int status = VKGPT_OK;
     wire_take(r->wire, r->above, 1u << RESULT, r->id, &m);
+    if (x) status = wire_check(&m, sizeof its_turn + bytes, err);
     if (m.bytes >= sizeof its_turn) memcpy(&its_turn, m.data, sizeof its_turn);
-    if (its_turn != turn || (x && m.bytes != sizeof its_turn + bytes))
-        status = fail(err, VKGPT_BAD_ARGUMENT, "rank %u sent %zu bytes of flight %u, not %zu of flight %u", r->above,
-                      m.bytes, its_turn, sizeof its_turn + bytes, turn);
-    else if (x) memcpy(x, m.data + sizeof its_turn, bytes);
+    if (!status && its_turn != turn)
+        status = fail(err, VKGPT_BAD_ARGUMENT, "rank %u sent flight %u, not %u", r->above, its_turn, turn);
+    if (!status && x) memcpy(x, m.data + sizeof its_turn, bytes);
     wire_free(&m);
     return status;
 }
@@ -163,6 +163,7 @@ static void open_session(struct Serving *serving, const struct WireMessage *m)
     struct Served *s = calloc(1, sizeof *s);
     if (!s) check(serving, fail_memory(&err, "a session", sizeof *s), &err);
     *s = (struct Served){.next = serving->sessions, .serving = serving, .below = m->from, .id = m->id};
+    check(serving, wire_check(m, sizeof options, &err), &err);
     memcpy(&options, m->data, sizeof options);
     check(serving, stages_open_before(serving->model, &options, &s->upstream, &err), &err);
     pthread_mutex_init(&s->lock, NULL);
@@ -191,10 +192,11 @@ static void close_session(struct Served **at)
 static void start_flight(struct Served *s, const struct WireMessage *m)
 {
     vkgpt_error err;
-    struct StageFlight f;
-    memcpy(&f, m->data, sizeof f);
+    struct StageFlight f = {0};
+    if (m->bytes >= sizeof f) memcpy(&f, m->data, sizeof f);
     const uint8_t *inbox = m->data + sizeof f;
     const size_t head = sizeof(struct InboxHead) + f.admissions * sizeof(struct Admission);
+    check(s->serving, wire_check(m, sizeof f + head + (size_t)f.words * 4, &err), &err);
     check(s->serving, s->upstream->send(s->upstream, &f, inbox, (const uint32_t *)(const void *)(inbox + head), &err),
           &err);
     pthread_mutex_lock(&s->lock);
@@ -208,7 +210,9 @@ static void copy_caches(struct Served *s, const struct WireMessage *m)
 {
     vkgpt_error err;
     const struct CacheCopy *copies = (const struct CacheCopy *)(const void *)m->data;
-    check(s->serving, s->upstream->copy(s->upstream, copies, m->bytes / sizeof *copies, &err), &err);
+    const size_t count = m->bytes / sizeof *copies;
+    check(s->serving, wire_check(m, count * sizeof *copies, &err), &err);
+    check(s->serving, s->upstream->copy(s->upstream, copies, count, &err), &err);
 }
 
 void serve_message(struct Serving *serving, const struct WireMessage *m)

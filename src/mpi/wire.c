@@ -284,6 +284,13 @@ void wire_take(struct Wire *wire, uint32_t from, uint32_t kinds, uint32_t id, st
     free(p);
 }
 
+int wire_check(const struct WireMessage *m, size_t bytes, vkgpt_error *err)
+{
+    if (m->bytes == bytes) return VKGPT_OK;
+    return fail(err, VKGPT_BAD_ARGUMENT, "rank %u sent a message of kind %u with %zu bytes, not %zu", m->from, m->kind,
+                m->bytes, bytes);
+}
+
 void wire_free(struct WireMessage *message)
 {
     free(message->data);

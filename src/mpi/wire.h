@@ -43,5 +43,7 @@ int wire_send(struct Wire *wire, uint32_t to, uint32_t kind, uint32_t id, const 
 // Waits for the next message of one of these kinds (1 << kind) from a rank with an id; both may be WIRE_ANY.
 void wire_take(struct Wire *wire, uint32_t from, uint32_t kinds, uint32_t id, struct WireMessage *message);
 void wire_free(struct WireMessage *message);
+// Errors (VKGPT_BAD_ARGUMENT): the message has another size.
+int wire_check(const struct WireMessage *message, size_t bytes, vkgpt_error *err);
 
 #endif
