@@ -46,6 +46,7 @@ shared uint found_index, found_bad, found_count;
 shared uint chosen[33], chosen_count;
 shared uint chosen_first;             // position of the first one
 shared uint change_first;             // where the sequence's changes begin
+shared uint row_first;                // its first row, in the logits and what belongs to them
 shared uint random; // of this token
 shared float steps_by_logit; // STEPS reach from the largest of the lanes' maxima to the least
 
@@ -514,15 +515,14 @@ uint reason(uint sequence, uint token, bool bad)
 
 // Reports the tokens that were chosen; the highest bit says that the row's logits are changed. That is done after all
 // are chosen, so that no register holds the sampling meanwhile.
-void report_rows(uint number, uint top)
+void report_rows(uint sequence, uint top)
 {
-    uint rows = rows_of(a.range), kept = REPORTS_KEPT * rows, first = (first_of(a.range) + number) * kept;
-    uint most = min(top, min(MAX_TOP, a.vocab));
+    uint kept = REPORTS_KEPT * rows_of(a.range), most = min(top, min(MAX_TOP, a.vocab));
     barrier();
     for (uint t = 0; t < chosen_count; t++) {
-        row4 = (number * rows + t) * (a.logits_stride / 4);
+        row4 = (row_first + t) * (a.logits_stride / 4);
         changed = chosen[t] >> 31 != 0;
-        report_token(first + (chosen_first + t) % kept, chosen[t] & 0x7fffffffu, most);
+        report_token(sequence * kept + (chosen_first + t) % kept, chosen[t] & 0x7fffffffu, most);
     }
 }
 
@@ -539,10 +539,12 @@ void sample_sequence(uint number)
         chosen_count = 0;
         chosen_first = s.position + 1;
         change_first = sequence * (MAX_BIAS + a.token_stride);
+        row_first = number * rows_of(a.range);
     }
+    barrier();
 
     for (uint t = 0; t < rows && s.stop == STOP_NONE; t++) {
-        uint row = number * rows_of(a.range) + t;
+        uint row = row_first + t;
         row4 = row * (a.logits_stride / 4);
         row_parts = row * a.groups;
         bool bad;
@@ -568,5 +570,5 @@ void sample_sequence(uint number)
         state[sequence].counted = s.counted;
         state[sequence].stop = s.stop;
     }
-    if (state[sequence].reports != 0) report_rows(number, state[sequence].reports - 1);
+    if (state[sequence].reports != 0) report_rows(sequence, state[sequence].reports - 1);
 }
