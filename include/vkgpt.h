@@ -300,6 +300,9 @@ typedef struct vkgpt_session_options {
     // and the tokens alone: not on blocks, sequences, drafts or tokens_per_submission. VKGPT_NO_DEVICE where a device
     // does not round to nearest even. The log probabilities of vkgpt_logprobs come from exp and log of the C library.
     bool deterministic;
+    // Over several devices: parts that the sequences are divided into, so that each device works on another part; 0: as
+    // many as devices, at most the sequences. One device has one part.
+    uint32_t micro_batches;
 } vkgpt_session_options;
 
 // A token is drawn by Philox4x32-10 (Salmon et al. 2011) with `seed` as its key and the position as its counter, so
@@ -446,8 +449,8 @@ typedef struct vkgpt_batch_event {
 
 // Chooses the sequence to start a prompt in: of those that do not run, the one with the longest beginning of the prompt
 // in its cache. If none has any of it: one of the first sequences, since a step runs as many as a power of two that
-// holds all that run (1, 2, 4, ...); of those that make steps no larger, the one that ran longest ago. False: all
-// sequences run.
+// holds all that run (1, 2, 4, ...); of those that make steps no larger, the one that ran longest ago. Over several
+// devices: one of the micro-batch with the fewest that run. False: all sequences run.
 bool vkgpt_batch_choose(const vkgpt_session *session, const uint32_t *ids, size_t count, uint32_t *sequence);
 // Starts a sequence on `count` tokens, which take the place of those that it had. What prefill has left of a common
 // beginning in its cache, or in that of another sequence, is not run again: a longer one of another is copied, for

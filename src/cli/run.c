@@ -36,6 +36,7 @@ static vkgpt_session_options session_options(const struct Options *options, uint
         .sequences = (uint32_t)options->parallel,
         .lookup = (uint32_t)options->lookup,
         .deterministic = options->deterministic,
+        .micro_batches = (uint32_t)options->micro_batches,
         .on_block = goes_on,
     };
 }

@@ -16,6 +16,24 @@
 static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
+// ------------------------------------------------------------------------------------------ micro-batches
+
+// The sequences of a micro-batch; on one device there is one, of all.
+static struct Range part_of(const struct vkgpt_session *s, uint32_t part)
+{
+    const uint32_t first = part * s->sequences / s->micro_batches, end = (part + 1) * s->sequences / s->micro_batches;
+    return (struct Range){first, end - first, s->step_rows};
+}
+
+uint32_t decoding_company(const struct vkgpt_session *s, uint32_t sequence)
+{
+    uint32_t part = 0, running = 0;
+    while (part_of(s, part).first + part_of(s, part).sequences <= sequence) part++;
+    const struct Range range = part_of(s, part);
+    for (uint32_t i = range.first; i < range.first + range.sequences; i++) running += s->slots[i].started;
+    return running;
+}
+
 // ----------------------------------------------------------------------------------------- those who join
 
 static struct Sequence sequence_of(const struct vkgpt_session *s, const struct Slot *slot)
@@ -52,12 +70,12 @@ static bool takes_part(const struct Slot *slot)
     return slot->runs && slot->sent >= slot->goal && slot->end > slot->position;
 }
 
-// Lets all slots join that can, and stops on the device those that have left but still run there. Returns how many
-// changed.
-static uint32_t admit(struct vkgpt_session *s, uint32_t turn)
+// Lets all slots of a part join that can, and stops on the device those that have left but still run there. Returns how
+// many changed.
+static uint32_t admit(struct vkgpt_session *s, struct Range part, uint32_t turn)
 {
     inbox_begin(s, turn, NULL);
-    for (uint32_t i = 0; i < s->sequences; i++) {
+    for (uint32_t i = part.first; i < part.first + part.sequences; i++) {
         struct Slot *slot = &s->slots[i];
         if (slot->joined) continue;
         if (takes_part(slot)) {
@@ -75,10 +93,10 @@ static uint32_t admit(struct vkgpt_session *s, uint32_t turn)
 }
 
 // The stages before this one get the token that each sequence reads next; its state changes on the last stage alone.
-static void follow(struct vkgpt_session *s)
+static void follow(struct vkgpt_session *s, struct Range part)
 {
     const struct Sequence stopped = {.stop = STOP_FULL};
-    for (uint32_t i = 0; i < s->sequences; i++) {
+    for (uint32_t i = part.first; i < part.first + part.sequences; i++) {
         const struct Slot *slot = &s->slots[i];
         if (slot->joined == s->flights.last + 1) continue; // admit has told them
         const struct Sequence runs = slot->joined ? sequence_of(s, slot) : stopped;
@@ -88,11 +106,11 @@ static void follow(struct vkgpt_session *s)
 
 // ------------------------------------------------------------------------------------------ submissions
 
-// The most tokens that a slot still needs after the steps in flight, if no draft is taken.
-static uint32_t tokens_wanted(const struct vkgpt_session *s)
+// The most tokens that a slot of a part still needs after the steps in flight, if no draft is taken.
+static uint32_t tokens_wanted(const struct vkgpt_session *s, struct Range part)
 {
     uint32_t most = 0;
-    for (uint32_t i = 0; i < s->sequences; i++) {
+    for (uint32_t i = part.first; i < part.first + part.sequences; i++) {
         const struct Slot *slot = &s->slots[i];
         uint32_t made = slot->position + (slot->joined ? slot->steps : 0);
         if (takes_part(slot) && slot->end > made) most = max_u32(most, slot->end - made);
@@ -100,15 +118,27 @@ static uint32_t tokens_wanted(const struct vkgpt_session *s)
     return most;
 }
 
-bool decoding_wanted(const struct vkgpt_session *s) { return tokens_wanted(s) != 0; }
-
-// The sequences of the next steps: those up to the last one that takes part, as a power of two, or all.
-static struct Range next_range(const struct vkgpt_session *s)
+// The part that the next steps are for: of those that want tokens, the one whose turn it is. With stages before this
+// one, the first of them needs the tokens of steps in flight. s->micro_batches: none.
+static uint32_t next_part(const struct vkgpt_session *s)
 {
-    uint32_t end = 1;
-    for (uint32_t i = 0; i < s->sequences; i++)
-        if (takes_part(&s->slots[i])) end = i + 1;
-    return (struct Range){.sequences = min_u32(1u << range_size(end), s->sequences), .rows = s->step_rows};
+    for (uint32_t i = 1; i <= s->micro_batches; i++) {
+        uint32_t part = (s->last_part + i) % s->micro_batches;
+        if (tokens_wanted(s, part_of(s, part)) && !(s->upstream && flights_have_steps(s, part))) return part;
+    }
+    return s->micro_batches;
+}
+
+bool decoding_wanted(const struct vkgpt_session *s) { return next_part(s) < s->micro_batches; }
+
+// The sequences of the next steps of a part: those up to the last one that takes part, as a power of two, or all.
+static struct Range next_range(const struct vkgpt_session *s, struct Range part)
+{
+    uint32_t count = 1;
+    for (uint32_t i = 0; i < part.sequences; i++)
+        if (takes_part(&s->slots[part.first + i])) count = i + 1;
+    part.sequences = min_u32(1u << range_size(count), part.sequences);
+    return part;
 }
 
 // Seconds of a step; 0: no step of such a range was measured.
@@ -119,15 +149,16 @@ static double *seconds_of(struct vkgpt_session *s, struct Range range)
 
 bool decoding_has_room(struct vkgpt_session *s)
 {
-    if (s->upstream) return s->flights.count < s->in_flight && !flights_have_steps(s);
-    return s->flights.count < (s->steps_asked || *seconds_of(s, next_range(s)) > 0.0 ? IN_FLIGHT : 1);
+    if (s->upstream) return s->flights.count < s->in_flight;
+    double seconds = *seconds_of(s, next_range(s, part_of(s, 0)));
+    return s->flights.count < (s->steps_asked || seconds > 0.0 ? IN_FLIGHT : 1);
 }
 
-// The furthest position that a slot has reached after the steps in flight, if every draft is taken.
-static uint32_t furthest(const struct vkgpt_session *s)
+// The furthest position that a slot of a part has reached after the steps in flight, if every draft is taken.
+static uint32_t furthest(const struct vkgpt_session *s, struct Range part)
 {
     uint32_t most = 1;
-    for (uint32_t i = 0; i < s->sequences; i++) {
+    for (uint32_t i = part.first; i < part.first + part.sequences; i++) {
         const struct Slot *slot = &s->slots[i];
         if (slot->runs && slot->joined) most = max_u32(most, slot->position + slot->steps * s->step_rows);
     }
@@ -135,7 +166,7 @@ static uint32_t furthest(const struct vkgpt_session *s)
 }
 
 // Steps of the next submission, as a power of two: one until a step has been timed, and while a prompt waits.
-static uint32_t choose_steps(const struct vkgpt_session *s, double seconds)
+static uint32_t choose_steps(const struct vkgpt_session *s, struct Range part, double seconds)
 {
     uint32_t most = s->steps_asked ? s->steps_asked : 1, size = 0;
     if (!s->steps_asked && seconds > 0.0) {
@@ -143,7 +174,7 @@ static uint32_t choose_steps(const struct vkgpt_session *s, double seconds)
         most = fit >= MAX_STEPS ? MAX_STEPS : fit < 1.0 ? 1 : (uint32_t)fit;
     }
     if (prefill_rows_left(s) || s->upstream) most = 1;
-    most = min_u32(most, tokens_wanted(s));
+    most = min_u32(most, tokens_wanted(s, part));
     while (size + 1 < STEP_SIZES && 2u << size <= most) size++;
     return size;
 }
@@ -153,16 +184,17 @@ static int end_steps(struct vkgpt_session *s, const struct Flight *flight, doubl
 int decoding_next(struct vkgpt_session *s, struct Flight *next, vkgpt_error *err)
 {
     uint32_t turn = flight_turn(s, next);
+    const struct Range part = part_of(s, next->part = s->last_part = next_part(s));
     int status = VKGPT_OK;
-    if (admit(s, turn)) status = recordings_admit(s, turn, &next->joins, err);
+    if (admit(s, part, turn)) status = recordings_admit(s, turn, &next->joins, err);
     if (!status && next->joins && !s->upstream) status = recording_submit(next->joins, err);
     if (status) return status;
-    if (s->upstream) follow(s);
-    struct StepsAsk ask = {.range = next_range(s), .turn = turn};
-    ask.step_size = choose_steps(s, *seconds_of(s, ask.range));
+    if (s->upstream) follow(s, part);
+    struct StepsAsk ask = {.range = next_range(s, part), .turn = turn};
+    ask.step_size = choose_steps(s, part, *seconds_of(s, ask.range));
     uint32_t steps = 1u << ask.step_size;
     // up to the last row of the last step if every draft is taken: the first row of the first step is at position - 1
-    uint32_t splits = min_u32((furthest(s) - 2 + steps * s->step_rows) / s->decode->span + 1, s->splits);
+    uint32_t splits = min_u32((furthest(s, part) - 2 + steps * s->step_rows) / s->decode->span + 1, s->splits);
     while (1u << ask.split_size < splits) ask.split_size++;
     next->kind = BLOCK_KINDS, next->split_size = ask.split_size;
     next->steps = steps;
@@ -171,7 +203,7 @@ int decoding_next(struct vkgpt_session *s, struct Flight *next, vkgpt_error *err
     next->end = end_steps;
     status = recordings_decode(s, &ask, &next->rec, err);
     if (status) return status;
-    for (uint32_t i = 0; i < s->sequences; i++)
+    for (uint32_t i = part.first; i < part.first + part.sequences; i++)
         if (s->slots[i].joined) s->slots[i].steps += steps;
     s->counters.tokens_per_submission = steps;
     s->counters.dispatches_per_token = (next->rec->dispatches + steps - 1) / steps;
@@ -228,7 +260,7 @@ static int read_slot(struct vkgpt_session *s, const struct Flight *flight, uint3
     return VKGPT_OK;
 }
 
-// Whether a slot took part in steps and still runs.
+// Whether a slot of their part took part in steps and still runs.
 static bool took_part(const struct Slot *slot, const struct Flight *flight)
 {
     return slot->runs && slot->joined && slot->joined <= flight->number;
@@ -236,7 +268,8 @@ static bool took_part(const struct Slot *slot, const struct Flight *flight)
 
 static bool any_took_part(const struct vkgpt_session *s, const struct Flight *flight)
 {
-    for (uint32_t i = 0; i < s->sequences; i++)
+    const struct Range part = part_of(s, flight->part);
+    for (uint32_t i = part.first; i < part.first + part.sequences; i++)
         if (took_part(&s->slots[i], flight)) return true;
     return false;
 }
@@ -247,7 +280,8 @@ static int end_steps(struct vkgpt_session *s, const struct Flight *flight, doubl
     if (!any_took_part(s, flight)) return VKGPT_OK;
     int status = VKGPT_OK;
     uint32_t most = 0; // tokens of a slot
-    for (uint32_t i = 0; i < s->sequences; i++) {
+    const struct Range part = part_of(s, flight->part);
+    for (uint32_t i = part.first; i < part.first + part.sequences; i++) {
         struct Slot *slot = &s->slots[i];
         uint32_t position = slot->position;
         if (!took_part(slot, flight)) continue;

@@ -6,9 +6,11 @@
 
 // Whether a sequence still needs tokens that no submitted step makes, and its prompt is in the cache or submitted.
 bool decoding_wanted(const struct vkgpt_session *s);
-// Whether one more submission of steps may be queued: two, once the time of a step of so many sequences is known. With
-// stages before this one, the first of them needs the tokens of the steps in flight.
+// Whether one more submission of steps may be queued: two, once the time of a step of so many sequences is known; with
+// stages before this one, one for each micro-batch.
 bool decoding_has_room(struct vkgpt_session *s);
+// How many sequences of the same micro-batch were started.
+uint32_t decoding_company(const struct vkgpt_session *s, uint32_t sequence);
 // Makes the next submission of steps. Sequences whose prompts are done join; those that have left are stopped on the
 // device before it.
 int decoding_next(struct vkgpt_session *s, struct Flight *next, vkgpt_error *err);

@@ -18,11 +18,13 @@ uint32_t flight_turn(const struct vkgpt_session *s, const struct Flight *flight)
     return (uint32_t)(flight - s->flights.flying);
 }
 
-bool flights_have_steps(const struct vkgpt_session *s)
+bool flights_have_steps(const struct vkgpt_session *s, uint32_t part)
 {
     const struct Flights *f = &s->flights;
-    for (uint32_t i = 0; i < f->count; i++)
-        if (f->flying[(f->oldest + i) % s->in_flight].kind == BLOCK_KINDS) return true;
+    for (uint32_t i = 0; i < f->count; i++) {
+        const struct Flight *flight = &f->flying[(f->oldest + i) % s->in_flight];
+        if (flight->kind == BLOCK_KINDS && flight->part == part) return true;
+    }
     return false;
 }
 

@@ -8,7 +8,8 @@
 // most.
 struct Flight *flights_next(struct vkgpt_session *s);
 uint32_t flight_turn(const struct vkgpt_session *s, const struct Flight *flight);
-bool flights_have_steps(const struct vkgpt_session *s); // whether steps are in flight
+// Whether steps of a micro-batch are in flight.
+bool flights_have_steps(const struct vkgpt_session *s, uint32_t part);
 // Starts the next flight on the stages before this one.
 int flights_send(struct vkgpt_session *s, const struct Flight *next, vkgpt_error *err);
 // Counts the next flight, after its recording was submitted or it was sent.

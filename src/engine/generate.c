@@ -214,7 +214,7 @@ static int take_prompt(struct vkgpt_session *s, uint32_t sequence, const uint32_
 
 struct Place {      // a slot for a prompt
     uint32_t same;  // tokens of the prompt in its cache; 0: not worth to be kept
-    uint32_t size;  // of the range of steps then (range_size)
+    uint32_t size;  // of the range of steps then (range_size); or how many run in its micro-batch
     uint64_t since; // when it ran
 };
 
@@ -234,7 +234,8 @@ bool vkgpt_batch_choose(const vkgpt_session *s, const uint32_t *ids, size_t coun
     for (uint32_t i = 0; i < s->sequences; i++) {
         const struct Slot *slot = &s->slots[i];
         uint32_t same = common_beginning(slot, ids, count), end = i < running ? running : i + 1;
-        struct Place place = {same < WORTH_A_COPY ? 0 : same, range_size(end), slot->since};
+        uint32_t size = s->micro_batches > 1 ? decoding_company(s, i) : range_size(end);
+        struct Place place = {same < WORTH_A_COPY ? 0 : same, size, slot->since};
         if (slot->started || !better_place(place, best)) continue;
         best = place;
         *sequence = i;

@@ -101,7 +101,8 @@ struct Flight {
     uint64_t number;        // from 1 on
     double start;           // by the host's clock; set again when the flight before it has ended
     struct BlockRows block; // prefill
-    struct Range range;     // decode: the sequences of its steps
+    uint32_t part;          // decode: the micro-batch
+    struct Range range;     // and those of its sequences that run
     uint32_t steps;         // decode
     bool whole;             // decode: as one persistent kernel
     int (*end)(struct vkgpt_session *s, const struct Flight *flight, double seconds, vkgpt_error *err);
@@ -158,6 +159,8 @@ struct vkgpt_session {
     vkgpt_bias *biases;        // (sequences, VKGPT_MAX_BIAS): the slots'
     struct Upstream *upstream; // the stages before it (engine/upstream.h); NULL: none are
     uint32_t in_flight;        // flights that there may be
+    uint32_t micro_batches;    // parts of the sequences, whose steps are flights of their own; 1 on one device
+    uint32_t last_part;        // that steps were made for
     struct Inbox inbox[MAX_IN_FLIGHT];
     struct Inbox outbox; // with stages before it: the inbox that the next flight sends to them
     uint32_t rows;       // that the activations have room for

@@ -31,6 +31,9 @@ int session_check_options(const vkgpt_model *model, const vkgpt_session_options 
         return fail(err, VKGPT_BAD_ARGUMENT, "%u sequences: at most %u", o->sequences, MAX_SEQUENCES);
     if (o->lookup > MAX_LOOKUP)
         return fail(err, VKGPT_BAD_ARGUMENT, "%u drafts a step: at most %u", o->lookup, MAX_LOOKUP);
+    if (o->micro_batches > (o->sequences ? o->sequences : 1))
+        return fail(err, VKGPT_BAD_ARGUMENT, "%u micro-batches of %u sequences: at most one for each", o->micro_batches,
+                    o->sequences ? o->sequences : 1);
     if (o->kv > VKGPT_Q8_0) return fail(err, VKGPT_BAD_ARGUMENT, "the KV cache is kept in f32, f16 or q8_0 only");
     return VKGPT_OK;
 }
@@ -136,6 +139,7 @@ static void take_options(struct vkgpt_session *s, vkgpt_model *model, const stru
     s->kv = format_kv((vkgpt_format)o->kv);
     s->deterministic = o->deterministic;
     s->in_flight = o->in_flight;
+    s->micro_batches = 1;
     s->first_flops = s->device->software ? 0.0 : FIRST_FLOPS; // no watchdog
 }
 
@@ -163,6 +167,8 @@ int session_open(vkgpt_model *model, const vkgpt_session_options *options, vkgpt
                                      .deterministic = o.deterministic,
                                      .in_flight = chain_in_flight(model->stage + 1)};
     take_options(s, model, &own);
+    if (!model_is_whole(model)) s->micro_batches = o.micro_batches ? o.micro_batches : model->stage + 1;
+    if (s->micro_batches > s->sequences) s->micro_batches = s->sequences;
     s->steps_asked = o.tokens_per_submission;
     s->on_block = o.on_block;
     s->user = o.user;

@@ -75,7 +75,8 @@ class ModelInfo(ctypes.Structure):
 
 class _SessionOptions(ctypes.Structure):
     _fields_ = [("context", c_uint32), ("kv", c_int), ("tokens_per_submission", c_uint32), ("sequences", c_uint32),
-                ("lookup", c_uint32), ("on_block", c_void_p), ("user", c_void_p), ("deterministic", c_bool)]
+                ("lookup", c_uint32), ("on_block", c_void_p), ("user", c_void_p), ("deterministic", c_bool),
+                ("micro_batches", c_uint32)]
 
 
 class Sampling(ctypes.Structure):
