@@ -171,13 +171,17 @@ static void fixture_agrees(const struct World *w, const char *name)
 {
     vkgpt_error err;
     struct Fixture f;
+    struct Config config;
     struct Both b;
     CHECK(fixture_open(name, &f, &err));
-    open_both(w, f.dir, NULL, VKGPT_F32, &(vkgpt_session_options){.kv = VKGPT_F32}, &b);
-    same_logits(&b, f.ids, f.id_count, name);
-    size_t most = f.greedy_count < 8 ? f.greedy_count : 8;
-    if (most) same_tokens(&b, f.prompt, f.prompt_count, GREEDY, most, name);
-    close_both(&b);
+    CHECK(config_read(f.dir, &config, &err));
+    if (config.layers > 1) { // else it cannot be cut
+        open_both(w, f.dir, NULL, VKGPT_F32, &(vkgpt_session_options){.kv = VKGPT_F32}, &b);
+        same_logits(&b, f.ids, f.id_count, name);
+        size_t most = f.greedy_count < 8 ? f.greedy_count : 8;
+        if (most) same_tokens(&b, f.prompt, f.prompt_count, GREEDY, most, name);
+        close_both(&b);
+    }
     fixture_close(&f);
 }
 
