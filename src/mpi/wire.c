@@ -17,7 +17,7 @@
 
 #define BUSY_SECONDS 0.01  // after the last message it looks without a pause, with cores to spare
 #define AWAKE_SECONDS 0.5  // and up to here with short pauses
-#define SHORT_PAUSE 20000  // nanoseconds
+#define SHORT_PAUSE 150000 // nanoseconds: a look takes 9 us, of the core that a software driver needs
 #define LONG_PAUSE 1000000 // nanoseconds
 #define CORES_A_RANK 4     // more than these: there are cores to spare
 
