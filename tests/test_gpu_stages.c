@@ -88,7 +88,7 @@ static void open_both(const struct World *w, const char *dir, const uint32_t *sp
 
 static void close_both(struct Both *b)
 {
-    for (int i = 0; i < 2; i++) vkgpt_session_close(b->sessions[i]);
+    for (int i = 1; i >= 0; i--) vkgpt_session_close(b->sessions[i]); // the first one uses a device of the second
     for (int i = 0; i < 2; i++) vkgpt_model_close(b->models[i]);
 }
 
