@@ -325,10 +325,11 @@ vkgpt_sampling vkgpt_sampling_default(void);
 #define VKGPT_SAMPLING_DEFAULT vkgpt_sampling_default()
 
 typedef enum vkgpt_stop {
-    VKGPT_STOP_LENGTH,   // as many tokens as asked for
-    VKGPT_STOP_EOS,      // an end token (which is not reported)
-    VKGPT_STOP_CONTEXT,  // the context is full
-    VKGPT_STOP_CALLBACK, // the callback returned false
+    VKGPT_STOP_LENGTH,     // as many tokens as asked for
+    VKGPT_STOP_EOS,        // an end token (which is not reported)
+    VKGPT_STOP_CONTEXT,    // the context is full
+    VKGPT_STOP_CALLBACK,   // the callback returned false
+    VKGPT_STOP_BAD_LOGITS, // the logits hold a NaN or an infinity
 } vkgpt_stop;
 
 // On a GPU that was never tuned for a model's matrices, the first session of one sequence measures a few variants of
@@ -466,8 +467,8 @@ int vkgpt_batch_stop(vkgpt_session *session, uint32_t sequence, vkgpt_error *err
 // Queues what there is to do, at most two submissions, waits for the oldest one, and reports its tokens in order, and
 // the end of each sequence once. on_event returns false to end the sequence (VKGPT_STOP_CALLBACK). *running (or NULL)
 // becomes the number of sequences that have not ended. Errors: VKGPT_INTERRUPTED: all go on with the next call.
-// VKGPT_BAD_LOGITS: the sequence at fault has ended, without an event; the others go on. After any other error none
-// runs.
+// VKGPT_BAD_LOGITS: a sequence has ended by VKGPT_STOP_BAD_LOGITS, as its event said; the others go on. After any other
+// error none runs.
 int vkgpt_batch_step(vkgpt_session *session, bool (*on_event)(void *user, const vkgpt_batch_event *event), void *user,
                      uint32_t *running, vkgpt_error *err);
 

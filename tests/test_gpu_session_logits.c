@@ -7,6 +7,7 @@
 #include "session_world.h"
 
 #include "compare.h"
+#include "model_files.h"
 
 struct Rows {
     float *logits; // (count, VOCAB)
@@ -92,8 +93,8 @@ static void test_logits_interrupted(void **state)
     vkgpt_session_close(session);
 }
 
-// Overwrites the first number of a tensor, in a model of floats.
-static void plant(const char *dir, const char *name, float value)
+// Overwrites a number of a tensor, in a model of floats.
+static void plant(const char *dir, const char *name, size_t number, float value)
 {
     char path[320], quoted[96];
     snprintf(path, sizeof path, "%s/model.safetensors", dir);
@@ -110,7 +111,7 @@ static void plant(const char *dir, const char *name, float value)
     assert_non_null(tensor);
     tensor = strstr(tensor, "data_offsets\":[");
     assert_int_equal(sscanf(tensor, "data_offsets\":[%llu", &at), 1);
-    assert_int_equal(fseek(file, (long)(8 + length + at), SEEK_SET), 0);
+    assert_int_equal(fseek(file, (long)(8 + length + at + 4 * number), SEEK_SET), 0);
     assert_int_equal(fwrite(&value, 4, 1, file), 1);
     assert_int_equal(fclose(file), 0);
 }
@@ -123,7 +124,7 @@ static void bad_logits(const struct World *w, const char *tensor, float value, v
     uint32_t ids[5];
     prompt_of(ids, 5);
     CHECK(synthetic_model_temporary(&SMALL, dir, sizeof dir, &err));
-    plant(dir, tensor, value);
+    plant(dir, tensor, 0, value);
     CHECK(vkgpt_model_open(w->device, dir, &(vkgpt_model_options){.weights = weights}, &model, &err));
     synthetic_model_remove(dir);
     vkgpt_session *session = open_session(model, 0, 8);
@@ -150,12 +151,63 @@ static void test_bad_logits(void **state)
     bad_logits(*state, "transformer.h.0.mlp.c_fc.bias", INFINITY, VKGPT_F16);
 }
 
+struct Seen { // events of sequences that run together
+    uint32_t tokens[2], ends[2];
+    vkgpt_stop stops[2];
+};
+
+static bool on_event(void *user, const vkgpt_batch_event *event)
+{
+    struct Seen *seen = user;
+    if (event->ended) seen->ends[event->sequence]++, seen->stops[event->sequence] = event->stop;
+    else seen->tokens[event->sequence]++;
+    return true;
+}
+
+// The embedding of position 20 is not finite. The sequence that reaches it ends with an event, and the one beside it
+// goes on; so does the session.
+static void test_bad_logits_of_one(void **state)
+{
+    const struct World *w = *state;
+    const vkgpt_batch_options options = {.sampling = {.top_p = 1, .ignore_eos = true}, .max_tokens = 12};
+    vkgpt_error err;
+    vkgpt_model *model;
+    vkgpt_session *session;
+    char dir[256];
+    uint32_t ids[18], errors = 0, running = 2;
+    prompt_of(ids, 18);
+    CHECK(synthetic_model_temporary(&SMALL, dir, sizeof dir, &err));
+    plant(dir, "transformer.wpe.weight", 20 * (size_t)SMALL.dim, NAN);
+    CHECK(vkgpt_model_open(w->device, dir, NULL, &model, &err));
+    synthetic_model_remove(dir);
+    CHECK(vkgpt_session_open(model, &(vkgpt_session_options){.sequences = 2}, &session, &err));
+    for (int again = 0; again < 2; again++, running = 2) {
+        struct Seen seen = {.tokens = {0}};
+        CHECK(vkgpt_batch_start(session, 0, ids, 5, &options, &err));
+        CHECK(vkgpt_batch_start(session, 1, ids, 18, &options, &err));
+        while (running) {
+            int status = vkgpt_batch_step(session, on_event, &seen, &running, &err);
+            if (status) expect_sentence(status, VKGPT_BAD_LOGITS, &err, "the logits after token 20 hold", NULL);
+            errors += status != 0;
+        }
+        assert_int_equal(seen.tokens[0], 12);
+        assert_int_equal(seen.stops[0], VKGPT_STOP_LENGTH);
+        assert_int_equal(seen.tokens[1], 3); // of the positions 18, 19 and 20
+        assert_int_equal(seen.stops[1], VKGPT_STOP_BAD_LOGITS);
+        assert_true(seen.ends[0] == 1 && seen.ends[1] == 1);
+    }
+    assert_int_equal(errors, 2);
+    vkgpt_session_close(session);
+    vkgpt_model_close(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_logits_and_tokens),
         cmocka_unit_test(test_logits_interrupted),
         cmocka_unit_test(test_bad_logits),
+        cmocka_unit_test(test_bad_logits_of_one),
         cmocka_unit_test(test_nothing_is_left_behind),
     };
     return cmocka_run_group_tests(tests, open_world, close_world);

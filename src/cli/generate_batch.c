@@ -128,7 +128,8 @@ static const char *stop_name(const struct Continuation *t)
     static const char *const names[] = {[VKGPT_STOP_LENGTH] = "length",
                                         [VKGPT_STOP_EOS] = "eos",
                                         [VKGPT_STOP_CONTEXT] = "context",
-                                        [VKGPT_STOP_CALLBACK] = "interrupt"};
+                                        [VKGPT_STOP_CALLBACK] = "interrupt",
+                                        [VKGPT_STOP_BAD_LOGITS] = "bad logits"};
     return t->stopped ? "stop" : names[t->stop];
 }
 

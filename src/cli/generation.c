@@ -123,6 +123,7 @@ static const char *stop_name(const struct Generation *g)
     case VKGPT_STOP_EOS: return "eos";
     case VKGPT_STOP_CONTEXT: return "context";
     case VKGPT_STOP_CALLBACK: return "interrupt";
+    case VKGPT_STOP_BAD_LOGITS: return "bad logits";
     default: return g->interrupted ? "interrupt" : "length";
     }
 }

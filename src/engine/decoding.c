@@ -250,10 +250,10 @@ static int read_slot(struct vkgpt_session *s, const struct Flight *flight, uint3
             keep_token(s, sequence, id);
             continue;
         }
+        bool bad = (id & ~RING_STOP) == STOP_BAD_LOGITS;
         slot->live = false;
-        slot_leave(s, slot, VKGPT_STOP_EOS);
-        if ((id & ~RING_STOP) != STOP_BAD_LOGITS) continue;
-        slot->started = false;
+        slot_leave(s, slot, bad ? VKGPT_STOP_BAD_LOGITS : VKGPT_STOP_EOS);
+        if (!bad) continue;
         return fail(err, VKGPT_BAD_LOGITS, "%s: the logits after token %u hold a NaN or an infinity", s->model->name,
                     slot->position - 1);
     }

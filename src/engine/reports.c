@@ -76,8 +76,7 @@ int report_group(struct vkgpt_session *s, const struct Group *group, const struc
     struct Room room;
     for (uint32_t r = 0; slot->runs && r < group->rows; r++) {
         if (reports[r].token.id == REPORT_BAD) {
-            slot_leave(s, slot, VKGPT_STOP_CALLBACK);
-            slot->started = false;
+            slot_leave(s, slot, VKGPT_STOP_BAD_LOGITS);
             return fail(err, VKGPT_BAD_LOGITS, "%s: the logits after token %u hold a NaN or an infinity",
                         s->model->name, group->position + r);
         }

@@ -38,13 +38,20 @@ static void leave(struct Engine *e, uint32_t slot)
     free_when_over(e, c);
 }
 
+// The others that run do not depend on it.
+static void end_bad(struct Completion *c)
+{
+    if (!completion_over(c)) completion_fail(c, 500, "the logits of the model hold a NaN or an infinity");
+}
+
 static bool on_event(void *user, const vkgpt_batch_event *event)
 {
     struct Engine *e = user;
     struct Choice *choice = e->slots[event->sequence];
     if (!choice) return false;
     if (!event->ended) return completion_token(choice, event->id, event->given, event->token);
-    completion_end(choice, event->stop, event->token);
+    if (event->stop == VKGPT_STOP_BAD_LOGITS) end_bad(choice->completion);
+    else completion_end(choice, event->stop, event->token);
     leave(e, event->sequence);
     return true;
 }
@@ -145,12 +152,11 @@ static void fail_waiting(struct Engine *e, int status, const char *sentence)
 }
 
 // After an error of the device: those who run are told, and the others go on with a new session.
-static void recover(struct Engine *e, int code, const vkgpt_error *err)
+static void recover(struct Engine *e, const vkgpt_error *err)
 {
     fprintf(stderr, "vkgpt: %s; the requests that ran are answered with status 500\n", err->text);
     metrics_add(e->options.metrics, METRIC_DEVICE_ERRORS, 1);
     fail_all(e, 500, err->text);
-    if (code == VKGPT_BAD_LOGITS) return; // the session goes on
     e->reused = 0;
     if (!e->options.reopen(e->options.user, &e->session, &e->error)) return;
     waiting_end(e->options.waiting);
@@ -184,7 +190,8 @@ static void *run(void *user)
         report(e);
         if (!code && e->running) code = vkgpt_batch_step(e->session, on_event, e, NULL, &err);
         else if (!code) waiting_sleep(e->options.waiting);
-        if (code && code != VKGPT_INTERRUPTED) recover(e, code, &err);
+        if (code == VKGPT_BAD_LOGITS) fprintf(stderr, "vkgpt: %s\n", err.text); // on_event has ended that sequence
+        else if (code && code != VKGPT_INTERRUPTED) recover(e, &err);
     }
     fail_all(e, 503, "the server ends");
     fail_waiting(e, 503, "the server ends");

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 OK, BAD_ARGUMENT, BAD_FILE, BAD_MODEL, NO_DEVICE, OUT_OF_MEMORY, DEVICE_LOST, BAD_LOGITS, INTERRUPTED, DEVICE_HUNG = range(10)
 FORMATS = ("auto", "f32", "f16", "q8_0", "q4_0", "q4_k")  # of weights; of the cache the first four
-STOPS = ("length", "eos", "context", "callback")
+STOPS = ("length", "eos", "context", "callback", "bad logits")
 POOLINGS = ("mean", "last")
 
 
