@@ -236,6 +236,7 @@ if(PYTHON3 AND MPIRUN AND TARGET vkgpt_mpi AND EXISTS ${LAVAPIPE})
         string(TOLOWER mpi.${class} name)
         if(NOT class STREQUAL Drivers OR EXISTS ${SWIFTSHADER})
             test_register(${name} "${PYTHON3};-B;${CMAKE_SOURCE_DIR}/tests/mpi.py;$<TARGET_FILE:${program}>;${class}" VK_DRIVER_FILES=${LAVAPIPE})
+            set_tests_properties(${name} PROPERTIES RESOURCE_LOCK ranks) # it looks for ranks of its program that are left
         endif()
     endforeach()
 endif()
