@@ -59,25 +59,11 @@ static void add_config(struct Hash *hash, const struct vkgpt_model *m)
 {
     const struct Config *c = &m->config;
     const struct vkgpt_model *first = stage_of(m, 0);
-    const uint64_t numbers[] = {c->layers,
-                                c->heads,
-                                c->dim,
-                                c->head_dim,
-                                c->inner,
-                                c->context,
-                                c->vocab,
-                                c->activation,
-                                c->scale_attention,
-                                c->scale_by_inverse_layer,
-                                c->post_norm,
-                                c->final_norm,
-                                c->norm_affine,
-                                c->embed_dim,
-                                c->position_offset,
-                                c->window,
-                                first->wte.format,
-                                first->layers[0].c_fc.format};
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) add_number(hash, numbers[i]);
+    uint64_t facts[CONFIG_FACTS];
+    config_facts(c, facts);
+    hash_add(hash, facts, sizeof facts);
+    add_number(hash, first->wte.format);
+    add_number(hash, first->layers[0].c_fc.format);
     hash_add(hash, &c->eps, sizeof c->eps);
     hash_add(hash, c->local, sizeof c->local);
 }

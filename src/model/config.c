@@ -549,6 +549,16 @@ uint32_t config_window(const struct Config *config, uint32_t layer)
     return config->local[layer / 8] >> layer % 8 & 1 ? config->window : 0;
 }
 
+void config_facts(const struct Config *c, uint64_t facts[CONFIG_FACTS])
+{
+    const uint64_t all[] = {c->layers,    c->heads,      c->dim,         c->head_dim,        c->inner,
+                            c->context,   c->vocab,      c->activation,  c->scale_attention, c->scale_by_inverse_layer,
+                            c->post_norm, c->final_norm, c->norm_affine, c->embed_dim,       c->position_offset,
+                            c->window};
+    _Static_assert(sizeof all / sizeof *all == CONFIG_FACTS, "config_facts fills what its callers make room for");
+    memcpy(facts, all, sizeof all);
+}
+
 uint64_t config_params(const struct Config *config)
 {
     uint64_t dim = config->dim, inner = config->inner, embed_dim = config->embed_dim;

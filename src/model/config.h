@@ -57,6 +57,10 @@ float config_attention_scale(const struct Config *config, uint32_t layer);
 // How many positions a query of layer l sees, its own included; 0: all positions up to its own.
 uint32_t config_window(const struct Config *config, uint32_t layer);
 
+// The numbers of a config that K and V of a token follow from, besides eps and the local layers: for a hash.
+#define CONFIG_FACTS 16
+void config_facts(const struct Config *config, uint64_t facts[CONFIG_FACTS]);
+
 uint64_t config_params(const struct Config *config); // number of parameters; a tied head is not counted twice
 
 #endif

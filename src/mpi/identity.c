@@ -9,26 +9,11 @@
 
 static uint64_t config_hash(const struct Config *c)
 {
-    const uint64_t numbers[] = {c->layers,
-                                c->heads,
-                                c->dim,
-                                c->head_dim,
-                                c->inner,
-                                c->context,
-                                c->vocab,
-                                c->activation,
-                                c->scale_attention,
-                                c->scale_by_inverse_layer,
-                                c->tied_head,
-                                c->post_norm,
-                                c->final_norm,
-                                c->norm_affine,
-                                c->qkv_bias,
-                                c->bias,
-                                c->embed_dim,
-                                c->position_offset,
-                                c->window};
-    uint64_t hash = fnv_add(FNV_START, numbers, sizeof numbers);
+    const uint64_t more[] = {c->tied_head, c->qkv_bias, c->bias};
+    uint64_t facts[CONFIG_FACTS];
+    config_facts(c, facts);
+    uint64_t hash = fnv_add(FNV_START, facts, sizeof facts);
+    hash = fnv_add(hash, more, sizeof more);
     hash = fnv_add(hash, c->architecture, strlen(c->architecture));
     hash = fnv_add(hash, &c->eps, sizeof c->eps);
     return fnv_add(hash, c->local, sizeof c->local);
