@@ -15,17 +15,26 @@ uint64_t buffers_state_bytes(const struct vkgpt_session *s)
     return MAX_GROUPS * sizeof(struct Group) + s->sequences * sizeof(struct Sequence);
 }
 
+uint64_t buffers_inbox_bytes(const struct vkgpt_session *s)
+{
+    return sizeof(struct InboxHead) + s->sequences * sizeof(struct Admission);
+}
+
+uint64_t buffers_given_bytes(const struct vkgpt_session *s)
+{
+    return (uint64_t)s->sequences * ((s->context + 1) * 4 + MAX_BIAS * sizeof(struct LogitChange));
+}
+
 // What each flight has of its own.
 static uint32_t turn_wants(struct vkgpt_session *s, uint32_t turn, struct Want *wants)
 {
     const struct vkgpt_model *m = s->model;
     struct Buffers *b = &s->b;
-    uint64_t x = (uint64_t)s->rows * m->dim * 4, inbox = sizeof(struct InboxHead);
-    uint64_t given = (uint64_t)s->sequences * ((s->context + 1) * 4 + MAX_BIAS * sizeof(struct LogitChange));
+    uint64_t x = (uint64_t)s->rows * m->dim * 4;
     uint64_t reports = model_has_head(m) ? s->logit_rows * sizeof(struct TokenReport) : 0;
     const struct Want all[] = {
-        {MEMORY_UPLOAD, &b->inbox[turn], inbox + s->sequences * sizeof(struct Admission), "the inbox"},
-        {MEMORY_UPLOAD, &b->given[turn], given, "the inbox"},
+        {MEMORY_UPLOAD, &b->inbox[turn], buffers_inbox_bytes(s), "the inbox"},
+        {MEMORY_UPLOAD, &b->given[turn], buffers_given_bytes(s), "the inbox"},
         {MEMORY_READ, &b->block_reports[turn], reports, "log probabilities"},
         {MEMORY_UPLOAD, &b->arrival[turn], model_embeds(m) ? 0 : x, "activations of the stage before"},
         {MEMORY_READ, &b->departure[turn], model_has_head(m) ? 0 : x, "activations for the next stage"},

@@ -18,6 +18,8 @@ struct Want { // a buffer, and how large it has to be
 // All buffers except the cache. Needs only the sizes of the session: `plan` calls it for sessions that it never opens.
 uint32_t buffers_wants(struct vkgpt_session *s, struct Want wants[BUFFERS_WANTS]);
 uint64_t buffers_state_bytes(const struct vkgpt_session *s);
+uint64_t buffers_inbox_bytes(const struct vkgpt_session *s); // its head and admissions
+uint64_t buffers_given_bytes(const struct vkgpt_session *s); // the words behind them
 // The most rows of a block of prefill on this device, however long the context is.
 uint32_t buffers_most_rows(const struct vkgpt_model *model, uint32_t kv); // KV_...
 // The room for the parts of the head in a session of several sequences, whose steps may have one row: of that one, or

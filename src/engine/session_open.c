@@ -86,8 +86,7 @@ static int open_upstream(struct vkgpt_session *s, vkgpt_error *err)
                                          .deterministic = s->deterministic,
                                          .in_flight = s->in_flight};
     if (!s->model->open_upstream) return VKGPT_OK;
-    size_t inbox = sizeof(struct InboxHead) + s->sequences * sizeof(struct Admission);
-    size_t given = (size_t)s->sequences * ((s->context + 1) * 4 + MAX_BIAS * sizeof(struct LogitChange));
+    size_t inbox = buffers_inbox_bytes(s), given = buffers_given_bytes(s);
     s->outbox.head = device_alloc(s->device, 1, inbox);
     s->outbox.given = device_alloc(s->device, 1, given);
     if (!s->outbox.head || !s->outbox.given) return fail_memory(err, "the inbox", inbox + given);
