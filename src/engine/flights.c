@@ -5,10 +5,12 @@
 #include "base/os.h"
 #include "engine/upstream.h"
 
+// Where the i-th of those in flight is, beginning with the oldest; behind the last one is the next.
+static uint32_t place_of(const struct vkgpt_session *s, uint32_t i) { return (s->flights.oldest + i) % s->in_flight; }
+
 struct Flight *flights_next(struct vkgpt_session *s)
 {
-    struct Flights *f = &s->flights;
-    struct Flight *next = &f->flying[(f->oldest + f->count) % s->in_flight];
+    struct Flight *next = &s->flights.flying[place_of(s, s->flights.count)];
     *next = (struct Flight){0};
     return next;
 }
@@ -20,9 +22,8 @@ uint32_t flight_turn(const struct vkgpt_session *s, const struct Flight *flight)
 
 bool flights_have_steps(const struct vkgpt_session *s, uint32_t part)
 {
-    const struct Flights *f = &s->flights;
-    for (uint32_t i = 0; i < f->count; i++) {
-        const struct Flight *flight = &f->flying[(f->oldest + i) % s->in_flight];
+    for (uint32_t i = 0; i < s->flights.count; i++) {
+        const struct Flight *flight = &s->flights.flying[place_of(s, i)];
         if (flight->kind == BLOCK_KINDS && flight->part == part) return true;
     }
     return false;
@@ -62,8 +63,7 @@ int flights_send(struct vkgpt_session *s, const struct Flight *flight, vkgpt_err
 
 void flights_add(struct vkgpt_session *s)
 {
-    struct Flights *f = &s->flights;
-    struct Flight *next = &f->flying[(f->oldest + f->count) % s->in_flight];
+    struct Flight *next = &s->flights.flying[place_of(s, s->flights.count)];
     next->submitted = !s->upstream;
     next->number = ++s->flights.last;
     next->start = os_seconds();
@@ -75,7 +75,7 @@ void flights_add(struct vkgpt_session *s)
 static void drop_all(struct vkgpt_session *s)
 {
     struct Flights *f = &s->flights;
-    for (; f->count; f->count--, f->oldest = (f->oldest + 1) % s->in_flight) {
+    for (; f->count; f->count--, f->oldest = place_of(s, 1)) {
         struct Flight *flight = &f->flying[f->oldest];
         if (flight->submitted) recording_wait(flight->rec, NULL); // it may be that only this one failed
         else s->upstream->receive(s->upstream, f->oldest, NULL, 0, NULL);
@@ -85,10 +85,9 @@ static void drop_all(struct vkgpt_session *s)
 
 int flights_submit(struct vkgpt_session *s, vkgpt_error *err)
 {
-    struct Flights *f = &s->flights;
     int status = VKGPT_OK;
-    for (uint32_t i = 0; s->upstream && !status && i < f->count; i++) {
-        struct Flight *flight = &f->flying[(f->oldest + i) % s->in_flight];
+    for (uint32_t i = 0; s->upstream && !status && i < s->flights.count; i++) {
+        struct Flight *flight = &s->flights.flying[place_of(s, i)];
         if (!flight->submitted) status = submit(s, flight, err);
     }
     if (status) drop_all(s);
@@ -100,7 +99,7 @@ int flights_end_oldest(struct vkgpt_session *s, vkgpt_error *err)
     struct Flights *f = &s->flights;
     struct Flight *oldest = &f->flying[f->oldest];
     f->count--;
-    f->oldest = f->count ? (f->oldest + 1) % s->in_flight : 0; // if they run one by one, one recording is enough
+    f->oldest = f->count ? place_of(s, 1) : 0; // if they run one by one, one recording is enough
     int status = oldest->submitted ? VKGPT_OK : submit(s, oldest, err);
     if (!status) status = recording_wait(oldest->rec, err);
     if (status && s->upstream) drop_all(s);
