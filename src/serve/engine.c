@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/os.h"
+#include "base/thread.h"
 
 struct Engine {
     struct EngineOptions options;
@@ -211,7 +212,7 @@ int engine_open(const struct EngineOptions *options, struct Engine **opened, vkg
     *e = (struct Engine){.options = *options, .session = options->session, .slots = slots};
     waiting_set_idle(options->waiting, options->slots);
     *opened = e;
-    if (pthread_create(&e->thread, NULL, run, e) == 0) return 0;
+    if (thread_start(&e->thread, run, e)) return 0;
     *opened = NULL;
     free(e->slots);
     free(e);

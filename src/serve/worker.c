@@ -1,10 +1,10 @@
 #include "serve/worker.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/error.h"
 #include "base/os.h"
+#include "base/thread.h"
 
 struct Task {
     struct Exchange *exchange;
@@ -60,7 +60,7 @@ int worker_open(void (*run)(void *user, struct Exchange *exchange), void *user, 
     *w = (struct Worker){.run = run, .user = user, .last = &w->first};
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->news, NULL);
-    if (pthread_create(&w->thread, NULL, work, w)) {
+    if (!thread_start(&w->thread, work, w)) {
         free_worker(w);
         return fail(err, VKGPT_OUT_OF_MEMORY, "the worker's thread cannot be started");
     }
