@@ -4,7 +4,7 @@
 
 #include "engine/session.h" // before cmocka, whose macro fail() hides a function
 
-#include "compare.h"
+#include "check.h"
 
 #define MAX_PROMPT 128
 
@@ -16,13 +16,6 @@ const struct SyntheticModel DECODED_MODEL = {.layers = 2,
                                              .seed = 5,
                                              .dtype = DTYPE_F32,
                                              .activation = ACTIVATION_GELU_TANH};
-
-static void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
-
-#define CHECK(call) check(call, &err)
 
 static bool keep(void *user, uint32_t sequence, uint32_t id)
 {

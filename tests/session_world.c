@@ -17,11 +17,6 @@ const struct SyntheticModel SMALL = {.layers = 2,
                                      .seed = 11,
                                      .dtype = DTYPE_F32};
 
-void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
-
 void refused(int status, const vkgpt_error *err)
 {
     if (status != VKGPT_BAD_ARGUMENT || err->code != VKGPT_BAD_ARGUMENT || !err->text[0])

@@ -6,11 +6,7 @@
 #include "gpu/device.h" // before cmocka, whose macro fail() hides a function
 #include "synthetic_model.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "check.h"
 
 #define VOCAB 307
 #define CONTEXT 150
@@ -29,10 +25,8 @@ int close_world(void **state);
 // The last test: the validation layer printed nothing in all the others, and nothing is left when the device closes.
 void test_nothing_is_left_behind(void **state);
 
-// CHECK fails the test if the call fails; REFUSED fails it if the call is not refused as a bad argument.
-void check(int status, const vkgpt_error *err);
+// REFUSED fails the test if the call is not refused as a bad argument.
 void refused(int status, const vkgpt_error *err);
-#define CHECK(call) check(call, &err)
 #define REFUSED(call) refused(call, &err)
 
 struct Tokens {

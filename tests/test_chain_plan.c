@@ -1,24 +1,13 @@
 // The plan of a model over several devices: the split, the memory of each, what fits, and the cost model.
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/memory_advice.h"
-#include "model/presets.h"
 
-#include <cmocka.h>
+#include "preset_config.h"
 
 #define GIB (UINT64_C(1) << 30)
-
-static struct Config config_of(const char *name)
-{
-    struct Config config;
-    assert_non_null(preset_find(name));
-    preset_config(preset_find(name), &config);
-    return config;
-}
 
 static struct ChainAsk ask_of(const struct Config *config, uint32_t devices, uint64_t memory)
 {

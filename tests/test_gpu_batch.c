@@ -9,20 +9,13 @@
 #include "engine/decoding.h"
 #include "synthetic_model.h"
 
-#include "compare.h"
+#include "check.h"
 #include "short_run.h"
 
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
 #define MAX_TOKENS 96
 #define SEQUENCES 5
 #define SMALL_LAYERS 2
-
-static void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
-
-#define CHECK(call) check(call, &err)
 
 // A model, and how many tokens it generates.
 struct Subject {

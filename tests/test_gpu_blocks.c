@@ -14,7 +14,7 @@
 #include "../src/engine/tuning.h"
 #include "synthetic_model.h"
 
-#include "compare.h"
+#include "check.h"
 
 #define VOCAB 307
 #define CONTEXT 1040
@@ -47,13 +47,6 @@ struct World {
     uint32_t blocks;        // that it was asked about
     uint32_t most;          // that it allows
 };
-
-static void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
-
-#define CHECK(call) check(call, &err)
 
 static bool on_block(void *user)
 {

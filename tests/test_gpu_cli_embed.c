@@ -6,6 +6,7 @@
 
 #include "gpu/device.h" // before cmocka, whose macro fail() hides a function
 
+#include "check.h"
 #include "compare.h"
 #include "layer_fixture.h"
 #include "model_files.h"
@@ -15,13 +16,6 @@
 #define WIDE "--weights", "f32", "--kv", "f32"
 #define BOUND 1e-4 // of hidden states, which are near 1
 #define WIDTH 256  // of tales
-
-static void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
-
-#define CHECK(call) check(call, &err)
 
 // The embedding of text `index`, and its width.
 static size_t embedding_of(const cJSON *json, size_t index, double values[512])

@@ -7,20 +7,13 @@
 #include "engine/deterministic.h" // before cmocka, whose macro fail() hides a function
 #include "engine/session.h"
 
-#include "compare.h"
+#include "check.h"
 #include "fixture.h"
 #include "short_run.h"
 
 #define MOST 1100 // tokens of a text
 #define PROMPT 5
 #define TALES "tales"
-
-static void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
-
-#define CHECK(call) check(call, &err)
 
 // ------------------------------------------------------------------------------------------------ a text
 

@@ -7,6 +7,7 @@
 
 #include "gpu/device.h" // before cmocka, whose macro fail() hides a function
 
+#include "check.h"
 #include "compare.h"
 #include "fixture.h"
 #include "short_run.h"
@@ -14,11 +15,6 @@
 #define MODEL VKGPT_SOURCE_DIR "/models/tales"
 #define TOKENS 32
 #define VOCAB 4096
-
-static void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
 
 static vkgpt_model *open_model(vkgpt_device *device, const char *dir, vkgpt_format format)
 {

@@ -6,6 +6,7 @@
 
 #include "gpu/device.h" // before cmocka, whose macro fail() hides a function
 
+#include "check.h"
 #include "compare.h"
 #include "head_fixture.h"
 #include "program.h"
@@ -20,13 +21,6 @@ struct Opened {
 };
 
 static vkgpt_device *device; // of all tests
-
-static void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
-
-#define CHECK(call) check(call, &err)
 
 static void refused(int status, const vkgpt_error *err, const char *words)
 {

@@ -9,7 +9,7 @@
 #include "gpu/device.h" // before cmocka, whose macro fail() hides a function
 #include "synthetic_model.h"
 
-#include "compare.h"
+#include "check.h"
 #include "few_tokens.h"
 #include "model_files.h"
 #include "program.h"
@@ -24,11 +24,6 @@
 
 static const struct SyntheticModel LARGER = {
     .layers = 2, .heads = 3, .dim = 96, .context = 100, .vocab = 307, .inner = 128, .seed = 11, .dtype = DTYPE_F32};
-
-static void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
 
 static void run_model(vkgpt_device *device, const char *dir, vkgpt_format format, struct FewTokens *tokens)
 {

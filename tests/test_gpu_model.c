@@ -8,6 +8,7 @@
 
 #include "gpu/device.h" // before cmocka, whose macro fail() hides a function
 
+#include "check.h"
 #include "compare.h"
 #include "fixture.h"
 #include "short_run.h"
@@ -18,11 +19,6 @@ struct Opened {
     vkgpt_model *model;
     vkgpt_session *session;
 };
-
-static void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
 
 static void open_fixture(struct Opened *o, vkgpt_device *device, const char *name, vkgpt_format format)
 {

@@ -1,6 +1,7 @@
 // Many openings of device, model and session in one process: memory, descriptors and mappings do not grow, no object of
 // Vulkan is left (tests/faults counts them), the tokens stay the same, and the last openings are as fast as the first.
 #define _POSIX_C_SOURCE 200809L
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,12 +12,7 @@
 #include "gpu/device.h" // before cmocka, whose macro fail() hides a function
 #include "synthetic_model.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
+#include "check.h"
 #include "held.h"
 #include "short_run.h"
 
@@ -29,11 +25,6 @@
 
 static const struct SyntheticModel TINY = {
     .layers = 1, .heads = 3, .dim = 48, .context = 64, .vocab = 107, .inner = 77, .seed = 12, .dtype = DTYPE_F32};
-
-static void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
 
 static void open_and_close(const char *dir, struct FewTokens *tokens)
 {

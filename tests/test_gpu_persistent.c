@@ -10,20 +10,13 @@
 #include "short_run.h"
 #include "synthetic_model.h"
 
-#include "compare.h"
+#include "check.h"
 
 #define GROUPS 2
 #define TRIES 20 // two workgroups need two of the driver's threads at once, which a busy machine may not give them
 
 static char model_dir[256];
 static vkgpt_device *device;
-
-static void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
-
-#define CHECK(call) check(call, &err)
 
 static bool meets(void) { return strstr(device->info.name, "SwiftShader") != NULL; }
 

@@ -1,7 +1,5 @@
 // The memory that `plan` predicts against the memory in a device's pools after a model is loaded and a session opened.
 #define _POSIX_C_SOURCE 200809L // setenv
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,14 +9,9 @@
 #include "model/presets.h"
 #include "model_files.h"
 
-#include <cmocka.h> // last: it has a macro called fail
+#include "check.h" // last: it includes cmocka.h, which has a macro called fail
 
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
-
-static void check(int code, const vkgpt_error *err)
-{
-    if (code) fail_msg("%s", err->text);
-}
 
 static void assert_near(const char *what, uint64_t planned, uint64_t held, double within)
 {

@@ -7,6 +7,7 @@
 
 #include "engine/session_open.h" // before cmocka, whose macro fail() hides a function
 
+#include "check.h"
 #include "compare.h"
 #include "fixture.h"
 #include "synthetic_model.h"
@@ -19,13 +20,6 @@ struct Opened {
     vkgpt_model *model;
     vkgpt_session *session;
 };
-
-static void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
-
-#define CHECK(call) check(call, &err)
 
 static void open_fixture(struct Opened *o, const char *name)
 {

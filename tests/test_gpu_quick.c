@@ -17,16 +17,9 @@
 #include "model_files.h"
 #include "synthetic_model.h"
 
-#include "compare.h"
+#include "check.h"
 
 static char model_dir[256];
-
-static void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
-
-#define CHECK(call) check(call, &err)
 
 // A device and the model on it. `tuning` and `quick` NULL: the variable is not set.
 static vkgpt_model *open_model(const char *disable, const char *tuning, const char *quick, vkgpt_format weights)

@@ -6,6 +6,7 @@
 #include "gpu/device.h" // before cmocka, whose macro fail() hides a function
 #include "synthetic_model.h"
 
+#include "check.h"
 #include "compare.h"
 
 #define VOCAB 307
@@ -29,13 +30,6 @@ static const struct SyntheticModel SMALL = {.layers = 2,
                                             .inner = 77,
                                             .seed = 11,
                                             .dtype = DTYPE_F32};
-
-static void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
-
-#define CHECK(call) check(call, &err)
 
 // ------------------------------------------------------------------------------------------- what is to come out
 

@@ -13,7 +13,7 @@
 #include "short_run.h"
 #include "synthetic_model.h"
 
-#include "compare.h"
+#include "check.h"
 
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
 #define DEVICES 3
@@ -22,13 +22,6 @@
 #define CONTEXT 600 // more than the largest block of a software driver
 #define VOCAB 307
 #define MAX_TOKENS 96
-
-static void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
-
-#define CHECK(call) check(call, &err)
 
 static const struct SyntheticModel SMALL = {.layers = LAYERS,
                                             .heads = 3,

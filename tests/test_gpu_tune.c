@@ -12,16 +12,9 @@
 #include "model_files.h"
 #include "synthetic_model.h"
 
-#include "compare.h"
+#include "check.h"
 
 #define PROMPT 70 // tokens: two splits of the cache
-
-static void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
-
-#define CHECK(call) check(call, &err)
 
 static vkgpt_device *open_device(const char *disable, const char *tuning)
 {

@@ -1,26 +1,15 @@
 // The arithmetic of the papers, and the memory of models that are too large to load here.
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/bounds.h"
 #include "engine/memory_plan.h"
 #include "model/arithmetic.h"
-#include "model/presets.h"
 
-#include <cmocka.h>
+#include "preset_config.h"
 
 #define GIB (UINT64_C(1) << 30)
-
-static struct Config config_of(const char *name)
-{
-    struct Config config;
-    assert_non_null(preset_find(name));
-    preset_config(preset_find(name), &config);
-    return config;
-}
 
 static struct Arithmetic arithmetic(const char *name)
 {

@@ -1,7 +1,5 @@
 // Text from tokens as they come (vkgpt_text) against the text of all tokens at once: stop strings that span tokens,
 // characters that span tokens, bytes that are not UTF-8.
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,17 +7,10 @@
 #include "tasks/buffer.h"
 #include "vkgpt.h"
 
-#include <cmocka.h> // last: its fail is a macro, ours a function
+#include "check.h" // last: it includes cmocka.h, whose fail is a macro, ours a function
 
 #define TALES VKGPT_SOURCE_DIR "/models/tales"
 #define R "\xEF\xBF\xBD" // U+FFFD
-
-static void check(int status, const vkgpt_error *err)
-{
-    if (status) fail_msg("%s", err->text);
-}
-
-#define CHECK(call) check(call, &err)
 
 static int open_tales(void **state)
 {
