@@ -198,12 +198,16 @@ bool os_program_dir(char *path, size_t size)
 
 // ---------------------------------------------------------------------------------------------- machine
 
-double os_seconds(void)
+static double seconds_of(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
+
+double os_seconds(void) { return seconds_of(CLOCK_MONOTONIC); }
+double os_processor_seconds(void) { return seconds_of(CLOCK_PROCESS_CPUTIME_ID); }
+double os_thread_seconds(void) { return seconds_of(CLOCK_THREAD_CPUTIME_ID); }
 
 void os_name_thread(const char *name) { (void)prctl(PR_SET_NAME, name); }
 

@@ -64,8 +64,10 @@ int os_symlink(const char *to, const char *path, vkgpt_error *err);
 // called once if another process holds it. Errors: VKGPT_BAD_FILE; VKGPT_INTERRUPTED as soon as os_interrupted is true.
 int os_lock(const char *path, void (*waits)(void *user), void *user, int *lock, vkgpt_error *err);
 void os_unlock(int lock);
-void os_wait(double seconds); // less when os_interrupted becomes true
-double os_seconds(void);      // a monotonic clock
+void os_wait(double seconds);      // less when os_interrupted becomes true
+double os_seconds(void);           // a monotonic clock
+double os_processor_seconds(void); // that all threads of this process used
+double os_thread_seconds(void);    // that the calling thread used
 unsigned os_cores(void);
 void os_name_thread(const char *name); // the thread that calls, for tools that list threads: at most 15 bytes
 // Bytes of physical memory not in use, or 0 when unknown.

@@ -15,11 +15,12 @@
 #include "base/os.h"
 #include "base/thread.h"
 
-#define BUSY_SECONDS 0.01  // after the last message it looks without a pause, with cores to spare
-#define AWAKE_SECONDS 0.5  // and up to here with short pauses
-#define SHORT_PAUSE 150000 // nanoseconds: a look takes 9 us, of the core that a software driver needs
-#define LONG_PAUSE 1000000 // nanoseconds
-#define CORES_A_RANK 4     // more than these: there are cores to spare
+#define AT_ONCE_SECONDS 0.01 // after the last message it looks without a pause, with cores to spare
+#define AWAKE_SECONDS 0.5    // and up to here with short pauses, while the core is free
+#define SHORT_PAUSE 150000   // nanoseconds
+#define LONG_PAUSE 1000000   // nanoseconds: a look takes 15 us of the core, which a software driver may need
+#define CORES_A_RANK 4       // more than these: there are cores to spare
+#define BUSY_SHARE 0.5       // of the time that the other threads use a core: it is not free
 
 struct Parcel { // a message that is sent, or arrives
     struct Parcel *next;
@@ -39,7 +40,7 @@ struct Wire {
     pthread_t thread;
     pthread_mutex_t lock;    // protects all that follows
     pthread_cond_t arrived;  // a message has come in whole
-    pthread_cond_t queued;   // something is to be sent, or the thread is to end
+    pthread_cond_t queued;   // something is to be sent, somebody waits, or the thread is to end
     pthread_mutex_t calling; // held by whoever calls MPI
     struct Parcels out, in;
     bool ends;
@@ -140,25 +141,42 @@ static void pause_until_queued(struct Wire *wire, long nanoseconds)
     pthread_cond_timedwait(&wire->queued, &wire->lock, &until);
 }
 
+// When the thread looked last, and what the other threads of this process had used of the processor by then.
+struct Look {
+    double at, used_by_others;
+};
+
+static struct Look look_now(void) { return (struct Look){os_seconds(), os_processor_seconds() - os_thread_seconds()}; }
+
+// Whether the other threads computed since the last look: those of a software driver, in most cases.
+static bool others_compute(const struct Look *before, const struct Look *now)
+{
+    return now->used_by_others - before->used_by_others > BUSY_SHARE * (now->at - before->at);
+}
+
 static void *work(void *argument)
 {
     struct Wire *wire = argument;
-    double last = os_seconds();
+    struct Look before = look_now();
+    double last = before.at;
     pthread_mutex_lock(&wire->lock);
     while (!wire->ends || wire->out.first) {
         pthread_mutex_lock(&wire->calling);
         bool moved = send_queued(wire);
         moved = receive(wire) || moved;
         pthread_mutex_unlock(&wire->calling);
-        double now = os_seconds(), quiet = moved ? 0 : now - last;
-        if (moved) last = now;
-        if (wire->spare && quiet < BUSY_SECONDS) {
+        struct Look now = look_now();
+        if (moved) last = now.at;
+        double quiet = now.at - last;
+        if (wire->spare && quiet < AT_ONCE_SECONDS) {
             pthread_mutex_unlock(&wire->lock);
             sched_yield();
             pthread_mutex_lock(&wire->lock);
         } else {
-            pause_until_queued(wire, quiet < AWAKE_SECONDS ? SHORT_PAUSE : LONG_PAUSE);
+            bool often = quiet < AWAKE_SECONDS && !others_compute(&before, &now);
+            pause_until_queued(wire, often ? SHORT_PAUSE : LONG_PAUSE);
         }
+        before = now;
     }
     pthread_mutex_unlock(&wire->lock);
     return NULL;
@@ -276,7 +294,10 @@ void wire_take(struct Wire *wire, uint32_t from, uint32_t kinds, uint32_t id, st
 {
     struct Parcel **at;
     pthread_mutex_lock(&wire->lock);
-    while (!(at = find(wire, from, kinds, id)) || !(*at)->arrived) pthread_cond_wait(&wire->arrived, &wire->lock);
+    while (!(at = find(wire, from, kinds, id)) || !(*at)->arrived) {
+        pthread_cond_signal(&wire->queued); // look now: this thread has just let the core go
+        pthread_cond_wait(&wire->arrived, &wire->lock);
+    }
     struct Parcel *p = *at;
     parcels_remove(&wire->in, at);
     pthread_mutex_unlock(&wire->lock);
