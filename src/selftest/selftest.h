@@ -25,7 +25,10 @@ struct Selftest {
     size_t failures;
     vkgpt_error *err;
     bool deterministic; // the kernels of a deterministic session
+    bool rest_only;     // what software drivers leave out: GPUs' kernels on the sizes that are not foreign
 };
+
+int selftest_run(struct Selftest *test); // all of it; `failures` counts
 
 __attribute__((format(printf, 5, 6))) void selftest_report(struct Selftest *test, const char *kernel, double error,
                                                            double bound, const char *size, ...);
