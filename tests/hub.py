@@ -208,7 +208,8 @@ class Case(unittest.TestCase):
         dropped = ("HF_", "HUGGING", "VKGPT_MODEL", "XDG_CACHE_HOME", "http_proxy", "https_proxy", "all_proxy")
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(dropped) and not k.lower().endswith("_proxy")}
         self.environment |= {"HF_HOME": self.dir, "HF_ENDPOINT": self.hub.url, "HOME": self.dir,
-                             "XDG_CACHE_HOME": os.path.join(self.dir, "xdg")}
+                             "XDG_CACHE_HOME": os.path.join(self.dir, "xdg"),
+                             "VKGPT_PULL_WAIT": "0.01"}
 
     def start(self, *arguments, **options):
         return subprocess.Popen([PROGRAM, *arguments], env=self.environment, stdin=subprocess.DEVNULL, text=True,

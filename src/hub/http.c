@@ -13,6 +13,7 @@
 #define CONNECT_SECONDS 30L
 #define QUIET_SECONDS 60L  // without a byte: the connection counts as cut
 #define LONGEST_WAIT 300.0 // seconds that a server may ask for with Retry-After
+#define FIRST_WAIT 0.5     // seconds before the second try; each wait is twice as long as the one before
 
 struct Http {
     CURL *curl;
@@ -122,11 +123,19 @@ static const char *words_of(const struct Request *r, CURLcode result)
     return r->http->why[0] ? r->http->why : curl_easy_strerror(result);
 }
 
+// Tests set less.
+static double first_wait(void)
+{
+    const char *value = getenv("VKGPT_PULL_WAIT");
+    double seconds = value ? strtod(value, NULL) : FIRST_WAIT;
+    return seconds >= 0.0 && seconds < FIRST_WAIT ? seconds : FIRST_WAIT;
+}
+
 // Waits before the next try, and says why.
 static int wait_for(struct Request *r, const char *url, CURLcode result, double asked, int tries, vkgpt_error *err)
 {
     char sentence[768];
-    double seconds = asked > 0 ? asked : (double)(1 << (tries - 1)) * 0.5;
+    double seconds = asked > 0 ? asked : (double)(1 << (tries - 1)) * first_wait();
     long status = status_of(r->http->curl);
     if (seconds > LONGEST_WAIT)
         return fail(err, VKGPT_BAD_FILE, "%s: the server asks for a wait of %.0f s; please try again then", url,
