@@ -295,19 +295,22 @@ static void test_program(void **state)
     unsetenv("VKGPT_FAULT");
 }
 
-// With a fault the program prints the same as without one, and one more line on stderr.
-static void goes_on(const char *fault, const char *const *arguments)
+// With each of these faults (NULL: no more) the program prints the same as without one, and one more line on stderr.
+static void goes_on(const char *const *arguments, const char *one, const char *other)
 {
-    unsetenv("VKGPT_FAULT");
+    const char *const faults[] = {one, other};
     struct Output want = program_run(NULL, 0, arguments);
     assert_status(&want, 0);
-    setenv("VKGPT_FAULT", fault, 1);
-    struct Output got = program_run(NULL, 0, arguments);
-    unsetenv("VKGPT_FAULT");
-    assert_status(&got, 0);
-    if (!strstr(got.err, "device lost") || !strstr(got.err, "begins again on a new device")) fail_msg("%s", got.err);
-    assert_string_equal(got.out, want.out);
-    output_free(&got);
+    for (int i = 0; i < 2 && faults[i]; i++) {
+        setenv("VKGPT_FAULT", faults[i], 1);
+        struct Output got = program_run(NULL, 0, arguments);
+        unsetenv("VKGPT_FAULT");
+        assert_status(&got, 0);
+        if (!strstr(got.err, "device lost") || !strstr(got.err, "begins again on a new device"))
+            fail_msg("%s", got.err);
+        assert_string_equal(got.out, want.out);
+        output_free(&got);
+    }
     output_free(&want);
 }
 
@@ -328,14 +331,12 @@ static void test_program_goes_on(void **state)
                                  "12",       "--submit", "1",   "--parallel", "2", "-r",        " the",  NULL};
     snprintf(prompts, sizeof prompts, "%s/prompts", smaller);
     file_write(smaller, "prompts", lines, strlen(lines));
-    goes_on("vkQueueSubmit 12 -4", generate);
-    goes_on("vkWaitSemaphores 9 -4", generate);
-    goes_on("vkQueueSubmit 12 -4", drafts);
-    goes_on("vkQueueSubmit 8 -4", batch);
-    goes_on("vkQueueSubmit 20 -4", batch); // among the second two texts
+    goes_on(generate, "vkQueueSubmit 12 -4", "vkWaitSemaphores 9 -4");
+    goes_on(drafts, "vkQueueSubmit 12 -4", NULL);
+    goes_on(batch, "vkQueueSubmit 8 -4", "vkQueueSubmit 20 -4"); // the second: among the second two texts
     unlink(prompts);
-    goes_on("vkQueueSubmit 2 -4", eval); // the first one is of the session that opens
-    goes_on("vkQueueSubmit 3 -4", eval); // with the results of the first task
+    goes_on(eval, "vkQueueSubmit 2 -4", // the first one is of the session that opens
+            "vkQueueSubmit 3 -4");      // with the results of the first task
     setenv("VKGPT_FAULT", "vkQueueSubmit 12 -4 2", 1);
     struct Output output = RUN(GENERATE);
     unsetenv("VKGPT_FAULT");
