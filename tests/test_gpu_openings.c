@@ -1,6 +1,7 @@
 // Many openings of device, model and session in one process: memory, descriptors and mappings do not grow, no object of
 // Vulkan is left (tests/faults counts them), the tokens stay the same, and the last openings are as fast as the first.
 #define _POSIX_C_SOURCE 200809L
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +90,9 @@ static int teardown(void **state)
 
 int main(void)
 {
+#ifdef M_ARENA_MAX // of glibc: what its arenas keep depends on which threads meet, and hides what grows
+    mallopt(M_ARENA_MAX, 1);
+#endif
     setenv("VK_ADD_LAYER_PATH", VKGPT_FAULTS_DIR, 1);
     setenv("VK_INSTANCE_LAYERS", FAULTS_LAYER, 1);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_openings)};
