@@ -53,6 +53,7 @@ set(VKGPT_TEST_CACHE ${CMAKE_BINARY_DIR}/cache CACHE PATH "The cache of the driv
 mark_as_advanced(VKGPT_TEST_CACHE)
 set(TEST_ENVIRONMENT
     XDG_CACHE_HOME=${VKGPT_TEST_CACHE} # a test leaves nothing in the user's own
+    MESA_SHADER_CACHE_DIR=${VKGPT_TEST_CACHE} # lavapipe's, also where a test has another home for what vkgpt keeps
     VKGPT_TUNING=off                         # nor takes choices from there, or a second to find them
     ASAN_OPTIONS=detect_stack_use_after_return=1
     LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0
@@ -296,9 +297,8 @@ set(TEST_LABELS
     "^docs$|^(chat|explain|serve)\\.|^gpu_suite|^vendor_stats                 | short"
     "^gpu_(cli_selftest|persistent)\\.lavapipe$                         | ci"
     "^fuzz\\.|^gpu_(faults|malloc)\\.lavapipe$                           | sanitized ci" # once, where more is seen
-    "^gpu_(device|heads|plan|session_logits)\\.lavapipe$                | sanitized ci"
-    "^gpu_session\\.lavapipe$                                           | short sanitized"
-    "^gpu_(batch|deterministic|formats|kernels)\\.lavapipe$             | short ci" # a part of it, and all
+    "^gpu_(device|heads|plan|session|session_logits)\\.lavapipe$        | sanitized ci"
+    "^gpu_(batch|deterministic|formats|kernels|quick|stages)\\.lavapipe$ | short ci" # a part of it, and all
     "\\.(lavapipe|native)$                                              | short"
     "^gpu_persistent\\.                                                 | short ci"
     "^gpu_(device|kernels|model|session|session_logits)\\.              | short" # SwiftShader's
@@ -321,4 +321,16 @@ endfunction()
 get_property(tests DIRECTORY PROPERTY TESTS)
 foreach(test ${tests})
     test_label(${test})
+endforeach()
+
+# The longest, with their seconds on two cores: they begin first, so that all jobs end together.
+foreach(cost gpu_kernels.swiftshader=130 gpu_kernels.lavapipe=60 gpu_batch.lavapipe=65 docs=65 gpu_session.swiftshader=64
+        gpu_persistent.swiftshader=45 gpu_deterministic.lavapipe=50 gpu_stages.lavapipe=40 gpu_cli_disk.lavapipe=40
+        gpu_quick.lavapipe=30 gpu_faults.lavapipe=50 cli_convert=50)
+    string(REPLACE "=" ";" cost ${cost})
+    list(GET cost 0 test)
+    list(GET cost 1 seconds)
+    if(TEST ${test})
+        set_tests_properties(${test} PROPERTIES COST ${seconds})
+    endif()
 endforeach()
