@@ -6,12 +6,14 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #define MOST_MAPPINGS 16                 // additional ones, from one reading to the next
 #define MOST_RESIDENT ((size_t)64 << 20) // additional bytes; the compilers of drivers keep varying amounts per thread
+#define SLOWER 1.5                       // times the first quarter's time, at most, for the last one
 
 static size_t count_lines(const char *path)
 {
@@ -46,4 +48,25 @@ void expect_flat(struct Held before, struct Held after, const char *what)
     assert_int_equal(before.descriptors, after.descriptors);
     assert_true(after.mappings <= before.mappings + MOST_MAPPINGS);
     assert_true(after.resident <= before.resident + MOST_RESIDENT);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t count)
+{
+    qsort(values, count, sizeof *values, by_size);
+    return values[count / 2];
+}
+
+void expect_as_fast(double *seconds, size_t count, bool is_long, const char *what)
+{
+    size_t part = count / 4;
+    assert_true(part > 0);
+    double begin = median(seconds, part), end = median(seconds + count - part, part);
+    print_message("%s: %.3f s, at the end %.3f s\n", what, begin, end);
+    if (is_long && end > SLOWER * begin) fail_msg("%.3f s, at the end %.3f s", begin, end);
 }

@@ -1,11 +1,12 @@
 // A long run: many tokens in eight sequences, with a new context each time it is full. The numbers of descriptors,
-// mappings and bytes of memory do not grow, and the same seeds give the same tokens. test_gpu_openings has the other
-// one.
+// mappings and bytes of memory do not grow, the same seeds give the same tokens, and the last ones come as fast as the
+// first. test_gpu_openings has the other one.
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/os.h"
 #include "held.h"
 #include "session_world.h"
 #include "short_run.h"
@@ -15,6 +16,7 @@
 #define EACH (CONTEXT - PROMPT) // tokens of a sequence until the context is full
 #define SHORT_TOKENS 5000
 #define ALL_TOKENS 100000
+#define ROUNDS (ALL_TOKENS / (SEQUENCES * EACH) + 2)
 #define WARM 4 // rounds, until everything that is kept permanently exists
 
 struct Round {
@@ -52,16 +54,21 @@ static void test_many_tokens(void **state)
     vkgpt_error err;
     vkgpt_session *session;
     static struct Round first, next;
+    static double seconds[ROUNDS];
     CHECK(vkgpt_session_open(w->model, &(vkgpt_session_options){.sequences = SEQUENCES}, &session, &err));
-    size_t tokens = 0, most = short_run() || on_swiftshader() ? SHORT_TOKENS : ALL_TOKENS;
+    bool all = !short_run() && !on_swiftshader();
+    size_t most = all ? ALL_TOKENS : SHORT_TOKENS, round = 1;
     struct Held before = {0};
     run_round(session, &first);
-    for (unsigned round = 1; tokens < most; round++, tokens += SEQUENCES * EACH) {
+    for (; (round - 1) * SEQUENCES * EACH < most; round++) {
         if (round == WARM) before = held();
+        double start = os_seconds();
         run_round(session, &next);
+        seconds[round] = os_seconds() - start;
         assert_memory_equal(&next, &first, sizeof first);
     }
     expect_flat(before, held(), "tokens");
+    expect_as_fast(seconds + 1, round - 1, all, "rounds of tokens");
     vkgpt_session_close(session);
 }
 
