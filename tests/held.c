@@ -67,6 +67,6 @@ void expect_as_fast(double *seconds, size_t count, bool is_long, const char *wha
     size_t part = count / 4;
     assert_true(part > 0);
     double begin = median(seconds, part), end = median(seconds + count - part, part);
-    print_message("%s: %.3f s, at the end %.3f s\n", what, begin, end);
+    print_message("%s: %.3f s of the processor, at the end %.3f s\n", what, begin, end);
     if (is_long && end > SLOWER * begin) fail_msg("%.3f s, at the end %.3f s", begin, end);
 }
