@@ -153,6 +153,27 @@ class Same(Ranks):
         self.same(alone("tokenize", "-p", "Once upon a time"), text)
 
 
+    def test_devices_are_all_named(self):
+        """The limits of rank 0's device say nothing about a token, so bench prints none."""
+        two = over(2, "bench", "-p", "0", "-n", "4", "-r", "1", "-o", "json")
+        self.assertEqual(two.status, 0, two)
+        result = json.loads(two.out)[0]
+        self.assertRegex(result["device"], r"^rank 1: llvmpipe.*, rank 0: llvmpipe")
+        self.assertGreater(result["avg_ts"], 0)
+        for name in ("copy_gb_per_s", "dispatches_per_token", "limit_tokens_per_s", "busy_share"):
+            self.assertNotIn(name, result)
+        self.assertRegex(two.err, "split ")
+
+    def test_memory(self):
+        """All ranks together hold the weights that the plan gives to its devices: each its own layers."""
+        plan = alone("plan", "-m", TALES, "--machines", "2", "--json")
+        self.assertEqual(plan.status, 0, plan)
+        planned = sum(device["weights"] for device in json.loads(plan.out)["stages"])
+        two = over(2, "bench", "-p", "0", "-n", "1", "-r", "1", "-o", "json")
+        self.assertEqual(two.status, 0, two)
+        self.assertAlmostEqual(json.loads(two.out)[0]["size"] / planned, 1, delta=0.03)
+
+
 class Drivers(Ranks):
     def test_one_rank_on_swiftshader(self):
         """Another driver rounds in another way, but a greedy choice is the same here."""
@@ -233,6 +254,7 @@ class Faults(Ranks):
     def test_one_device_only(self):
         for command in ("tune", "selftest", "quality"):
             self.fails(over(2, command), f"{command} runs on one device", status=2)
+        self.fails(over(2, "bench", "--profile"), "--profile is of one device", status=2)
         with tempfile.TemporaryDirectory() as folder:
             lines = os.path.join(folder, "lines.txt")
             with open(lines, "w") as file:
@@ -246,7 +268,7 @@ class Faults(Ranks):
         result = over(3, "generate", "-m", model, "--ids", "1,2,3", "-n", "2")
         self.fails(result, "3 devices: the model has 2 layers")
         self.fails(over(2, *self.FLAGS, "--split", "3,4"), "the split has 7 layers, the model has 6")
-        self.fails(over(2, *self.FLAGS, "--split", "3,2,1"), "the split is for 3 devices, there are 2")
+        self.fails(over(2, *self.FLAGS, "--split", "3,2,1"), "the split has 3 numbers, there are 2 devices")
 
 
 class Killed(Ranks):

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/os.h"
 #include "cli/cli.h"
@@ -102,7 +103,7 @@ static void describe_generation(struct Run *run, const struct BenchTest *test, c
     vkgpt_counters after = vkgpt_session_counters(run->session);
     r->gigabytes = r->mean / test->sequences * (double)run_model(run)->step_bytes * 1e-9;
     r->submissions = (double)(after.submissions - before->submissions) / (double)(test->tokens * test->repetitions);
-    if (run->device_count > 1) return; // what follows is of one device
+    if (run->cut) return; // what follows is of one device
     r->dispatches = (double)after.dispatches_per_token;
     r->limit = limit_of(run, test, &r->limits, r->dispatches);
     r->busy = (after.device_seconds - before->device_seconds) / seconds;
@@ -213,7 +214,7 @@ static int run_plan(struct Run *run, const struct Options *options, vkgpt_error 
     int code = make_plan(options, run->context, &plan, err);
     if (!code && options->profile && !run_device(run)->timestamps)
         code = fail(err, VKGPT_NO_DEVICE, "%s has no timestamps to profile by", run_device_names(run));
-    if (!code && run->device_count == 1) code = vkgpt_device_limits(run->device, &out.limits, err);
+    if (!code && !run->cut) code = vkgpt_device_limits(run->device, &out.limits, err);
     if (!code) {
         bench_print_begin(&out);
         code = run_tests(run, options, &plan, &out, err);
@@ -237,6 +238,8 @@ int bench_main(const struct Options *options)
         return wrong_usage("-p 0 -n 0 leaves nothing to measure");
     if (options->profile && options->bench_format == BENCH_CSV)
         return wrong_usage("--profile is printed as md or json, not as csv");
+    if (options->profile && (options->ranks || (options->devices && strchr(options->devices, ','))))
+        return wrong_usage("--profile is of one device, which --device names");
     struct Run run;
     vkgpt_error err;
     int code = run_open(&run, options, false, &err);

@@ -76,7 +76,8 @@ static void print_csv(const struct Run *run, const struct BenchTest *test, const
     print_field(run_device_names(run));
     print_field(r->name);
     printf("%.6g,%.6g,", r->mean, r->deviation);
-    if (test->generates) printf("%.6g,%.0f,%.6g,", r->gigabytes, r->dispatches, r->submissions);
+    if (r->limit > 0) printf("%.6g,%.0f,%.6g,", r->gigabytes, r->dispatches, r->submissions);
+    else if (test->generates) printf("%.6g,,%.6g,", r->gigabytes, r->submissions);
     else printf(",,,");
     printf("%zu,%zu,", test->tokens, test->depth);
     if (r->limits.copy_bytes_per_s > 0)

@@ -10,6 +10,7 @@
 #include "cli/model_path.h"
 #include "cli/open_devices.h"
 #include "cli/progress.h"
+#include "engine/stages_text.h"
 #include "mpi/ranks.h"
 
 static bool goes_on(void *user)
@@ -63,6 +64,7 @@ static int open_model(struct Run *run, const struct Options *options, vkgpt_erro
                      : vkgpt_model_open_split(run->devices, run->device_count, count ? split : NULL, run->dir, &model,
                                               &run->model, err);
     progress_end(&progress);
+    if (!code && ranks) snprintf(run->device_names, sizeof run->device_names, "%s", ranks->devices);
     if (!code && run_model(run)->note[0]) fprintf(stderr, "vkgpt: %s\n", run_model(run)->note);
     return code;
 }
@@ -94,15 +96,16 @@ static void describe(const struct Run *run)
 // One device, or those of --devices.
 static int open_all_devices(struct Run *run, const struct Options *options, vkgpt_error *err)
 {
+    const char *names[MAX_STAGES];
     int code = 0;
-    if (options->devices) code = open_devices(options->devices, run->devices, RUN_DEVICES, &run->device_count, err);
+    if (options->devices) code = open_devices(options->devices, run->devices, MAX_STAGES, &run->device_count, err);
     else if (!(code = vkgpt_device_open(options->device, &run->devices[0], err))) run->device_count = 1;
-    for (size_t i = 0; !code && i < run->device_count; i++) {
-        size_t used = strlen(run->device_names);
+    for (size_t i = 0; i < run->device_count; i++) {
         run->device = run->devices[i];
-        snprintf(run->device_names + used, sizeof run->device_names - used, "%s%s", used ? ", " : "",
-                 run_device(run)->name);
+        names[i] = run_device(run)->name;
     }
+    stages_list_devices(run->device_names, sizeof run->device_names, names, NULL, (uint32_t)run->device_count);
+    run->cut = options->ranks || run->device_count > 1;
     if (!code && !options->ranks && options->split.count && options->split.count != run->device_count)
         code = fail(err, VKGPT_BAD_ARGUMENT, "--split has %zu numbers, --devices names %zu devices",
                     options->split.count, run->device_count);

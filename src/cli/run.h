@@ -3,16 +3,16 @@
 #define VKGPT_CLI_RUN_H
 
 #include "cli/options.h"
+#include "model/limits.h"
 #include "vkgpt.h"
-
-#define RUN_DEVICES 64
 
 struct Run {
     char dir[4096];
-    vkgpt_device *devices[RUN_DEVICES]; // one, or those of --devices
+    vkgpt_device *devices[MAX_STAGES]; // one, or those of --devices
     size_t device_count;
     vkgpt_device *device;   // the last one, which has the head
-    char device_names[320]; // of all of them
+    char device_names[320]; // of all of them, also those of other ranks
+    bool cut;               // over several devices
     vkgpt_model *model;
     vkgpt_session *session;
     vkgpt_tokenizer *tokenizer;                       // NULL: there is none, or it cannot be read

@@ -11,6 +11,7 @@
 #include "engine/formats.h"
 #include "engine/stages.h"
 #include "engine/stages_split.h"
+#include "engine/stages_text.h"
 #include "engine/tuning.h"
 #include "model/lora.h"
 #include "model/table.h"
@@ -296,19 +297,17 @@ static void describe_formats(struct Loader *load)
     if (load->kept_wide) note(info, "%u matrices hold values past 65504 and stay in fp32", load->kept_wide);
 }
 
-// "split 20,28 over A, B", as --split takes it.
 static void describe_split(vkgpt_model_info *info, const struct vkgpt_model *last)
 {
-    char numbers[128] = "", devices[192] = "";
+    struct StagesNamed stages = {.count = last->stage + 1};
+    char text[sizeof info->note];
     if (!last->before || last->elsewhere) return; // who agreed on the split says it
-    for (uint32_t stage = 0; stage <= last->stage; stage++) {
-        const struct vkgpt_model *m = last;
-        while (m->stage > stage) m = m->before;
-        size_t used = strlen(numbers), named = strlen(devices);
-        snprintf(numbers + used, sizeof numbers - used, "%s%u", stage ? "," : "", m->end - m->first);
-        snprintf(devices + named, sizeof devices - named, "%s%.60s", stage ? ", " : "", m->device->info.name);
+    for (const struct vkgpt_model *m = last; m; m = m->before) {
+        stages.layers[m->stage] = m->end - m->first;
+        stages.names[m->stage] = m->device->info.name;
     }
-    note(info, "split %s over %s", numbers, devices);
+    stages_describe(text, sizeof text, &stages);
+    note(info, "%s", text);
 }
 
 static void describe(struct Loader *load)

@@ -23,7 +23,7 @@ int stages_take_split(const uint32_t *split, size_t given, uint32_t devices, con
 {
     uint64_t sum = 0;
     if (given != devices)
-        return fail(err, VKGPT_BAD_ARGUMENT, "%s: the split is for %zu devices, there are %u", model->name, given,
+        return fail(err, VKGPT_BAD_ARGUMENT, "%s: the split has %zu numbers, there are %u devices", model->name, given,
                     devices);
     for (size_t i = 0; i < devices; i++) {
         if (!split[i])

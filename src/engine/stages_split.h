@@ -3,8 +3,7 @@
 #define VKGPT_ENGINE_STAGES_SPLIT_H
 
 #include "engine/stage_share.h"
-
-#define MAX_STAGES 64
+#include "model/limits.h"
 
 struct StageDevices {
     vkgpt_device *const *devices; // (count): one for each stage

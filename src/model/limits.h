@@ -5,5 +5,6 @@
 #define CONFIG_MAX_LAYERS 4096
 #define CONFIG_MAX_DIM (1 << 20)
 #define CONFIG_MAX_ROWS (1 << 24) // rows of the tables, and the inner width
+#define MAX_STAGES 64             // devices that a model is cut over
 
 #endif

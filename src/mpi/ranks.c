@@ -10,6 +10,7 @@
 #include "base/os.h"
 #include "engine/elsewhere.h"
 #include "engine/stages.h"
+#include "engine/stages_text.h"
 #include "mpi/remote.h"
 
 struct RankState {
@@ -19,7 +20,7 @@ struct RankState {
     // of rank 0, while it opens a model
     const uint32_t *split;
     size_t split_count;
-    char note[256]; // the split, for vkgpt_model_info
+    char note[384]; // the split, for vkgpt_model_info
     // of the others
     const struct RankCalls *calls;
     struct RankOptions options;
@@ -147,17 +148,12 @@ static int choose_layers(const struct RankState *s, const struct Chain *chain, s
     return stage_share(share, layers, err);
 }
 
-// "split 20,28 over rank 1: A, rank 0: B", as --split takes it.
 static void describe_split(struct RankState *s, const struct Chain *chain, const uint32_t *layers)
 {
-    char numbers[96] = "", devices[144] = "";
-    for (uint32_t i = 0; i < chain->count; i++) {
-        const size_t used = strlen(numbers), named = strlen(devices);
-        snprintf(numbers + used, sizeof numbers - used, "%s%u", i ? "," : "", layers[i]);
-        snprintf(devices + named, sizeof devices - named, "%srank %u: %.60s", i ? ", " : "", chain->ranks[i],
-                 chain->offers[i].name);
-    }
-    snprintf(s->note, sizeof s->note, "split %s over %s", numbers, devices);
+    struct StagesNamed stages = {.ranks = chain->ranks, .count = chain->count};
+    for (uint32_t i = 0; i < chain->count; i++) stages.layers[i] = layers[i], stages.names[i] = chain->offers[i].name;
+    stages_describe(s->note, sizeof s->note, &stages);
+    stages_list_devices(s->ranks.devices, sizeof s->ranks.devices, stages.names, stages.ranks, stages.count);
 }
 
 static int agree_as_first(struct StagesElsewhere *e, struct StageDevices *d, const struct Checkpoint *ck,
@@ -332,7 +328,7 @@ struct Ranks *ranks_begin(int *argc, char ***argv, vkgpt_error *err)
         free(s);
         return NULL;
     }
-    s->ranks = (struct Ranks){wire_rank(s->wire), wire_ranks(s->wire), open_model};
+    s->ranks = (struct Ranks){.rank = wire_rank(s->wire), .count = wire_ranks(s->wire), .open_model = open_model};
     return &s->ranks;
 }
 

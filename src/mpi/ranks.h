@@ -6,6 +6,7 @@
 #ifndef VKGPT_MPI_RANKS_H
 #define VKGPT_MPI_RANKS_H
 
+#include "model/limits.h"
 #include "vkgpt.h"
 
 struct Ranks;
@@ -13,6 +14,7 @@ struct Ranks;
 // What rank 0 needs in place of vkgpt_model_open_split, so that the command line knows no MPI.
 struct Ranks {
     uint32_t rank, count;
+    char devices[320]; // of all ranks: their names, once a model was opened
     // vkgpt_model_open_split over all ranks. split: the layers of each device of the chain, beginning with those of the
     // highest rank; NULL: what makes the slowest device as fast as can be. Rank 0 alone calls it.
     int (*open_model)(struct Ranks *ranks, vkgpt_device *const *devices, size_t count, const uint32_t *split,
@@ -22,7 +24,7 @@ struct Ranks {
 
 // What a rank above 0 opens when rank 0 opens a model: its part of the same command line.
 struct RankOptions {
-    vkgpt_device *devices[16];
+    vkgpt_device *devices[MAX_STAGES];
     size_t device_count;
     const char *dir, *lora;
 };
