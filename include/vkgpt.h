@@ -455,8 +455,8 @@ typedef struct vkgpt_batch_event {
 // devices: one of the micro-batch with the fewest that run. False: all sequences run.
 bool vkgpt_batch_choose(const vkgpt_session *session, const uint32_t *ids, size_t count, uint32_t *sequence);
 // Starts a sequence on `count` tokens, which take the place of those that it had. What prefill has left of a common
-// beginning in its cache, or in that of another sequence, is not run again: a longer one of another is copied, for
-// which the call waits for what is queued. With count 0 it goes on with the tokens that it has. Its prompt runs in
+// beginning in its cache, or in that of another sequence, is not run again: a longer one of another is copied, by
+// the next call of vkgpt_batch_step. With count 0 it goes on with the tokens that it has. Its prompt runs in
 // blocks between the steps of the others. Until it has ended or is stopped, only vkgpt_batch_start, vkgpt_batch_stop
 // and vkgpt_batch_step may be called, and what only asks. A prompt may fill the context; with max_tokens 0 and `given`
 // one token more fits, which is only predicted. Errors: VKGPT_BAD_ARGUMENT, where nothing changes.

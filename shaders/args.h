@@ -181,7 +181,8 @@ struct Admission {
 };
 struct InboxHead { // then the admissions
     uint admissions;
-    uint padding[3];
+    uint copies; // the first ones of the words that come with it are these: CacheCopy
+    uint padding[2];
     Group groups[MAX_GROUPS];
 };
 
@@ -191,6 +192,18 @@ struct AdmitArgs {
     uint token_stride; // of the tokens array and of the ring, per sequence
 };
 ARGS_FIT(AdmitArgs);
+
+// Of the rows of positions first .. end - 1 in the cache, from one sequence to another.
+struct CacheCopy {
+    uint from, to;
+    uint first, end;
+};
+struct ShareArgs {
+    uint sequences, heads, context;
+    uint words, scale_words; // of a row, and of its scales: 0 where there are none
+    uint scales;             // word of the cache at which the scales begin
+};
+ARGS_FIT(ShareArgs);
 
 #define STEP_TILE 8 // rows of a decode step that one workgroup of a product makes at most, in steps of several rows
 

@@ -33,7 +33,7 @@ struct Request {
 struct Requests {
     struct Request list[REQUESTS];
     uint32_t in_slot[SLOTS]; // the request that a slot runs, or NOBODY
-    uint64_t costs;          // of the host, in the steps of a run: recordings, descriptor writes, allocations
+    uint64_t costs;          // of the host, in a run: recordings, descriptor writes, allocations
 };
 
 static uint32_t rolled;
@@ -163,7 +163,9 @@ static void maybe_start(vkgpt_session *s, struct Requests *all, uint32_t *next)
     struct Request *r = &all->list[*next];
     if (chosen && !vkgpt_batch_choose(s, r->ids, r->count, &slot)) return;
     if (all->in_slot[slot] != NOBODY) return;
+    uint64_t submitted = s->device->submitted;
     CHECK(vkgpt_batch_start(s, slot, r->ids, r->count, &r->options, &err));
+    assert_int_equal(s->device->submitted, submitted); // it waits for nothing
     all->in_slot[slot] = (*next)++;
 }
 
@@ -201,8 +203,8 @@ static void run_all(vkgpt_session *s, struct Requests *all)
     for (uint32_t i = 0; i < SLOTS; i++) all->in_slot[i] = NOBODY;
     for (uint32_t i = 0; i < REQUESTS; i++) all->list[i].got.count = all->list[i].said.count = all->list[i].ends = 0;
     while (next < REQUESTS || running) {
-        maybe_start(s, all, &next);
         uint64_t before = costs_of(s);
+        maybe_start(s, all, &next);
         CHECK(vkgpt_batch_step(s, on_event, all, &running, &err));
         all->costs += costs_of(s) - before;
         maybe_stop(s, all);

@@ -182,8 +182,7 @@ static uint64_t steps_at_once(const struct Subject *subject, uint32_t lookup, ui
     for (uint32_t i = 0; i < 2; i++) {
         struct Flight *next = flights_next(session);
         CHECK(decoding_next(session, next, &err));
-        CHECK(recording_submit(next->rec, &err));
-        flights_add(session);
+        CHECK(flights_start(session, next, &err));
     }
     CHECK(commands_wait(session->device, session->device->submitted, "both", &err));
     CHECK(flights_end_oldest(session, &err));

@@ -15,6 +15,9 @@ static uint32_t scale_bytes(const struct Cache *c)
     return c->kv == KV_Q8_0 ? (c->head_dim + SCALED - 1) / SCALED * 4 : 0;
 }
 
+uint32_t cache_row_words(const struct Cache *c) { return row_bytes(c) / 4; }
+uint32_t cache_scale_words(const struct Cache *c) { return scale_bytes(c) / 4; }
+
 static uint64_t rows(const struct Cache *c) { return (uint64_t)c->sequences * c->heads * c->context; }
 
 uint64_t cache_bytes(const struct Cache *c)

@@ -196,7 +196,7 @@ int decoding_next(struct vkgpt_session *s, struct Flight *next, vkgpt_error *err
     // up to the last row of the last step if every draft is taken: the first row of the first step is at position - 1
     uint32_t splits = min_u32((furthest(s, part) - 2 + steps * s->step_rows) / s->decode->span + 1, s->splits);
     while (1u << ask.split_size < splits) ask.split_size++;
-    next->kind = BLOCK_KINDS, next->split_size = ask.split_size;
+    next->kind = FLIGHT_STEPS, next->split_size = ask.split_size;
     next->steps = steps;
     next->range = ask.range;
     next->whole = recordings_as_one(s, &ask);

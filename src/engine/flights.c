@@ -24,16 +24,16 @@ bool flights_have_steps(const struct vkgpt_session *s, uint32_t part)
 {
     for (uint32_t i = 0; i < s->flights.count; i++) {
         const struct Flight *flight = &s->flights.flying[place_of(s, i)];
-        if (flight->kind == BLOCK_KINDS && flight->part == part) return true;
+        if (flight->kind == FLIGHT_STEPS && flight->part == part) return true;
     }
     return false;
 }
 
-// Rows of x that a flight has: whole groups, or those of its range of sequences.
+// Rows of x that a flight has: whole groups, or those of its range of sequences. Copies have none.
 static uint32_t rows_of(const struct Flight *flight)
 {
-    return flight->kind == BLOCK_KINDS ? flight->range.sequences * flight->range.rows
-                                       : flight->block.count * GROUP_ROWS;
+    return flight->kind == FLIGHT_STEPS ? flight->range.sequences * flight->range.rows
+                                        : flight->block.count * GROUP_ROWS;
 }
 
 // Submits a flight that was sent, once its x has come.
@@ -47,7 +47,7 @@ static int submit(struct vkgpt_session *s, struct Flight *flight, vkgpt_error *e
     return status ? status : recording_submit(flight->rec, err);
 }
 
-int flights_send(struct vkgpt_session *s, const struct Flight *flight, vkgpt_error *err)
+static int send(struct vkgpt_session *s, const struct Flight *flight, vkgpt_error *err)
 {
     const struct StageFlight message = {.turn = flight_turn(s, flight),
                                         .kind = flight->kind,
@@ -61,7 +61,7 @@ int flights_send(struct vkgpt_session *s, const struct Flight *flight, vkgpt_err
     return s->upstream->send(s->upstream, &message, s->outbox.head, (const uint32_t *)s->outbox.given, err);
 }
 
-void flights_add(struct vkgpt_session *s)
+static void add(struct vkgpt_session *s)
 {
     struct Flight *next = &s->flights.flying[place_of(s, s->flights.count)];
     next->submitted = !s->upstream;
@@ -69,6 +69,26 @@ void flights_add(struct vkgpt_session *s)
     next->start = os_seconds();
     s->flights.count++;
     s->counters.submissions++;
+}
+
+void flights_forget_copies(struct vkgpt_session *s)
+{
+    s->copies.count = 0;
+    for (uint32_t i = 0; s->slots && i < s->sequences; i++) {
+        struct Slot *slot = &s->slots[i];
+        if (slot->copied_by <= s->flights.ended) continue;
+        if (slot->cached > slot->copied) slot->cached = slot->copied;
+        if (slot->prefilled > slot->copied) slot->prefilled = slot->copied;
+        slot->copied_by = 0;
+    }
+}
+
+int flights_start(struct vkgpt_session *s, const struct Flight *next, vkgpt_error *err)
+{
+    int status = s->upstream ? send(s, next, err) : recording_submit(next->rec, err);
+    if (status) flights_forget_copies(s);
+    else add(s);
+    return status;
 }
 
 // After a flight has failed on one of several stages, those behind it do not count: some stage has not run it.
@@ -83,17 +103,6 @@ static void drop_all(struct vkgpt_session *s)
     f->oldest = 0;
 }
 
-int flights_submit(struct vkgpt_session *s, vkgpt_error *err)
-{
-    int status = VKGPT_OK;
-    for (uint32_t i = 0; s->upstream && !status && i < s->flights.count; i++) {
-        struct Flight *flight = &s->flights.flying[place_of(s, i)];
-        if (!flight->submitted) status = submit(s, flight, err);
-    }
-    if (status) drop_all(s);
-    return status;
-}
-
 int flights_end_oldest(struct vkgpt_session *s, vkgpt_error *err)
 {
     struct Flights *f = &s->flights;
@@ -103,7 +112,9 @@ int flights_end_oldest(struct vkgpt_session *s, vkgpt_error *err)
     int status = oldest->submitted ? VKGPT_OK : submit(s, oldest, err);
     if (!status) status = recording_wait(oldest->rec, err);
     if (status && s->upstream) drop_all(s);
+    if (status) flights_forget_copies(s);
     if (status) return status;
+    f->ended = oldest->number;
     double seconds = recording_seconds(oldest->rec);
     s->counters.device_seconds += seconds;
     if (seconds == 0.0) seconds = os_seconds() - oldest->start; // a device without timestamps

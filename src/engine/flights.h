@@ -10,12 +10,10 @@ struct Flight *flights_next(struct vkgpt_session *s);
 uint32_t flight_turn(const struct vkgpt_session *s, const struct Flight *flight);
 // Whether steps of a micro-batch are in flight.
 bool flights_have_steps(const struct vkgpt_session *s, uint32_t part);
-// Starts the next flight on the stages before this one.
-int flights_send(struct vkgpt_session *s, const struct Flight *next, vkgpt_error *err);
-// Counts the next flight, after its recording was submitted or it was sent.
-void flights_add(struct vkgpt_session *s);
-// Submits all flights that were sent to the stages before, so that what is submitted afterwards runs behind them.
-int flights_submit(struct vkgpt_session *s, vkgpt_error *err);
+// Submits the next flight, or starts it on the stages before this one.
+int flights_start(struct vkgpt_session *s, const struct Flight *next, vkgpt_error *err);
+// After a flight was not made or has failed: forgets what the copies have not done yet.
+void flights_forget_copies(struct vkgpt_session *s);
 // Waits for the oldest one, and ends it.
 int flights_end_oldest(struct vkgpt_session *s, vkgpt_error *err);
 // Waits for all. Nothing is reported: sequences that run must have been stopped.

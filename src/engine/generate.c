@@ -2,6 +2,7 @@
 // of decode in turn, waits for the oldest of it, and reports the tokens.
 #include <string.h>
 
+#include "engine/copies.h"
 #include "engine/flights.h"
 #include "engine/prefill.h"
 #include "engine/reports.h"
@@ -137,9 +138,10 @@ static void report_ends(struct vkgpt_session *s)
 
 typedef int Maker(struct vkgpt_session *s, struct Flight *next, vkgpt_error *err);
 
-// What is queued next: where both wait, blocks and steps take turns.
+// What is queued next: copies, and then, where both wait, blocks and steps in turn.
 static Maker *choose_next(struct vkgpt_session *s)
 {
+    if (s->copies.count) return s->flights.count < s->in_flight ? copies_next : NULL;
     bool prompts = prefill_rows_left(s) != 0, steps = decoding_wanted(s);
     if (prompts && (!steps || s->steps_last)) return prefill_has_room(s) ? prefill_next : NULL;
     return steps && decoding_has_room(s) ? decoding_next : NULL;
@@ -152,10 +154,8 @@ static int step(struct vkgpt_session *s, vkgpt_error *err)
     for (Maker *make; !status && (make = choose_next(s));) {
         struct Flight *next = flights_next(s);
         status = make(s, next, err);
-        if (!status) status = s->upstream ? flights_send(s, next, err) : recording_submit(next->rec, err);
-        if (status) break;
-        flights_add(s);
-        s->steps_last = make == decoding_next;
+        if (!status) status = flights_start(s, next, err);
+        if (make != copies_next) s->steps_last = make == decoding_next;
     }
     if (!status && s->flights.count) status = flights_end_oldest(s, err);
     report_ends(s);
@@ -194,8 +194,7 @@ static uint32_t common_beginning(const struct Slot *slot, const uint32_t *ids, s
 }
 
 // Gives a slot other tokens. What its cache holds of a common beginning stays, and a longer one is copied from another.
-static int take_prompt(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, uint32_t count, bool given,
-                       vkgpt_error *err)
+static void take_prompt(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, uint32_t count, bool given)
 {
     struct Slot *slot = &s->slots[sequence];
     uint32_t own = given ? 0 : common_beginning(slot, ids, count), longest = own + WORTH_A_COPY - 1, from = sequence;
@@ -206,10 +205,11 @@ static int take_prompt(struct vkgpt_session *s, uint32_t sequence, const uint32_
     slot_rewind(slot, own);
     memcpy(slot->ids + own, ids + own, (count - own) * sizeof *ids);
     slot->position = count;
-    int status = from == sequence ? VKGPT_OK : sequences_share(s, (struct Copy){from, sequence}, longest, err);
-    if (status) slot_rewind(slot, 0);
-    else s->counters.tokens_reused += slot->cached;
-    return status;
+    if (from != sequence && copies_have_room(s)) {
+        copies_add(s, &(struct CacheCopy){from, sequence, own, longest});
+        slot->prefilled = longest;
+    }
+    s->counters.tokens_reused += slot->cached;
 }
 
 struct Place {      // a slot for a prompt
@@ -253,8 +253,7 @@ int vkgpt_batch_start(vkgpt_session *s, uint32_t sequence, const uint32_t *ids, 
     struct Slot *slot = &s->slots[sequence];
     if (!count && !slot->position) return fail(err, VKGPT_BAD_ARGUMENT, "nothing to go on from: the prompt is empty");
     bool given = options->logprobs && options->given;
-    if (count) status = take_prompt(s, sequence, ids, (uint32_t)count, given, err);
-    if (status) return status;
+    if (count) take_prompt(s, sequence, ids, (uint32_t)count, given);
     slot_start(s, slot, options);
     return VKGPT_OK;
 }

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define SHARE_GROUPS 8 // of the rows of a head
+
 static void begin(struct Inbox *inbox, const struct Group *groups)
 {
     struct InboxHead head = {0};
@@ -57,6 +59,32 @@ void inbox_stop(struct vkgpt_session *s, uint32_t turn, uint32_t sequence, uint3
     const struct Slot *slot = &s->slots[sequence];
     const struct Sequence state = {.stop = STOP_FULL, .reports = slot->given ? slot->reports : 0};
     inbox_admit(s, turn, sequence, end, &state);
+}
+
+static void copy(struct Inbox *inbox, const struct CacheCopy *copies, uint32_t count)
+{
+    memcpy(inbox->given, copies, count * sizeof *copies);
+    memcpy(inbox->head + offsetof(struct InboxHead, copies), &count, 4);
+    inbox->words = count * (uint32_t)(sizeof *copies / 4);
+}
+
+void inbox_copy(struct vkgpt_session *s, uint32_t turn, const struct CacheCopy *copies, uint32_t count)
+{
+    copy(&s->inbox[turn], copies, count);
+    if (s->upstream) copy(&s->outbox, copies, count);
+}
+
+void inbox_share(struct vkgpt_session *s, struct Recording *rec, uint32_t turn)
+{
+    const struct Cache cache = session_cache(s);
+    for (uint32_t l = s->model->first; l < s->model->end; l++) {
+        dispatch(rec, s->decode->share, (struct Grid){cache.heads, SHARE_GROUPS, 2},
+                 BUFFERS(&s->b.k[l], &s->b.v[l], &s->b.inbox[turn], &s->b.given[turn]),
+                 ARGS(ShareArgs, .sequences = s->sequences, .heads = cache.heads, .context = cache.context,
+                      .words = cache_row_words(&cache), .scale_words = cache_scale_words(&cache),
+                      .scales = cache_scales(&cache)));
+        recording_note(rec, (struct Note){.step = "share", .layer = l});
+    }
 }
 
 void inbox_take(struct vkgpt_session *s, struct Recording *rec, uint32_t turn)

@@ -16,7 +16,10 @@ void inbox_admit(struct vkgpt_session *s, uint32_t turn, uint32_t sequence, uint
 void inbox_stop(struct vkgpt_session *s, uint32_t turn, uint32_t sequence, uint32_t end);
 // Sets the state of a sequence that already runs on this device, or no longer does, on those of the stages before.
 void inbox_follow(struct vkgpt_session *s, uint32_t sequence, uint32_t end, const struct Sequence *state);
-// Records that the inbox of a turn is taken.
+// Asks for copies in the cache instead, in this order.
+void inbox_copy(struct vkgpt_session *s, uint32_t turn, const struct CacheCopy *copies, uint32_t count);
+// Records that the admissions in the inbox of a turn are taken, or that its copies are made.
+void inbox_share(struct vkgpt_session *s, struct Recording *rec, uint32_t turn);
 void inbox_take(struct vkgpt_session *s, struct Recording *rec, uint32_t turn);
 
 #endif

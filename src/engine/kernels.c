@@ -8,7 +8,7 @@
 
 #define COUNT(constants) (uint32_t)(sizeof(constants) / sizeof *(constants))
 
-static const uint32_t ROW_KERNEL_SIZE = 128; // embed, norm, merge, attend, admit
+static const uint32_t ROW_KERNEL_SIZE = 128; // embed, norm, merge, attend, admit, share
 static const uint32_t BEST_SIZE = 32;
 static const uint32_t SCAN_SIZE = 256;                                // lookup, score, report
 static const uint32_t SAMPLE_SIZE = 1024, SAMPLE_SOFTWARE_SIZE = 128; // at most; on a software driver
@@ -286,6 +286,7 @@ int kernels_around(vkgpt_device *device, const char *sample, uint32_t rows, bool
         [CONSTANT_SIZE] = sample_size(device), [CONSTANT_SAMPLE_AHEAD] = built_in_sample_ahead(device)};
     int status = pipeline_get(device, sample, constants, COUNT(constants), &k->sample, err);
     if (!status) status = simple_get(device, "admit", ROW_KERNEL_SIZE, 0, &k->admit, err);
+    if (!status) status = simple_get(device, "share", ROW_KERNEL_SIZE, 0, &k->share, err);
     if (!status && rows > 1) status = simple_get(device, "lookup", SCAN_SIZE, 0, &k->lookup, err);
     if (!status && (rows > 1 || !leaves_parts)) status = simple_get(device, "best", BEST_SIZE, 0, &k->best, err);
     return status;

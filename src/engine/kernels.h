@@ -26,6 +26,7 @@ struct Kernels {
     const struct Pipeline *cache;         // with KV_Q8_0
     const struct Pipeline *score;         // prefill
     const struct Pipeline *admit;         // decode: it takes the inbox, in prefill too
+    const struct Pipeline *share;         // decode: it copies beginnings in the cache
     const struct Pipeline *lookup, *best; // steps of several rows; best: where head writes no parts, else NULL
     union {
         struct {

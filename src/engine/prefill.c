@@ -73,13 +73,6 @@ static int ask_host(struct vkgpt_session *s, vkgpt_error *err)
     return session_check_cancel(s, err);
 }
 
-static int submit(struct vkgpt_session *s, const struct Flight *next, vkgpt_error *err)
-{
-    int status = s->upstream ? flights_send(s, next, err) : recording_submit(next->rec, err);
-    if (!status) flights_add(s);
-    return status;
-}
-
 static int run_block(struct vkgpt_session *s, enum BlockKind kind, struct Recording *rec, const struct BlockRows *block,
                      vkgpt_error *err)
 {
@@ -88,7 +81,7 @@ static int run_block(struct vkgpt_session *s, enum BlockKind kind, struct Record
     if (status) return status;
     next->kind = kind, next->rec = rec, next->block = *block, next->end = end_block;
     fill_inbox(s, flight_turn(s, next), block);
-    status = submit(s, next, err);
+    status = flights_start(s, next, err);
     return status ? status : flights_end_oldest(s, err);
 }
 
@@ -203,7 +196,7 @@ static int run_blocks(struct vkgpt_session *s, vkgpt_error *err)
         if (prefill_has_room(s)) {
             struct Flight *next = flights_next(s);
             status = prefill_next(s, next, err);
-            if (!status) status = submit(s, next, err);
+            if (!status) status = flights_start(s, next, err);
         } else status = flights_end_oldest(s, err);
     }
     int drained = flights_drain(s, status ? NULL : err); // those that were submitted before a failure have run

@@ -22,6 +22,16 @@ int recordings_admit(struct vkgpt_session *s, uint32_t turn, struct Recording **
     return recording_end(admit);
 }
 
+int recordings_share(struct vkgpt_session *s, uint32_t turn, struct Recording **rec, vkgpt_error *err)
+{
+    struct Recording *share = *rec = &s->share[turn];
+    if (share->commands) return VKGPT_OK;
+    int status = recording_begin(s->device, "copying in the cache", s->model->end - s->model->first, share, err);
+    if (status) return status;
+    inbox_share(s, share, turn);
+    return recording_end(share);
+}
+
 // With drafts the host needs the states that the steps left.
 static void copy_progress(struct vkgpt_session *s, const struct StepsAsk *ask, struct Recording *rec)
 {
@@ -131,7 +141,7 @@ int recordings_block(struct vkgpt_session *s, enum BlockKind kind, uint32_t turn
 
 void recordings_free(struct vkgpt_session *s)
 {
-    for (uint32_t i = 0; i < MAX_IN_FLIGHT; i++) recording_free(&s->admit[i]);
+    for (uint32_t i = 0; i < MAX_IN_FLIGHT; i++) recording_free(&s->admit[i]), recording_free(&s->share[i]);
     struct Recording *blocks = &s->blocks[0][0];
     for (uint32_t i = 0; i < BLOCK_KINDS * MAX_IN_FLIGHT; i++) recording_free(&blocks[i]);
     for (uint32_t i = 0; i < STEP_SIZES * IN_FLIGHT; i++)

@@ -4,8 +4,10 @@
 
 #include "engine/session.h"
 
-// Takes the inbox of a turn.
+// Takes the admissions in the inbox of a turn.
 int recordings_admit(struct vkgpt_session *s, uint32_t turn, struct Recording **rec, vkgpt_error *err);
+// Makes the copies in the inbox of a turn.
+int recordings_share(struct vkgpt_session *s, uint32_t turn, struct Recording **rec, vkgpt_error *err);
 // Steps of decode in the session's form: as dispatches, or as one kernel, which runs all sequences.
 int recordings_decode(struct vkgpt_session *s, const struct StepsAsk *ask, struct Recording **rec, vkgpt_error *err);
 bool recordings_as_one(const struct vkgpt_session *s, const struct StepsAsk *ask); // which form that is

@@ -1,8 +1,8 @@
 #include "engine/sequences.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "engine/copies.h"
 #include "engine/flights.h"
 
 int sequence_check(const struct vkgpt_session *s, uint32_t sequence, vkgpt_error *err)
@@ -73,7 +73,8 @@ int session_settle(struct vkgpt_session *s, vkgpt_error *err)
 {
     for (uint32_t i = 0; i < s->sequences; i++)
         if (s->slots[i].started) return sequence_check_idle(s, i, err);
-    return flights_drain(s, err);
+    int status = flights_drain(s, err);
+    return status ? status : copies_run(s, err);
 }
 
 int vkgpt_batch_rewind(vkgpt_session *s, uint32_t sequence, uint32_t position, vkgpt_error *err)
@@ -99,53 +100,24 @@ uint32_t vkgpt_batch_position(const vkgpt_session *s, uint32_t sequence)
 
 uint32_t vkgpt_session_position(const vkgpt_session *s) { return vkgpt_batch_position(s, 0); }
 
-static void copy_cache(struct vkgpt_session *s, struct Recording *rec, const struct CacheCopy *copy)
+static int copy(struct vkgpt_session *s, struct Copy copy, vkgpt_error *err)
 {
-    const struct Cache cache = session_cache(s);
-    for (uint32_t l = s->model->first; l < s->model->end; l++) {
-        const struct Slice *const halves[] = {&s->b.k[l], &s->b.v[l]};
-        for (int half = 0; half < 2; half++)
-            cache_copy(rec, (struct CachePlace){&cache, halves[half], copy->from},
-                       (struct CachePlace){&cache, halves[half], copy->to}, copy->positions);
-    }
-}
-
-int sequences_copy_caches(struct vkgpt_session *s, const struct CacheCopy *copies, size_t count, vkgpt_error *err)
-{
-    struct Recording rec = {0};
-    int status = flights_submit(s, err);
-    if (!status && s->upstream) status = s->upstream->copy(s->upstream, copies, count, err);
-    if (!status) status = recording_begin(s->device, "copying sequences", 1, &rec, err);
+    const struct Slot *source = &s->slots[copy.from];
+    struct Slot *slot = &s->slots[copy.to];
+    if (source == slot) return VKGPT_OK;
+    int status = copies_have_room(s) ? VKGPT_OK : copies_run(s, err);
     if (status) return status;
-    for (size_t i = 0; i < count; i++) copy_cache(s, &rec, &copies[i]);
-    return recording_run_once(&rec, err);
-}
-
-int sequences_share(struct vkgpt_session *s, struct Copy copy, uint32_t positions, vkgpt_error *err)
-{
-    int status = sequences_copy_caches(s, &(struct CacheCopy){copy.from, copy.to, positions}, 1, err);
-    if (!status) s->slots[copy.to].cached = s->slots[copy.to].prefilled = positions;
-    return status;
+    memcpy(slot->ids, source->ids, source->position * sizeof *slot->ids);
+    slot->position = source->position;
+    slot->cached = slot->uploaded = 0;
+    slot->prefilled = source->prefilled;
+    copies_add(s, &(struct CacheCopy){copy.from, copy.to, 0, source->cached});
+    return VKGPT_OK;
 }
 
 int sequences_copy(struct vkgpt_session *s, const struct Copy *copies, size_t count, vkgpt_error *err)
 {
-    size_t kept = 0;
-    if (!count) return VKGPT_OK;
-    struct CacheCopy *caches = device_alloc(s->device, count, sizeof *caches);
-    if (!caches) return fail_memory(err, "the copies of sequences", count * sizeof *caches);
-    for (size_t i = 0; i < count; i++) {
-        const struct Slot *source = &s->slots[copies[i].from];
-        struct Slot *slot = &s->slots[copies[i].to];
-        if (source == slot) continue;
-        memcpy(slot->ids, source->ids, source->position * sizeof *slot->ids);
-        slot->position = source->position;
-        slot->cached = source->cached;
-        slot->prefilled = source->prefilled;
-        slot->uploaded = 0;
-        caches[kept++] = (struct CacheCopy){copies[i].from, copies[i].to, source->cached};
-    }
-    int status = sequences_copy_caches(s, caches, kept, err);
-    free(caches);
-    return status;
+    int status = VKGPT_OK;
+    for (size_t i = 0; !status && i < count; i++) status = copy(s, copies[i], err);
+    return status ? status : copies_run(s, err);
 }

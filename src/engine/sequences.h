@@ -2,7 +2,7 @@
 #ifndef VKGPT_ENGINE_SEQUENCES_H
 #define VKGPT_ENGINE_SEQUENCES_H
 
-#include "engine/upstream.h"
+#include "engine/session.h"
 
 // Refuses ids that the model does not have.
 int session_check_ids(const struct vkgpt_session *s, const uint32_t *ids, size_t count, vkgpt_error *err);
@@ -16,19 +16,15 @@ int sequence_append(struct vkgpt_session *s, uint32_t sequence, const uint32_t *
 void slot_rewind(struct Slot *slot, uint32_t position);
 // No more tokens are to come. What is in flight for it no longer counts.
 void slot_leave(struct vkgpt_session *s, struct Slot *slot, vkgpt_stop stop);
-// Waits for all that is in flight. Refuses while a sequence that was started has not ended.
+// Waits for all that is in flight or queued. Refuses while a sequence that was started has not ended.
 int session_settle(struct vkgpt_session *s, vkgpt_error *err);
 // VKGPT_INTERRUPTED, once, if another thread has asked for it.
 int session_check_cancel(struct vkgpt_session *s, vkgpt_error *err);
 
-// Copies what is in the cache of one sequence to another, for each pair.
 struct Copy {
     uint32_t from, to;
 };
-// Only the cache, of the first `positions`. Neither sequence is in use up to there.
-int sequences_share(struct vkgpt_session *s, struct Copy copy, uint32_t positions, vkgpt_error *err);
+// Copies the tokens of one sequence and what is in its cache to another, for each pair. Nothing is in flight.
 int sequences_copy(struct vkgpt_session *s, const struct Copy *copies, size_t count, vkgpt_error *err);
-// The caches alone, of this session and of the stages before it, after all that is in flight.
-int sequences_copy_caches(struct vkgpt_session *s, const struct CacheCopy *copies, size_t count, vkgpt_error *err);
 
 #endif

@@ -16,6 +16,7 @@
 #define IN_FLIGHT 2      // submissions of decode, or blocks of prefill, on one device
 #define MAX_IN_FLIGHT 16 // over several devices: one more than there are stages, at most
 #define MAX_SEQUENCES 1024
+#define MAX_COPIES 64 // in the cache, of one flight
 #define MAX_LOOKUP 31
 #define BEST_STRETCH 256 // logits of a workgroup of best: sample needs many maxima
 #define HIDDEN_ROWS                                                                                                    \
@@ -25,6 +26,8 @@
 // The recordings of prefill: by their rows, those that only fill the cache, and those that leave something for each
 // row.
 enum BlockKind { BLOCK_LOGITS = BLOCK_SIZES, BLOCK_SCORES, BLOCK_REPORTS, BLOCK_HIDDEN, BLOCK_EMBED, BLOCK_KINDS };
+// What a flight runs: a block of prefill, by its kind; steps of decode; or copies in the cache.
+enum FlightKind { FLIGHT_STEPS = BLOCK_KINDS, FLIGHT_COPIES };
 #define LOGIT_BYTES ((uint64_t)16 << 20) // of one block of logits, about
 
 struct Buffers {
@@ -65,6 +68,8 @@ struct Slot {
     uint32_t goal;      // prefill: how many are to be in the cache
     uint32_t sent;      // of them in the cache, or in a block that is submitted
     uint64_t since;     // number of the first flight that is about these tokens
+    uint64_t copied_by; // number of the last flight that copies to its cache; 0: none did
+    uint32_t copied;    // from this position on
     // from here on: of a sequence that was started
     vkgpt_sampling sampling;
     float presence, frequency;
@@ -91,11 +96,11 @@ struct BlockRows {
     bool reads_next;      // kernels also read the token after a row: scores and reports
 };
 
-// What was submitted: a block of prefill, or steps of decode.
+// What was submitted.
 struct Flight {
     struct Recording *joins; // sequences that join or leave before it; NULL: none do
     struct Recording *rec;
-    uint32_t kind;          // enum BlockKind; BLOCK_KINDS: steps
+    uint32_t kind;          // enum BlockKind or FlightKind
     uint32_t split_size;    // steps
     bool submitted;         // with stages before it: once they have run it
     uint64_t number;        // from 1 on
@@ -125,7 +130,13 @@ struct StepsRecording { // one of a list
 struct Flights { // engine/flights.h
     struct Flight flying[MAX_IN_FLIGHT];
     uint32_t oldest, count;
-    uint64_t last; // number of the last one
+    uint64_t last;  // number of the last one
+    uint64_t ended; // and of the last one that has ended
+};
+
+struct Copies { // engine/copies.h
+    struct CacheCopy list[MAX_COPIES];
+    uint32_t count;
 };
 
 // Decode as one kernel: engine/persistent.h.
@@ -178,11 +189,13 @@ struct vkgpt_session {
     struct Buffers b;
 
     struct Flights flights;
+    struct Copies copies;                                         // that are queued next
     bool steps_last;                                              // what was queued last were steps
     bool (*on_event)(void *user, const vkgpt_batch_event *event); // of the call that runs
     void *event_user;
 
-    struct Recording admit[MAX_IN_FLIGHT]; // takes an inbox
+    struct Recording admit[MAX_IN_FLIGHT]; // takes the admissions of an inbox
+    struct Recording share[MAX_IN_FLIGHT]; // and its copies
     struct StepsRecording *steps;
     struct Persistent persistent;
     struct Recording persistent_steps[STEP_SIZES][IN_FLIGHT];

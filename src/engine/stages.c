@@ -13,7 +13,6 @@
 #include "engine/buffers.h"
 #include "engine/recordings.h"
 #include "engine/save.h"
-#include "engine/sequences.h"
 #include "engine/session_open.h"
 
 struct Stage {
@@ -39,7 +38,8 @@ static int recording_of(struct vkgpt_session *s, const struct StageFlight *f, st
 {
     const struct StepsAsk ask = {
         .range = {f->first, f->sequences, s->step_rows}, .split_size = f->split_size, .turn = f->turn};
-    if (f->kind == BLOCK_KINDS) return recordings_steps(s, &ask, rec, err);
+    if (f->kind == FLIGHT_STEPS) return recordings_steps(s, &ask, rec, err);
+    if (f->kind == FLIGHT_COPIES) return recordings_share(s, f->turn, rec, err);
     return recordings_block(s, f->kind, f->turn, rec, err);
 }
 
@@ -130,13 +130,6 @@ static void wait_until_idle(struct Stage *stage)
     pthread_mutex_unlock(&stage->lock);
 }
 
-static int stage_copy(struct Upstream *upstream, const struct CacheCopy *copies, size_t count, vkgpt_error *err)
-{
-    struct Stage *stage = stage_of(upstream);
-    wait_until_idle(stage);
-    return sequences_copy_caches(stage->session, copies, count, err);
-}
-
 static int stage_move_cache(struct Upstream *upstream, uint32_t layer, uint32_t half, uint32_t positions, bool write,
                             uint8_t *bytes, vkgpt_error *err)
 {
@@ -176,11 +169,8 @@ int stages_open_before(vkgpt_model *before, const struct StageOptions *options, 
 {
     struct Stage *stage = device_alloc(before->device, 1, sizeof *stage);
     if (!stage) return fail_memory(err, "a stage", sizeof *stage);
-    stage->upstream = (struct Upstream){.send = stage_send,
-                                        .receive = stage_receive,
-                                        .copy = stage_copy,
-                                        .move_cache = stage_move_cache,
-                                        .close = stage_close};
+    stage->upstream = (struct Upstream){
+        .send = stage_send, .receive = stage_receive, .move_cache = stage_move_cache, .close = stage_close};
     pthread_mutex_init(&stage->lock, NULL);
     pthread_cond_init(&stage->changed, NULL);
     int status = session_open_stage(before, options, &stage->session, err);

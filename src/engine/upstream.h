@@ -16,7 +16,7 @@
 
 struct StageFlight {
     uint32_t turn;
-    uint32_t kind;              // enum BlockKind; BLOCK_KINDS: a step of decode
+    uint32_t kind;              // enum FlightKind
     uint32_t first, sequences;  // of a step: its range
     uint32_t split_size;        // of a step: struct StepsAsk
     uint32_t rows;              // of x that go on to the next stage, from the first on
@@ -32,10 +32,6 @@ struct StageOptions {
     uint32_t in_flight; // flights that may be on their way
 };
 
-struct CacheCopy { // of the first positions of a sequence to another one
-    uint32_t from, to, positions;
-};
-
 struct Upstream {
     // Starts a flight on all stages before, and returns at once. inbox: struct InboxHead, then `admissions` times
     // struct Admission. given: `words` words.
@@ -45,8 +41,6 @@ struct Upstream {
     // Once for each flight that was sent, in that order. Errors: those of the stages before. After one, the flights
     // that were sent before the next fresh one fail with it too.
     int (*receive)(struct Upstream *upstream, uint32_t turn, void *x, size_t bytes, vkgpt_error *err);
-    // Copies what is in the cache from one sequence to another, for each copy, after all flights that were sent.
-    int (*copy)(struct Upstream *upstream, const struct CacheCopy *copies, size_t count, vkgpt_error *err);
     // Reads or writes K (half 0) or V (half 1) of a layer, for the first `positions` of the first sequence, as a saved
     // session has them (saved.h). No flight may be on its way.
     int (*move_cache)(struct Upstream *upstream, uint32_t layer, uint32_t half, uint32_t positions, bool write,

@@ -22,14 +22,13 @@ enum MessageKind {
     // from a rank to the one above it, with the id of a session
     OPEN,   // struct StageOptions
     FLIGHT, // struct StageFlight, then the inbox, then the given words
-    COPY,   // struct CacheCopy, each
     CLOSE,
     // answers to those
     OPENED,
     RESULT, // uint32_t turn, then x
 };
 
-#define ASKED (1u << HELLO | 1u << QUIT | 1u << OPEN | 1u << FLIGHT | 1u << COPY | 1u << CLOSE)
+#define ASKED (1u << HELLO | 1u << QUIT | 1u << OPEN | 1u << FLIGHT | 1u << CLOSE)
 
 struct Hello {
     struct Identity identity; // of rank 0's model; first

@@ -49,13 +49,6 @@ static int remote_receive(struct Upstream *upstream, uint32_t turn, void *x, siz
     return status;
 }
 
-static int remote_copy(struct Upstream *upstream, const struct CacheCopy *copies, size_t count, vkgpt_error *err)
-{
-    const struct Remote *r = remote_of(upstream);
-    const struct WirePart part = {copies, count * sizeof *copies};
-    return wire_send(r->wire, r->above, COPY, r->id, &part, 1, err);
-}
-
 static int remote_move_cache(struct Upstream *upstream, uint32_t layer, uint32_t half, uint32_t positions, bool write,
                              uint8_t *bytes, vkgpt_error *err)
 {
@@ -77,7 +70,7 @@ int remote_open(struct Wire *wire, const struct vkgpt_model *model, const struct
     static uint32_t sessions; // that were opened: one thread opens them
     struct Remote *r = device_alloc(model->device, 1, sizeof *r);
     if (!r) return fail_memory(err, "a stage", sizeof *r);
-    *r = (struct Remote){{remote_send, remote_receive, remote_copy, remote_move_cache, remote_close},
+    *r = (struct Remote){{remote_send, remote_receive, remote_move_cache, remote_close},
                          wire,
                          wire_rank(wire) + 1,
                          sessions++ % WIRE_IDS};
@@ -206,15 +199,6 @@ static void start_flight(struct Served *s, const struct WireMessage *m)
     pthread_mutex_unlock(&s->lock);
 }
 
-static void copy_caches(struct Served *s, const struct WireMessage *m)
-{
-    vkgpt_error err;
-    const struct CacheCopy *copies = (const struct CacheCopy *)(const void *)m->data;
-    const size_t count = m->bytes / sizeof *copies;
-    check(s->serving, wire_check(m, count * sizeof *copies, &err), &err);
-    check(s->serving, s->upstream->copy(s->upstream, copies, count, &err), &err);
-}
-
 void serve_message(struct Serving *serving, const struct WireMessage *m)
 {
     if (m->kind == OPEN) {
@@ -224,7 +208,6 @@ void serve_message(struct Serving *serving, const struct WireMessage *m)
     struct Served **at = find(serving, m->id);
     if (!*at) return; // it was closed when rank 0 opened another model
     if (m->kind == FLIGHT) start_flight(*at, m);
-    if (m->kind == COPY) copy_caches(*at, m);
     if (m->kind == CLOSE) close_session(at);
 }
 

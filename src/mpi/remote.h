@@ -20,7 +20,7 @@ struct Serving {
     void *user;
 };
 
-// Does what a message of the rank below asks for: OPEN, FLIGHT, COPY or CLOSE.
+// Does what a message of the rank below asks for: OPEN, FLIGHT or CLOSE.
 void serve_message(struct Serving *serving, const struct WireMessage *message);
 // Closes all sessions.
 void serve_close(struct Serving *serving);

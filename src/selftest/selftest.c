@@ -332,6 +332,7 @@ static int sample_tests(struct Selftest *test)
     if (!status) status = selftest_sample(test, kernels.sample);
     if (!status) status = selftest_lookup(test, kernels.lookup);
     if (!status) status = selftest_admit(test, kernels.admit);
+    if (!status) status = selftest_share(test, kernels.share);
     if (!status && !test->rest_only)
         status = kernels_deterministic_decode(test->device, &shape, 2, &kernels, test->err);
     if (!status && !test->rest_only) status = selftest_sample(test, kernels.sample);

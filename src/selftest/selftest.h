@@ -1,6 +1,6 @@
 // The selftest's own parts: a made-up layer of awkward sizes, the stage that kernels are tested on, and the report.
-// selftest.c has the list of sizes; products.c, attention.c, report.c, lookup.c, admit.c and sample.c have what each
-// kernel must give.
+// selftest.c has the list of sizes; products.c, attention.c, report.c, lookup.c, admit.c, share.c and sample.c have
+// what each kernel must give.
 #ifndef VKGPT_SELFTEST_H
 #define VKGPT_SELFTEST_H
 
@@ -146,6 +146,7 @@ bool selftest_report_holds(const struct TokenReport *report, const float *logits
 int selftest_sample(struct Selftest *test, const struct Pipeline *sample);
 int selftest_lookup(struct Selftest *test, const struct Pipeline *lookup);
 int selftest_admit(struct Selftest *test, const struct Pipeline *admit);
+int selftest_share(struct Selftest *test, const struct Pipeline *share);
 // A state for a trial: groups, which no decode kernel reads, then `count` sequences and the spare ones.
 struct Array *selftest_state(struct Trial *trial, const struct Sequence *sequences, uint32_t count);
 struct Sequence *selftest_sequences(uint8_t *state);
