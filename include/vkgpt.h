@@ -434,6 +434,11 @@ typedef struct vkgpt_batch_options {
     // With logprobs: the tokens of the prompt have events too, before those that are generated. All of them are run
     // then, also those in a cache.
     bool given;
+    // What the sequence has from earlier prompts is worth to be kept for later ones: it goes to another sequence that
+    // does not run and has nothing, or else to the one that ran longest ago, which loses its tokens. So the few
+    // sequences that vkgpt_batch_choose prefers serve more conversations than there are of them. If all others run or
+    // ran later, it is lost.
+    bool keep;
 } vkgpt_batch_options;
 
 typedef struct vkgpt_batch_event {
@@ -449,17 +454,19 @@ typedef struct vkgpt_batch_event {
     const struct vkgpt_token *token;
 } vkgpt_batch_event;
 
-// Chooses the sequence to start a prompt in: of those that do not run, the one with the longest beginning of the prompt
-// in its cache. If none has any of it: one of the first sequences, since a step runs as many as a power of two that
-// holds all that run (1, 2, 4, ...); of those that make steps no larger, the one that ran longest ago. Over several
-// devices: one of the micro-batch with the fewest that run. False: all sequences run.
+// Chooses the sequence to start a prompt in, of those that do not run: one of the first, since a step runs as many as a
+// power of two that holds all that run (1, 2, 4, ...). Of those that make steps no larger: the one with the longest
+// beginning of the prompt in its cache, or else the one that has nothing, or ran longest ago. What yet another one has
+// of the prompt is copied. Over several devices: one of the micro-batch with the fewest that run. False: all sequences
+// run.
 bool vkgpt_batch_choose(const vkgpt_session *session, const uint32_t *ids, size_t count, uint32_t *sequence);
 // Starts a sequence on `count` tokens, which take the place of those that it had. What prefill has left of a common
 // beginning in its cache, or in that of another sequence, is not run again: a longer one of another is copied, by
-// the next call of vkgpt_batch_step. With count 0 it goes on with the tokens that it has. Its prompt runs in
-// blocks between the steps of the others. Until it has ended or is stopped, only vkgpt_batch_start, vkgpt_batch_stop
-// and vkgpt_batch_step may be called, and what only asks. A prompt may fill the context; with max_tokens 0 and `given`
-// one token more fits, which is only predicted. Errors: VKGPT_BAD_ARGUMENT, where nothing changes.
+// the next call of vkgpt_batch_step. If another one is about to read most of the prompt, this one waits for it. With
+// count 0 it goes on with the tokens that it has. Its prompt runs in blocks between the steps of the others. Until it
+// has ended or is stopped, only vkgpt_batch_start, vkgpt_batch_stop and vkgpt_batch_step may be called, and what only
+// asks. A prompt may fill the context; with max_tokens 0 and `given` one token more fits, which is only predicted.
+// Errors: VKGPT_BAD_ARGUMENT, where nothing changes.
 int vkgpt_batch_start(vkgpt_session *session, uint32_t sequence, const uint32_t *ids, size_t count,
                       const vkgpt_batch_options *options, vkgpt_error *err);
 // Ends a sequence, without an event. The sequence keeps the tokens that were reported.

@@ -56,6 +56,7 @@ static void make_changes(struct Request *r)
     o->top = roll(3) ? roll(VKGPT_MAX_TOP + 1) : 0;
     o->given = roll(2);
     o->sampling.ignore_eos = roll(2);
+    o->keep = roll(2);
 }
 
 // Prompts share beginnings of different lengths; some are a single token, some fill the context.
@@ -319,8 +320,8 @@ static void run_one(vkgpt_session *s, uint32_t sequence, const uint32_t *ids, ui
     while (running);
 }
 
-// A beginning is copied from another slot; the slot of a prompt is the one with the most of it, or else one that makes
-// steps no larger, and of these the oldest.
+// A beginning is copied from another slot; the slot of a prompt is one that makes steps no larger, and of these the one
+// with the most of it, or else the oldest.
 static void test_choose(void **state)
 {
     vkgpt_error err;
@@ -332,15 +333,15 @@ static void test_choose(void **state)
     for (uint32_t i = 0; i < SLOTS; i++) run_one(s, (i + 2) % SLOTS, i == 1 ? ids : other + i, 80);
     vkgpt_counters before = vkgpt_session_counters(s);
     assert_true(vkgpt_batch_choose(s, ids, 100, &slot));
-    assert_int_equal(slot, 3); // has the text
-    assert_true(vkgpt_batch_choose(s, other + 20, 100, &slot));
-    assert_int_equal(slot, 0); // the first one
+    assert_int_equal(slot, 0); // though another one has the text
     run_one(s, 2, ids, 100);
     vkgpt_counters after = vkgpt_session_counters(s);
     assert_int_equal(after.tokens_prefilled - before.tokens_prefilled, 99 - 79);
     assert_int_equal(after.tokens_reused - before.tokens_reused, 79);
     const uint32_t order[SLOTS] = {0, 1, 3, 2, 4}; // slots 2 and 3 make steps of 4: 3 has run longer ago
     for (uint32_t i = 0; i < SLOTS; i++) {
+        if (i == 2)
+            assert_true(vkgpt_batch_choose(s, ids, 100, &slot) && slot == 2); // has more of the text than slot 3
         assert_true(vkgpt_batch_choose(s, ids, 1, &slot));
         assert_int_equal(slot, order[i]);
         CHECK(vkgpt_batch_start(s, slot, ids, 1, &options, &err));
@@ -348,6 +349,103 @@ static void test_choose(void **state)
     assert_false(vkgpt_batch_choose(s, ids, 1, &slot));
     vkgpt_session_close(s);
 }
+
+// ------------------------------------------------------------------------------------------ the same prompt
+
+struct Company {
+    vkgpt_session *s;
+    uint32_t ids[CONTEXT];
+    struct Tokens alone[SLOTS], got[SLOTS];
+};
+
+static bool keep_each(void *user, const vkgpt_batch_event *event)
+{
+    struct Company *c = user;
+    return event->ended || keep(&c->got[event->sequence], event->id);
+}
+
+// Prompts of these lengths, with seeds that differ.
+static struct Company *open_company(const struct World *w, const uint32_t lengths[SLOTS])
+{
+    vkgpt_error err;
+    struct Company *c = calloc(1, sizeof *c);
+    assert_non_null(c);
+    c->s = open_slots(w, 2, 0);
+    prompt_of(c->ids, CONTEXT);
+    vkgpt_session *session = open_session(w->model, 0, 0);
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        rewind_to(session, 0);
+        CHECK(vkgpt_prompt(session, c->ids, lengths[i], &err));
+        c->alone[i] = run(session, i, 6);
+    }
+    vkgpt_session_close(session);
+    return c;
+}
+
+static void start_one(struct Company *c, uint32_t i, uint32_t length)
+{
+    vkgpt_error err;
+    const vkgpt_batch_options options = {.sampling = lively(i), .max_tokens = 6};
+    CHECK(vkgpt_batch_start(c->s, i, c->ids, length, &options, &err));
+}
+
+// Runs all to their ends; `without`: a sequence that was stopped. Frees the company.
+static void end_company(struct Company *c, uint32_t without)
+{
+    vkgpt_error err;
+    uint32_t running;
+    do CHECK(vkgpt_batch_step(c->s, keep_each, c, &running, &err));
+    while (running);
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        if (i == without) continue;
+        assert_int_equal(c->got[i].count, 6);
+        same(&c->got[i], &c->alone[i], 0, "with others that began alike");
+    }
+    vkgpt_session_close(c->s);
+    free(c);
+}
+
+// Of prompts that begin alike and come together, the common beginning is read once.
+static void test_same_prompt_at_once(void **state)
+{
+    const uint32_t lengths[SLOTS] = {100, 100, 120, 100, 50};
+    struct Company *c = open_company(*state, lengths);
+    vkgpt_error err;
+    uint32_t running;
+    c->s->block_rows = GROUP_ROWS;
+    for (uint32_t i = 0; i < SLOTS; i++) start_one(c, i, lengths[i]);
+    do CHECK(vkgpt_batch_step(c->s, keep_each, c, &running, &err));
+    while (running);
+    const vkgpt_counters counters = vkgpt_session_counters(c->s);
+    assert_int_equal(counters.tokens_prefilled, 119);
+    assert_int_equal(counters.tokens_reused, 99 + 99 + 99 + 49);
+    end_company(c, NOBODY);
+}
+
+// The one that reads for the others stops half way, or gets other tokens; they read what is missing themselves.
+static void reader_leaves(const struct World *w, bool starts_again)
+{
+    const uint32_t lengths[SLOTS] = {110, 140, 120, 110, 110};
+    struct Company *c = open_company(w, lengths);
+    vkgpt_error err;
+    c->s->block_rows = GROUP_ROWS;
+    for (uint32_t i = 0; i < SLOTS; i++) start_one(c, i, lengths[i]);
+    for (int i = 0; i < 3; i++) CHECK(vkgpt_batch_step(c->s, keep_each, c, NULL, &err));
+    assert_int_equal(c->s->slots[1].leader, 1);
+    assert_int_equal(c->s->slots[4].cached, 0);
+    CHECK(vkgpt_batch_stop(c->s, 0, &err));
+    if (starts_again) {
+        uint32_t other[30];
+        for (uint32_t i = 0; i < 30; i++) other[i] = (c->ids[i] + 1) % (VOCAB - 1);
+        const vkgpt_batch_options options = {.sampling = lively(9), .max_tokens = 4};
+        CHECK(vkgpt_batch_start(c->s, 0, other, 30, &options, &err));
+        assert_int_equal(c->s->slots[1].leader, 0);
+    }
+    end_company(c, 0);
+}
+
+static void test_reader_stops(void **state) { reader_leaves(*state, false); }
+static void test_reader_starts_again(void **state) { reader_leaves(*state, true); }
 
 static bool keep_slot_1(void *user, const vkgpt_batch_event *event)
 {
@@ -486,6 +584,9 @@ int main(void)
         cmocka_unit_test(test_long_prompt),
         cmocka_unit_test(test_same_beginning),
         cmocka_unit_test(test_choose),
+        cmocka_unit_test(test_same_prompt_at_once),
+        cmocka_unit_test(test_reader_stops),
+        cmocka_unit_test(test_reader_starts_again),
         cmocka_unit_test(test_stopped_on_the_device),
         cmocka_unit_test(test_older_block),
         cmocka_unit_test(test_refused),

@@ -223,6 +223,86 @@ static void test_any_session(void **state)
     vkgpt_device_close(device);
 }
 
+// ------------------------------------------------------------------------------------------ log probabilities
+
+#define REPORTED 12 // tokens that are generated
+#define REPORT_BITS UINT64_C(0xdb78aee8d7400d0d)
+
+struct Reports {
+    uint32_t ids[MOST], count;
+    uint64_t hashes[MOST]; // of what is said of each token
+};
+
+static bool keep_report(void *user, const vkgpt_batch_event *event)
+{
+    struct Reports *r = user;
+    const vkgpt_token *t = event->token;
+    if (event->ended || event->sequence) return true;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    mix(&hash, &t->id, 1);
+    if (r->count) mix(&hash, &t->logprob, 1); // the first one's is a NaN
+    for (uint32_t i = 0; i < t->top_count; i++) mix(&hash, &t->top[i].id, 1), mix(&hash, &t->top[i].logprob, 1);
+    r->hashes[r->count] = hash;
+    r->ids[r->count++] = event->id;
+    return true;
+}
+
+// What is said of a prompt and of `tokens` tokens behind it, with a sequence beside it or without.
+static struct Reports reports_of(vkgpt_session *s, const uint32_t *ids, size_t count, size_t tokens)
+{
+    vkgpt_error err;
+    uint32_t running;
+    struct Reports r = {.count = 0};
+    vkgpt_batch_options o = {.sampling = {0.9f, 40, 0.95f, 0.02f, 1.1f, 32, 3, true},
+                             .max_tokens = tokens,
+                             .presence_penalty = 0.3f,
+                             .logprobs = true,
+                             .top = VKGPT_MAX_TOP,
+                             .given = true};
+    for (uint32_t i = 0; i < s->sequences; i++) {
+        o.sampling.seed = 3 + i;
+        CHECK(vkgpt_batch_start(s, i, ids, count, &o, &err));
+    }
+    do CHECK(vkgpt_batch_step(s, keep_report, &r, &running, &err));
+    while (running);
+    return r;
+}
+
+// The log probabilities of given and of generated tokens have the bits that stand here, alone and among others; and
+// what decode says of a token is what a block says of it when it is given.
+static void test_reports(void **state)
+{
+    (void)state;
+    vkgpt_error err;
+    vkgpt_model *model;
+    struct Fixture f;
+    uint32_t ids[PROMPT];
+    vkgpt_device *device = open_device();
+    CHECK(fixture_open("silu-160-shards", &f, &err));
+    CHECK(vkgpt_model_open(device, f.dir, &(vkgpt_model_options){.weights = VKGPT_Q8_0}, &model, &err));
+    for (uint32_t sequences = 1; sequences <= 3; sequences += 2) {
+        vkgpt_session *s;
+        CHECK(vkgpt_session_open(model, &(vkgpt_session_options){.sequences = sequences, .deterministic = true}, &s,
+                                 &err));
+        for (uint32_t t = 0; t < PROMPT; t++) ids[t] = (t * 97 + 13) % model->config.vocab;
+        const struct Reports made = reports_of(s, ids, PROMPT, REPORTED);
+        const struct Reports given = reports_of(s, made.ids, made.count, 0);
+        uint64_t bits = UINT64_C(0xcbf29ce484222325);
+        assert_int_equal(made.count, PROMPT + REPORTED);
+        assert_int_equal(given.count, made.count);
+        assert_memory_equal(given.hashes, made.hashes, made.count * sizeof *made.hashes);
+        mix(&bits, made.hashes, 2 * (size_t)made.count);
+        if (bits != REPORT_BITS)
+            fail_msg("log probabilities beside %u: %#llx, should be %#llx", sequences - 1, (unsigned long long)bits,
+                     (unsigned long long)REPORT_BITS);
+        vkgpt_session_close(s);
+    }
+    vkgpt_model_close(model);
+    fixture_close(&f);
+    assert_int_equal(device->validation_messages, 0);
+    vkgpt_device_close(device);
+}
+
 // ------------------------------------------------------------------------------------------------ the rounding
 
 // A device that is not asked for a rounding, but has the right one, gives the same bits.
@@ -267,9 +347,8 @@ static void test_other_roundings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_other_roundings),
-        cmocka_unit_test(test_without_float_controls),
-        cmocka_unit_test(test_any_session),
+        cmocka_unit_test(test_other_roundings), cmocka_unit_test(test_without_float_controls),
+        cmocka_unit_test(test_any_session),     cmocka_unit_test(test_reports),
         cmocka_unit_test(test_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/hash.h"
 #include "engine/inbox.h"
 #include "engine/recordings.h"
 
@@ -137,6 +138,137 @@ static void test_others_come_and_go(void **state)
     vkgpt_session_close(r.s);
 }
 
+// ------------------------------------------------------------------------------------------ conversations
+
+// Two conversations in turn, in steps of one: each finds in some cache what was read of it, though the other one ran in
+// its place, and the oldest of what was kept goes first.
+static void test_conversations(void **state)
+{
+    const struct World *w = *state;
+    vkgpt_error err;
+    uint32_t ids[2][CONTEXT], sequence, read[2] = {0};
+    vkgpt_session *alone = open_session(w->model, 0, 0);
+    struct Running r = {.s = open_slots(w, 0)};
+    for (uint32_t i = 0; i < CONTEXT; i++)
+        ids[0][i] = (i * 37 + 5) % (VOCAB - 1), ids[1][i] = (i * 53 + 11) % (VOCAB - 1);
+    for (uint32_t turn = 0; turn < 12; turn++) {
+        const uint32_t who = turn % 2, count = 30 + 9 * turn;
+        const vkgpt_batch_options options = {.sampling = lively(turn), .max_tokens = 3, .keep = true};
+        vkgpt_counters before = vkgpt_session_counters(r.s);
+        assert_true(vkgpt_batch_choose(r.s, ids[who], count, &sequence));
+        assert_int_equal(sequence, 0);
+        r.got[0].count = 0;
+        CHECK(vkgpt_batch_start(r.s, 0, ids[who], count, &options, &err));
+        step_until(&r, 0);
+        assert_int_equal(r.most, 1);
+        const vkgpt_counters after = vkgpt_session_counters(r.s);
+        assert_int_equal(after.tokens_reused - before.tokens_reused, read[who]);
+        assert_int_equal(after.tokens_prefilled - before.tokens_prefilled, count - 1 - read[who]);
+        read[who] = count - 1;
+        rewind_to(alone, 0);
+        CHECK(vkgpt_prompt(alone, ids[who], count, &err));
+        const struct Tokens want = run(alone, turn, 3);
+        same(&r.got[0], &want, 0, "in turn with another conversation");
+    }
+    vkgpt_session_close(alone);
+    vkgpt_session_close(r.s);
+}
+
+// ------------------------------------------------------------------------------------------ what is said of tokens
+
+#define SAID 100 // tokens of the one that stays
+
+struct Said { // of the events of a sequence
+    uint64_t hash;
+    uint32_t events;
+};
+
+struct Saying {
+    vkgpt_session *s;
+    struct Said said[SLOTS];
+    bool widths[SLOTS + 1]; // of the steps that were queued
+};
+
+static bool on_said(void *user, const vkgpt_batch_event *event)
+{
+    struct Saying *all = user;
+    struct Said *said = &all->said[event->sequence];
+    const vkgpt_token *t = event->token;
+    all->widths[last_range(all->s)] = true;
+    said->events++;
+    if (!t) return true;
+    said->hash = fnv_add(fnv_add(said->hash, &t->id, sizeof t->id), &t->logprob, sizeof t->logprob);
+    for (uint32_t i = 0; i < t->top_count; i++) said->hash = fnv_add(said->hash, &t->top[i], sizeof t->top[i]);
+    return true;
+}
+
+// Log probabilities, penalties and biases, other ones for each sequence.
+static void start_saying(struct Saying *all, uint32_t slot, uint32_t who)
+{
+    vkgpt_error err;
+    uint32_t ids[CONTEXT];
+    vkgpt_bias bias[3];
+    vkgpt_batch_options options = {.sampling = lively(who),
+                                   .max_tokens = who ? 2 + 2 * who : SAID,
+                                   .presence_penalty = 0.4f,
+                                   .frequency_penalty = 0.1f * (float)who,
+                                   .bias = bias,
+                                   .bias_count = 3,
+                                   .logprobs = true,
+                                   .top = 5 + who,
+                                   .given = who % 2};
+    for (uint32_t i = 0; i < 3; i++) bias[i] = (vkgpt_bias){(who * 40 + i * 7) % VOCAB, (float)i - 0.5f};
+    prompt_of(ids, count_of(who));
+    all->said[slot] = (struct Said){.hash = FNV_START};
+    CHECK(vkgpt_batch_start(all->s, slot, ids, count_of(who), &options, &err));
+}
+
+static void say_until(struct Saying *all, uint32_t left, uint32_t events)
+{
+    vkgpt_error err;
+    uint32_t running;
+    do CHECK(vkgpt_batch_step(all->s, on_said, all, &running, &err));
+    while (running > left || (running && all->said[0].events < events));
+}
+
+static void check_said(const struct Saying *all, const struct Said alone[SLOTS], uint32_t first, uint32_t end)
+{
+    for (uint32_t i = first; i < end; i++) {
+        assert_int_equal(all->said[i].events, alone[i].events);
+        if (all->said[i].hash != alone[i].hash) fail_msg("what is said of sequence %u is not what it gets alone", i);
+    }
+}
+
+// Steps of 1, 2, 4 and 8 sequences, while one stays: what is said of each token, and the penalties and biases behind
+// it, have the bits that they have alone.
+static void said_in_any_width(const struct World *w, uint32_t lookup)
+{
+    const uint32_t companies[] = {1, 3, 7, 2, 0};
+    struct Said alone[SLOTS];
+    struct Saying all = {.s = open_slots(w, lookup)};
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        start_saying(&all, 0, i);
+        say_until(&all, 0, 0);
+        alone[i] = all.said[0];
+    }
+    memset(all.widths, 0, sizeof all.widths);
+    start_saying(&all, 0, 0);
+    for (uint32_t c = 0; c < sizeof companies / sizeof *companies; c++) {
+        say_until(&all, 1, all.said[0].events + 3); // some by itself
+        assert_true(all.said[0].events < SAID);
+        for (uint32_t i = 1; i <= companies[c]; i++) start_saying(&all, i, i);
+        say_until(&all, 1, 0);
+        check_said(&all, alone, 1, companies[c] + 1);
+    }
+    say_until(&all, 0, 0);
+    check_said(&all, alone, 0, 1);
+    assert_true(all.widths[1] && all.widths[2] && all.widths[4] && all.widths[8]);
+    vkgpt_session_close(all.s);
+}
+
+static void test_said_in_any_width(void **state) { said_in_any_width(*state, 0); }
+static void test_said_in_any_width_with_drafts(void **state) { said_in_any_width(*state, 2); }
+
 // ------------------------------------------------------------------------------------------ any range
 
 static struct Sequence state_of(const vkgpt_session *s, uint32_t sequence)
@@ -237,9 +369,11 @@ static void test_ranges_with_drafts(void **state) { ranges(*state, 2); }
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_active_sequences),   cmocka_unit_test(test_active_sequences_with_drafts),
-        cmocka_unit_test(test_others_come_and_go), cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_ranges_with_drafts), cmocka_unit_test(test_nothing_is_left_behind),
+        cmocka_unit_test(test_active_sequences),       cmocka_unit_test(test_active_sequences_with_drafts),
+        cmocka_unit_test(test_others_come_and_go),     cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_ranges_with_drafts),     cmocka_unit_test(test_conversations),
+        cmocka_unit_test(test_said_in_any_width),      cmocka_unit_test(test_said_in_any_width_with_drafts),
+        cmocka_unit_test(test_nothing_is_left_behind),
     };
     return cmocka_run_group_tests(tests, open_world, close_world);
 }

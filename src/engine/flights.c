@@ -47,7 +47,7 @@ static int submit(struct vkgpt_session *s, struct Flight *flight, vkgpt_error *e
     return status ? status : recording_submit(flight->rec, err);
 }
 
-static int send(struct vkgpt_session *s, const struct Flight *flight, vkgpt_error *err)
+int flights_send(struct vkgpt_session *s, const struct Flight *flight, vkgpt_error *err)
 {
     const struct StageFlight message = {.turn = flight_turn(s, flight),
                                         .kind = flight->kind,
@@ -61,14 +61,17 @@ static int send(struct vkgpt_session *s, const struct Flight *flight, vkgpt_erro
     return s->upstream->send(s->upstream, &message, s->outbox.head, (const uint32_t *)s->outbox.given, err);
 }
 
-static void add(struct vkgpt_session *s)
+int flights_add(struct vkgpt_session *s, int status)
 {
+    if (status) flights_forget_copies(s);
+    if (status) return status;
     struct Flight *next = &s->flights.flying[place_of(s, s->flights.count)];
     next->submitted = !s->upstream;
     next->number = ++s->flights.last;
     next->start = os_seconds();
     s->flights.count++;
     s->counters.submissions++;
+    return VKGPT_OK;
 }
 
 void flights_forget_copies(struct vkgpt_session *s)
@@ -85,10 +88,7 @@ void flights_forget_copies(struct vkgpt_session *s)
 
 int flights_start(struct vkgpt_session *s, const struct Flight *next, vkgpt_error *err)
 {
-    int status = s->upstream ? send(s, next, err) : recording_submit(next->rec, err);
-    if (status) flights_forget_copies(s);
-    else add(s);
-    return status;
+    return flights_add(s, s->upstream ? flights_send(s, next, err) : recording_submit(next->rec, err));
 }
 
 // After a flight has failed on one of several stages, those behind it do not count: some stage has not run it.

@@ -10,7 +10,11 @@ struct Flight *flights_next(struct vkgpt_session *s);
 uint32_t flight_turn(const struct vkgpt_session *s, const struct Flight *flight);
 // Whether steps of a micro-batch are in flight.
 bool flights_have_steps(const struct vkgpt_session *s, uint32_t part);
-// Submits the next flight, or starts it on the stages before this one.
+// Starts the next flight on the stages before this one.
+int flights_send(struct vkgpt_session *s, const struct Flight *next, vkgpt_error *err);
+// Counts the next flight, after its recording was submitted or it was sent: with that status, which it returns.
+int flights_add(struct vkgpt_session *s, int status);
+// All of that.
 int flights_start(struct vkgpt_session *s, const struct Flight *next, vkgpt_error *err);
 // After a flight was not made or has failed: forgets what the copies have not done yet.
 void flights_forget_copies(struct vkgpt_session *s);

@@ -2,14 +2,13 @@
 // of decode in turn, waits for the oldest of it, and reports the tokens.
 #include <string.h>
 
+#include "engine/beginnings.h"
 #include "engine/copies.h"
 #include "engine/flights.h"
 #include "engine/prefill.h"
 #include "engine/reports.h"
 #include "engine/sequences.h"
 #include "engine/decoding.h"
-
-#define WORTH_A_COPY GROUP_ROWS // tokens: a block reads fewer as fast
 
 static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
@@ -103,6 +102,7 @@ static void slot_start(const struct vkgpt_session *s, struct Slot *slot, const v
     slot->end = slot->position + (max_tokens < room ? (uint32_t)max_tokens : room);
     slot->stop = max_tokens <= room && (room || !max_tokens) ? VKGPT_STOP_LENGTH : VKGPT_STOP_CONTEXT;
     slot->since = s->flights.last + 1;
+    if (!slot->runs) slot->leader = 0;
     if (!slot->runs) return;
     slot->cached = min_u32(slot->cached, slot->given ? 0 : slot->position - 1);
     slot->prefilled = min_u32(slot->prefilled, slot->cached);
@@ -141,6 +141,7 @@ typedef int Maker(struct vkgpt_session *s, struct Flight *next, vkgpt_error *err
 // What is queued next: copies, and then, where both wait, blocks and steps in turn.
 static Maker *choose_next(struct vkgpt_session *s)
 {
+    beginnings_share(s);
     if (s->copies.count) return s->flights.count < s->in_flight ? copies_next : NULL;
     bool prompts = prefill_rows_left(s) != 0, steps = decoding_wanted(s);
     if (prompts && (!steps || s->steps_last)) return prefill_has_room(s) ? prefill_next : NULL;
@@ -154,7 +155,8 @@ static int step(struct vkgpt_session *s, vkgpt_error *err)
     for (Maker *make; !status && (make = choose_next(s));) {
         struct Flight *next = flights_next(s);
         status = make(s, next, err);
-        if (!status) status = flights_start(s, next, err);
+        if (!status)
+            status = flights_add(s, s->upstream ? flights_send(s, next, err) : recording_submit(next->rec, err));
         if (make != copies_next) s->steps_last = make == decoding_next;
     }
     if (!status && s->flights.count) status = flights_end_oldest(s, err);
@@ -185,64 +187,6 @@ static int check_prompt(const struct vkgpt_session *s, uint32_t sequence, const 
     return status ? status : session_check_ids(s, ids, count, err);
 }
 
-// How many tokens of a prompt prefill has left in the cache of a slot. The last one runs in the first step.
-static uint32_t common_beginning(const struct Slot *slot, const uint32_t *ids, size_t count)
-{
-    uint32_t same = 0, most = min_u32(min_u32(slot->prefilled, slot->cached), slot->position);
-    while (same < most && same + 1 < count && slot->ids[same] == ids[same]) same++;
-    return same;
-}
-
-// Gives a slot other tokens. What its cache holds of a common beginning stays, and a longer one is copied from another.
-static void take_prompt(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, uint32_t count, bool given)
-{
-    struct Slot *slot = &s->slots[sequence];
-    uint32_t own = given ? 0 : common_beginning(slot, ids, count), longest = own + WORTH_A_COPY - 1, from = sequence;
-    for (uint32_t i = 0; i < s->sequences && !given; i++) {
-        uint32_t same = common_beginning(&s->slots[i], ids, count);
-        if (same > longest) longest = same, from = i;
-    }
-    slot_rewind(slot, own);
-    memcpy(slot->ids + own, ids + own, (count - own) * sizeof *ids);
-    slot->position = count;
-    if (from != sequence && copies_have_room(s)) {
-        copies_add(s, &(struct CacheCopy){from, sequence, own, longest});
-        slot->prefilled = longest;
-    }
-    s->counters.tokens_reused += slot->cached;
-}
-
-struct Place {      // a slot for a prompt
-    uint32_t same;  // tokens of the prompt in its cache; 0: not worth to be kept
-    uint32_t size;  // of the range of steps then (range_size); or how many run in its micro-batch
-    uint64_t since; // when it ran
-};
-
-static bool better_place(struct Place a, struct Place b)
-{
-    if (a.same != b.same) return a.same > b.same;
-    if (a.size != b.size) return a.size < b.size;
-    return a.since < b.since;
-}
-
-bool vkgpt_batch_choose(const vkgpt_session *s, const uint32_t *ids, size_t count, uint32_t *sequence)
-{
-    struct Place best = {.size = UINT32_MAX};
-    uint32_t running = 0; // slots up to the last one that runs
-    for (uint32_t i = 0; i < s->sequences; i++)
-        if (s->slots[i].started) running = i + 1;
-    for (uint32_t i = 0; i < s->sequences; i++) {
-        const struct Slot *slot = &s->slots[i];
-        uint32_t same = common_beginning(slot, ids, count), end = i < running ? running : i + 1;
-        uint32_t size = s->micro_batches > 1 ? decoding_company(s, i) : range_size(end);
-        struct Place place = {same < WORTH_A_COPY ? 0 : same, size, slot->since};
-        if (slot->started || !better_place(place, best)) continue;
-        best = place;
-        *sequence = i;
-    }
-    return best.size != UINT32_MAX;
-}
-
 int vkgpt_batch_start(vkgpt_session *s, uint32_t sequence, const uint32_t *ids, size_t count,
                       const vkgpt_batch_options *options, vkgpt_error *err)
 {
@@ -253,7 +197,8 @@ int vkgpt_batch_start(vkgpt_session *s, uint32_t sequence, const uint32_t *ids, 
     struct Slot *slot = &s->slots[sequence];
     if (!count && !slot->position) return fail(err, VKGPT_BAD_ARGUMENT, "nothing to go on from: the prompt is empty");
     bool given = options->logprobs && options->given;
-    if (count) take_prompt(s, sequence, ids, (uint32_t)count, given);
+    if (count) beginnings_take(s, sequence, ids, (uint32_t)count, given, options->keep);
+    else beginnings_let_go(s, sequence);
     slot_start(s, slot, options);
     return VKGPT_OK;
 }

@@ -130,7 +130,16 @@ void prefill_want(struct Slot *slot, uint32_t goal)
     slot->goal = goal;
 }
 
-static uint32_t left_of(const struct Slot *slot) { return slot->goal > slot->sent ? slot->goal - slot->sent : 0; }
+static uint32_t left_of(const struct Slot *slot)
+{
+    return slot->goal > slot->sent && !slot->leader ? slot->goal - slot->sent : 0;
+}
+
+// The same until another sequence has what it waits for.
+static uint32_t left_until_wanted(const struct Slot *slot)
+{
+    return left_of(slot) && slot->wanted > slot->sent ? slot->wanted - slot->sent : left_of(slot);
+}
 
 // Of the prompts whose tokens are reported, or of the others: they do not share a block.
 static uint64_t rows_left(const struct vkgpt_session *s, bool given)
@@ -154,7 +163,7 @@ static bool shortest(const struct vkgpt_session *s, const struct Slot *first, ui
 {
     uint32_t least = UINT32_MAX;
     for (uint32_t i = 0; i < s->sequences; i++) {
-        uint32_t left = left_of(&s->slots[i]);
+        uint32_t left = left_until_wanted(&s->slots[i]);
         if (first && s->slots[i].given != first->given) continue;
         if (left && left < least) least = left, *sequence = i;
     }

@@ -64,6 +64,7 @@ void slot_leave(struct vkgpt_session *s, struct Slot *slot, vkgpt_stop stop)
     slot->runs = false;
     slot->joined = 0;
     slot->goal = 0;
+    slot->leader = slot->wanted = 0;
     slot->given = false;
     slot->stop = stop;
     slot->since = s->flights.last + 1;

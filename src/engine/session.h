@@ -68,6 +68,10 @@ struct Slot {
     uint32_t goal;      // prefill: how many are to be in the cache
     uint32_t sent;      // of them in the cache, or in a block that is submitted
     uint64_t since;     // number of the first flight that is about these tokens
+    uint32_t
+        leader; // 1 more than the sequence that reads a beginning of these tokens, for which this one waits; 0: none
+    uint32_t shared;    // tokens of it
+    uint32_t wanted;    // of these tokens, that another one waits for
     uint64_t copied_by; // number of the last flight that copies to its cache; 0: none did
     uint32_t copied;    // from this position on
     // from here on: of a sequence that was started

@@ -34,6 +34,7 @@ static vkgpt_batch_options options_of(const struct Request *r, size_t candidate)
         .logprobs = r->logprobs || r->best_of > r->n,
         .top = r->logprobs ? (uint32_t)r->top : 0,
         .given = r->logprobs && r->echo,
+        .keep = true,
     };
 }
 

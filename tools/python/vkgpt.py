@@ -121,7 +121,7 @@ class _Bias(ctypes.Structure):
 class _BatchOptions(ctypes.Structure):
     _fields_ = [("sampling", Sampling), ("max_tokens", c_size_t), ("presence_penalty", c_float),
                 ("frequency_penalty", c_float), ("bias", POINTER(_Bias)), ("bias_count", c_size_t),
-                ("logprobs", c_bool), ("top", c_uint32), ("given", c_bool)]
+                ("logprobs", c_bool), ("top", c_uint32), ("given", c_bool), ("keep", c_bool)]
 
 
 class _BatchEvent(ctypes.Structure):
@@ -516,8 +516,7 @@ class Session(_Object):
     # ---- sequences that come and go
 
     def batch_choose(self, prompt: str | Sequence[int]) -> int | None:
-        """The sequence to start a prompt in: the idle one whose cache has most of it, or else one of the first. None: all
-        run."""
+        """The sequence to start a prompt in: one of the first that are idle. None: all run."""
         ids, sequence = self.ids(prompt), c_uint32()
         found = _library().vkgpt_batch_choose(self._open(), _array(ids), len(ids), byref(sequence))
         return sequence.value if found else None
@@ -525,15 +524,16 @@ class Session(_Object):
     def batch_start(self, sequence: int, prompt: str | Sequence[int], max_tokens: int = 64, *,
                     logprobs: int | None = None, given: bool = False, presence_penalty: float = 0.0,
                     frequency_penalty: float = 0.0, logit_bias: Mapping[int, float] | None = None,
-                    **sampling: Any) -> None:
+                    keep: bool = False, **sampling: Any) -> None:
         """Starts a sequence, while others may run: batch_step() runs it. logprobs asks for the log probability of each
         token, with so many of the likeliest in its place (0 to 20), `given` for those of the prompt too. logit_bias adds
-        to the logits of tokens, by id. Sampling's fields are keywords."""
+        to the logits of tokens, by id. With `keep`, what the sequence has of earlier prompts goes to another idle one, in
+        place of its tokens. Sampling's fields are keywords."""
         ids = self.ids(prompt)
         biases = (_Bias * len(logit_bias or {}))(*(logit_bias or {}).items())
         options = _BatchOptions(sampling=Sampling(**sampling), max_tokens=max_tokens, presence_penalty=presence_penalty,
                                 frequency_penalty=frequency_penalty, bias=biases, bias_count=len(biases),
-                                logprobs=logprobs is not None, top=logprobs or 0, given=given)
+                                logprobs=logprobs is not None, top=logprobs or 0, given=given, keep=keep)
         _call("vkgpt_batch_start", self._open(), sequence, _array(ids), len(ids), byref(options))
 
     def batch_stop(self, sequence: int) -> None:
