@@ -148,7 +148,10 @@ class Same(Ranks):
         flags = ["score", "-p", "The king and the", "--continuation", " queen", "--continuation", " wood"]
         self.same(alone(*flags), over(2, *flags))
         embed = ["embed", "-p", "The king and the queen"]
-        self.same(alone(*embed), over(2, *embed))
+        results = [json.loads(run.out) for run in (alone(*embed), over(2, *embed))]
+        self.assertRegex(results[1].pop("device"), r"^rank 1: \S.*, rank 0: \S")
+        results[0].pop("device")
+        self.assertEqual(*results)
         text = over(2, "tokenize", "-p", "Once upon a time")
         self.same(alone("tokenize", "-p", "Once upon a time"), text)
 
