@@ -323,10 +323,10 @@ foreach(test ${tests})
     test_label(${test})
 endforeach()
 
-# The longest, with their seconds on two cores: they begin first, so that all jobs end together.
-foreach(cost gpu_kernels.swiftshader=130 gpu_kernels.lavapipe=60 gpu_batch.lavapipe=65 docs=65 gpu_session.swiftshader=64
+# The longest, with roughly their seconds: they begin first, so that all jobs end together.
+foreach(cost gpu_kernels.swiftshader=130 gpu_kernels.lavapipe=60 gpu_batch.lavapipe=65 docs=65 gpu_session.swiftshader=30
         gpu_persistent.swiftshader=45 gpu_deterministic.lavapipe=50 gpu_stages.lavapipe=40 gpu_cli_disk.lavapipe=40
-        gpu_quick.lavapipe=30 gpu_faults.lavapipe=50 cli_convert=50)
+        gpu_quick.lavapipe=20 gpu_faults.lavapipe=50 cli_convert=50)
     string(REPLACE "=" ";" cost ${cost})
     list(GET cost 0 test)
     list(GET cost 1 seconds)
