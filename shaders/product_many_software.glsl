@@ -5,17 +5,21 @@
 // software driver longer to compile than everything else.
 shared vec2 made[TOKENS * ROWS / 2][SIZE];
 
-// Multiplies eight weights of each row of W by eight numbers of each row of x. A lane loads those of every SUBGROUP-th
-// row of x, and the lanes exchange them.
+// Rows of x that the lanes exchange at a time. No step of the loops over rows is larger than TOKENS: lavapipe does not
+// unroll such a loop, and keeps `sums` in memory then.
+#define SHARED_ROWS min(SUBGROUP, TOKENS)
+
+// Multiplies eight weights of each row of W by eight numbers of each row of x. A lane loads those of every
+// SHARED_ROWS-th row of x.
 void add_weights(uint from, uint first_row, inout float sums[TOKENS][ROWS])
 {
     for (uint k8 = 0; k8 < WIDTH / 8; k8++) {
         vec4 low[ROWS], high[ROWS];
         [[unroll]] for (uint r = 0; r < ROWS; r++) weights8(from + r, k8, low[r], high[r]);
-        [[unroll]] for (uint first = 0; first < TOKENS; first += SUBGROUP) {
-            uint at = (first_row + first + gl_SubgroupInvocationID) * (a.x_stride / 4) + 2 * k8;
+        [[unroll]] for (uint first = 0; first < TOKENS; first += SHARED_ROWS) {
+            uint at = (first_row + first + gl_SubgroupInvocationID % SHARED_ROWS) * (a.x_stride / 4) + 2 * k8;
             vec4 mine_low = inputs[at], mine_high = inputs[at + 1];
-            [[unroll]] for (uint i = 0; i < min(SUBGROUP, TOKENS); i++) {
+            [[unroll]] for (uint i = 0; i < SHARED_ROWS; i++) {
                 vec4 x_low = subgroupShuffle(mine_low, i), x_high = subgroupShuffle(mine_high, i);
                 [[unroll]] for (uint r = 0; r < ROWS; r++) sums[first + i][r] += dot(x_low, low[r]) + dot(x_high, high[r]);
             }
@@ -37,9 +41,10 @@ void add_blocks(uint from, uint first_row, inout float sums[TOKENS][ROWS])
         for (uint j = 0; j < 8; j++) {
             vec4 quads[ROWS];
             [[unroll]] for (uint r = 0; r < ROWS; r++) quads[r] = block_quad(WEIGHTS, (from + r) * (WIDTH / 32) + b, j);
-            [[unroll]] for (uint first = 0; first < TOKENS; first += SUBGROUP) {
-                vec4 mine = inputs[(first_row + first + gl_SubgroupInvocationID) * (a.x_stride / 4) + 8 * b + j];
-                [[unroll]] for (uint i = 0; i < min(SUBGROUP, TOKENS); i++) {
+            [[unroll]] for (uint first = 0; first < TOKENS; first += SHARED_ROWS) {
+                uint row = first_row + first + gl_SubgroupInvocationID % SHARED_ROWS;
+                vec4 mine = inputs[row * (a.x_stride / 4) + 8 * b + j];
+                [[unroll]] for (uint i = 0; i < SHARED_ROWS; i++) {
                     vec4 x4 = subgroupShuffle(mine, i);
                     if (HAS_MINIMUM) x_sums[first + i] += sum4(x4);
                     [[unroll]] for (uint r = 0; r < ROWS; r++) dots[first + i][r] += dot(x4, quads[r]);
