@@ -126,7 +126,7 @@ static void test_refusals(void **state)
     assert_sentence(RUN("bench", "-m", TALES, "--profile", "--devices", "0,1"), 2, "--profile is of one device");
     assert_sentence(
         RUN("generate", "-m", VKGPT_SOURCE_DIR "/tests/fixtures/gpt1/relu-45-bin", "--ids", "1,2", "--devices", "0,1"),
-        1, "2 devices for 1 layers: each needs one at least");
+        1, "2 devices for 1 layer: each needs one at least");
     assert_sentence(RUN("tune", "-m", TALES, "--split", "3,3"), 2, "it works on one device");
 }
 

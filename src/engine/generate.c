@@ -102,8 +102,10 @@ static void slot_start(const struct vkgpt_session *s, struct Slot *slot, const v
     slot->end = slot->position + (max_tokens < room ? (uint32_t)max_tokens : room);
     slot->stop = max_tokens <= room && (room || !max_tokens) ? VKGPT_STOP_LENGTH : VKGPT_STOP_CONTEXT;
     slot->since = s->flights.last + 1;
-    if (!slot->runs) slot->leader = 0;
-    if (!slot->runs) return;
+    if (!slot->runs) {
+        slot->leader = 0;
+        return;
+    }
     slot->cached = min_u32(slot->cached, slot->given ? 0 : slot->position - 1);
     slot->prefilled = min_u32(slot->prefilled, slot->cached);
     prefill_want(slot, slot->position - 1);

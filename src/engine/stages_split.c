@@ -8,8 +8,8 @@ static int check_devices(const struct StageDevices *d, uint32_t layers, const ch
     if (d->count > MAX_STAGES)
         return fail(err, VKGPT_BAD_ARGUMENT, "%s: %zu devices, %d at most can be", name, d->count, MAX_STAGES);
     if (d->count > layers)
-        return fail(err, VKGPT_BAD_ARGUMENT, "%s: %zu devices for %u layers: each needs one at least", name, d->count,
-                    layers);
+        return fail(err, VKGPT_BAD_ARGUMENT, "%s: %zu devices for %u layer%s: each needs one at least", name, d->count,
+                    layers, layers == 1 ? "" : "s");
     for (size_t i = 0; i < d->count; i++)
         for (size_t j = 0; j < i; j++)
             if (d->devices[i] == d->devices[j])

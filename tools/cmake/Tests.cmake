@@ -294,6 +294,7 @@ set(TEST_LABELS
     "^mpi\\.faults$                                                       | short"
     "^mpi\\.                                                             | ci"
     "^gpu_suite\\.rehearsal$|^vendor_stats\\.(amd|intel)$|^clients\\.   | ci"
+    "^serve\\.load$                                                       | short ci" # 32 clients: 10 seconds, and a minute
     "^docs$|^(chat|explain|serve)\\.|^gpu_suite|^vendor_stats                 | short"
     "^gpu_(cli_selftest|persistent)\\.lavapipe$                         | ci"
     "^fuzz\\.|^gpu_(faults|malloc)\\.lavapipe$                           | sanitized ci" # once, where more is seen
