@@ -72,12 +72,32 @@ static void test_split(void **state)
     assert_string_equal(text, "split 20,28 over rank 1: A, rank 0: B");
 }
 
+// As many as the room of a note holds: it is not cut sooner.
+static void test_long_names(void **state)
+{
+    static const char *const names[] = {"llvmpipe (LLVM 15.0.6, 256 bits)", "SwiftShader Device (Subzero)"};
+    const struct StagesNamed four = {
+        {2, 1, 2, 1}, {names[0], names[1], names[0], names[1]}, (uint32_t[]){1, 1, 0, 0}, 4};
+    char text[256];
+    (void)state;
+    stages_describe(text, sizeof text, &four);
+    assert_string_equal(text, "split 2,1,2,1 over rank 1: llvmpipe (LLVM 15.0.6, 256 bits), rank 1: SwiftShader Device "
+                              "(Subzero), rank 0: llvmpipe (LLVM 15.0.6, 256 bits), rank 0: SwiftShader Device "
+                              "(Subzero)");
+    stages_describe(text, 110, &four);
+    assert_string_equal(text, "split 2,1,2,1 over rank 1: llvmpipe (LLVM 15.0.6, 256 bits), rank 1: SwiftShader Device "
+                              "(Subzero)...");
+    stages_describe(text, 10, &four); // no room for a device
+    assert_string_equal(text, "split 2,1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layers),
         cmocka_unit_test(test_devices),
         cmocka_unit_test(test_split),
+        cmocka_unit_test(test_long_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

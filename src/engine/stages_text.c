@@ -72,8 +72,9 @@ void stages_list_devices(char *text, size_t size, const char *const *names, cons
 
 void stages_describe(char *text, size_t size, const struct StagesNamed *stages)
 {
-    char numbers[200], devices[160]; // MAX_STAGES numbers of two digits
+    char numbers[3 * MAX_STAGES]; // of two digits, with a comma or the end after each
     stages_list_layers(numbers, sizeof numbers, stages->layers, stages->count);
-    stages_list_devices(devices, sizeof devices, stages->names, stages->ranks, stages->count);
-    snprintf(text, size, "split %s over %s", numbers, devices);
+    snprintf(text, size, "split %s over ", numbers);
+    const size_t used = strlen(text);
+    stages_list_devices(text + used, size - used, stages->names, stages->ranks, stages->count);
 }
