@@ -2,14 +2,12 @@
 
 #include <string.h>
 
+#include "base/minimum.h"
 #include "engine/copies.h"
 #include "engine/decoding.h"
 #include "engine/sequences.h"
 
 #define WORTH_A_COPY GROUP_ROWS // tokens: a block reads fewer as fast
-
-static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
-static uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
 // ------------------------------------------------------------------------------------------ what there is
 

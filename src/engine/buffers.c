@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/minimum.h"
+
 #define TILE_ROWS 32        // a product may read this many at once
 #define LARGE_TILE_ROWS 128 // of the widest tile of a block
 #define PROCESSOR_ROWS 512  // of a block at most on a software driver: more do not stay in a CPU's caches
@@ -134,9 +136,6 @@ int buffers_make(struct vkgpt_session *s, vkgpt_error *err)
         s->inbox[turn] = (struct Inbox){.head = s->b.inbox[turn].host, .given = s->b.given[turn].host};
     return status ? status : make_cache(s, err);
 }
-
-static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
-static uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
 uint32_t buffers_most_rows(const struct vkgpt_model *m, uint32_t kv)
 {

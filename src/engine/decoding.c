@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/minimum.h"
 #include "engine/flights.h"
 #include "engine/inbox.h"
 #include "engine/persistent.h"
@@ -12,9 +13,6 @@
 #include "engine/sequences.h"
 
 #define SUBMISSION_SECONDS 0.1 // of device time, about
-
-static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
-static uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
 // ------------------------------------------------------------------------------------------ micro-batches
 

@@ -2,6 +2,7 @@
 // of decode in turn, waits for the oldest of it, and reports the tokens.
 #include <string.h>
 
+#include "base/minimum.h"
 #include "engine/beginnings.h"
 #include "engine/copies.h"
 #include "engine/flights.h"
@@ -9,8 +10,6 @@
 #include "engine/reports.h"
 #include "engine/sequences.h"
 #include "engine/decoding.h"
-
-static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 // ------------------------------------------------------------------------------------------ who runs
 

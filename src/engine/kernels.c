@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/minimum.h"
 #include "engine/tiles.h"
 #include "engine/tuning.h"
 
@@ -328,8 +329,6 @@ static int attend_get(vkgpt_device *device, const struct Shape *shape, struct Ke
     k->span = shape->span;
     return pipeline_get(device, "attend", constants, COUNT(constants), &k->attend, err);
 }
-
-static uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
 // Bytes of shared memory that attend_block_coopmat takes: tiles of keys and values, the subgroups' scratch, the bases.
 static uint32_t attend_shared(const uint32_t constants[ATTEND_COOPMAT_CONSTANTS])

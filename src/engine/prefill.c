@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/minimum.h"
 #include "engine/bounds.h"
 #include "engine/buffers.h"
 #include "engine/flights.h"
@@ -11,8 +12,6 @@
 #include "engine/recordings.h"
 #include "engine/reports.h"
 #include "engine/sequences.h"
-
-static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 // ------------------------------------------------------------------------------------------- a block
 
