@@ -18,6 +18,16 @@ static uint32_t scale_bytes(const struct Cache *c)
 uint32_t cache_row_words(const struct Cache *c) { return row_bytes(c) / 4; }
 uint32_t cache_scale_words(const struct Cache *c) { return scale_bytes(c) / 4; }
 
+struct ShareArgs cache_share_args(const struct Cache *c)
+{
+    return (struct ShareArgs){.sequences = c->sequences,
+                              .heads = c->heads,
+                              .context = c->context,
+                              .words = cache_row_words(c),
+                              .scale_words = cache_scale_words(c),
+                              .scales = cache_scales(c)};
+}
+
 static uint64_t rows(const struct Cache *c) { return (uint64_t)c->sequences * c->heads * c->context; }
 
 uint64_t cache_bytes(const struct Cache *c)

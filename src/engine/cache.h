@@ -17,8 +17,9 @@ uint64_t cache_bytes(const struct Cache *cache);  // of K, or of V, of one layer
 uint32_t cache_scales(const struct Cache *cache); // word at which the scales begin
 // Bytes of K and V of one layer that a step reads for `positions` of one sequence.
 uint64_t cache_read_bytes(const struct Cache *cache, uint64_t positions);
-uint32_t cache_row_words(const struct Cache *cache);      // of one head at one position, in words of 32 bits
-uint32_t cache_scale_words(const struct Cache *cache);    // of its scales
+uint32_t cache_row_words(const struct Cache *cache);   // of one head at one position, in words of 32 bits
+uint32_t cache_scale_words(const struct Cache *cache); // of its scales
+struct ShareArgs cache_share_args(const struct Cache *cache);
 uint32_t cache_position_bytes(const struct Cache *cache); // of K, or V, of one layer and one position of a sequence
 
 // A sequence in K or V of a layer.

@@ -77,12 +77,10 @@ void inbox_copy(struct vkgpt_session *s, uint32_t turn, const struct CacheCopy *
 void inbox_share(struct vkgpt_session *s, struct Recording *rec, uint32_t turn)
 {
     const struct Cache cache = session_cache(s);
+    const struct ShareArgs args = cache_share_args(&cache);
     for (uint32_t l = s->model->first; l < s->model->end; l++) {
         dispatch(rec, s->decode->share, (struct Grid){cache.heads, SHARE_GROUPS, 2},
-                 BUFFERS(&s->b.k[l], &s->b.v[l], &s->b.inbox[turn], &s->b.given[turn]),
-                 ARGS(ShareArgs, .sequences = s->sequences, .heads = cache.heads, .context = cache.context,
-                      .words = cache_row_words(&cache), .scale_words = cache_scale_words(&cache),
-                      .scales = cache_scales(&cache)));
+                 BUFFERS(&s->b.k[l], &s->b.v[l], &s->b.inbox[turn], &s->b.given[turn]), &args, sizeof args);
         recording_note(rec, (struct Note){.step = "share", .layer = l});
     }
 }

@@ -75,13 +75,12 @@ static int run(struct Selftest *test, const struct Pipeline *pipeline, const str
     struct ShareTrial s;
     struct Measure m = {0};
     make(test, c, &s);
+    const struct ShareArgs args = cache_share_args(&s.cache);
     trial_start(&s.t);
     if (!s.t.status)
         dispatch(&s.t.rec, pipeline, (struct Grid){HEADS, GROUPS, 2},
-                 BUFFERS(&s.halves[0]->slice, &s.halves[1]->slice, &s.inbox->slice, &s.given->slice),
-                 ARGS(ShareArgs, .sequences = COUNT, .heads = HEADS, .context = CONTEXT,
-                      .words = cache_row_words(&s.cache), .scale_words = cache_scale_words(&s.cache),
-                      .scales = cache_scales(&s.cache)));
+                 BUFFERS(&s.halves[0]->slice, &s.halves[1]->slice, &s.inbox->slice, &s.given->slice), &args,
+                 sizeof args);
     trial_finish(&s.t);
     if (s.t.status) return trial_end(&s.t);
     measure(c, &s, &m);
