@@ -434,10 +434,9 @@ typedef struct vkgpt_batch_options {
     // With logprobs: the tokens of the prompt have events too, before those that are generated. All of them are run
     // then, also those in a cache.
     bool given;
-    // What the sequence has from earlier prompts is worth to be kept for later ones: it goes to another sequence that
-    // does not run and has nothing, or else to the one that ran longest ago, which loses its tokens. So the few
-    // sequences that vkgpt_batch_choose prefers serve more conversations than there are of them. If all others run or
-    // ran later, it is lost.
+    // Keep what the sequence has from earlier prompts: it goes to another sequence that does not run and has nothing,
+    // or else to the one that ran longest ago, which loses its tokens. So the few sequences that vkgpt_batch_choose
+    // prefers serve more conversations than there are of them. If all others run or ran later, it is lost.
     bool keep;
 } vkgpt_batch_options;
 
@@ -457,8 +456,7 @@ typedef struct vkgpt_batch_event {
 // Chooses the sequence to start a prompt in, of those that do not run: one of the first, since a step runs as many as a
 // power of two that holds all that run (1, 2, 4, ...). Of those that make steps no larger: the one with the longest
 // beginning of the prompt in its cache, or else the one that has nothing, or ran longest ago. What yet another one has
-// of the prompt is copied. Over several devices: one of the micro-batch with the fewest that run. False: all sequences
-// run.
+// of the prompt is copied. Over several devices: one of the micro-batch with the fewest that run. False: all run.
 bool vkgpt_batch_choose(const vkgpt_session *session, const uint32_t *ids, size_t count, uint32_t *sequence);
 // Starts a sequence on `count` tokens, which take the place of those that it had. What prefill has left of a common
 // beginning in its cache, or in that of another sequence, is not run again: a longer one of another is copied, by

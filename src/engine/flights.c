@@ -63,8 +63,10 @@ int flights_send(struct vkgpt_session *s, const struct Flight *flight, vkgpt_err
 
 int flights_add(struct vkgpt_session *s, int status)
 {
-    if (status) flights_forget_copies(s);
-    if (status) return status;
+    if (status) {
+        flights_forget_copies(s);
+        return status;
+    }
     struct Flight *next = &s->flights.flying[place_of(s, s->flights.count)];
     next->submitted = !s->upstream;
     next->number = ++s->flights.last;
