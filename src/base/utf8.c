@@ -27,6 +27,13 @@ size_t utf8_length(const char *text, size_t bytes)
     return n <= bytes && utf8_part(text, bytes) == n ? n : 0;
 }
 
+bool utf8_good(const char *text, size_t bytes)
+{
+    size_t at = 0;
+    for (size_t length = 1; at < bytes && length; at += length) length = utf8_length(text + at, bytes - at);
+    return at >= bytes;
+}
+
 // Whether text is the beginning of a character whose remaining bytes are still to come.
 static bool goes_on(const char *text, size_t bytes)
 {

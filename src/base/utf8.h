@@ -8,6 +8,9 @@
 // The length of the well-formed sequence (Unicode 15, table 3-7) at the start of text, or 0. `bytes` is at least 1.
 size_t utf8_length(const char *text, size_t bytes);
 
+// Whether all of a text is well-formed. No bytes are.
+bool utf8_good(const char *text, size_t bytes);
+
 // For text that does not start with a well-formed sequence: how many bytes one U+FFFD replaces, at least 1 (the maximal
 // subpart of section 3.9).
 size_t utf8_part(const char *text, size_t bytes);

@@ -11,14 +11,13 @@
 
 void answer_token_name(const vkgpt_tokenizer *tok, uint32_t id, struct Buffer *name)
 {
-    size_t bytes, at = 0;
+    size_t bytes;
     const char *text = vkgpt_token_bytes(tok, id, &bytes);
     if (!bytes) {
         buffer_format(name, "token_id:%" PRIu32, id);
         return;
     }
-    for (size_t length = 1; at < bytes && length; at += length) length = utf8_length(text + at, bytes - at);
-    if (at >= bytes) {
+    if (utf8_good(text, bytes)) {
         buffer_add(name, text, bytes);
         return;
     }

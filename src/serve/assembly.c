@@ -105,6 +105,14 @@ bool assembly_add(struct Assembly *a, uint32_t id, bool given, const vkgpt_token
     return !a->stopped;
 }
 
+bool assembly_add_silent(struct Assembly *a, uint32_t id, const vkgpt_token *token)
+{
+    if (!a->entries_wanted) return true;
+    add_entry(a, id, 0, token);
+    if (!a->failed) a->entries[a->entry_count - 1].silent = true;
+    return true;
+}
+
 void assembly_end(struct Assembly *a, const vkgpt_token *last)
 {
     struct Buffer released = {0};
@@ -112,16 +120,14 @@ void assembly_end(struct Assembly *a, const vkgpt_token *last)
     add_released(a, &released);
     utf8_end(&a->utf8, &a->text);
     a->failed = a->failed || a->text.failed;
-    if (!last || !a->entries_wanted || a->stopped) return;
-    add_entry(a, last->id, 0, last);
-    if (!a->failed) a->entries[a->entry_count - 1].silent = true;
+    if (last && !a->stopped) (void)assembly_add_silent(a, last->id, last);
 }
 
 size_t assembly_ready(const struct Assembly *a)
 {
     size_t count = 0;
     if (a->stopped) // of what the stop string is in, the part before it
-        while (count < a->entry_count && a->entries[count].begin < a->free_bytes) count++;
+        while (count < a->entry_count && (a->entries[count].begin < a->free_bytes || a->entries[count].silent)) count++;
     else
         while (count < a->entry_count && a->entries[count].end <= a->free_bytes) count++;
     return count;

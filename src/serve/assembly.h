@@ -11,7 +11,7 @@
 
 struct TokenEntry {
     uint32_t id;
-    bool silent;   // an end token: its text is ""
+    bool silent;   // an end token, or the first one of an empty prompt: its text is ""
     float logprob; // NaN: there is no token before it
     uint32_t top_count;
     vkgpt_logprob *top;
@@ -43,6 +43,8 @@ void assembly_echo(struct Assembly *a, const char *text, size_t bytes);
 // Adds a token; `given`: it is the prompt's, in which no stop string counts. `token`: what the engine says of it, or
 // NULL. Returns false once a stop string has appeared.
 bool assembly_add(struct Assembly *a, uint32_t id, bool given, const vkgpt_token *token);
+// The same for a token that is no part of the text.
+bool assembly_add_silent(struct Assembly *a, uint32_t id, const vkgpt_token *token);
 // No more tokens come. `last`: what the engine says of the end token, or NULL.
 void assembly_end(struct Assembly *a, const vkgpt_token *last);
 // How many of the entries belong to the text so far.

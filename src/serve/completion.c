@@ -42,6 +42,7 @@ static vkgpt_batch_options options_of(const struct Request *r, size_t candidate)
 static void echo_prompt(struct Choice *choice)
 {
     const struct Prompt *prompt = choice->prompt;
+    if (prompt->empty) return;
     if (prompt->text.data) {
         assembly_echo(&choice->assembly, prompt->text.data, prompt->text.bytes);
         return;
@@ -225,7 +226,8 @@ bool completion_token(struct Choice *choice, uint32_t id, bool given, const vkgp
         choice->tokens++;
         if (token) choice->sum += (double)token->logprob;
     }
-    bool goes_on = assembly_add(&choice->assembly, id, given, token);
+    bool goes_on = given && choice->prompt->empty ? assembly_add_silent(&choice->assembly, id, token)
+                                                  : assembly_add(&choice->assembly, id, given, token);
     if (choice->assembly.failed) fail_memory_of(choice->completion);
     else if (choice->completion->request.stream) send_piece(choice, NULL);
     return goes_on && !completion_over(choice->completion);

@@ -30,11 +30,20 @@ static void free_when_over(struct Engine *e, struct Completion *c)
     completion_free(c);
 }
 
+static void note_idle(struct Engine *e)
+{
+    waiting_set_idle(e->options.waiting, e->starting ? 0 : e->options.slots - e->running);
+}
+
 static void leave(struct Engine *e, uint32_t slot)
 {
-    struct Completion *c = e->slots[slot]->completion;
     e->slots[slot] = NULL;
     e->running--;
+    note_idle(e);
+}
+
+static void let_go(struct Engine *e, struct Completion *c)
+{
     c->running--;
     free_when_over(e, c);
 }
@@ -51,9 +60,10 @@ static bool on_event(void *user, const vkgpt_batch_event *event)
     struct Choice *choice = e->slots[event->sequence];
     if (!choice) return false;
     if (!event->ended) return completion_token(choice, event->id, event->given, event->token);
+    leave(e, event->sequence); // before the answer: its client may ask again at once
     if (event->stop == VKGPT_STOP_BAD_LOGITS) end_bad(choice->completion);
     else completion_end(choice, event->stop, event->token);
-    leave(e, event->sequence);
+    let_go(e, choice->completion);
     return true;
 }
 
@@ -61,9 +71,11 @@ static bool on_event(void *user, const vkgpt_batch_event *event)
 static void drop_gone(struct Engine *e)
 {
     for (uint32_t i = 0; i < e->options.slots; i++) {
-        if (!e->slots[i] || !completion_over(e->slots[i]->completion)) continue;
+        struct Choice *choice = e->slots[i];
+        if (!choice || !completion_over(choice->completion)) continue;
         (void)vkgpt_batch_stop(e->session, i, NULL); // it has one argument, which is right
         leave(e, i);
+        let_go(e, choice->completion);
     }
     struct Completion *c = e->starting;
     if (c && completion_over(c)) {
@@ -127,7 +139,7 @@ static int fill(struct Engine *e, vkgpt_error *err)
         if (!e->starting) break;
         room = start_choices(e, err, &code);
     }
-    waiting_set_idle(e->options.waiting, e->starting ? 0 : e->options.slots - e->running);
+    note_idle(e);
     return code;
 }
 

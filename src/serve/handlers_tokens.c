@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "serve/answer.h"
 #include "serve/fields.h"
 #include "serve/json_out.h"
@@ -13,7 +14,7 @@
 
 struct TokenizeRequest {
     const struct Json *content, *prompt, *messages, *tokens;
-    bool add_special, add_special_tokens, parse_special, with_pieces, return_token_strs;
+    bool add_special, add_special_tokens, parse_special, add_generation_prompt, with_pieces, return_token_strs;
 };
 
 static int keep_tokens(void *request, const struct Json *value, struct Refusal *refusal)
@@ -35,6 +36,7 @@ static const struct Field TOKENIZE_FIELDS[] = {
     {"add_special",        FIELD_FLAG, AT(add_special), 0, 0, NULL},
     {"add_special_tokens", FIELD_FLAG, AT(add_special_tokens), 0, 0, NULL},
     {"parse_special",      FIELD_FLAG, AT(parse_special), 0, 0, NULL},
+    {"add_generation_prompt", FIELD_FLAG, AT(add_generation_prompt), 0, 0, NULL},
     {"with_pieces",        FIELD_FLAG, AT(with_pieces), 0, 0, NULL},
     {"return_token_strs",  FIELD_FLAG, AT(return_token_strs), 0, 0, NULL},
     {0},
@@ -55,13 +57,26 @@ static void put_names(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t co
     buffer_text(out, "]");
 }
 
+// A text, or the list of its bytes where they are not UTF-8.
+static void put_piece(const char *piece, size_t bytes, struct Buffer *out)
+{
+    if (utf8_good(piece, bytes)) {
+        json_out_bytes(out, piece, bytes);
+        return;
+    }
+    for (size_t i = 0; i < bytes; i++) buffer_format(out, "%c%u", i ? ',' : '[', (unsigned char)piece[i]);
+    buffer_text(out, "]");
+}
+
 // The same tokens as objects, as llama-server writes them.
 static void put_pieces(const vkgpt_tokenizer *tok, const uint32_t *ids, size_t count, struct Buffer *out)
 {
     buffer_text(out, "[");
     for (size_t i = 0; i < count; i++) {
+        size_t bytes;
+        const char *piece = vkgpt_token_bytes(tok, ids[i], &bytes);
         buffer_format(out, "%s{\"id\":%" PRIu32 ",\"piece\":", i ? "," : "", ids[i]);
-        answer_put_name(tok, ids[i], out);
+        put_piece(piece, bytes, out);
         buffer_text(out, "}");
     }
     buffer_text(out, "]");
@@ -72,7 +87,8 @@ static int read_text(const struct Served *s, const struct TokenizeRequest *r, st
 {
     buffer_text(text, "");
     *starts = r->content ? r->add_special : r->prompt ? r->add_special_tokens : s->chat && s->chat->starts;
-    if (r->messages && !r->content && !r->prompt) return prompts_render(s, r->messages, text, refusal);
+    if (r->messages && !r->content && !r->prompt)
+        return prompts_render(s, r->messages, r->add_generation_prompt, text, refusal);
     if (!r->content && !r->prompt)
         return refuse(refusal, 400, "prompt", NULL, "the request needs one of content, prompt and messages");
     buffer_text(text, json_text(r->content ? r->content : r->prompt));
@@ -82,7 +98,7 @@ static int read_text(const struct Served *s, const struct TokenizeRequest *r, st
 static int tokenize(const struct Served *s, const struct Json *json, struct Buffer *body, struct Refusal *refusal)
 {
     static const struct Field *const TABLES[] = {TOKENIZE_FIELDS, NULL};
-    struct TokenizeRequest r = {.add_special_tokens = true, .parse_special = true};
+    struct TokenizeRequest r = {.add_special_tokens = true, .parse_special = true, .add_generation_prompt = true};
     struct Buffer text = {0};
     vkgpt_error err;
     uint32_t *ids = NULL;

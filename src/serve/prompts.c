@@ -53,6 +53,7 @@ static int never_empty(const struct Served *served, const char *param, struct Pr
     if (!prompt->ids) return refuse_memory(refusal, param);
     prompt->ids[0] = first;
     prompt->count = 1;
+    prompt->empty = true;
     return 0;
 }
 
@@ -172,7 +173,7 @@ static int read_content(const struct Json *content, struct Buffer *text, struct 
                   json_shown(part ? part : content, shown));
 }
 
-int prompts_render(const struct Served *served, const struct Json *messages, struct Buffer *text,
+int prompts_render(const struct Served *served, const struct Json *messages, bool answer, struct Buffer *text,
                    struct Refusal *refusal)
 {
     int status = 0;
@@ -189,7 +190,7 @@ int prompts_render(const struct Served *served, const struct Json *messages, str
         text->failed = text->failed || content.failed;
         buffer_free(&content);
     }
-    if (!status) chat_render(served->chat, CHAT_ASSISTANT, NULL, text);
+    if (!status && answer) chat_render(served->chat, CHAT_ASSISTANT, NULL, text);
     return !status && text->failed ? refuse_memory(refusal, "the conversation") : status;
 }
 
@@ -201,7 +202,7 @@ int prompts_read_messages(const struct Served *served, const struct Json *messag
     int status = make_list(prompts, 1, refusal);
     if (status) return status;
     struct Prompt *prompt = &prompts->list[0];
-    status = prompts_render(served, messages, &prompt->text, refusal);
+    status = prompts_render(served, messages, true, &prompt->text, refusal);
     if (status) return status;
     int code = served->chat->starts
                    ? encode_open(served->tok, &prompt->text, true, &prompt->ids, &prompt->count, &err)

@@ -12,6 +12,7 @@ struct Prompt {
     uint32_t *ids; // (count), at least 1
     size_t count;
     struct Buffer text; // as given; no data: ids were given
+    bool empty;         // none was given: its token is the model's first one
 };
 
 struct Prompts {
@@ -32,8 +33,8 @@ void prompts_free(struct Prompts *prompts);
 // Reads a list of token ids, below `vocab`.
 int prompts_read_ids(const struct Served *served, const char *param, const struct Json *list, uint32_t **ids,
                      size_t *count, struct Refusal *refusal);
-// Renders a conversation, with the beginning of an answer.
-int prompts_render(const struct Served *served, const struct Json *messages, struct Buffer *text,
+// Renders a conversation; `answer`: with the beginning of an answer.
+int prompts_render(const struct Served *served, const struct Json *messages, bool answer, struct Buffer *text,
                    struct Refusal *refusal);
 
 #endif

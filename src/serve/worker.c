@@ -8,6 +8,7 @@
 
 struct Task {
     struct Exchange *exchange;
+    size_t bytes; // of its body
     struct Task *next;
 };
 
@@ -15,7 +16,7 @@ struct Worker {
     pthread_t thread;
     pthread_mutex_t lock; // protects all that follows
     pthread_cond_t news;
-    struct Task *first, **last;
+    struct Task *first; // the smallest body
     bool ends;
     void (*run)(void *user, struct Exchange *exchange);
     void *user;
@@ -28,7 +29,6 @@ static struct Task *next_task(struct Worker *w)
     while (!w->first && !w->ends) pthread_cond_wait(&w->news, &w->lock);
     struct Task *task = w->first;
     if (task) w->first = task->next;
-    if (!w->first) w->last = &w->first;
     pthread_mutex_unlock(&w->lock);
     return task;
 }
@@ -57,7 +57,7 @@ int worker_open(void (*run)(void *user, struct Exchange *exchange), void *user, 
     struct Worker *w = calloc(1, sizeof *w);
     *worker = NULL;
     if (!w) return fail_memory(err, "the worker", sizeof *w);
-    *w = (struct Worker){.run = run, .user = user, .last = &w->first};
+    *w = (struct Worker){.run = run, .user = user};
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->news, NULL);
     if (!thread_start(&w->thread, work, w)) {
@@ -72,11 +72,13 @@ bool worker_push(struct Worker *w, struct Exchange *exchange)
 {
     struct Task *task = malloc(sizeof *task);
     if (!task) return false;
-    *task = (struct Task){.exchange = exchange};
+    *task = (struct Task){.exchange = exchange, .bytes = exchange_body(exchange)->bytes};
     exchange_hold(exchange);
     pthread_mutex_lock(&w->lock);
-    *w->last = task;
-    w->last = &task->next;
+    struct Task **at = &w->first;
+    while (*at && (*at)->bytes <= task->bytes) at = &(*at)->next;
+    task->next = *at;
+    *at = task;
     pthread_cond_signal(&w->news);
     pthread_mutex_unlock(&w->lock);
     return true;

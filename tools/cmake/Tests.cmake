@@ -255,7 +255,8 @@ endif()
 
 # vkgpt serve, by clients on loopback
 if(PYTHON3 AND EXISTS ${LAVAPIPE} AND VKGPT_SERVE)
-    foreach(place serve.Http serve.Keys serve.Completions serve.Logprobs serve.Tokens serve_life.Page serve_life.Load serve_life.Prefill serve_life.Life serve_life.Bench)
+    foreach(place serve.Http serve.Keys serve.Completions serve.Logprobs serve.Tokens serve_forms.Fields serve_forms.Bytes
+            serve_forms.Begins serve_life.Page serve_life.Load serve_life.Prefill serve_life.Life serve_life.Bench)
         string(REPLACE "." ";" place ${place})
         list(GET place 0 file)
         list(GET place 1 class)
