@@ -40,32 +40,59 @@ static bool has_something(const struct Slot *slot) { return tokens_read(slot) >=
 
 // ------------------------------------------------------------------------------------------ waiting for it
 
-// Copies what a slot waits for, once its leader has read that or reads no more. At once: as much as there is.
-static void try_share(struct vkgpt_session *s, uint32_t sequence, bool at_once)
+// Whether a slot waits for what another one reads.
+static bool waits_for(const struct Slot *slot, uint32_t sequence) { return slot->leader == sequence + 1; }
+
+// Copies what a slot waits for, as much of it as there is. It reads the rest itself.
+static void take_now(struct vkgpt_session *s, uint32_t sequence)
 {
     struct Slot *slot = &s->slots[sequence];
-    const struct Slot *leader = &s->slots[slot->leader - 1];
-    uint32_t end = min_u32(tokens_read(leader), slot->shared), own = slot->cached;
-    bool ready = end == slot->shared || !leader->runs, room = copies_have_room(s);
-    if (!at_once && !(ready && room)) return;
+    uint32_t leader = slot->leader - 1, end = min_u32(tokens_read(&s->slots[leader]), slot->shared), own = slot->cached;
     slot->leader = 0;
-    if (!room || end < own + WORTH_A_COPY) return;
-    copies_add(s, &(struct CacheCopy){(uint32_t)(leader - s->slots), sequence, own, end});
+    if (!copies_have_room(s) || end < own + WORTH_A_COPY) return;
+    copies_add(s, &(struct CacheCopy){leader, sequence, own, end});
     slot->prefilled = slot->sent = end;
     s->counters.tokens_reused += end - own;
 }
 
-void beginnings_share(struct vkgpt_session *s)
+// Lets a slot wait for another one that waited for the same sequence, and so begins alike.
+static void wait_for(struct vkgpt_session *s, uint32_t sequence, uint32_t leader)
 {
-    for (uint32_t i = 0; i < s->sequences; i++)
-        if (s->slots[i].leader) try_share(s, i, false);
+    struct Slot *slot = &s->slots[sequence], *reader = &s->slots[leader];
+    slot->leader = leader + 1;
+    slot->shared = common_beginning(reader, tokens_to_come(reader), slot->ids, slot->position);
+    reader->wanted = max_u32(reader->wanted, slot->shared);
 }
 
-void beginnings_let_go(struct vkgpt_session *s, uint32_t sequence)
+// A sequence reads no more of what others wait for. Of those, the one that waits for most takes what there is and reads
+// on; the others wait for it. Those that wait for no more than there is take that.
+static void pass_on(struct vkgpt_session *s, uint32_t sequence)
 {
+    uint32_t read = tokens_read(&s->slots[sequence]), next = s->sequences;
+    for (uint32_t i = 0; i < s->sequences; i++) {
+        const struct Slot *slot = &s->slots[i];
+        if (!waits_for(slot, sequence)) continue;
+        if (slot->shared <= read) take_now(s, i);
+        else if (next == s->sequences || slot->shared > s->slots[next].shared) next = i;
+    }
+    if (next == s->sequences) return;
+    take_now(s, next);
     for (uint32_t i = 0; i < s->sequences; i++)
-        if (s->slots[i].leader == sequence + 1) try_share(s, i, true);
+        if (waits_for(&s->slots[i], sequence)) wait_for(s, i, next);
 }
+
+void beginnings_share(struct vkgpt_session *s)
+{
+    for (uint32_t i = 0; i < s->sequences; i++) {
+        const struct Slot *slot = &s->slots[i];
+        if (!slot->leader || !copies_have_room(s)) continue;
+        const struct Slot *leader = &s->slots[slot->leader - 1];
+        if (tokens_read(leader) >= slot->shared) take_now(s, i);
+        else if (!leader->runs) pass_on(s, slot->leader - 1);
+    }
+}
+
+void beginnings_let_go(struct vkgpt_session *s, uint32_t sequence) { pass_on(s, sequence); }
 
 // ------------------------------------------------------------------------------------------ taking it
 

@@ -10,7 +10,8 @@
 // another idle one (vkgpt_batch_options).
 void beginnings_take(struct vkgpt_session *s, uint32_t sequence, const uint32_t *ids, uint32_t count, bool given,
                      bool keep);
-// Before a sequence gets other tokens: those that wait for it take what it has.
+// Before a sequence gets other tokens: those that wait for it take what it has, and one of them reads on for the
+// others.
 void beginnings_let_go(struct vkgpt_session *s, uint32_t sequence);
 // Those that wait take what is read, or submitted, by now.
 void beginnings_share(struct vkgpt_session *s);
