@@ -10,7 +10,7 @@ import unittest
 
 import openai
 
-from served import TALES, Served
+from served import TALES, Served, Server
 
 BUILD = None
 BEGINNING = "Once upon a time"
@@ -177,6 +177,18 @@ class Errors(unittest.TestCase):
         with self.assertRaises(openai.AuthenticationError):
             openai.OpenAI(base_url=f"{server.url}/v1", api_key="wrong").models.list()
         self.assertTrue(openai.OpenAI(base_url=f"{server.url}/v1", api_key="secret").models.list().data)
+
+    def test_a_server_that_loads_is_asked_again(self):
+        """503 and Retry-After: the client comes again, until the model is there."""
+        server = Server("-np", "1", ready=False)
+        self.addCleanup(server.kill)
+        hasty = openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="none", max_retries=0)
+        with self.assertRaises(openai.InternalServerError) as caught:
+            hasty.completions.create(model="tales", prompt=BEGINNING, max_tokens=1)
+        self.assertEqual((caught.exception.status_code, caught.exception.response.headers["Retry-After"]), (503, "1"))
+        patient = hasty.with_options(max_retries=100)
+        self.assertEqual(patient.completions.create(model="tales", prompt=BEGINNING, max_tokens=1).usage.completion_tokens, 1)
+        self.assertEqual(server.end(), 0)
 
     def test_a_full_queue_is_tried_again(self):
         """The client waits as Retry-After says, and all are served in the end."""
