@@ -273,11 +273,11 @@ int vkgpt_model_open(vkgpt_device *device, const char *dir, const vkgpt_model_op
 // device to device only the residual stream goes, through the memory of the host. While one device works on a block of
 // a prompt, the one before it works on the next block.
 //
-// The model is used as any other, and closed before all of its devices. Threads of the library use them, also between
-// calls, as long as sequences run: until they have ended, or their session is closed, nothing else may use one of the
-// devices, such as another session of the model. vkgpt_profile and vkgpt_tune need a model on one
-// device. One device is the same as vkgpt_model_open. Errors (VKGPT_BAD_ARGUMENT): a device is given twice, there are
-// more devices than layers, or the split does not add up to the layers.
+// The model is used as any other, and closed before all of its devices. Its sessions may be used in turn, as those of
+// one device. Threads of the library use the devices, also between calls, as long as sequences run: until they have
+// ended, or their session is closed, nothing but sessions of this model may use one of the devices. vkgpt_profile and
+// vkgpt_tune need a model on one device. One device is the same as vkgpt_model_open. Errors (VKGPT_BAD_ARGUMENT): a
+// device is given twice, there are more devices than layers, or the split does not add up to the layers.
 int vkgpt_model_open_split(vkgpt_device *const *devices, size_t count, const uint32_t *split, const char *dir,
                            const vkgpt_model_options *options, vkgpt_model **model, vkgpt_error *err);
 void vkgpt_model_close(vkgpt_model *model);

@@ -1,5 +1,6 @@
-// A model that is cut over several devices, ended from another thread: in a prompt and among the tokens. What it gives
-// afterwards is what one device gives.
+// A model that is cut over several devices. A call is ended from another thread: in a prompt and among the tokens. Two
+// sessions of the model are used by two threads in turn, while the stages of both run. What they give is what one
+// device gives.
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 #include <stdatomic.h>
@@ -154,10 +155,88 @@ static void test_cancel(void **state)
     assert_memory_equal(w->call.ids, want.ids, sizeof want.ids);
 }
 
+// ------------------------------------------------------------------------------------------------ two sessions
+
+#define RUNNERS 2
+#define SEQUENCES 2
+
+// A thread with a session of its own, which it uses only while it holds `turn`.
+struct Runner {
+    struct World *world;
+    pthread_mutex_t *turn;
+    uint32_t number;
+    vkgpt_session *session;
+    uint32_t count[SEQUENCES], ids[SEQUENCES][TOKENS];
+};
+
+static bool keep_event(void *user, const vkgpt_batch_event *event)
+{
+    struct Runner *r = user;
+    if (event->ended) return true;
+    assert_true(r->count[event->sequence] < TOKENS);
+    r->ids[event->sequence][r->count[event->sequence]++] = event->id;
+    return true;
+}
+
+static void start(struct Runner *r, uint32_t sequence)
+{
+    vkgpt_error err;
+    uint32_t ids[PROMPT];
+    const vkgpt_batch_options options = {.sampling = GREEDY, .max_tokens = TOKENS};
+    const uint32_t count = 40 + 100 * r->number;
+    for (uint32_t i = 0; i < count; i++) ids[i] = (i * 7 + r->number * 11 + sequence) % (VOCAB - 1);
+    CHECK(vkgpt_batch_start(r->session, sequence, ids, count, &options, &err));
+}
+
+static void run(struct Runner *r, int model)
+{
+    static const vkgpt_session_options options = {.sequences = SEQUENCES, .context = 200, .tokens_per_submission = 1};
+    vkgpt_error err;
+    uint32_t running = 1;
+    pthread_mutex_lock(r->turn);
+    CHECK(vkgpt_session_open(r->world->models[model], &options, &r->session, &err));
+    for (uint32_t i = 0; i < SEQUENCES; i++) start(r, i);
+    pthread_mutex_unlock(r->turn);
+    while (running) {
+        pthread_mutex_lock(r->turn);
+        CHECK(vkgpt_batch_step(r->session, keep_event, r, &running, &err));
+        pthread_mutex_unlock(r->turn);
+        wait_ms(1); // lets the other one in
+    }
+    pthread_mutex_lock(r->turn);
+    vkgpt_session_close(r->session);
+    pthread_mutex_unlock(r->turn);
+}
+
+static void *run_cut(void *user)
+{
+    run(user, 1);
+    return NULL;
+}
+
+static void test_two_sessions(void **state)
+{
+    struct World *w = *state;
+    pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+    struct Runner want[RUNNERS], got[RUNNERS];
+    pthread_t threads[RUNNERS];
+    for (uint32_t i = 0; i < RUNNERS; i++) {
+        want[i] = got[i] = (struct Runner){.world = w, .turn = &turn, .number = i};
+        run(&want[i], 0);
+    }
+    for (int i = 0; i < RUNNERS; i++) assert_int_equal(pthread_create(&threads[i], NULL, run_cut, &got[i]), 0);
+    for (int i = 0; i < RUNNERS; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < RUNNERS; i++) {
+        for (int q = 0; q < SEQUENCES; q++) assert_int_equal(got[i].count[q], TOKENS);
+        assert_memory_equal(got[i].ids, want[i].ids, sizeof got[i].ids);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_two_sessions),
     };
     return cmocka_run_group_tests(tests, open_world, close_world);
 }

@@ -399,6 +399,7 @@ static struct vkgpt_model *stage_make(const struct StageDevices *d, uint32_t i, 
     struct vkgpt_model *m = device_alloc(d->devices[i], 1, sizeof *m);
     if (!m) return NULL;
     m->device = d->devices[i];
+    pthread_mutex_init(&m->in_use, NULL);
     snprintf(m->name, sizeof m->name, "%.255s", ck->name);
     model_sizes(m, &ck->config);
     m->first = before ? before->end : d->first;

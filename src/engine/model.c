@@ -158,6 +158,7 @@ void vkgpt_model_close(vkgpt_model *model)
     matrix_free(&model->embed_up);
     matrix_free(&model->embed_down);
     pool_free(model->device, &model->pool);
+    pthread_mutex_destroy(&model->in_use);
     free(model);
 }
 

@@ -3,6 +3,8 @@
 #ifndef VKGPT_ENGINE_MODEL_H
 #define VKGPT_ENGINE_MODEL_H
 
+#include <pthread.h>
+
 #include "engine/matrix.h"
 #include "engine/products.h"
 
@@ -34,6 +36,7 @@ struct vkgpt_model {
     uint32_t first, end;        // of the layers that this stage runs: all of them on one device
     uint32_t stage;             // its number in the chain; 0: it embeds
     struct vkgpt_model *before; // the stage before it in this process, or NULL; closed with it
+    pthread_mutex_t in_use;     // held by what uses the device, where a stage comes after it (engine/stages.c)
     uint32_t most_rows;         // of a block of prefill, so that all stages have the same blocks; 0: one device
     bool formats[FORMATS];      // of the matrices of all stages
     // opens the sessions of the stages before it (engine/upstream.h), or NULL: it is the first one

@@ -1,6 +1,8 @@
 // A stage runs its flights in a thread of its own, one by one: it takes x from the stage before it, runs its layers,
-// and offers x to the stage after it. Its session and its device belong to that thread while a flight is on its way,
-// and else to the thread that uses the last stage's session.
+// and offers x to the stage after it. Its session belongs to that thread while a flight is on its way, and else to the
+// thread that uses the last stage's session. Several sessions of a model have such threads on the same device: who
+// uses the device holds the model's lock `in_use`, and waits for no other stage meanwhile, but to open or close one
+// before it.
 #define _POSIX_C_SOURCE 200809L
 #include "engine/stages.h"
 
@@ -46,16 +48,23 @@ static int recording_of(struct vkgpt_session *s, const struct StageFlight *f, st
 // Runs a flight. The stage before it has run it too then, or has failed.
 static int run(struct vkgpt_session *s, const struct StageFlight *f, vkgpt_error *err)
 {
+    pthread_mutex_t *in_use = &s->model->in_use;
     struct Recording *rec;
+    pthread_mutex_lock(in_use);
     int status = recording_of(s, f, &rec, err);
+    pthread_mutex_unlock(in_use);
     if (s->upstream) {
         size_t bytes = (size_t)f->rows * s->model->dim * 4;
         int arrived =
             s->upstream->receive(s->upstream, f->turn, s->b.arrival[f->turn].host, bytes, status ? NULL : err);
         if (!status) status = arrived;
     }
-    if (!status) status = recording_submit(rec, err);
-    return status ? status : recording_wait(rec, err);
+    if (status) return status;
+    pthread_mutex_lock(in_use);
+    status = recording_submit(rec, err);
+    if (!status) status = recording_wait(rec, err);
+    pthread_mutex_unlock(in_use);
+    return status;
 }
 
 // What was sent after a flight that failed does not run: its rows stand behind those that are missing.
@@ -137,12 +146,16 @@ static int stage_move_cache(struct Upstream *upstream, uint32_t layer, uint32_t 
     vkgpt_session *s = stage->session;
     wait_until_idle(stage);
     if (layer < s->model->first) return s->upstream->move_cache(s->upstream, layer, half, positions, write, bytes, err);
-    return session_move_cache(s, layer, half, positions, write, bytes, err);
+    pthread_mutex_lock(&s->model->in_use);
+    int status = session_move_cache(s, layer, half, positions, write, bytes, err);
+    pthread_mutex_unlock(&s->model->in_use);
+    return status;
 }
 
 static void stage_close(struct Upstream *upstream)
 {
     struct Stage *stage = stage_of(upstream);
+    pthread_mutex_t *in_use = stage->session ? &stage->session->model->in_use : NULL;
     if (stage->started) {
         pthread_mutex_lock(&stage->lock);
         stage->ends = true;
@@ -150,7 +163,9 @@ static void stage_close(struct Upstream *upstream)
         pthread_mutex_unlock(&stage->lock);
         pthread_join(stage->thread, NULL);
     }
+    if (in_use) pthread_mutex_lock(in_use);
     vkgpt_session_close(stage->session);
+    if (in_use) pthread_mutex_unlock(in_use);
     pthread_mutex_destroy(&stage->lock);
     pthread_cond_destroy(&stage->changed);
     free(stage);
@@ -167,13 +182,17 @@ int stages_open(const struct vkgpt_model *model, const struct StageOptions *opti
 int stages_open_before(vkgpt_model *before, const struct StageOptions *options, struct Upstream **upstream,
                        vkgpt_error *err)
 {
+    pthread_mutex_lock(&before->in_use);
     struct Stage *stage = device_alloc(before->device, 1, sizeof *stage);
+    pthread_mutex_unlock(&before->in_use);
     if (!stage) return fail_memory(err, "a stage", sizeof *stage);
     stage->upstream = (struct Upstream){
         .send = stage_send, .receive = stage_receive, .move_cache = stage_move_cache, .close = stage_close};
     pthread_mutex_init(&stage->lock, NULL);
     pthread_cond_init(&stage->changed, NULL);
+    pthread_mutex_lock(&before->in_use);
     int status = session_open_stage(before, options, &stage->session, err);
+    pthread_mutex_unlock(&before->in_use);
     if (!status) {
         stage->started = thread_start(&stage->thread, work, stage);
         if (!stage->started) status = fail(err, VKGPT_OUT_OF_MEMORY, "a thread for a stage cannot be started");
