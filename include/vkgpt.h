@@ -121,15 +121,15 @@ typedef struct vkgpt_device_info {
 // integrated, virtual, software. The caller frees *list with free(). No Vulkan driver at all is an error.
 int vkgpt_devices(vkgpt_device_info **list, size_t *count, vkgpt_error *err);
 
-// Opens a device: which is NULL (the first usable one of the list), an index of the list, or a part of a
-// device's name, in any case of letters. The environment variable VKGPT_DISABLE ("shuffle,unified")
-// switches off optional features, so that every path can be tested on one machine; a name that is not in this list is
-// an error (VKGPT_BAD_ARGUMENT):
+// Opens a device: which is NULL (the first usable one of the list), an index of the list, or a part of a device's
+// name, in any case of letters. The environment variable VKGPT_DISABLE ("shuffle,unified") switches off optional
+// features, for tests; a name that is not in this list is an error (VKGPT_BAD_ARGUMENT):
 //
 //     coopmat                no cooperative matrices (VK_KHR_cooperative_matrix)
 //     f16                    no arithmetic in half precision, so no coopmat either
 //     software_kernels       no kernels made for software drivers: they run those of GPUs (older name: lanes)
 //     shuffle                no exchange of values within a subgroup, so no software_kernels either
+//     texels                 kernels made for software drivers read storage buffers only, not texels
 //     subgroup_size_control  subgroups have the size that the driver chooses, so no coopmat either
 //     full_subgroups         full subgroups are not asked for, so no coopmat either
 //     persistent             decode is never one kernel

@@ -14,6 +14,8 @@ typedef uint32_t uint;
 #define ARGS_FIT(name)
 #endif
 
+#define MAX_BUFFERS 8 // of a kernel: its bindings; MAX_BUFFERS + n is n as texels (gpu/texels.h)
+
 // Values of specialization constants and of fields.
 #define WEIGHTS_F32 0
 #define WEIGHTS_F16 1

@@ -1,5 +1,6 @@
 // attend_block for software drivers: a workgroup is one subgroup, without barriers and shared memory, which are slow on
 // such a driver. It takes as many queries as it has lanes; lanes exchange values by shuffles.
+// variants: - TEXELS
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_shuffle : require
@@ -13,9 +14,9 @@ layout(constant_id = CONSTANT_ATTEND_BLOCK_SHARES) const uint SHARES = 1; // cei
 
 layout(push_constant) uniform Push { AttendArgs a; };
 
-layout(binding = 1) readonly buffer Q { vec4 q[]; };
-layout(binding = 2) readonly buffer K { uvec4 k_cache[]; }; // [sequence][head][position][head_dim]
-layout(binding = 3) readonly buffer V { uvec4 v_cache[]; };
+READ_QUADS(1, Q, q);
+READ_WORDS(2, K, k_cache); // [sequence][head][position][head_dim]
+READ_WORDS(3, V, v_cache);
 layout(binding = 4) writeonly buffer A { vec4 attention[]; }; // (rows, heads, head_dim)
 
 #define CHUNKS (HEAD_DIM / 8)
@@ -31,7 +32,7 @@ void score(Row row, uint q_first, uint tile, out float scores[QUERIES][KEYS])
     [[unroll]] for (uint t = 0; t < QUERIES; t++)
         [[unroll]] for (uint m = 0; m < KEYS; m++) scores[t][m] = 0.0;
     for (uint c = 0; c < CHUNKS; c++) {
-        vec4 q_low = q[q_first + 2 * c], q_high = q[q_first + 2 * c + 1]; // of this lane's query
+        vec4 q_low = QUAD(q, q_first + 2 * c), q_high = QUAD(q, q_first + 2 * c + 1); // of this lane's query
         vec4 low[KEYS], high[KEYS];
         [[unroll]] for (uint m = 0; m < KEYS; m++) {
             uint p = min(tile + m * QUERIES + lane, a.context - 1);

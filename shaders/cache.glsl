@@ -10,12 +10,12 @@ struct Eight { uvec4 words[2]; uint scales; };
 #define LOAD8(cache, row, c, eight)                                                                        \
     {                                                                                                      \
         uint at = (row) * CHUNKS + (c);                                                                    \
-        if (KV == KV_F16) eight.words[0] = cache[at];                                                      \
-        else if (KV == KV_F32) { eight.words[0] = cache[2 * at]; eight.words[1] = cache[2 * at + 1]; }     \
+        if (KV == KV_F16) eight.words[0] = WORDS(cache, at);                                                      \
+        else if (KV == KV_F32) { eight.words[0] = WORDS(cache, 2 * at); eight.words[1] = WORDS(cache, 2 * at + 1); }     \
         else {                                                                                             \
-            eight.words[0] = cache[at / 2];                                                                \
+            eight.words[0] = WORDS(cache, at / 2);                                                                \
             uint word = a.scales + (row) * SCALE_WORDS(HEAD_DIM) + (c) / 8;                                \
-            eight.scales = cache[word / 4][word % 4];                                                      \
+            eight.scales = WORDS(cache, word / 4)[word % 4];                                                      \
         }                                                                                                  \
     }
 

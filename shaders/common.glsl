@@ -16,6 +16,23 @@ layout(constant_id = CONSTANT_WEIGHTS) const uint WEIGHTS = WEIGHTS_F16;
 #endif
 layout(constant_id = CONSTANT_KV) const uint KV = KV_F16;
 
+// ---- buffers that a kernel reads in 128 bits, as `uvec4 name[]` or `vec4 name[]`
+//
+// lavapipe makes a loop over the lanes of a load from a storage buffer, but loads a texel for all lanes together. So the
+// variants TEXELS read such a buffer as texels, as which it is bound a second time (gpu/texels.h).
+
+#ifdef TEXELS
+#define READ_WORDS(number, Block, name) layout(binding = MAX_BUFFERS + number, rgba32ui) uniform readonly uimageBuffer name
+#define READ_QUADS READ_WORDS
+#define WORDS(name, i) imageLoad(name, int(i))
+#define QUAD(name, i) uintBitsToFloat(imageLoad(name, int(i)))
+#else
+#define READ_WORDS(number, Block, name) layout(binding = number) readonly buffer Block { uvec4 name[]; }
+#define READ_QUADS(number, Block, name) layout(binding = number) readonly buffer Block { vec4 name[]; }
+#define WORDS(name, i) name[i]
+#define QUAD(name, i) name[i]
+#endif
+
 // ---- reductions: the one place that adds across lanes, in an order that depends on the device alone
 
 shared vec2 reduce_scratch[SIZE]; // by subgroup

@@ -1,5 +1,5 @@
 // x += h W + b: the second half of the feed-forward layer. Its input is wide and read once, so it is never staged.
-// variants: - SOFTWARE BATCH+SOFTWARE PREFILL PREFILL+SOFTWARE PREFILL+COOPMAT DETERMINISTIC PREFILL+DETERMINISTIC
+// variants: - SOFTWARE BATCH+SOFTWARE PREFILL PREFILL+SOFTWARE PREFILL+COOPMAT DETERMINISTIC PREFILL+DETERMINISTIC SOFTWARE+TEXELS BATCH+SOFTWARE+TEXELS PREFILL+SOFTWARE+TEXELS
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"

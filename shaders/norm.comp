@@ -1,5 +1,5 @@
 // n = (x - mean) / sqrt(variance + eps) * gain + bias; one workgroup per row.
-// variants: - SOFTWARE PREFILL DETERMINISTIC PREFILL+DETERMINISTIC
+// variants: - SOFTWARE PREFILL DETERMINISTIC PREFILL+DETERMINISTIC SOFTWARE+TEXELS PREFILL+TEXELS
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -12,8 +12,8 @@ layout(constant_id = CONSTANT_PRODUCT_HALVES_OUT) const uint HALVES_OUT = 0; // 
 layout(push_constant) uniform Push { NormArgs a; };
 #define PHASE(name) norm_##name
 
-layout(binding = 1) readonly buffer Vectors { vec4 vectors[]; };
-layout(binding = 2) readonly buffer X { vec4 inputs[]; };
+READ_QUADS(1, Vectors, vectors);
+READ_QUADS(2, X, inputs);
 layout(binding = 3) buffer N { vec4 n[]; };
 
 uint first;

@@ -17,7 +17,7 @@ void PHASE(norm_row)(uint x_first, uint dim, uint gain, uint bias, float eps)
 {
     uint lane = gl_LocalInvocationID.x;
     vec4 row[LANE_QUADS];
-    [[unroll]] for (uint i = 0; i < LANE_QUADS; i++) row[i] = inputs[x_first + min(i * SIZE + lane, QUADS - 1)];
+    [[unroll]] for (uint i = 0; i < LANE_QUADS; i++) row[i] = QUAD(inputs, x_first + min(i * SIZE + lane, QUADS - 1));
     float sum = 0.0;
     [[unroll]] for (uint i = 0; i < LANE_QUADS; i++) sum += mix(0.0, sum4(row[i]), i * SIZE + lane < QUADS);
     float mean = workgroup_sum(sum) / float(dim);
@@ -35,6 +35,6 @@ void PHASE(norm_row)(uint x_first, uint dim, uint gain, uint bias, float eps)
     [[unroll]] for (uint i = 0; i < LANE_QUADS; i++) {
         uint at = i * SIZE + lane;
         if ((i + 1) * SIZE <= QUADS || at < QUADS)
-            PUT_NORMED(at, (row[i] - sums.x) * scale * vectors[gain / 4 + at] + vectors[bias / 4 + at])
+            PUT_NORMED(at, (row[i] - sums.x) * scale * QUAD(vectors, gain / 4 + at) + QUAD(vectors, bias / 4 + at))
     }
 }

@@ -42,9 +42,9 @@ layout(push_constant) uniform Push { ProductArgs a; };
 #define WIDTH FIXED_WIDTH
 #endif
 
-layout(binding = 1) readonly buffer Weights { uvec4 weights[]; };
-layout(binding = 2) readonly buffer Vectors { vec4 vectors[]; };
-layout(binding = 3) readonly buffer X { vec4 inputs[]; };
+READ_WORDS(1, Weights, weights);
+READ_QUADS(2, Vectors, vectors);
+READ_QUADS(3, X, inputs);
 
 #include "weights.glsl"
 #include "product_common.glsl"
@@ -59,7 +59,7 @@ shared vec4 staged_x[STAGED != 0 ? STAGED_QUADS(WIDTH) : 1];
 void PHASE(stage)(Row row); // writes the input of a row to `staged`, then waits at a barrier
 
 #ifdef SOFTWARE
-vec4 input4(Row row, uint i) { return STAGED != 0 ? staged(i) : inputs[row.index * (a.x_stride / 4) + i]; }
+vec4 input4(Row row, uint i) { return STAGED != 0 ? staged(i) : QUAD(inputs, row.index * (a.x_stride / 4) + i); }
 #include "product_software.glsl"
 #else
 #include "product_rows.glsl"

@@ -13,6 +13,6 @@
 vec2 bias2(uint o)
 {
     if (a.bias == NO_BIAS) return vec2(0.0);
-    vec4 four = vectors[(a.bias + o) / 4];
+    vec4 four = QUAD(vectors, (a.bias + o) / 4);
     return (o & 2) == 0 ? four.xy : four.zw;
 }

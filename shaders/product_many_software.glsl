@@ -18,7 +18,7 @@ void add_weights(uint from, uint first_row, inout float sums[TOKENS][ROWS])
         [[unroll]] for (uint r = 0; r < ROWS; r++) weights8(from + r, k8, low[r], high[r]);
         [[unroll]] for (uint first = 0; first < TOKENS; first += SHARED_ROWS) {
             uint at = (first_row + first + gl_SubgroupInvocationID % SHARED_ROWS) * (a.x_stride / 4) + 2 * k8;
-            vec4 mine_low = inputs[at], mine_high = inputs[at + 1];
+            vec4 mine_low = QUAD(inputs, at), mine_high = QUAD(inputs, at + 1);
             [[unroll]] for (uint i = 0; i < SHARED_ROWS; i++) {
                 vec4 x_low = subgroupShuffle(mine_low, i), x_high = subgroupShuffle(mine_high, i);
                 [[unroll]] for (uint r = 0; r < ROWS; r++) sums[first + i][r] += dot(x_low, low[r]) + dot(x_high, high[r]);
@@ -43,7 +43,7 @@ void add_blocks(uint from, uint first_row, inout float sums[TOKENS][ROWS])
             [[unroll]] for (uint r = 0; r < ROWS; r++) quads[r] = block_quad(WEIGHTS, (from + r) * (WIDTH / 32) + b, j);
             [[unroll]] for (uint first = 0; first < TOKENS; first += SHARED_ROWS) {
                 uint row = first_row + first + gl_SubgroupInvocationID % SHARED_ROWS;
-                vec4 mine = inputs[row * (a.x_stride / 4) + 8 * b + j];
+                vec4 mine = QUAD(inputs, row * (a.x_stride / 4) + 8 * b + j);
                 [[unroll]] for (uint i = 0; i < SHARED_ROWS; i++) {
                     vec4 x4 = subgroupShuffle(mine, i);
                     if (HAS_MINIMUM) x_sums[first + i] += sum4(x4);

@@ -26,8 +26,8 @@ void add_blocks(Row row, uint from, inout float sums[ROWS])
         float dots[ROWS], x_sum = 0.0;
         [[unroll]] for (uint r = 0; r < ROWS; r++) {
             uint at = (from + r) * (WIDTH / 32) + b;
-            if (WEIGHTS == WEIGHTS_Q8_0) { words[r][0] = weights[2 * at]; words[r][1] = weights[2 * at + 1]; }
-            else words[r][0] = weights[at];
+            if (WEIGHTS == WEIGHTS_Q8_0) { words[r][0] = WORDS(weights, 2 * at); words[r][1] = WORDS(weights, 2 * at + 1); }
+            else words[r][0] = WORDS(weights, at);
             dots[r] = 0.0;
         }
         [[unroll]] for (uint first = 0; first < 8; first += SHARE) {

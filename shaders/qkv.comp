@@ -1,6 +1,6 @@
 // q, k, v = norm(x) W + b; q goes to scratch memory, k and v straight into the cache, unless it is quantised.
 // The rows of W are q, k and v in turn, each (heads, head_dim).
-// variants: - SOFTWARE BATCH+SOFTWARE PREFILL PREFILL+SOFTWARE PREFILL+COOPMAT DETERMINISTIC PREFILL+DETERMINISTIC
+// variants: - SOFTWARE BATCH+SOFTWARE PREFILL PREFILL+SOFTWARE PREFILL+COOPMAT DETERMINISTIC PREFILL+DETERMINISTIC SOFTWARE+TEXELS BATCH+SOFTWARE+TEXELS PREFILL+SOFTWARE+TEXELS
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"

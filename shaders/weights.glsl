@@ -16,7 +16,7 @@
 #define IS_QUANTISED (WEIGHTS >= WEIGHTS_Q8_0)
 #define HAS_MINIMUM (WEIGHTS >= WEIGHTS_Q4_0) // in q4_0 it is 8 * scale: scale * (q - 8) = scale * q - 8 * scale
 
-uint weights_word(uint i) { return weights[i / 4][i % 4]; }
+uint weights_word(uint i) { return WORDS(weights, i / 4)[i % 4]; }
 
 // The low halves of four bytes.
 vec4 nibbles4(uint word) { return vec4(uvec4(word, word >> 8, word >> 16, word >> 24) & 15u); }
@@ -39,8 +39,8 @@ vec4 unit_quad(uint format, uvec4 words[2], uint j)
 // The four quants j of a block of 32. Blocks are numbered through all rows.
 vec4 block_quad(uint format, uint block, uint j)
 {
-    if (format == WEIGHTS_Q8_0) return bytes4(weights[2 * block + j / 4][j % 4]);
-    return nibbles4(weights[block][j / 2] >> 4 * (j % 2));
+    if (format == WEIGHTS_Q8_0) return bytes4(WORDS(weights, 2 * block + j / 4)[j % 4]);
+    return nibbles4(WORDS(weights, block)[j / 2] >> 4 * (j % 2));
 }
 
 // Scale and minimum of a block of 32 weights: the word that holds them, and their values. Blocks are numbered through
@@ -74,10 +74,10 @@ void row_weights8(uint format, uint width, uint scales, uint row, uint k8, out v
 {
     uint i = row * (width / 8) + k8;
     if (format == WEIGHTS_F32) {
-        low = uintBitsToFloat(weights[2 * i]);
-        high = uintBitsToFloat(weights[2 * i + 1]);
+        low = uintBitsToFloat(WORDS(weights, 2 * i));
+        high = uintBitsToFloat(WORDS(weights, 2 * i + 1));
     } else if (format == WEIGHTS_F16) {
-        unpack8(weights[i], low, high);
+        unpack8(WORDS(weights, i), low, high);
     } else {
         vec2 scale = block_scale(format, scales, row * (width / 32) + k8 / 4);
         if (format == WEIGHTS_Q8_0) {

@@ -201,7 +201,8 @@ static void all(const char *disable, bool quick)
 
 // ------------------------------------------------------------------------------------------ matrices of the device
 
-static float *logits_without(const char *disable, vkgpt_format format, bool *by_matrices)
+// *has: whether the device had cooperative matrices (`texels` false) or read texels.
+static float *logits_without(const char *disable, vkgpt_format format, bool texels, bool *has)
 {
     vkgpt_error err;
     vkgpt_device *device;
@@ -210,7 +211,7 @@ static float *logits_without(const char *disable, vkgpt_format format, bool *by_
     check(vkgpt_device_open(NULL, &device, &err), &err);
     unsetenv("VKGPT_DISABLE");
     float *logits = logits_of(device, format, VKGPT_F32, &bytes);
-    *by_matrices = device->matrix.m != 0;
+    *has = texels ? device->texels : device->matrix.m != 0;
     assert_int_equal(device->validation_messages, 0);
     vkgpt_device_close(device);
     return logits;
@@ -224,10 +225,10 @@ static void test_matrices_of_the_device(void **state)
     bool with, without;
     (void)state;
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
-        float *got = logits_without("software_kernels", formats[i], &with);
+        float *got = logits_without("software_kernels", formats[i], false, &with);
         if (!with) free(got);
         if (!with) skip(); // without such matrices both runs are the same
-        float *want = logits_without("software_kernels,coopmat", formats[i], &without);
+        float *want = logits_without("software_kernels,coopmat", formats[i], false, &without);
         assert_false(without);
         struct Difference error = difference_f32(got, want, TOKENS * VOCAB);
         if (formats[i] != VKGPT_F32) {
@@ -237,6 +238,23 @@ static void test_matrices_of_the_device(void **state)
         } else {
             assert_memory_equal(got, want, TOKENS * VOCAB * sizeof *got);
         }
+        free(got);
+        free(want);
+    }
+}
+
+// On lavapipe, which reads texels: the kernels that do give the same bits as those that read storage buffers.
+static void test_texels(void **state)
+{
+    bool with, without;
+    (void)state;
+    for (vkgpt_format format = VKGPT_F32; format <= VKGPT_Q4_K; format++) {
+        float *got = logits_without("", format, true, &with);
+        if (!with) free(got);
+        if (!with) skip();
+        float *want = logits_without("texels", format, true, &without);
+        assert_false(without);
+        assert_memory_equal(got, want, TOKENS * VOCAB * sizeof *got);
         free(got);
         free(want);
     }
@@ -258,6 +276,6 @@ static void test_formats_without_options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_formats), cmocka_unit_test(test_formats_without_options),
-                                       cmocka_unit_test(test_matrices_of_the_device)};
+                                       cmocka_unit_test(test_matrices_of_the_device), cmocka_unit_test(test_texels)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

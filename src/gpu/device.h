@@ -31,7 +31,7 @@ struct vkgpt_device {
     VkPhysicalDeviceMemoryProperties memory;
     VkPipelineCache pipeline_cache;
     size_t pipeline_cache_bytes;      // as read from disk
-    VkDescriptorSetLayout set_layout; // MAX_BUFFERS storage buffers
+    VkDescriptorSetLayout set_layout; // of MAX_BUFFERS
     VkPipelineLayout pipeline_layout;
     VkSemaphore timeline; // of the queue: value n is reached when submission n is done
     uint64_t submitted;   // the last value that a submission was accepted with
@@ -44,6 +44,7 @@ struct vkgpt_device {
     bool software;          // a CPU: chooses the kernels' variants
     bool lockstep;          // a CPU: the lanes of a subgroup run in lockstep
     bool software_kernels;  // software, with shuffles and a known subgroup size: the SOFTWARE variants
+    bool texels;            // buffers are bound as texels too: gpu/texels.h
     bool size_control, full_subgroups;
     bool addresses;                      // buffers have addresses, for the persistent kernel
     bool uniform_flow;                   // kernels ask for it: gpu/uniform_flow.h
@@ -59,8 +60,6 @@ struct vkgpt_device {
     // for vkgpt_counters
     uint64_t recordings, descriptor_writes, device_allocations, host_allocations;
 };
-
-#define MAX_BUFFERS 8
 
 // Zeroed memory for objects that live as long as a device, model or session; NULL: out of memory. Counts allocations.
 void *device_alloc(vkgpt_device *device, size_t count, size_t size);

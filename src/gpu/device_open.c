@@ -15,6 +15,7 @@
 #include "gpu/pipeline_cache.h"
 #include "gpu/processors.h"
 #include "gpu/recording.h"
+#include "gpu/texels.h"
 #include "gpu/uniform_flow.h"
 
 #define MAX_DEVICES 64
@@ -23,10 +24,10 @@
 
 // The names that VKGPT_DISABLE may list, separated by commas (the header says what each does).
 static const char *const switches[] = {
-    "coopmat",       "device_fault",         "f16",     "float_controls",   "full_subgroups",
+    "coopmat",       "device_fault", "f16",     "float_controls",       "full_subgroups",
     "lanes", // the older name of software_kernels
-    "memory_budget", "persistent",           "shuffle", "software_kernels", "subgroup_size_control", "timestamps",
-    "unified",       "uniform_control_flow",
+    "memory_budget", "persistent",   "shuffle", "software_kernels",     "subgroup_size_control",
+    "texels",        "timestamps",   "unified", "uniform_control_flow",
 };
 
 #define SWITCHES (sizeof switches / sizeof *switches)
@@ -533,17 +534,19 @@ int device_make_logical(vkgpt_device *device, const char *extension, VkBaseOutSt
 
 int device_make_layouts(vkgpt_device *device, vkgpt_error *err)
 {
-    VkDescriptorSetLayoutBinding bindings[MAX_BUFFERS];
-    for (uint32_t i = 0; i < MAX_BUFFERS; i++)
+    VkDescriptorSetLayoutBinding bindings[2 * MAX_BUFFERS];
+    uint32_t count = device->texels ? 2 * MAX_BUFFERS : MAX_BUFFERS;
+    for (uint32_t i = 0; i < count; i++)
         bindings[i] = (VkDescriptorSetLayoutBinding){
             .binding = i,
-            .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+            .descriptorType =
+                i < MAX_BUFFERS ? VK_DESCRIPTOR_TYPE_STORAGE_BUFFER : VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER,
             .descriptorCount = 1,
             .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
         };
     VkDescriptorSetLayoutCreateInfo set = {
         .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
-        .bindingCount = MAX_BUFFERS,
+        .bindingCount = count,
         .pBindings = bindings,
     };
     VkResult result = device->vk.vkCreateDescriptorSetLayout(device->handle, &set, NULL, &device->set_layout);
@@ -590,6 +593,7 @@ static void adopt(vkgpt_device *device, VkPhysicalDevice physical, const vkgpt_d
     device->lockstep = device->software;
     device->software_kernels =
         device->software && info->subgroup_shuffle && !disabled("software_kernels") && !disabled("lanes");
+    device->texels = device->software_kernels && texels_reach(device, &properties.limits) && !disabled("texels");
 }
 
 int vkgpt_device_open(const char *which, vkgpt_device **opened, vkgpt_error *err)

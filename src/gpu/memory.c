@@ -111,6 +111,7 @@ static int block_create(vkgpt_device *device, enum MemoryKind kind, VkDeviceSize
         .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT,
     };
     if (device->addresses) info.usage |= VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
+    if (device->texels) info.usage |= VK_BUFFER_USAGE_STORAGE_TEXEL_BUFFER_BIT;
     VkMemoryRequirements needs = {0};
     VkResult result = device->vk.vkCreateBuffer(device->handle, &info, NULL, &block->buffer);
     if (!result) {

@@ -5,6 +5,7 @@
 
 #include "gpu/recording.h"
 #include "gpu/spirv.h"
+#include "gpu/texels.h"
 #include "gpu/uniform_flow.h"
 
 static const struct Spirv *find_spirv(const char *kernel)
@@ -93,6 +94,7 @@ static void ask_for(vkgpt_device *device, struct Pipeline *pipeline)
 int pipeline_get_lanes(vkgpt_device *device, const char *kernel, uint32_t lanes, const uint32_t *constants,
                        uint32_t count, const struct Pipeline **found, vkgpt_error *err)
 {
+    kernel = texels_kernel(device, kernel);
     for (uint32_t i = 0; i < device->pipeline_count; i++) {
         struct Pipeline *p = device->pipelines[i];
         if (strcmp(p->kernel, kernel) || p->constant_count != count || memcmp(p->constants, constants, 4 * count))

@@ -7,6 +7,7 @@
 
 #include "base/os.h"
 #include "gpu/device_fault.h"
+#include "gpu/texels.h"
 
 #define GPU_WAIT_SECONDS 30
 #define SOFTWARE_WAIT_SECONDS 1800 // a software driver has no watchdog and may run anything
@@ -41,12 +42,13 @@ static VkResult begin_commands(struct Recording *rec)
 static int make_objects(struct Recording *rec, uint32_t max_sets)
 {
     vkgpt_device *device = rec->device;
-    VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, max_sets * MAX_BUFFERS};
+    VkDescriptorPoolSize sizes[] = {{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, max_sets * MAX_BUFFERS},
+                                    {VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER, max_sets * MAX_BUFFERS}};
     VkDescriptorPoolCreateInfo pool = {
         .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
         .maxSets = max_sets,
-        .poolSizeCount = 1,
-        .pPoolSizes = &size,
+        .poolSizeCount = device->texels ? 2 : 1,
+        .pPoolSizes = sizes,
     };
     VkQueryPoolCreateInfo queries = {
         .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
@@ -66,7 +68,9 @@ static int start(struct Recording *rec, uint32_t max_sets)
     const char *name = rec->name;
     vkgpt_error *err = rec->err;
     rec->sets = device_alloc(device, max_sets, sizeof *rec->sets);
-    rec->status = rec->sets ? make_objects(rec, max_sets) : fail_memory(err, name, max_sets * sizeof *rec->sets);
+    if (device->texels) rec->views = device_alloc(device, max_sets * MAX_BUFFERS, sizeof *rec->views);
+    rec->status = rec->sets && (rec->views || !device->texels) ? make_objects(rec, max_sets)
+                                                               : fail_memory(err, name, max_sets * sizeof *rec->sets);
     if (rec->status) {
         int status = rec->status;
         recording_free(rec);
@@ -161,6 +165,9 @@ static VkDescriptorSet write_set(struct Recording *rec, const struct Bindings *b
         .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .pBufferInfo = buffers,
     };
     device->vk.vkUpdateDescriptorSets(device->handle, 1, &write, 0, NULL);
+    if (device->texels)
+        result = texels_write(device, set, buffers, bindings->count, rec->views + (rec->set_count - 1) * MAX_BUFFERS);
+    if (result) rec->status = vk_fail(rec->err, result, rec->name);
     device->descriptor_writes++;
     return set;
 }
@@ -490,6 +497,9 @@ void recording_free(struct Recording *rec)
     if (rec->commands) device->vk.vkFreeCommandBuffers(device->handle, device->command_pool, 1, &rec->commands);
     device->vk.vkDestroyDescriptorPool(device->handle, rec->pool, NULL);
     device->vk.vkDestroyQueryPool(device->handle, rec->queries, NULL);
+    for (uint32_t i = 0; rec->views && i < rec->set_count * MAX_BUFFERS; i++)
+        device->vk.vkDestroyBufferView(device->handle, rec->views[i], NULL);
+    free(rec->views);
     free(rec->sets);
     free(rec->marks);
     free(rec->parts);

@@ -81,6 +81,7 @@ struct Recording {
     VkDescriptorPool pool;
     struct SetEntry *sets; // while recording: equal bindings share a set
     uint32_t set_count, set_capacity, set_cursor;
+    VkBufferView *views; // MAX_BUFFERS for each set where the device reads texels, else NULL
     VkQueryPool queries; // two timestamps, or null; a profiled recording has more, around its dispatches
     struct Mark *marks;  // of a profiled recording: its dispatches, in order
     uint32_t mark_capacity;
