@@ -67,7 +67,7 @@ typedef uint32_t uint;
 #define CONSTANT_PRODUCT_TEAM 9 // DETERMINISTIC
 #define PRODUCT_CONSTANTS 24    // how many there are, with the first three
 
-// attend, attend_block, attend_block_software and attend_block_coopmat
+// attend, attend_block, attend_software and attend_block_coopmat
 #define CONSTANT_ATTEND_HEAD_DIM 3
 #define CONSTANT_ATTEND_SPAN 4
 #define CONSTANT_ATTEND_AHEAD 5

@@ -1,6 +1,5 @@
-// x += attention W + b. It merges the ranges of `attend` while it reads them. In prefill there is nothing to merge, and
-// `contract` is used.
-// variants: - SOFTWARE
+// x += attention W + b. It merges the ranges of `attend` while it reads them. In prefill, and on a software driver, there
+// is nothing to merge, and `contract` is used.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -11,11 +10,7 @@
 
 layout(binding = 4) buffer Y { vec2 y_rows[]; };
 
-#ifdef SOFTWARE
-#define MERGED_AHEAD 1
-#else
 #define MERGED_AHEAD (LOADS > 1 ? LOADS * 2 / 3 : 1) // 8 of 12
-#endif
 #include "merged.glsl"
 #include "project.glsl"
 #include "residual.glsl"

@@ -127,13 +127,13 @@ static const char *product_name(const struct Making *making, enum ProductKernel 
             name "_prefill_coopmat"                                                                                    \
     }
     static const char *const names[][6] = {
-        [QKV] = PRODUCT_NAMES("qkv"),       [PROJECT] = {"project", "project_software"},
-        [EXPAND] = PRODUCT_NAMES("expand"), [CONTRACT] = PRODUCT_NAMES("contract"),
-        [HEAD] = PRODUCT_NAMES("head"),
+        [QKV] = PRODUCT_NAMES("qkv"),           [PROJECT] = {"project"},        [EXPAND] = PRODUCT_NAMES("expand"),
+        [CONTRACT] = PRODUCT_NAMES("contract"), [HEAD] = PRODUCT_NAMES("head"),
     };
     // on a GPU, on a software driver
     static const int variants[][2] = {[DECODE] = {0, 1}, [BATCH] = {0, 2}, [PREFILL] = {4, 3}};
-    if (kernel == PROJECT && making->mode != DECODE) kernel = CONTRACT; // the parts of attend are already merged
+    // where the parts of attend are already merged
+    if (kernel == PROJECT && (making->mode != DECODE || making->device->software_kernels)) kernel = CONTRACT;
     int variant = variants[making->mode][making->device->software_kernels] + (has_tiles(making) ? making->kind : 0);
     return names[kernel][variant];
 }
@@ -317,8 +317,27 @@ static int cache_get(vkgpt_device *device, const struct Shape *shape, const char
     return shape->kv == KV_Q8_0 ? simple_get(device, kernel, CACHE_SIZE, 0, &k->cache, err) : VKGPT_OK;
 }
 
+// A workgroup is one subgroup, with one query or in a block with one for each lane. In decode too it reads the whole
+// cache: as much is in flight as a processor has cores for.
+static int attend_software_get(vkgpt_device *device, const struct Shape *shape, bool block, struct Kernels *k,
+                               vkgpt_error *err)
+{
+    uint32_t lanes = device->info.subgroup_size;
+    const uint32_t constants[] = {
+        [CONSTANT_SIZE] = lanes,
+        [CONSTANT_KV] = shape->kv,
+        [CONSTANT_ATTEND_HEAD_DIM] = shape->head_dim,
+    };
+    k->block_queries = block ? lanes : 1;
+    k->span = UINT32_MAX;
+    k->attend_tile = (struct AttendTile){k->block_queries, k->block_queries, (block ? 4 : 1) * lanes}; // TILE
+    const char *kernel = block ? "attend_software_prefill" : "attend_software";
+    return pipeline_get(device, kernel, constants, COUNT(constants), &k->attend, err);
+}
+
 static int attend_get(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
 {
+    if (device->software_kernels) return attend_software_get(device, shape, false, k, err);
     const uint32_t constants[] = {
         [CONSTANT_SIZE] = ROW_KERNEL_SIZE,
         [CONSTANT_KV] = shape->kv,
@@ -395,22 +414,6 @@ static bool attend_by_matrices(const vkgpt_device *device, const struct Shape *s
     return choose_attend_tile(device, constants);
 }
 
-// attend_block_software: a workgroup is one subgroup, with a query for each lane.
-static int attend_software_get(vkgpt_device *device, const struct Shape *shape, struct Kernels *k, vkgpt_error *err)
-{
-    uint32_t lanes = device->info.subgroup_size, chunks = shape->head_dim / 8;
-    const uint32_t constants[] = {
-        [CONSTANT_SIZE] = lanes,
-        [CONSTANT_KV] = shape->kv,
-        [CONSTANT_ATTEND_HEAD_DIM] = shape->head_dim,
-        [CONSTANT_ATTEND_BLOCK_QUERIES] = lanes,
-        [CONSTANT_ATTEND_BLOCK_SHARES] = (chunks + lanes - 1) / lanes,
-    };
-    k->block_queries = lanes;
-    k->attend_tile = (struct AttendTile){lanes, lanes, 4 * lanes}; // KEYS of attend_block_software
-    return pipeline_get(device, "attend_block_software", constants, COUNT(constants), &k->attend, err);
-}
-
 static int attend_block_get(vkgpt_device *device, const struct Shape *shape, bool halves, struct Kernels *k,
                             vkgpt_error *err)
 {
@@ -423,7 +426,7 @@ static int attend_block_get(vkgpt_device *device, const struct Shape *shape, boo
         return pipeline_get_lanes(device, "attend_block_coopmat", device->matrix_lanes, by_matrices, COUNT(by_matrices),
                                   &k->attend, err);
     }
-    if (device->software_kernels) return attend_software_get(device, shape, k, err);
+    if (device->software_kernels) return attend_software_get(device, shape, true, k, err);
     uint32_t size = ROW_KERNEL_SIZE, queries = 16, groups = size / (shape->head_dim / 8);
     uint32_t per_query = shape->head_dim * 4 + size * 4 + 12;
     while (queries > 1 && queries * per_query + size * 8 > device->info.shared_bytes) queries /= 2;
@@ -510,7 +513,7 @@ int kernels_for_decode(vkgpt_device *device, const struct Shape *shape, uint32_t
     if (!status) status = embed_get(device, shape, "embed", k, err);
     if (!status) status = products_get(&making, k, err);
     if (!status) status = norms_get(&making, k, err);
-    if (!status) status = merge_get(device, k, err);
+    if (!status && !device->software_kernels) status = merge_get(device, k, err);
     if (!status) status = kernels_around(device, "sample", rows, true, k, err);
     if (!status) status = cache_get(device, shape, "cache", k, err);
     return status ? status : attend_get(device, shape, k, err);

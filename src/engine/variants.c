@@ -91,6 +91,13 @@ static struct Variant of_tile(struct TileChoice choice)
     return (struct Variant){.tile = choice.number + 1, .split = choice.split};
 }
 
+// Whether decode of one row may compute the product's input inside. On a software driver attention is not in parts that
+// project would merge.
+static bool may_stage(const struct ProductKey *key)
+{
+    return key->tokens == 1 && key->product != CONTRACT && !(key->software && key->product == PROJECT);
+}
+
 struct Variant variant_built_in(const vkgpt_device *device, const struct ProductKey *key)
 {
     const struct TileAsk ask = variant_ask(key);
@@ -100,7 +107,7 @@ struct Variant variant_built_in(const vkgpt_device *device, const struct Product
         .rows = built_in_rows(b, key),
         .size = built_in_lanes(b, key),
         .loads = b->loads,
-        .staged = key->tokens == 1 && key->product != CONTRACT,
+        .staged = may_stage(key),
     };
 }
 

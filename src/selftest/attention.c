@@ -267,6 +267,31 @@ static struct AttendArgs attend_args(const struct Stage *stage)
     };
 }
 
+// ---------------------------------------------------------------------------------------------- whole
+
+static void attend_block(const struct Stage *stage, struct Attention *a, uint32_t rows, const struct Array *state,
+                         const struct Array *q, const struct Array *out)
+{
+    const struct Kernels *kernels = stage->kernels;
+    struct AttendArgs args = attend_args(stage);
+    struct Grid grid = {stage->layer->size->heads, (rows + kernels->block_queries - 1) / kernels->block_queries, 1};
+    dispatch(&a->t.rec, kernels->attend, grid,
+             BUFFERS(&state->slice, &q->slice, &a->k->slice, &a->v->slice, &out->slice), &args, sizeof args);
+}
+
+// Decode by a kernel whose queries read the whole cache.
+static int attend_whole_at(const struct Stage *stage, struct Measure *m)
+{
+    const struct TestLayer *l = stage->layer;
+    struct Attention a;
+    attention_make(stage, (size_t)stage->rows * l->width * 4, &a);
+    trial_start(&a.t);
+    if (!a.t.status) attend_block(stage, &a, stage->rows, a.state, a.q, a.out);
+    trial_finish(&a.t);
+    if (!a.t.status) stage_measure(stage, m, a.out, axis_heads(l, 1), a.want);
+    return trial_end(&a.t);
+}
+
 // ---------------------------------------------------------------------------------------------- parts
 
 static size_t part_at(const struct TestLayer *l, uint32_t row, uint32_t head, uint32_t split)
@@ -312,7 +337,7 @@ static void measure_attend(const struct Stage *stage, struct Measure *m, struct 
     measure_untouched(m, a->out);
 }
 
-static int attend_at(const struct Stage *stage, struct Measure *m)
+static int attend_parts_at(const struct Stage *stage, struct Measure *m)
 {
     const struct TestLayer *l = stage->layer;
     struct Attention a;
@@ -331,13 +356,14 @@ int selftest_attend(const struct Stage *stage)
 {
     const struct LayerSize *size = stage->layer->size;
     uint32_t last = size->context - 1;
+    bool whole = stage->kernels->block_queries;
     const uint32_t positions[][2] = {{0, size->span - 1}, {size->span, size->span + 1}, {2 * size->span - 1, last}};
     struct Measure m = {0};
     for (size_t i = 0; i < sizeof positions / sizeof *positions; i++) {
         struct Stage here = *stage;
         stage_place(&here, FIRST, positions[i][0] < last ? positions[i][0] : last);
         stage_place(&here, FIRST + 2, positions[i][1] < last ? positions[i][1] : last);
-        int status = attend_at(&here, &m);
+        int status = whole ? attend_whole_at(&here, &m) : attend_parts_at(&here, &m);
         if (status) return status;
     }
     stage_report(stage, stage->kernels->attend, m, ATTENTION_BOUND);
@@ -438,16 +464,6 @@ static void shifted_measure(const struct Stage *stage, struct Measure *m, const 
             measure_true(m, !memcmp(shifted->out->after + r * bytes, a->out->after + whole * bytes, bytes));
 }
 
-static void attend_block(const struct Stage *stage, struct Attention *a, uint32_t rows, const struct Array *state,
-                         const struct Array *q, const struct Array *out)
-{
-    const struct Kernels *kernels = stage->kernels;
-    struct AttendArgs args = attend_args(stage);
-    struct Grid grid = {stage->layer->size->heads, (rows + kernels->block_queries - 1) / kernels->block_queries, 1};
-    dispatch(&a->t.rec, kernels->attend, grid,
-             BUFFERS(&state->slice, &q->slice, &a->k->slice, &a->v->slice, &out->slice), &args, sizeof args);
-}
-
 int selftest_attend_block(const struct Stage *stage)
 {
     const struct TestLayer *l = stage->layer;
@@ -467,22 +483,6 @@ int selftest_attend_block(const struct Stage *stage)
         shifted_measure(stage, &m, &a, &shifted);
         stage_measure(&out, &m, a.out, axis_heads(l, 1), a.want);
         stage_report(stage, stage->kernels->attend, m, block_bound(stage));
-    }
-    return trial_end(&a.t);
-}
-
-int selftest_attend_step(const struct Stage *stage)
-{
-    const struct TestLayer *l = stage->layer;
-    struct Attention a;
-    attention_make(stage, (size_t)stage->rows * l->width * 4, &a);
-    trial_start(&a.t);
-    if (!a.t.status) attend_block(stage, &a, stage->rows, a.state, a.q, a.out);
-    trial_finish(&a.t);
-    struct Measure m = {0};
-    if (!a.t.status) {
-        stage_measure(stage, &m, a.out, axis_heads(l, 1), a.want);
-        stage_report(stage, stage->kernels->attend, m, ATTENTION_BOUND);
     }
     return trial_end(&a.t);
 }

@@ -135,7 +135,6 @@ int selftest_cache(const struct Stage *stage);
 int selftest_attend(const struct Stage *stage);
 int selftest_merge(const struct Stage *stage);
 int selftest_attend_block(const struct Stage *stage);
-int selftest_attend_step(const struct Stage *stage); // decode by a kernel that writes no parts
 int selftest_attend_block_spoiled(const struct Stage *stage);
 int selftest_best(const struct Stage *stage);
 int selftest_score(const struct Stage *stage);
