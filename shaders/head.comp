@@ -1,6 +1,6 @@
 // logits = norm(x) W. In decode of one row each workgroup also writes the maximum of its logits, its index, and whether
 // a logit is not finite, so that greedy sampling reads only a few hundred numbers. For several rows `best` does so.
-// variants: - SOFTWARE BATCH+SOFTWARE PREFILL PREFILL+SOFTWARE PREFILL+COOPMAT DETERMINISTIC PREFILL+DETERMINISTIC SOFTWARE+TEXELS BATCH+SOFTWARE+TEXELS PREFILL+SOFTWARE+TEXELS
+// variants: - SOFTWARE BATCH+SOFTWARE PREFILL PREFILL+SOFTWARE PREFILL+COOPMAT DETERMINISTIC PREFILL+DETERMINISTIC SOFTWARE+TEXELS BATCH+SOFTWARE+TEXELS PREFILL+SOFTWARE+TEXELS DETERMINISTIC+TEXELS PREFILL+DETERMINISTIC+TEXELS
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"

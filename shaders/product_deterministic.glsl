@@ -40,8 +40,8 @@ void settled8(uint row, uint k8, out vec4 low, out vec4 high)
 void add_row(inout Quads sums, uint row, uint k8, Quads low, Quads high)
 {
     uint at = row * (a.x_stride / 4) + 2 * k8;
-    add_quads(sums, inputs[at], low);
-    add_quads(sums, inputs[at + 1], high);
+    add_quads(sums, QUAD(inputs, at), low);
+    add_quads(sums, QUAD(inputs, at + 1), high);
 }
 
 // The sums over one segment; past the end of the width they are 0.
