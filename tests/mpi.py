@@ -16,6 +16,8 @@ import tempfile
 import time
 import unittest
 
+import served
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FIXTURES = os.path.join(ROOT, "tests", "fixtures")
 TALES = os.path.join(ROOT, "models", "tales")
@@ -155,6 +157,18 @@ class Same(Ranks):
         text = over(2, "tokenize", "-p", "Once upon a time")
         self.same(alone("tokenize", "-p", "Once upon a time"), text)
 
+    def test_serve(self):
+        texts = []
+        for before in [], [*SPREAD, "-n", "2"]:
+            server = served.Server("-np", "2", "-c", "128", "--no-warmup", before=before, **ENVIRONMENT)
+            try:
+                texts.append([server.text_of("Once upon a time", max_tokens=24, **fields)
+                              for fields in ({"temperature": 0}, {"seed": 7})])
+            finally:
+                server.end()
+                server.kill()
+        self.assertEqual(*texts)
+        self.assertNotEqual(*texts[0])
 
     def test_devices_are_all_named(self):
         """The limits of rank 0's device say nothing about a token, so bench prints none."""
@@ -333,6 +347,6 @@ class Killed(Ranks):
 
 
 if __name__ == "__main__":
-    PROGRAM = os.path.abspath(sys.argv.pop(1))
+    PROGRAM = served.PROGRAM = os.path.abspath(sys.argv.pop(1))
     FAULTS = os.path.join(os.path.dirname(PROGRAM), "faults")
     unittest.main()

@@ -40,11 +40,12 @@ def command(*arguments):
 class Server:
     """A server on a port of its own; it is ready when its constructor returns."""
 
-    def __init__(self, *flags, model=TALES, ready=True, files=None, **environment):
+    def __init__(self, *flags, model=TALES, ready=True, files=None, before=(), **environment):
         limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))) if files else None
         self.log = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(command("serve", "-m", model, "--port", "0", *flags), stderr=self.log,
-                                        stdout=subprocess.DEVNULL, preexec_fn=limit, env={**os.environ, **environment})
+        words = [*before, *command("serve", "-m", model, "--port", "0", *flags)]
+        self.process = subprocess.Popen(words, stderr=self.log, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        preexec_fn=limit, env={**os.environ, **environment})
         self.port = int(self.said(r"listens on http://\S+:(\d+)\n").group(1))
         if ready:
             self.said(r"serves \S+, \d+ sequences")
