@@ -20,6 +20,8 @@ import served
 from browser import CHROMIUM, NO_CHROMIUM, PHONE, Browser, contrast, luminance
 from served import Asking, CONTEXT, PLAIN, WAIT, Server, command, events, generate
 
+SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json"
+
 
 @unittest.skipUnless(CHROMIUM, NO_CHROMIUM)
 class Page(unittest.TestCase):
@@ -461,13 +463,13 @@ class Life(unittest.TestCase):
         self.assertEqual(server.text_of("Once upon", max_tokens=8, seed=1), want)
         self.assertEqual(server.end(), 0)
 
-    def test_lost_device(self):
+    def losing(self, requests, *flags, layers="VK_LAYER_VKGPT_faults", **environment):
         """A device that is lost is a 500 for those who run; the next ones run on a new session."""
         want = generate("Once upon a time", 12, "--temp", "0")["text"]
-        faults = {"VK_ADD_LAYER_PATH": os.path.join(served.BUILD, "faults"), "VK_INSTANCE_LAYERS": "VK_LAYER_VKGPT_faults"}
-        server = self.start("-np", "2", **faults, VKGPT_FAULT="vkQueueSubmit 60 -4")  # VK_ERROR_DEVICE_LOST
+        layers = {"VK_ADD_LAYER_PATH": f"{served.BUILD}/faults:/usr/share/vulkan/explicit_layer.d", "VK_INSTANCE_LAYERS": layers}
+        server = self.start("-np", "2", *flags, **layers, **environment, VKGPT_FAULT="vkQueueSubmit 60 -4")  # DEVICE_LOST
         statuses = []
-        for _ in range(40):
+        for _ in range(requests):
             status, answer, _ = server.ask("/v1/completions", {"prompt": "Once upon a time", "max_tokens": 12, "temperature": 0})
             statuses.append(status)
             if status == 200:
@@ -479,6 +481,16 @@ class Life(unittest.TestCase):
         self.assertEqual(server.metric("vkgpt_device_errors_total"), 1)
         self.assertIn("are answered with status 500", server.text())
         self.assertEqual(server.end(), 0)
+
+    def test_lost_device(self):
+        self.losing(40)
+
+    def test_lost_device_of_two(self):
+        if not os.path.exists(SWIFTSHADER):
+            self.skipTest("two devices are needed: lavapipe and SwiftShader")
+        both = {name: f"{os.environ['VK_DRIVER_FILES']}:{SWIFTSHADER}" for name in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")}
+        self.losing(20, "--devices", "llvmpipe,SwiftShader", "--split", "5,1",
+                    layers="VK_LAYER_VKGPT_faults:VK_LAYER_KHRONOS_validation", **both)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-// The layer itself: faults.h says what it does. It serves one device at a time.
+// The layer itself: faults.h says what it does. It serves devices of several drivers if a layer below it does, such as
+// the validation layer: it keeps the functions of the device that was opened last.
 #define _POSIX_C_SOURCE 200809L
 #include "faults.h"
 #include "limits.h"
@@ -17,6 +18,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 #define MAX_INSTANCES 8
+#define MAX_DEVICES 8
 
 // clang-format off
 // Functions of a device that return a result: name, parameters, arguments.
@@ -40,6 +42,7 @@
 #define MAKERS(X)                                                                                                     \
     X(AllocateMemory, VkMemoryAllocateInfo, VkDeviceMemory, FreeMemory)                                               \
     X(CreateBuffer, VkBufferCreateInfo, VkBuffer, DestroyBuffer)                                                      \
+    X(CreateBufferView, VkBufferViewCreateInfo, VkBufferView, DestroyBufferView)                                      \
     X(CreateCommandPool, VkCommandPoolCreateInfo, VkCommandPool, DestroyCommandPool)                                  \
     X(CreateDescriptorPool, VkDescriptorPoolCreateInfo, VkDescriptorPool, DestroyDescriptorPool)                      \
     X(CreateDescriptorSetLayout, VkDescriptorSetLayoutCreateInfo, VkDescriptorSetLayout, DestroyDescriptorSetLayout)  \
@@ -70,7 +73,7 @@ static struct {
     unsigned call; // that fails
     uint64_t n, times;
     int result;
-    atomic_bool lost;
+    _Atomic(const void *) lost; // of_device
     double time;
     pthread_once_t environment;
 } faults = {.environment = PTHREAD_ONCE_INIT};
@@ -87,7 +90,7 @@ static pthread_mutex_t instances_lock = PTHREAD_MUTEX_INITIALIZER;
 
 // clang-format off
 static struct {
-    VkDevice device;
+    _Atomic(VkDevice) devices[MAX_DEVICES]; // that are open
     PFN_vkGetDeviceProcAddr get;
     PFN_vkDestroyDevice DestroyDevice;
     PFN_vkCreateComputePipelines CreateComputePipelines;
@@ -112,7 +115,7 @@ EXPORT void faults_set(unsigned index, uint64_t n, int result)
     faults.n = n;
     faults.times = 1;
     faults.result = result;
-    faults.lost = false;
+    faults.lost = NULL;
     faults.time = 0.0;
 }
 
@@ -157,18 +160,22 @@ static bool is_of_queue(enum Call call)
     return call == CALL_QueueSubmit || call == CALL_WaitSemaphores || call == CALL_DeviceWaitIdle;
 }
 
-// What a call has to return without being made, or VK_SUCCESS.
-static VkResult fault(enum Call call)
+// What a device, its queue and its command buffers have in common: the loader's table of functions.
+static const void *of_device(const void *handle) { return handle ? *(void *const *)handle : NULL; }
+
+// What a call has to return without being made, or VK_SUCCESS. `handle`: the device, or what belongs to it.
+static VkResult fault(enum Call call, const void *handle)
 {
     uint64_t count = ++faults.calls[call];
     bool comes = faults.call == call && faults.n && count % faults.n == 0 && count / faults.n <= faults.times,
-         lost = faults.lost && is_of_queue(call);
+         lost = is_of_queue(call) && faults.lost == of_device(handle);
     if (!comes && !lost) return VK_SUCCESS;
     // work that a real driver had lost would be at its end too
-    if (is_of_queue(call) && next.DeviceWaitIdle) next.DeviceWaitIdle(next.device);
+    for (unsigned i = 0; i < MAX_DEVICES && is_of_queue(call); i++)
+        if (next.devices[i] && of_device(next.devices[i]) == of_device(handle)) next.DeviceWaitIdle(next.devices[i]);
     if (lost) return VK_ERROR_DEVICE_LOST;
     faults.time = seconds();
-    if (faults.result == VK_ERROR_DEVICE_LOST) faults.lost = true;
+    if (faults.result == VK_ERROR_DEVICE_LOST) faults.lost = of_device(handle);
     return faults.result;
 }
 
@@ -182,7 +189,7 @@ static VkResult made(enum Call call, VkResult result)
 #define X(name, parameters, arguments)                                                                               \
     static VKAPI_ATTR VkResult VKAPI_CALL layer_##name parameters                                                    \
     {                                                                                                                \
-        VkResult result = fault(CALL_##name);                                                                        \
+        VkResult result = fault(CALL_##name, d);                                                                     \
         return result ? result : next.name arguments;                                                                \
     }
 DEVICE_CALLS(X)
@@ -192,7 +199,7 @@ DEVICE_CALLS(X)
     static VKAPI_ATTR VkResult VKAPI_CALL layer_##maker(VkDevice d, const info *i, const VkAllocationCallbacks *a,    \
                                                         object *o)                                                    \
     {                                                                                                                 \
-        VkResult result = fault(CALL_##maker);                                                                        \
+        VkResult result = fault(CALL_##maker, d);                                                                     \
         return result ? result : made(CALL_##maker, next.maker(d, i, a, o));                                          \
     }                                                                                                                 \
     static VKAPI_ATTR void VKAPI_CALL layer_##ender(VkDevice d, object o, const VkAllocationCallbacks *a)             \
@@ -208,7 +215,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL layer_CreateComputePipelines(VkDevice d, V
                                                                    const VkComputePipelineCreateInfo *i,
                                                                    const VkAllocationCallbacks *a, VkPipeline *o)
 {
-    VkResult result = fault(CALL_CreateComputePipelines);
+    VkResult result = fault(CALL_CreateComputePipelines, d);
     return result ? result : made(CALL_CreateComputePipelines, next.CreateComputePipelines(d, c, n, i, a, o));
 }
 
@@ -241,6 +248,13 @@ static void replace_instance(VkInstance from, struct Below to)
     pthread_mutex_unlock(&instances_lock);
 }
 
+static void replace_device(VkDevice from, VkDevice to)
+{
+    unsigned i = 0;
+    while (i < MAX_DEVICES && next.devices[i] != from) i++;
+    if (i < MAX_DEVICES) next.devices[i] = to;
+}
+
 // The loader's word on what comes below this layer; it is moved on to the layer after that.
 #define LINK(info, chain_type, structure)                                                                              \
     chain_type *link = (chain_type *)(uintptr_t)(info)->pNext;                                                         \
@@ -252,7 +266,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL layer_CreateInstance(const VkInstanceCreat
                                                            const VkAllocationCallbacks *a, VkInstance *instance)
 {
     pthread_once(&faults.environment, read_environment);
-    VkResult result = fault(CALL_CreateInstance);
+    VkResult result = fault(CALL_CreateInstance, NULL);
     if (result) return result;
     LINK(info, VkLayerInstanceCreateInfo, VK_STRUCTURE_TYPE_LOADER_INSTANCE_CREATE_INFO);
     PFN_vkGetInstanceProcAddr get = link->u.pLayerInfo->pfnNextGetInstanceProcAddr;
@@ -281,7 +295,7 @@ static VKAPI_ATTR void VKAPI_CALL layer_DestroyInstance(VkInstance instance, con
 static VKAPI_ATTR VkResult VKAPI_CALL layer_EnumeratePhysicalDevices(VkInstance instance, uint32_t *count,
                                                                      VkPhysicalDevice *list)
 {
-    VkResult result = fault(CALL_EnumeratePhysicalDevices);
+    VkResult result = fault(CALL_EnumeratePhysicalDevices, NULL);
     if (result) return result;
     return below(instance).enumerate(instance, count, list);
 }
@@ -289,7 +303,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL layer_EnumeratePhysicalDevices(VkInstance 
 static VKAPI_ATTR VkResult VKAPI_CALL layer_CreateDevice(VkPhysicalDevice physical, const VkDeviceCreateInfo *info,
                                                          const VkAllocationCallbacks *a, VkDevice *device)
 {
-    VkResult result = fault(CALL_CreateDevice);
+    VkResult result = fault(CALL_CreateDevice, NULL);
     if (result) return result;
     LINK(info, VkLayerDeviceCreateInfo, VK_STRUCTURE_TYPE_LOADER_DEVICE_CREATE_INFO);
     PFN_vkGetInstanceProcAddr get_instance = link->u.pLayerInfo->pfnNextGetInstanceProcAddr;
@@ -298,8 +312,8 @@ static VKAPI_ATTR VkResult VKAPI_CALL layer_CreateDevice(VkPhysicalDevice physic
     PFN_vkCreateDevice create = (PFN_vkCreateDevice)get_instance(VK_NULL_HANDLE, "vkCreateDevice");
     result = reason_create_device(create, physical, info, a, device);
     if (result) return result;
-    faults.lost = false; // this one is not
-    next.device = *device;
+    faults.lost = NULL; // this one is not, and the loader may have given it the table of another one
+    replace_device(NULL, *device);
     next.get = get = reason_of_device(limits_of_device(*device, get));
 // clang-format off
 #define X(name, ...) next.name = (PFN_vk##name)get(*device, "vk" #name);
@@ -317,8 +331,8 @@ static VKAPI_ATTR VkResult VKAPI_CALL layer_CreateDevice(VkPhysicalDevice physic
 static VKAPI_ATTR void VKAPI_CALL layer_DestroyDevice(VkDevice device, const VkAllocationCallbacks *a)
 {
     if (!device) return;
+    replace_device(device, NULL);
     next.DestroyDevice(device, a);
-    next.DeviceWaitIdle = NULL;
     faults.objects[CALL_CreateDevice]--;
 }
 

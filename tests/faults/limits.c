@@ -16,7 +16,7 @@ enum Memory { MEMORY_AS_IT_IS, MEMORY_UNCACHED, MEMORY_INCOHERENT, MEMORIES };
 static const char *const memories[MEMORIES] = {"", "uncached", "incoherent"};
 
 static struct {
-    uint64_t invocations, buffers, range, allocation, shared, sets, push, alignment; // 0: as they are
+    uint64_t invocations, buffers, range, allocation, shared, sets, push, alignment, texels; // 0: as they are
     enum Memory memory;
     uint32_t own_type; // with MEMORY_INCOHERENT, a type that the layer adds: cached and not coherent; 0: none
     uint32_t own_like; // the type of the device that it stands for
@@ -46,6 +46,7 @@ static const struct {
     {"sets", &limits.sets},
     {"push", &limits.push},
     {"alignment", &limits.alignment},
+    {"texels", &limits.texels},
 };
 
 static void set(const char *name, const char *value)
@@ -97,6 +98,7 @@ static void lower_core(VkPhysicalDeviceLimits *core)
     lower(&core->maxComputeSharedMemorySize, limits.shared);
     lower(&core->maxBoundDescriptorSets, limits.sets);
     lower(&core->maxPushConstantsSize, limits.push);
+    lower(&core->maxTexelBufferElements, limits.texels);
     if (core->minStorageBufferOffsetAlignment < limits.alignment)
         core->minStorageBufferOffsetAlignment = core->nonCoherentAtomSize = limits.alignment;
 }
@@ -173,7 +175,7 @@ static VKAPI_ATTR void VKAPI_CALL update(VkDevice device, uint32_t count, const 
 {
     for (uint32_t i = 0; i < count; i++) {
         if (limits.buffers && writes[i].descriptorCount > limits.buffers) say_wrong("too many buffers");
-        for (uint32_t k = 0; k < writes[i].descriptorCount; k++) {
+        for (uint32_t k = 0; writes[i].pBufferInfo && k < writes[i].descriptorCount; k++) {
             const VkDescriptorBufferInfo *buffer = &writes[i].pBufferInfo[k];
             if (limits.alignment && buffer->offset % limits.alignment) say_wrong("an offset that is not aligned");
             if (limits.range && buffer->range > limits.range) say_wrong("a range that is too long");
