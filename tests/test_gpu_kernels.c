@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gpu/device.h" // before cmocka, whose macro fail() hides a function
+#include "gpu/recording.h" // before cmocka, whose macro fail() hides a function
 #include "gpu/spirv.h"
-#include "gpu/texels.h"
 #include "selftest/selftest.h"
 
 #include "compare.h"
@@ -39,7 +38,7 @@ static void every_kernel_was_seen(const vkgpt_device *device, const struct Seen 
 {
     for (size_t i = 0; i < SPIRV_COUNT; i++) {
         const char *name = SPIRV_TABLE[i].name;
-        bool replaced = texels_kernel(device, name) != name; // by the variant that reads texels
+        bool replaced = kernel_variant(device, name) != name; // by the variant that reads texels
         if (!seen->kernels[i] && !replaced && strcmp(name, "persistent") &&
             (device->software_kernels || !strstr(name, "software")) && (device->texels || !strstr(name, "texels")) &&
             (device->matrix.m || !strstr(name, "coopmat")))

@@ -1,11 +1,11 @@
 // Pipelines: a kernel's SPIR-V with its specialization constants, compiled by the driver once and kept. Drivers take
 // from a few milliseconds to a second for one, so all cores compile, while the caller goes on.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "gpu/recording.h"
 #include "gpu/spirv.h"
-#include "gpu/texels.h"
 #include "gpu/uniform_flow.h"
 
 static const struct Spirv *find_spirv(const char *kernel)
@@ -16,6 +16,15 @@ static const struct Spirv *find_spirv(const char *kernel)
 }
 
 bool kernel_exists(const char *kernel) { return find_spirv(kernel) != NULL; }
+
+const char *kernel_variant(const vkgpt_device *device, const char *kernel)
+{
+    char name[64];
+    if (!device->texels || !device->software_kernels) return kernel;
+    snprintf(name, sizeof name, "%s_texels", kernel);
+    const struct Spirv *variant = find_spirv(name);
+    return variant ? variant->name : kernel;
+}
 
 static struct Pipeline *of_job(struct Job *job) { return (struct Pipeline *)job; } // the job is its first member
 
@@ -94,7 +103,7 @@ static void ask_for(vkgpt_device *device, struct Pipeline *pipeline)
 int pipeline_get_lanes(vkgpt_device *device, const char *kernel, uint32_t lanes, const uint32_t *constants,
                        uint32_t count, const struct Pipeline **found, vkgpt_error *err)
 {
-    kernel = texels_kernel(device, kernel);
+    kernel = kernel_variant(device, kernel);
     for (uint32_t i = 0; i < device->pipeline_count; i++) {
         struct Pipeline *p = device->pipelines[i];
         if (strcmp(p->kernel, kernel) || p->constant_count != count || memcmp(p->constants, constants, 4 * count))

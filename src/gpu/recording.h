@@ -35,6 +35,8 @@ void pipelines_forget(vkgpt_device *device, uint32_t keep);          // frees al
 void pipelines_open(vkgpt_device *device);
 void pipelines_free(vkgpt_device *device); // frees all; those still in the queue are not compiled
 bool kernel_exists(const char *kernel);    // in this program: some need a newer compiler than the build may have had
+// The name of the variant that a device runs: with TEXELS where there is one and the device reads texels.
+const char *kernel_variant(const vkgpt_device *device, const char *kernel);
 
 struct Grid {
     uint32_t x, y, z;

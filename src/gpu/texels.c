@@ -1,12 +1,8 @@
 #include "gpu/texels.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #define VKGPT_C
 #include "args.h"
 #include "gpu/memory.h"
-#include "gpu/spirv.h"
 
 #define TEXEL 16 // bytes
 
@@ -15,16 +11,6 @@ bool texels_reach(const vkgpt_device *device, const VkPhysicalDeviceLimits *limi
     return limits->maxTexelBufferElements >= memory_max_slice(device) / TEXEL &&
            device->info.offset_alignment % limits->minTexelBufferOffsetAlignment == 0 &&
            limits->maxPerStageDescriptorStorageImages >= MAX_BUFFERS;
-}
-
-const char *texels_kernel(const vkgpt_device *device, const char *kernel)
-{
-    char wanted[64];
-    if (!device->texels || !device->software_kernels) return kernel;
-    snprintf(wanted, sizeof wanted, "%s_texels", kernel);
-    for (size_t i = 0; i < SPIRV_COUNT; i++)
-        if (!strcmp(SPIRV_TABLE[i].name, wanted)) return SPIRV_TABLE[i].name;
-    return kernel;
 }
 
 VkResult texels_write(vkgpt_device *device, VkDescriptorSet set, const VkDescriptorBufferInfo *buffers, uint32_t count,

@@ -9,8 +9,6 @@
 
 // Whether every buffer that the device can have may be read so. SwiftShader has too few texels.
 bool texels_reach(const vkgpt_device *device, const VkPhysicalDeviceLimits *limits);
-// The name of the kernel's variant for this device: with TEXELS where there is one and the device reads texels.
-const char *texels_kernel(const vkgpt_device *device, const char *kernel);
 // Writes the buffers of a set as texels too, and makes a view of each.
 VkResult texels_write(vkgpt_device *device, VkDescriptorSet set, const VkDescriptorBufferInfo *buffers, uint32_t count,
                       VkBufferView *views);

@@ -163,28 +163,13 @@ static int decode_tests(struct Selftest *test, const struct TestLayer *layer, ui
         selftest_project_embedding,
         NULL,
     };
-    static KernelTest *const deterministic[] = {
-        selftest_embed,
-        selftest_norm,
-        selftest_qkv,
-        selftest_cache,
-        selftest_attend,
-        selftest_project,
-        selftest_expand,
-        selftest_contract,
-        selftest_head,
-        selftest_best,
-        selftest_project_embedding,
-        NULL,
-    };
     struct Kernels kernels;
     int status = kernels_for(test, layer, step_rows, USUAL, &kernels);
     if (status) return status;
     struct Stage stage = stage_make(test, layer, &kernels, step_rows);
-    if (test->deterministic) return run_tests(&stage, deterministic);
     status = run_tests(&stage, tests);
     if (!status && kernels.merge) status = selftest_merge(&stage);
-    return status || step_rows == 1 ? status : selftest_best(&stage);
+    return status || !kernels.best ? status : selftest_best(&stage);
 }
 
 // Software drivers take long to compile products in tiles of lanes.
